@@ -1,0 +1,140 @@
+"""eventlog: an event-sourced state machine for the sessions of AI agents.
+
+Every operation is one append-only event; live messages, metadata, archives, task states and files
+are replays of those events::
+
+    import eventlog
+    from eventlog import Message
+
+    with eventlog.open("sqlite:///agent.db") as log:
+        session = log.session("chat-42", create=True)
+        session.append(Message.user("How do I deploy?"))
+        session.commit()
+"""
+
+from eventlog.aio import AsyncLog, open_async
+from eventlog.errors import (
+    ArchiveNotFound,
+    ChainBroken,
+    CommitBlocked,
+    ConflictError,
+    CorruptError,
+    CorruptFolder,
+    CorruptLog,
+    DuplicateEvent,
+    EventLogError,
+    IllegalTransition,
+    Indeterminate,
+    InvalidArgument,
+    InvalidError,
+    InvalidMessage,
+    LeaseLost,
+    LogClosed,
+    NonRetryableError,
+    RetryableError,
+    SessionClosed,
+    SessionNotFound,
+    StoreUnavailable,
+    TaskNotFound,
+    TooLarge,
+    UnavailableError,
+    UnknownEventType,
+    UnsupportedStore,
+    VersionConflict,
+)
+from eventlog.events import Event
+from eventlog.log import Log, open
+from eventlog.machine import StateMachine, Transition
+from eventlog.projection import Projection, replay
+from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
+from eventlog.session.aio import AsyncSession
+from eventlog.session.commit import CommitResult
+from eventlog.session.context import Context, ContextStats, SearchContext
+from eventlog.session.messages import (
+    ContextPart,
+    ImagePart,
+    Message,
+    OtherPart,
+    TextPart,
+    ToolPart,
+)
+from eventlog.session.session import Session
+from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+from eventlog.store import Finding
+from eventlog.tasks.finalizer import Finalizer
+from eventlog.tasks.policy import RetryPolicy
+from eventlog.tasks.requests import EffectRequest, Extraction, Skills, Summary, SummaryRequest
+from eventlog.tasks.worker import AsyncWorker, Worker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "START",
+    "ArchiveNotFound",
+    "ArchiveView",
+    "ArchivedMessages",
+    "AsyncLog",
+    "AsyncSession",
+    "AsyncWorker",
+    "ChainBroken",
+    "CommitBlocked",
+    "CommitResult",
+    "ConflictError",
+    "Context",
+    "ContextPart",
+    "ContextStats",
+    "CorruptError",
+    "CorruptFolder",
+    "CorruptLog",
+    "DuplicateEvent",
+    "EffectRequest",
+    "Event",
+    "EventLogError",
+    "Extraction",
+    "Finalizer",
+    "Finding",
+    "IllegalTransition",
+    "ImagePart",
+    "Indeterminate",
+    "InvalidArgument",
+    "InvalidError",
+    "InvalidMessage",
+    "LeaseLost",
+    "Log",
+    "LogClosed",
+    "Message",
+    "Metadata",
+    "NonRetryableError",
+    "OtherPart",
+    "Position",
+    "Projection",
+    "Record",
+    "Recorded",
+    "RetryPolicy",
+    "RetryableError",
+    "SearchContext",
+    "Session",
+    "SessionClosed",
+    "SessionMeta",
+    "SessionNotFound",
+    "Skills",
+    "StateMachine",
+    "StoreUnavailable",
+    "Summary",
+    "SummaryRequest",
+    "TaskNotFound",
+    "TaskView",
+    "TextPart",
+    "TooLarge",
+    "ToolPart",
+    "Transition",
+    "UnavailableError",
+    "UnknownEventType",
+    "UnsupportedStore",
+    "VersionConflict",
+    "Worker",
+    "open",
+    "open_async",
+    "replay",
+]

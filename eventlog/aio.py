@@ -1,0 +1,285 @@
+"""The asynchronous twin of `eventlog.log`: the same names, to be awaited. No logic lives here."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+from eventlog.clock import Clock, system_clock
+from eventlog.identifiers import IdSource, draw_id
+from eventlog.log import Log
+from eventlog.log import open as open_log
+from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.aio import AsyncSession
+from eventlog.session.core import Core, SessionRequest
+from eventlog.session.events import FailedArchives
+from eventlog.session.tokens import TokenEstimator, estimate_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from eventlog.session.command import Command
+    from eventlog.session.views import TaskView
+    from eventlog.store import Finding, Store
+    from eventlog.tasks.commands import RetryStatus
+
+__all__ = ["AsyncLog", "open_async"]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+READERS = 4
+"""Threads that read for one log: reads of a store block, and the event loop must not."""
+
+PAGE = 256
+"""Entries that an asynchronous iterator fetches per visit to a thread."""
+
+
+class AsyncLog:
+    """An append-only log of sessions, for asyncio; see `eventlog.Log`.
+
+    Made by `open_async`, or around a `Log`, which stays usable beside it.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="eventlog-reader")
+
+    # ---- sessions -----------------------------------------------------------------------------
+
+    async def session(
+        self,
+        id: str | None = None,
+        *,
+        create: bool = False,
+        owner: str | None = None,
+        project: str | None = None,
+        workspace: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        failed_archives: FailedArchives = "block",
+    ) -> AsyncSession:
+        """Open a session; see `eventlog.Log.session`."""
+        opened = await self.run(
+            lambda: self._log.session(
+                id,
+                create=create,
+                owner=owner,
+                project=project,
+                workspace=workspace,
+                provider=provider,
+                model=model,
+                failed_archives=failed_archives,
+            )
+        )
+        return AsyncSession(self, self._log.core(opened.id))
+
+    def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
+        """Yield the ids of all sessions, or of a workspace's, by id."""
+        return self._iterate(self._log.sessions(workspace=workspace))
+
+    async def latest_session(self, workspace: str) -> str | None:
+        """Return the session of a workspace that has the newest event."""
+        return await self.run(self._log.latest_session, workspace)
+
+    async def exists(self, session: str) -> bool:
+        """Tell whether a session has any record, a closed one included."""
+        return await self.run(self._log.exists, session)
+
+    # ---- tasks --------------------------------------------------------------------------------
+
+    async def task(self, task_id: str) -> TaskView:
+        """Return a task as pollers see it (F11); raises `TaskNotFound`."""
+        return await self.run(self._log.task, task_id)
+
+    def tasks(
+        self,
+        session: str | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+    ) -> AsyncIterator[TaskView]:
+        """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
+        return self._iterate(self._log.tasks(session, state, kind))
+
+    async def retry(
+        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> RetryStatus:
+        """Give a task that failed for good another generation of attempts (F9)."""
+        return await self.run(lambda: self._log.retry(task_id, actor=actor, reason=reason))
+
+    async def abandon(
+        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> None:
+        """Give an unfinished task up; what waits behind it goes on."""
+        await self.run(lambda: self._log.abandon(task_id, actor=actor, reason=reason))
+
+    # ---- records ------------------------------------------------------------------------------
+
+    def read(
+        self,
+        session: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> AsyncIterator[Recorded]:
+        """Yield a session's events with ``after < version <= until``, lazily (L5)."""
+        return self._iterate(
+            self._log.read(session, after=after, until=until, limit=limit, reverse=reverse)
+        )
+
+    def read_all(
+        self,
+        *,
+        after: Position = START,
+        types: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> AsyncIterator[Recorded]:
+        """Yield the events of all sessions after a position, in the order of the log (L5)."""
+        return self._iterate(self._log.read_all(after=after, types=types, limit=limit))
+
+    async def follow(
+        self, after: Position | None = None, types: Sequence[str] | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Yield events after a position, then wait for new ones, until cancelled (L6)."""
+        position = START if after is None else after
+        wanted = tuple(types or ())
+        while True:
+            newest = await self.position()
+            async for recorded in self.read_all(after=position, types=wanted):
+                position = recorded.position
+                yield recorded
+            position = max(position, newest)
+            await self.wait(position, 1.0)
+
+    async def position(self) -> Position:
+        """Return the position of the newest record that `follow` would have yielded by now."""
+        return await self.run(self._log.position)
+
+    async def verify(self, session: str) -> list[Finding]:
+        """Check a session's hash chain and the steps of its machines (A1)."""
+        return await self.run(self._log.verify, session)
+
+    @property
+    def durability(self) -> Durability:
+        """What survives of an acknowledged write (P9)."""
+        return self._log.durability
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        return self._log.store
+
+    @property
+    def clock(self) -> Clock:
+        return self._log.clock
+
+    @property
+    def estimate_tokens(self) -> TokenEstimator:
+        return self._log.estimate_tokens
+
+    async def core(self, session: str) -> Core:
+        """Return the one core of a session in this log."""
+        return self._log.core(session)
+
+    async def execute(
+        self,
+        core: Core,
+        command: Command[Any],
+        metadata: Metadata | None = None,
+        expected: Expected = ANY,
+    ) -> Any:
+        """Have a command decided, stored and folded; return its result."""
+        request = SessionRequest(core, command, metadata, expected)
+        future = request.awaited_by(asyncio.get_running_loop())
+        self._log.submit(request)
+        return await future
+
+    async def run(
+        self,
+        function: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Call what does I/O in a thread of this log."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: function(*args, **kwargs))
+
+    async def wait(self, after: Position, timeout: float) -> bool:
+        """Wait for a record after a position; leaves no thread behind when it is cancelled."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            if await self.run(self._log.store.wait, after, min(left, 0.25)):
+                return True
+
+    async def _iterate(self, entries: Iterator[Result]) -> AsyncIterator[Result]:
+        """Drain a blocking iterator page by page."""
+
+        def page() -> list[Result]:
+            return [entry for _, entry in zip(range(PAGE), entries, strict=False)]
+
+        while entries_read := await self.run(page):
+            for entry in entries_read:
+                yield entry
+
+    async def close(self) -> None:
+        """Finish what is queued and release the store; idempotent (L15)."""
+        with suppress(RuntimeError):
+            await self.run(self._log.close)
+        self._readers.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class _Opening:
+    """What `open_async` returns: to be awaited, or entered with ``async with``."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self._arguments = arguments
+        self._opened: AsyncLog | None = None
+
+    async def _open(self) -> AsyncLog:
+        loop = asyncio.get_running_loop()
+        log = await loop.run_in_executor(None, lambda: open_log(**self._arguments))
+        return AsyncLog(log)
+
+    def __await__(self) -> Any:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncLog:
+        self._opened = await self._open()
+        return self._opened
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+def open_async(
+    url: str,
+    *,
+    clock: Clock = system_clock,
+    ids: IdSource = draw_id,
+    estimate_tokens: TokenEstimator = estimate_tokens,
+) -> _Opening:
+    """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
+    return _Opening(
+        {"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens}
+    )

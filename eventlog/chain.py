@@ -1,0 +1,50 @@
+"""The hash chain of a stream (A1).
+
+    hash(v) = SHA-256( hash(v-1) ‖ SHA-256(data) ‖ SHA-256(metadata)
+                       ‖ version ‖ time ‖ schema ‖ event id ‖ stream ‖ LF ‖ type )
+
+with version and time as 8 and schema as 4 bytes, big-endian, the event id as 16 bytes, and 32 zero
+bytes before the first record. Stream and type are UTF-8; neither can hold a line feed, so the
+encoding is unambiguous. Data and metadata enter as digests, so that a record whose payload was
+blanked still verifies against the digest that is kept of it. The position is left out: the same
+session has the same hashes in every store.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from struct import Struct
+from typing import Final
+
+__all__ = ["EMPTY_METADATA", "GENESIS", "chain_hash"]
+
+GENESIS: Final = bytes(32)
+EMPTY_METADATA: Final = b"{}"
+
+_EMPTY_METADATA_DIGEST: Final = sha256(EMPTY_METADATA).digest()
+_header = Struct(">QQI16s").pack
+
+
+def chain_hash(
+    previous: bytes,
+    stream: str,
+    version: int,
+    event_id: bytes,
+    type: str,
+    schema: int,
+    time: int,
+    data: bytes,
+    metadata: bytes,
+) -> bytes:
+    """Return the 32 bytes that chain a record to its predecessor's ``previous`` hash."""
+    return sha256(
+        previous
+        + sha256(data).digest()
+        + (
+            _EMPTY_METADATA_DIGEST
+            if metadata == EMPTY_METADATA
+            else sha256(metadata).digest()
+        )
+        + _header(version, time, schema, event_id)
+        + f"{stream}\n{type}".encode()
+    ).digest()

@@ -1,0 +1,87 @@
+"""Events to bytes and back.
+
+Data and metadata are UTF-8 JSON objects, written compactly by pydantic. What is stored is never
+rewritten: an old schema is lifted by its upcasters each time it is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pydantic_core
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from eventlog.chain import EMPTY_METADATA
+from eventlog.errors import CorruptLog, InvalidArgument
+from eventlog.events import Event, event_class
+from eventlog.records import Metadata
+
+if TYPE_CHECKING:
+    from eventlog.records import Record
+
+__all__ = ["decode_event", "decode_metadata", "encode_event", "encode_metadata"]
+
+_NO_METADATA = Metadata()
+
+
+def encode_event(event: Event) -> bytes:
+    """Write an event's data; raise `InvalidArgument` for text that UTF-8 cannot hold."""
+    try:
+        return event.__pydantic_serializer__.to_json(event)
+    except PydanticSerializationError as error:
+        raise InvalidArgument(
+            f"{event.event_type} cannot be stored as JSON: {error}; mend the value"
+        ) from error
+
+
+def decode_event(record: Record) -> Event:
+    """Read a record's event, lifted to its current schema.
+
+    Raises `UnknownEventType` if no class here reads it, `CorruptLog` if the data is not of its
+    schema.
+    """
+    found = event_class(record.type, record.schema)
+    try:
+        if record.schema == found.event_schema:
+            return found.__pydantic_validator__.validate_json(record.data)
+        data = pydantic_core.from_json(record.data)
+        for schema in range(record.schema, found.event_schema):
+            data = found.event_upcasters[schema](data)
+        return found.__pydantic_validator__.validate_python(data)
+    except (ValidationError, ValueError) as error:
+        raise CorruptLog(
+            f"session {record.stream!r}, version {record.version}: the data is not a "
+            f"{record.type} of schema {record.schema} ({_first_problem(error)}); "
+            "run `eventlog verify`"
+        ) from error
+
+
+def encode_metadata(metadata: Metadata) -> bytes:
+    """Write the fields that are set."""
+    if metadata == _NO_METADATA:
+        return EMPTY_METADATA
+    fields = {name: value for name, value in metadata._asdict().items() if value is not None}
+    return pydantic_core.to_json(fields)
+
+
+def decode_metadata(record: Record) -> Metadata:
+    """Read a record's metadata; fields that this version does not know are passed over."""
+    if record.metadata == EMPTY_METADATA:
+        return _NO_METADATA
+    try:
+        fields = pydantic_core.from_json(record.metadata)
+        return Metadata(**{name: fields.get(name) for name in Metadata._fields})
+    except (ValueError, AttributeError) as error:
+        raise CorruptLog(
+            f"session {record.stream!r}, version {record.version}: the metadata is not a JSON "
+            "object; run `eventlog verify`"
+        ) from error
+
+
+def _first_problem(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place}: {first['msg']}" if place else first["msg"]
+    return str(error)

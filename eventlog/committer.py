@@ -1,0 +1,363 @@
+"""Group commit (L7): concurrent commands share one durable transaction, with no timer.
+
+Whoever has a request queues it. While one batch is being written the next gathers by itself; a
+synchronous caller that finds nobody writing writes at once, in its own thread. Each request of a
+batch is decided on the state that its predecessors of the batch leave, and answers by itself.
+
+The rounds of one log never overlap, so a request's `prepare` and `settle` run one at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from eventlog.errors import EventLogError, Indeterminate, LogClosed, VersionConflict
+from eventlog.records import Append, Appended
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Iterable, Sequence
+
+    from eventlog.store import Store
+
+__all__ = ["Committer", "Request"]
+
+BATCH_LIMIT: Final = 1_024
+"""Requests per transaction: bounds the latency of the first of them, far above what pays off."""
+
+CONFLICT_LIMIT: Final = 1_000
+"""Decisions of one request: as many mean a defect, not rivals."""
+
+
+class Subject(Protocol):
+    """What requests are decided on: one stream's core."""
+
+    def begin_round(self) -> None:
+        """Forget the states that requests of the last round would have left."""
+        ...
+
+    def distrust(self) -> None:
+        """Note that the stream may have records that were not folded yet."""
+        ...
+
+    def end_round(self) -> None:
+        """Do what may follow a round of writing, such as a snapshot."""
+        ...
+
+
+class Request:
+    """One command on its way: decided, stored, folded, answered."""
+
+    __slots__ = ("_done", "_future", "_loop", "append", "decisions", "error", "result", "subject")
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.append: Append | None = None
+        self.decisions = 0
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._loop: AbstractEventLoop | None = None
+        self._future: Future[Any] | None = None
+        self._done: threading.Lock | None = None
+
+    def prepare(self) -> None:
+        """Decide; leave the append to store, or a result without one, or raise to refuse."""
+        raise NotImplementedError
+
+    def confirm(self, appended: Appended) -> bool:
+        """Fold what was stored and set the result; False if later requests must decide again."""
+        raise NotImplementedError
+
+    def recall(self) -> bool:
+        """Look up whether the append was stored after all, and if so set the result."""
+        raise NotImplementedError
+
+    @property
+    def cancelled(self) -> bool:
+        return self._future is not None and self._future.cancelled()
+
+    def awaited_by(self, loop: AbstractEventLoop) -> Future[Any]:
+        """Answer through a future of this loop."""
+        self._loop, self._future = loop, loop.create_future()
+        return self._future
+
+    def waited_for(self) -> None:
+        """Answer by releasing the thread that calls `wait`."""
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def wait(self) -> Any:
+        """Wait for the answer, unless it is there, and return or raise it."""
+        if self._done is not None:
+            self._done.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class Committer:
+    """The one writer of a log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, with nothing queued and no thread: also what a forked child does."""
+        self._mutex = threading.Lock()
+        self._queue: deque[Request] = deque()
+        self._writing = False
+        self._closed = False
+        self._wake = threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+        self._idle = threading.Condition(self._mutex)
+
+    def run(self, request: Request) -> Any:
+        """Have a request answered; in the caller's thread if nobody else is writing."""
+        with self._mutex:
+            self._refuse_if_closed()
+            leads = not self._writing
+            if leads:
+                self._writing = True
+            else:
+                request.waited_for()
+            self._queue.append(request)
+        if leads:
+            self._lead(request)
+        return request.wait()
+
+    def submit(self, request: Request) -> None:
+        """Queue a request whose answer is awaited elsewhere."""
+        with self._mutex:
+            self._refuse_if_closed()
+            self._queue.append(request)
+            if self._writing:
+                return
+            self._writing = True
+        self._hand_over()
+
+    def close(self) -> None:
+        """Answer all that is queued, then take no more; idempotent."""
+        with self._mutex:
+            self._closed = True
+            while self._writing:
+                self._idle.wait()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._wake.release()
+            thread.join()
+
+    # ---- who writes ---------------------------------------------------------------------------
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LogClosed
+
+    def _lead(self, request: Request) -> None:
+        """Write in the caller's thread until its request is answered, then hand the rest over."""
+        answered = False
+        try:
+            while not answered:
+                batch = self._take()
+                answered = self._round(batch, leader=request)
+        finally:
+            with self._mutex:
+                rest = bool(self._queue)
+                if not rest:
+                    self._finish()
+            if rest:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._work, name="eventlog-committer", daemon=True
+            )
+            self._thread.start()
+        self._wake.release()
+
+    def _work(self) -> None:
+        wake = self._wake
+        while True:
+            wake.acquire()
+            while True:
+                with self._mutex:
+                    if not self._queue:
+                        closed = self._closed
+                        self._finish()
+                        break
+                self._round(self._take())
+            if closed:
+                return
+
+    def _finish(self) -> None:
+        self._writing = False
+        self._idle.notify_all()
+
+    def _take(self) -> list[Request]:
+        with self._mutex:
+            queue = self._queue
+            if len(queue) <= BATCH_LIMIT:
+                batch = list(queue)
+                queue.clear()
+            else:
+                batch = [queue.popleft() for _ in range(BATCH_LIMIT)]
+        return batch
+
+    # ---- one round ----------------------------------------------------------------------------
+
+    def _round(self, batch: list[Request], leader: Request | None = None) -> bool:
+        """Decide, store, fold and answer a batch; tell whether the leader has its answer.
+
+        What must decide again goes back to the front of the queue, in its order.
+        """
+        batch = [request for request in batch if not request.cancelled]
+        answered: list[Request] = []
+        again: list[Request] = []
+        try:
+            subjects = {id(request.subject): request.subject for request in batch}
+            for subject in subjects.values():
+                subject.begin_round()
+            appends = self._prepare(batch)
+            answers = self._store_all(appends, batch, answered, again)
+            if answers is not None:
+                self._settle(batch, answers, answered, again)
+            for subject in subjects.values():
+                subject.end_round()
+        except BaseException as error:
+            self._abort(batch, answered, error)
+            again = []
+            if leader is not None:
+                raise
+        finally:
+            if again:
+                with self._mutex:
+                    self._queue.extendleft(reversed(again))
+            _answer(answered)
+        return leader is not None and leader not in again
+
+    def _prepare(self, batch: Iterable[Request]) -> list[Append]:
+        appends: list[Append] = []
+        for request in batch:
+            request.append = request.error = None
+            request.decisions += 1
+            try:
+                request.prepare()
+            except Exception as error:
+                request.error = error
+            if request.append is not None:
+                appends.append(request.append)
+        return appends
+
+    def _store_all(
+        self,
+        appends: list[Append],
+        batch: Sequence[Request],
+        answered: list[Request],
+        again: list[Request],
+    ) -> list[Appended | EventLogError] | None:
+        """Store the appends; None if the store gave no answer and each request was dealt with."""
+        if not appends:
+            return []
+        try:
+            return self._store.append(appends)
+        except Indeterminate as error:
+            self._resolve(batch, error, answered, again)
+        except Exception as error:
+            for request in batch:
+                request.subject.distrust()
+                if request.append is not None or request.error is None:
+                    request.error = error
+                answered.append(request)
+        return None
+
+    def _settle(
+        self,
+        batch: Sequence[Request],
+        answers: Sequence[Appended | EventLogError],
+        answered: list[Request],
+        again: list[Request],
+    ) -> None:
+        broken: set[int] = set()
+        remaining = iter(answers)
+        for request in batch:
+            subject = id(request.subject)
+            answer = None if request.append is None else next(remaining)
+            if isinstance(answer, Appended):
+                if not request.confirm(answer):
+                    broken.add(subject)
+            elif isinstance(answer, VersionConflict) or (answer is None and subject in broken):
+                # It was decided on a state that is out of date, or that did not come to be.
+                broken.add(subject)
+                request.subject.distrust()
+                if request.decisions < CONFLICT_LIMIT:
+                    again.append(request)
+                    continue
+                request.error = answer or request.error
+            elif answer is not None:
+                broken.add(subject)
+                request.error = answer
+            answered.append(request)
+
+    def _resolve(
+        self,
+        batch: Sequence[Request],
+        error: Indeterminate,
+        answered: list[Request],
+        again: list[Request],
+    ) -> None:
+        """Find out what an append of unknown outcome did (L4), or say that it is unknown."""
+        log_fact(logging.WARNING, "append_outcome_unknown", requests=len(batch), error=str(error))
+        for request in batch:
+            request.subject.distrust()
+            try:
+                stored = request.append is not None and request.recall()
+            except EventLogError:
+                ids = [record.event_id for record in request.append.records]
+                request.error = Indeterminate(str(error.__cause__ or error), ids)
+                answered.append(request)
+                continue
+            (answered if stored else again).append(request)
+
+    def _abort(
+        self, batch: Sequence[Request], answered: list[Request], error: BaseException
+    ) -> None:
+        """Answer everybody with what ended the round; an interrupt is the leader's alone."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            error = Indeterminate(f"the writing thread was stopped by {type(error).__name__}")
+        for request in batch:
+            request.subject.distrust()
+            if request not in answered:
+                request.error = error
+                answered.append(request)
+
+
+def _answer(requests: Iterable[Request]) -> None:
+    """Wake whoever waits: one call per event loop, not per request."""
+    by_loop: dict[AbstractEventLoop, list[Request]] = {}
+    for request in requests:
+        if request._loop is not None:
+            by_loop.setdefault(request._loop, []).append(request)
+        elif request._done is not None:
+            request._done.release()
+    for loop, settled in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve_futures, settled)
+        except RuntimeError:
+            # The loop was closed while its request was under way; nobody is left to be told.
+            log_fact(logging.DEBUG, "answer_undeliverable", requests=len(settled))
+
+
+def _resolve_futures(requests: list[Request]) -> None:
+    for request in requests:
+        future = request._future
+        if future is None or future.done():
+            continue
+        if request.error is not None:
+            future.set_exception(request.error)
+        else:
+            future.set_result(request.result)

@@ -1,0 +1,103 @@
+"""Events, their types and schemas, and how old data becomes new (L10, L16).
+
+An event is a frozen pydantic model with a stored name and a schema number::
+
+    class Deployed(Event, type="acme.deployed", schema=2, upcasters={1: _add_environment}):
+        service: str
+        environment: str
+
+A user's type has a dot in its name (``acme.deployed``); names without one belong to the library.
+An upcaster takes the decoded JSON object of its schema number and returns that of the next; the
+chain from 1 to the current number must be complete, which is checked when the class is defined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from eventlog.errors import InvalidArgument, UnknownEventType
+
+__all__ = ["Event", "Upcaster", "event_class", "is_builtin_type"]
+
+Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+_TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
+_LIBRARY = "eventlog."
+_registry: dict[str, type[Event]] = {}
+
+
+class Event(BaseModel):
+    """An immutable fact in the past tense: the base of all events, the library's and the users'.
+
+    Unknown fields are kept as they are, so that what a newer writer added survives a round trip.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    event_type: ClassVar[str]
+    event_schema: ClassVar[int]
+    event_upcasters: ClassVar[Mapping[int, Upcaster]]
+
+    def __init_subclass__(
+        cls,
+        *,
+        type: str | None = None,
+        schema: int = 1,
+        upcasters: Mapping[int, Upcaster] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init_subclass__(**options)
+        if type is None:
+            return  # An abstract base of events, which is never stored itself.
+        if not _TYPE_NAME.fullmatch(type):
+            raise InvalidArgument(
+                f"event type {type!r}: use lower-case words joined by '_', with a dot after "
+                "your own prefix, such as 'acme.order_placed'"
+            )
+        if is_builtin_type(type) and not cls.__module__.startswith(_LIBRARY):
+            raise InvalidArgument(
+                f"event type {type!r}: names without a dot belong to the library; "
+                f"use a prefix of your own, such as 'acme.{type}'"
+            )
+        known = _registry.get(type)
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise InvalidArgument(f"event type {type!r} is already defined by {known!r}")
+        steps = dict(upcasters or {})
+        if set(steps) != set(range(1, schema)):
+            raise InvalidArgument(
+                f"event type {type!r} has schema {schema}, so it needs upcasters from each of "
+                f"{list(range(1, schema))}; it has {sorted(steps)}"
+            )
+        cls.event_type, cls.event_schema, cls.event_upcasters = type, schema, steps
+        _registry[type] = cls
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Take the options that `__init_subclass__` has dealt with, which pydantic passes on."""
+
+
+def is_builtin_type(type: str) -> bool:
+    """Tell whether a type name is one of the library's own: those have no dot."""
+    return "." not in type
+
+
+def event_class(type: str, schema: int) -> type[Event]:
+    """Return the class that reads ``type``; raise `UnknownEventType` if none here can."""
+    found = _registry.get(type)
+    if found is None:
+        raise UnknownEventType(
+            type,
+            schema,
+            "written by a newer eventlog; upgrade it"
+            if is_builtin_type(type)
+            else "import the module that defines it before reading",
+        )
+    if schema > found.event_schema:
+        raise UnknownEventType(
+            type, schema, f"only schemas up to {found.event_schema} are known here; upgrade"
+        )
+    return found

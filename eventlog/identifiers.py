@@ -1,0 +1,129 @@
+"""Ids: UUIDv7 where the library draws them, UUIDv8 where a key decides them.
+
+An id is 16 bytes inside the library and canonical UUID text where people see it. Formats are those
+of RFC 9562: version 7 is 48 bits of Unix milliseconds, 12 bits of counter and 62 random bits;
+version 8 is the SHA-256 of (session, key, number), cut to 122 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import NewType, TypeAlias
+
+from eventlog.errors import InvalidArgument
+
+__all__ = [
+    "EventId",
+    "IdSource",
+    "check_session_id",
+    "derived_id",
+    "draw_id",
+    "format_id",
+    "new_id",
+    "parse_id",
+]
+
+EventId = NewType("EventId", bytes)
+"""16 bytes of a UUID."""
+
+IdSource: TypeAlias = Callable[[], EventId]
+"""Something that draws a fresh id per call."""
+
+SESSION_ID_BYTES = 255
+"""The longest session id in UTF-8: what one file name can hold on every common file system."""
+
+_VERSION_7 = 0x7 << 76
+_VERSION_8 = 0x8 << 76
+_VARIANT = 0b10 << 62
+_CUSTOM_A = ((1 << 48) - 1) << 80
+_CUSTOM_B = ((1 << 12) - 1) << 64
+_CUSTOM_C = (1 << 62) - 1
+
+
+def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[int], bytes]) -> IdSource:
+    last = counter = 0
+
+    def draw() -> EventId:
+        nonlocal last, counter
+        now = milliseconds()
+        if now > last:
+            last, counter = now, 0
+        else:
+            counter += 1
+            if counter > 0xFFF:
+                last, counter = last + 1, 0
+        entropy = int.from_bytes(random(8), "big") & _CUSTOM_C
+        value = (last << 80) | _VERSION_7 | (counter << 64) | _VARIANT | entropy
+        return EventId(value.to_bytes(16, "big"))
+
+    return draw
+
+
+draw_id = _uuid7_source(lambda: time.time_ns() // 1_000_000, os.urandom)
+"""Draw a UUIDv7 from the system's clock and randomness; ids of one process ascend."""
+
+
+def new_id() -> str:
+    """Draw a fresh UUIDv7 as text, for session and message ids."""
+    return format_id(draw_id())
+
+
+def derived_id(session: str, key: str, number: int = 0) -> EventId:
+    """Derive the id of the ``number``-th event that a command with ``key`` records in ``session``.
+
+    The same three values give the same id for ever (L3): that is what makes a repeated command
+    find its first outcome.
+    """
+    digest = hashlib.sha256(f"{session}\0{key}\0{number}".encode()).digest()
+    value = int.from_bytes(digest[:16], "big")
+    value = (value & (_CUSTOM_A | _CUSTOM_B | _CUSTOM_C)) | _VERSION_8 | _VARIANT
+    return EventId(value.to_bytes(16, "big"))
+
+
+def format_id(event_id: bytes) -> str:
+    """Write 16 bytes as canonical UUID text."""
+    digits = event_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def parse_id(text: str) -> EventId:
+    """Read canonical UUID text; raise `InvalidArgument` for anything else."""
+    try:
+        value = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        value = b""
+    if len(value) != 16 or format_id(value) != text.lower():
+        raise InvalidArgument(f"{text!r} is not the text of a UUID")
+    return EventId(value)
+
+
+def check_session_id(session: str) -> str:
+    """Return ``session`` if it may name one, else raise `InvalidArgument` (M1).
+
+    Any text of 1 to 255 UTF-8 bytes will do that has no control character and could not be taken
+    for a path: no slash, no backslash, not ``.`` or ``..``.
+    """
+    if not isinstance(session, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"a session id is text, not {type(session).__name__}")
+    problem = _session_id_problem(session)
+    if problem:
+        raise InvalidArgument(f"{session!r} cannot be a session id: {problem}")
+    return session
+
+
+def _session_id_problem(session: str) -> str | None:
+    try:
+        size = len(session.encode())
+    except UnicodeEncodeError:
+        return "it has a lone surrogate, which no UTF-8 text can hold"
+    if not 1 <= size <= SESSION_ID_BYTES:
+        return f"it takes {size} bytes of UTF-8, allowed are 1 to {SESSION_ID_BYTES}"
+    if session in (".", "..") or "/" in session or "\\" in session:
+        return "it could be taken for a path"
+    if any(unicodedata.category(character) == "Cc" for character in session):
+        return "it has a control character"
+    return None

@@ -1,0 +1,321 @@
+"""The log: sessions, tasks, reading, following and verifying, on one store."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from eventlog.clock import Clock, system_clock
+from eventlog.committer import Committer
+from eventlog.errors import InvalidArgument, LogClosed, SessionNotFound, TaskNotFound
+from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
+from eventlog.machine import ABSENT
+from eventlog.opening import open_store
+from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.core import Core, SessionRequest
+from eventlog.session.events import FailedArchives, SessionCreated
+from eventlog.session.index import SESSIONS, TASKS, read_task, workspace_prefix
+from eventlog.session.queries import find_task
+from eventlog.session.session import Session
+from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.session.views import TaskView, task_view
+from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from eventlog.session.command import Command
+    from eventlog.store import Finding, Store
+
+__all__ = ["Log", "open"]
+
+CORES: Final = 1_024
+"""Sessions whose states are kept although nobody holds them; others are replayed when needed."""
+
+FOLLOW_SECONDS: Final = 1.0
+"""How long one wait of `Log.follow` lasts before it looks whether the log was closed."""
+
+
+class Log:
+    """An append-only log of sessions.
+
+    Thread-safe; in a forked child it gets a connection and a committer of its own (L15).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock = system_clock,
+        ids: IdSource = draw_id,
+        estimate_tokens: TokenEstimator = estimate_tokens,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.ids = ids
+        self.estimate_tokens = estimate_tokens
+        self._committer = Committer(store)
+        self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[str, Core] = OrderedDict()
+        self._cores_lock = threading.Lock()
+        self._closed = False
+        _logs.add(self)
+
+    # ---- sessions -----------------------------------------------------------------------------
+
+    def session(
+        self,
+        id: str | None = None,
+        *,
+        create: bool = False,
+        owner: str | None = None,
+        project: str | None = None,
+        workspace: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        failed_archives: FailedArchives = "block",
+    ) -> Session:
+        """Open a session (M1).
+
+        With ``create=True`` a session that does not exist comes into being with its first write,
+        which records the further arguments; without an ``id`` a UUIDv7 is drawn.
+
+        Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
+        `InvalidArgument` for an id that cannot be one.
+        """
+        if id is None and not create:
+            raise InvalidArgument("give the id of the session, or create=True for a new one")
+        core = self.core(check_session_id(new_id() if id is None else id))
+        creation = SessionCreated(
+            owner=owner,
+            project=project,
+            workspace=workspace,
+            provider=provider,
+            model=model,
+            failed_archives=failed_archives,
+        )
+        core.open(creation if create else None)
+        return Session(self, core)
+
+    def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
+        """Yield the ids of all sessions, or of a workspace's, by id; from the index (L14)."""
+        self._refuse_if_closed()
+        prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
+        for key, _ in self.store.scan(prefix, prefix + "\U0010ffff"):
+            yield key.removeprefix(prefix)
+
+    def latest_session(self, workspace: str) -> str | None:
+        """Return the session of a workspace that has the newest event."""
+        return max(
+            self.sessions(workspace=workspace),
+            key=lambda session: self.store.head(session).time,
+            default=None,
+        )
+
+    def exists(self, session: str) -> bool:
+        """Tell whether a session has any record, a closed one included."""
+        self._refuse_if_closed()
+        return self.store.head(check_session_id(session)).version > 0
+
+    # ---- tasks --------------------------------------------------------------------------------
+
+    def task(self, task_id: str) -> TaskView:
+        """Return a task as pollers see it (F11); raises `TaskNotFound`."""
+        self._refuse_if_closed()
+        task = find_task(self.store, task_id)
+        if task is None:
+            raise TaskNotFound(task_id)
+        return task_view(task)
+
+    def tasks(
+        self,
+        session: str | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+    ) -> Iterator[TaskView]:
+        """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
+        self._refuse_if_closed()
+        for _, value in self.store.scan(TASKS, TASKS + "\U0010ffff"):
+            view = task_view(read_task(value))
+            if (
+                session in (None, view.session_id)
+                and kind in (None, view.kind)
+                and state in (None, view.state, view.status)
+            ):
+                yield view
+
+    def retry(
+        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> RetryStatus:
+        """Give a task that failed for good another generation of attempts (F9)."""
+        core = self.core(self.task(task_id).session_id)
+        return self.execute(core, RetryTask(task_id=task_id, reason=reason), Metadata(actor=actor))
+
+    def abandon(
+        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> None:
+        """Give an unfinished task up; what waits behind it goes on."""
+        core = self.core(self.task(task_id).session_id)
+        self.execute(core, AbandonTask(task_id=task_id, reason=reason), Metadata(actor=actor))
+
+    # ---- records ------------------------------------------------------------------------------
+
+    def read(
+        self,
+        session: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Recorded]:
+        """Yield a session's events with ``after < version <= until``, lazily (L5)."""
+        self._refuse_if_closed()
+        records = self.store.read(session, after=after, until=until, limit=limit, reverse=reverse)
+        for record in records:
+            yield Recorded(record)
+
+    def read_all(
+        self,
+        *,
+        after: Position = START,
+        types: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Iterator[Recorded]:
+        """Yield the events of all sessions after a position, in the order of the log (L5)."""
+        self._refuse_if_closed()
+        for record in self.store.read_all(after=after, types=types, limit=limit):
+            yield Recorded(record)
+
+    def follow(
+        self, after: Position | None = None, types: Sequence[str] | None = None
+    ) -> Iterator[Recorded]:
+        """Yield events after a position, then wait for new ones, until the log is closed (L6).
+
+        The checkpoint is the caller's: the ``position`` of the last event that it has dealt with.
+        """
+        position = START if after is None else after
+        wanted = tuple(types or ())
+        while not self._closed:
+            newest = self.position()
+            for recorded in self.read_all(after=position, types=wanted):
+                position = recorded.position
+                yield recorded
+            position = max(position, newest)
+            if not self._closed:
+                self.store.wait(position, FOLLOW_SECONDS)
+
+    def position(self) -> Position:
+        """Return the position of the newest record that `follow` would have yielded by now."""
+        self._refuse_if_closed()
+        return self.store.tip()
+
+    def verify(self, session: str) -> list[Finding]:
+        """Check a session's hash chain and the steps of its machines (A1).
+
+        Returns what is wrong, the first bad version first; nothing if all is well.
+        """
+        from eventlog.audit.verify import verify_stream
+
+        self._refuse_if_closed()
+        if not self.exists(session):
+            raise SessionNotFound(session)
+        return verify_stream(self.store, session)
+
+    @property
+    def durability(self) -> Durability:
+        """What survives of an acknowledged write (P9)."""
+        return self.store.durability
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def core(self, session: str) -> Core:
+        """Return the one core of a session in this log."""
+        self._refuse_if_closed()
+        with self._cores_lock:
+            core = self._cores.get(session)
+            if core is None:
+                core = self._cores[session] = Core(self.store, session, self.clock, self.ids)
+            self._recent[session] = core
+            self._recent.move_to_end(session)
+            if len(self._recent) > CORES:
+                self._recent.popitem(last=False)
+        return core
+
+    def execute(
+        self,
+        core: Core,
+        command: Command[Any],
+        metadata: Metadata | None = None,
+        expected: Expected = ANY,
+    ) -> Any:
+        """Have a command decided, stored and folded; return its result."""
+        return self._committer.run(SessionRequest(core, command, metadata, expected))
+
+    def submit(self, request: SessionRequest) -> None:
+        """Queue a request whose answer is awaited elsewhere."""
+        self._committer.submit(request)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LogClosed
+
+    def _begin_anew_after_fork(self) -> None:
+        if self._closed:
+            return
+        self._cores_lock = threading.Lock()
+        for core in self._cores.values():
+            core.begin_anew_after_fork()
+        self.store.reopen_after_fork()
+        self._committer.reset()
+
+    def close(self) -> None:
+        """Finish what is queued and release the store; idempotent (L15)."""
+        if self._closed:
+            return
+        self._committer.close()
+        self._closed = True
+        _logs.discard(self)
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+_logs: weakref.WeakSet[Log] = weakref.WeakSet()
+
+
+def _begin_anew_after_fork() -> None:
+    for log in list(_logs):
+        log._begin_anew_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_after_fork)
+
+
+def open(
+    url: str,
+    *,
+    clock: Clock = system_clock,
+    ids: IdSource = draw_id,
+    estimate_tokens: TokenEstimator = estimate_tokens,
+) -> Log:
+    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
+
+    ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
+    come from. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
+    """
+    return Log(open_store(url), clock=clock, ids=ids, estimate_tokens=estimate_tokens)

@@ -1,0 +1,55 @@
+"""From a URL to a store: the scheme names the module that opens it (L1)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from eventlog.errors import UnsupportedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventlog.store import Store
+
+__all__ = ["open_store"]
+
+_BUILTIN: Final = {
+    "memory": "eventlog.stores.memory",
+    "sqlite": "eventlog.stores.sqlite",
+}
+"""The module that has ``open_store(url, location, options)``, by scheme. Modules are imported when
+a URL asks for them, so that none of the core depends on a store."""
+
+ENTRY_POINTS: Final = "eventlog.stores"
+"""The entry-point group under which other distributions offer stores: scheme = module."""
+
+
+def open_store(url: str) -> Store:
+    """Open the store that a URL names.
+
+    What stands behind ``scheme:///`` is a path relative to the working folder, an absolute one
+    begins with a further slash; what stands behind ``?`` are options of the store.
+
+    Raises `UnsupportedStore` where no store has the scheme.
+    """
+    parts = urlsplit(url)
+    module = _BUILTIN.get(parts.scheme) or _installed(parts.scheme)
+    if module is None:
+        raise UnsupportedStore(
+            f"{url!r}: no store for the scheme {parts.scheme!r}; "
+            f"write one of {', '.join(f'{scheme}:' for scheme in sorted(_BUILTIN))}, "
+            "such as sqlite:///agent.db"
+        )
+    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
+    opener = cast(
+        "Callable[[str, str, dict[str, str]], Store]", import_module(module).open_store
+    )
+    return opener(url, unquote(location), dict(parse_qsl(parts.query)))
+
+
+def _installed(scheme: str) -> str | None:
+    found = entry_points(group=ENTRY_POINTS, name=scheme) if scheme else ()
+    return next((entry.value for entry in found), None)

@@ -1,0 +1,257 @@
+"""The asynchronous twin of `eventlog.session.session.Session`. No logic lives here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventlog.records import ANY, Expected, Metadata, Recorded
+from eventlog.session import queries, wishes
+from eventlog.session.context import Context, SearchContext
+from eventlog.session.messages import Message
+from eventlog.session.views import (
+    ArchivedMessages,
+    ArchiveView,
+    SessionMeta,
+    session_meta,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from eventlog.events import Event
+    from eventlog.aio import AsyncLog
+    from eventlog.session.commit import CommitResult
+    from eventlog.session.core import Core
+    from eventlog.session.wishes import Wish
+    from eventlog.tasks.commands import RetryStatus
+
+__all__ = ["AsyncSession"]
+
+
+class AsyncSession:
+    """One conversation, as `eventlog.Session`, with every command and read to be awaited.
+
+    A command that is cancelled before the committer took it is not stored; later it is completed
+    and folded, and the caller may ask what became of it (L15).
+    """
+
+    def __init__(self, log: AsyncLog, core: Core) -> None:
+        self._log = log
+        self._core = core
+
+    async def _do(self, wish: Wish[Any], expected: Expected = ANY) -> Any:
+        return await self._log.execute(self._core, wish.command, wish.metadata, expected)
+
+    # ---- without I/O --------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self._core.session
+
+    @property
+    def version(self) -> int:
+        """How many records were folded so far."""
+        return self._core.state.version
+
+    @property
+    def meta(self) -> SessionMeta:
+        """The metadata as folded so far (M8); `refresh` folds what others recorded since."""
+        return session_meta(self._core.snapshot_of_state())
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    async def refresh(self) -> SessionMeta:
+        """Fold what others recorded, and return the metadata."""
+        await self._log.run(self._core.refresh)
+        return self.meta
+
+    async def tail(self, last: int | None = None) -> tuple[Message, ...]:
+        """Return the live messages in order, or only the ``last`` of them."""
+        return await self._log.run(queries.read_tail, self._core, last)
+
+    async def history(self) -> tuple[Message, ...]:
+        """Return every message ever recorded, in order, whatever its archive's state (X7)."""
+        return await self._log.run(queries.read_history, self._core)
+
+    async def context(self, token_budget: int = 128_000) -> Context:
+        """Return the latest overview and the messages that it does not cover (X1)."""
+        return await self._log.run(queries.read_context, self._core, token_budget)
+
+    async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
+        """Return what a memory search needs to understand ``query`` (X5)."""
+        return await self._log.run(queries.read_search_context, self._core, query, max_messages)
+
+    async def truncated(
+        self, *, keep_first_user: bool = True, recent: int = 20
+    ) -> tuple[Message, ...]:
+        """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
+        return await self._log.run(queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent)
+
+    async def archive(self, archive_id: str) -> ArchivedMessages:
+        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
+        return await self._log.run(queries.read_archived, self._core, archive_id)
+
+    async def archives(self) -> tuple[ArchiveView, ...]:
+        """Return all archives with their states, oldest first."""
+        return await self._log.run(queries.read_archives, self._core)
+
+    # ---- messages -----------------------------------------------------------------------------
+
+    async def append(
+        self,
+        message: Message | dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Message:
+        """Append one message and return it with its id, which is its idempotency key (M3).
+
+        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent`.
+        """
+        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+        wish = wishes.append(self._log.estimate_tokens, self.id, (message,), about)
+        messages: tuple[Message, ...] = await self._do(wish)
+        return messages[0]
+
+    async def extend(
+        self,
+        messages: Iterable[Message | dict[str, Any]],
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> tuple[Message, ...]:
+        """Append messages in one atomic batch, all validated before anything is stored (M3)."""
+        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+        wish = wishes.append(self._log.estimate_tokens, self.id, tuple(messages), about)
+        return (await self._do(wish)) if wish.command.messages else ()
+
+    async def record_tool_result(
+        self,
+        message_id: str,
+        tool_id: str,
+        output: str,
+        status: Literal["running", "completed", "error"] = "completed",
+        *,
+        duration_ms: float | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Record the result of a call that a message made (M4); raises `InvalidMessage`.
+
+        Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
+        """
+        about = Metadata(actor, correlation_id)
+        await self._do(
+            wishes.tool_result(
+                self._log.estimate_tokens,
+                message_id,
+                tool_id,
+                output,
+                status,
+                duration_ms,
+                about,
+            )
+        )
+
+    async def used(
+        self,
+        contexts: Sequence[str] = (),
+        skill: dict[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Record which contexts (URIs) and which skill were used; the next commit takes it (M5)."""
+        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+        await self._do(wishes.usage(contexts, skill, about))
+
+    # ---- commits and tasks --------------------------------------------------------------------
+
+    async def commit(
+        self,
+        keep_recent: int = 0,
+        *,
+        keep_turn_tokens: int | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> CommitResult:
+        """Archive the live messages but the newest ``keep_recent``, and return at once (C1, C2).
+
+        ``keep_turn_tokens`` keeps the newest whole turns within so many tokens instead. A turn
+        with a tool call that awaits its result stays live in any case (C3). Raises
+        `CommitBlocked` if an earlier archive failed for good and the policy is to wait for it.
+        """
+        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+        result: CommitResult = await self._do(wishes.commit(keep_recent, keep_turn_tokens, about))
+        return result
+
+    async def retry(
+        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> RetryStatus:
+        """Ask for a failed archive to be finalised again (F9)."""
+        status: RetryStatus = await self._do(wishes.retry(self.id, archive_id, actor, reason))
+        return status
+
+    async def abandon(
+        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+    ) -> None:
+        """Give an unfinished archive's finalisation up; what follows it goes on."""
+        await self._do(wishes.abandon(self.id, archive_id, actor, reason))
+
+    async def queue_task(
+        self,
+        kind: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
+        """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
+        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+        task_id: str = await self._do(wishes.queue_task(kind, payload, about))
+        return task_id
+
+    # ---- the session itself -------------------------------------------------------------------
+
+    async def record(
+        self,
+        *events: Event,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> tuple[Recorded, ...]:
+        """Record events of your own types, atomically, if the session is at ``expected`` (L16).
+
+        Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
+        """
+        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+        recorded: tuple[Recorded, ...] = await self._do(wishes.events(events, about), expected)
+        return recorded
+
+    async def assign_project(self, project: str, *, actor: str | None = None) -> bool:
+        """Set the project if the session has none; tell whether it did (M9)."""
+        done: bool = await self._do(wishes.project(project, actor))
+        return done
+
+    async def memory_session(self, provider: str, *, actor: str | None = None) -> str:
+        """Return the synthetic id of this session for a provider without sessions (M10)."""
+        memory_session_id: str = await self._do(wishes.memory_session(provider, actor))
+        return memory_session_id
+
+    async def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """End the session: it takes no more messages; open tasks go on to their end."""
+        await self._do(wishes.close(actor, reason))
+
+    async def delete(self, *, actor: str | None = None, reason: str | None = None) -> None:
+        """Take the session out of use and abandon its open tasks (M1)."""
+        await self._do(wishes.delete(actor, reason))
+
+    def __repr__(self) -> str:
+        return f"<AsyncSession {self.id!r} at version {self.version}>"

@@ -1,0 +1,143 @@
+"""What a model is shown of a session: the latest overview and the messages it does not cover.
+
+Pure functions over what `Context` is made of; reading it is the session's business (X1 to X5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from eventlog.errors import InvalidArgument
+from eventlog.session.messages import Message
+from eventlog.session.reader import StoredMessage
+
+__all__ = ["Context", "ContextStats", "SearchContext", "assemble", "truncated"]
+
+Entry = TypeVar("Entry")
+
+
+class ContextStats(NamedTuple):
+    """What went into a context, and what did not."""
+
+    total: int
+    """Messages that could have been shown."""
+    included: int
+    dropped: int
+    failed_archives: int
+    """Archives whose finalisation failed for good, so that their raw messages are shown."""
+    unreadable_overviews: int
+    active_tokens: int
+    archive_tokens: int
+    """Tokens of the overview that is shown."""
+
+
+class Context(NamedTuple):
+    """The latest overview of a completed archive, and the messages that it does not cover."""
+
+    latest_archive_overview: str
+    messages: tuple[Message, ...]
+    estimated_tokens: int
+    stats: ContextStats
+
+
+class SearchContext(NamedTuple):
+    """What a search over memories is given to understand the query (X5)."""
+
+    query: str
+    latest_archive_overview: str
+    current_messages: tuple[Message, ...]
+
+
+def assemble(
+    overview: str,
+    overview_tokens: int,
+    messages: Sequence[StoredMessage],
+    *,
+    token_budget: int,
+    failed_archives: int = 0,
+    unreadable_overviews: int = 0,
+) -> Context:
+    """Build a context within a hard budget (X4).
+
+    Messages go first: whole turns are dropped, the oldest ones first, but never the first user
+    message nor the newest turn. The overview is shown if it fits beside what is left.
+    """
+    if token_budget < 0:
+        raise InvalidArgument(f"token_budget is {token_budget}; it counts tokens, from 0 up")
+    kept = _within(_unique(messages), token_budget)
+    active = sum(entry.tokens for entry in kept)
+    if overview_tokens > token_budget - active:
+        overview, overview_tokens = "", 0
+    return Context(
+        latest_archive_overview=overview,
+        messages=tuple(entry.message for entry in kept),
+        estimated_tokens=active + overview_tokens,
+        stats=ContextStats(
+            total=len(messages),
+            included=len(kept),
+            dropped=len(messages) - len(kept),
+            failed_archives=failed_archives,
+            unreadable_overviews=unreadable_overviews,
+            active_tokens=active,
+            archive_tokens=overview_tokens,
+        ),
+    )
+
+
+def truncated(
+    messages: Sequence[Message], *, keep_first_user: bool = True, recent: int = 20
+) -> tuple[Message, ...]:
+    """Return the first user message and the last ``recent`` ones, tool pairs whole (X6)."""
+    if recent < 0:
+        raise InvalidArgument(f"recent is {recent}; it counts messages, from 0 up")
+    start = _whole_from(messages, max(0, len(messages) - recent))
+    first = next(
+        (place for place, message in enumerate(messages) if message.role == "user"), start
+    )
+    head = (messages[first],) if keep_first_user and first < start else ()
+    return (*head, *messages[start:])
+
+
+def _whole_from(messages: Sequence[Message], start: int) -> int:
+    """Move a cut to where no result stands without its call."""
+    while 0 < start < len(messages) and messages[start].role == "tool":
+        start -= 1
+    return start
+
+
+def _unique(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    seen: dict[str, StoredMessage] = {}
+    for entry in messages:
+        seen.setdefault(entry.data["id"], entry)
+    return list(seen.values())
+
+
+def _within(messages: list[StoredMessage], token_budget: int) -> list[StoredMessage]:
+    total = sum(entry.tokens for entry in messages)
+    if total <= token_budget:
+        return messages
+    turns = _turns(messages)
+    first_user = next((entry for entry in messages if entry.data["role"] == "user"), None)
+    kept = list(turns)
+    while len(kept) > 1 and total > token_budget:
+        dropped = kept.pop(0)
+        total -= sum(entry.tokens for entry in dropped if entry is not first_user)
+    rest = [entry for turn in kept for entry in turn]
+    if first_user is None or first_user in rest:
+        return rest
+    return [first_user, *rest]
+
+
+def _turns(messages: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
+    return split_turns(messages, lambda entry: entry.data["role"] == "user")
+
+
+def split_turns(entries: Sequence[Entry], begins: Callable[[Entry], bool]) -> list[list[Entry]]:
+    """Split into runs that begin where ``begins`` says so."""
+    turns: list[list[Entry]] = []
+    for entry in entries:
+        if begins(entry) or not turns:
+            turns.append([])
+        turns[-1].append(entry)
+    return turns

@@ -1,0 +1,115 @@
+"""The events of a session: what its people and programs did.
+
+Those that move a task are in `eventlog.tasks.events`. Nested payloads are typed dictionaries: they
+are validated like models at a third of the cost, and folds read them as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from eventlog.events import Event
+from eventlog.session.messages import MessageData
+
+__all__ = [
+    "CommitPrepared",
+    "ContextsUsed",
+    "FailedArchives",
+    "MemorySessionAssigned",
+    "MessageAppended",
+    "ProjectAssigned",
+    "SessionClosedEvent",
+    "SessionCreated",
+    "SessionDeleted",
+    "ToolResultRecorded",
+    "VersionRange",
+]
+
+FailedArchives = Literal["block", "skip"]
+"""What a commit does about an earlier archive that failed for good (C5)."""
+
+VersionRange = tuple[int, int]
+"""The versions from the first to the last, both included."""
+
+
+class SessionCreated(Event, type="session_created"):
+    """The session exists from here on; it is always the first record of its stream."""
+
+    owner: str | None = None
+    project: str | None = None
+    workspace: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    failed_archives: FailedArchives = "block"
+
+
+class MessageAppended(Event, type="message_appended"):
+    """A message joined the live tail; ``tokens`` is what the estimator said of it."""
+
+    message: MessageData
+    tokens: int
+
+
+class ToolResultRecorded(Event, type="tool_result_recorded"):
+    """The result of a tool call arrived after the message that made the call."""
+
+    message_id: str
+    tool_id: str
+    output: str
+    status: Literal["running", "completed", "error"]
+    duration_ms: float | None = None
+    tokens: int
+
+
+class ContextsUsed(Event, type="contexts_used"):
+    """Contexts and a skill were used; they belong to the next commit (M5)."""
+
+    contexts: list[str]
+    skill: dict[str, Any] | None = None
+
+
+class ProjectAssigned(Event, type="project_assigned"):
+    """A session without a project got one (M9)."""
+
+    project: str
+
+
+class MemorySessionAssigned(Event, type="memory_session_assigned"):
+    """A provider without sessions of its own got a synthetic id for this one (M10)."""
+
+    provider: str
+    memory_session_id: str
+
+
+class CommitPrepared(Event, type="commit_prepared"):
+    """The live tail, less what is retained, became an archive (C1).
+
+    The ranges are versions of this stream; those taken belong to the archive from here on, those
+    retained stay live. There is nothing to clear, so no clear can be lost. ``usage_after`` and
+    ``usage_until`` bound the versions whose ``contexts_used`` belong to this commit.
+    """
+
+    archive: int
+    task_id: str
+    takes: list[VersionRange]
+    retains: list[VersionRange]
+    message_count: int
+    retained_count: int
+    tokens: int
+    keep_recent: int
+    keep_turn_tokens: int | None = None
+    usage_after: int
+    usage_until: int
+    usage_count: int
+
+
+class SessionClosedEvent(Event, type="session_closed"):
+    """The session takes no further messages or commits; open tasks go on to their end."""
+
+    reason: str | None = None
+
+
+class SessionDeleted(Event, type="session_deleted"):
+    """The session is gone for its users; its open tasks were abandoned in the same append."""
+
+    reason: str | None = None

@@ -1,0 +1,58 @@
+"""The session's state as a projection: what opening a session replays, and snapshots keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from eventlog.projection import Projection
+from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.state import SessionState, apply
+from eventlog.tasks.machine import TASK_MACHINE
+
+if TYPE_CHECKING:
+    from eventlog.records import Recorded
+
+__all__ = ["SessionFold"]
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    # Built when a snapshot is first read or written: it costs more than importing this module.
+    return TypeAdapter(SessionState)
+
+
+@dataclass(frozen=True)
+class SessionFold(Projection[SessionState, SessionState]):
+    """Everything that commands of one session are decided on."""
+
+    name = "session"
+    schema = 1
+    types = None
+
+    session_id: str = ""
+
+    def initial(self) -> SessionState:
+        return SessionState(self.session_id)
+
+    def apply(self, state: SessionState, recorded: Recorded) -> SessionState:
+        if not state.session_id:
+            state.session_id = recorded.stream
+        return apply(state, recorded)
+
+    def view(self, state: SessionState) -> SessionState:
+        return state
+
+    def fingerprint(self) -> str:
+        machines = (SESSION_MACHINE.fingerprint, TASK_MACHINE.fingerprint)
+        return f"{self.schema}-{'-'.join(machines)}"
+
+    def dump(self, state: SessionState) -> bytes:
+        return _adapter().dump_json(state)
+
+    def load(self, data: bytes) -> SessionState:
+        state: SessionState = _adapter().validate_json(data)
+        return state

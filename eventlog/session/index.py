@@ -1,0 +1,194 @@
+"""The index entries of a session: look-ups across sessions that never scan the log (L14).
+
+========================================= =====================================================
+key                                       value
+========================================= =====================================================
+``session/{session}``                     what is known of the session at its creation, or end
+``workspace/{workspace}/{session}``       that the session belongs to the workspace
+``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
+``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
+``due/{microseconds}/{task id}``          that the task can be moved from then on, and by whom
+========================================= =====================================================
+
+Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
+compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
+has none, and costs a worker nothing (F1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pydantic_core
+
+from eventlog.session.events import CommitPrepared, SessionCreated
+from eventlog.tasks.events import ArchiveFinalized, TaskEvent
+from eventlog.tasks.machine import TASK_MACHINE
+from eventlog.tasks.state import Task, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.records import IndexEntry, Recorded
+    from eventlog.session.state import Archive, SessionState
+
+__all__ = [
+    "INDEXED_TYPES",
+    "archive_key",
+    "archive_prefix",
+    "due_key",
+    "index_changes",
+    "session_key",
+    "task_key",
+    "workspace_prefix",
+]
+
+INDEXED_TYPES: Final = TASK_MACHINE.events | {
+    "session_created",
+    "session_closed",
+    "session_deleted",
+}
+"""The event types that may change an entry."""
+
+SESSIONS: Final = "session/"
+TASKS: Final = "task/"
+DUE: Final = "due/"
+
+
+def session_key(session: str) -> str:
+    return f"{SESSIONS}{session}"
+
+
+def workspace_prefix(workspace: str) -> str:
+    return f"workspace/{workspace}/"
+
+
+def task_key(task_id: str) -> str:
+    return f"{TASKS}{task_id}"
+
+
+def archive_prefix(session: str) -> str:
+    return f"archive/{session}/"
+
+
+def archive_key(session: str, index: int) -> str:
+    return f"{archive_prefix(session)}{index:09d}"
+
+
+def due_key(time: int, task_id: str = "") -> str:
+    return f"{DUE}{time:017d}/{task_id}"
+
+
+def index_changes(
+    before: SessionState, recorded: Sequence[Recorded], after: SessionState
+) -> tuple[IndexEntry, ...]:
+    """Return what records change in the index, given the states on both sides of them."""
+    changes: dict[str, bytes | None] = {}
+    _index_session(changes, recorded, after)
+    touched = _touched_tasks(before, recorded, after)
+    for task in touched:
+        changes[task_key(task.task_id)] = _json(task)
+    _index_archives(changes, before, recorded, after)
+    old = _due_entries(before, touched)
+    new = _due_entries(after, touched)
+    for key in old.keys() - new.keys():
+        changes[key] = None
+    for key, value in new.items():
+        if old.get(key) != value:
+            changes[key] = value
+    return tuple(changes.items())
+
+
+def _json(value: Any) -> bytes:
+    return pydantic_core.to_json(value)
+
+
+def _index_session(
+    changes: dict[str, bytes | None], recorded: Sequence[Recorded], after: SessionState
+) -> None:
+    if not any(entry.type.startswith("session_") for entry in recorded):
+        return
+    value = {"created_at": after.created_at, "status": after.status}
+    changes[session_key(after.session_id)] = _json(value)
+    for entry in recorded:
+        event = entry.event
+        if isinstance(event, SessionCreated) and event.workspace is not None:
+            changes[workspace_prefix(event.workspace) + after.session_id] = _json(value)
+
+
+def _touched_tasks(
+    before: SessionState, recorded: Sequence[Recorded], after: SessionState
+) -> list[Task]:
+    """Return the tasks that the records are about, as they stand after them."""
+    touched: dict[str, Task | None] = {}
+    for entry in recorded:
+        event = entry.event
+        if isinstance(event, CommitPrepared):
+            touched[event.task_id] = after.tasks.get(event.task_id)
+        elif isinstance(event, TaskEvent):
+            task_id = event.task_id
+            task = touched.get(task_id) or before.tasks.get(task_id)
+            moved = None if task is None else advance(task, entry.record, event)
+            touched[task_id] = after.tasks.get(task_id) or moved or task
+        if isinstance(event, ArchiveFinalized):
+            for follow_up in event.follow_ups:
+                touched[follow_up["task_id"]] = after.tasks.get(follow_up["task_id"])
+    return [task for task in touched.values() if task is not None]
+
+
+def _index_archives(
+    changes: dict[str, bytes | None],
+    before: SessionState,
+    recorded: Sequence[Recorded],
+    after: SessionState,
+) -> None:
+    for entry in recorded:
+        event = entry.event
+        if isinstance(event, CommitPrepared):
+            archive = after.archives.get(event.archive)
+        elif isinstance(event, ArchiveFinalized):
+            known = before.archives.get(event.archive)
+            archive = known and replace(known, finalized=entry.version, covers=event.covers)
+        else:
+            continue
+        if archive is not None:
+            changes[archive_key(after.session_id, archive.index)] = _json(archive)
+
+
+def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, bytes]:
+    """Return the due entries of the lane's head and of those unordered tasks that were touched."""
+    head = state.lane_head()
+    tasks = [] if head is None else [head]
+    for task in touched:
+        current = state.tasks.get(task.task_id)
+        if current is not None and current.is_open and not current.ordered:
+            tasks.append(current)
+    return {due_key(task.due_at, task.task_id): _due_value(task) for task in tasks}
+
+
+def _due_value(task: Task) -> bytes:
+    return _json(
+        {
+            "session": task.session_id,
+            "task_id": task.task_id,
+            "kind": task.kind,
+            "state": task.state,
+            "owner": task.owner,
+            "fence": task.fence,
+        }
+    )
+
+
+def read_task(value: bytes) -> Task:
+    """Read a ``task/`` entry."""
+    return Task(**pydantic_core.from_json(value))
+
+
+def read_archive(value: bytes) -> Archive:
+    """Read an ``archive/`` entry."""
+    from eventlog.session.state import Archive
+
+    fields = pydantic_core.from_json(value)
+    fields["takes"] = [(first, last) for first, last in fields["takes"]]
+    return Archive(**fields)

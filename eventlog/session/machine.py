@@ -1,0 +1,25 @@
+"""The machine of a session: it is created once, and closed or deleted once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventlog.machine import ABSENT, StateMachine, Transition
+
+__all__ = ["SESSION_MACHINE"]
+
+SESSION_MACHINE: Final = StateMachine(
+    "session",
+    states=["open", "closed", "deleted"],
+    transitions=[
+        Transition("session_created", (ABSENT,), "open"),
+        Transition("message_appended", ("open",), "open"),
+        Transition("tool_result_recorded", ("open",), "open"),
+        Transition("contexts_used", ("open",), "open"),
+        Transition("project_assigned", ("open",), "open"),
+        Transition("memory_session_assigned", ("open",), "open"),
+        Transition("commit_prepared", ("open",), "open"),
+        Transition("session_closed", ("open",), "closed"),
+        Transition("session_deleted", ("open", "closed"), "deleted"),
+    ],
+)

@@ -1,0 +1,260 @@
+"""Messages and their parts (M2).
+
+A message keeps what it was given: unknown fields and unknown part types survive verbatim, and what
+was not given is not invented, but for the id and the time, which a message draws when it is built.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from typing_extensions import Required, TypedDict  # pydantic cannot read typing's before 3.12
+
+from eventlog.clock import format_time, system_clock
+from eventlog.errors import InvalidMessage
+from eventlog.identifiers import new_id
+
+__all__ = [
+    "ContextPart",
+    "ImagePart",
+    "Message",
+    "MessageData",
+    "OtherPart",
+    "Part",
+    "PartData",
+    "Role",
+    "TextPart",
+    "ToolPart",
+    "ToolStatus",
+    "as_message",
+    "message_data",
+    "message_text",
+    "same_message",
+]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
+
+
+class PartData(TypedDict, total=False):
+    """A part as it is stored: a JSON object with a ``type``."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # read by pydantic
+
+    type: Required[str]
+
+
+class MessageData(TypedDict, total=False):
+    """A message as it is stored: what folds read, and `Message` is built from on access."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # read by pydantic
+
+    id: Required[str]
+    role: Required[str]
+    parts: Required[list[dict[str, Any]]]
+    created_at: Required[str]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class TextPart(_Part):
+    """Plain text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ContextPart(_Part):
+    """A reference to something that was put into the model's context."""
+
+    type: Literal["context"]
+    uri: str
+    context_type: str = "memory"
+    abstract: str = ""
+
+
+class ImagePart(_Part):
+    """An image by its URL, in the form ``{"url": …, "detail": …}``."""
+
+    type: Literal["image_url"]
+    image_url: dict[str, Any]
+
+
+class ToolPart(_Part):
+    """A call of a tool, its result, or both.
+
+    A call without result is ``pending`` or ``running``; the result arrives with
+    `record_tool_result`, or as a message of role ``tool`` with the same ``tool_id``.
+    """
+
+    type: Literal["tool"]
+    tool_id: str
+    tool_name: str = ""
+    tool_uri: str = ""
+    skill_uri: str = ""
+    tool_status: ToolStatus = "pending"
+    tool_input: dict[str, Any] | None = None
+    tool_output: str | None = None
+    duration_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class OtherPart(_Part):
+    """A part of a type that this version does not know; kept as it is."""
+
+    type: str
+
+
+_KNOWN_PARTS = {"text", "context", "image_url", "tool"}
+
+
+def _part_tag(part: Any) -> str:
+    type_ = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
+    return type_ if type_ in _KNOWN_PARTS else "other"
+
+
+Part: TypeAlias = Annotated[
+    Annotated[TextPart, Tag("text")]
+    | Annotated[ContextPart, Tag("context")]
+    | Annotated[ImagePart, Tag("image_url")]
+    | Annotated[ToolPart, Tag("tool")]
+    | Annotated[OtherPart, Tag("other")],
+    Discriminator(_part_tag),
+]
+
+
+class Message(BaseModel):
+    """One message of a conversation: frozen, with an id that is its idempotency key (M3)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: str = Field(default_factory=new_id, min_length=1, max_length=512)
+    role: Role
+    parts: tuple[Part, ...]
+    created_at: str = Field(default_factory=lambda: format_time(system_clock()))
+    """ISO 8601 text; kept to the letter where the caller gives it."""
+
+    @classmethod
+    def system(cls, text: str, **fields: Any) -> Message:
+        """Build a system message of one text part; ``fields`` are further fields of it."""
+        return cls(role="system", parts=_text_parts(text), **fields)
+
+    @classmethod
+    def user(cls, text: str, **fields: Any) -> Message:
+        """Build a user message of one text part; it begins a turn."""
+        return cls(role="user", parts=_text_parts(text), **fields)
+
+    @classmethod
+    def assistant(
+        cls, text: str | None = None, *, tools: tuple[ToolPart, ...] = (), **fields: Any
+    ) -> Message:
+        """Build an assistant message of a text, of tool calls, or of both."""
+        parts: tuple[Any, ...] = _text_parts(text) if text is not None else ()
+        return cls(role="assistant", parts=(*parts, *tools), **fields)
+
+    @classmethod
+    def tool(
+        cls,
+        tool_id: str,
+        output: str,
+        *,
+        name: str = "",
+        status: ToolStatus = "completed",
+        **fields: Any,
+    ) -> Message:
+        """Build a message of role ``tool``: the result of the call ``tool_id``."""
+        part = ToolPart(
+            type="tool", tool_id=tool_id, tool_name=name, tool_status=status, tool_output=output
+        )
+        return cls(role="tool", parts=(part,), **fields)
+
+    @classmethod
+    def call(
+        cls, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
+    ) -> ToolPart:
+        """Build the part of a tool call that awaits its result."""
+        return ToolPart(
+            type="tool",
+            tool_id=tool_id or f"call_{new_id()}",
+            tool_name=tool_name,
+            tool_input=tool_input,
+            tool_status="pending",
+        )
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined by line feeds."""
+        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def tools(self) -> tuple[ToolPart, ...]:
+        """The tool parts."""
+        return tuple(part for part in self.parts if isinstance(part, ToolPart))
+
+
+def _text_parts(text: str) -> tuple[TextPart]:
+    return (TextPart(type="text", text=text),)
+
+
+def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> Message:
+    """Return ``value`` as a message; raise `InvalidMessage` naming the first wrong field."""
+    if isinstance(value, Message):
+        return value
+    try:
+        return Message.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(place) for place in first["loc"]) or None
+        raise InvalidMessage(first["msg"], field=field, index=index) from error
+
+
+def message_data(message: Message) -> MessageData:
+    """Return what is stored of a message: what was given, the id and the time."""
+    given: dict[str, Any] = message.__pydantic_serializer__.to_python(
+        message, mode="json", exclude_unset=True
+    )
+    given.pop("created_at", None)
+    return {"id": message.id, **given, "created_at": message.created_at}  # type: ignore[return-value]  # the serializer's output has the model's form
+
+
+def same_message(stored: MessageData, data: MessageData, message: Message) -> bool:
+    """Tell whether a repeated message has the content of the stored one (L3).
+
+    A time that the caller did not give was drawn anew by the repetition, so it does not count.
+    """
+    if "created_at" not in message.model_fields_set:
+        data = {**data, "created_at": stored["created_at"]}
+    return stored == data
+
+
+def message_text(data: MessageData) -> str:
+    """Concatenate all that counts as tokens: texts, abstracts, tool ids, names, inputs, outputs."""
+    parts = data["parts"]
+    if len(parts) == 1 and "text" in parts[0]:
+        return str(parts[0]["text"])
+    return "".join(_part_text(part) for part in parts)
+
+
+def _part_text(part: dict[str, Any]) -> str:
+    match part["type"]:
+        case "text":
+            return str(part["text"])
+        case "context":
+            return str(part.get("abstract", ""))
+        case "tool":
+            tool_input = part.get("tool_input")
+            return "".join(
+                [
+                    part["tool_id"],
+                    part.get("tool_name", ""),
+                    json.dumps(tool_input, ensure_ascii=False) if tool_input else "",
+                    part.get("tool_output") or "",
+                ]
+            )
+        case _:
+            return ""

@@ -1,0 +1,172 @@
+"""Reading messages back from version ranges, with the tool results that came later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from eventlog.identifiers import derived_id
+from eventlog.records import Recorded
+from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.messages import Message, MessageData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from eventlog.identifiers import EventId
+    from eventlog.session.events import VersionRange
+    from eventlog.store import Store
+
+__all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
+
+FINAL_STATUSES = ("completed", "error")
+
+
+class StoredMessage(NamedTuple):
+    """A message as it reads now, where it stands, and what it weighs."""
+
+    version: int
+    data: MessageData
+    tokens: int
+
+    @property
+    def message(self) -> Message:
+        return Message.model_validate(self.data)
+
+
+def message_key(message_id: str) -> str:
+    """The idempotency key under which a message is recorded: its id (M3)."""
+    return message_id
+
+
+def tool_result_key(message_id: str, tool_id: str, status: str) -> str:
+    """The idempotency key under which a result is recorded: one of a kind per call (M4)."""
+    return f"{message_id}\0{tool_id}\0{status}"
+
+
+def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
+    """Return the message with a result written into the call that it answers."""
+    fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
+    if result.duration_ms is not None:
+        fields["duration_ms"] = result.duration_ms
+    parts = [
+        {**part, **fields}
+        if part["type"] == "tool" and part.get("tool_id") == result.tool_id
+        else part
+        for part in data["parts"]
+    ]
+    return cast("MessageData", {**data, "parts": parts})
+
+
+class Reader:
+    """Reads one stream; every method does I/O."""
+
+    def __init__(self, store: Store, stream: str) -> None:
+        self._store = store
+        self._stream = stream
+
+    def record(self, version: int) -> Recorded | None:
+        """Return the record at a version."""
+        found = self._store.read(self._stream, after=version - 1, until=version)
+        return next((Recorded(record) for record in found), None)
+
+    def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:
+        """Return the versions of those ids that are stored."""
+        return self._store.find(self._stream, ids)
+
+    def recorded_as(self, key: str, number: int = 0) -> Recorded | None:
+        """Return the ``number``-th record of the command with an idempotency key."""
+        event_id = derived_id(self._stream, key, number)
+        version = self._store.find(self._stream, [event_id]).get(event_id)
+        return None if version is None else self.record(version)
+
+    def message(self, message_id: str) -> Recorded | None:
+        """Return the record of a message by the message's id."""
+        found = self.recorded_as(message_key(message_id))
+        return found if found is not None and found.type == "message_appended" else None
+
+    def messages(
+        self, ranges: Sequence[VersionRange], *, last: int | None = None
+    ) -> list[StoredMessage]:
+        """Return the messages in ascending ranges, in order; only the ``last`` ones if given.
+
+        A call that has no result in what was read is looked up, so a result counts wherever in
+        the stream it was recorded.
+        """
+        found: list[StoredMessage] = []
+        results: list[ToolResultRecorded] = []
+        for event, version in self._backwards(ranges):
+            if isinstance(event, MessageAppended):
+                found.append(StoredMessage(version, event.message, event.tokens))
+                if last is not None and len(found) >= last:
+                    break
+            else:
+                results.append(event)
+        found.reverse()
+        results.reverse()
+        return self._completed(found, results)
+
+    def history(self) -> list[StoredMessage]:
+        """Return every message ever recorded, in order."""
+        head = self._store.head(self._stream).version
+        return self.messages([(1, head)]) if head else []
+
+    def _backwards(
+        self, ranges: Sequence[VersionRange]
+    ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, int]]:
+        for first, last in reversed(ranges):
+            records = self._store.read(self._stream, after=first - 1, until=last, reverse=True)
+            for record in records:
+                if record.type == "message_appended" or record.type == "tool_result_recorded":
+                    event = Recorded(record).event
+                    yield cast("MessageAppended | ToolResultRecorded", event), record.version
+
+    def _completed(
+        self, found: list[StoredMessage], results: Iterable[ToolResultRecorded]
+    ) -> list[StoredMessage]:
+        """Write results into the calls that they answer, those found in passing first."""
+        by_message: dict[str, list[ToolResultRecorded]] = {}
+        for result in results:
+            by_message.setdefault(result.message_id, []).append(result)
+        for message_id, result in self._later_results(found, by_message):
+            by_message.setdefault(message_id, []).append(result)
+        if not by_message:
+            return found
+        return [self._with_results(entry, by_message) for entry in found]
+
+    @staticmethod
+    def _with_results(
+        entry: StoredMessage, results: dict[str, list[ToolResultRecorded]]
+    ) -> StoredMessage:
+        data, tokens = entry.data, entry.tokens
+        for result in results.get(data["id"], ()):
+            data = with_result(data, result)
+            tokens += result.tokens
+        return StoredMessage(entry.version, data, tokens)
+
+    def _later_results(
+        self, found: Sequence[StoredMessage], known: dict[str, list[ToolResultRecorded]]
+    ) -> Iterator[tuple[str, ToolResultRecorded]]:
+        """Look up results of calls that are still open after those found in passing."""
+        wanted: dict[bytes, str] = {}
+        for entry in found:
+            message_id = entry.data["id"]
+            answered = {
+                result.tool_id
+                for result in known.get(message_id, ())
+                if result.status in FINAL_STATUSES
+            }
+            for part in entry.data["parts"]:
+                if part["type"] != "tool" or part.get("tool_id") in answered:
+                    continue
+                if part.get("tool_status", "pending") in FINAL_STATUSES:
+                    continue
+                for status in FINAL_STATUSES:
+                    key = tool_result_key(message_id, part.get("tool_id", ""), status)
+                    wanted[derived_id(self._stream, key)] = message_id
+        if not wanted:
+            return
+        places = self._store.find(self._stream, list(wanted))  # type: ignore[arg-type]
+        for event_id, version in sorted(places.items(), key=lambda place: place[1]):
+            recorded = self.record(version)
+            if recorded is not None:
+                yield wanted[event_id], cast("ToolResultRecorded", recorded.event)

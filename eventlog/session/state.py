@@ -1,0 +1,393 @@
+"""The state of a session that decisions are taken on: a fold of its records, in place.
+
+It holds ranges, sums and what is unfinished; never a message, and of finished work only what a
+later decision needs. So its size follows what is open, not what was ever said (L12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.chain import GENESIS
+from eventlog.events import is_builtin_type
+from eventlog.machine import ABSENT
+from eventlog.session.events import (
+    CommitPrepared,
+    ContextsUsed,
+    FailedArchives,
+    MemorySessionAssigned,
+    MessageAppended,
+    ProjectAssigned,
+    SessionCreated,
+    ToolResultRecorded,
+    VersionRange,
+)
+from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.window import Window
+from eventlog.tasks.events import (
+    ArchiveFinalized,
+    StepCompleted,
+    TaskCompleted,
+    TaskEvent,
+    TaskQueued,
+    TokenUsage,
+)
+from eventlog.tasks.machine import FINALISE
+from eventlog.tasks.state import Task, add_usage, advance
+
+if TYPE_CHECKING:
+    from eventlog.records import Record, Recorded
+
+__all__ = ["Archive", "Overview", "SessionState", "apply"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """The raw side of an archive: which messages are in it, and since when."""
+
+    index: int
+    task_id: str
+    takes: list[VersionRange]
+    message_count: int
+    tokens: int
+    prepared: int
+    """The version of its ``commit_prepared``."""
+    prepared_at: int
+    usage_after: int
+    usage_until: int
+    finalized: int | None = None
+    """The version of its ``archive_finalized``."""
+    covers: list[int] = field(default_factory=list[int])
+    covered: bool = False
+    """Whether an overview stands for its messages already, while its own task is not settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Which archive has the latest overview, and the version of the record that holds it."""
+
+    archive: int
+    version: int
+
+
+@dataclass(slots=True)
+class SessionState:
+    """Everything a command of a session is decided on."""
+
+    session_id: str
+    status: str = ABSENT
+    version: int = 0
+    hash: bytes = GENESIS
+    time: int = 0
+    """The time of the last record: no later one has an earlier time (L2)."""
+    created_at: int = 0
+    updated_at: int = 0
+    last_message_at: int = 0
+    last_commit_at: int = 0
+    owner: str | None = None
+    project: str | None = None
+    workspace: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    failed_archives: FailedArchives = "block"
+    total_message_count: int = 0
+    commit_count: int = 0
+    keep_recent: int = 0
+    memories: dict[str, int] = field(default_factory=dict[str, int])
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    memory_sessions: dict[str, str] = field(default_factory=dict[str, str])
+    usage_after: int = 0
+    """The version up to which earlier commits took the recorded usage (M5)."""
+    usage_count: int = 0
+    window: Window = field(default_factory=Window)
+    archives: dict[int, Archive] = field(default_factory=dict[int, Archive])
+    """Those that no overview covers yet, or whose task is not settled, by index."""
+    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
+    """Those that are neither completed nor abandoned, by id."""
+    lane: dict[int, str] = field(default_factory=dict[int, str])
+    """The finalising tasks among them by archive index, ascending."""
+    abandoned: list[int] = field(default_factory=list[int])
+    overview: Overview | None = None
+    findings: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """Steps that a machine does not have, as found in the history, with their versions (P7)."""
+
+    def copy(self) -> SessionState:
+        """Return a state that can be folded further without touching this one."""
+        copied = replace(self)
+        for name in _CONTAINERS:
+            setattr(copied, name, getattr(self, name).copy())
+        return copied
+
+    def lane_head(self) -> Task | None:
+        """Return the finalising task that is next in order (F1), if one is to be worked on.
+
+        A task that failed for good holds the lane where the policy is to wait for it.
+        """
+        for task_id in self.lane.values():
+            task = self.tasks[task_id]
+            if task.state == "terminal_failed":
+                if self.failed_archives == "block":
+                    return None
+                continue
+            return task
+        return None
+
+    def uncovered(self) -> list[Archive]:
+        """Return the archives whose messages no overview stands for, in order (X1)."""
+        return [archive for _, archive in sorted(self.archives.items()) if not archive.covered]
+
+    def blocking_failure(self) -> Task | None:
+        """Return the task whose failure blocks commits under the policy ``block`` (C5)."""
+        if self.failed_archives == "skip":
+            return None
+        failed = (self.tasks[task_id] for task_id in self.lane.values())
+        return next((task for task in failed if task.state == "terminal_failed"), None)
+
+
+_CONTAINERS: Final = (
+    "memories",
+    "usage",
+    "memory_sessions",
+    "window",
+    "archives",
+    "tasks",
+    "lane",
+    "abandoned",
+    "findings",
+)
+
+_QUIET: Final = frozenset({"lease_renewed"})
+"""Events that say nothing about the session itself, so they leave ``updated_at`` alone (M8)."""
+
+
+def apply(state: SessionState, recorded: Recorded) -> SessionState:
+    """Fold one record into ``state``, in place.
+
+    Total: a step that a machine does not have becomes a finding and changes nothing else.
+    """
+    record = recorded.record
+    type_ = record.type
+    handler = _HANDLERS.get(type_)
+    if handler is not None:
+        handler(state, record, recorded.event)
+    elif is_builtin_type(type_):
+        _fold_task(state, record, recorded.event)
+    if type_ not in _QUIET:
+        state.updated_at = record.time
+    state.version = record.version
+    state.hash = record.hash
+    state.time = record.time
+    return state
+
+
+def _step(state: SessionState, record: Record) -> bool:
+    """Move the session's machine; False, and a finding, where it has no such step."""
+    status = SESSION_MACHINE.table.get((state.status, record.type))
+    if status is None:
+        _report(state, record, f"session is {state.status!r}")
+        return False
+    state.status = status
+    return True
+
+
+def _report(state: SessionState, record: Record, where: str) -> None:
+    state.findings.append((record.version, f"{where}: {record.type!r} is not possible from there"))
+
+
+def _created(state: SessionState, record: Record, event: SessionCreated) -> None:
+    if not _step(state, record):
+        return
+    state.created_at = record.time
+    state.owner = event.owner
+    state.project = event.project
+    state.workspace = event.workspace
+    state.provider = event.provider
+    state.model = event.model
+    state.failed_archives = event.failed_archives
+
+
+def _message_appended(state: SessionState, record: Record, event: MessageAppended) -> None:
+    if state.status != "open" and not _step(state, record):
+        return
+    message, version = event.message, record.version
+    parts = message["parts"]
+    tools = [part for part in parts if part["type"] == "tool"]
+    begins_turn = message["role"] == "user" and (len(tools) < len(parts) or not parts)
+    state.window.append(version, event.tokens, begins_turn=begins_turn)
+    for part in tools:
+        _fold_tool_part(state.window, part, version)
+    state.total_message_count += 1
+    state.last_message_at = record.time
+
+
+def _fold_tool_part(window: Window, part: dict[str, Any], version: int) -> None:
+    if part.get("tool_status", "pending") in ("pending", "running"):
+        window.call(part.get("tool_id", ""), version)
+    else:
+        window.answer(part.get("tool_id", ""))
+
+
+def _tool_result(state: SessionState, record: Record, event: ToolResultRecorded) -> None:
+    if not _step(state, record):
+        return
+    if event.status != "running":
+        state.window.answer(event.tool_id, event.tokens)
+
+
+def _used(state: SessionState, record: Record, event: ContextsUsed) -> None:
+    if _step(state, record):
+        state.usage_count += 1
+
+
+def _project(state: SessionState, record: Record, event: ProjectAssigned) -> None:
+    if _step(state, record):
+        state.project = event.project
+
+
+def _memory_session(state: SessionState, record: Record, event: MemorySessionAssigned) -> None:
+    if _step(state, record):
+        state.memory_sessions[event.provider] = event.memory_session_id
+
+
+def _ended(state: SessionState, record: Record, event: Any) -> None:
+    _step(state, record)
+
+
+def _commit_prepared(state: SessionState, record: Record, event: CommitPrepared) -> None:
+    if not _step(state, record):
+        return
+    state.window.archive(record.version, event.retains, event.message_count, event.tokens)
+    state.commit_count = max(state.commit_count, event.archive)
+    state.last_commit_at = record.time
+    state.keep_recent = event.keep_recent
+    state.usage_after = event.usage_until
+    state.usage_count = max(0, state.usage_count - event.usage_count)
+    state.archives[event.archive] = Archive(
+        index=event.archive,
+        task_id=event.task_id,
+        takes=event.takes,
+        message_count=event.message_count,
+        tokens=event.tokens,
+        prepared=record.version,
+        prepared_at=record.time,
+        usage_after=event.usage_after,
+        usage_until=event.usage_until,
+    )
+    state.lane[event.archive] = event.task_id
+    _begin_task(state, record, event.task_id, FINALISE, event.archive)
+
+
+def _begin_task(
+    state: SessionState,
+    record: Record,
+    task_id: str,
+    kind: str,
+    archive: int | None = None,
+    payload: dict[str, Any] | None = None,
+    as_type: str | None = None,
+) -> None:
+    task = Task(
+        task_id=task_id,
+        kind=kind,
+        session_id=state.session_id,
+        archive=archive,
+        payload=payload or {},
+    )
+    begun = advance(task, record._replace(type=as_type or record.type), TaskEvent(task_id=task_id))
+    if begun is not None:
+        state.tasks[task_id] = begun
+
+
+def _task_queued(state: SessionState, record: Record, event: TaskQueued) -> None:
+    _begin_task(state, record, event.task_id, event.kind, payload=event.payload)
+
+
+def _fold_task(state: SessionState, record: Record, event: Any) -> Task | None:
+    task = state.tasks.get(event.task_id)
+    if task is None:
+        _report(state, record, f"task {event.task_id} is unknown or finished")
+        return None
+    moved = advance(task, record, event)
+    if moved is None:
+        _report(state, record, f"task {event.task_id} is {task.state!r}")
+        return None
+    if moved.state in ("completed", "abandoned"):
+        del state.tasks[moved.task_id]
+        if moved.ordered and moved.archive is not None:
+            _settle_archive(state, moved.archive, moved.state)
+    else:
+        state.tasks[moved.task_id] = moved
+    return moved
+
+
+def _settle_archive(state: SessionState, index: int, outcome: str) -> None:
+    state.lane.pop(index, None)
+    if outcome == "abandoned":
+        state.abandoned.append(index)
+    archive = state.archives.get(index)
+    if archive is not None and archive.covered:
+        del state.archives[index]
+
+
+def _cover(state: SessionState, index: int) -> None:
+    archive = state.archives.get(index)
+    if archive is None:
+        return
+    if archive.task_id in state.tasks:
+        state.archives[index] = replace(archive, covered=True)
+    else:
+        del state.archives[index]
+
+
+def _step_completed(state: SessionState, record: Record, event: StepCompleted) -> None:
+    if _fold_task(state, record, event) is not None:
+        state.usage = add_usage(state.usage, event.usage)
+
+
+def _task_completed(state: SessionState, record: Record, event: TaskCompleted) -> None:
+    if _fold_task(state, record, event) is None:
+        return
+    state.usage = add_usage(state.usage, event.usage)
+    memories = event.result.get("memories_extracted")
+    if isinstance(memories, dict):
+        for category, count in memories.items():
+            state.memories[category] = state.memories.get(category, 0) + int(count)
+
+
+def _finalized(state: SessionState, record: Record, event: ArchiveFinalized) -> None:
+    task = _fold_task(state, record, event)
+    if task is None:
+        return
+    latest = state.overview is None or event.archive > state.overview.archive
+    if latest:
+        state.overview = Overview(event.archive, record.version)
+        for index in event.covers:
+            _cover(state, index)
+    for follow_up in event.follow_ups:
+        _begin_task(
+            state,
+            record,
+            follow_up["task_id"],
+            follow_up["kind"],
+            archive=event.archive,
+            as_type="task_queued",
+        )
+
+
+_HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
+    "session_created": _created,
+    "message_appended": _message_appended,
+    "tool_result_recorded": _tool_result,
+    "contexts_used": _used,
+    "project_assigned": _project,
+    "memory_session_assigned": _memory_session,
+    "commit_prepared": _commit_prepared,
+    "session_closed": _ended,
+    "session_deleted": _ended,
+    "task_queued": _task_queued,
+    "step_completed": _step_completed,
+    "task_completed": _task_completed,
+    "archive_finalized": _finalized,
+}

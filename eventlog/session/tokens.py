@@ -1,0 +1,48 @@
+"""An estimate of how many tokens a text takes, without a tokenizer (M11).
+
+The estimate is ceil(sum of weights): 0.25 per character; 1.5 for CJK ideographs, kana, hangul and
+full-width forms; 2.0 for other characters beyond the Basic Multilingual Plane. It is replaceable
+(``eventlog.open(..., estimate_tokens=...)``), and what it said is stored in the event, so a replay
+never calls it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import ceil
+from typing import TypeAlias
+
+__all__ = ["TokenEstimator", "estimate_tokens"]
+
+TokenEstimator: TypeAlias = Callable[[str], int]
+
+_WIDE = re.compile(
+    "["
+    "\u1100-\u11ff"  # hangul jamo
+    "\u2e80-\u2fdf"  # CJK radicals
+    "\u3000-\u303f"  # CJK punctuation
+    "\u3040-\u30ff"  # kana
+    "\u3100-\u312f"  # bopomofo
+    "\u3130-\u318f"  # hangul compatibility jamo
+    "\u31a0-\u31ff"  # bopomofo and kana extensions
+    "\u3200-\u4dbf"  # enclosed and compatibility forms, extension A
+    "\u4e00-\u9fff"  # unified ideographs
+    "\ua960-\ua97f"  # hangul jamo extended A
+    "\uac00-\ud7ff"  # hangul syllables
+    "\uf900-\ufaff"  # compatibility ideographs
+    "\ufe30-\ufe4f"  # compatibility forms
+    "\uff00-\uffef"  # half-width and full-width forms
+    "\U00020000-\U0003ffff"  # the ideographic planes
+    "]"
+)
+_ASTRAL = re.compile("[\U00010000-\U0001ffff\U00040000-\U0010ffff]")
+
+
+def estimate_tokens(text: str) -> int:
+    """Return ceil of the summed weights; see the module's law."""
+    if text.isascii():
+        return (len(text) + 3) // 4
+    wide = len(_WIDE.findall(text))
+    astral = len(_ASTRAL.findall(text))
+    return ceil((len(text) - wide - astral) * 0.25 + wide * 1.5 + astral * 2.0)

@@ -1,0 +1,164 @@
+"""What readers are shown of a session's state: values without behaviour, the same in every twin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventlog.clock import format_time
+from eventlog.session.commit import archive_id, archive_uri
+from eventlog.session.messages import Message
+from eventlog.tasks.machine import POLLER_VIEW
+
+if TYPE_CHECKING:
+    from eventlog.session.state import Archive, SessionState
+    from eventlog.tasks.state import Task
+
+__all__ = ["ArchiveView", "ArchivedMessages", "SessionMeta", "TaskView", "session_meta"]
+
+_TOKEN_KINDS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+)
+
+
+class SessionMeta(NamedTuple):
+    """The metadata of a session, as ``.meta.json`` has it (M8); times are ISO 8601 or empty."""
+
+    session_id: str
+    created_at: str
+    updated_at: str
+    message_count: int
+    """Live messages."""
+    total_message_count: int
+    commit_count: int
+    memories_extracted: dict[str, int]
+    last_commit_at: str
+    last_message_at: str
+    llm_token_usage: dict[str, int]
+    embedding_token_usage: dict[str, int]
+    pending_tokens: int
+    """Tokens of the live messages outside of the newest ``keep_recent_count``."""
+    keep_recent_count: int
+    owner: str | None
+    project: str | None
+    workspace: str | None
+    provider: str | None
+    model: str | None
+    status: str
+
+
+def _time(microseconds: int) -> str:
+    return format_time(microseconds) if microseconds else ""
+
+
+def session_meta(state: SessionState) -> SessionMeta:
+    """Return the metadata that a state stands for."""
+    usage: dict[str, Any] = dict(state.usage)
+    return SessionMeta(
+        session_id=state.session_id,
+        created_at=_time(state.created_at),
+        updated_at=_time(state.updated_at),
+        message_count=state.window.count,
+        total_message_count=state.total_message_count,
+        commit_count=state.commit_count,
+        memories_extracted={**state.memories, "total": sum(state.memories.values())},
+        last_commit_at=_time(state.last_commit_at),
+        last_message_at=_time(state.last_message_at),
+        llm_token_usage={kind: usage.get(kind, 0) for kind in _TOKEN_KINDS},
+        embedding_token_usage={"total_tokens": usage.get("embedding_tokens", 0)},
+        pending_tokens=state.window.tokens_before(state.keep_recent),
+        keep_recent_count=state.keep_recent,
+        owner=state.owner,
+        project=state.project,
+        workspace=state.workspace,
+        provider=state.provider,
+        model=state.model,
+        status=state.status,
+    )
+
+
+class TaskView(NamedTuple):
+    """A task as pollers see it (F11); times are ISO 8601 or empty."""
+
+    task_id: str
+    session_id: str
+    kind: str
+    state: str
+    status: str
+    """``pending``, ``running``, ``completed`` or ``failed``: the state in four words."""
+    archive_id: str | None
+    archive_uri: str | None
+    attempts: int
+    generation: int
+    worker: str | None
+    created_at: str
+    updated_at: str
+    due_at: str
+    steps: tuple[str, ...]
+    error: str | None
+    result: dict[str, Any] | None
+
+
+def task_view(task: Task) -> TaskView:
+    """Return what pollers see of a task."""
+    return TaskView(
+        task_id=task.task_id,
+        session_id=task.session_id,
+        kind=task.kind,
+        state=task.state,
+        status=POLLER_VIEW[task.state],
+        archive_id=None if task.archive is None else archive_id(task.archive),
+        archive_uri=None if task.archive is None else archive_uri(task.session_id, task.archive),
+        attempts=task.attempts,
+        generation=task.generation,
+        worker=task.worker,
+        created_at=_time(task.created_at),
+        updated_at=_time(task.updated_at),
+        due_at=_time(task.due_at),
+        steps=tuple(task.steps),
+        error=task.error,
+        result=task.result,
+    )
+
+
+class ArchiveView(NamedTuple):
+    """An archive in a list: where it stands, without its messages."""
+
+    archive_id: str
+    archive_uri: str
+    index: int
+    task_id: str
+    state: str
+    attempts: int
+    error: str | None
+    message_count: int
+    tokens: int
+    created_at: str
+
+
+def archive_view(session: str, archive: Archive, task: Task) -> ArchiveView:
+    """Return an archive's line in a list."""
+    return ArchiveView(
+        archive_id=archive_id(archive.index),
+        archive_uri=archive_uri(session, archive.index),
+        index=archive.index,
+        task_id=archive.task_id,
+        state=task.state,
+        attempts=task.attempts,
+        error=task.error,
+        message_count=archive.message_count,
+        tokens=archive.tokens,
+        created_at=_time(archive.prepared_at),
+    )
+
+
+class ArchivedMessages(NamedTuple):
+    """A completed archive: its summaries and its messages (X7)."""
+
+    archive_id: str
+    abstract: str
+    overview: str
+    messages: tuple[Message, ...]

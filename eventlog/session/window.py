@@ -1,0 +1,266 @@
+"""The live tail as ranges and sums: what a commit decides on, without the messages.
+
+A message's content is nowhere in here, so the size does not grow with what is said (L12). Single
+messages are known only as far back as a commit may have to retain them: the newest `KEEP_LIMIT`,
+and those of turns that are held because a tool call in them awaits its result. Older live messages
+are known as version ranges, a count and a sum.
+"""
+
+from __future__ import annotations
+
+from array import array
+from base64 import b64decode, b64encode
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+
+from pydantic import BeforeValidator, PlainSerializer
+
+__all__ = ["KEEP_LIMIT", "Retention", "VersionRange", "Window"]
+
+KEEP_LIMIT: Final = 10_000
+"""The most messages that a commit may be asked to retain (C3)."""
+
+VersionRange: TypeAlias = tuple[int, int]
+"""The versions from the first to the last, both included."""
+
+
+def _unpack(typecode: str, value: Any) -> Any:
+    return array(typecode, b64decode(value)) if isinstance(value, str) else value
+
+
+_Numbers = Annotated[
+    Any,
+    BeforeValidator(lambda value: _unpack("Q", value)),
+    PlainSerializer(lambda value: b64encode(value.tobytes()).decode(), return_type=str),
+]
+_Flags = Annotated[
+    Any,
+    BeforeValidator(lambda value: bytearray(b64decode(value)) if isinstance(value, str) else value),
+    PlainSerializer(lambda value: b64encode(value).decode(), return_type=str),
+]
+
+
+class Retention(NamedTuple):
+    """What a commit takes and what it leaves live, in versions, counts and tokens."""
+
+    takes: list[VersionRange]
+    retains: list[VersionRange]
+    taken_count: int
+    taken_tokens: int
+    retained_count: int
+
+
+@dataclass(slots=True)
+class Window:
+    """Which messages are live.
+
+    ``closed`` are version ranges that earlier commits retained; every version after ``since`` is
+    live too. ``versions``, ``totals`` and ``turns`` describe the single messages that are known, in
+    order: the version, the running total of tokens up to and with it, and whether it begins a turn.
+    """
+
+    closed: list[VersionRange] = field(default_factory=list[VersionRange])
+    since: int = 0
+    count: int = 0
+    tokens: int = 0
+    base: int = 0
+    versions: _Numbers = field(default_factory=lambda: array("Q"))
+    totals: _Numbers = field(default_factory=lambda: array("Q"))
+    turns: _Flags = field(default_factory=bytearray)
+    pending: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """By the id of a tool call without result: its message's version, and its turn's first."""
+    turn: int = 0
+    """The first version of the newest turn; 0 before any message."""
+
+    def copy(self) -> Window:
+        return Window(
+            closed=self.closed.copy(),
+            since=self.since,
+            count=self.count,
+            tokens=self.tokens,
+            base=self.base,
+            versions=self.versions[:],
+            totals=self.totals[:],
+            turns=self.turns[:],
+            pending=self.pending.copy(),
+            turn=self.turn,
+        )
+
+    # ---- folding ------------------------------------------------------------------------------
+
+    def append(self, version: int, tokens: int, *, begins_turn: bool) -> None:
+        """Take a new live message in."""
+        if begins_turn or not self.turn:
+            self.turn = version
+            self.turns.append(1)
+        else:
+            self.turns.append(0)
+        totals = self.totals
+        totals.append((totals[-1] if totals else self.base) + tokens)
+        self.versions.append(version)
+        self.count += 1
+        self.tokens += tokens
+        if len(totals) >= 2 * KEEP_LIMIT:
+            self._forget_old()
+
+    def call(self, tool_id: str, version: int) -> None:
+        """Note a tool call that awaits its result."""
+        self.pending[tool_id] = (version, self.turn)
+
+    def answer(self, tool_id: str, tokens: int = 0) -> bool:
+        """Note a result; tell whether a live call was waiting for it. ``tokens`` join the call."""
+        waiting = self.pending.pop(tool_id, None)
+        if waiting is None:
+            return False
+        self.add_tokens(waiting[0], tokens)
+        return True
+
+    def add_tokens(self, version: int, tokens: int) -> None:
+        """Add to what the live message at ``version`` weighs."""
+        if not tokens:
+            return
+        self.tokens += tokens
+        for place in range(bisect_left(self.versions, version), len(self.totals)):
+            self.totals[place] += tokens
+
+    def archive(self, version: int, retains: list[VersionRange], taken: int, tokens: int) -> None:
+        """Apply a commit recorded at ``version``: only what it retains stays live."""
+        self.count -= taken
+        self.tokens -= tokens
+        self.closed = [(first, last) for first, last in retains]
+        self.since = version
+        self._select([self._segment(first, last) for first, last in retains])
+        held = self.versions
+        self.pending = {
+            tool_id: place
+            for tool_id, place in self.pending.items()
+            if _contains(held, place[0])
+        }
+        if not held:
+            self.turn = 0
+
+    # ---- deciding -----------------------------------------------------------------------------
+
+    def retention(
+        self, head: int, keep_recent: int, keep_turn_tokens: int | None = None
+    ) -> Retention:
+        """Plan a commit at version ``head`` (C3).
+
+        Retained are the newest ``keep_recent`` messages, or the newest whole turns within
+        ``keep_turn_tokens``; and every turn with a tool call that awaits its result.
+        """
+        if keep_turn_tokens is None:
+            cut = max(0, len(self.versions) - keep_recent)
+        else:
+            cut = self._turn_cut(keep_turn_tokens)
+        segments = self._merged([*self._held_turns(), (cut, len(self.versions))])
+        if keep_recent >= self.count and keep_turn_tokens is None:
+            return Retention([], self.ranges(head), 0, 0, self.count)
+        retains = [(self.versions[i], self.versions[j - 1]) for i, j in segments]
+        retained_count = sum(j - i for i, j in segments)
+        retained_tokens = sum(self._tokens_between(i, j) for i, j in segments)
+        return Retention(
+            takes=_difference(self.ranges(head), retains),
+            retains=retains,
+            taken_count=self.count - retained_count,
+            taken_tokens=self.tokens - retained_tokens,
+            retained_count=retained_count,
+        )
+
+    def ranges(self, head: int) -> list[VersionRange]:
+        """Return the version ranges in which the live messages are, in order."""
+        return [*self.closed, (self.since + 1, head)] if head > self.since else [*self.closed]
+
+    def tokens_before(self, keep_recent: int) -> int:
+        """Return the tokens of the live messages outside of the newest ``keep_recent`` (M8)."""
+        known = len(self.versions)
+        if keep_recent <= 0 or not known:
+            return self.tokens
+        return self.tokens - self._tokens_between(max(0, known - keep_recent), known)
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _segment(self, first: int, last: int) -> tuple[int, int]:
+        return bisect_left(self.versions, first), bisect_right(self.versions, last)
+
+    def _tokens_between(self, start: int, stop: int) -> int:
+        if stop <= start:
+            return 0
+        before = self.totals[start - 1] if start else self.base
+        return int(self.totals[stop - 1] - before)
+
+    def _turn_cut(self, budget: int) -> int:
+        cut = end = len(self.versions)
+        while cut:
+            start = max(0, self.turns.rfind(1, 0, cut))
+            if self._tokens_between(start, end) > budget:
+                break
+            cut = start
+        return cut
+
+    def _held_turns(self) -> list[tuple[int, int]]:
+        held: list[tuple[int, int]] = []
+        for first in sorted({turn for _, turn in self.pending.values()}):
+            start = bisect_left(self.versions, first)
+            end = self.turns.find(1, start + 1)
+            held.append((start, len(self.versions) if end < 0 else end))
+        return held
+
+    @staticmethod
+    def _merged(segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted(segments):
+            if start >= stop:
+                continue
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, stop))
+        return merged
+
+    def _select(self, segments: list[tuple[int, int]]) -> None:
+        """Keep the known messages of these segments only, and renumber their running totals."""
+        if len(segments) == 1 and segments[0][1] == len(self.versions):
+            start = segments[0][0]
+            self.base = self.totals[start - 1] if start else self.base
+            self.versions, self.totals = self.versions[start:], self.totals[start:]
+            self.turns = self.turns[start:]
+            return
+        versions, totals, turns = array("Q"), array("Q"), bytearray()
+        total = self.base
+        for start, stop in segments:
+            for place in range(start, stop):
+                total += self._tokens_between(place, place + 1)
+                totals.append(total)
+            versions.extend(self.versions[start:stop])
+            turns.extend(self.turns[start:stop])
+        self.versions, self.totals, self.turns = versions, totals, turns
+
+    def _forget_old(self) -> None:
+        known = len(self.versions)
+        self._select(self._merged([*self._held_turns(), (known - KEEP_LIMIT, known)]))
+
+
+def _contains(versions: array[int], version: int) -> bool:
+    place = bisect_left(versions, version)
+    return place < len(versions) and versions[place] == version
+
+
+def _difference(ranges: list[VersionRange], holes: list[VersionRange]) -> list[VersionRange]:
+    """Return what is left of ascending ranges when ascending holes are cut out of them."""
+    left: list[VersionRange] = []
+    pending = list(holes)
+    for first, last in ranges:
+        while pending and pending[0][1] < first:
+            pending.pop(0)
+        start = first
+        for hole_first, hole_last in pending:
+            if hole_first > last:
+                break
+            if hole_first > start:
+                left.append((start, hole_first - 1))
+            start = max(start, hole_last + 1)
+        if start <= last:
+            left.append((start, last))
+    return left

@@ -1,0 +1,63 @@
+"""The machine of every task: finalising an archive, its follow-ups, and users' own kinds."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from eventlog.machine import ABSENT, StateMachine, Transition
+
+__all__ = ["FINALISE", "OPEN_STATES", "POLLER_VIEW", "TASK_MACHINE", "TaskState"]
+
+TaskState = Literal[
+    "preparing", "pending", "running", "retry", "completed", "terminal_failed", "abandoned"
+]
+
+FINALISE: Final = "finalise"
+"""The task kind that finalises an archive: the only one that is ordered within its session."""
+
+OPEN_STATES: Final = frozenset({"preparing", "pending", "running", "retry"})
+"""The states from which a task goes on by itself."""
+
+_UNFINISHED = (*sorted(OPEN_STATES), "terminal_failed")
+
+TASK_MACHINE: Final = StateMachine(
+    "task",
+    states=[
+        "preparing",
+        "pending",
+        "running",
+        "retry",
+        "completed",
+        "terminal_failed",
+        "abandoned",
+    ],
+    transitions=[
+        Transition("commit_prepared", (ABSENT,), "preparing"),
+        Transition("task_queued", (ABSENT,), "pending"),
+        Transition("commit_published", ("preparing",), "pending"),
+        Transition("task_claimed", ("pending", "retry"), "running"),
+        Transition("lease_renewed", ("running",), "running"),
+        Transition("step_completed", ("running",), "running"),
+        Transition("lease_expired", ("running",), "retry"),
+        Transition("task_released", ("running",), "pending"),
+        Transition("attempt_failed", ("running",), "retry"),
+        Transition("archive_finalized", ("running",), "completed"),
+        Transition("task_completed", ("running",), "completed"),
+        Transition("archive_failed", ("running", "retry"), "terminal_failed"),
+        Transition("task_failed", ("running", "retry"), "terminal_failed"),
+        Transition("retry_requested", ("terminal_failed",), "pending"),
+        Transition("archive_abandoned", _UNFINISHED, "abandoned"),
+        Transition("task_abandoned", _UNFINISHED, "abandoned"),
+    ],
+)
+
+POLLER_VIEW: Final[dict[str, str]] = {
+    "preparing": "pending",
+    "pending": "pending",
+    "running": "running",
+    "retry": "running",
+    "completed": "completed",
+    "terminal_failed": "failed",
+    "abandoned": "failed",
+}
+"""The four states that pollers know, by the machine's state (F11)."""

@@ -1,0 +1,197 @@
+"""What is folded of a task: a frozen value per task, replaced by each of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.machine import ABSENT
+from eventlog.tasks.events import (
+    ArchiveAbandoned,
+    ArchiveFailed,
+    ArchiveFinalized,
+    AttemptFailed,
+    LeaseExpired,
+    LeaseRenewed,
+    OwnerData,
+    RetryRequested,
+    StepCompleted,
+    TaskAbandoned,
+    TaskClaimed,
+    TaskCompleted,
+    TaskEvent,
+    TaskFailed,
+    TaskQueued,
+    TaskReleased,
+    TokenUsage,
+)
+from eventlog.tasks.machine import FINALISE, OPEN_STATES, TASK_MACHINE
+
+if TYPE_CHECKING:
+    from eventlog.records import Record
+
+__all__ = ["PUBLISH_AFTER", "Task", "add_usage", "advance"]
+
+PUBLISH_AFTER: Final = 30_000_000
+"""Microseconds after which a ``preparing`` task is published by whoever finds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One durable piece of work; all times in microseconds since the Unix epoch."""
+
+    task_id: str
+    kind: str
+    session_id: str
+    state: str = ABSENT
+    archive: int | None = None
+    payload: dict[str, Any] = field(default_factory=dict[str, Any])
+    created_at: int = 0
+    updated_at: int = 0
+    due_at: int = 0
+    """When the task can next be moved: published, claimed, or taken from a lost owner."""
+    attempts: int = 0
+    generation: int = 1
+    fence: int = 0
+    worker: str | None = None
+    owner: OwnerData | None = None
+    error: str | None = None
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    result: dict[str, Any] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the task goes on by itself."""
+        return self.state in OPEN_STATES
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the task waits for the earlier ones of its kind in its session (F1)."""
+        return self.kind == FINALISE
+
+
+def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
+    """Add token counts; a missing total is the sum of prompt and completion."""
+    summed: dict[str, int] = dict(left)  # type: ignore[arg-type]  # all values are int
+    addend: dict[str, int] = dict(right)  # type: ignore[arg-type]
+    if addend and "total_tokens" not in addend:
+        addend["total_tokens"] = addend.get("prompt_tokens", 0) + addend.get(
+            "completion_tokens", 0
+        )
+    for name, count in addend.items():
+        summed[name] = summed.get(name, 0) + count
+    return summed  # type: ignore[return-value]
+
+
+def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
+    """Return the task after an event about it; None where the machine has no such step (P7)."""
+    state = TASK_MACHINE.table.get((task.state, record.type))
+    if state is None:
+        return None
+    changes = _CHANGES[record.type](task, record, event) if record.type in _CHANGES else {}
+    return replace(task, **{"state": state, "updated_at": record.time, **changes})
+
+
+def _queued(task: Task, record: Record, event: TaskQueued) -> dict[str, Any]:
+    return {"created_at": record.time, "due_at": record.time}
+
+
+def _prepared(task: Task, record: Record, event: TaskEvent) -> dict[str, Any]:
+    return {"created_at": record.time, "due_at": record.time + PUBLISH_AFTER}
+
+
+def _published(task: Task, record: Record, event: TaskEvent) -> dict[str, Any]:
+    return {"due_at": record.time}
+
+
+def _claimed(task: Task, record: Record, event: TaskClaimed) -> dict[str, Any]:
+    return {
+        "worker": event.worker,
+        "owner": event.owner,
+        "attempts": event.attempt,
+        "fence": record.version,
+        "due_at": event.lease_until,
+    }
+
+
+def _renewed(task: Task, record: Record, event: LeaseRenewed) -> dict[str, Any]:
+    return {"due_at": event.lease_until, "updated_at": task.updated_at}
+
+
+def _step(task: Task, record: Record, event: StepCompleted) -> dict[str, Any]:
+    return {
+        "steps": {**task.steps, event.step: event.output},
+        "usage": add_usage(task.usage, event.usage),
+    }
+
+
+def _lost(task: Task, record: Record, event: LeaseExpired) -> dict[str, Any]:
+    return {"error": event.error, "due_at": record.time, **_NO_OWNER}
+
+
+def _released(task: Task, record: Record, event: TaskReleased) -> dict[str, Any]:
+    return {"attempts": max(0, task.attempts - 1), "due_at": record.time, **_NO_OWNER}
+
+
+def _attempt_failed(task: Task, record: Record, event: AttemptFailed) -> dict[str, Any]:
+    return {"error": event.error, "due_at": event.next_run_at, **_NO_OWNER}
+
+
+def _failed(task: Task, record: Record, event: ArchiveFailed | TaskFailed) -> dict[str, Any]:
+    return {"error": event.error, "due_at": 0, **_NO_OWNER}
+
+
+def _finalized(task: Task, record: Record, event: ArchiveFinalized) -> dict[str, Any]:
+    result = {
+        "abstract": event.abstract,
+        "covers": event.covers,
+        "follow_ups": event.follow_ups,
+        "token_usage": event.usage,
+        "session_token_usage": event.session_usage,
+    }
+    return {"error": None, "due_at": 0, "steps": {}, "result": result, **_NO_OWNER}
+
+
+def _completed(task: Task, record: Record, event: TaskCompleted) -> dict[str, Any]:
+    return {
+        "error": None,
+        "due_at": 0,
+        "steps": {},
+        "usage": add_usage(task.usage, event.usage),
+        "result": event.result,
+        **_NO_OWNER,
+    }
+
+
+def _retried(task: Task, record: Record, event: RetryRequested) -> dict[str, Any]:
+    return {"attempts": 0, "generation": task.generation + 1, "due_at": record.time}
+
+
+def _abandoned(
+    task: Task, record: Record, event: ArchiveAbandoned | TaskAbandoned
+) -> dict[str, Any]:
+    return {"error": event.reason or task.error, "due_at": 0, **_NO_OWNER}
+
+
+_NO_OWNER: Final[dict[str, Any]] = {"worker": None, "owner": None}
+
+_CHANGES: Final[dict[str, Callable[[Task, Any, Any], dict[str, Any]]]] = {
+    "commit_prepared": _prepared,
+    "commit_published": _published,
+    "task_queued": _queued,
+    "task_claimed": _claimed,
+    "lease_renewed": _renewed,
+    "step_completed": _step,
+    "lease_expired": _lost,
+    "task_released": _released,
+    "attempt_failed": _attempt_failed,
+    "archive_finalized": _finalized,
+    "task_completed": _completed,
+    "archive_failed": _failed,
+    "task_failed": _failed,
+    "retry_requested": _retried,
+    "archive_abandoned": _abandoned,
+    "task_abandoned": _abandoned,
+}

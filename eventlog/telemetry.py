@@ -1,0 +1,37 @@
+"""Log lines as facts with fields, through structlog, silent until a service configures logging.
+
+A library must not print: a stdlib logger with a `NullHandler` stands behind, and structlog is
+imported only when somebody listens. Names of facts are snake_case in the past tense; payloads are
+never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+__all__ = ["log_fact"]
+
+_logger = logging.getLogger("eventlog")
+_logger.addHandler(logging.NullHandler())
+
+
+def log_fact(level: int, fact: str, **fields: Any) -> None:
+    """Log one fact, if anybody listens at this level."""
+    if _logger.isEnabledFor(level) and _logger.hasHandlers():
+        _structured().log(level, fact, **fields)
+
+
+@cache
+def _structured() -> Any:
+    import structlog
+
+    return structlog.wrap_logger(
+        _logger,
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )

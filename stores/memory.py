@@ -1,0 +1,201 @@
+"""The memory store: the model that the other stores are held against. Nothing outlives it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, insort
+from typing import TYPE_CHECKING, Any
+
+from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
+from eventlog.records import (
+    ANY,
+    EMPTY_HEAD,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    Position,
+    Record,
+)
+from eventlog.store import Blob, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventlog.identifiers import EventId
+
+__all__ = ["MemoryStore", "open_store"]
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> MemoryStore:
+    """Open ``memory:``, an empty log of this process alone."""
+    if location or options:
+        raise InvalidArgument(f"{url}: write memory: with nothing behind it")
+    return MemoryStore()
+
+
+class MemoryStore:
+    """A log in this process's memory; see `eventlog.store.Store` for the contract."""
+
+    durability: Durability = "none"
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._news = threading.Condition(self._lock)
+        self._log: list[Record] = []
+        self._streams: dict[str, list[Record]] = {}
+        self._ids: dict[str, dict[EventId, int]] = {}
+        self._keys: list[str] = []
+        self._entries: dict[str, bytes] = {}
+        self._blobs: dict[str, Blob] = {}
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        with self._news:
+            answers = [self._append(append) for append in batch]
+            self._news.notify_all()
+        return answers
+
+    def _append(self, append: Append) -> Appended | EventLogError:
+        stream = self._streams.setdefault(append.stream, [])
+        ids = self._ids.setdefault(append.stream, {})
+        known = [ids.get(record.event_id) for record in append.records]
+        first = known[0]
+        if any(version is not None for version in known):
+            if first is None or known != list(range(first, first + len(known))):
+                return DuplicateEvent(
+                    append.stream,
+                    f"some of the {len(known)} event ids are stored already, or in another order; "
+                    "repeat the whole batch as it was, or leave out what is stored",
+                )
+            return Appended(tuple(range(first, first + len(known))), (), replayed=True)
+        if len(stream) != append.expected:
+            return VersionConflict(append.stream, append.expected, len(stream))
+        for record in append.records:
+            placed = record._replace(position=Position(len(self._log) + 1))
+            self._log.append(placed)
+            stream.append(placed)
+            ids[placed.event_id] = placed.version
+        self._put_entries(append.index)
+        stored = stream[-len(append.records) :]
+        return Appended(
+            tuple(record.version for record in stored),
+            tuple(record.position for record in stored),
+        )
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        with self._lock:
+            records = self._streams.get(stream, [])[after:until]
+        if reverse:
+            records.reverse()
+        yield from records[:limit]
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        with self._lock:
+            records = self._log[after:]
+        chosen = [record for record in records if not types or record.type in types]
+        yield from chosen[:limit]
+
+    def head(self, stream: str) -> Head:
+        with self._lock:
+            records = self._streams.get(stream)
+            if not records:
+                return EMPTY_HEAD
+            last = records[-1]
+        return Head(last.version, last.hash, last.position, last.time)
+
+    def tip(self) -> Position:
+        with self._lock:
+            return Position(len(self._log))
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        with self._lock:
+            known = self._ids.get(stream, {})
+            return {event_id: known[event_id] for event_id in ids if event_id in known}
+
+    def scan(
+        self, start: str, end: str, limit: int | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        with self._lock:
+            keys = self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, end)]
+            entries = [(key, self._entries[key]) for key in keys[:limit]]
+        yield from entries
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while len(self._log) <= after:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._news.wait(left)
+        return True
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        with self._lock:
+            known = self._blobs.get(key)
+            revision = 0 if known is None else known.revision
+            if expected not in (ANY, revision):
+                raise VersionConflict(key, int(expected), revision)
+            self._blobs[key] = Blob(data, revision + 1)
+            return revision + 1
+
+    def get_blob(self, key: str) -> Blob | None:
+        with self._lock:
+            return self._blobs.get(key)
+
+    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        with self._lock:
+            self._put_entries(entries)
+
+    def _put_entries(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        for key, value in entries:
+            known = key in self._entries
+            if value is not None:
+                if not known:
+                    insort(self._keys, key)
+                self._entries[key] = value
+            elif known:
+                del self._keys[bisect_left(self._keys, key)]
+                del self._entries[key]
+
+    def check(self) -> list[Finding]:
+        return []
+
+    def settings(self) -> dict[str, str]:
+        return {"records": str(len(self._log))}
+
+    def reopen_after_fork(self) -> None:
+        """Keep the copy that the child has got, under a lock of its own."""
+        self._lock = threading.RLock()
+        self._news = threading.Condition(self._lock)
+
+    def close(self) -> None:
+        """Keep everything: whoever holds the store may open a log on it again."""
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._log)} records>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryStore:
+        """Copy the contents as they are: what a crash would leave."""
+        copied = MemoryStore()
+        with self._lock:
+            copied._log = self._log.copy()
+            copied._streams = {name: list(records) for name, records in self._streams.items()}
+            copied._ids = {name: dict(ids) for name, ids in self._ids.items()}
+            copied._keys = self._keys.copy()
+            copied._entries = self._entries.copy()
+            copied._blobs = self._blobs.copy()
+        return copied

@@ -1,0 +1,743 @@
+"""The SQLite store: one file, durable against power loss, written by any number of processes.
+
+WAL with ``synchronous=FULL``; both are read back, because executing a pragma without fetching its
+answer hides its failure. Writing happens on one connection per process, always in ``BEGIN
+IMMEDIATE``: a deferred transaction that has read is refused at once, whatever the busy timeout,
+when another process writes. Reading uses connections of its own and returns whole pages, so that no
+read transaction stays open while a caller thinks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from eventlog.errors import (
+    CorruptLog,
+    DuplicateEvent,
+    EventLogError,
+    Indeterminate,
+    InvalidArgument,
+    StoreUnavailable,
+    VersionConflict,
+)
+from eventlog.records import (
+    ANY,
+    EMPTY_HEAD,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    Position,
+    Record,
+)
+from eventlog.store import Blob, Finding
+from eventlog.stores.sqlite_errors import mapped, mapped_errors
+from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema
+from eventlog.stores.sqlite_tail import MERGE_AT, Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from eventlog.identifiers import EventId
+
+__all__ = ["SQLiteStore", "open_store"]
+
+PAGE: Final = 512
+"""Records per page of a read."""
+
+POLL_SECONDS: Final = 0.05
+"""How often a waiting reader looks for records of other processes."""
+
+_SYNCHRONOUS: Final[dict[str, tuple[int, Durability]]] = {
+    "off": (0, "process"),
+    "normal": (1, "process"),
+    "full": (2, "power"),
+    "extra": (3, "power"),
+}
+
+_CHECKPOINT_PAGES: Final = 4_000
+"""WAL pages (of 4 KiB) at which SQLite checkpoints: 16 MB, so that the pages which the log's end
+shares between transactions are copied once rather than many times."""
+
+_COLUMNS: Final = (
+    "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
+    "CAST(metadata AS BLOB), hash"
+)
+_INSERT: Final = (
+    "INSERT INTO records (position, stream, version, event_id, type, schema, time, hash, "
+    "metadata, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_inherited: list[Any] = []
+"""Connections that a forked child must never close: closing could touch the parent's files."""
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
+    """Open ``sqlite:///file.db``; ``?synchronous=normal`` trades power safety for speed."""
+    unknown = options.keys() - {"synchronous", "busy_timeout"}
+    if unknown or not location:
+        raise InvalidArgument(
+            f"{url}: write sqlite:///file.db, with ?synchronous=full|extra|normal|off and "
+            "?busy_timeout=SECONDS if need be"
+        )
+    try:
+        busy_timeout = float(options.get("busy_timeout", "5"))
+    except ValueError:
+        raise InvalidArgument(f"{url}: busy_timeout takes a number of seconds") from None
+    return SQLiteStore(
+        location, synchronous=options.get("synchronous", "full"), busy_timeout=busy_timeout
+    )
+
+
+class SQLiteStore:
+    """A log in one SQLite file; see `eventlog.store.Store` for the contract."""
+
+    def __init__(
+        self, path: str | Path, *, synchronous: str = "full", busy_timeout: float = 5.0
+    ) -> None:
+        if synchronous not in _SYNCHRONOUS:
+            raise InvalidArgument(
+                f"synchronous={synchronous!r}: choose one of {', '.join(_SYNCHRONOUS)}"
+            )
+        self.path = str(path)
+        self.durability: Durability = _SYNCHRONOUS[synchronous][1]
+        self._synchronous = synchronous
+        self._busy_timeout = busy_timeout
+        self._start()
+
+    def _start(self) -> None:
+        self._closed = False
+        self._write_lock = threading.RLock()
+        self._tail_lock = threading.Lock()
+        self._news = threading.Condition()
+        self._idle_readers: list[sqlite3.Connection] = []
+        self._streams: dict[str, int] = {}
+        with mapped_errors(self.path):
+            self._writer = self._connect()
+            try:
+                ensure_schema(self._writer, self.path)
+                self._tail = Tail(self._indexed(self._writer))
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._busy_timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            # A file that is no database of ours must not be changed, not even its journal mode.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._set(connection, "journal_mode", "wal", "wal")
+            level = _SYNCHRONOUS[self._synchronous][0]
+            self._set(connection, "synchronous", level, level)
+            self._set(connection, "wal_autocheckpoint", _CHECKPOINT_PAGES, _CHECKPOINT_PAGES)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set(self, connection: sqlite3.Connection, name: str, value: Any, expected: Any) -> None:
+        """Set a pragma and read it back (P9)."""
+        connection.execute(f"PRAGMA {name} = {value}").fetchall()
+        found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+        if found != expected:
+            raise StoreUnavailable(
+                f"{self.path}: SQLite keeps {name} at {found!r}, needed is {expected!r}; "
+                "use a local file system"
+            )
+
+    # ---- appending ----------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        with self._write_lock:
+            connection = self._open_writer()
+            with mapped_errors(self.path):
+                connection.execute("BEGIN IMMEDIATE").fetchall()
+            try:
+                self._catch_up(connection)
+                work = _Batch(self, connection, batch)
+                answers = work.run()
+                merged = self._merge(connection, work) if work.rows else False
+            except BaseException as error:
+                self._roll_back(connection)
+                if isinstance(error, sqlite3.Error):
+                    raise mapped(error, self.path) from error
+                raise
+            self._commit(connection)
+            self._streams.update(work.new_streams)
+            with self._tail_lock:
+                self._tail.add(work.tail_rows)
+                if merged:
+                    self._tail.merged()
+        with self._news:
+            self._news.notify_all()
+        return answers
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} is closed; open the log again")
+        return self._writer
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT").fetchall()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL) or connection.in_transaction:
+                self._roll_back(connection)
+                raise mapped(error, self.path) from error
+            # A sync that failed: the pages may be on disk or not, and this connection's view of
+            # them is not to be trusted any more. A fresh one sees what recovery makes of them.
+            self._reconnect()
+            raise Indeterminate(f"{self.path}: the commit failed ({error})") from error
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK").fetchall()
+        except sqlite3.Error:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        self._writer.close()
+        with mapped_errors(self.path):
+            self._writer = self._connect()
+            with self._tail_lock:
+                self._tail = Tail(self._indexed(self._writer))
+
+    def _merge(self, connection: sqlite3.Connection, work: _Batch) -> bool:
+        """Bring the index tables up to the end of the log when enough has gathered."""
+        if self._tail.size + len(work.rows) < MERGE_AT:
+            return False
+        self._index_up_to(connection, work.last)
+        return True
+
+    @staticmethod
+    def _index_up_to(connection: sqlite3.Connection, last: int) -> None:
+        for statement in (
+            "INSERT INTO record_versions SELECT stream, version, position FROM records "
+            "WHERE position > (SELECT position FROM progress WHERE name = 'indexed') "
+            "ORDER BY stream, version",
+            "INSERT INTO record_ids SELECT event_id, stream, version FROM records "
+            "WHERE position > (SELECT position FROM progress WHERE name = 'indexed') "
+            "ORDER BY event_id, stream",
+        ):
+            connection.execute(statement)
+        connection.execute("UPDATE progress SET position = ? WHERE name = 'indexed'", (last,))
+
+    # ---- the tail -----------------------------------------------------------------------------
+
+    @staticmethod
+    def _indexed(connection: sqlite3.Connection) -> int:
+        row = connection.execute(
+            "SELECT position FROM progress WHERE name = 'indexed'"
+        ).fetchone()
+        return int(row[0])
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Take in what other processes, or this one before it was opened, have appended."""
+        last = self._tail.last
+        newest = connection.execute("SELECT max(position) FROM records").fetchone()[0] or 0
+        if newest == last:
+            return
+        if newest < last:
+            raise CorruptLog(
+                f"{self.path} ends at position {newest}, but position {last} was seen in it "
+                "before: the file was replaced or cut; close the log and look"
+            )
+        with self._tail_lock:
+            if self._tail.size > 2 * MERGE_AT:
+                heads = self._tail.heads
+                self._tail = Tail(self._indexed(connection))
+                self._tail.heads = heads
+            rows = connection.execute(
+                "SELECT position, stream, version, event_id, time, hash FROM records "
+                "WHERE position > ? ORDER BY position",
+                (self._tail.last,),
+            )
+            self._tail.add(cast("Iterable[Any]", rows))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection whose reads see a tail that is up to date with them."""
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} is closed; open the log again")
+        with mapped_errors(self.path):
+            try:
+                connection = self._idle_readers.pop()
+            except IndexError:
+                connection = self._connect()
+                connection.execute("PRAGMA query_only = 1").fetchall()
+            try:
+                self._catch_up(connection)
+                yield connection
+            finally:
+                if self._closed:
+                    connection.close()
+                else:
+                    self._idle_readers.append(connection)
+
+    def _stream_id(self, connection: sqlite3.Connection, stream: str) -> int | None:
+        found = self._streams.get(stream)
+        if found is None:
+            row = connection.execute(
+                "SELECT stream FROM streams WHERE name = ?", (stream,)
+            ).fetchone()
+            if row is None:
+                return None
+            found = self._streams[stream] = int(row[0])
+        return found
+
+    def _head(self, connection: sqlite3.Connection, stream_id: int) -> Head:
+        found = self._tail.heads.get(stream_id)
+        if found is None:
+            row = connection.execute(
+                "SELECT r.version, r.hash, r.position, r.time FROM record_versions AS v "
+                "JOIN records AS r ON r.position = v.position "
+                "WHERE v.stream = ? ORDER BY v.version DESC LIMIT 1",
+                (stream_id,),
+            ).fetchone()
+            found = EMPTY_HEAD if row is None else Head(*row)
+            self._tail.heads.setdefault(stream_id, found)
+        return found
+
+    def _versions(
+        self, connection: sqlite3.Connection, ids: Iterable[tuple[int, bytes]]
+    ) -> dict[tuple[int, bytes], int]:
+        """Return the versions of those (stream, event id) that are stored."""
+        found: dict[tuple[int, bytes], int] = {}
+        wanted: list[bytes] = []
+        for stream_id, event_id in ids:
+            version = self._tail.version_of(stream_id, event_id)
+            if version is None:
+                wanted.append(event_id)
+            else:
+                found[stream_id, event_id] = version
+        for start in range(0, len(wanted), 256):
+            page = wanted[start : start + 256]
+            # A few sizes of the list rather than any, so that statements are prepared once.
+            size = next(size for size in (1, 4, 16, 64, 256) if size >= len(page))
+            rows = connection.execute(
+                "SELECT stream, event_id, version FROM record_ids WHERE event_id IN "
+                f"({','.join('?' * size)})",
+                page + [b""] * (size - len(page)),
+            )
+            for stream_id, event_id, version in rows:
+                found[stream_id, event_id] = version
+        return found
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        low, high, left = after, until, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self._page(stream, low, high, size, reverse=reverse)
+            yield from page
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            if reverse:
+                high = page[-1].version - 1
+            else:
+                low = page[-1].version
+
+    def _page(
+        self, stream: str, after: int, until: int | None, size: int, *, reverse: bool
+    ) -> list[Record]:
+        with self._reading() as connection:
+            stream_id = self._stream_id(connection, stream)
+            if stream_id is None:
+                return []
+            with self._tail_lock:
+                last = self._head(connection, stream_id).version
+                until = last if until is None else min(until, last)
+                first = self._tail.first_version(stream_id)
+                tail = self._tail.places(stream_id, after, until)
+            indexed = until if first is None else min(until, first - 1)
+            if reverse:
+                rows = self._tail_rows(connection, stream, tail[-size:])[::-1]
+                if len(rows) < size and indexed > after:
+                    rows += self._indexed_rows(
+                        connection, stream, stream_id, after, indexed, size - len(rows), "DESC"
+                    )
+            else:
+                rows = []
+                if indexed > after:
+                    rows = self._indexed_rows(
+                        connection, stream, stream_id, after, indexed, size, "ASC"
+                    )
+                if len(rows) < size:
+                    rows += self._tail_rows(connection, stream, tail[: size - len(rows)])
+        new = tuple.__new__
+        return [new(Record, row) for row in rows]
+
+    @staticmethod
+    def _indexed_rows(
+        connection: sqlite3.Connection,
+        stream: str,
+        stream_id: int,
+        after: int,
+        until: int,
+        limit: int,
+        order: str,
+    ) -> list[Any]:
+        columns = _COLUMNS.replace("version, position", "r.version, r.position")
+        return connection.execute(
+            f"SELECT ?, {columns} FROM record_versions AS v "
+            "JOIN records AS r ON r.position = v.position "
+            "WHERE v.stream = ? AND v.version > ? AND v.version <= ? "
+            f"ORDER BY v.version {order} LIMIT ?",
+            (stream, stream_id, after, until, limit),
+        ).fetchall()
+
+    @staticmethod
+    def _tail_rows(
+        connection: sqlite3.Connection, stream: str, places: Sequence[tuple[int, int]]
+    ) -> list[Any]:
+        if not places:
+            return []
+        positions = ",".join([str(position) for _, position in places])
+        return connection.execute(
+            f"SELECT ?, {_COLUMNS} FROM records WHERE position IN "
+            "(SELECT value FROM json_each(?)) ORDER BY position",
+            (stream, f"[{positions}]"),
+        ).fetchall()
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        low, left = after, limit
+        only = f"AND type IN ({','.join('?' * len(types))}) " if types else ""
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            with self._reading() as connection:
+                rows = connection.execute(
+                    f"SELECT name, {_COLUMNS} FROM records JOIN streams USING (stream) "
+                    f"WHERE position > ? {only}ORDER BY position LIMIT ?",
+                    (low, *types, size),
+                ).fetchall()
+            for row in rows:
+                yield Record(*row)
+            if len(rows) < size:
+                return
+            if left is not None:
+                left -= len(rows)
+            low = Position(rows[-1][2])
+
+    def head(self, stream: str) -> Head:
+        with self._reading() as connection:
+            stream_id = self._stream_id(connection, stream)
+            if stream_id is None:
+                return EMPTY_HEAD
+            with self._tail_lock:
+                return self._head(connection, stream_id)
+
+    def tip(self) -> Position:
+        with self._reading():
+            return Position(self._tail.last)
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        with self._reading() as connection:
+            stream_id = self._stream_id(connection, stream)
+            if stream_id is None:
+                return {}
+            with self._tail_lock:
+                found = self._versions(connection, ((stream_id, event_id) for event_id in ids))
+        return {
+            event_id: found[stream_id, event_id]
+            for event_id in ids
+            if (stream_id, event_id) in found
+        }
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._reading():
+                if self._tail.last > after:
+                    return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._news:
+                self._news.wait(min(left, POLL_SECONDS))
+
+    # ---- index entries and blobs --------------------------------------------------------------
+
+    def scan(
+        self, start: str, end: str, limit: int | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        low, left = start, limit
+        comparison = ">="
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            with self._reading() as connection:
+                rows = connection.execute(
+                    "SELECT key, CAST(value AS BLOB) FROM entries "
+                    f"WHERE key {comparison} ? AND key < ? ORDER BY key LIMIT ?",
+                    (low, end, size),
+                ).fetchall()
+            yield from rows
+            if len(rows) < size:
+                return
+            if left is not None:
+                left -= len(rows)
+            low, comparison = rows[-1][0], ">"
+
+    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        with self._writing() as connection:
+            _put_entries(connection, entries)
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        with self._writing() as connection:
+            row = connection.execute(
+                "SELECT revision FROM blobs WHERE key = ?", (key,)
+            ).fetchone()
+            revision = 0 if row is None else int(row[0])
+            if expected not in (ANY, revision):
+                raise VersionConflict(key, int(expected), revision)
+            connection.execute(
+                "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET revision = excluded.revision, data = excluded.data",
+                (key, revision + 1, data),
+            )
+            return revision + 1
+
+    def get_blob(self, key: str) -> Blob | None:
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT data, revision FROM blobs WHERE key = ?", (key,)
+            ).fetchone()
+        return None if row is None else Blob(*row)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend the writer for one durable transaction of its own."""
+        with self._write_lock:
+            connection = self._open_writer()
+            with mapped_errors(self.path):
+                connection.execute("BEGIN IMMEDIATE").fetchall()
+                try:
+                    yield connection
+                except BaseException:
+                    self._roll_back(connection)
+                    raise
+            self._commit(connection)
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        findings: list[Finding] = []
+        with self._reading() as connection:
+            for (line,) in connection.execute("PRAGMA quick_check").fetchall():
+                if line != "ok":
+                    findings.append(Finding(None, None, "storage", str(line)))
+            missing = connection.execute(
+                "SELECT count(*) FROM records AS r LEFT JOIN record_versions AS v "
+                "ON v.stream = r.stream AND v.version = r.version "
+                "LEFT JOIN record_ids AS i ON i.event_id = r.event_id AND i.stream = r.stream "
+                "WHERE r.position <= (SELECT position FROM progress WHERE name = 'indexed') "
+                "AND (v.position IS NOT r.position OR i.version IS NOT r.version)"
+            ).fetchone()[0]
+        if missing:
+            findings.append(
+                Finding(None, None, "index", f"{missing} records are wrong in the index tables")
+            )
+        return findings
+
+    def settings(self) -> dict[str, str]:
+        with self._write_lock:
+            connection = self._open_writer()
+
+            def pragma(name: str) -> str:
+                with mapped_errors(self.path):
+                    return str(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+            levels = {str(level): name for name, (level, _) in _SYNCHRONOUS.items()}
+            return {
+                "file": str(Path(self.path).resolve()),
+                "sqlite": sqlite3.sqlite_version,
+                "schema": str(SCHEMA_VERSION),
+                "journal_mode": pragma("journal_mode"),
+                "synchronous": levels[pragma("synchronous")],
+                "busy_timeout": f"{self._busy_timeout:g} s",
+            }
+
+    def reopen_after_fork(self) -> None:
+        _inherited.extend([self._writer, *self._idle_readers])
+        if not self._closed:
+            self._start()
+
+    def close(self) -> None:
+        with self._write_lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._index_rest()
+            except (sqlite3.Error, EventLogError):
+                pass  # The index tables may lag behind; the next opening knows.
+            while self._idle_readers:
+                self._idle_readers.pop().close()
+            self._writer.close()
+
+    def _index_rest(self) -> None:
+        if not self._tail.size:
+            return
+        self._writer.execute("BEGIN IMMEDIATE").fetchall()
+        try:
+            self._catch_up(self._writer)
+            self._index_up_to(self._writer, self._tail.last)
+            self._writer.execute("COMMIT").fetchall()
+        except BaseException:
+            self._roll_back(self._writer)
+            raise
+
+
+class _Batch:
+    """The appends of one transaction, each answered by itself, each seeing those before it."""
+
+    def __init__(
+        self, store: SQLiteStore, connection: sqlite3.Connection, appends: Sequence[Append]
+    ) -> None:
+        self._store = store
+        self._connection = connection
+        self._appends = appends
+        self._heads: dict[int, Head] = {}
+        self._staged_ids: dict[tuple[int, bytes], int] = {}
+        self.new_streams: dict[str, int] = {}
+        self.rows: list[tuple[Any, ...]] = []
+        self.tail_rows: list[tuple[int, int, int, bytes, int, bytes]] = []
+        self.last = store._tail.last
+
+    def run(self) -> list[Appended | EventLogError]:
+        streams = [self._stream_id(append.stream) for append in self._appends]
+        known = self._store._versions(
+            self._connection,
+            [
+                (stream_id, record.event_id)
+                for stream_id, append in zip(streams, self._appends, strict=True)
+                for record in append.records
+            ],
+        )
+        answers = [
+            self._add(stream_id, append, known)
+            for stream_id, append in zip(streams, self._appends, strict=True)
+        ]
+        if self.rows:
+            self._connection.executemany(_INSERT, self.rows)
+        return answers
+
+    def _stream_id(self, stream: str) -> int:
+        # New ones are looked at first: the store must not remember ids that may be rolled back.
+        known = self.new_streams.get(stream) or self._store._stream_id(self._connection, stream)
+        if known is not None:
+            return known
+        cursor = self._connection.execute("INSERT INTO streams (name) VALUES (?)", (stream,))
+        created = self.new_streams[stream] = int(cursor.lastrowid or 0)
+        return created
+
+    def _add(
+        self, stream_id: int, append: Append, known: dict[tuple[int, bytes], int]
+    ) -> Appended | EventLogError:
+        head = self._heads.get(stream_id)
+        if head is None:
+            head = self._store._head(self._connection, stream_id)
+        staged = self._staged_ids
+        records = append.records
+        if known or staged:
+            versions = [
+                known.get((stream_id, record.event_id))
+                or staged.get((stream_id, record.event_id))
+                for record in records
+            ]
+            if any(version is not None for version in versions):
+                return self._repeated(append, stream_id, versions)
+        if head.version != append.expected:
+            return VersionConflict(append.stream, append.expected, head.version)
+        positions: list[Position] = []
+        for record in records:
+            self.last += 1
+            position = self.last
+            positions.append(Position(position))
+            self.rows.append(
+                (
+                    position,
+                    stream_id,
+                    record.version,
+                    record.event_id,
+                    record.type,
+                    record.schema,
+                    record.time,
+                    record.hash,
+                    record.metadata.decode(),
+                    record.data.decode(),
+                )
+            )
+            self.tail_rows.append(
+                (
+                    position,
+                    stream_id,
+                    record.version,
+                    record.event_id,
+                    record.time,
+                    record.hash,
+                )
+            )
+            staged[stream_id, record.event_id] = record.version
+        newest = records[-1]
+        self._heads[stream_id] = Head(
+            newest.version, newest.hash, positions[-1], newest.time
+        )
+        if append.index:
+            _put_entries(self._connection, append.index)
+        return Appended(tuple([record.version for record in records]), tuple(positions))
+
+    def _repeated(
+        self, append: Append, stream_id: int, versions: Sequence[int | None]
+    ) -> Appended | EventLogError:
+        """Answer an append of which ids are stored already: all of them in order, or refuse."""
+        first = versions[0]
+        if first is None or list(versions) != list(range(first, first + len(versions))):
+            return DuplicateEvent(
+                append.stream,
+                f"some of the {len(versions)} event ids are stored already, or in another order; "
+                "repeat the whole batch as it was, or leave out what is stored",
+            )
+        return Appended(tuple(cast("Sequence[int]", versions)), (), replayed=True)
+
+
+def _put_entries(
+    connection: sqlite3.Connection, entries: Sequence[tuple[str, bytes | None]]
+) -> None:
+    removed = [(key,) for key, value in entries if value is None]
+    stored = [(key, value.decode()) for key, value in entries if value is not None]
+    if removed:
+        connection.executemany("DELETE FROM entries WHERE key = ?", removed)
+    if stored:
+        connection.executemany(
+            "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE "
+            "SET value = excluded.value",
+            stored,
+        )

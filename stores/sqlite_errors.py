@@ -1,0 +1,52 @@
+"""SQLite's errors, mapped to ours in one place; the cause is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eventlog.errors import CorruptLog, EventLogError, StoreUnavailable, UnsupportedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["mapped", "mapped_errors"]
+
+
+def mapped(error: sqlite3.Error, path: str) -> EventLogError:
+    """Return the error to raise for one of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    match primary:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreUnavailable(
+                f"{path} is locked by another process that writes or holds a transaction open; "
+                "nothing was stored, try again"
+            )
+        case sqlite3.SQLITE_FULL:
+            return StoreUnavailable(
+                f"there is no room left to write {path}; nothing was stored, free some and try "
+                "again"
+            )
+        case sqlite3.SQLITE_NOTADB:
+            return UnsupportedStore(f"{path} is not a SQLite database; choose another file")
+        case sqlite3.SQLITE_CORRUPT:
+            return CorruptLog(
+                f"{path} is damaged ({error}); keep a copy, then restore it from a backup"
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return StoreUnavailable(f"{path} may not be written; check its owner and mode")
+        case sqlite3.SQLITE_CANTOPEN:
+            return StoreUnavailable(f"{path} cannot be opened; check that its folder exists")
+        case _:
+            return StoreUnavailable(f"{path}: {error}")
+
+
+@contextmanager
+def mapped_errors(path: str) -> Iterator[None]:
+    """Raise our errors for SQLite's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise mapped(error, path) from error
