@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
+    from eventlog.committer import Request
+    from eventlog.projection import Projection
     from eventlog.session.command import Command
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
@@ -160,6 +162,10 @@ class AsyncLog:
         """Return the position of the newest record that `follow` would have yielded by now."""
         return await self.run(self._log.position)
 
+    async def project(self, session: str, projection: Projection[Any, Result]) -> Result:
+        """Fold a session through a projection and return its view, as of now."""
+        return await self.run(self._log.project, session, projection)
+
     async def verify(self, session: str) -> list[Finding]:
         """Check a session's hash chain and the steps of its machines (A1)."""
         return await self.run(self._log.verify, session)
@@ -195,10 +201,13 @@ class AsyncLog:
         expected: Expected = ANY,
     ) -> Any:
         """Have a command decided, stored and folded; return its result."""
-        request = SessionRequest(core, command, metadata, expected)
+        return await self.answer(SessionRequest(core, command, metadata, expected))
+
+    def answer(self, request: Request) -> asyncio.Future[Any]:
+        """Queue a request; return the future of its answer."""
         future = request.awaited_by(asyncio.get_running_loop())
         self._log.submit(request)
-        return await future
+        return future
 
     async def run(
         self,

@@ -16,13 +16,16 @@ from hashlib import sha256
 from struct import Struct
 from typing import Final
 
-__all__ = ["EMPTY_METADATA", "GENESIS", "chain_hash"]
+from eventlog.identifiers import EventId
+from eventlog.records import START, Record
+
+__all__ = ["EMPTY_METADATA", "GENESIS", "chain_hash", "chained_record"]
 
 GENESIS: Final = bytes(32)
 EMPTY_METADATA: Final = b"{}"
 
 _EMPTY_METADATA_DIGEST: Final = sha256(EMPTY_METADATA).digest()
-_header = Struct(">QQI16s").pack
+_header = Struct(">QQI").pack
 
 
 def chain_hash(
@@ -45,6 +48,23 @@ def chain_hash(
             if metadata == EMPTY_METADATA
             else sha256(metadata).digest()
         )
-        + _header(version, time, schema, event_id)
+        + _header(version, time, schema)
+        + event_id
         + f"{stream}\n{type}".encode()
     ).digest()
+
+
+def chained_record(
+    previous: bytes,
+    stream: str,
+    version: int,
+    event_id: EventId,
+    type: str,
+    schema: int,
+    time: int,
+    data: bytes,
+    metadata: bytes,
+) -> Record:
+    """Build the record that follows the one with the hash ``previous``."""
+    hash_ = chain_hash(previous, stream, version, event_id, type, schema, time, data, metadata)
+    return Record(stream, version, START, event_id, type, schema, time, data, metadata, hash_)

@@ -36,16 +36,17 @@ CONFLICT_LIMIT: Final = 1_000
 class Subject(Protocol):
     """What requests are decided on: one stream's core."""
 
-    def begin_round(self) -> None:
-        """Forget the states that requests of the last round would have left."""
+    @property
+    def wants_care(self) -> bool:
+        """Whether `care` should be called when everybody has an answer."""
+        ...
+
+    def care(self) -> None:
+        """Do what may wait until after a round, such as writing a snapshot; never raises."""
         ...
 
     def distrust(self) -> None:
         """Note that the stream may have records that were not folded yet."""
-        ...
-
-    def end_round(self) -> None:
-        """Do what may follow a round of writing, such as a snapshot."""
         ...
 
 
@@ -54,18 +55,23 @@ class Request:
 
     __slots__ = ("_done", "_future", "_loop", "append", "decisions", "error", "result", "subject")
 
+    _loop: AbstractEventLoop | None
+    _future: Future[Any] | None
+    _done: threading.Lock | None
+
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.append: Append | None = None
         self.decisions = 0
         self.result: Any = None
         self.error: BaseException | None = None
-        self._loop: AbstractEventLoop | None = None
-        self._future: Future[Any] | None = None
-        self._done: threading.Lock | None = None
+        self._loop = self._future = self._done = None
 
-    def prepare(self) -> None:
-        """Decide; leave the append to store, or a result without one, or raise to refuse."""
+    def prepare(self, round: int) -> Append | None:
+        """Decide; return what to store, or leave a result without any, or raise to refuse.
+
+        Requests of one ``round`` are stored together, in the order of these calls.
+        """
         raise NotImplementedError
 
     def confirm(self, appended: Appended) -> bool:
@@ -108,6 +114,7 @@ class Committer:
 
     def reset(self) -> None:
         """Begin anew, with nothing queued and no thread: also what a forked child does."""
+        self._rounds = 0
         self._mutex = threading.Lock()
         self._queue: deque[Request] = deque()
         self._writing = False
@@ -215,19 +222,15 @@ class Committer:
 
         What must decide again goes back to the front of the queue, in its order.
         """
+        self._rounds += 1
         batch = [request for request in batch if not request.cancelled]
         answered: list[Request] = []
         again: list[Request] = []
         try:
-            subjects = {id(request.subject): request.subject for request in batch}
-            for subject in subjects.values():
-                subject.begin_round()
             appends = self._prepare(batch)
             answers = self._store_all(appends, batch, answered, again)
             if answers is not None:
                 self._settle(batch, answers, answered, again)
-            for subject in subjects.values():
-                subject.end_round()
         except BaseException as error:
             self._abort(batch, answered, error)
             again = []
@@ -238,19 +241,24 @@ class Committer:
                 with self._mutex:
                     self._queue.extendleft(reversed(again))
             _answer(answered)
+        for request in answered:
+            if request.subject.wants_care:
+                request.subject.care()
         return leader is not None and leader not in again
 
     def _prepare(self, batch: Iterable[Request]) -> list[Append]:
         appends: list[Append] = []
         for request in batch:
-            request.append = request.error = None
             request.decisions += 1
+            request.append = request.error = None
             try:
-                request.prepare()
+                append = request.prepare(self._rounds)
             except Exception as error:
                 request.error = error
-            if request.append is not None:
-                appends.append(request.append)
+            else:
+                if append is not None:
+                    request.append = append
+                    appends.append(append)
         return appends
 
     def _store_all(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,6 +27,7 @@ Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _LIBRARY = "eventlog."
+_set = object.__setattr__
 _registry: dict[str, type[Event]] = {}
 
 
@@ -74,6 +75,20 @@ class Event(BaseModel):
             )
         cls.event_type, cls.event_schema, cls.event_upcasters = type, schema, steps
         _registry[type] = cls
+
+    @classmethod
+    def trusted(cls, fields: dict[str, Any]) -> Self:
+        """Build an event around values that are known to be valid, without looking at them.
+
+        What ``model_construct`` does for any values, at a quarter of the cost: this is done once
+        per appended message.
+        """
+        event = cls.__new__(cls)
+        _set(event, "__dict__", fields)
+        _set(event, "__pydantic_fields_set__", fields.keys())
+        _set(event, "__pydantic_extra__", None)
+        _set(event, "__pydantic_private__", None)
+        return event
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -7,11 +7,11 @@ version 8 is the SHA-256 of (session, key, number), cut to 122 bits.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import unicodedata
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NewType, TypeAlias
 
 from eventlog.errors import InvalidArgument
@@ -37,11 +37,8 @@ SESSION_ID_BYTES = 255
 """The longest session id in UTF-8: what one file name can hold on every common file system."""
 
 _VERSION_7 = 0x7 << 76
-_VERSION_8 = 0x8 << 76
 _VARIANT = 0b10 << 62
-_CUSTOM_A = ((1 << 48) - 1) << 80
-_CUSTOM_B = ((1 << 12) - 1) << 64
-_CUSTOM_C = (1 << 62) - 1
+_ENTROPY = (1 << 62) - 1
 
 
 def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[int], bytes]) -> IdSource:
@@ -56,7 +53,7 @@ def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[int], bytes
             counter += 1
             if counter > 0xFFF:
                 last, counter = last + 1, 0
-        entropy = int.from_bytes(random(8), "big") & _CUSTOM_C
+        entropy = int.from_bytes(random(8), "big") & _ENTROPY
         value = (last << 80) | _VERSION_7 | (counter << 64) | _VARIANT | entropy
         return EventId(value.to_bytes(16, "big"))
 
@@ -78,10 +75,10 @@ def derived_id(session: str, key: str, number: int = 0) -> EventId:
     The same three values give the same id for ever (L3): that is what makes a repeated command
     find its first outcome.
     """
-    digest = hashlib.sha256(f"{session}\0{key}\0{number}".encode()).digest()
-    value = int.from_bytes(digest[:16], "big")
-    value = (value & (_CUSTOM_A | _CUSTOM_B | _CUSTOM_C)) | _VERSION_8 | _VARIANT
-    return EventId(value.to_bytes(16, "big"))
+    value = bytearray(sha256(f"{session}\0{key}\0{number}".encode()).digest()[:16])
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    return EventId(bytes(value))
 
 
 def format_id(event_id: bytes) -> str:

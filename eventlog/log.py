@@ -6,10 +6,10 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
-from eventlog.committer import Committer
+from eventlog.committer import Committer, Request
 from eventlog.errors import InvalidArgument, LogClosed, SessionNotFound, TaskNotFound
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.machine import ABSENT
@@ -22,16 +22,20 @@ from eventlog.session.queries import find_task
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
+from eventlog.snapshots import project_stream
 from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from eventlog.projection import Projection
     from eventlog.session.command import Command
     from eventlog.store import Finding, Store
 
 __all__ = ["Log", "open"]
+
+View = TypeVar("View")
 
 CORES: Final = 1_024
 """Sessions whose states are kept although nobody holds them; others are replayed when needed."""
@@ -214,6 +218,16 @@ class Log:
         self._refuse_if_closed()
         return self.store.tip()
 
+    def project(self, session: str, projection: Projection[Any, View]) -> View:
+        """Fold a session through a projection and return its view, as of now.
+
+        Starts from the projection's snapshot where there is a good one, and writes a new one now
+        and then, if the projection has a `dump` and a `load` (L12). Raises `SessionNotFound`.
+        """
+        if not self.exists(session):
+            raise SessionNotFound(session)
+        return project_stream(self.store, session, projection)
+
     def verify(self, session: str) -> list[Finding]:
         """Check a session's hash chain and the steps of its machines (A1).
 
@@ -254,9 +268,13 @@ class Log:
         expected: Expected = ANY,
     ) -> Any:
         """Have a command decided, stored and folded; return its result."""
-        return self._committer.run(SessionRequest(core, command, metadata, expected))
+        return self.answer(SessionRequest(core, command, metadata, expected))
 
-    def submit(self, request: SessionRequest) -> None:
+    def answer(self, request: Request) -> Any:
+        """Have a request decided, stored and folded; return its result."""
+        return self._committer.run(request)
+
+    def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""
         self._committer.submit(request)
 

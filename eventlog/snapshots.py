@@ -16,7 +16,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from eventlog.errors import EventLogError
+from eventlog.chain import GENESIS
 from eventlog.projection import Projection, fold
 from eventlog.records import Recorded
 from eventlog.telemetry import log_fact
@@ -27,9 +27,16 @@ if TYPE_CHECKING:
     from eventlog.records import Record
     from eventlog.store import Store
 
-__all__ = ["SNAPSHOT_INTERVAL", "Replayed", "replay_stream", "write_snapshot"]
+__all__ = [
+    "SNAPSHOT_INTERVAL",
+    "Replayed",
+    "project_stream",
+    "replay_stream",
+    "write_snapshot",
+]
 
 State = TypeVar("State")
+View = TypeVar("View")
 
 SNAPSHOT_INTERVAL: Final = 256
 """Records between snapshots: bounds what opening replays to about a millisecond."""
@@ -46,6 +53,9 @@ class Replayed(NamedTuple):
     version: int
     hash: bytes
     since_snapshot: int
+    """Records that were folded, because they are not in the snapshot."""
+    snapshot_size: int = 0
+    """Bytes of the state in the snapshot that was used."""
 
 
 def snapshot_key(stream: str, projection: Projection[Any, Any]) -> str:
@@ -57,17 +67,26 @@ def is_due(since_snapshot: int, size: int) -> bool:
     return since_snapshot >= max(SNAPSHOT_INTERVAL, size // _BYTES_PER_RECORD)
 
 
+def project_stream(store: Store, stream: str, projection: Projection[Any, View]) -> View:
+    """Return a projection's view of a stream, and keep its snapshot up to date (L12)."""
+    replayed = replay_stream(store, stream, projection)
+    if is_due(replayed.since_snapshot, replayed.snapshot_size):
+        write_snapshot(
+            store, stream, projection, replayed.state, replayed.version, replayed.hash
+        )
+    return projection.view(replayed.state)
+
+
 def replay_stream(store: Store, stream: str, projection: Projection[State, Any]) -> Replayed:
     """Fold a stream, from its snapshot where there is a good one."""
     found = _read(store, stream, projection)
     if found is not None:
-        state, version, expected_hash = found
-        records = store.read(stream, after=version - 1)
+        records = store.read(stream, after=found.version - 1)
         anchor = next(records, None)
-        if anchor is not None and anchor.hash == expected_hash:
-            return _fold_rest(records, projection, state, version, expected_hash)
+        if anchor is not None and anchor.hash == found.hash:
+            return _fold_rest(records, projection, found)
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason="another history")
-    return _fold_rest(store.read(stream), projection, projection.initial(), 0, bytes(32))
+    return _fold_rest(store.read(stream), projection, Replayed(projection.initial(), 0, GENESIS, 0))
 
 
 def write_snapshot(
@@ -79,26 +98,25 @@ def write_snapshot(
     hash: bytes,
 ) -> int:
     """Store the snapshot of a state; return its size. A failure is logged, never raised."""
-    data = projection.dump(state)
-    if data is None:
-        return 0
-    header = {
-        "fingerprint": projection.fingerprint(),
-        "version": version,
-        "hash": hash.hex(),
-        "digest": hashlib.sha256(data).hexdigest(),
-    }
     try:
+        data = projection.dump(state)
+        if data is None:
+            return 0
+        header = {
+            "fingerprint": projection.fingerprint(),
+            "version": version,
+            "hash": hash.hex(),
+            "digest": hashlib.sha256(data).hexdigest(),
+        }
         blob = json.dumps(header).encode() + b"\n" + data
         store.put_blob(snapshot_key(stream, projection), blob)
-    except EventLogError as error:
+    except Exception as error:  # noqa: BLE001 - a cache that cannot be written must not stop work
         log_fact(logging.WARNING, "snapshot_failed", stream=stream, error=str(error))
+        return 0
     return len(data)
 
 
-def _read(
-    store: Store, stream: str, projection: Projection[State, Any]
-) -> tuple[State, int, bytes] | None:
+def _read(store: Store, stream: str, projection: Projection[Any, Any]) -> Replayed | None:
     blob = store.get_blob(snapshot_key(stream, projection))
     if blob is None:
         return None
@@ -109,18 +127,20 @@ def _read(
             return None
         if header["digest"] != hashlib.sha256(data).hexdigest():
             raise ValueError("the digest does not match")
-        return projection.load(data), int(header["version"]), bytes.fromhex(header["hash"])
+        return Replayed(
+            state=projection.load(data),
+            version=int(header["version"]),
+            hash=bytes.fromhex(header["hash"]),
+            since_snapshot=0,
+            snapshot_size=len(data),
+        )
     except Exception as error:  # noqa: BLE001 - whatever a damaged cache does, it is only a cache
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
         return None
 
 
 def _fold_rest(
-    records: Iterator[Record],
-    projection: Projection[State, Any],
-    state: State,
-    version: int,
-    hash: bytes,
+    records: Iterator[Record], projection: Projection[Any, Any], start: Replayed
 ) -> Replayed:
     count, last = 0, None
 
@@ -131,7 +151,7 @@ def _fold_rest(
             last = record
             yield Recorded(record)
 
-    state = fold(counted(), projection, state)
-    if last is not None:
-        version, hash = last.version, last.hash
-    return Replayed(state, version, hash, count)
+    state = fold(counted(), projection, start.state)
+    if last is None:
+        return start._replace(state=state)
+    return Replayed(state, last.version, last.hash, count, start.snapshot_size)

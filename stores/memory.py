@@ -61,6 +61,10 @@ class MemoryStore:
     def _append(self, append: Append) -> Appended | EventLogError:
         stream = self._streams.setdefault(append.stream, [])
         ids = self._ids.setdefault(append.stream, {})
+        if len({record.event_id for record in append.records}) < len(append.records):
+            return DuplicateEvent(
+                append.stream, "an event id stands twice in one append; give each event its own"
+            )
         known = [ids.get(record.event_id) for record in append.records]
         first = known[0]
         if any(version is not None for version in known):

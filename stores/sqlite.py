@@ -41,7 +41,7 @@ from eventlog.records import (
 from eventlog.store import Blob, Finding
 from eventlog.stores.sqlite_errors import mapped, mapped_errors
 from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema
-from eventlog.stores.sqlite_tail import MERGE_AT, Tail
+from eventlog.stores.sqlite_tail import MERGE_AT, Tail, TailRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,9 +63,9 @@ _SYNCHRONOUS: Final[dict[str, tuple[int, Durability]]] = {
     "extra": (3, "power"),
 }
 
-_CHECKPOINT_PAGES: Final = 4_000
-"""WAL pages (of 4 KiB) at which SQLite checkpoints: 16 MB, so that the pages which the log's end
-shares between transactions are copied once rather than many times."""
+_CHECKPOINT_PAGES: Final = 1_000
+"""WAL pages (of 4 KiB) at which SQLite checkpoints and begins the WAL anew. Syncing a file that
+keeps its size is cheaper than one that grows, so a larger WAL would make each commit slower."""
 
 _COLUMNS: Final = (
     "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
@@ -75,6 +75,12 @@ _INSERT: Final = (
     "INSERT INTO records (position, stream, version, event_id, type, schema, time, hash, "
     "metadata, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+_FIND: Final = {
+    size: "SELECT stream, event_id, version FROM record_ids WHERE event_id IN "
+    f"({','.join('?' * size)})"
+    for size in (1, 4, 16, 64, 256)
+}
 
 _inherited: list[Any] = []
 """Connections that a forked child must never close: closing could touch the parent's files."""
@@ -178,7 +184,7 @@ class SQLiteStore:
             self._commit(connection)
             self._streams.update(work.new_streams)
             with self._tail_lock:
-                self._tail.add(work.tail_rows)
+                self._tail.add(work.rows)
                 if merged:
                     self._tail.merged()
         with self._news:
@@ -259,15 +265,15 @@ class SQLiteStore:
             )
         with self._tail_lock:
             if self._tail.size > 2 * MERGE_AT:
-                heads = self._tail.heads
+                older = self._tail
                 self._tail = Tail(self._indexed(connection))
-                self._tail.heads = heads
+                self._tail.succeed(older)
             rows = connection.execute(
-                "SELECT position, stream, version, event_id, time, hash FROM records "
-                "WHERE position > ? ORDER BY position",
+                "SELECT position, stream, version, event_id, NULL, NULL, time, hash, NULL, NULL "
+                "FROM records WHERE position > ? ORDER BY position",
                 (self._tail.last,),
             )
-            self._tail.add(cast("Iterable[Any]", rows))
+            self._tail.add(cast("Iterable[TailRow]", rows))
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -313,27 +319,26 @@ class SQLiteStore:
             self._tail.heads.setdefault(stream_id, found)
         return found
 
-    def _versions(
-        self, connection: sqlite3.Connection, ids: Iterable[tuple[int, bytes]]
+    def _stored(
+        self, connection: sqlite3.Connection, wanted: Iterable[tuple[int, Sequence[bytes]]]
     ) -> dict[tuple[int, bytes], int]:
-        """Return the versions of those (stream, event id) that are stored."""
+        """Return the versions of those (stream, event id) that are stored: of few, as a rule."""
         found: dict[tuple[int, bytes], int] = {}
-        wanted: list[bytes] = []
-        for stream_id, event_id in ids:
-            version = self._tail.version_of(stream_id, event_id)
-            if version is None:
-                wanted.append(event_id)
-            else:
-                found[stream_id, event_id] = version
-        for start in range(0, len(wanted), 256):
-            page = wanted[start : start + 256]
+        streams = self._tail.streams
+        all_ids: list[bytes] = []
+        for stream_id, ids in wanted:
+            tail = streams.get(stream_id)
+            if tail is not None and not tail.ids.keys().isdisjoint(ids):
+                for event_id in tail.ids.keys() & ids:
+                    found[stream_id, event_id] = tail.ids[event_id]
+            all_ids += ids
+        if not self._tail.begins_at:
+            return found  # Nothing is in the index tables yet.
+        for start in range(0, len(all_ids), 256):
+            page = all_ids[start : start + 256]
             # A few sizes of the list rather than any, so that statements are prepared once.
             size = next(size for size in (1, 4, 16, 64, 256) if size >= len(page))
-            rows = connection.execute(
-                "SELECT stream, event_id, version FROM record_ids WHERE event_id IN "
-                f"({','.join('?' * size)})",
-                page + [b""] * (size - len(page)),
-            )
+            rows = connection.execute(_FIND[size], page + [b""] * (size - len(page)))
             for stream_id, event_id, version in rows:
                 found[stream_id, event_id] = version
         return found
@@ -374,7 +379,7 @@ class SQLiteStore:
                 last = self._head(connection, stream_id).version
                 until = last if until is None else min(until, last)
                 first = self._tail.first_version(stream_id)
-                tail = self._tail.places(stream_id, after, until)
+                tail = self._tail.positions(stream_id, after, until)
             indexed = until if first is None else min(until, first - 1)
             if reverse:
                 rows = self._tail_rows(connection, stream, tail[-size:])[::-1]
@@ -414,15 +419,14 @@ class SQLiteStore:
 
     @staticmethod
     def _tail_rows(
-        connection: sqlite3.Connection, stream: str, places: Sequence[tuple[int, int]]
+        connection: sqlite3.Connection, stream: str, positions: Sequence[int]
     ) -> list[Any]:
-        if not places:
+        if not positions:
             return []
-        positions = ",".join([str(position) for _, position in places])
         return connection.execute(
             f"SELECT ?, {_COLUMNS} FROM records WHERE position IN "
             "(SELECT value FROM json_each(?)) ORDER BY position",
-            (stream, f"[{positions}]"),
+            (stream, str(list(positions))),
         ).fetchall()
 
     def read_all(
@@ -464,7 +468,7 @@ class SQLiteStore:
             if stream_id is None:
                 return {}
             with self._tail_lock:
-                found = self._versions(connection, ((stream_id, event_id) for event_id in ids))
+                found = self._stored(connection, [(stream_id, ids)])
         return {
             event_id: found[stream_id, event_id]
             for event_id in ids
@@ -624,27 +628,34 @@ class _Batch:
         self._store = store
         self._connection = connection
         self._appends = appends
-        self._heads: dict[int, Head] = {}
-        self._staged_ids: dict[tuple[int, bytes], int] = {}
+        self._versions: dict[int, int] = {}
+        self._staged: dict[int, dict[bytes, int]] = {}
         self.new_streams: dict[str, int] = {}
-        self.rows: list[tuple[Any, ...]] = []
-        self.tail_rows: list[tuple[int, int, int, bytes, int, bytes]] = []
+        self.rows: list[TailRow] = []
         self.last = store._tail.last
 
     def run(self) -> list[Appended | EventLogError]:
-        streams = [self._stream_id(append.stream) for append in self._appends]
-        known = self._store._versions(
-            self._connection,
-            [
-                (stream_id, record.event_id)
-                for stream_id, append in zip(streams, self._appends, strict=True)
-                for record in append.records
-            ],
-        )
-        answers = [
-            self._add(stream_id, append, known)
-            for stream_id, append in zip(streams, self._appends, strict=True)
+        known, unknown = self._store._streams, self._stream_id
+        wanted = [
+            (
+                known.get(append.stream) or unknown(append.stream),
+                [record.event_id for record in append.records],
+            )
+            for append in self._appends
         ]
+        stored = self._store._stored(self._connection, wanted)
+        staged = self._staged
+        answers: list[Appended | EventLogError] = []
+        for (stream_id, ids), append in zip(wanted, self._appends, strict=True):
+            earlier = staged.get(stream_id)
+            if stored or (earlier is not None and not earlier.keys().isdisjoint(ids)):
+                versions = [
+                    stored.get((stream_id, id_)) or (earlier or {}).get(id_) for id_ in ids
+                ]
+                if any(versions):
+                    answers.append(self._repeated(append, versions))
+                    continue
+            answers.append(self._add(stream_id, append))
         if self.rows:
             self._connection.executemany(_INSERT, self.rows)
         return answers
@@ -658,65 +669,46 @@ class _Batch:
         created = self.new_streams[stream] = int(cursor.lastrowid or 0)
         return created
 
-    def _add(
-        self, stream_id: int, append: Append, known: dict[tuple[int, bytes], int]
-    ) -> Appended | EventLogError:
-        head = self._heads.get(stream_id)
-        if head is None:
-            head = self._store._head(self._connection, stream_id)
-        staged = self._staged_ids
-        records = append.records
-        if known or staged:
-            versions = [
-                known.get((stream_id, record.event_id))
-                or staged.get((stream_id, record.event_id))
-                for record in records
-            ]
-            if any(version is not None for version in versions):
-                return self._repeated(append, stream_id, versions)
-        if head.version != append.expected:
-            return VersionConflict(append.stream, append.expected, head.version)
+    def _add(self, stream_id: int, append: Append) -> Appended | EventLogError:
+        stream, expected, records, index = append
+        actual = self._versions.get(stream_id)
+        if actual is None:
+            actual = self._store._head(self._connection, stream_id).version
+        if actual != expected:
+            return VersionConflict(stream, expected, actual)
+        version = actual
+        staged = self._staged.setdefault(stream_id, {})
+        position = self.last
+        versions: list[int] = []
         positions: list[Position] = []
         for record in records:
-            self.last += 1
-            position = self.last
-            positions.append(Position(position))
+            _, version, _, event_id, type_, schema, time, data, metadata, hash_ = record
+            position += 1
             self.rows.append(
                 (
                     position,
                     stream_id,
-                    record.version,
-                    record.event_id,
-                    record.type,
-                    record.schema,
-                    record.time,
-                    record.hash,
-                    record.metadata.decode(),
-                    record.data.decode(),
+                    version,
+                    event_id,
+                    type_,
+                    schema,
+                    time,
+                    hash_,
+                    metadata.decode(),
+                    data.decode(),
                 )
             )
-            self.tail_rows.append(
-                (
-                    position,
-                    stream_id,
-                    record.version,
-                    record.event_id,
-                    record.time,
-                    record.hash,
-                )
-            )
-            staged[stream_id, record.event_id] = record.version
-        newest = records[-1]
-        self._heads[stream_id] = Head(
-            newest.version, newest.hash, positions[-1], newest.time
-        )
-        if append.index:
-            _put_entries(self._connection, append.index)
-        return Appended(tuple([record.version for record in records]), tuple(positions))
+            staged[event_id] = version
+            versions.append(version)
+            positions.append(Position(position))
+        self.last = position
+        self._versions[stream_id] = version
+        if index:
+            _put_entries(self._connection, index)
+        return Appended(tuple(versions), tuple(positions))
 
-    def _repeated(
-        self, append: Append, stream_id: int, versions: Sequence[int | None]
-    ) -> Appended | EventLogError:
+    @staticmethod
+    def _repeated(append: Append, versions: Sequence[int | None]) -> Appended | EventLogError:
         """Answer an append of which ids are stored already: all of them in order, or refuse."""
         first = versions[0]
         if first is None or list(versions) != list(range(first, first + len(versions))):

@@ -13,7 +13,7 @@ records are never moved or removed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.records import Head, Position
 
@@ -28,60 +28,72 @@ MERGE_AT: Final = 4_096
 _HEADS_LIMIT: Final = 65_536
 """Streams whose heads are remembered; beyond it they are looked up again."""
 
-TailRow = tuple[int, int, int, bytes, int, bytes]
-"""position, stream, version, event id, time, hash"""
+TailRow = tuple[int, int, int, bytes, Any, Any, int, bytes, Any, Any]
+"""A row of the log as it is inserted, of which the tail needs the position, the stream's number,
+the version, the event id, the time (at 6) and the hash (at 7)."""
+
+
+class StreamTail:
+    """The newest records of one stream: consecutive versions from ``first`` on."""
+
+    __slots__ = ("first", "ids", "positions")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.positions: list[int] = []
+        self.ids: dict[bytes, int] = {}
+        """Their versions by event id."""
 
 
 class Tail:
     """Where the newest records are, by stream and by id; and the heads of the streams in use."""
 
     def __init__(self, indexed: int) -> None:
+        self.begins_at = indexed
+        """The position up to which the index tables hold the log, as far as is known here."""
         self.last = indexed
         """The position of the newest record that is known here."""
         self.size = 0
+        self.streams: dict[int, StreamTail] = {}
         self.heads: dict[int, Head] = {}
-        self._places: dict[int, list[tuple[int, int]]] = {}
-        self._ids: dict[tuple[int, bytes], int] = {}
 
     def add(self, rows: Iterable[TailRow]) -> None:
         """Take committed records in, ascending; those that are known already are passed over."""
-        last, places, ids, heads = self.last, self._places, self._ids, self.heads
-        for position, stream, version, event_id, time, hash_ in rows:
+        last, size, streams, heads = self.last, self.size, self.streams, self.heads
+        for position, stream, version, event_id, _, _, time, hash_, _, _ in rows:
             if position <= last:
                 continue
             last = position
-            known = places.get(stream)
-            if known is None:
-                places[stream] = [(version, position)]
-            else:
-                known.append((version, position))
-            ids[stream, event_id] = version
+            size += 1
+            tail = streams.get(stream)
+            if tail is None:
+                tail = streams[stream] = StreamTail(version)
+            tail.positions.append(position)
+            tail.ids[event_id] = version
             heads[stream] = Head(version, hash_, Position(position), time)
-            self.size += 1
-        self.last = last
+        self.last, self.size = last, size
+
+    def succeed(self, older: Tail) -> None:
+        """Take over what stays true of an older tail: the heads."""
+        self.heads = older.heads
 
     def merged(self) -> None:
         """Forget the records, which the index tables hold now; the heads stay true."""
         self.size = 0
-        self._places = {}
-        self._ids = {}
+        self.begins_at = self.last
+        self.streams = {}
         if len(self.heads) > _HEADS_LIMIT:
             self.heads = {}
 
-    def version_of(self, stream: int, event_id: bytes) -> int | None:
-        """Return the version of a record in the tail by its id."""
-        return self._ids.get((stream, event_id))
-
-    def places(self, stream: int, after: int, until: int) -> list[tuple[int, int]]:
-        """Return (version, position) of the stream's tail with ``after < version <= until``."""
-        places = self._places.get(stream)
-        if not places:
+    def positions(self, stream: int, after: int, until: int) -> list[int]:
+        """Return the positions of the stream's tail with ``after < version <= until``."""
+        tail = self.streams.get(stream)
+        if tail is None:
             return []
-        first = places[0][0]
-        start = max(0, after + 1 - first)
-        return places[start : max(start, until + 1 - first)]
+        start = max(0, after + 1 - tail.first)
+        return tail.positions[start : max(start, until + 1 - tail.first)]
 
     def first_version(self, stream: int) -> int | None:
         """Return the lowest version of the stream in the tail."""
-        places = self._places.get(stream)
-        return places[0][0] if places else None
+        tail = self.streams.get(stream)
+        return None if tail is None else tail.first

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pydantic_core
 
-from eventlog.chain import EMPTY_METADATA, chain_hash
+from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event, encode_metadata
 from eventlog.committer import Request
 from eventlog.errors import (
@@ -25,7 +25,17 @@ from eventlog.errors import (
 )
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
-from eventlog.records import ANY, START, Append, Appended, Expected, Metadata, Record, Recorded
+from eventlog.records import (
+    ANY,
+    Append,
+    Appended,
+    Expected,
+    IndexEntry,
+    Metadata,
+    Position,
+    Record,
+    Recorded,
+)
 from eventlog.session.command import Command, Draft, Outcome
 from eventlog.session.fold import SessionFold
 from eventlog.session.index import INDEXED_TYPES, index_changes
@@ -38,7 +48,7 @@ if TYPE_CHECKING:
 
     from eventlog.clock import Clock
     from eventlog.identifiers import IdSource
-    from eventlog.session.events import SessionCreated
+    from eventlog.session.events import SessionCreated, VersionRange
     from eventlog.store import Store
 
 __all__ = ["Core", "SessionRequest"]
@@ -60,8 +70,9 @@ class Core:
         self.store = store
         self._fold = SessionFold(session)
         self._lock = threading.Lock()
+        self._round = 0
         self._ahead: SessionState | None = None
-        self._uncommitted: list[Recorded] = []
+        self._uncommitted: list[Foldable] = []
         self._trusted = False
         self._since_snapshot = 0
         self._snapshot_size = 0
@@ -76,12 +87,17 @@ class Core:
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
 
+    def creation_draft(self) -> Draft:
+        """Return the event that brings the session into being, under an id of its own."""
+        assert self.creation is not None
+        return Draft(self.creation, derived_id(self.session, CREATION_KEY))
+
     def begin_anew_after_fork(self) -> None:
         """Drop what a forked child may have copied in the middle of a change."""
         self.state = SessionState(self.session)
         self._lock = threading.Lock()
-        self.begin_round()
-        self.distrust()
+        self._round = 0
+        self._trusted = False
 
     # ---- the state that the log says ----------------------------------------------------------
 
@@ -94,36 +110,46 @@ class Core:
                     self.state = replayed.state
                     self._since_snapshot = replayed.since_snapshot
         elif self.store.head(self.session).version != self.state.version:
-            for record in self.store.read(self.session, after=self.state.version):
-                self._take(Recorded(record))
+            self._fold_news()
         self._trusted = True
         return self.state
+
+    def _fold_news(self) -> None:
+        """Fold what others have recorded into a copy, and put that in place.
+
+        The state itself is changed in place only by the committer: a decision that is being taken
+        on it must not see half of a record.
+        """
+        state = self.snapshot_of_state()
+        known = state.version
+        for record in self.store.read(self.session, after=known):
+            apply(state, Recorded(record))
+        with self._lock:
+            if state.version > self.state.version:
+                self.state = state
+                self._since_snapshot += state.version - known
 
     def snapshot_of_state(self) -> SessionState:
         """Return a state that no later record changes under the reader's hands."""
         with self._lock:
             return self.state.copy()
 
-    def _take(self, recorded: Recorded) -> None:
+    def live_ranges(self) -> list[VersionRange]:
+        """Return the version ranges in which the live messages are, in order."""
         with self._lock:
-            if recorded.version == self.state.version + 1:
-                apply(self.state, recorded)
-                self._since_snapshot += 1
+            return self.state.window.ranges(self.state.version)
 
     # ---- one round of the committer -----------------------------------------------------------
-
-    def begin_round(self) -> None:
-        self._ahead = None
-        self._uncommitted.clear()
 
     def distrust(self) -> None:
         self._trusted = False
 
-    def end_round(self) -> None:
-        self.begin_round()
-        if self._since_snapshot >= SNAPSHOT_INTERVAL and is_due(
-            self._since_snapshot, self._snapshot_size
-        ):
+    @property
+    def wants_care(self) -> bool:
+        return self._since_snapshot >= SNAPSHOT_INTERVAL
+
+    def care(self) -> None:
+        if is_due(self._since_snapshot, self._snapshot_size):
             self.write_snapshot()
 
     def write_snapshot(self) -> None:
@@ -135,15 +161,20 @@ class Core:
             self.store, self.session, self._fold, state, state.version, state.hash
         )
 
-    def deciding_state(self) -> SessionState:
-        """Return the state that the next command of this round is decided on."""
+    def deciding_state(self, round: int) -> SessionState:
+        """Return the state that the next command of a round of the committer is decided on."""
         if not self._trusted:
             self.refresh()
+        if round != self._round:
+            self._round = round
+            self._ahead = None
+            self._uncommitted.clear()
+            return self.state
         if not self._uncommitted:
             return self._ahead or self.state
         ahead = self._ahead or self.state.copy()
-        for recorded in self._uncommitted:
-            apply(ahead, recorded)
+        for request in self._uncommitted:
+            request.fold(ahead)
         self._uncommitted.clear()
         self._ahead = ahead
         return ahead
@@ -155,17 +186,26 @@ class Core:
         """
         return self.refresh() if state is self.state else state
 
-    def foresee(self, recorded: Sequence[Recorded], state: SessionState | None = None) -> None:
-        """Note what a prepared command would record, and the state it would leave if known."""
-        if state is not None:
-            self._ahead = state
+    def foresee(self, request: Foldable, state: SessionState | None = None) -> None:
+        """Note a prepared request, and the state that it would leave if that is known."""
+        if state is None:
+            self._uncommitted.append(request)
         else:
-            self._uncommitted.extend(recorded)
+            self._ahead = state
 
-    def confirm(self, recorded: Sequence[Recorded]) -> None:
-        """Fold what was stored."""
-        for entry in recorded:
-            self._take(entry)
+    def confirm(self, request: Foldable, count: int) -> None:
+        """Fold the ``count`` records of a request that was stored."""
+        with self._lock:
+            request.fold(self.state)
+            self._since_snapshot += count
+
+
+class Foldable(Protocol):
+    """A request that can fold what it records."""
+
+    def fold(self, state: SessionState) -> None:
+        """Fold the records that come next in the state; a reader may have folded them already."""
+        ...
 
 
 class SessionRequest(Request):
@@ -206,46 +246,48 @@ class SessionRequest(Request):
 
     # ---- what the committer asks for ----------------------------------------------------------
 
-    def prepare(self) -> None:
+    def prepare(self, round: int) -> Append | None:
         core = self._core
-        state = core.deciding_state()
+        state = core.deciding_state(round)
         if self._key is not None and self._recall_by_key(self._key):
-            return
-        if self._expected not in (ANY, state.version):
-            state = core.up_to_date(state)
-        if self._expected not in (ANY, state.version):
-            raise VersionConflict(core.session, int(self._expected), state.version)
-        now = core.clock()
+            return None
+        if self._expected is not ANY and self._expected != state.version:
+            state = self._at_expected(state)
         command = self._command
         if command.gathers:
             command = self._command = command.gather(core.reader, state)
+        now = core.clock()
+        seen = state if state.status != ABSENT else _existing(state, core.creation)
         try:
-            decision = command.decide(
-                _existing(state, core.creation), now, core.ids
-            )
+            decision = command.decide(seen, now, core.ids)
         except EventLogError:
             if self._recall_by_drafts():
-                return
+                return None
             raise
         if isinstance(decision, Outcome):
             self.result = decision.result
-            return
+            return None
         self._drafts = decision
-        self._build(state, max(now, state.time))
+        return self._build(state, now if now > state.time else state.time)
 
     def confirm(self, appended: Appended) -> bool:
         if appended.replayed:
             self._core.distrust()
-            self._settle_repeated(appended.versions)
+            self.settle_repeated(appended.versions)
             return False
-        if appended.positions:
-            self._recorded = [
-                Recorded(entry.record._replace(position=position), entry.event)
-                for entry, position in zip(self._recorded, appended.positions, strict=True)
-            ]
-        self._core.confirm(self._recorded)
-        self._set_result(self._recorded)
+        command, recorded = self._command, self._recorded
+        self._core.confirm(self, len(recorded))
+        if len(recorded) > len(self._drafts):
+            recorded = recorded[1:]
+        if command.returns_records:
+            recorded = self._placed(appended.positions)
+        self.result = command.result(recorded)
         return True
+
+    def fold(self, state: SessionState) -> None:
+        for recorded in self._recorded:
+            if recorded.record.version == state.version + 1:
+                apply(state, recorded)
 
     def recall(self) -> bool:
         append = self.append
@@ -256,47 +298,60 @@ class SessionRequest(Request):
         if len(found) < len(ids):
             return False
         self._core.refresh()
-        self._settle_repeated([found[event_id] for event_id in ids])
+        self.settle_repeated([found[event_id] for event_id in ids])
         return True
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _build(self, state: SessionState, time: int) -> None:
+    def _at_expected(self, state: SessionState) -> SessionState:
+        """Return the state if it is at the version that the caller expects, news included."""
+        state = self._core.up_to_date(state)
+        if self._expected != state.version:
+            raise VersionConflict(self._core.session, int(self._expected), state.version)
+        return state
+
+    def _build(self, state: SessionState, time: int) -> Append:
         """Encode and chain the drafts into the append to store."""
         core = self._core
-        stream, version, hash_ = core.session, state.version, state.hash
-        drafts = self._drafts
-        first = 0
+        stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
+        drafts, first = self._drafts, 0
         if state.status == ABSENT and core.creation is not None:
-            drafts = (Draft(core.creation, derived_id(stream, CREATION_KEY)), *drafts)
-            first = -1  # The command's own events are numbered as if nothing came before them.
+            # The command's own events are numbered as if nothing came before them.
+            drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
+        records: list[Record] = []
         indexed = False
         for number, (event, event_id) in enumerate(drafts, first):
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
-            known_id = event_id or self._id(number)
-            hash_ = chain_hash(
-                hash_, stream, version, known_id, type_, schema, time, data, self._metadata
+            event_id = event_id or self._id(number)
+            record = chained_record(
+                hash_, stream, version, event_id, type_, schema, time, data, metadata
             )
-            record = Record(
-                stream, version, START, known_id, type_, schema, time, data, self._metadata, hash_
-            )
+            hash_ = record.hash
+            records.append(record)
             recorded.append(Recorded(record, event))
             indexed = indexed or type_ in INDEXED_TYPES
         self._recorded = recorded
-        after = None
-        index: tuple[Any, ...] = ()
+        index: tuple[IndexEntry, ...] = ()
         if indexed:
             after = state.copy()
             for entry in recorded:
                 apply(after, entry)
             index = index_changes(state, recorded, after)
-        core.foresee(recorded, after)
-        self.append = Append(
-            stream, state.version, tuple([entry.record for entry in recorded]), index
-        )
+            core.foresee(self, after)
+        else:
+            core.foresee(self)
+        return Append(stream, state.version, tuple(records), index)
+
+    def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
+        """Return the command's own records with the positions that the store gave them."""
+        placed = [
+            Recorded(entry.record._replace(position=position), entry.event)
+            for entry, position in zip(self._recorded, positions, strict=True)
+        ]
+        return placed[len(placed) - len(self._drafts) :]
 
     def _id(self, number: int) -> EventId:
         """Return the id of the ``number``-th event: the same one at every decision."""
@@ -310,19 +365,17 @@ class SessionRequest(Request):
             )
         return ids[number]
 
-    def _set_result(self, recorded: Sequence[Recorded]) -> None:
-        own = recorded[len(recorded) - len(self._drafts) :]
-        self.result = self._command.result(own)
-
-    def _settle_repeated(self, versions: Sequence[int]) -> None:
+    def settle_repeated(self, versions: Sequence[int]) -> None:
         """Answer with the original outcome if the content is the same (P8)."""
-        own = versions[len(versions) - len(self._drafts) :]
+        core, command = self._core, self._command
+        count = len(self._drafts) or len(command.event_ids(core.session))
+        own = versions[len(versions) - count :]
         recorded = [self._record(version) for version in own]
-        if self._command.repeats(recorded, self._drafts):
-            self.result = self._command.result(recorded)
+        if command.repeats(recorded, self._drafts):
+            self.result = command.result(recorded)
         else:
             self.error = DuplicateEvent(
-                self._core.session,
+                core.session,
                 f"the event id of version {own[0]} was used before with other content; "
                 "take another id or idempotency key",
             )

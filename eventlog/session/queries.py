@@ -43,8 +43,8 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
         raise InvalidArgument(f"last is {last}; it counts messages, from 0 up")
     if last == 0:
         return ()
-    state = core.refresh()
-    found = core.reader.messages(state.window.ranges(state.version), last=last)
+    core.refresh()
+    found = core.reader.messages(core.live_ranges(), last=last)
     return tuple(entry.message for entry in found)
 
 

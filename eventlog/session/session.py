@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.records import ANY, Expected, Metadata, Recorded
-from eventlog.session import queries, wishes
+from eventlog.session import arguments, queries
+from eventlog.session.commands import (
+    AssignMemorySession,
+    AssignProject,
+    CloseSession,
+    DeleteSession,
+    RecordEvents,
+)
+from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
 from eventlog.session.views import (
@@ -14,15 +22,15 @@ from eventlog.session.views import (
     SessionMeta,
     session_meta,
 )
+from eventlog.tasks.commands import QueueTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from eventlog.events import Event
     from eventlog.log import Log
-    from eventlog.session.commit import CommitResult
+    from eventlog.session.command import Command
     from eventlog.session.core import Core
-    from eventlog.session.wishes import Wish
     from eventlog.tasks.commands import RetryStatus
 
 __all__ = ["Session"]
@@ -40,8 +48,10 @@ class Session:
         self._log = log
         self._core = core
 
-    def _do(self, wish: Wish[Any], expected: Expected = ANY) -> Any:
-        return self._log.execute(self._core, wish.command, wish.metadata, expected)
+    def _do(
+        self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
+    ) -> Any:
+        return self._log.execute(self._core, command, by, expected)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -111,10 +121,12 @@ class Session:
 
         Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent`.
         """
-        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
-        wish = wishes.append(self._log.estimate_tokens, self.id, (message,), about)
-        messages: tuple[Message, ...] = self._do(wish)
-        return messages[0]
+        by = arguments.about(actor, correlation_id)
+        request = arguments.append_one(
+            self._core, self._log.estimate_tokens, message, idempotency_key, by
+        )
+        appended: Message = self._log.answer(request)
+        return appended
 
     def extend(
         self,
@@ -125,9 +137,15 @@ class Session:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
-        wish = wishes.append(self._log.estimate_tokens, self.id, tuple(messages), about)
-        return self._do(wish) if wish.command.messages else ()
+        command = arguments.append(
+            self._log.estimate_tokens, self.id, messages, idempotency_key
+        )
+        if not command.messages:
+            return ()
+        appended: tuple[Message, ...] = self._do(
+            command, arguments.about(actor, correlation_id)
+        )
+        return appended
 
     def record_tool_result(
         self,
@@ -144,18 +162,10 @@ class Session:
 
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
         """
-        about = Metadata(actor, correlation_id)
-        self._do(
-            wishes.tool_result(
-                self._log.estimate_tokens,
-                message_id,
-                tool_id,
-                output,
-                status,
-                duration_ms,
-                about,
-            )
+        command = arguments.tool_result(
+            self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
+        self._do(command, arguments.about(actor, correlation_id))
 
     def used(
         self,
@@ -167,8 +177,8 @@ class Session:
         correlation_id: str | None = None,
     ) -> None:
         """Record which contexts (URIs) and which skill were used; the next commit takes it (M5)."""
-        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
-        self._do(wishes.usage(contexts, skill, about))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        self._do(arguments.usage(contexts, skill), by)
 
     # ---- commits and tasks --------------------------------------------------------------------
 
@@ -187,22 +197,24 @@ class Session:
         with a tool call that awaits its result stays live in any case (C3). Raises
         `CommitBlocked` if an earlier archive failed for good and the policy is to wait for it.
         """
-        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
-        result: CommitResult = self._do(wishes.commit(keep_recent, keep_turn_tokens, about))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        result: CommitResult = self._do(Commit(keep_recent, keep_turn_tokens), by)
         return result
 
     def retry(
         self, archive_id: str, *, actor: str | None = None, reason: str | None = None
     ) -> RetryStatus:
         """Ask for a failed archive to be finalised again (F9)."""
-        status: RetryStatus = self._do(wishes.retry(self.id, archive_id, actor, reason))
+        status: RetryStatus = self._do(
+            arguments.retry(self.id, archive_id, reason), arguments.about(actor)
+        )
         return status
 
     def abandon(
         self, archive_id: str, *, actor: str | None = None, reason: str | None = None
     ) -> None:
         """Give an unfinished archive's finalisation up; what follows it goes on."""
-        self._do(wishes.abandon(self.id, archive_id, actor, reason))
+        self._do(arguments.abandon(self.id, archive_id, reason), arguments.about(actor))
 
     def queue_task(
         self,
@@ -214,8 +226,8 @@ class Session:
         correlation_id: str | None = None,
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
-        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
-        task_id: str = self._do(wishes.queue_task(kind, payload, about))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        task_id: str = self._do(QueueTask(kind, payload or {}), by)
         return task_id
 
     # ---- the session itself -------------------------------------------------------------------
@@ -232,27 +244,31 @@ class Session:
 
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
-        about = Metadata(actor, correlation_id, idempotency_key=idempotency_key)
-        recorded: tuple[Recorded, ...] = self._do(wishes.events(events, about), expected)
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        recorded: tuple[Recorded, ...] = self._do(
+            RecordEvents(events), by, expected
+        )
         return recorded
 
     def assign_project(self, project: str, *, actor: str | None = None) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        done: bool = self._do(wishes.project(project, actor))
+        done: bool = self._do(AssignProject(project), arguments.about(actor))
         return done
 
     def memory_session(self, provider: str, *, actor: str | None = None) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        memory_session_id: str = self._do(wishes.memory_session(provider, actor))
+        memory_session_id: str = self._do(
+            AssignMemorySession(provider), arguments.about(actor)
+        )
         return memory_session_id
 
     def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
-        self._do(wishes.close(actor, reason))
+        self._do(CloseSession(reason), arguments.about(actor))
 
     def delete(self, *, actor: str | None = None, reason: str | None = None) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
-        self._do(wishes.delete(actor, reason))
+        self._do(DeleteSession(reason), arguments.about(actor))
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r} at version {self.version}>"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import ConfigDict
+
 from eventlog.chain import GENESIS
 from eventlog.events import is_builtin_type
 from eventlog.machine import ABSENT
@@ -39,8 +41,9 @@ from eventlog.tasks.state import Task, add_usage, advance
 
 if TYPE_CHECKING:
     from eventlog.records import Record, Recorded
+    from eventlog.session.messages import MessageData
 
-__all__ = ["Archive", "Overview", "SessionState", "apply"]
+__all__ = ["Archive", "Overview", "SessionState", "apply", "apply_message"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class Overview:
 @dataclass(slots=True)
 class SessionState:
     """Everything a command of a session is decided on."""
+
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     session_id: str
     status: str = ABSENT
@@ -176,10 +181,23 @@ def apply(state: SessionState, recorded: Recorded) -> SessionState:
         _fold_task(state, record, recorded.event)
     if type_ not in _QUIET:
         state.updated_at = record.time
+    _advance(state, record)
+    return state
+
+
+def apply_message(
+    state: SessionState, record: Record, message: MessageData, tokens: int
+) -> None:
+    """Fold a ``message_appended`` of an open session whose event is at hand in parts."""
+    _fold_message(state, record, message, tokens)
+    state.updated_at = record.time
+    _advance(state, record)
+
+
+def _advance(state: SessionState, record: Record) -> None:
     state.version = record.version
     state.hash = record.hash
     state.time = record.time
-    return state
 
 
 def _step(state: SessionState, record: Record) -> bool:
@@ -209,13 +227,17 @@ def _created(state: SessionState, record: Record, event: SessionCreated) -> None
 
 
 def _message_appended(state: SessionState, record: Record, event: MessageAppended) -> None:
-    if state.status != "open" and not _step(state, record):
-        return
-    message, version = event.message, record.version
-    parts = message["parts"]
+    if state.status == "open" or _step(state, record):
+        _fold_message(state, record, event.message, event.tokens)
+
+
+def _fold_message(
+    state: SessionState, record: Record, message: MessageData, tokens: int
+) -> None:
+    parts, version = message["parts"], record.version
     tools = [part for part in parts if part["type"] == "tool"]
     begins_turn = message["role"] == "user" and (len(tools) < len(parts) or not parts)
-    state.window.append(version, event.tokens, begins_turn=begins_turn)
+    state.window.append(version, tokens, begins_turn=begins_turn)
     for part in tools:
         _fold_tool_part(state.window, part, version)
     state.total_message_count += 1

@@ -12,9 +12,13 @@ from array import array
 from base64 import b64decode, b64encode
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["KEEP_LIMIT", "Retention", "VersionRange", "Window"]
 
@@ -71,7 +75,10 @@ class Window:
     pending: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     """By the id of a tool call without result: its message's version, and its turn's first."""
     turn: int = 0
-    """The first version of the newest turn; 0 before any message."""
+    """The first version of the newest turn; 0 where the next message begins one."""
+    gaps: list[int] = field(default_factory=list[int])
+    """Versions that no retained range may reach across: right before them are messages which are
+    archived already, or live but not known one by one."""
 
     def copy(self) -> Window:
         return Window(
@@ -85,6 +92,7 @@ class Window:
             turns=self.turns[:],
             pending=self.pending.copy(),
             turn=self.turn,
+            gaps=self.gaps.copy(),
         )
 
     # ---- folding ------------------------------------------------------------------------------
@@ -130,6 +138,7 @@ class Window:
         self.tokens -= tokens
         self.closed = [(first, last) for first, last in retains]
         self.since = version
+        newest = self.versions[-1] if self.versions else 0
         self._select([self._segment(first, last) for first, last in retains])
         held = self.versions
         self.pending = {
@@ -137,8 +146,9 @@ class Window:
             for tool_id, place in self.pending.items()
             if _contains(held, place[0])
         }
-        if not held:
+        if not held or held[-1] != newest:
             self.turn = 0
+            self.gaps.append(version)
 
     # ---- deciding -----------------------------------------------------------------------------
 
@@ -154,7 +164,7 @@ class Window:
             cut = max(0, len(self.versions) - keep_recent)
         else:
             cut = self._turn_cut(keep_turn_tokens)
-        segments = self._merged([*self._held_turns(), (cut, len(self.versions))])
+        segments = self._joined([*self._held_turns(), (cut, len(self.versions))])
         if keep_recent >= self.count and keep_turn_tokens is None:
             return Retention([], self.ranges(head), 0, 0, self.count)
         retains = [(self.versions[i], self.versions[j - 1]) for i, j in segments]
@@ -207,20 +217,26 @@ class Window:
             held.append((start, len(self.versions) if end < 0 else end))
         return held
 
-    @staticmethod
-    def _merged(segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        merged: list[tuple[int, int]] = []
+    def _joined(self, segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Join segments that overlap or touch, but across no gap."""
+        joined: list[tuple[int, int]] = []
         for start, stop in sorted(segments):
             if start >= stop:
                 continue
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            if joined and start <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
             else:
-                merged.append((start, stop))
-        return merged
+                joined.append((start, stop))
+        return [piece for start, stop in joined for piece in self._cut(start, stop)]
+
+    def _cut(self, start: int, stop: int) -> Iterable[tuple[int, int]]:
+        gaps = (bisect_left(self.versions, version) for version in self.gaps)
+        return pairwise([start, *(place for place in gaps if start < place < stop), stop])
 
     def _select(self, segments: list[tuple[int, int]]) -> None:
         """Keep the known messages of these segments only, and renumber their running totals."""
+        segments = [(start, stop) for start, stop in segments if start < stop]
+        self.gaps = [self.versions[start] for start, _ in segments[1:]]
         if len(segments) == 1 and segments[0][1] == len(self.versions):
             start = segments[0][0]
             self.base = self.totals[start - 1] if start else self.base
@@ -234,12 +250,13 @@ class Window:
                 total += self._tokens_between(place, place + 1)
                 totals.append(total)
             versions.extend(self.versions[start:stop])
-            turns.extend(self.turns[start:stop])
+            # What is left of a turn behind a gap is a turn of its own.
+            turns += b"\x01" + self.turns[start + 1 : stop]
         self.versions, self.totals, self.turns = versions, totals, turns
 
     def _forget_old(self) -> None:
         known = len(self.versions)
-        self._select(self._merged([*self._held_turns(), (known - KEEP_LIMIT, known)]))
+        self._select(self._joined([*self._held_turns(), (known - KEEP_LIMIT, known)]))
 
 
 def _contains(versions: array[int], version: int) -> bool:

@@ -1,0 +1,128 @@
+"""From the arguments of a session's methods to commands: checked and built once for both twins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
+from eventlog.identifiers import derived_id, format_id
+from eventlog.records import Metadata
+from eventlog.session.appending import MessageRequest
+from eventlog.session.commands import AppendMessages, RecordToolResult, RecordUsage
+from eventlog.session.commit import archive_index
+from eventlog.session.messages import Message, as_message, message_data, message_text
+from eventlog.tasks.commands import AbandonTask, RetryTask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from eventlog.session.core import Core
+    from eventlog.session.tokens import TokenEstimator
+
+__all__ = ["about", "abandon", "append", "append_one", "retry", "tool_result", "usage"]
+
+
+def about(
+    actor: str | None,
+    correlation_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Metadata | None:
+    """Say who wants something as part of what; None where nothing is said."""
+    if actor is None and correlation_id is None and idempotency_key is None:
+        return None
+    return Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+
+
+def append_one(
+    core: Core,
+    estimate: TokenEstimator,
+    value: Message | dict[str, Any],
+    idempotency_key: str | None,
+    by: Metadata | None,
+) -> MessageRequest:
+    """Check one message before it is stored; give it an id from the key, if there is one."""
+    message = value if type(value) is Message else as_message(value)
+    if idempotency_key is not None:
+        (message,) = _keyed(core.session, (message,), idempotency_key)
+    data = message_data(message)
+    return MessageRequest(core, message, data, _tokens(estimate, message_text(data)), by)
+
+
+def append(
+    estimate: TokenEstimator,
+    session: str,
+    values: Iterable[Message | dict[str, Any]],
+    idempotency_key: str | None,
+) -> AppendMessages:
+    """Check all messages before any is stored; give those without an id one from the key."""
+    messages = tuple([as_message(value, index=place) for place, value in enumerate(values)])
+    if idempotency_key is not None:
+        messages = _keyed(session, messages, idempotency_key)
+    data = tuple([message_data(message) for message in messages])
+    if len({entry["id"] for entry in data}) < len(data):
+        raise InvalidMessage("two messages of one batch have the same id", field="id")
+    tokens = tuple([_tokens(estimate, message_text(entry)) for entry in data])
+    return AppendMessages(messages, data, tokens)
+
+
+def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Message, ...]:
+    """Derive the ids of messages from an idempotency key, since a message's id is its key (M3)."""
+    for message in messages:
+        if "id" in message.model_fields_set:
+            raise InvalidArgument(
+                f"message {message.id!r} has an id, which is its idempotency key; "
+                "leave out one of the two"
+            )
+    return tuple(
+        message.model_copy(update={"id": format_id(derived_id(session, key, number))})
+        for number, message in enumerate(messages)
+    )
+
+
+def _tokens(estimate: TokenEstimator, text: str) -> int:
+    tokens = estimate(text)
+    if tokens < 0:
+        raise InvalidArgument(f"the token estimator said {tokens} for a text; it must not be < 0")
+    return tokens
+
+
+def tool_result(
+    estimate: TokenEstimator,
+    message_id: str,
+    tool_id: str,
+    output: str,
+    status: Literal["running", "completed", "error"],
+    duration_ms: float | None,
+) -> RecordToolResult:
+    """Check a result before it is stored."""
+    if status not in ("running", "completed", "error"):
+        raise InvalidMessage(
+            f"{status!r} is no status of a result; it is 'running', 'completed' or 'error'",
+            field="status",
+        )
+    tokens = _tokens(estimate, output)
+    return RecordToolResult(message_id, tool_id, output, status, tokens, duration_ms)
+
+
+def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
+    """Check what was used before it is stored."""
+    if isinstance(contexts, str):
+        raise InvalidArgument("contexts is a list of URIs, not one text")
+    return RecordUsage(tuple(contexts), skill)
+
+
+def retry(session: str, archive: str, reason: str | None) -> RetryTask:
+    """Name the archive to retry by its index."""
+    return RetryTask(archive=_index(session, archive), reason=reason)
+
+
+def abandon(session: str, archive: str, reason: str | None) -> AbandonTask:
+    """Name the archive to abandon by its index."""
+    return AbandonTask(archive=_index(session, archive), reason=reason)
+
+
+def _index(session: str, archive: str) -> int:
+    index = archive_index(archive)
+    if index is None:
+        raise ArchiveNotFound(session, archive, 0)
+    return index
