@@ -12,7 +12,9 @@ are replays of those events::
         session.commit()
 """
 
-from eventlog.aio import AsyncLog, open_async
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from eventlog.errors import (
     ArchiveNotFound,
     ChainBroken,
@@ -47,7 +49,6 @@ from eventlog.log import Log, open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
 from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
-from eventlog.session.aio import AsyncSession
 from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, ContextStats, SearchContext
 from eventlog.session.messages import (
@@ -64,7 +65,11 @@ from eventlog.store import Finding
 from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
 from eventlog.tasks.requests import EffectRequest, Extraction, Skills, Summary, SummaryRequest
-from eventlog.tasks.worker import AsyncWorker, Worker
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog, open_async
+    from eventlog.session.aio import AsyncSession
+    from eventlog.tasks.worker import AsyncWorker, Worker
 
 __version__ = "0.1.0"
 
@@ -138,3 +143,18 @@ __all__ = [
     "open_async",
     "replay",
 ]
+
+_LATER = {
+    "AsyncLog": "eventlog.aio",
+    "AsyncSession": "eventlog.session.aio",
+    "AsyncWorker": "eventlog.tasks.worker",
+    "Worker": "eventlog.tasks.worker",
+    "open_async": "eventlog.aio",
+}
+"""Names whose modules need asyncio, which takes longer to import than all the rest together."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

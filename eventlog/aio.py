@@ -289,6 +289,4 @@ def open_async(
     estimate_tokens: TokenEstimator = estimate_tokens,
 ) -> _Opening:
     """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
-    return _Opening(
-        {"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens}
-    )
+    return _Opening({"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens})

@@ -43,11 +43,7 @@ def chain_hash(
     return sha256(
         previous
         + sha256(data).digest()
-        + (
-            _EMPTY_METADATA_DIGEST
-            if metadata == EMPTY_METADATA
-            else sha256(metadata).digest()
-        )
+        + (_EMPTY_METADATA_DIGEST if metadata == EMPTY_METADATA else sha256(metadata).digest())
         + _header(version, time, schema)
         + event_id
         + f"{stream}\n{type}".encode()

@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from eventlog.chain import EMPTY_METADATA
 from eventlog.errors import CorruptLog, InvalidArgument
-from eventlog.events import Event, event_class
+from eventlog.events import Event, event_class, is_builtin_type
 from eventlog.records import Metadata
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ _NO_METADATA = Metadata()
 
 
 def encode_event(event: Event) -> bytes:
-    """Write an event's data; raise `InvalidArgument` for text that UTF-8 cannot hold."""
+    """Write an event's data; raise `InvalidArgument` for what could not be read back."""
     try:
-        return event.__pydantic_serializer__.to_json(event)
-    except PydanticSerializationError as error:
+        data = event.__pydantic_serializer__.to_json(event)
+        if not is_builtin_type(event.event_type):
+            pydantic_core.from_json(data)  # Refuses what is nested too deeply for a reader.
+        return data
+    except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(
             f"{event.event_type} cannot be stored as JSON: {error}; mend the value"
         ) from error
@@ -49,7 +52,7 @@ def decode_event(record: Record) -> Event:
         for schema in range(record.schema, found.event_schema):
             data = found.event_upcasters[schema](data)
         return found.__pydantic_validator__.validate_python(data)
-    except (ValidationError, ValueError) as error:
+    except Exception as error:  # an upcaster may raise anything when the data is damaged
         raise CorruptLog(
             f"session {record.stream!r}, version {record.version}: the data is not a "
             f"{record.type} of schema {record.schema} ({_first_problem(error)}); "
@@ -58,11 +61,16 @@ def decode_event(record: Record) -> Event:
 
 
 def encode_metadata(metadata: Metadata) -> bytes:
-    """Write the fields that are set."""
+    """Write the fields that are set; raise `InvalidArgument` for what JSON cannot hold."""
     if metadata == _NO_METADATA:
         return EMPTY_METADATA
     fields = {name: value for name, value in metadata._asdict().items() if value is not None}
-    return pydantic_core.to_json(fields)
+    try:
+        return pydantic_core.to_json(fields)
+    except PydanticSerializationError as error:
+        raise InvalidArgument(
+            f"the metadata {fields} cannot be stored as JSON: {error}; mend the value"
+        ) from error
 
 
 def decode_metadata(record: Record) -> Metadata:
@@ -79,9 +87,9 @@ def decode_metadata(record: Record) -> Metadata:
         ) from error
 
 
-def _first_problem(error: ValueError) -> str:
+def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         return f"{place}: {first['msg']}" if place else first["msg"]
-    return str(error)
+    return f"{type(error).__name__}: {error}"

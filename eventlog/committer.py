@@ -132,7 +132,7 @@ class Committer:
                 self._writing = True
             else:
                 request.waited_for()
-            self._queue.append(request)
+                self._queue.append(request)
         if leads:
             self._lead(request)
         return request.wait()
@@ -166,11 +166,10 @@ class Committer:
 
     def _lead(self, request: Request) -> None:
         """Write in the caller's thread until its request is answered, then hand the rest over."""
-        answered = False
+        batch = [request]
         try:
-            while not answered:
+            while not self._round(batch, leader=request):
                 batch = self._take()
-                answered = self._round(batch, leader=request)
         finally:
             with self._mutex:
                 rest = bool(self._queue)
@@ -203,7 +202,8 @@ class Committer:
 
     def _finish(self) -> None:
         self._writing = False
-        self._idle.notify_all()
+        if self._closed:
+            self._idle.notify_all()
 
     def _take(self) -> list[Request]:
         with self._mutex:

@@ -176,8 +176,13 @@ class SessionNotFound(InvalidError, LookupError):
 class ArchiveNotFound(InvalidError, LookupError):
     """The session has no such archive."""
 
-    def __init__(self, session: str, archive_id: str, archives: int) -> None:
-        known = f"it has archive_001 to archive_{archives:03d}" if archives else "it has none yet"
+    def __init__(self, session: str, archive_id: str, archives: int | None) -> None:
+        if archives is None:
+            known = "archives are named archive_001, archive_002 and so on"
+        elif archives:
+            known = f"it has archive_001 to archive_{archives:03d}"
+        else:
+            known = "it has none yet"
         super().__init__(f"session {session!r} has no archive {archive_id!r}; {known}")
         self.session = session
         self.archive_id = archive_id

@@ -37,7 +37,7 @@ class Event(BaseModel):
     Unknown fields are kept as they are, so that what a newer writer added survives a round trip.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     event_type: ClassVar[str]
     event_schema: ClassVar[int]

@@ -75,7 +75,11 @@ def derived_id(session: str, key: str, number: int = 0) -> EventId:
     The same three values give the same id for ever (L3): that is what makes a repeated command
     find its first outcome.
     """
-    value = bytearray(sha256(f"{session}\0{key}\0{number}".encode()).digest()[:16])
+    try:
+        text = f"{session}\0{key}\0{number}".encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"the key {key!r} has a lone surrogate; mend it") from None
+    value = bytearray(sha256(text).digest()[:16])
     value[6] = value[6] & 0x0F | 0x80
     value[8] = value[8] & 0x3F | 0x80
     return EventId(bytes(value))

@@ -12,12 +12,11 @@ from eventlog.clock import Clock, system_clock
 from eventlog.committer import Committer, Request
 from eventlog.errors import InvalidArgument, LogClosed, SessionNotFound, TaskNotFound
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
-from eventlog.machine import ABSENT
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives, SessionCreated
-from eventlog.session.index import SESSIONS, TASKS, read_task, workspace_prefix
+from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
 from eventlog.session.queries import find_task
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
@@ -109,7 +108,7 @@ class Log:
         """Yield the ids of all sessions, or of a workspace's, by id; from the index (L14)."""
         self._refuse_if_closed()
         prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
-        for key, _ in self.store.scan(prefix, prefix + "\U0010ffff"):
+        for key, _ in self.store.scan(*keys_under(prefix)):
             yield key.removeprefix(prefix)
 
     def latest_session(self, workspace: str) -> str | None:
@@ -143,7 +142,7 @@ class Log:
     ) -> Iterator[TaskView]:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
         self._refuse_if_closed()
-        for _, value in self.store.scan(TASKS, TASKS + "\U0010ffff"):
+        for _, value in self.store.scan(*keys_under(TASKS)):
             view = task_view(read_task(value))
             if (
                 session in (None, view.session_id)
@@ -159,9 +158,7 @@ class Log:
         core = self.core(self.task(task_id).session_id)
         return self.execute(core, RetryTask(task_id=task_id, reason=reason), Metadata(actor=actor))
 
-    def abandon(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
-    ) -> None:
+    def abandon(self, task_id: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Give an unfinished task up; what waits behind it goes on."""
         core = self.core(self.task(task_id).session_id)
         self.execute(core, AbandonTask(task_id=task_id, reason=reason), Metadata(actor=actor))

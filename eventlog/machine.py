@@ -32,9 +32,7 @@ class Transition(NamedTuple):
 class StateMachine:
     """One machine: its states, its transitions, and what is compiled from them."""
 
-    def __init__(
-        self, name: str, states: Sequence[str], transitions: Sequence[Transition]
-    ) -> None:
+    def __init__(self, name: str, states: Sequence[str], transitions: Sequence[Transition]) -> None:
         self.name = name
         self.states = (ABSENT, *states)
         self.transitions = tuple(transitions)

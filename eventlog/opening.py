@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -44,12 +43,12 @@ def open_store(url: str) -> Store:
             "such as sqlite:///agent.db"
         )
     location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
-    opener = cast(
-        "Callable[[str, str, dict[str, str]], Store]", import_module(module).open_store
-    )
+    opener = cast("Callable[[str, str, dict[str, str]], Store]", import_module(module).open_store)
     return opener(url, unquote(location), dict(parse_qsl(parts.query)))
 
 
 def _installed(scheme: str) -> str | None:
+    from importlib.metadata import entry_points  # Costs as much to import as the whole rest here.
+
     found = entry_points(group=ENTRY_POINTS, name=scheme) if scheme else ()
     return next((entry.value for entry in found), None)

@@ -43,6 +43,15 @@ class Projection(ABC, Generic[State, View]):
     def view(self, state: State) -> View:
         """Return what a reader is shown of the state; it must not change it."""
 
+    def fold(self, state: State, records: Iterable[Record | Recorded]) -> State:
+        """Fold many records; of types that are not in ``types`` the data is not decoded."""
+        types, apply = self.types, self.apply
+        for entry in records:
+            recorded = entry if isinstance(entry, Recorded) else Recorded(entry)
+            if types is None or recorded.record.type in types:
+                state = apply(state, recorded)
+        return state
+
     def fingerprint(self) -> str:
         """Name what snapshots depend on beside the name: the schema, and machines if any."""
         return str(self.schema)
@@ -56,24 +65,10 @@ class Projection(ABC, Generic[State, View]):
         raise NotImplementedError(f"{type(self).__name__} writes no snapshots")
 
 
-def replay(
-    records: Iterable[Record | Recorded], projection: Projection[State, View]
-) -> View:
+def replay(records: Iterable[Record | Recorded], projection: Projection[State, View]) -> View:
     """Fold records through a projection and return its view: offline, pure, deterministic.
 
     Records may come from a store, from ``log.read`` or from a file; of types that the projection
     does not name, the data is not decoded.
     """
-    return projection.view(fold(records, projection, projection.initial()))
-
-
-def fold(
-    records: Iterable[Record | Recorded], projection: Projection[State, View], state: State
-) -> State:
-    """Continue a fold from a given state."""
-    types, apply = projection.types, projection.apply
-    for entry in records:
-        recorded = entry if isinstance(entry, Recorded) else Recorded(entry)
-        if types is None or recorded.record.type in types:
-            state = apply(state, recorded)
-    return state
+    return projection.view(projection.fold(projection.initial(), records))

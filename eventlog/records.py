@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, NewType
 
 from eventlog.identifiers import EventId, format_id
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from eventlog.events import Event
 
 __all__ = [
@@ -35,7 +39,7 @@ Position = NewType("Position", int)
 START: Final = Position(0)
 """The position before the first record."""
 
-ANY: Final[Literal["any"]] = "any"
+ANY: Final = "any"
 """The expected version of a caller who does not mind."""
 
 Expected = int | Literal["any"]
@@ -105,6 +109,12 @@ class Metadata(NamedTuple):
     command: str | None = None
 
 
+@cache
+def _codec() -> ModuleType:
+    # Imported late, for the codec reads the types above; looked up once, for it is asked per event.
+    return import_module("eventlog.codec")
+
+
 class Recorded:
     """A record together with its event, which is decoded when first asked for."""
 
@@ -119,9 +129,8 @@ class Recorded:
         """The event itself; raises `UnknownEventType` or `CorruptLog` if it cannot be decoded."""
         event = self._event
         if event is None:
-            from eventlog.codec import decode_event
-
-            event = self._event = decode_event(self.record)
+            decoded: Event = _codec().decode_event(self.record)
+            event = self._event = decoded
         return event
 
     @property
@@ -151,9 +160,8 @@ class Recorded:
 
     @property
     def metadata(self) -> Metadata:
-        from eventlog.codec import decode_metadata
-
-        return decode_metadata(self.record)
+        metadata: Metadata = _codec().decode_metadata(self.record)
+        return metadata
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recorded) and other.record == self.record

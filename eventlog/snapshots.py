@@ -17,8 +17,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from eventlog.chain import GENESIS
-from eventlog.projection import Projection, fold
-from eventlog.records import Recorded
+from eventlog.projection import Projection
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ def project_stream(store: Store, stream: str, projection: Projection[Any, View])
     """Return a projection's view of a stream, and keep its snapshot up to date (L12)."""
     replayed = replay_stream(store, stream, projection)
     if is_due(replayed.since_snapshot, replayed.snapshot_size):
-        write_snapshot(
-            store, stream, projection, replayed.state, replayed.version, replayed.hash
-        )
+        write_snapshot(store, stream, projection, replayed.state, replayed.version, replayed.hash)
     return projection.view(replayed.state)
 
 
@@ -142,16 +139,14 @@ def _read(store: Store, stream: str, projection: Projection[Any, Any]) -> Replay
 def _fold_rest(
     records: Iterator[Record], projection: Projection[Any, Any], start: Replayed
 ) -> Replayed:
-    count, last = 0, None
+    count, version, hash_ = 0, start.version, start.hash
 
-    def counted() -> Iterator[Recorded]:
-        nonlocal count, last
+    def counted() -> Iterator[Record]:
+        nonlocal count, version, hash_
         for record in records:
             count += 1
-            last = record
-            yield Recorded(record)
+            version, hash_ = record.version, record.hash
+            yield record
 
-    state = fold(counted(), projection, start.state)
-    if last is None:
-        return start._replace(state=state)
-    return Replayed(state, last.version, last.hash, count, start.snapshot_size)
+    state = projection.fold(start.state, counted())
+    return Replayed(state, version, hash_, count, start.snapshot_size)

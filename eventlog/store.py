@@ -94,9 +94,7 @@ class Store(Protocol):
         """Return the versions of those ids that are stored in the stream."""
         ...
 
-    def scan(
-        self, start: str, end: str, limit: int | None = None
-    ) -> Iterator[tuple[str, bytes]]:
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
         """Yield the index entries with ``start <= key < end``, by key in code point order.
 
         Values are UTF-8 text.

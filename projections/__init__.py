@@ -4,3 +4,20 @@ if __name__ != "eventlog.projections":
     raise ImportError(
         "import eventlog.projections: under another name every class would exist twice"
     )
+
+from eventlog.projections.archives import ArchiveContents, Archives
+from eventlog.projections.live_tail import LiveTail
+from eventlog.projections.meta import Meta
+from eventlog.projections.tasks import Tasks
+from eventlog.projections.usage import CommitUsage, SessionUsage, Usage
+
+__all__ = [
+    "ArchiveContents",
+    "Archives",
+    "CommitUsage",
+    "LiveTail",
+    "Meta",
+    "SessionUsage",
+    "Tasks",
+    "Usage",
+]

@@ -129,9 +129,7 @@ class MemoryStore:
             known = self._ids.get(stream, {})
             return {event_id: known[event_id] for event_id in ids if event_id in known}
 
-    def scan(
-        self, start: str, end: str, limit: int | None = None
-    ) -> Iterator[tuple[str, bytes]]:
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
         with self._lock:
             keys = self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, end)]
             entries = [(key, self._entries[key]) for key in keys[:limit]]

@@ -9,7 +9,6 @@ read transaction stays open while a caller thinks.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -124,6 +123,7 @@ class SQLiteStore:
         self._write_lock = threading.RLock()
         self._tail_lock = threading.Lock()
         self._news = threading.Condition()
+        self._waiting = 0
         self._idle_readers: list[sqlite3.Connection] = []
         self._streams: dict[str, int] = {}
         with mapped_errors(self.path):
@@ -170,7 +170,7 @@ class SQLiteStore:
         with self._write_lock:
             connection = self._open_writer()
             with mapped_errors(self.path):
-                connection.execute("BEGIN IMMEDIATE").fetchall()
+                connection.execute("BEGIN IMMEDIATE")
             try:
                 self._catch_up(connection)
                 work = _Batch(self, connection, batch)
@@ -187,8 +187,9 @@ class SQLiteStore:
                 self._tail.add(work.rows)
                 if merged:
                     self._tail.merged()
-        with self._news:
-            self._news.notify_all()
+        if self._waiting:
+            with self._news:
+                self._news.notify_all()
         return answers
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -198,7 +199,7 @@ class SQLiteStore:
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:
-            connection.execute("COMMIT").fetchall()
+            connection.execute("COMMIT")
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL) or connection.in_transaction:
@@ -247,9 +248,7 @@ class SQLiteStore:
 
     @staticmethod
     def _indexed(connection: sqlite3.Connection) -> int:
-        row = connection.execute(
-            "SELECT position FROM progress WHERE name = 'indexed'"
-        ).fetchone()
+        row = connection.execute("SELECT position FROM progress WHERE name = 'indexed'").fetchone()
         return int(row[0])
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
@@ -485,13 +484,15 @@ class SQLiteStore:
             if left <= 0:
                 return False
             with self._news:
-                self._news.wait(min(left, POLL_SECONDS))
+                self._waiting += 1
+                try:
+                    self._news.wait(min(left, POLL_SECONDS))
+                finally:
+                    self._waiting -= 1
 
     # ---- index entries and blobs --------------------------------------------------------------
 
-    def scan(
-        self, start: str, end: str, limit: int | None = None
-    ) -> Iterator[tuple[str, bytes]]:
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
         low, left = start, limit
         comparison = ">="
         while left is None or left > 0:
@@ -515,9 +516,7 @@ class SQLiteStore:
 
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         with self._writing() as connection:
-            row = connection.execute(
-                "SELECT revision FROM blobs WHERE key = ?", (key,)
-            ).fetchone()
+            row = connection.execute("SELECT revision FROM blobs WHERE key = ?", (key,)).fetchone()
             revision = 0 if row is None else int(row[0])
             if expected not in (ANY, revision):
                 raise VersionConflict(key, int(expected), revision)
@@ -649,14 +648,18 @@ class _Batch:
         for (stream_id, ids), append in zip(wanted, self._appends, strict=True):
             earlier = staged.get(stream_id)
             if stored or (earlier is not None and not earlier.keys().isdisjoint(ids)):
-                versions = [
-                    stored.get((stream_id, id_)) or (earlier or {}).get(id_) for id_ in ids
-                ]
+                # Rare enough to look closely.
+                versions = [stored.get((stream_id, id_)) or (earlier or {}).get(id_) for id_ in ids]
                 if any(versions):
                     answers.append(self._repeated(append, versions))
                     continue
-            answers.append(self._add(stream_id, append))
-        if self.rows:
+            if len(ids) > 1 and len(set(ids)) < len(ids):
+                answers.append(DuplicateEvent(append.stream, "one batch has an event id twice"))
+            else:
+                answers.append(self._add(stream_id, append))
+        if len(self.rows) == 1:
+            self._connection.execute(_INSERT, self.rows[0])
+        elif self.rows:
             self._connection.executemany(_INSERT, self.rows)
         return answers
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from eventlog.chain import GENESIS, chain_hash
 from eventlog.errors import CorruptError
-from eventlog.projection import fold
-from eventlog.records import Recorded
 from eventlog.session.fold import SessionFold
 from eventlog.store import Finding
 
@@ -57,7 +55,7 @@ def _machine_findings(store: Store, stream: str) -> list[Finding]:
     projection = SessionFold(stream)
     state = projection.initial()
     try:
-        state = fold(store.read(stream), projection, state)
+        state = projection.fold(state, store.read(stream))
     except (CorruptError, KeyError, ValueError) as error:
         detail = f"the record cannot be folded: {error}"
         return [Finding(stream, state.version + 1, "undecodable", detail)]
@@ -68,13 +66,7 @@ def _explain(previous: bytes, version: int, rest: Sequence[Record]) -> Finding:
     bad = rest[0]
     stream = bad.stream
     if bad.version != version:
-        kind = "removed" if bad.version > version else "inserted"
-        detail = (
-            f"version {version} is missing; the next record says {bad.version}"
-            if kind == "removed"
-            else f"a second record says version {bad.version}"
-        )
-        return Finding(stream, version, kind, detail)
+        return _explain_number(version, rest)
     if _is_reordered(previous, version, rest):
         detail = f"this record stood at another place; version {version} is further on"
         return Finding(stream, version, "reordered", detail)
@@ -88,6 +80,19 @@ def _explain(previous: bytes, version: int, rest: Sequence[Record]) -> Finding:
         detail = f"{shift} record(s) were taken out before this one and the rest renumbered"
         return Finding(stream, version, "removed", detail)
     return Finding(stream, version, "changed", "this record, or its hash, is not what was written")
+
+
+def _explain_number(version: int, rest: Sequence[Record]) -> Finding:
+    """Explain a record that says itself that it belongs elsewhere."""
+    bad = rest[0]
+    if bad.version < version:
+        detail = f"a second record says version {bad.version}"
+        return Finding(bad.stream, version, "inserted", detail)
+    if any(record.version == version for record in rest):
+        detail = f"version {bad.version} stands before version {version}"
+        return Finding(bad.stream, version, "reordered", detail)
+    detail = f"version {version} is missing; the next record says {bad.version}"
+    return Finding(bad.stream, version, "removed", detail)
 
 
 def _fits(record: Record, previous: bytes, version: int) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.records import ANY, Expected, Metadata, Recorded
 from eventlog.session import arguments, queries
-from eventlog.session.core import SessionRequest
 from eventlog.session.commands import (
     AssignMemorySession,
     AssignProject,
@@ -16,6 +15,7 @@ from eventlog.session.commands import (
 )
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
+from eventlog.session.core import SessionRequest
 from eventlog.session.messages import Message
 from eventlog.session.views import (
     ArchivedMessages,
@@ -28,8 +28,8 @@ from eventlog.tasks.commands import QueueTask
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eventlog.events import Event
     from eventlog.aio import AsyncLog
+    from eventlog.events import Event
     from eventlog.session.command import Command
     from eventlog.session.core import Core
     from eventlog.tasks.commands import RetryStatus
@@ -98,7 +98,9 @@ class AsyncSession:
         self, *, keep_first_user: bool = True, recent: int = 20
     ) -> tuple[Message, ...]:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
-        return await self._log.run(queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent)
+        return await self._log.run(
+            queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
+        )
 
     async def archive(self, archive_id: str) -> ArchivedMessages:
         """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
@@ -138,9 +140,7 @@ class AsyncSession:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(
-            self._log.estimate_tokens, self.id, messages, idempotency_key
-        )
+        command = arguments.append(self._log.estimate_tokens, self.id, messages, idempotency_key)
         if not command.messages:
             return ()
         appended: tuple[Message, ...] = await self._do(
@@ -246,9 +246,7 @@ class AsyncSession:
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
         by = arguments.about(actor, correlation_id, idempotency_key)
-        recorded: tuple[Recorded, ...] = await self._do(
-            RecordEvents(events), by, expected
-        )
+        recorded: tuple[Recorded, ...] = await self._do(RecordEvents(events), by, expected)
         return recorded
 
     async def assign_project(self, project: str, *, actor: str | None = None) -> bool:

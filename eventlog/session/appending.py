@@ -66,7 +66,7 @@ class MessageRequest(Request):
         try:
             encoded = _encode({"message": data, "tokens": self._tokens})
         except PydanticSerializationError as error:
-            raise InvalidMessage(f"it cannot be stored as JSON: {error}") from error
+            raise InvalidMessage(f"it cannot be stored as JSON: {error}", field="parts") from error
         stream, now = core.session, core.clock()
         record = self._record = chained_record(
             state.hash,
@@ -75,7 +75,7 @@ class MessageRequest(Request):
             derived_id(stream, message_key(data["id"])),
             _TYPE,
             _SCHEMA,
-            now if now > state.time else state.time,
+            max(state.time, now),
             encoded,
             EMPTY_METADATA if self._by is None else encode_metadata(self._by),
         )

@@ -10,7 +10,13 @@ from eventlog.records import Metadata
 from eventlog.session.appending import MessageRequest
 from eventlog.session.commands import AppendMessages, RecordToolResult, RecordUsage
 from eventlog.session.commit import archive_index
-from eventlog.session.messages import Message, as_message, message_data, message_text
+from eventlog.session.messages import (
+    Message,
+    as_message,
+    check_text,
+    message_data,
+    message_text,
+)
 from eventlog.tasks.commands import AbandonTask, RetryTask
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from eventlog.session.core import Core
     from eventlog.session.tokens import TokenEstimator
 
-__all__ = ["about", "abandon", "append", "append_one", "retry", "tool_result", "usage"]
+__all__ = ["abandon", "about", "append", "append_one", "retry", "tool_result", "usage"]
 
 
 def about(
@@ -59,6 +65,8 @@ def append(
     if idempotency_key is not None:
         messages = _keyed(session, messages, idempotency_key)
     data = tuple([message_data(message) for message in messages])
+    for index, entry in enumerate(data):
+        check_text(message_text(entry), "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
         raise InvalidMessage("two messages of one batch have the same id", field="id")
     tokens = tuple([_tokens(estimate, message_text(entry)) for entry in data])
@@ -124,5 +132,5 @@ def abandon(session: str, archive: str, reason: str | None) -> AbandonTask:
 def _index(session: str, archive: str) -> int:
     index = archive_index(archive)
     if index is None:
-        raise ArchiveNotFound(session, archive, 0)
+        raise ArchiveNotFound(session, archive, None)
     return index

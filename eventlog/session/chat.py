@@ -528,7 +528,7 @@ def _documents(file: BinaryIO) -> Iterator[_Document]:
         if not text.strip():
             continue
         try:
-            yield _Document(_parse_json(text), line, line)
+            yield _Document(_parse_json(text.rstrip()), line, line)
         except (ValueError, RecursionError) as error:
             if not is_first:
                 raise _not_json(error, line) from error

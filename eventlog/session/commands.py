@@ -98,7 +98,8 @@ class RecordToolResult(Command[None]):
     gathers = True
 
     def gather(self, reader: Reader, state: SessionState) -> RecordToolResult:
-        if self.known or self.tool_id in state.window.pending:
+        call = state.window.pending.get(self.tool_id)
+        if self.known or (call is not None and call.message_id == self.message_id):
             return replace(self, known=True)
         recorded = reader.message(self.message_id)
         if recorded is None:
@@ -168,7 +169,7 @@ class AssignProject(Command[bool]):
         if not self.project:
             raise InvalidArgument("a project is a non-empty name")
         if state.project:
-            return Outcome(False)  # noqa: FBT003 - the result itself
+            return Outcome(False)
         return [Draft(ProjectAssigned(project=self.project))]
 
     def result(self, recorded: Sequence[Recorded]) -> bool:
@@ -193,9 +194,7 @@ class AssignMemorySession(Command[str]):
         memory_session_id = f"{self.provider}-{state.session_id}-{now // 1_000_000}"
         return [
             Draft(
-                MemorySessionAssigned(
-                    provider=self.provider, memory_session_id=memory_session_id
-                )
+                MemorySessionAssigned(provider=self.provider, memory_session_id=memory_session_id)
             )
         ]
 

@@ -92,9 +92,7 @@ def truncated(
     if recent < 0:
         raise InvalidArgument(f"recent is {recent}; it counts messages, from 0 up")
     start = _whole_from(messages, max(0, len(messages) - recent))
-    first = next(
-        (place for place, message in enumerate(messages) if message.role == "user"), start
-    )
+    first = next((place for place, message in enumerate(messages) if message.role == "user"), start)
     head = (messages[first],) if keep_first_user and first < start else ()
     return (*head, *messages[start:])
 

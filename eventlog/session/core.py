@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Core", "SessionRequest"]
 
-CREATION_KEY = "session_created"
-
 
 class Core:
     """The folded state of one session in this process, and the way commands take to the log."""
@@ -63,6 +61,7 @@ class Core:
         self.session = session
         self.creation: SessionCreated | None = None
         """What to record before the first command, if the session does not exist yet."""
+        self._creation_id: EventId | None = None
         self.reader = Reader(store, session)
         self.state = SessionState(session)
         self.clock = clock
@@ -88,9 +87,15 @@ class Core:
             raise SessionClosed(self.session, state.status)
 
     def creation_draft(self) -> Draft:
-        """Return the event that brings the session into being, under an id of its own."""
+        """Return the event that brings the session into being.
+
+        Its id is drawn, once: of several that create a session at the same time the later ones are
+        in conflict about the version, and decide again without a creation.
+        """
         assert self.creation is not None
-        return Draft(self.creation, derived_id(self.session, CREATION_KEY))
+        if self._creation_id is None:
+            self._creation_id = self.ids()
+        return Draft(self.creation, self._creation_id)
 
     def begin_anew_after_fork(self) -> None:
         """Drop what a forked child may have copied in the middle of a change."""
@@ -268,7 +273,7 @@ class SessionRequest(Request):
             self.result = decision.result
             return None
         self._drafts = decision
-        return self._build(state, now if now > state.time else state.time)
+        return self._build(state, max(state.time, now))
 
     def confirm(self, appended: Appended) -> bool:
         if appended.replayed:
@@ -359,9 +364,7 @@ class SessionRequest(Request):
         while len(ids) <= number:
             key = self._key
             ids.append(
-                self._core.ids()
-                if key is None
-                else derived_id(self._core.session, key, len(ids))
+                self._core.ids() if key is None else derived_id(self._core.session, key, len(ids))
             )
         return ids[number]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from eventlog.projection import Projection
+from eventlog.records import Recorded
 from eventlog.session.machine import SESSION_MACHINE
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState, apply, apply_records
 from eventlog.tasks.machine import TASK_MACHINE
 
 if TYPE_CHECKING:
-    from eventlog.records import Recorded
+    from collections.abc import Iterable
+
+    from eventlog.records import Record
 
 __all__ = ["SessionFold"]
 
@@ -43,16 +47,25 @@ class SessionFold(Projection[SessionState, SessionState]):
             state.session_id = recorded.stream
         return apply(state, recorded)
 
+    def fold(self, state: SessionState, records: Iterable[Record | Recorded]) -> SessionState:
+        apply_records(
+            state, (entry.record if isinstance(entry, Recorded) else entry for entry in records)
+        )
+        return state
+
     def view(self, state: SessionState) -> SessionState:
         return state
 
     def fingerprint(self) -> str:
         machines = (SESSION_MACHINE.fingerprint, TASK_MACHINE.fingerprint)
-        return f"{self.schema}-{'-'.join(machines)}"
+        return f"{self.schema}-{'-'.join(machines)}-{sys.byteorder}"
 
     def dump(self, state: SessionState) -> bytes:
-        return _adapter().dump_json(state)
+        """Write the state as one line of JSON, and behind it the columns of the live messages."""
+        return _adapter().dump_json(state) + b"\n" + state.window.packed()
 
     def load(self, data: bytes) -> SessionState:
-        state: SessionState = _adapter().validate_json(data)
+        line, _, columns = data.partition(b"\n")
+        state: SessionState = _adapter().validate_json(line)
+        state.window.unpack(columns)
         return state

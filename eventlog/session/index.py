@@ -39,6 +39,7 @@ __all__ = [
     "archive_prefix",
     "due_key",
     "index_changes",
+    "keys_under",
     "session_key",
     "task_key",
     "workspace_prefix",
@@ -56,12 +57,23 @@ TASKS: Final = "task/"
 DUE: Final = "due/"
 
 
+def keys_under(prefix: str) -> tuple[str, str]:
+    """Return the range of the keys that begin with a prefix which ends with a slash."""
+    return prefix, prefix[:-1] + chr(ord("/") + 1)
+
+
 def session_key(session: str) -> str:
     return f"{SESSIONS}{session}"
 
 
 def workspace_prefix(workspace: str) -> str:
-    return f"workspace/{workspace}/"
+    """Return what the keys of a workspace's sessions begin with.
+
+    Workspaces are often paths, so a slash in one is written as in a URL: else the entries of
+    ``/home/ada/project`` would stand among those of ``/home/ada``.
+    """
+    escaped = workspace.replace("%", "%25").replace("/", "%2F")
+    return f"workspace/{escaped}/"
 
 
 def task_key(task_id: str) -> str:

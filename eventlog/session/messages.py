@@ -7,10 +7,20 @@ was not given is not invented, but for the id and the time, which a message draw
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, TypeAlias
+from math import isfinite
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Required,  # pydantic cannot read typing's before 3.12
+    TypeAlias,
+    cast,
+)
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
-from typing_extensions import Required, TypedDict  # pydantic cannot read typing's before 3.12
+from pydantic_core import PydanticSerializationError
+from typing_extensions import TypedDict
 
 from eventlog.clock import format_time, system_clock
 from eventlog.errors import InvalidMessage
@@ -29,10 +39,14 @@ __all__ = [
     "ToolPart",
     "ToolStatus",
     "as_message",
+    "check_text",
     "message_data",
     "message_text",
     "same_message",
 ]
+
+NESTING_LIMIT: Final = 100
+"""Levels of objects and lists in one message: half of what JSON parsers commonly take."""
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
@@ -58,7 +72,7 @@ class MessageData(TypedDict, total=False):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
 
 class TextPart(_Part):
@@ -131,9 +145,11 @@ Part: TypeAlias = Annotated[
 class Message(BaseModel):
     """One message of a conversation: frozen, with an id that is its idempotency key (M3)."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
-    id: str = Field(default_factory=new_id, min_length=1, max_length=512)
+    id: str = Field(
+        default_factory=new_id, min_length=1, max_length=512, pattern=r"\A[^\x00-\x1f\x7f]+\z"
+    )
     role: Role
     parts: tuple[Part, ...]
     created_at: str = Field(default_factory=lambda: format_time(system_clock()))
@@ -214,7 +230,10 @@ def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> 
 
 
 def message_data(message: Message) -> MessageData:
-    """Return what is stored of a message: what was given, the id and the time."""
+    """Return what is stored of a message: what was given, the id and the time.
+
+    Raises `InvalidMessage` for values that JSON cannot hold.
+    """
     parts = message.parts
     if len(parts) == 1 and not message.__pydantic_extra__:
         part = parts[0]
@@ -226,11 +245,45 @@ def message_data(message: Message) -> MessageData:
                 "parts": [{"type": "text", "text": part.text}],
                 "created_at": message.created_at,
             }
-    given: dict[str, Any] = message.__pydantic_serializer__.to_python(
-        message, mode="json", exclude_unset=True
-    )
+    try:
+        given: dict[str, Any] = message.__pydantic_serializer__.to_python(
+            message, mode="json", exclude_unset=True
+        )
+    except (PydanticSerializationError, UnicodeError) as error:
+        raise InvalidMessage(f"it cannot be stored as JSON ({error}); mend the value") from error
     given.pop("created_at", None)
+    _check_storable(given)
     return {"id": message.id, **given, "created_at": message.created_at}  # type: ignore[return-value]  # the serializer's output has the model's form
+
+
+def _check_storable(value: Any, path: str = "", depth: int = 0) -> None:
+    """Raise `InvalidMessage` for what JSON cannot give back as it was (M2)."""
+    if depth > NESTING_LIMIT:
+        raise InvalidMessage(f"it is nested deeper than {NESTING_LIMIT} levels", field=path)
+    if isinstance(value, dict):
+        for key, entry in cast("dict[str, Any]", value).items():
+            _check_storable(key, path, depth)
+            _check_storable(entry, f"{path}.{key}" if path else key, depth + 1)
+    elif isinstance(value, list):
+        for place, entry in enumerate(cast("list[Any]", value)):
+            _check_storable(entry, f"{path}.{place}", depth + 1)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise InvalidMessage(f"{value} is no JSON number", field=path)
+    elif isinstance(value, str):
+        check_text(value, path)
+
+
+def check_text(text: str, field: str, index: int | None = None) -> None:
+    """Raise `InvalidMessage` for text that UTF-8 cannot hold."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidMessage(
+            f"it has a lone surrogate at character {error.start}", field=field, index=index
+        ) from error
 
 
 def same_message(stored: MessageData, data: MessageData, message: Message) -> bool:

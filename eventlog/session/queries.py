@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, cast
 from eventlog.errors import ArchiveNotFound, CorruptError, InvalidArgument
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import Context, SearchContext, assemble, truncated
-from eventlog.session.index import archive_key, archive_prefix, read_archive, read_task, task_key
+from eventlog.session.index import (
+    archive_key,
+    archive_prefix,
+    keys_under,
+    read_archive,
+    read_task,
+    task_key,
+)
 from eventlog.session.tokens import estimate_tokens
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 from eventlog.tasks.events import ArchiveFinalized
@@ -48,9 +55,7 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
     return tuple(entry.message for entry in found)
 
 
-def read_truncated(
-    core: Core, *, keep_first_user: bool, recent: int
-) -> tuple[Message, ...]:
+def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[Message, ...]:
     """Return the first live user message and the last ``recent`` ones, tool pairs whole (X6)."""
     return truncated(read_tail(core), keep_first_user=keep_first_user, recent=recent)
 
@@ -195,7 +200,7 @@ def _entry(store: Store, key: str) -> bytes | None:
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:
     prefix = archive_prefix(session)
-    return [read_archive(value) for _, value in store.scan(prefix, prefix + "\U0010ffff")]
+    return [read_archive(value) for _, value in store.scan(*keys_under(prefix))]
 
 
 def _task_of(store: Store, archive: Archive) -> Task:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
 
 FINAL_STATUSES = ("completed", "error")
+RESULT_STATUSES = ("running", *FINAL_STATUSES)
 
 
 class StoredMessage(NamedTuple):
@@ -93,16 +94,15 @@ class Reader:
         the stream it was recorded.
         """
         found: list[StoredMessage] = []
-        results: list[ToolResultRecorded] = []
+        results: dict[int, ToolResultRecorded] = {}
         for event, version in self._backwards(ranges):
             if isinstance(event, MessageAppended):
                 found.append(StoredMessage(version, event.message, event.tokens))
                 if last is not None and len(found) >= last:
                     break
             else:
-                results.append(event)
+                results[version] = event
         found.reverse()
-        results.reverse()
         return self._completed(found, results)
 
     def history(self) -> list[StoredMessage]:
@@ -121,52 +121,59 @@ class Reader:
                     yield cast("MessageAppended | ToolResultRecorded", event), record.version
 
     def _completed(
-        self, found: list[StoredMessage], results: Iterable[ToolResultRecorded]
+        self, found: list[StoredMessage], results: dict[int, ToolResultRecorded]
     ) -> list[StoredMessage]:
-        """Write results into the calls that they answer, those found in passing first."""
-        by_message: dict[str, list[ToolResultRecorded]] = {}
-        for result in results:
-            by_message.setdefault(result.message_id, []).append(result)
-        for message_id, result in self._later_results(found, by_message):
-            by_message.setdefault(message_id, []).append(result)
-        if not by_message:
+        """Write the latest result of each call into it; those found in passing come first."""
+        results = {**results, **dict(self._later_results(found, results))}
+        if not results:
             return found
+        by_message: dict[str, dict[str, ToolResultRecorded]] = {}
+        for _, result in sorted(results.items()):
+            by_message.setdefault(result.message_id, {})[result.tool_id] = result
         return [self._with_results(entry, by_message) for entry in found]
 
     @staticmethod
     def _with_results(
-        entry: StoredMessage, results: dict[str, list[ToolResultRecorded]]
+        entry: StoredMessage, results: dict[str, dict[str, ToolResultRecorded]]
     ) -> StoredMessage:
         data, tokens = entry.data, entry.tokens
-        for result in results.get(data["id"], ()):
+        for result in results.get(data["id"], {}).values():
             data = with_result(data, result)
             tokens += result.tokens
         return StoredMessage(entry.version, data, tokens)
 
     def _later_results(
-        self, found: Sequence[StoredMessage], known: dict[str, list[ToolResultRecorded]]
-    ) -> Iterator[tuple[str, ToolResultRecorded]]:
-        """Look up results of calls that are still open after those found in passing."""
-        wanted: dict[bytes, str] = {}
-        for entry in found:
-            message_id = entry.data["id"]
-            answered = {
-                result.tool_id
-                for result in known.get(message_id, ())
-                if result.status in FINAL_STATUSES
-            }
-            for part in entry.data["parts"]:
-                if part["type"] != "tool" or part.get("tool_id") in answered:
-                    continue
-                if part.get("tool_status", "pending") in FINAL_STATUSES:
-                    continue
-                for status in FINAL_STATUSES:
-                    key = tool_result_key(message_id, part.get("tool_id", ""), status)
-                    wanted[derived_id(self._stream, key)] = message_id
-        if not wanted:
+        self, found: Sequence[StoredMessage], known: dict[int, ToolResultRecorded]
+    ) -> Iterator[tuple[int, ToolResultRecorded]]:
+        """Look up, by version, results of calls that are not completed by those found in passing.
+
+        One that failed is among them: it may have been completed since.
+        """
+        answered = {
+            (result.message_id, result.tool_id)
+            for result in known.values()
+            if result.status == "completed"
+        }
+        keys = [
+            tool_result_key(message_id, tool_id, status)
+            for message_id, tool_id in _open_calls(found)
+            if (message_id, tool_id) not in answered
+            for status in RESULT_STATUSES
+        ]
+        if not keys:
             return
-        places = self._store.find(self._stream, list(wanted))  # type: ignore[arg-type]
-        for event_id, version in sorted(places.items(), key=lambda place: place[1]):
-            recorded = self.record(version)
+        places = self._store.find(self._stream, [derived_id(self._stream, key) for key in keys])
+        for version in places.values():
+            recorded = None if version in known else self.record(version)
             if recorded is not None:
-                yield wanted[event_id], cast("ToolResultRecorded", recorded.event)
+                yield version, cast("ToolResultRecorded", recorded.event)
+
+
+def _open_calls(messages: Iterable[StoredMessage]) -> Iterator[tuple[str, str]]:
+    """Yield message id and tool id of the calls that were made without a result."""
+    for entry in messages:
+        for part in entry.data["parts"]:
+            if part["type"] != "tool":
+                continue
+            if part.get("tool_status", "pending") not in FINAL_STATUSES:
+                yield entry.data["id"], part.get("tool_id", "")

@@ -48,9 +48,7 @@ class Session:
         self._log = log
         self._core = core
 
-    def _do(
-        self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
-    ) -> Any:
+    def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
         return self._log.execute(self._core, command, by, expected)
 
     # ---- without I/O --------------------------------------------------------------------------
@@ -93,9 +91,7 @@ class Session:
         """Return what a memory search needs to understand ``query`` (X5)."""
         return queries.read_search_context(self._core, query, max_messages)
 
-    def truncated(
-        self, *, keep_first_user: bool = True, recent: int = 20
-    ) -> tuple[Message, ...]:
+    def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
         return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
 
@@ -137,14 +133,10 @@ class Session:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(
-            self._log.estimate_tokens, self.id, messages, idempotency_key
-        )
+        command = arguments.append(self._log.estimate_tokens, self.id, messages, idempotency_key)
         if not command.messages:
             return ()
-        appended: tuple[Message, ...] = self._do(
-            command, arguments.about(actor, correlation_id)
-        )
+        appended: tuple[Message, ...] = self._do(command, arguments.about(actor, correlation_id))
         return appended
 
     def record_tool_result(
@@ -245,9 +237,7 @@ class Session:
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
         by = arguments.about(actor, correlation_id, idempotency_key)
-        recorded: tuple[Recorded, ...] = self._do(
-            RecordEvents(events), by, expected
-        )
+        recorded: tuple[Recorded, ...] = self._do(RecordEvents(events), by, expected)
         return recorded
 
     def assign_project(self, project: str, *, actor: str | None = None) -> bool:
@@ -257,9 +247,7 @@ class Session:
 
     def memory_session(self, provider: str, *, actor: str | None = None) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        memory_session_id: str = self._do(
-            AssignMemorySession(provider), arguments.about(actor)
-        )
+        memory_session_id: str = self._do(AssignMemorySession(provider), arguments.about(actor))
         return memory_session_id
 
     def close(self, *, actor: str | None = None, reason: str | None = None) -> None:

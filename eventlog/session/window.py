@@ -9,13 +9,12 @@ are known as version ranges, a count and a sum.
 from __future__ import annotations
 
 from array import array
-from base64 import b64decode, b64encode
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,21 +27,19 @@ KEEP_LIMIT: Final = 10_000
 VersionRange: TypeAlias = tuple[int, int]
 """The versions from the first to the last, both included."""
 
+_KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
+"""Known messages at which those beyond `KEEP_LIMIT` are let go: seldom, since it costs a copy."""
 
-def _unpack(typecode: str, value: Any) -> Any:
-    return array(typecode, b64decode(value)) if isinstance(value, str) else value
+
+_Column = Annotated[Any, Field(exclude=True)]
 
 
-_Numbers = Annotated[
-    Any,
-    BeforeValidator(lambda value: _unpack("Q", value)),
-    PlainSerializer(lambda value: b64encode(value.tobytes()).decode(), return_type=str),
-]
-_Flags = Annotated[
-    Any,
-    BeforeValidator(lambda value: bytearray(b64decode(value)) if isinstance(value, str) else value),
-    PlainSerializer(lambda value: b64encode(value).decode(), return_type=str),
-]
+class PendingCall(NamedTuple):
+    """Where a call that awaits its result stands: its message, and the first of its turn."""
+
+    message_id: str
+    version: int
+    turn: int
 
 
 class Retention(NamedTuple):
@@ -60,20 +57,20 @@ class Window:
     """Which messages are live.
 
     ``closed`` are version ranges that earlier commits retained; every version after ``since`` is
-    live too. ``versions``, ``totals`` and ``turns`` describe the single messages that are known, in
-    order: the version, the running total of tokens up to and with it, and whether it begins a turn.
+    live too. ``versions``, ``weights`` and ``turns`` describe the single messages that are known,
+    in order: the version, the tokens, and whether it begins a turn. They are kept out of the JSON
+    of a snapshot, and stand behind it as they are (`packed`).
     """
 
     closed: list[VersionRange] = field(default_factory=list[VersionRange])
     since: int = 0
     count: int = 0
     tokens: int = 0
-    base: int = 0
-    versions: _Numbers = field(default_factory=lambda: array("Q"))
-    totals: _Numbers = field(default_factory=lambda: array("Q"))
-    turns: _Flags = field(default_factory=bytearray)
-    pending: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
-    """By the id of a tool call without result: its message's version, and its turn's first."""
+    versions: _Column = field(default_factory=lambda: array("I"))
+    weights: _Column = field(default_factory=lambda: array("I"))
+    turns: _Column = field(default_factory=bytearray)
+    pending: dict[str, PendingCall] = field(default_factory=dict[str, PendingCall])
+    """The tool calls without a result, by id."""
     turn: int = 0
     """The first version of the newest turn; 0 where the next message begins one."""
     gaps: list[int] = field(default_factory=list[int])
@@ -86,51 +83,63 @@ class Window:
             since=self.since,
             count=self.count,
             tokens=self.tokens,
-            base=self.base,
             versions=self.versions[:],
-            totals=self.totals[:],
+            weights=self.weights[:],
             turns=self.turns[:],
             pending=self.pending.copy(),
             turn=self.turn,
             gaps=self.gaps.copy(),
         )
 
+    def packed(self) -> bytes:
+        """Return the columns of the known messages, one behind the other, in this machine's order
+        of bytes."""
+        return self.versions.tobytes() + self.weights.tobytes() + bytes(self.turns)
+
+    def unpack(self, data: bytes) -> None:
+        """Take the columns that `packed` returned; raise `ValueError` if they are not whole."""
+        known, rest = divmod(len(data), 2 * self.versions.itemsize + 1)
+        if rest:
+            raise ValueError("the columns of the live messages are cut off")
+        width = known * self.versions.itemsize
+        self.versions = array("I", data[:width])
+        self.weights = array("I", data[width : 2 * width])
+        self.turns = bytearray(data[2 * width :])
+
     # ---- folding ------------------------------------------------------------------------------
 
-    def append(self, version: int, tokens: int, *, begins_turn: bool) -> None:
+    def append(self, version: int, tokens: int, begins_turn: bool) -> None:
         """Take a new live message in."""
         if begins_turn or not self.turn:
             self.turn = version
             self.turns.append(1)
         else:
             self.turns.append(0)
-        totals = self.totals
-        totals.append((totals[-1] if totals else self.base) + tokens)
+        self.weights.append(tokens)
         self.versions.append(version)
         self.count += 1
         self.tokens += tokens
-        if len(totals) >= 2 * KEEP_LIMIT:
+        if len(self.turns) >= _KNOWN_LIMIT:
             self._forget_old()
 
-    def call(self, tool_id: str, version: int) -> None:
+    def call(self, tool_id: str, message_id: str, version: int) -> None:
         """Note a tool call that awaits its result."""
-        self.pending[tool_id] = (version, self.turn)
+        self.pending[tool_id] = PendingCall(message_id, version, self.turn)
 
     def answer(self, tool_id: str, tokens: int = 0) -> bool:
         """Note a result; tell whether a live call was waiting for it. ``tokens`` join the call."""
         waiting = self.pending.pop(tool_id, None)
         if waiting is None:
             return False
-        self.add_tokens(waiting[0], tokens)
+        self.add_tokens(waiting.version, tokens)
         return True
 
     def add_tokens(self, version: int, tokens: int) -> None:
         """Add to what the live message at ``version`` weighs."""
-        if not tokens:
-            return
         self.tokens += tokens
-        for place in range(bisect_left(self.versions, version), len(self.totals)):
-            self.totals[place] += tokens
+        place = bisect_left(self.versions, version)
+        if place < len(self.versions) and self.versions[place] == version:
+            self.weights[place] += tokens
 
     def archive(self, version: int, retains: list[VersionRange], taken: int, tokens: int) -> None:
         """Apply a commit recorded at ``version``: only what it retains stays live."""
@@ -142,9 +151,7 @@ class Window:
         self._select([self._segment(first, last) for first, last in retains])
         held = self.versions
         self.pending = {
-            tool_id: place
-            for tool_id, place in self.pending.items()
-            if _contains(held, place[0])
+            tool_id: call for tool_id, call in self.pending.items() if _contains(held, call.version)
         }
         if not held or held[-1] != newest:
             self.turn = 0
@@ -195,10 +202,7 @@ class Window:
         return bisect_left(self.versions, first), bisect_right(self.versions, last)
 
     def _tokens_between(self, start: int, stop: int) -> int:
-        if stop <= start:
-            return 0
-        before = self.totals[start - 1] if start else self.base
-        return int(self.totals[stop - 1] - before)
+        return sum(self.weights[start:stop])
 
     def _turn_cut(self, budget: int) -> int:
         cut = end = len(self.versions)
@@ -211,7 +215,7 @@ class Window:
 
     def _held_turns(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
-        for first in sorted({turn for _, turn in self.pending.values()}):
+        for first in sorted({call.turn for call in self.pending.values()}):
             start = bisect_left(self.versions, first)
             end = self.turns.find(1, start + 1)
             held.append((start, len(self.versions) if end < 0 else end))
@@ -234,25 +238,16 @@ class Window:
         return pairwise([start, *(place for place in gaps if start < place < stop), stop])
 
     def _select(self, segments: list[tuple[int, int]]) -> None:
-        """Keep the known messages of these segments only, and renumber their running totals."""
+        """Keep the known messages of these segments only."""
         segments = [(start, stop) for start, stop in segments if start < stop]
         self.gaps = [self.versions[start] for start, _ in segments[1:]]
-        if len(segments) == 1 and segments[0][1] == len(self.versions):
-            start = segments[0][0]
-            self.base = self.totals[start - 1] if start else self.base
-            self.versions, self.totals = self.versions[start:], self.totals[start:]
-            self.turns = self.turns[start:]
-            return
-        versions, totals, turns = array("Q"), array("Q"), bytearray()
-        total = self.base
+        versions, weights, turns = array("I"), array("I"), bytearray()
         for start, stop in segments:
-            for place in range(start, stop):
-                total += self._tokens_between(place, place + 1)
-                totals.append(total)
             versions.extend(self.versions[start:stop])
+            weights.extend(self.weights[start:stop])
             # What is left of a turn behind a gap is a turn of its own.
-            turns += b"\x01" + self.turns[start + 1 : stop]
-        self.versions, self.totals, self.turns = versions, totals, turns
+            turns += self.turns[start:stop] if not start else b"\x01" + self.turns[start + 1 : stop]
+        self.versions, self.weights, self.turns = versions, weights, turns
 
     def _forget_old(self) -> None:
         known = len(self.versions)

@@ -142,9 +142,7 @@ class ClaimTask(Command[Claim]):
         if task.state == "preparing":
             events.append(CommitPublished(task_id=task.task_id))
         if task.state == "running":
-            events.append(
-                LeaseExpired(task_id=task.task_id, fence=task.fence, error=WORKER_LOST)
-            )
+            events.append(LeaseExpired(task_id=task.task_id, fence=task.fence, error=WORKER_LOST))
             if task.attempts >= self.attempts:
                 events.append(_failed_for_good(task, WORKER_LOST))
                 return [Draft(event) for event in events]
@@ -193,9 +191,7 @@ class RenewLease(_OwnersCommand):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
         until = max(now + self.lease, task.due_at)
-        return [
-            Draft(LeaseRenewed(task_id=self.task_id, fence=self.fence, lease_until=until))
-        ]
+        return [Draft(LeaseRenewed(task_id=self.task_id, fence=self.fence, lease_until=until))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +202,7 @@ class ReleaseTask(_OwnersCommand):
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         _owned(state, self.task_id, self.fence)
-        return [
-            Draft(TaskReleased(task_id=self.task_id, fence=self.fence, reason=self.reason))
-        ]
+        return [Draft(TaskReleased(task_id=self.task_id, fence=self.fence, reason=self.reason))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +252,7 @@ class FinalizeArchive(_OwnersCommand):
             covers=list(self.covers),
             usage=self.usage,
             session_usage=state.usage,
-            follow_ups=[
-                FollowUp(task_id=format_id(ids()), kind=kind) for kind in self.follow_ups
-            ],
+            follow_ups=[FollowUp(task_id=format_id(ids()), kind=kind) for kind in self.follow_ups],
         )
         return [Draft(event)]
 

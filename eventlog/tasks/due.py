@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pydantic_core
@@ -11,7 +12,7 @@ from eventlog.tasks.events import OwnerData
 from eventlog.tasks.owner import is_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from eventlog.store import Store
 
@@ -40,25 +41,27 @@ class DueTask(NamedTuple):
         return self.owner is not None and is_gone(self.owner)
 
 
-def due_tasks(store: Store, now: int) -> list[DueTask]:
-    """Return tasks that are due, oldest first, then running ones whose owner is gone."""
-    due = list(_scan(store, 0, now + 1, SCAN_LIMIT))
+def due_tasks(store: Store, now: int, kinds: Collection[str]) -> list[DueTask]:
+    """Return tasks of these kinds that are due, oldest first, then those whose owner is gone."""
+    due = list(islice(_scan(store, 0, now + 1, kinds), SCAN_LIMIT))
     if len(due) < SCAN_LIMIT:
-        running = _scan(store, now + 1, None, ORPHAN_LIMIT)
-        due += [task for task in running if task.orphaned]
+        later = islice(_scan(store, now + 1, None, kinds), ORPHAN_LIMIT)
+        due += [task for task in later if task.orphaned]
     return due
 
 
-def seconds_until_due(store: Store, now: int) -> float | None:
-    """Return when the next task becomes due by itself; None if there is none."""
-    first = next(_scan(store, 0, None, 1), None)
+def seconds_until_due(store: Store, now: int, kinds: Collection[str]) -> float | None:
+    """Return when the next task of these kinds becomes due by itself; None if there is none."""
+    first = next(_scan(store, 0, None, kinds), None)
     return None if first is None else (first.due_at - now) / 1_000_000
 
 
-def _scan(store: Store, start: int, end: int | None, limit: int) -> Iterator[DueTask]:
+def _scan(store: Store, start: int, end: int | None, kinds: Collection[str]) -> Iterator[DueTask]:
     stop = f"{DUE}~" if end is None else due_key(end)
-    for key, value in store.scan(due_key(start), stop, limit=limit):
+    for key, value in store.scan(due_key(start), stop):
         entry = pydantic_core.from_json(value)
+        if entry["kind"] not in kinds:
+            continue  # Another worker's, with other callables.
         yield DueTask(
             session=entry["session"],
             task_id=entry["task_id"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from eventlog.errors import NonRetryableError
 from eventlog.session.commit import archive_id
 from eventlog.session.queries import archived_messages, latest_overview
 from eventlog.tasks.events import TokenUsage
+from eventlog.tasks.machine import FINALISE
 from eventlog.tasks.requests import (
     EffectRequest,
     Extraction,
@@ -71,6 +71,11 @@ class Finalizer:
         kinds += [SKILLS] if self.skill_extractor else []
         return (*kinds, *(f"{EFFECT}{_name(effect)}" for effect in self.side_effects))
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of tasks that a worker with these callables can do."""
+        return frozenset({FINALISE, *self.follow_ups})
+
     async def summarize(self, request: SummaryRequest) -> Summary:
         """Run the summariser; raise `EmptySummary` for a summary without overview."""
         summarizer = self.summarizer
@@ -116,7 +121,9 @@ async def _call(function: Callable[[Any], Any], argument: object) -> Any:
         getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
     ):
         return await cast("Callable[[Any], Awaitable[Any]]", function)(argument)
-    answer = await asyncio.to_thread(partial(function, argument))
+    from asyncio import to_thread  # Imported when first needed, for it takes long.
+
+    answer = await to_thread(partial(function, argument))
     return await answer if inspect.isawaitable(answer) else answer
 
 
@@ -182,7 +189,7 @@ def _digest(core: Core, archive: Archive, messages: tuple[Message, ...]) -> Mess
     from eventlog.tasks.summary import summarize
 
     name = archive_id(archive.index)
-    digest = summarize(
-        SummaryRequest(session_id=core.session, archive_id=name, messages=messages)
+    digest = summarize(SummaryRequest(session_id=core.session, archive_id=name, messages=messages))
+    return Message.system(
+        f"Digest of {name}, which failed:\n{digest.overview}", id=f"{name}-digest"
     )
-    return Message.system(f"Digest of {name}, which failed:\n{digest.overview}", id=f"{name}-digest")

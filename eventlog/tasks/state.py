@@ -77,9 +77,7 @@ def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
     summed: dict[str, int] = dict(left)  # type: ignore[arg-type]  # all values are int
     addend: dict[str, int] = dict(right)  # type: ignore[arg-type]
     if addend and "total_tokens" not in addend:
-        addend["total_tokens"] = addend.get("prompt_tokens", 0) + addend.get(
-            "completion_tokens", 0
-        )
+        addend["total_tokens"] = addend.get("prompt_tokens", 0) + addend.get("completion_tokens", 0)
     for name, count in addend.items():
         summed[name] = summed.get(name, 0) + count
     return summed  # type: ignore[return-value]

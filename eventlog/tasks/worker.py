@@ -13,8 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.errors import ConflictError, EventLogError, InvalidArgument, LeaseLost
+from eventlog.errors import (
+    ConflictError,
+    EventLogError,
+    InvalidArgument,
+    LeaseLost,
+    UnavailableError,
+)
 from eventlog.identifiers import new_id
+from eventlog.records import START, Position
 from eventlog.session.commit import archive_id
 from eventlog.session.core import Core
 from eventlog.session.queries import find_task, read_archived
@@ -85,20 +92,25 @@ class AsyncWorker:
     async def run_once(self) -> int:
         """Work until nothing is due any more; return how many tasks were completed."""
         completed = 0
-        while not self._stopping.is_set():
-            await self._start_due()
-            if not self._running:
-                break
-            completed += await self._reap()
-        return completed
+        try:
+            while not self._stopping.is_set():
+                settled = await self._start_due()
+                if self._running:
+                    completed += await self._reap()
+                elif not settled:
+                    break
+            await self._finish()
+            return completed + self._collect()
+        finally:
+            await self._cancel_all()
 
     async def run(self) -> None:
         """Work until `stop` is called, waking when tasks become due."""
         try:
             while not self._stopping.is_set():
-                seen = await self._log.position()
-                await self._start_due()
-                await self._reap(wake=self._news(seen))
+                seen = await self._look()
+                full = len(self._running) >= self._concurrency
+                await self._reap(wake=None if full else self._news(seen))
             await self._finish()
         finally:
             await self._cancel_all()
@@ -110,21 +122,37 @@ class AsyncWorker:
 
     # ---- claiming -----------------------------------------------------------------------------
 
-    async def _start_due(self) -> None:
-        """Claim due tasks as far as there is room for them."""
+    async def _look(self) -> Position:
+        """Start what is due, and return the position up to which the log was seen for it.
+
+        A store that cannot answer is asked again later: a worker outlives its store's bad hours.
+        """
+        seen = START
+        try:
+            seen = await self._log.position()
+            await self._start_due()
+        except UnavailableError as error:
+            log_fact(logging.WARNING, "store_unavailable", worker=self.name, error=str(error))
+            await asyncio.wait([asyncio.create_task(self._stopping.wait())], timeout=1.0)
+        return seen
+
+    async def _start_due(self) -> bool:
+        """Claim due tasks as far as there is room for them; tell whether any failed for good."""
         room = self._concurrency - len(self._running)
         if room <= 0:
-            return
-        found = await self._log.run(due_tasks, self._log.store, self._log.clock())
+            return False
+        kinds = self._finalizer.kinds
+        found = await self._log.run(due_tasks, self._log.store, self._log.clock(), kinds)
         wanted = [due for due in found if due.task_id not in self._running][:room]
-        await asyncio.gather(*(self._start(due) for due in wanted))
+        return any(await asyncio.gather(*(self._start(due) for due in wanted)))
 
-    async def _start(self, due: DueTask) -> None:
+    async def _start(self, due: DueTask) -> bool:
         core = await self._log.core(due.session)
-        claim = await self._execute(core, self._claim(due))
+        claim: Claim = await self._execute(core, self._claim(due))
         if claim.fence is not None:
             work = self._work(core, due.task_id, claim)
             self._running[due.task_id] = asyncio.create_task(work)
+        return claim.failed
 
     def _claim(self, due: DueTask) -> ClaimTask:
         return ClaimTask(
@@ -158,9 +186,13 @@ class AsyncWorker:
         """Wait for a record after a position, or until something that is known becomes due."""
 
         async def wait() -> None:
-            due = await self._log.run(seconds_until_due, self._log.store, self._log.clock())
-            seconds = WATCH_SECONDS if due is None else min(WATCH_SECONDS, max(due, 0.0))
-            await self._log.wait(seen, seconds)
+            seconds = WATCH_SECONDS
+            with suppress(UnavailableError):
+                due = await self._log.run(
+                    seconds_until_due, self._log.store, self._log.clock(), self._finalizer.kinds
+                )
+                seconds = min(seconds, max(due, 0.0)) if due is not None else seconds
+                await self._log.wait(seen, seconds)
 
         return asyncio.create_task(wait())
 
@@ -195,9 +227,9 @@ class AsyncWorker:
             else:
                 itself = RuntimeError("the callable cancelled itself")
                 await self._fail(core, task_id, claim, itself)
-        except TimeoutError:
-            late = TimeoutError(f"the attempt took longer than {self._attempt_timeout:g} s")
-            await self._fail(core, task_id, claim, late)
+        except TimeoutError as error:
+            own = f"the attempt took longer than {self._attempt_timeout:g} s"
+            await self._fail(core, task_id, claim, error if attempt.done() else TimeoutError(own))
         except Exception as error:  # noqa: BLE001 - whatever a callable raises is classified
             await self._fail(core, task_id, claim, error)
         finally:
@@ -218,9 +250,7 @@ class AsyncWorker:
         else:
             await self._follow_up(core, task, claim, material)
 
-    async def _finalise(
-        self, core: Core, task: Task, claim: Claim, material: Material
-    ) -> None:
+    async def _finalise(self, core: Core, task: Task, claim: Claim, material: Material) -> None:
         fence = claim.fence or 0
         usage = task.usage
         done = task.steps.get("summary")
@@ -245,9 +275,7 @@ class AsyncWorker:
         )
         await self._execute(core, finalize)
 
-    async def _follow_up(
-        self, core: Core, task: Task, claim: Claim, material: Material
-    ) -> None:
+    async def _follow_up(self, core: Core, task: Task, claim: Claim, material: Material) -> None:
         name = archive_id(task.archive or 0)
         archived = await self._log.run(read_archived, core, name)
         effect = EffectRequest(
@@ -275,9 +303,7 @@ class AsyncWorker:
             except EventLogError as error:
                 log_fact(logging.WARNING, "lease_renewal_failed", task_id=task_id, error=str(error))
 
-    async def _fail(
-        self, core: Core, task_id: str, claim: Claim, error: BaseException
-    ) -> None:
+    async def _fail(self, core: Core, task_id: str, claim: Claim, error: BaseException) -> None:
         command = FailAttempt(
             task_id,
             claim.fence or 0,
@@ -287,11 +313,11 @@ class AsyncWorker:
             delay=self._retry.delay(claim.attempt, self._draw()),
         )
         log_fact(logging.WARNING, "attempt_failed", task_id=task_id, error=command.error)
-        with suppress(LeaseLost):
+        with suppress(LeaseLost, UnavailableError):  # Unrecorded, it ends with its lease.
             await self._execute(core, command)
 
     async def _release(self, core: Core, task_id: str, fence: int) -> None:
-        with suppress(LeaseLost):
+        with suppress(LeaseLost, UnavailableError):
             await self._execute(core, ReleaseTask(task_id, fence, "the worker was stopped"))
 
     async def _execute(self, core: Core, command: Command[Any]) -> Any:
@@ -316,6 +342,7 @@ class Worker:
         self._options = options
         self._worker: AsyncWorker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: float | None = None
 
     def run_once(self) -> int:
         """Work until nothing is due any more; return how many tasks were completed."""
@@ -326,7 +353,11 @@ class Worker:
         asyncio.run(self._started(lambda worker: worker.run()))
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Claim no more; give what is running so long to end, then release it (F12)."""
+        """Claim no more; give what is running so long to end, then release it (F12).
+
+        From any thread, also before `run`; a stopped worker stays stopped.
+        """
+        self._stopped = grace_seconds
         if self._worker is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._worker.stop, grace_seconds)
 
@@ -335,4 +366,6 @@ class Worker:
 
         self._loop = asyncio.get_running_loop()
         self._worker = AsyncWorker(AsyncLog(self._log), self._finalizer, **self._options)
+        if self._stopped is not None:
+            self._worker.stop(self._stopped)
         return await run(self._worker)

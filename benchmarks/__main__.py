@@ -1,0 +1,69 @@
+"""Run the benchmarks: `python -m benchmarks [FIGURE ...] [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import ours
+from benchmarks.figures import FIGURES, Row, Scale
+
+_QUICK = Scale(appends=300, many=2_560, peer_many=512, replayed=5_000, large=5_000, runs=1)
+_PEERS = ("sqlite3", "eventsourcing", "openai-agents")
+
+
+def main() -> int:
+    """Measure and print; the exit code says nothing about the goals, for machines differ."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [figure.name for figure in FIGURES]
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"some of {names}")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: shows that all runs, measures nothing"
+    )
+    arguments = parser.parse_args()
+    wanted = {name.upper() for name in arguments.figures} or set(names)
+    if wanted - set(names):
+        parser.error(f"unknown figure {sorted(wanted - set(names))}; there are {names}")
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    _introduce(console)
+    for figure in FIGURES:
+        if figure.name in wanted:
+            rows = list(figure.measure(_QUICK if arguments.quick else Scale()))
+            console.print(_table(f"{figure.name}: {figure.title}", rows))
+    return 0
+
+
+def _introduce(console: Console) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        read_back = ours.settings(Path(folder) / "settings.db")
+    console.print(
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; "
+        f"ours as read back: {read_back}"
+    )
+
+
+def _table(title: str, rows: list[Row]) -> Table:
+    peers = [peer for peer in _PEERS if any(peer in row.others for row in rows)]
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    table.add_column("eventlog", justify="right")
+    for peer in peers:
+        table.add_column(f"{peer} (we are …× as fast)" if peers else peer, justify="right")
+    table.add_column("goal")
+    table.add_column("met")
+    for row in rows:
+        met = "" if row.met is None else "yes" if row.met else "no"
+        others = [row.others.get(peer, "") for peer in peers]
+        table.add_row(row.name, row.ours, *others, row.goal, met)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The peers, each used as its documentation shows, on SQLite with a sync per commit.
+
+``synchronous`` is read back from every peer's own connection settings: a contender that syncs less
+would be measured at something else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from agents import SQLiteSession
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
+
+from benchmarks.workload import TEXT, Timing, chat_item, timed
+
+__all__ = [
+    "eventsourcing_appends",
+    "eventsourcing_replay",
+    "openai_appends",
+    "openai_load",
+    "raw_appends",
+    "raw_read",
+]
+
+PAYLOAD = json.dumps({"id": "0" * 36, "role": "user", "parts": [{"type": "text", "text": TEXT}]})
+
+
+def synchronous_of(path: Path) -> str:
+    """Tell how a new connection with default settings syncs this file's journal."""
+    with sqlite3.connect(path) as connection:
+        journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        level = connection.execute("PRAGMA synchronous").fetchone()[0]
+    connection.close()
+    return f"{journal}, synchronous={level}"
+
+
+# ---- sqlite3 ----------------------------------------------------------------------------------
+
+
+def _raw(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    assert connection.execute("PRAGMA journal_mode = wal").fetchone()[0] == "wal"
+    connection.execute("PRAGMA synchronous = full")
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY, session TEXT, data TEXT)"
+    )
+    return connection
+
+
+def raw_appends(path: Path, count: int) -> Timing:
+    """One insert per transaction: the least that a durable append can cost here."""
+    connection = _raw(path)
+    with timed(count) as result:
+        for _ in range(count):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "INSERT INTO message (session, data) VALUES (?, ?)", ("chat", PAYLOAD)
+            )
+            connection.execute("COMMIT")
+    connection.close()
+    return result()
+
+
+def raw_read(path: Path, count: int) -> Timing:
+    """Read back and parse, without validation."""
+    connection = _raw(path)
+    with timed(count) as result:
+        rows = connection.execute("SELECT data FROM message ORDER BY id LIMIT ?", (count,))
+        read = [json.loads(data) for (data,) in rows]
+    assert len(read) == count
+    connection.close()
+    return result()
+
+
+# ---- eventsourcing ----------------------------------------------------------------------------
+
+
+class Chat(Aggregate):
+    """A conversation as an aggregate that counts its messages."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+
+    @event("MessageAppended")
+    def append(self, message: dict[str, str]) -> None:
+        self.messages += 1
+
+
+def _eventsourcing(path: Path) -> Application[UUID]:
+    environment = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)}
+    return Application[UUID](env=environment)
+
+
+def eventsourcing_appends(path: Path, count: int, sessions: int = 1) -> Timing:
+    """Trigger and save one event after the other; sessions side by side in asyncio's threads."""
+    application = _eventsourcing(path)
+    chats = [Chat() for _ in range(sessions)]
+    for aggregate in chats:
+        application.save(aggregate)
+
+    def append_all(aggregate: Any) -> None:
+        for _ in range(count // sessions):
+            aggregate.append(chat_item())
+            application.save(aggregate)
+
+    async def append_side_by_side() -> None:
+        await asyncio.gather(*(asyncio.to_thread(append_all, chat) for chat in chats))
+
+    with timed(count) as result:
+        if sessions == 1:
+            append_all(chats[0])
+        else:
+            asyncio.run(append_side_by_side())
+    application.close()
+    return result()
+
+
+def eventsourcing_replay(path: Path, count: int) -> Timing:
+    """Read, decode and fold one aggregate."""
+    application = _eventsourcing(path)
+    aggregate = Chat()
+    for _ in range(count):
+        aggregate.append(chat_item())
+    application.save(aggregate)
+    with timed(count) as result:
+        replayed: Any = application.repository.get(aggregate.id)
+    assert replayed.messages == count
+    application.close()
+    return result()
+
+
+# ---- openai-agents ----------------------------------------------------------------------------
+
+
+def openai_appends(path: Path, count: int, sessions: int = 1) -> Timing:
+    """Add one item after the other; sessions side by side in asyncio."""
+    opened = [SQLiteSession(f"chat-{number}", path) for number in range(sessions)]
+
+    async def append_all(session: SQLiteSession) -> None:
+        for _ in range(count // sessions):
+            await session.add_items([chat_item()])  # type: ignore[list-item]
+
+    async def append_side_by_side() -> None:
+        await asyncio.gather(*(append_all(session) for session in opened))
+
+    with timed(count) as result:
+        asyncio.run(append_side_by_side())
+    for session in opened:
+        session.close()
+    return result()
+
+
+def openai_load(path: Path, count: int) -> Timing:
+    """Load a session as plain dictionaries."""
+    session = SQLiteSession("chat", path)
+
+    async def fill() -> None:
+        for _ in range(count // 500):
+            await session.add_items([chat_item() for _ in range(500)])  # type: ignore[misc]
+
+    asyncio.run(fill())
+    with timed(count) as result:
+        items = asyncio.run(session.get_items())
+    assert len(items) == count
+    session.close()
+    return result()

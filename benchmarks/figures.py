@@ -1,0 +1,209 @@
+"""The figures: what is measured, against whom, and what was set as the goal (B1 to B11)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import contenders, ours
+from benchmarks.workload import Timing, best_of
+
+__all__ = ["FIGURES", "Figure", "Row", "Scale"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: the full size, or a small one that shows that all of it still runs."""
+
+    appends: int = 6_000
+    many: int = 64_000
+    peer_many: int = 6_400
+    replayed: int = 100_000
+    large: int = 1_000_000
+    runs: int = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured line: ours, each other's, the ratio to it, and the goal with whether it holds."""
+
+    name: str
+    ours: str
+    others: dict[str, str] = field(default_factory=dict[str, str])
+    goal: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the goals and how it is measured."""
+
+    name: str
+    title: str
+    measure: Callable[[Scale], Iterator[Row]]
+
+
+@contextmanager
+def _folder() -> Iterator[Callable[[str], Path]]:
+    """Lend new database paths; everything is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
+        numbers = iter(range(1_000_000))
+        yield lambda name: Path(folder) / f"{name}-{next(numbers)}.db"
+
+
+def _rate(timing: Timing) -> str:
+    return f"{timing.per_second:,.0f}/s"
+
+
+def _against(timing: Timing, other: Timing) -> str:
+    return f"{_rate(other)} ({timing.per_second / other.per_second:.2f}×)"
+
+
+def _one_session(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        count, runs = scale.appends, scale.runs
+        raw = best_of(runs, lambda: contenders.raw_appends(new("raw"), count))
+        mine = best_of(runs, lambda: ours.appends(new("ours"), count))
+        es = best_of(runs, lambda: contenders.eventsourcing_appends(new("es"), count // 2))
+        agents = best_of(runs, lambda: contenders.openai_appends(new("agents"), count // 2))
+        ratio = mine.per_second / raw.per_second
+        yield Row(
+            "one session, one append at a time",
+            _rate(mine),
+            {
+                "sqlite3": _against(mine, raw),
+                "eventsourcing": _against(mine, es),
+                "openai-agents": _against(mine, agents),
+            },
+            "≥ 0.7 × sqlite3, ≥ 1.2 × eventsourcing",
+            ratio >= 0.7 and mine.per_second >= 1.2 * es.per_second,
+        )
+
+
+def _many_sessions(scale: Scale) -> Iterator[Row]:
+    for sessions, over_raw, over_peers in ((64, 4.5, 7.0), (256, 6.0, 10.0)):
+        with _folder() as new:
+            raw = best_of(
+                scale.runs, lambda new=new: contenders.raw_appends(new("raw"), scale.appends)
+            )
+            mine = best_of(
+                scale.runs,
+                lambda new=new, sessions=sessions: ours.appends_async(
+                    new("ours"), scale.many, sessions
+                ),
+            )
+            es = contenders.eventsourcing_appends(new("es"), scale.peer_many, sessions)
+            agents = contenders.openai_appends(new("agents"), scale.peer_many, sessions)
+            slowest_ratio = mine.per_second / max(es.per_second, agents.per_second)
+            yield Row(
+                f"{sessions} sessions at once, asyncio; {mine.cpu_microseconds:.1f} µs of CPU each",
+                _rate(mine),
+                {
+                    "sqlite3": _against(mine, raw),
+                    "eventsourcing": _against(mine, es),
+                    "openai-agents": _against(mine, agents),
+                },
+                f"≥ {over_raw} × sqlite3, ≥ {over_peers:g} × each peer, ≤ 20 µs",
+                mine.per_second >= over_raw * raw.per_second
+                and slowest_ratio >= over_peers
+                and mine.cpu_microseconds <= 20,
+            )
+
+
+def _replay(scale: Scale) -> Iterator[Row]:
+    count = scale.replayed
+    with _folder() as new:
+        path = new("ours")
+        ours.fill(path, count)
+        mine = best_of(scale.runs, lambda: ours.replaying(path, count))
+        es = contenders.eventsourcing_replay(new("es"), count // 10)
+        agents = contenders.openai_load(new("agents"), count // 10)
+        yield Row(
+            "read, validate and fold, per event",
+            f"{mine.microseconds:.2f} µs",
+            {
+                "eventsourcing": f"{es.microseconds:.2f} µs",
+                "openai-agents": f"{agents.microseconds:.2f} µs (plain dicts)",
+            },
+            "≤ 5 µs",
+            mine.microseconds <= 5,
+        )
+        machine = best_of(scale.runs, lambda: ours.state_only(path, count))
+        yield Row(
+            "state only, per event at hand",
+            f"{machine.microseconds:.2f} µs",
+            {},
+            "≤ 1 µs",
+            machine.microseconds <= 1,
+        )
+        reading = best_of(scale.runs, lambda: ours.reading(path, count))
+        verified = best_of(scale.runs, lambda: ours.verifying(path, count))
+        on_top = verified.microseconds - reading.microseconds
+        yield Row(
+            "verify the chain, per event on top of reading",
+            f"{on_top:.2f} µs",
+            {},
+            "≤ 2 µs (B8)",
+            on_top <= 2,
+        )
+
+
+def _opening(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        small = new("small")
+        ours.fill(small, 1_000)
+        base = ours.openings(small)
+        yield Row("open a session of 1,000 live messages", f"{base.wall * 1e3:.2f} ms")
+        for archive, what in ((False, "live"), (True, "archived")):
+            large = new(what)
+            ours.fill(large, scale.large, archive=archive)
+            opened = ours.openings(large)
+            yield Row(
+                f"open a session of {scale.large:,} {what} messages",
+                f"{opened.wall * 1e3:.2f} ms ({opened.wall / base.wall:.2f}×)",
+                {},
+                "≤ 2 ms, ≤ 1.5 × that of 1,000",
+                opened.wall <= 0.002 and opened.wall <= 1.5 * base.wall,
+            )
+
+
+def _commit(scale: Scale) -> Iterator[Row]:
+    for keep_recent in (0, 20, 500, 999):
+        with _folder() as new:
+            commit, append = ours.commits(new("ours"), 1_000, keep_recent)
+            yield Row(
+                f"commit 1,000 live messages, keep_recent={keep_recent}",
+                f"{commit.wall * 1e6:.0f} µs ({commit.wall / append.wall:.2f} × an append)",
+                {},
+                "≤ 2 × an append",
+                commit.wall <= 2 * append.wall,
+            )
+
+
+def _imports(_: Scale) -> Iterator[Row]:
+    bare = ours.interpreter_time()
+    for name, arguments, limit in (
+        ("import eventlog", ("-c", "import eventlog"), 0.150),
+        ("eventlog --help", ("-m", "eventlog", "--help"), 0.250),
+    ):
+        took = ours.import_time(*arguments)
+        yield Row(
+            name,
+            f"{took.wall * 1e3:.0f} ms (Python alone {bare.wall * 1e3:.0f})",
+            {},
+            f"≤ {limit * 1e3:.0f} ms",
+            took.wall <= limit,
+        )
+
+
+FIGURES = (
+    Figure("B1", "one session", _one_session),
+    Figure("B2", "many sessions", _many_sessions),
+    Figure("B3", "replay and verify (B8)", _replay),
+    Figure("B4", "opening", _opening),
+    Figure("B6", "commit", _commit),
+    Figure("B11", "start-up", _imports),
+)

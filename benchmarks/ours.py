@@ -1,0 +1,174 @@
+"""The same work done with eventlog."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import eventlog
+from benchmarks.workload import Timing, messages, timed
+from eventlog.audit.verify import verify_chain
+from eventlog.projection import replay
+from eventlog.session.fold import SessionFold
+from eventlog.session.machine import SESSION_MACHINE
+from eventlog.store import Store
+
+__all__ = [
+    "appends",
+    "appends_async",
+    "commits",
+    "fill",
+    "import_time",
+    "openings",
+    "reading",
+    "replaying",
+    "state_only",
+    "verifying",
+]
+
+
+def _url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def settings(path: Path) -> str:
+    """Tell what the store read back of its own settings."""
+    with eventlog.open(_url(path)) as log:
+        found = log.store.settings()
+    return f"{found['journal_mode']}, synchronous={found['synchronous']}, {log.durability}"
+
+
+def appends(path: Path, count: int) -> Timing:
+    """One session, one synchronous append at a time."""
+    with eventlog.open(_url(path)) as log:
+        session = log.session("chat", create=True)
+        payload = messages(count)
+        with timed(count) as result:
+            for message in payload:
+                session.append(message)
+    return result()
+
+
+def appends_async(path: Path, count: int, sessions: int) -> Timing:
+    """Many sessions at once, each one append at a time, from asyncio."""
+
+    async def run() -> Timing:
+        async with eventlog.open_async(_url(path)) as log:
+            opened = [await log.session(f"chat-{n}", create=True) for n in range(sessions)]
+            payload = [messages(count // sessions) for _ in range(sessions)]
+
+            async def append_all(number: int) -> None:
+                session = opened[number]
+                for message in payload[number]:
+                    await session.append(message)
+
+            with timed(count) as result:
+                await asyncio.gather(*(append_all(number) for number in range(sessions)))
+        return result()
+
+    return asyncio.run(run())
+
+
+def fill(path: Path, count: int, *, archive: bool = False, batch: int = 500) -> None:
+    """Write one session of so many messages, live or nearly all archived."""
+    with eventlog.open(_url(path) + "?synchronous=off") as log:
+        session = log.session("chat", create=True)
+        for done in range(0, count, batch):
+            session.extend(messages(batch))
+            if archive and (done // batch) % 20 == 19:
+                session.commit()
+        if archive:
+            session.commit()
+            eventlog.Worker(log).run_once()
+
+
+def openings(path: Path, runs: int = 30) -> Timing:
+    """Open a session whose log is open, as a service does for each request: the best of many."""
+    best = 1e9
+    for _ in range(runs):
+        with eventlog.open(_url(path)) as log:
+            log.store.head("another")
+            begun = time.perf_counter()
+            log.session("chat")
+            best = min(best, time.perf_counter() - begun)
+    return Timing(1, best, best)
+
+
+def reading(path: Path, count: int) -> Timing:
+    """Read the records, without looking into them."""
+    with eventlog.open(_url(path)) as log, timed(count) as result:
+        read = sum(1 for _ in log.store.read("chat"))
+    assert read >= count
+    return result()
+
+
+def replaying(path: Path, count: int) -> Timing:
+    """Read, validate and fold from the first record on, without a snapshot."""
+    with eventlog.open(_url(path)) as log, timed(count) as result:
+        state = replay(log.store.read("chat"), SessionFold("chat"))
+    assert state.total_message_count >= count
+    return result()
+
+
+def state_only(path: Path, count: int) -> Timing:
+    """Run the session's machine over records at hand, from their types alone."""
+    with eventlog.open(_url(path)) as log:
+        records = list(log.store.read("chat"))
+    table = SESSION_MACHINE.table
+    with timed(count) as result:
+        state = "absent"
+        for record in records:
+            state = table.get((state, record.type), state)
+    assert state == "open"
+    return result()
+
+
+def verifying(path: Path, count: int) -> Timing:
+    """Read and verify the hash chain."""
+    with eventlog.open(_url(path)) as log:
+        store: Store = log.store
+        with timed(count) as result:
+            finding = verify_chain(store.read("chat"))
+    assert finding is None
+    return result()
+
+
+def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Timing, Timing]:
+    """Commit a tail of so many messages; return that, and one append as the yardstick."""
+    best = append = 1e9
+    with eventlog.open(_url(path)) as log:
+        session = log.session("chat", create=True)
+        for _ in range(runs):
+            session.extend(messages(live - session.meta.message_count))
+            (message,) = messages(1)
+            begun = time.perf_counter()
+            session.append(message)
+            append = min(append, time.perf_counter() - begun)
+            begun = time.perf_counter()
+            session.commit(keep_recent=keep_recent)
+            best = min(best, time.perf_counter() - begun)
+    return Timing(1, best, best), Timing(1, append, append)
+
+
+def import_time(*arguments: str, runs: int = 7) -> Timing:
+    """Start a new interpreter with these arguments: the best of several."""
+    best = 1e9
+    for _ in range(runs):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        best = min(best, time.perf_counter() - begun)
+    return Timing(1, best, best)
+
+
+def interpreter_time() -> Timing:
+    """Start a new interpreter that does nothing."""
+    return import_time("-c", "pass")
+
+
+def as_json(timing: Timing) -> str:
+    """Write a timing for machines."""
+    return json.dumps(timing._asdict())

@@ -1,0 +1,64 @@
+"""What everybody is measured with: the same messages, the same durability, the same clock."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from eventlog import Message
+
+__all__ = ["TEXT", "Timing", "best_of", "chat_item", "messages", "timed"]
+
+TEXT = ("The deployment failed twice with exit code 137, which points at memory. " * 6)[:400]
+"""Text of 400 characters: about 500 bytes as a stored message."""
+
+
+class Timing(NamedTuple):
+    """What some operations took together, in seconds."""
+
+    operations: int
+    wall: float
+    cpu: float
+
+    @property
+    def per_second(self) -> float:
+        return self.operations / self.wall
+
+    @property
+    def microseconds(self) -> float:
+        return self.wall / self.operations * 1e6
+
+    @property
+    def cpu_microseconds(self) -> float:
+        return self.cpu / self.operations * 1e6
+
+
+def messages(count: int) -> list[Message]:
+    """Build messages beforehand, as every contender's payload is."""
+    return [Message.user(TEXT) for _ in range(count)]
+
+
+def chat_item() -> dict[str, str]:
+    """Build the same payload in the form of chat APIs."""
+    return {"role": "user", "content": TEXT}
+
+
+@contextmanager
+def timed(operations: int) -> Iterator[Callable[[], Timing]]:
+    """Measure wall and CPU time of all threads; what was built before is no garbage to look for."""
+    gc.collect()
+    gc.freeze()
+    measured: list[Timing] = []
+    cpu, wall = time.process_time(), time.perf_counter()
+    yield lambda: measured[0]
+    ended, cpu_ended = time.perf_counter(), time.process_time()
+    gc.unfreeze()
+    measured.append(Timing(operations, ended - wall, cpu_ended - cpu))
+
+
+def best_of(runs: int, measure: Callable[[], Timing]) -> Timing:
+    """Return the quickest run: what disturbs a run only ever makes it slower."""
+    return min((measure() for _ in range(runs)), key=lambda timing: timing.wall)

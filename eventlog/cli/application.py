@@ -1,0 +1,101 @@
+"""The group of all commands: finds them by name, and ends them with their exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from eventlog import __version__
+from eventlog.cli.command import SUMMARIES, Invocation
+from eventlog.cli.exits import ExitCode, error_line, exit_code
+from eventlog.errors import EventLogError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["application"]
+
+
+class Application(click.Group):
+    """A group that imports a command's module when the command is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUMMARIES:
+            return None
+        name = "import_" if cmd_name == "import" else cmd_name
+        return cast("click.Command", getattr(import_module(f"eventlog.cli.{name}"), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_output()
+            return ExitCode.BROKEN_PIPE
+        return result
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit; every error that has a place here takes one line on stderr."""
+        try:
+            code = super().main(
+                args,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = ExitCode.USAGE
+        except (click.ClickException, click.Abort, EventLogError, OSError) as error:
+            code = exit_code(error)
+            if code is not ExitCode.INTERRUPTED:
+                click.echo(error_line(error), err=True)
+        sys.exit(code or 0)
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere: whoever read it, such as ``head``, has gone."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        pass  # There is no file behind stdout, so nothing is flushed at exit either.
+
+
+@click.group(cls=Application)
+@click.option(
+    "--store",
+    metavar="URL",
+    envvar="EVENTLOG_STORE",
+    show_envvar=True,
+    help="The log to work on, such as sqlite:///agent.db.",
+)
+@click.version_option(__version__, prog_name="eventlog")
+@click.pass_context
+def application(context: click.Context, store: str | None) -> None:
+    """An event-sourced log of the sessions of AI agents.
+
+    Try `eventlog demo` first. Exit codes: 0 ok, 1 findings, 2 usage, 3 not found, 4 conflict, 5
+    corrupt, 6 unavailable.
+    """
+    context.obj = Invocation(store)

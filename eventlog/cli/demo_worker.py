@@ -1,0 +1,56 @@
+"""The process that ``eventlog demo`` kills: a worker that stops dead after its summary step.
+
+Run as a module with a log's URL and a time. It works as any worker does, until the record that its
+summary is done has become durable; it says so on stdout, and does nothing more. It ends when it is
+killed, or when its stdin is closed because whoever started it has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from eventlog.log import Log
+from eventlog.opening import open_store
+from eventlog.tasks.worker import Worker
+
+if TYPE_CHECKING:
+    from eventlog.errors import EventLogError
+    from eventlog.records import Append, Appended
+    from eventlog.store import Store
+
+__all__ = ["STOPPED"]
+
+STOPPED = "the summary is stored, the archive is not finalised"
+"""The line that tells that the moment to kill this process has come."""
+
+
+class _StoppingStore:
+    """A store that never returns from the append that completes a step."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        answers = self._store.append(batch)
+        types = {record.type for append in batch for record in append.records}
+        if "step_completed" in types:
+            print(STOPPED, flush=True)
+            sys.stdin.read()
+            os._exit(1)
+        return answers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def _main(url: str, now: str) -> None:
+    store = cast("Store", _StoppingStore(open_store(url)))
+    with Log(store, clock=lambda: int(now)) as log:
+        Worker(log, name="worker-1").run_once()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

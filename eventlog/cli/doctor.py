@@ -1,0 +1,117 @@
+"""``eventlog doctor``: is the store sound, and is it set as it should be?"""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from eventlog import __version__
+from eventlog.cli.command import Invocation, command
+from eventlog.cli.exits import ExitCode
+from eventlog.cli.verify import finding_document
+from eventlog.session.rebuild import compare_index, rebuild_index
+
+if TYPE_CHECKING:
+    from eventlog.cli.terminal import Terminal
+    from eventlog.log import Log
+    from eventlog.session.rebuild import IndexDifference
+
+__all__ = ["doctor"]
+
+SAFE_SQLITE: Final = (3, 51, 3)
+"""The first SQLite without the WAL-reset bug (https://sqlite.org/wal.html#walresetbug)."""
+
+LISTED: Final = 20
+"""Differing index keys that people are shown; JSON has all."""
+
+
+@command("doctor")
+@click.option("--rebuild-index", "rebuild", is_flag=True, help="Rebuild the index from the events.")
+def doctor(invocation: Invocation, rebuild: bool) -> ExitCode:
+    """Checks the storage engine, its settings, and the index against the events.
+
+    Exits with 1 if something is wrong. Rebuild the index only while nothing else writes to the log.
+    """
+    with invocation.open() as log:
+        findings = log.store.check()
+        differences = (rebuild_index if rebuild else compare_index)(log.store)
+        document: dict[str, Any] = {
+            "eventlog": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "store": invocation.store,
+            "durability": log.durability,
+            "settings": log.store.settings(),
+            "warnings": _warnings(log),
+            "findings": [finding_document(finding) for finding in findings],
+            "index": {
+                "rebuilt": rebuild,
+                "differences": [_difference_document(entry) for entry in differences],
+            },
+        }
+    invocation.answer(document, lambda terminal: _print(terminal, document))
+    unmended = differences and not rebuild
+    return ExitCode.FINDINGS if findings or unmended else ExitCode.OK
+
+
+def _warnings(log: Log) -> list[str]:
+    warnings: list[str] = []
+    if "sqlite" in log.store.settings() and sqlite3.sqlite_version_info < SAFE_SQLITE:
+        needed = ".".join(map(str, SAFE_SQLITE))
+        warnings.append(
+            f"SQLite {sqlite3.sqlite_version} is older than {needed}, which mended a rare "
+            "corruption of files that two connections write to at once; upgrade it, or let one "
+            "process at a time write"
+        )
+    if log.durability != "power":
+        warnings.append(
+            f"durability is {log.durability!r}: an acknowledged write may be lost when "
+            + ("the process ends" if log.durability == "none" else "power fails")
+        )
+    return warnings
+
+
+def _difference_document(difference: IndexDifference) -> dict[str, Any]:
+    return {
+        "key": difference.key,
+        "stored": None if difference.stored is None else difference.stored.decode(),
+        "rebuilt": None if difference.rebuilt is None else difference.rebuilt.decode(),
+    }
+
+
+def _print(terminal: Terminal, document: dict[str, Any]) -> None:
+    terminal.pairs(
+        {
+            "eventlog": document["eventlog"],
+            "python": document["python"],
+            "store": document["store"],
+            "durability": document["durability"],
+            **document["settings"],
+        }
+    )
+    for warning in document["warnings"]:
+        terminal.line(f"warning: {warning}", "yellow")
+    for finding in document["findings"]:
+        terminal.line(f"{finding['kind']}: {finding['detail']}", "bold red")
+    _print_index(terminal, document["index"])
+
+
+def _print_index(terminal: Terminal, index: dict[str, Any]) -> None:
+    differences = index["differences"]
+    if not differences:
+        terminal.line("the storage is sound, and the index is what the events say", "green")
+        return
+    for entry in differences[:LISTED]:
+        kind = "missing" if entry["stored"] is None else "different"
+        terminal.line(f"{'stale' if entry['rebuilt'] is None else kind}: {entry['key']}")
+    if len(differences) > LISTED:
+        terminal.line(f"… and {len(differences) - LISTED:,} more")
+    terminal.line(
+        f"index entries rebuilt: {len(differences):,}"
+        if index["rebuilt"]
+        else f"index entries that differ: {len(differences):,}; `eventlog doctor --rebuild-index` "
+        "mends them"
+    )

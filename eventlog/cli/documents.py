@@ -1,0 +1,84 @@
+"""Sessions and events as JSON documents: what ``show`` prints, and ``demo`` compares."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from eventlog.clock import format_time
+from eventlog.records import Recorded
+from eventlog.session.messages import Message, message_data
+from eventlog.session.queries import archived_messages, find_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventlog.log import Log
+    from eventlog.session.core import Core
+    from eventlog.session.views import ArchiveView
+    from eventlog.tasks.events import ArchiveFinalized
+
+__all__ = ["event_document", "session_document"]
+
+
+def session_document(
+    log: Log, session_id: str, *, last: int | None = None, archived: bool = True
+) -> dict[str, Any]:
+    """Return a session: its metadata, live messages, archives with theirs, and latest overview.
+
+    Messages are as stored, with the tool results known today; an archive has its messages in
+    every state, and its overview once it is completed. Where less is wanted, of the live messages
+    only the ``last`` ones are read, and of the ``archived`` ones none.
+    """
+    session = log.session(session_id)
+    core = log.core(session_id)
+    tail = session.tail(last)
+    archives = [_archive_document(core, view, archived=archived) for view in session.archives()]
+    context = session.context()
+    return {
+        "session_id": session_id,
+        "version": session.version,
+        "meta": session.meta._asdict(),
+        "overview": context.latest_archive_overview,
+        "tail": _messages(tail),
+        "archives": archives,
+        "context": {
+            "messages": [message.id for message in context.messages],
+            "estimated_tokens": context.estimated_tokens,
+            **context.stats._asdict(),
+        },
+    }
+
+
+def _archive_document(core: Core, view: ArchiveView, *, archived: bool) -> dict[str, Any]:
+    archive = find_archive(core, view.archive_id)
+    document: dict[str, Any] = {**view._asdict(), "abstract": None, "overview": None}
+    recorded = None if archive.finalized is None else core.reader.record(archive.finalized)
+    if recorded is not None:
+        event = cast("ArchiveFinalized", recorded.event)
+        document["abstract"] = event.abstract
+        document["overview"] = event.overview
+        document["covers"] = list(event.covers)
+    if archived:
+        document["messages"] = _messages(archived_messages(core, archive))
+    return document
+
+
+def _messages(messages: Iterable[Message]) -> list[Any]:
+    return [message_data(message) for message in messages]
+
+
+def event_document(recorded: Recorded) -> dict[str, Any]:
+    """Return a record with its data as stored, whether or not its type is known here."""
+    record = recorded.record
+    return {
+        "version": record.version,
+        "time": format_time(record.time),
+        "type": record.type,
+        "schema": record.schema,
+        "event_id": recorded.event_id,
+        "position": record.position,
+        "data": json.loads(record.data),
+        "metadata": json.loads(record.metadata),
+        "hash": record.hash.hex(),
+    }

@@ -1,0 +1,73 @@
+"""How a command ends: the exit code scripts test for, and the one line people read."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import click
+
+from eventlog.errors import (
+    ConflictError,
+    CorruptError,
+    InvalidError,
+    SessionNotFound,
+    UnavailableError,
+)
+
+__all__ = ["ExitCode", "error_line", "exit_code"]
+
+
+class ExitCode(IntEnum):
+    """What the exit code of every command means."""
+
+    OK = 0
+    FINDINGS = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    CORRUPT = 5
+    UNAVAILABLE = 6
+    INTERRUPTED = 130
+    """128 and the number of SIGINT, as shells report it."""
+    BROKEN_PIPE = 141
+    """128 and the number of SIGPIPE."""
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the exit code for an error that a person is told of in one line."""
+    match error:
+        case FileNotFoundError() | LookupError():
+            return ExitCode.NOT_FOUND
+        case InvalidError() | click.ClickException():
+            return ExitCode.USAGE
+        case ConflictError():
+            return ExitCode.CONFLICT
+        case CorruptError():
+            return ExitCode.CORRUPT
+        case UnavailableError() | OSError():
+            return ExitCode.UNAVAILABLE
+        case KeyboardInterrupt() | click.Abort():
+            return ExitCode.INTERRUPTED
+        case _:
+            raise error
+
+
+def error_line(error: BaseException) -> str:
+    """Return what happened and what to do, on one line."""
+    match error:
+        case SessionNotFound(session=session):
+            text = (
+                f"no session {session!r}; `eventlog ls` lists those that there are, "
+                "`eventlog append --create` begins one"
+            )
+        case click.UsageError(ctx=context) if context is not None:
+            # Click writes sentences; here the way out follows in the same line.
+            said = error.format_message().removesuffix(".")
+            text = f"{said}{'' if said.endswith('?') else ';'} see `{context.command_path} --help`"
+        case click.ClickException():
+            text = error.format_message()
+        case OSError(strerror=str(reason), filename=filename) if filename is not None:
+            text = f"{filename}: {reason}; check the path and its permissions"
+        case _:
+            text = str(error)
+    return f"eventlog: {' '.join(text.split())}"

@@ -1,0 +1,42 @@
+"""Open the log that a command works on, without bringing one into being by a typing error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import eventlog
+from eventlog.errors import InvalidError
+from eventlog.log import Log
+
+__all__ = ["LogNotFound", "open_log"]
+
+
+class LogNotFound(InvalidError, LookupError):
+    """No log is stored where the URL points."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"no log in {path}; check --store, or begin one with `eventlog import` or "
+            "`eventlog append --create`"
+        )
+        self.path = path
+
+
+def open_log(url: str, *, create: bool = False) -> Log:
+    """Open the log at a URL; raise `LogNotFound` where it would only now be created."""
+    path = _path(url)
+    if not create and path is not None and _is_empty(path):
+        raise LogNotFound(path)
+    return eventlog.open(url)
+
+
+def _path(url: str) -> Path | None:
+    """Return the file of a log that is kept in one; it is named as in `eventlog.opening`."""
+    parts = urlsplit(url)
+    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
+    return Path(unquote(location)) if parts.scheme == "sqlite" and location else None
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)

@@ -1,0 +1,136 @@
+"""Printing for people, with rich: colours and frames on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import click
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from eventlog.cli.output import printable
+
+__all__ = ["Terminal", "state_text"]
+
+PLAIN_WIDTH: Final = 10_000
+"""Columns of what is no terminal: nothing is wrapped, so that other programs can cut lines."""
+
+PROSE_WIDTH: Final = 100
+"""Columns beyond which text is hard to read, however wide the terminal is."""
+
+_STATE_STYLES: Final = {
+    "open": "green",
+    "completed": "green",
+    "ok": "green",
+    "running": "cyan",
+    "preparing": "yellow",
+    "pending": "yellow",
+    "retry": "yellow",
+    "terminal_failed": "bold red",
+    "failed": "bold red",
+    "abandoned": "dim",
+    "closed": "dim",
+    "deleted": "dim",
+}
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - the BrokenPipeError under way: the application deals with it
+
+
+class Terminal:
+    """Stdout, for people."""
+
+    def __init__(self) -> None:
+        self.console = _Console(highlight=False)
+        self.is_plain = not self.console.is_terminal
+        if self.is_plain:
+            self.console = _Console(highlight=False, width=PLAIN_WIDTH)
+
+    def print(self, *renderables: RenderableType) -> None:
+        """Print as rich does; without trailing blanks where no terminal is."""
+        if not self.is_plain:
+            self.console.print(*renderables, width=min(PROSE_WIDTH, self.console.width))
+            return
+        with self.console.capture() as captured:
+            self.console.print(*renderables)
+        lines = captured.get().removesuffix("\n").split("\n")
+        click.echo("\n".join(line.rstrip() for line in lines))
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print text as it is, whatever markup it seems to hold."""
+        self.print(Text(printable(text), style))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under headings; numbers to the right, states in their colour."""
+        table = self.table_of(columns, rows)
+        if self.is_plain:
+            self.print(table)
+        else:
+            self.console.print(table)
+
+    def table_of(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+        """Return what `table` prints."""
+        cells = [list(row) for row in rows]
+        look = None if self.is_plain else box.SIMPLE_HEAD
+        table = Table(box=look, pad_edge=False, show_edge=False, header_style="bold")
+        for place, name in enumerate(columns):
+            numbers = bool(cells) and all(isinstance(row[place], int) for row in cells)
+            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*(_cell(value) for value in row))
+        return table
+
+    def pairs(self, values: Mapping[str, object]) -> None:
+        """Print names and values below each other."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim")
+        grid.add_column(overflow="fold")
+        for name, value in values.items():
+            grid.add_row(name, _cell(value))
+        self.print(grid)
+
+    def heading(self, title: str) -> None:
+        """Begin a new part of the answer."""
+        self.line()
+        if self.is_plain:
+            self.line(f"--- {title} ---")
+        else:
+            self.print(Rule(Text(title, "bold"), style="dim", align="left"))
+
+    def markdown(self, text: str) -> RenderableType:
+        """Return Markdown to print: set as such on a terminal, as it is elsewhere."""
+        if self.is_plain:
+            return Text(printable(text).rstrip())
+        from rich.markdown import Markdown
+
+        return Markdown(printable(text))
+
+    def panel(self, title: str, *renderables: RenderableType) -> None:
+        """Print a frame around text, or a title above it."""
+        if self.is_plain:
+            self.line(title)
+            self.print(Padding(Group(*renderables), (0, 0, 0, 2)))
+        else:
+            self.print(Panel(Group(*renderables), title=Text(title), title_align="left"))
+
+
+def state_text(state: str) -> Text:
+    """Return a state in its colour."""
+    return Text(state, _STATE_STYLES.get(state, ""))
+
+
+def _cell(value: object) -> RenderableType:
+    if isinstance(value, Text):
+        return value
+    if value is None:
+        return Text()
+    text = printable(str(value))
+    return Text(text, _STATE_STYLES.get(text, ""))

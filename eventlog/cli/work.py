@@ -1,0 +1,156 @@
+"""``eventlog work``: a worker, and the signals that stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from eventlog.aio import AsyncLog
+from eventlog.cli.command import Invocation, command
+from eventlog.cli.output import counted
+from eventlog.cli.watching import Watcher, watcher
+from eventlog.errors import UnavailableError
+from eventlog.tasks.finalizer import Finalizer
+from eventlog.tasks.worker import AsyncWorker
+
+if TYPE_CHECKING:
+    from eventlog.cli.terminal import Terminal
+
+__all__ = ["work"]
+
+LOOK_SECONDS: Final = 0.2
+"""How often what people see is brought up to date."""
+
+
+@command("work")
+@click.option("--once", is_flag=True, help="Finalise what is due now, then exit.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Sessions worked on at once.",
+)
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a claim lasts unless it is renewed.",
+)
+@click.option("--name", help="The worker's name in the log.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running work may take to end when the worker is stopped.",
+)
+@click.option(
+    "--finalizer",
+    "target",
+    metavar="MODULE:NAME",
+    help="A Finalizer of your own, with your summarizer and extractors.",
+)
+def work(
+    invocation: Invocation,
+    once: bool,
+    concurrency: int,
+    lease: float,
+    name: str | None,
+    grace: float,
+    target: str | None,
+) -> None:
+    """Without --once it works until SIGTERM or Ctrl-C, then ends or gives back what is running.
+
+    Without --finalizer archives get an extractive summary, for which no model is needed.
+    """
+    finalizer = Finalizer() if target is None else _load(target)
+    with invocation.open() as log, watcher(log) as watching:
+        worker_name = asyncio.run(
+            _work(
+                AsyncLog(log),
+                watching,
+                finalizer,
+                once=once,
+                grace=grace,
+                concurrency=concurrency,
+                lease_seconds=lease,
+                name=name,
+            )
+        )
+        watching.look()
+    document = {
+        "worker": worker_name,
+        "completed": watching.completed_by(worker_name),
+        "retry": watching.count("retry"),
+        "failed": watching.count("terminal_failed"),
+    }
+    invocation.answer(document, lambda terminal: _print(terminal, document))
+
+
+def _load(target: str) -> Finalizer:
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise click.UsageError(f"--finalizer {target}: {error}") from error
+    if not isinstance(found, Finalizer):
+        raise click.UsageError(f"--finalizer {target} is no eventlog.Finalizer")
+    return found
+
+
+async def _work(
+    log: AsyncLog,
+    watching: Watcher,
+    finalizer: Finalizer,
+    *,
+    once: bool,
+    grace: float,
+    **options: Any,
+) -> str:
+    """Run a worker until it is done or stopped; return its name."""
+    worker = AsyncWorker(log, finalizer, **options)
+    _on_signals(lambda: worker.stop(grace))
+    looking = asyncio.create_task(_keep_looking(log, watching))
+    try:
+        await (worker.run_once() if once else worker.run())
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+    return worker.name
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows: Ctrl-C interrupts there, as ever.
+            loop.add_signal_handler(number, stop)
+
+
+async def _keep_looking(log: AsyncLog, watching: Watcher) -> None:
+    while True:
+        with suppress(UnavailableError):  # The worker says so itself, if it lasts.
+            await log.run(watching.look)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _print(terminal: Terminal, document: dict[str, Any]) -> None:
+    terminal.line(f"{counted(document['completed'], 'task')} completed by {document['worker']}")
+    if document["retry"]:
+        terminal.line(f"{document['retry']} wait for another attempt; `eventlog tasks` says why")
+    if document["failed"]:
+        terminal.line(
+            f"{document['failed']} failed for good; `eventlog tasks --state terminal_failed` says "
+            "why, `eventlog retry` gives new attempts"
+        )

@@ -1,0 +1,528 @@
+"""What is worth keeping of messages, found without a model: moves, calls, names, references.
+
+Everything here is pure and linear in the length of its text: the same messages give the same
+findings on every machine. Word lists are for English with the commonest words of a few other
+languages; a text in any other language loses the classification that they give, not its place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from typing_extensions import TypeIs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from eventlog.session.messages import Message, ToolPart
+
+__all__ = [
+    "COLONS",
+    "QUESTION_MARKS",
+    "Call",
+    "Move",
+    "best_sentences",
+    "compact_input",
+    "compact_output",
+    "informative_sentences",
+    "one_line",
+    "pair_calls",
+    "plain",
+    "quote",
+    "read_moves",
+    "read_text",
+    "reference_in",
+    "sentences_of",
+    "tokens_of",
+    "weigh_names",
+    "width_of",
+]
+
+READ_CHARACTERS: Final = 10_000
+"""How much of one text is read, half from each end: what lies between is pasted material."""
+
+JSON_CHARACTERS: Final = 200_000
+"""The longest tool output that is parsed to be shown by its fields; a longer one is shown raw."""
+
+NAME_CHARACTERS: Final = 48
+"""The longest word taken for an identifier: hashes and UUIDs fit, encoded data does not."""
+
+SHOWN_ITEMS: Final = 8
+"""How many fields or items of a JSON value are shown per level."""
+
+INTEGER_BITS: Final = 256
+"""The largest number that is shown; Python refuses to write one of 4,300 digits."""
+
+SENTENCE_CHARACTERS: Final = (20, 300)
+"""Shorter sentences say nothing by themselves, longer ones are no sentences."""
+
+
+# ---- text -------------------------------------------------------------------------------------
+
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return the text on one line, whitespace collapsed, with an ellipsis if cut to ``limit``."""
+    line = _collapsed(text[: 4 * limit + 1])
+    if len(line) <= limit and len(text) <= 4 * limit:
+        return line
+    return f"{_cut(line, limit - 1)}…"
+
+
+def _collapsed(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", _BLANK.sub(" ", text)).strip()
+
+
+def _cut(line: str, limit: int) -> str:
+    """Cut after a word where one ends near the limit, and never before a combining mark."""
+    end = min(limit, len(line))
+    while 0 < end < len(line) and (unicodedata.combining(line[end]) or line[end] in "\u200d\ufe0f"):
+        end -= 1
+    space = line.rfind(" ", 2 * end // 3, end)
+    return line[: space if space > 0 else end].rstrip()
+
+
+def quote(text: str, limit: int) -> str:
+    """Return the text in quotation marks, verbatim but for line breaks and what is beyond."""
+    return f"“{one_line(text, limit)}”"
+
+
+def plain(text: str) -> str:
+    """Return the text without the marks of bold type, for quotes beside bold words."""
+    return text.replace("**", "")
+
+
+def both_ends(text: str, limit: int) -> str:
+    """Return the text on one line; of a long one the beginning and the end, where results stand."""
+    line = _collapsed(_ends(text, 8 * limit))
+    if len(line) <= limit:
+        return line
+    tail = limit // 3
+    return f"{_cut(line, limit - tail - 3)} … {line[-tail:].lstrip()}"
+
+
+def _ends(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]}\n…\n{text[-limit // 2 :]}"
+
+
+def read_text(message: Message) -> str:
+    """Return what is read of a message's text."""
+    return _ends(message.text, READ_CHARACTERS)
+
+
+# ---- sentences --------------------------------------------------------------------------------
+
+QUESTION_MARKS: Final = "?\uff1f"
+COLONS: Final = ":\uff1a"
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。\uff01\uff1f])|\n+")
+_MARKUP = re.compile(r"^(?:[\s#>*•\u2013-]|\d{1,3}[.)]\s)+|[*`]+")
+_LABELLED = re.compile(r"[^:\uff1a]{1,40}[:\uff1a](?:\s*\S{1,40}){0,5}")
+_WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]{2,}")
+_POLITE = re.compile(
+    r"\b(?:welcome|feel free|let me know|thanks?|thank you|happy to|glad to|hesitate|anything else"
+    r"|i can (?:help|assist|look|check)|let's first|to assist you|further assistance|hold on"
+    r"|i(?:'ll| will) (?:now |first )?(?:search|check|look|need|assist)|one moment|sorry"
+    r"|have a (?:great|nice|good|safe|wonderful)|apologi[sz]e|here (?:are|is) the"
+    r"|please (?:confirm|provide|wait|reply|specify)|(?:can|could|would|will) you)\b"
+    r"|请提供|请问|不客气|教えてください",
+    re.IGNORECASE,
+)
+_STOP_WORDS: Final = frozenset(
+    """
+    a about after all also am an and any are as at be been before being but by can could did do
+    does done each few for from get had has have having he her here his how i if in into is it its
+    just like make may me more most my need no not now of on once only or other our out over own
+    please same she should so some such than that the their them then there these they this those
+    through to too up us very was we were what when where which while who why will with would yes
+    you your der die das und ist nicht ein eine zu mit für auf den von le la les et est un une des
+    du pas pour que qui dans el los las y en por con para es no se lo al como o e os um uma não
+    """.split()  # noqa: SIM905 - a list of words reads best as prose
+)
+
+
+def sentences_of(text: str) -> Iterator[str]:
+    """Return the sentences and list items of a text, without the markup of lists and headings."""
+    for sentence in _SENTENCE_END.split(text):
+        found = _collapsed(_MARKUP.sub("", sentence))
+        if found:
+            yield found
+
+
+def informative_sentences(text: str) -> Iterator[str]:
+    """Return the sentences that state something: no questions, courtesies, labels or headings."""
+    shortest, longest = SENTENCE_CHARACTERS
+    for sentence in sentences_of(text):
+        if shortest <= width_of(sentence[: longest + 1]) and len(sentence) <= longest:
+            is_other = sentence[-1] in QUESTION_MARKS or _LABELLED.fullmatch(sentence)
+            if not is_other and not _POLITE.search(sentence):
+                yield sentence
+
+
+def width_of(text: str) -> int:
+    """Return how much a text says in characters of an alphabet: an ideograph says that of two."""
+    return len(text) + sum(character >= "\u2e80" for character in text)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words with a meaning, in lower case; of unspaced scripts pairs of characters."""
+    words: list[str] = []
+    for found in _WORD.finditer(text.casefold()):
+        word = found[0]
+        if _UNSPACED.search(word):
+            words += [word[place : place + 2] for place in range(len(word) - 1)]
+        elif len(word) > 1 and word not in _STOP_WORDS:
+            words.append(word)
+    return words
+
+
+class _Candidate(NamedTuple):
+    sentence: str
+    words: frozenset[str]
+    score: float
+    place: int
+
+
+def best_sentences(texts: Iterable[str], count: int) -> list[str]:
+    """Return the ``count`` sentences that say most of what the texts speak of, in their order.
+
+    A sentence scores the frequency of its words in all texts, over the root of its length so that
+    neither long nor short ones win by their length; figures and late places add to it, items of
+    lists count less.
+    """
+    sentences = list(
+        dict.fromkeys(found for text in texts for found in informative_sentences(text))
+    )
+    split = [words_of(sentence) for sentence in sentences]
+    frequency = Counter(word for words in split for word in words)
+    candidates = [
+        _candidate(sentence, words, frequency, place, len(sentences))
+        for place, (sentence, words) in enumerate(zip(sentences, split, strict=True))
+    ]
+    candidates.sort(key=lambda found: (-found.score, found.place))
+    chosen: list[_Candidate] = []
+    for candidate in candidates[: 8 * count]:  # what ranks lower would not be better for variety
+        if len(chosen) < count and not any(_alike(candidate, other) for other in chosen):
+            chosen.append(candidate)
+    return [found.sentence for found in sorted(chosen, key=lambda found: found.place)]
+
+
+def _candidate(
+    sentence: str, words: list[str], frequency: Counter[str], place: int, count: int
+) -> _Candidate:
+    distinct = frozenset(words)
+    score = sum(sqrt(frequency[word]) for word in distinct) / sqrt(len(words) + 4)
+    if any(character.isdigit() for character in sentence):
+        score *= 1.2
+    if sentence[-1] not in ".!…。\uff01":
+        score *= 0.6
+    score *= 1 + place / count / 2
+    return _Candidate(sentence, distinct, round(score, 6), place)
+
+
+def _alike(one: _Candidate, other: _Candidate) -> bool:
+    return len(one.words & other.words) > 0.6 * min(len(one.words), len(other.words))
+
+
+# ---- names and references ---------------------------------------------------------------------
+
+_TOKEN = re.compile(  # a comma between digits stays: it groups thousands
+    r"""(?:[^\s,;(){}\[\]<>"'“”\u2018\u2019`*|。、「」\uff0c\uff1b\uff08\uff09]|(?<=\d),(?=\d{3}))+"""
+)
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|am|pm|x|h|s|ms)", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_AMOUNT = re.compile(r"[$€£¥]\d")
+_POSITION = re.compile(r"(?::\d+){1,2}$")
+_ROOTED = re.compile(r"(?:~|\.{1,2})?/(?=.*[^\W\d_])[^/]+(?:/|$)|[A-Za-z]:\\\w")
+_EXTENSIONS: Final = frozenset(
+    """
+    bash bat c cc cfg conf cpp cs css csv db doc docx env gif go h hpp html ini ipynb java jpeg jpg
+    js json jsonl jsx kt less lock log lua md mjs pdf php png pptx proto ps1 py pyi r rb rs rst
+    scala scss sh sql sqlite svelte svg swift tf toml ts tsv tsx txt vue wasm xls xlsx xml yaml yml
+    zip
+    """.split()  # noqa: SIM905
+)
+
+
+def tokens_of(text: str) -> Iterator[str]:
+    """Return the words of a text as they may name something: split at spaces and brackets only."""
+    for found in _TOKEN.finditer(text):
+        token = found[0].rstrip(".:!?…。\uff01\uff1f").lstrip("#")
+        if token:
+            yield token
+
+
+def reference_in(token: str) -> str | None:
+    """Return the URL or the path of a file that a token is, if it is one."""
+    if "://" in token:
+        return token if token[0].isalnum() else None
+    path = _POSITION.sub("", token)
+    stem, _, extension = path.rpartition(".")
+    if stem and extension.lower() in _EXTENSIONS and stem[-1].isalnum() and "@" not in path:
+        return path
+    if path[-1] == "/" and path[0].isalnum() and len(path) > 3:
+        return path
+    if _ROOTED.match(path) and (path.count("/") > 1 or path[0] != "/" or "\\" in path):
+        return path
+    return None
+
+
+def weigh_names(text: str, weight: int, names: Counter[str]) -> None:
+    """Count what looks like an identifier, an amount, a date or an address in a text."""
+    for token in tokens_of(text):
+        if len(token) <= NAME_CHARACTERS and _is_name(token):
+            names[token] += weight
+
+
+def _is_name(token: str) -> bool:
+    if "/" in token or "\\" in token or _ORDINAL.fullmatch(token):
+        return False
+    digits = sum(character.isdigit() for character in token)
+    letters = sum(character.isalpha() for character in token)
+    if "@" in token[1:] and "." in token:
+        return letters > 0
+    if letters and token.isascii():
+        return digits > 0 and len(token) > 2 and reference_in(token) is None
+    return digits >= 5 or bool(_AMOUNT.match(token) or _DATE.fullmatch(token))
+
+
+# ---- tool calls -------------------------------------------------------------------------------
+
+_FAILURE = re.compile(
+    r"\s*\W{0,3}(?:error|exception|traceback|failed|failure|fatal|panic|denied|invalid)\b"
+    r"|\s*[\w.]{1,60}(?:Error|Exception):",
+    re.IGNORECASE,
+)
+_READING = re.compile(
+    r"(?:get|list|search|find|read|fetch|look|lookup|query|show|view|describe|check|calculate"
+    r"|count|think|ls|cat|grep|glob|open|browse|web)(?![a-z])",
+    re.IGNORECASE,
+)
+_FAILED_STATES: Final = {"error", "failed", "failure"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call and what came of it; ``output`` is ``None`` while there is no result."""
+
+    tool_id: str
+    name: str
+    input: dict[str, Any] | None
+    output: str | None = None
+    is_done: bool = False
+    is_failed: bool = False
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the tool's name says that it changes nothing."""
+        return bool(_READING.match(self.name.rpartition(".")[2]))
+
+
+def pair_calls(messages: Iterable[Message]) -> list[Call]:
+    """Return the calls in order, each with its result.
+
+    A result belongs to the latest call with its id that has none yet, for ids are used again in
+    one conversation; one without such a call (it is in an earlier archive) stands for itself.
+    """
+    calls: list[Call] = []
+    waiting: dict[str, int] = {}
+    for message in messages:
+        for part in message.tools:
+            call = _call_of(part)
+            place = waiting.pop(part.tool_id, None) if call.is_done else None
+            if place is not None:
+                calls[place] = _answered(calls[place], call)
+                continue
+            if not call.is_done:
+                waiting[part.tool_id] = len(calls)
+            calls.append(call)
+    return calls
+
+
+def _call_of(part: ToolPart) -> Call:
+    is_done = part.tool_output is not None or part.tool_status in ("completed", "error")
+    return Call(
+        tool_id=part.tool_id,
+        name=part.tool_name,
+        input=part.tool_input,
+        output=part.tool_output,
+        is_done=is_done,
+        is_failed=part.tool_status == "error" or _reports_failure(part.tool_output or ""),
+    )
+
+
+def _answered(call: Call, result: Call) -> Call:
+    given = result.input if call.input is None else call.input
+    return replace(result, name=call.name or result.name, input=given)
+
+
+def _reports_failure(output: str) -> bool:
+    value = _as_json(output)
+    if not _is_object(value):
+        return bool(_FAILURE.match(output[:200]))
+    state = value.get("status")
+    return (
+        bool(value.get("error") or value.get("is_error"))
+        or value.get("success") is False
+        or (isinstance(state, str) and state.lower() in _FAILED_STATES)
+    )
+
+
+def _as_json(text: str) -> Any:
+    if text.lstrip()[:1] not in ("{", "[") or len(text) > JSON_CHARACTERS:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def compact_input(value: dict[str, Any] | None, limit: int) -> str:
+    """Return a call's input as ``name=value`` pairs."""
+    return one_line(_shown_fields(value, 2), limit) if value else ""
+
+
+def compact_output(call: Call, limit: int) -> str:
+    """Return a call's result by its fields if it is JSON, else by its two ends.
+
+    Fields that only repeat the input are not shown, and those of one value come first.
+    """
+    text, given = call.output or "", call.input or {}
+    value = _as_json(text)
+    if _is_object(value):
+        news = {name: inner for name, inner in value.items() if given.get(name, _NONE) != inner}
+        plain = {
+            name: inner
+            for name, inner in news.items()
+            if not (_is_object(inner) or _is_list(inner))
+        }
+        return one_line(_shown_fields({**plain, **news}, 2) or "as given", limit)
+    if _is_list(value):
+        items = "item" if len(value) == 1 else "items"
+        shown = _shown(value[0], 3) if value else ""
+        return one_line(f"{len(value)} {items}{': ' if shown else ''}{shown}", limit)
+    return both_ends(text, limit)
+
+
+_NONE: Final = object()
+
+
+def _is_object(value: Any) -> TypeIs[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> TypeIs[list[Any]]:
+    return isinstance(value, list)
+
+
+def _shown_fields(value: dict[str, Any], depth: int) -> str:
+    shown = [f"{name}={_shown(inner, depth)}" for name, inner in list(value.items())[:SHOWN_ITEMS]]
+    return ", ".join([*shown, "…"] if len(value) > SHOWN_ITEMS else shown)
+
+
+def _shown(value: Any, depth: int) -> str:
+    if _is_object(value):
+        return f"{{{_shown_fields(value, depth - 1) if depth else '…'}}}"
+    if _is_list(value):
+        items = [_shown(inner, depth - 1) for inner in value[:SHOWN_ITEMS]] if depth else ["…"]
+        return f"[{', '.join([*items, '…'] if len(value) > SHOWN_ITEMS else items)}]"
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+        return "…"
+    return one_line(value, 80) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+# ---- what the user does -----------------------------------------------------------------------
+
+MoveKind: TypeAlias = Literal[
+    "request", "confirmation", "refusal", "correction", "answer", "closing"
+]
+
+_YES = re.compile(
+    r"\W*(?:(?:yes|yeah|yep|ok|okay|sure|correct|confirm(?:ed)?|agreed|approved|go ahead|do it"
+    r"|proceed|please do|sounds good|looks good|lgtm|perfect|ja|oui|sí|sim|si|da|да|tak)\b"
+    r"|是|好|可以|はい|네|예)",
+    re.IGNORECASE,
+)
+_NO = re.compile(
+    r"\W*(?:(?:no|nope|nah|not|never|don'?t|nein|non|não|нет|nie)\b|不|いいえ|아니)", re.IGNORECASE
+)
+_CLOSING = re.compile(
+    r"\b(?:thanks?|thank you|thx|bye|goodbye|cheers|(?:that'?s|that is|that will be|that'll be)"
+    r" (?:all|it|everything)|have a (?:great|nice|good)|danke|merci|gracias|obrigad[oa]|grazie"
+    r"|спасибо)\b|谢谢|ありがとう|감사",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"(?:^|[.!,;]\s+|\bbut )(?:actually|wait|stop|wrong|incorrect|sorry, i meant|i meant|i said)\b"
+    r"|\b(?:that'?s|that is|this is|it'?s|you'?re|you are|you were|was) (?:wrong|incorrect"
+    r"|not (?:right|correct|true|what))|\bnot what i\b"
+    r"|\byou (?:misunderstood|forgot|missed|broke)\b|\b(?:made|there is|there's) a mistake\b"
+    r"|\bi (?:already )?told you\b",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"[?\uff1f]|\b(?:i(?:'d| would) (?:like|prefer|rather)|i(?:'m| am) (?:looking|trying|calling)"
+    r"|i (?:want|need|wish|have to|hope)|(?:can|could|would|will) (?:you|we|i)|let'?s|help me"
+    r"|please|ich (?:möchte|will)|bitte|je (?:veux|voudrais)|quiero|por favor)\b"
+    r"|请|我想|我要|ください|たいです|주세요",
+    re.IGNORECASE,
+)
+_PROPOSAL = re.compile(
+    r"\b(?:confirm|proceed|shall i|should i|would you like|do you want|go ahead|ready to|okay to"
+    r"|may i|if you agree|\(yes|is (?:that|this) (?:right|correct|ok|okay|fine|acceptable))\b"
+    r"|确认|是否|よろしいですか",
+    re.IGNORECASE,
+)
+CLOSING_CHARACTERS: Final = 160
+"""Longer messages do not merely say goodbye."""
+
+
+class Move(NamedTuple):
+    """What a user message does in the conversation; ``before`` is what it reacts to."""
+
+    kind: MoveKind
+    text: str
+    before: str
+
+
+def read_moves(messages: Iterable[Message]) -> list[Move]:
+    """Return what each user message with text does, in order."""
+    moves: list[Move] = []
+    before = ""
+    for message in messages:
+        text = read_text(message).strip()
+        if message.role == "assistant" and text:
+            before = text
+        elif message.role == "user" and text:
+            moves.append(Move(_kind_of(text, before), text, before))
+            before = ""
+    return moves
+
+
+def _kind_of(text: str, before: str) -> MoveKind:
+    asks = any(mark in before for mark in QUESTION_MARKS) or bool(_PROPOSAL.search(before))
+    if _YES.match(text) and _PROPOSAL.search(before):
+        return "confirmation"
+    if _is_closing(text):
+        return "closing"
+    if _CORRECTION.search(text):
+        return "correction"
+    if _NO.match(text):
+        return "refusal" if asks else "correction"
+    return "answer" if asks and not _REQUEST.search(text) else "request"
+
+
+def _is_closing(text: str) -> bool:
+    return (
+        len(text) <= CLOSING_CHARACTERS
+        and _CLOSING.search(text) is not None
+        and not _REQUEST.search(text)
+    )

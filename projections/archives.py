@@ -1,0 +1,103 @@
+"""Every archive of a session: where it stands, which messages it took, and its summaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from eventlog.projection import Projection
+from eventlog.projections.tasks import entries_of
+from eventlog.session.index import (
+    INDEXED_TYPES,
+    TASKS,
+    archive_prefix,
+    read_archive,
+    read_task,
+)
+from eventlog.session.state import Archive, SessionState, apply
+from eventlog.session.views import ArchiveView, archive_view
+from eventlog.tasks.state import Task
+
+if TYPE_CHECKING:
+    from eventlog.records import Recorded
+    from eventlog.session.events import MessageAppended
+    from eventlog.tasks.events import ArchiveFinalized
+
+__all__ = ["ArchiveContents", "Archives", "ArchivesState"]
+
+
+class ArchiveContents(NamedTuple):
+    """An archive with what is in it; overview and abstract are empty until it is completed."""
+
+    archive: ArchiveView
+    message_ids: tuple[str, ...]
+    overview: str
+    abstract: str
+
+
+@dataclass(slots=True)
+class ArchivesState:
+    """Archives by index, their tasks by id, and the ids of the messages that may be taken next."""
+
+    session: SessionState
+    archives: dict[int, Archive] = field(default_factory=dict[int, Archive])
+    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
+    message_ids: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    summaries: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
+    live: dict[int, str] = field(default_factory=dict[int, str])
+
+
+class Archives(Projection[ArchivesState, tuple[ArchiveContents, ...]]):
+    """What `Session.archives` says, of any records, and the contents: oldest first.
+
+    Its state names every message and grows with the history, so it writes no snapshots.
+    """
+
+    name = "archives"
+    types = INDEXED_TYPES | {"message_appended"}
+
+    def initial(self) -> ArchivesState:
+        return ArchivesState(SessionState(""))
+
+    def apply(self, state: ArchivesState, recorded: Recorded) -> ArchivesState:
+        if recorded.type == "message_appended":
+            apply(state.session, recorded)
+            if state.session.status == "open":
+                message = cast("MessageAppended", recorded.event).message
+                state.live[recorded.version] = message["id"]
+            return state
+        archives = archive_prefix(recorded.stream)
+        for key, value in entries_of(state.session, recorded):
+            if value is None:
+                continue
+            if key.startswith(TASKS):
+                state.tasks[key.removeprefix(TASKS)] = read_task(value)
+            elif key.startswith(archives):
+                _take(state, read_archive(value), recorded)
+        return state
+
+    def view(self, state: ArchivesState) -> tuple[ArchiveContents, ...]:
+        session = state.session.session_id
+        return tuple(
+            ArchiveContents(
+                archive_view(session, archive, state.tasks[archive.task_id]),
+                state.message_ids[index],
+                *state.summaries.get(index, ("", "")),
+            )
+            for index, archive in sorted(state.archives.items())
+        )
+
+
+def _take(state: ArchivesState, archive: Archive, recorded: Recorded) -> None:
+    """Note an archive that was made, or that got its summaries."""
+    state.archives[archive.index] = archive
+    if archive.finalized == recorded.version:
+        event = cast("ArchiveFinalized", recorded.event)
+        state.summaries[archive.index] = event.overview, event.abstract
+    elif archive.prepared == recorded.version:
+        taken = [
+            version
+            for version in state.live
+            if any(first <= version <= last for first, last in archive.takes)
+        ]
+        state.message_ids[archive.index] = tuple(state.live.pop(version) for version in taken)

@@ -1,0 +1,82 @@
+"""The live messages: those that no commit has taken, and those that commits retained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from eventlog.projection import Projection
+from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.messages import Message, MessageData
+from eventlog.session.reader import with_result
+from eventlog.session.state import SessionState, apply
+
+if TYPE_CHECKING:
+    from eventlog.records import Recorded
+    from eventlog.session.events import MessageAppended, ToolResultRecorded
+
+__all__ = ["LiveTail", "LiveTailState"]
+
+
+@dataclass(slots=True)
+class LiveTailState:
+    """The live messages by version, ascending, and where each stands by its id."""
+
+    session: SessionState
+    messages: dict[int, MessageData] = field(default_factory=dict[int, MessageData])
+    versions: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class LiveTail(Projection[LiveTailState, tuple[Message, ...]]):
+    """What `Session.tail` says, of any records: in order, with the results of their tool calls.
+
+    Its state holds the messages themselves and grows with the tail, so it writes no snapshots.
+    """
+
+    name = "live_tail"
+    types = SESSION_MACHINE.events
+
+    def initial(self) -> LiveTailState:
+        return LiveTailState(SessionState(""))
+
+    def apply(self, state: LiveTailState, recorded: Recorded) -> LiveTailState:
+        illegal_steps = len(state.session.findings)
+        apply(state.session, recorded)
+        if len(state.session.findings) > illegal_steps:
+            return state
+        match recorded.type:
+            case "message_appended":
+                _append(state, recorded)
+            case "tool_result_recorded":
+                _complete(state, cast("ToolResultRecorded", recorded.event))
+            case "commit_prepared":
+                _retain(state)
+            case _:
+                pass
+        return state
+
+    def view(self, state: LiveTailState) -> tuple[Message, ...]:
+        return tuple(Message.model_validate(data) for data in state.messages.values())
+
+
+def _append(state: LiveTailState, recorded: Recorded) -> None:
+    data = cast("MessageAppended", recorded.event).message
+    state.messages[recorded.version] = data
+    state.versions[data["id"]] = recorded.version
+
+
+def _complete(state: LiveTailState, result: ToolResultRecorded) -> None:
+    version = state.versions.get(result.message_id)
+    if version is not None:
+        state.messages[version] = with_result(state.messages[version], result)
+
+
+def _retain(state: LiveTailState) -> None:
+    """Keep what the window says is live after a commit."""
+    retained = state.session.window.closed
+    state.messages = {
+        version: data
+        for version, data in state.messages.items()
+        if any(first <= version <= last for first, last in retained)
+    }
+    state.versions = {data["id"]: version for version, data in state.messages.items()}

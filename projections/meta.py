@@ -1,0 +1,46 @@
+"""The metadata of a session, as ``.meta.json`` has it (M8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eventlog.projection import Projection
+from eventlog.session.fold import SessionFold
+from eventlog.session.state import SessionState
+from eventlog.session.views import SessionMeta, session_meta
+
+if TYPE_CHECKING:
+    from eventlog.records import Recorded
+
+__all__ = ["Meta"]
+
+_FOLD: Final = SessionFold()
+
+
+class Meta(Projection[SessionState, SessionMeta]):
+    """What `Session.meta` says, of any records.
+
+    It is another view of the fold that opening a session replays, so it has that fold's name and
+    shares its snapshots.
+    """
+
+    name = SessionFold.name
+    schema = SessionFold.schema
+
+    def initial(self) -> SessionState:
+        return _FOLD.initial()
+
+    def apply(self, state: SessionState, recorded: Recorded) -> SessionState:
+        return _FOLD.apply(state, recorded)
+
+    def view(self, state: SessionState) -> SessionMeta:
+        return session_meta(state)
+
+    def fingerprint(self) -> str:
+        return _FOLD.fingerprint()
+
+    def dump(self, state: SessionState) -> bytes:
+        return _FOLD.dump(state)
+
+    def load(self, data: bytes) -> SessionState:
+        return _FOLD.load(data)

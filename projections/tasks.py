@@ -1,0 +1,78 @@
+"""Every task of a session, the finished ones included, as pollers see it (F11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from eventlog.projection import Projection
+from eventlog.session.fold import SessionFold
+from eventlog.session.index import INDEXED_TYPES, TASKS, index_changes, read_task
+from eventlog.session.state import SessionState, apply
+from eventlog.session.views import TaskView, task_view
+from eventlog.tasks.state import Task
+
+if TYPE_CHECKING:
+    from eventlog.records import IndexEntry, Recorded
+
+__all__ = ["Tasks", "TasksState", "entries_of"]
+
+
+@dataclass(slots=True)
+class TasksState:
+    """What tasks are decided on, and each task as its last record left it."""
+
+    session: SessionState
+    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
+
+
+class Tasks(Projection[TasksState, tuple[TaskView, ...]]):
+    """What ``Log.tasks(session)`` says, of any records: oldest first.
+
+    Messages are not decoded for it. The state grows with the tasks, not with what is said.
+    """
+
+    name = "tasks"
+    types = INDEXED_TYPES
+
+    def initial(self) -> TasksState:
+        return TasksState(SessionState(""))
+
+    def apply(self, state: TasksState, recorded: Recorded) -> TasksState:
+        for key, value in entries_of(state.session, recorded):
+            if value is not None and key.startswith(TASKS):
+                state.tasks[key.removeprefix(TASKS)] = read_task(value)
+        return state
+
+    def view(self, state: TasksState) -> tuple[TaskView, ...]:
+        return tuple(task_view(task) for _, task in sorted(state.tasks.items()))
+
+    def fingerprint(self) -> str:
+        return f"{self.schema}-{SessionFold().fingerprint()}"
+
+    def dump(self, state: TasksState) -> bytes:
+        return _adapter().dump_json(state)
+
+    def load(self, data: bytes) -> TasksState:
+        state: TasksState = _adapter().validate_json(data)
+        return state
+
+
+def entries_of(session: SessionState, recorded: Recorded) -> tuple[IndexEntry, ...]:
+    """Fold a record into ``session`` and return the index entries that it makes.
+
+    What becomes of tasks and archives is told once, where the index is kept; here it is read.
+    """
+    if not session.session_id:
+        session.session_id = recorded.stream
+    before = session.copy()
+    apply(session, recorded)
+    return index_changes(before, [recorded], session)
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(TasksState)

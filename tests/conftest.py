@@ -1,0 +1,58 @@
+"""What several folders of tests share: a log on every store, and time that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+import eventlog
+from eventlog import Log
+from eventlog.testing.clock import FakeClock
+from eventlog.testing.identifiers import NumberedIds
+
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "packaging: builds and installs the distribution")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The clock of the test's logs; it moves only when the test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def ids() -> NumberedIds:
+    """The ids of the test's logs: 1, 2, 3 …"""
+    return NumberedIds()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty log, on each store in turn."""
+    urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'log.db'}"}
+    return urls[str(request.param)]
+
+
+@pytest.fixture
+def log(log_url: str, clock: FakeClock, ids: NumberedIds) -> Iterator[Log]:
+    """An empty log, on each store in turn, closed afterwards."""
+    with eventlog.open(log_url, clock=clock, ids=ids) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rival(log: Log, log_url: str, clock: FakeClock, ids: NumberedIds) -> Iterator[Log]:
+    """Another log on the same storage, as another process has it: it shares no state."""
+    if log_url == "memory:":
+        with Log(log.store, clock=clock, ids=ids) as opened:
+            yield opened
+    else:
+        with eventlog.open(log_url, clock=clock, ids=ids) as opened:
+            yield opened

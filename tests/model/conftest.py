@@ -1,0 +1,49 @@
+"""Settings of the property tests, and an account of what they ran."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+NIGHTLY_FACTOR = 40
+"""How many times more examples the nightly run tries."""
+
+_programs: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="session")
+def examples() -> Callable[[int], settings]:
+    """Settings for so many examples; ``HYPOTHESIS_PROFILE=nightly`` draws more, other ones.
+
+    Otherwise every run tries the same examples, so that a failure is the change's, not the day's.
+    """
+    nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+    def make(count: int) -> settings:
+        return settings(
+            max_examples=count * (NIGHTLY_FACTOR if nightly else 1),
+            derandomize=not nightly,
+            database=None,
+            deadline=None,
+            print_blob=nightly,
+            stateful_step_count=40,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )
+
+    return make
+
+
+@pytest.fixture
+def programs() -> Counter[str]:
+    """What was run so far, in figures."""
+    return _programs
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many programs were run, and what struck them."""
+    for name, count in sorted(_programs.items()):
+        terminalreporter.write_line(f"{name}: {count:,}")
