@@ -47,11 +47,13 @@ def decode_event(record: Record) -> Event:
     found = event_class(record.type, record.schema)
     try:
         if record.schema == found.event_schema:
-            return found.__pydantic_validator__.validate_json(record.data)
+            event: Event = found.__pydantic_validator__.validate_json(record.data)
+            return event
         data = pydantic_core.from_json(record.data)
         for schema in range(record.schema, found.event_schema):
             data = found.event_upcasters[schema](data)
-        return found.__pydantic_validator__.validate_python(data)
+        lifted: Event = found.__pydantic_validator__.validate_python(data)
+        return lifted
     except Exception as error:  # an upcaster may raise anything when the data is damaged
         raise CorruptLog(
             f"session {record.stream!r}, version {record.version}: the data is not a "

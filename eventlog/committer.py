@@ -53,11 +53,11 @@ class Subject(Protocol):
 class Request:
     """One command on its way: decided, stored, folded, answered."""
 
-    __slots__ = ("_done", "_future", "_loop", "append", "decisions", "error", "result", "subject")
+    __slots__ = ("append", "decisions", "done", "error", "future", "loop", "result", "subject")
 
-    _loop: AbstractEventLoop | None
-    _future: Future[Any] | None
-    _done: threading.Lock | None
+    loop: AbstractEventLoop | None
+    future: Future[Any] | None
+    done: threading.Lock | None
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -65,7 +65,7 @@ class Request:
         self.decisions = 0
         self.result: Any = None
         self.error: BaseException | None = None
-        self._loop = self._future = self._done = None
+        self.loop = self.future = self.done = None
 
     def prepare(self, round: int) -> Append | None:
         """Decide; return what to store, or leave a result without any, or raise to refuse.
@@ -84,22 +84,22 @@ class Request:
 
     @property
     def cancelled(self) -> bool:
-        return self._future is not None and self._future.cancelled()
+        return self.future is not None and self.future.cancelled()
 
     def awaited_by(self, loop: AbstractEventLoop) -> Future[Any]:
         """Answer through a future of this loop."""
-        self._loop, self._future = loop, loop.create_future()
-        return self._future
+        self.loop, self.future = loop, loop.create_future()
+        return self.future
 
     def waited_for(self) -> None:
         """Answer by releasing the thread that calls `wait`."""
-        self._done = threading.Lock()
-        self._done.acquire()
+        self.done = threading.Lock()
+        self.done.acquire()
 
     def wait(self) -> Any:
         """Wait for the answer, unless it is there, and return or raise it."""
-        if self._done is not None:
-            self._done.acquire()
+        if self.done is not None:
+            self.done.acquire()
         if self.error is not None:
             raise self.error
         return self.result
@@ -253,7 +253,7 @@ class Committer:
             request.append = request.error = None
             try:
                 append = request.prepare(self._rounds)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it
                 request.error = error
             else:
                 if append is not None:
@@ -275,7 +275,7 @@ class Committer:
             return self._store.append(appends)
         except Indeterminate as error:
             self._resolve(batch, error, answered, again)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the callers', who get it
             for request in batch:
                 request.subject.distrust()
                 if request.append is not None or request.error is None:
@@ -325,7 +325,8 @@ class Committer:
             try:
                 stored = request.append is not None and request.recall()
             except EventLogError:
-                ids = [record.event_id for record in request.append.records]
+                records = () if request.append is None else request.append.records
+                ids = [record.event_id for record in records]
                 request.error = Indeterminate(str(error.__cause__ or error), ids)
                 answered.append(request)
                 continue
@@ -348,10 +349,10 @@ def _answer(requests: Iterable[Request]) -> None:
     """Wake whoever waits: one call per event loop, not per request."""
     by_loop: dict[AbstractEventLoop, list[Request]] = {}
     for request in requests:
-        if request._loop is not None:
-            by_loop.setdefault(request._loop, []).append(request)
-        elif request._done is not None:
-            request._done.release()
+        if request.loop is not None:
+            by_loop.setdefault(request.loop, []).append(request)
+        elif request.done is not None:
+            request.done.release()
     for loop, settled in by_loop.items():
         try:
             loop.call_soon_threadsafe(_resolve_futures, settled)
@@ -362,7 +363,7 @@ def _answer(requests: Iterable[Request]) -> None:
 
 def _resolve_futures(requests: list[Request]) -> None:
     for request in requests:
-        future = request._future
+        future = request.future
         if future is None or future.done():
             continue
         if request.error is not None:

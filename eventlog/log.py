@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
 from eventlog.committer import Committer, Request
-from eventlog.errors import InvalidArgument, LogClosed, SessionNotFound, TaskNotFound
+from eventlog.errors import (
+    InvalidArgument,
+    LogClosed,
+    SessionNotFound,
+    StoreUnavailable,
+    TaskNotFound,
+)
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
@@ -155,13 +161,17 @@ class Log:
         self, task_id: str, *, actor: str | None = None, reason: str | None = None
     ) -> RetryStatus:
         """Give a task that failed for good another generation of attempts (F9)."""
-        core = self.core(self.task(task_id).session_id)
-        return self.execute(core, RetryTask(task_id=task_id, reason=reason), Metadata(actor=actor))
+        task = self.task(task_id)
+        command = RetryTask(task_id=task_id, reason=reason, last_state=task.state)
+        core = self.core(task.session_id)
+        status: RetryStatus = self.execute(core, command, Metadata(actor=actor))
+        return status
 
     def abandon(self, task_id: str, *, actor: str | None = None, reason: str | None = None) -> None:
         """Give an unfinished task up; what waits behind it goes on."""
-        core = self.core(self.task(task_id).session_id)
-        self.execute(core, AbandonTask(task_id=task_id, reason=reason), Metadata(actor=actor))
+        task = self.task(task_id)
+        command = AbandonTask(task_id=task_id, reason=reason, last_state=task.state)
+        self.execute(self.core(task.session_id), command, Metadata(actor=actor))
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -202,13 +212,16 @@ class Log:
         position = START if after is None else after
         wanted = tuple(types or ())
         while not self._closed:
-            newest = self.position()
-            for recorded in self.read_all(after=position, types=wanted):
-                position = recorded.position
-                yield recorded
-            position = max(position, newest)
-            if not self._closed:
+            try:
+                newest = self.position()
+                for recorded in self.read_all(after=position, types=wanted):
+                    position = recorded.position
+                    yield recorded
+                position = max(position, newest)
                 self.store.wait(position, FOLLOW_SECONDS)
+            except (LogClosed, StoreUnavailable):
+                if not self._closed:
+                    raise
 
     def position(self) -> Position:
         """Return the position of the newest record that `follow` would have yielded by now."""
@@ -279,7 +292,8 @@ class Log:
         if self._closed:
             raise LogClosed
 
-    def _begin_anew_after_fork(self) -> None:
+    def begin_anew_after_fork(self) -> None:
+        """Get a connection, a committer and locks of its own, in a forked child (L15)."""
         if self._closed:
             return
         self._cores_lock = threading.Lock()
@@ -314,7 +328,7 @@ _logs: weakref.WeakSet[Log] = weakref.WeakSet()
 
 def _begin_anew_after_fork() -> None:
     for log in list(_logs):
-        log._begin_anew_after_fork()
+        log.begin_anew_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

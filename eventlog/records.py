@@ -86,7 +86,7 @@ class Append(NamedTuple):
     stream: str
     expected: int
     records: tuple[Record, ...]
-    index: tuple[IndexEntry, ...] = ()
+    entries: tuple[IndexEntry, ...] = ()
 
 
 class Appended(NamedTuple):

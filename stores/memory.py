@@ -82,7 +82,7 @@ class MemoryStore:
             self._log.append(placed)
             stream.append(placed)
             ids[placed.event_id] = placed.version
-        self._put_entries(append.index)
+        self._put_entries(append.entries)
         stored = stream[-len(append.records) :]
         return Appended(
             tuple(record.version for record in stored),

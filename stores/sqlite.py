@@ -14,11 +14,9 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import (
-    CorruptLog,
-    DuplicateEvent,
     EventLogError,
     Indeterminate,
     InvalidArgument,
@@ -38,12 +36,14 @@ from eventlog.records import (
     Record,
 )
 from eventlog.store import Blob, Finding
+from eventlog.stores.sqlite_batch import Batch, put_entries
 from eventlog.stores.sqlite_errors import mapped, mapped_errors
+from eventlog.stores.sqlite_lookup import Lookup
 from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema
-from eventlog.stores.sqlite_tail import MERGE_AT, Tail, TailRow
+from eventlog.stores.sqlite_tail import MERGE_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from eventlog.identifiers import EventId
 
@@ -70,17 +70,6 @@ _COLUMNS: Final = (
     "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
     "CAST(metadata AS BLOB), hash"
 )
-_INSERT: Final = (
-    "INSERT INTO records (position, stream, version, event_id, type, schema, time, hash, "
-    "metadata, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-_FIND: Final = {
-    size: "SELECT stream, event_id, version FROM record_ids WHERE event_id IN "
-    f"({','.join('?' * size)})"
-    for size in (1, 4, 16, 64, 256)
-}
-
 _inherited: list[Any] = []
 """Connections that a forked child must never close: closing could touch the parent's files."""
 
@@ -121,16 +110,14 @@ class SQLiteStore:
     def _start(self) -> None:
         self._closed = False
         self._write_lock = threading.RLock()
-        self._tail_lock = threading.Lock()
         self._news = threading.Condition()
         self._waiting = 0
         self._idle_readers: list[sqlite3.Connection] = []
-        self._streams: dict[str, int] = {}
         with mapped_errors(self.path):
             self._writer = self._connect()
             try:
                 ensure_schema(self._writer, self.path)
-                self._tail = Tail(self._indexed(self._writer))
+                self._lookup = Lookup(self._writer, self.path)
             except BaseException:
                 self._writer.close()
                 raise
@@ -172,21 +159,23 @@ class SQLiteStore:
             with mapped_errors(self.path):
                 connection.execute("BEGIN IMMEDIATE")
             try:
-                self._catch_up(connection)
-                work = _Batch(self, connection, batch)
+                self._lookup.catch_up(connection)
+                work = Batch(self._lookup, connection, batch)
                 answers = work.run()
-                merged = self._merge(connection, work) if work.rows else False
+                merge = self._lookup.tail.size + len(work.rows) >= MERGE_AT
+                if merge:
+                    self._lookup.merge(connection, work.last)
             except BaseException as error:
                 self._roll_back(connection)
                 if isinstance(error, sqlite3.Error):
                     raise mapped(error, self.path) from error
                 raise
             self._commit(connection)
-            self._streams.update(work.new_streams)
-            with self._tail_lock:
-                self._tail.add(work.rows)
-                if merged:
-                    self._tail.merged()
+            self._lookup.streams.update(work.new_streams)
+            with self._lookup.lock:
+                self._lookup.tail.add(work.rows)
+                if merge:
+                    self._lookup.tail.merged()
         if self._waiting:
             with self._news:
                 self._news.notify_all()
@@ -201,8 +190,7 @@ class SQLiteStore:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL) or connection.in_transaction:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_IOERR:
                 self._roll_back(connection)
                 raise mapped(error, self.path) from error
             # A sync that failed: the pages may be on disk or not, and this connection's view of
@@ -221,61 +209,12 @@ class SQLiteStore:
         self._writer.close()
         with mapped_errors(self.path):
             self._writer = self._connect()
-            with self._tail_lock:
-                self._tail = Tail(self._indexed(self._writer))
+            self._lookup = Lookup(self._writer, self.path)
 
-    def _merge(self, connection: sqlite3.Connection, work: _Batch) -> bool:
-        """Bring the index tables up to the end of the log when enough has gathered."""
-        if self._tail.size + len(work.rows) < MERGE_AT:
-            return False
-        self._index_up_to(connection, work.last)
-        return True
-
-    @staticmethod
-    def _index_up_to(connection: sqlite3.Connection, last: int) -> None:
-        for statement in (
-            "INSERT INTO record_versions SELECT stream, version, position FROM records "
-            "WHERE position > (SELECT position FROM progress WHERE name = 'indexed') "
-            "ORDER BY stream, version",
-            "INSERT INTO record_ids SELECT event_id, stream, version FROM records "
-            "WHERE position > (SELECT position FROM progress WHERE name = 'indexed') "
-            "ORDER BY event_id, stream",
-        ):
-            connection.execute(statement)
-        connection.execute("UPDATE progress SET position = ? WHERE name = 'indexed'", (last,))
-
-    # ---- the tail -----------------------------------------------------------------------------
-
-    @staticmethod
-    def _indexed(connection: sqlite3.Connection) -> int:
-        row = connection.execute("SELECT position FROM progress WHERE name = 'indexed'").fetchone()
-        return int(row[0])
-
-    def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Take in what other processes, or this one before it was opened, have appended."""
-        last = self._tail.last
-        newest = connection.execute("SELECT max(position) FROM records").fetchone()[0] or 0
-        if newest == last:
-            return
-        if newest < last:
-            raise CorruptLog(
-                f"{self.path} ends at position {newest}, but position {last} was seen in it "
-                "before: the file was replaced or cut; close the log and look"
-            )
-        with self._tail_lock:
-            if self._tail.size > 2 * MERGE_AT:
-                older = self._tail
-                self._tail = Tail(self._indexed(connection))
-                self._tail.succeed(older)
-            rows = connection.execute(
-                "SELECT position, stream, version, event_id, NULL, NULL, time, hash, NULL, NULL "
-                "FROM records WHERE position > ? ORDER BY position",
-                (self._tail.last,),
-            )
-            self._tail.add(cast("Iterable[TailRow]", rows))
+    # ---- reading ------------------------------------------------------------------------------
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Generator[sqlite3.Connection, None, None]:
         """Lend a connection whose reads see a tail that is up to date with them."""
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed; open the log again")
@@ -286,63 +225,13 @@ class SQLiteStore:
                 connection = self._connect()
                 connection.execute("PRAGMA query_only = 1").fetchall()
             try:
-                self._catch_up(connection)
+                self._lookup.catch_up(connection)
                 yield connection
             finally:
                 if self._closed:
                     connection.close()
                 else:
                     self._idle_readers.append(connection)
-
-    def _stream_id(self, connection: sqlite3.Connection, stream: str) -> int | None:
-        found = self._streams.get(stream)
-        if found is None:
-            row = connection.execute(
-                "SELECT stream FROM streams WHERE name = ?", (stream,)
-            ).fetchone()
-            if row is None:
-                return None
-            found = self._streams[stream] = int(row[0])
-        return found
-
-    def _head(self, connection: sqlite3.Connection, stream_id: int) -> Head:
-        found = self._tail.heads.get(stream_id)
-        if found is None:
-            row = connection.execute(
-                "SELECT r.version, r.hash, r.position, r.time FROM record_versions AS v "
-                "JOIN records AS r ON r.position = v.position "
-                "WHERE v.stream = ? ORDER BY v.version DESC LIMIT 1",
-                (stream_id,),
-            ).fetchone()
-            found = EMPTY_HEAD if row is None else Head(*row)
-            self._tail.heads.setdefault(stream_id, found)
-        return found
-
-    def _stored(
-        self, connection: sqlite3.Connection, wanted: Iterable[tuple[int, Sequence[bytes]]]
-    ) -> dict[tuple[int, bytes], int]:
-        """Return the versions of those (stream, event id) that are stored: of few, as a rule."""
-        found: dict[tuple[int, bytes], int] = {}
-        streams = self._tail.streams
-        all_ids: list[bytes] = []
-        for stream_id, ids in wanted:
-            tail = streams.get(stream_id)
-            if tail is not None and not tail.ids.keys().isdisjoint(ids):
-                for event_id in tail.ids.keys() & ids:
-                    found[stream_id, event_id] = tail.ids[event_id]
-            all_ids += ids
-        if not self._tail.begins_at:
-            return found  # Nothing is in the index tables yet.
-        for start in range(0, len(all_ids), 256):
-            page = all_ids[start : start + 256]
-            # A few sizes of the list rather than any, so that statements are prepared once.
-            size = next(size for size in (1, 4, 16, 64, 256) if size >= len(page))
-            rows = connection.execute(_FIND[size], page + [b""] * (size - len(page)))
-            for stream_id, event_id, version in rows:
-                found[stream_id, event_id] = version
-        return found
-
-    # ---- reading ------------------------------------------------------------------------------
 
     def read(
         self,
@@ -371,14 +260,14 @@ class SQLiteStore:
         self, stream: str, after: int, until: int | None, size: int, *, reverse: bool
     ) -> list[Record]:
         with self._reading() as connection:
-            stream_id = self._stream_id(connection, stream)
+            stream_id = self._lookup.stream_id(connection, stream)
             if stream_id is None:
                 return []
-            with self._tail_lock:
-                last = self._head(connection, stream_id).version
+            with self._lookup.lock:
+                last = self._lookup.head(connection, stream_id).version
                 until = last if until is None else min(until, last)
-                first = self._tail.first_version(stream_id)
-                tail = self._tail.positions(stream_id, after, until)
+                first = self._lookup.tail.first_version(stream_id)
+                tail = self._lookup.tail.positions(stream_id, after, until)
             indexed = until if first is None else min(until, first - 1)
             if reverse:
                 rows = self._tail_rows(connection, stream, tail[-size:])[::-1]
@@ -394,8 +283,7 @@ class SQLiteStore:
                     )
                 if len(rows) < size:
                     rows += self._tail_rows(connection, stream, tail[: size - len(rows)])
-        new = tuple.__new__
-        return [new(Record, row) for row in rows]
+        return [Record._make(row) for row in rows]
 
     @staticmethod
     def _indexed_rows(
@@ -451,23 +339,23 @@ class SQLiteStore:
 
     def head(self, stream: str) -> Head:
         with self._reading() as connection:
-            stream_id = self._stream_id(connection, stream)
+            stream_id = self._lookup.stream_id(connection, stream)
             if stream_id is None:
                 return EMPTY_HEAD
-            with self._tail_lock:
-                return self._head(connection, stream_id)
+            with self._lookup.lock:
+                return self._lookup.head(connection, stream_id)
 
     def tip(self) -> Position:
         with self._reading():
-            return Position(self._tail.last)
+            return Position(self._lookup.tail.last)
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
         with self._reading() as connection:
-            stream_id = self._stream_id(connection, stream)
+            stream_id = self._lookup.stream_id(connection, stream)
             if stream_id is None:
                 return {}
-            with self._tail_lock:
-                found = self._stored(connection, [(stream_id, ids)])
+            with self._lookup.lock:
+                found = self._lookup.stored(connection, [(stream_id, ids)])
         return {
             event_id: found[stream_id, event_id]
             for event_id in ids
@@ -478,7 +366,7 @@ class SQLiteStore:
         deadline = time.monotonic() + timeout
         while True:
             with self._reading():
-                if self._tail.last > after:
+                if self._lookup.tail.last > after:
                     return True
             left = deadline - time.monotonic()
             if left <= 0:
@@ -512,7 +400,7 @@ class SQLiteStore:
 
     def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
         with self._writing() as connection:
-            _put_entries(connection, entries)
+            put_entries(connection, entries)
 
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         with self._writing() as connection:
@@ -535,7 +423,7 @@ class SQLiteStore:
         return None if row is None else Blob(*row)
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Generator[sqlite3.Connection, None, None]:
         """Lend the writer for one durable transaction of its own."""
         with self._write_lock:
             connection = self._open_writer()
@@ -606,133 +494,13 @@ class SQLiteStore:
             self._writer.close()
 
     def _index_rest(self) -> None:
-        if not self._tail.size:
+        if not self._lookup.tail.size:
             return
         self._writer.execute("BEGIN IMMEDIATE").fetchall()
         try:
-            self._catch_up(self._writer)
-            self._index_up_to(self._writer, self._tail.last)
+            self._lookup.catch_up(self._writer)
+            self._lookup.merge(self._writer, self._lookup.tail.last)
             self._writer.execute("COMMIT").fetchall()
         except BaseException:
             self._roll_back(self._writer)
             raise
-
-
-class _Batch:
-    """The appends of one transaction, each answered by itself, each seeing those before it."""
-
-    def __init__(
-        self, store: SQLiteStore, connection: sqlite3.Connection, appends: Sequence[Append]
-    ) -> None:
-        self._store = store
-        self._connection = connection
-        self._appends = appends
-        self._versions: dict[int, int] = {}
-        self._staged: dict[int, dict[bytes, int]] = {}
-        self.new_streams: dict[str, int] = {}
-        self.rows: list[TailRow] = []
-        self.last = store._tail.last
-
-    def run(self) -> list[Appended | EventLogError]:
-        known, unknown = self._store._streams, self._stream_id
-        wanted = [
-            (
-                known.get(append.stream) or unknown(append.stream),
-                [record.event_id for record in append.records],
-            )
-            for append in self._appends
-        ]
-        stored = self._store._stored(self._connection, wanted)
-        staged = self._staged
-        answers: list[Appended | EventLogError] = []
-        for (stream_id, ids), append in zip(wanted, self._appends, strict=True):
-            earlier = staged.get(stream_id)
-            if stored or (earlier is not None and not earlier.keys().isdisjoint(ids)):
-                # Rare enough to look closely.
-                versions = [stored.get((stream_id, id_)) or (earlier or {}).get(id_) for id_ in ids]
-                if any(versions):
-                    answers.append(self._repeated(append, versions))
-                    continue
-            if len(ids) > 1 and len(set(ids)) < len(ids):
-                answers.append(DuplicateEvent(append.stream, "one batch has an event id twice"))
-            else:
-                answers.append(self._add(stream_id, append))
-        if len(self.rows) == 1:
-            self._connection.execute(_INSERT, self.rows[0])
-        elif self.rows:
-            self._connection.executemany(_INSERT, self.rows)
-        return answers
-
-    def _stream_id(self, stream: str) -> int:
-        # New ones are looked at first: the store must not remember ids that may be rolled back.
-        known = self.new_streams.get(stream) or self._store._stream_id(self._connection, stream)
-        if known is not None:
-            return known
-        cursor = self._connection.execute("INSERT INTO streams (name) VALUES (?)", (stream,))
-        created = self.new_streams[stream] = int(cursor.lastrowid or 0)
-        return created
-
-    def _add(self, stream_id: int, append: Append) -> Appended | EventLogError:
-        stream, expected, records, index = append
-        actual = self._versions.get(stream_id)
-        if actual is None:
-            actual = self._store._head(self._connection, stream_id).version
-        if actual != expected:
-            return VersionConflict(stream, expected, actual)
-        version = actual
-        staged = self._staged.setdefault(stream_id, {})
-        position = self.last
-        versions: list[int] = []
-        positions: list[Position] = []
-        for record in records:
-            _, version, _, event_id, type_, schema, time, data, metadata, hash_ = record
-            position += 1
-            self.rows.append(
-                (
-                    position,
-                    stream_id,
-                    version,
-                    event_id,
-                    type_,
-                    schema,
-                    time,
-                    hash_,
-                    metadata.decode(),
-                    data.decode(),
-                )
-            )
-            staged[event_id] = version
-            versions.append(version)
-            positions.append(Position(position))
-        self.last = position
-        self._versions[stream_id] = version
-        if index:
-            _put_entries(self._connection, index)
-        return Appended(tuple(versions), tuple(positions))
-
-    @staticmethod
-    def _repeated(append: Append, versions: Sequence[int | None]) -> Appended | EventLogError:
-        """Answer an append of which ids are stored already: all of them in order, or refuse."""
-        first = versions[0]
-        if first is None or list(versions) != list(range(first, first + len(versions))):
-            return DuplicateEvent(
-                append.stream,
-                f"some of the {len(versions)} event ids are stored already, or in another order; "
-                "repeat the whole batch as it was, or leave out what is stored",
-            )
-        return Appended(tuple(cast("Sequence[int]", versions)), (), replayed=True)
-
-
-def _put_entries(
-    connection: sqlite3.Connection, entries: Sequence[tuple[str, bytes | None]]
-) -> None:
-    removed = [(key,) for key, value in entries if value is None]
-    stored = [(key, value.decode()) for key, value in entries if value is not None]
-    if removed:
-        connection.executemany("DELETE FROM entries WHERE key = ?", removed)
-    if stored:
-        connection.executemany(
-            "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE "
-            "SET value = excluded.value",
-            stored,
-        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eventlog.errors import CorruptLog, EventLogError, StoreUnavailable, UnsupportedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["mapped", "mapped_errors"]
 
@@ -44,7 +44,7 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
 
 
 @contextmanager
-def mapped_errors(path: str) -> Iterator[None]:
+def mapped_errors(path: str) -> Generator[None, None, None]:
     """Raise our errors for SQLite's."""
     try:
         yield

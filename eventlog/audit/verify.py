@@ -39,9 +39,8 @@ def verify_stream(store: Store, stream: str) -> list[Finding]:
 
 def verify_chain(records: Iterator[Record]) -> Finding | None:
     """Return the first place where the chain does not hold; None if it holds."""
-    previous, version = GENESIS, 0
-    for record in records:
-        version += 1
+    previous = GENESIS
+    for version, record in enumerate(records, 1):
         stream, found, _, event_id, type_, schema, time, data, metadata, hash_ = record
         if found != version or hash_ != chain_hash(
             previous, stream, version, event_id, type_, schema, time, data, metadata

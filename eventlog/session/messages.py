@@ -7,6 +7,7 @@ was not given is not invented, but for the id and the time, which a message draw
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from math import isfinite
 from typing import (
     Annotated,
@@ -128,8 +129,11 @@ _KNOWN_PARTS = {"text", "context", "image_url", "tool"}
 
 
 def _part_tag(part: Any) -> str:
-    type_ = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
-    return type_ if type_ in _KNOWN_PARTS else "other"
+    if isinstance(part, dict):
+        type_ = cast("dict[str, Any]", part).get("type")
+    else:
+        type_ = getattr(part, "type", None)
+    return str(type_) if type_ in _KNOWN_PARTS else "other"
 
 
 Part: TypeAlias = Annotated[
@@ -253,7 +257,8 @@ def message_data(message: Message) -> MessageData:
         raise InvalidMessage(f"it cannot be stored as JSON ({error}); mend the value") from error
     given.pop("created_at", None)
     _check_storable(given)
-    return {"id": message.id, **given, "created_at": message.created_at}  # type: ignore[return-value]  # the serializer's output has the model's form
+    whole = {"id": message.id, **given, "created_at": message.created_at}
+    return cast("MessageData", whole)  # The serializer's output has the model's form.
 
 
 def _check_storable(value: Any, path: str = "", depth: int = 0) -> None:
@@ -265,7 +270,7 @@ def _check_storable(value: Any, path: str = "", depth: int = 0) -> None:
             _check_storable(key, path, depth)
             _check_storable(entry, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
-        for place, entry in enumerate(cast("list[Any]", value)):
+        for place, entry in enumerate(cast("Sequence[Any]", value)):
             _check_storable(entry, f"{path}.{place}", depth + 1)
     elif isinstance(value, float):
         if not isfinite(value):

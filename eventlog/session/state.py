@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
@@ -410,7 +410,7 @@ def _task_completed(state: SessionState, record: Record, event: TaskCompleted) -
     state.usage = add_usage(state.usage, event.usage)
     memories = event.result.get("memories_extracted")
     if isinstance(memories, dict):
-        for category, count in memories.items():
+        for category, count in cast("dict[str, int]", memories).items():
             state.memories[category] = state.memories.get(category, 0) + int(count)
 
 

@@ -129,7 +129,7 @@ class ArchiveView(NamedTuple):
 
     archive_id: str
     archive_uri: str
-    index: int
+    number: int
     task_id: str
     state: str
     attempts: int
@@ -144,7 +144,7 @@ def archive_view(session: str, archive: Archive, task: Task) -> ArchiveView:
     return ArchiveView(
         archive_id=archive_id(archive.index),
         archive_uri=archive_uri(session, archive.index),
-        index=archive.index,
+        number=archive.index,
         task_id=archive.task_id,
         state=task.state,
         attempts=task.attempts,

@@ -94,7 +94,7 @@ class Window:
     def packed(self) -> bytes:
         """Return the columns of the known messages, one behind the other, in this machine's order
         of bytes."""
-        return self.versions.tobytes() + self.weights.tobytes() + bytes(self.turns)
+        return b"".join((self.versions.tobytes(), self.weights.tobytes(), self.turns))
 
     def unpack(self, data: bytes) -> None:
         """Take the columns that `packed` returned; raise `ValueError` if they are not whole."""

@@ -302,6 +302,8 @@ class _OperatorsCommand:
     task_id: str | None = None
     archive: int | None = None
     reason: str | None = None
+    last_state: str | None = None
+    """What the index says of the task, since the session's state holds no finished ones."""
 
     gathers: ClassVar[bool] = False
 
@@ -318,9 +320,13 @@ class _OperatorsCommand:
                 return state.tasks[task_id]
             return "abandoned" if self.archive in state.abandoned else "completed"
         task = state.tasks.get(self.task_id or "")
-        if task is None:
-            raise TaskNotFound(self.task_id or "")
-        return task
+        if task is not None:
+            return task
+        if self.last_state == "completed":
+            return "completed"
+        if self.last_state == "abandoned":
+            return "abandoned"
+        raise TaskNotFound(self.task_id or "")
 
     def _subject(self) -> str:
         return f"task {self.task_id}" if self.archive is None else archive_id(self.archive)
@@ -337,7 +343,7 @@ class RetryTask(_OperatorsCommand, Command[RetryStatus]):
         if task == "completed":
             return Outcome("already_completed")
         if task == "abandoned":
-            raise IllegalTransition(self._subject(), task, "retry_requested")
+            raise IllegalTransition(self._subject(), "abandoned", "retry_requested")
         if task.is_open:
             return Outcome("running")
         return [Draft(RetryRequested(task_id=task.task_id, reason=self.reason))]
@@ -357,7 +363,7 @@ class AbandonTask(_OperatorsCommand, Command[None]):
         if task == "abandoned":
             return Outcome(None)
         if task == "completed":
-            raise IllegalTransition(self._subject(), task, "archive_abandoned")
+            raise IllegalTransition(self._subject(), "completed", "archive_abandoned")
         event = ArchiveAbandoned if task.ordered else TaskAbandoned
         return [Draft(event(task_id=task.task_id, reason=self.reason))]
 

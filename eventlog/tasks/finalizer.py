@@ -78,10 +78,7 @@ class Finalizer:
 
     async def summarize(self, request: SummaryRequest) -> Summary:
         """Run the summariser; raise `EmptySummary` for a summary without overview."""
-        summarizer = self.summarizer
-        if summarizer is None:
-            from eventlog.tasks.summary import summarize as summarizer
-        summary = await _call(summarizer, request)
+        summary = await _call(self.summarizer or _extractive(), request)
         if not isinstance(summary, Summary) or not summary.overview.strip():
             raise EmptySummary("the summarizer returned no overview")
         return summary
@@ -109,6 +106,13 @@ class Finalizer:
                 await _call(side_effect, effect)
                 return {"active_count_updated": True}, TokenUsage()
         raise NonRetryableError(f"no callable of this worker's finalizer does {kind!r}")
+
+
+def _extractive() -> Summarizer:
+    # Imported when first needed: a service with a summariser of its own never does.
+    from eventlog.tasks.summary import summarize
+
+    return summarize
 
 
 def _name(effect: SideEffect) -> str:

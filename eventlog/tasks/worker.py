@@ -253,7 +253,7 @@ class AsyncWorker:
     async def _finalise(self, core: Core, task: Task, claim: Claim, material: Material) -> None:
         fence = claim.fence or 0
         usage = task.usage
-        done = task.steps.get("summary")
+        done: dict[str, Any] | None = task.steps.get("summary")
         if done is None:
             summary = await self._finalizer.summarize(material.request)
             done = {
@@ -346,7 +346,8 @@ class Worker:
 
     def run_once(self) -> int:
         """Work until nothing is due any more; return how many tasks were completed."""
-        return asyncio.run(self._started(lambda worker: worker.run_once()))
+        completed: int = asyncio.run(self._started(lambda worker: worker.run_once()))
+        return completed
 
     def run(self) -> None:
         """Work until `stop` is called, from another thread or a signal handler."""

@@ -44,7 +44,7 @@ class _Model:
             return "VersionConflict"
         stream += append.records
         self.log += append.records
-        for key, value in append.index:
+        for key, value in append.entries:
             self.entries.pop(key, None)
             if value is not None:
                 self.entries[key] = value

@@ -122,8 +122,8 @@ def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
     expect("message_count", opened.meta.message_count, len(live))
     expect("total_message_count", opened.meta.total_message_count, len(said))
     for view in opened.archives():
-        expect(view.archive_id, view.message_count, len(archived[view.index]))
-    for index in {view.index for view in opened.archives() if view.state == "completed"}:
+        expect(view.archive_id, view.message_count, len(archived[view.number]))
+    for index in {view.number for view in opened.archives() if view.state == "completed"}:
         found = opened.archive(archive_id(index)).messages
         expect(archive_id(index), [message.id for message in found], archived[index])
 

@@ -265,7 +265,7 @@ class Program:
             "live": [shown(message) for message in session.tail()],
             "history": [shown(message) for message in session.history()],
             "archives": [
-                (view.archive_id, view.state, view.attempts, archived[view.index])
+                (view.archive_id, view.state, view.attempts, archived[view.number])
                 for view in session.archives()
             ],
             "overview": context.latest_archive_overview,

@@ -25,7 +25,7 @@ from eventlog.tasks.commands import (
     RenewLease,
     RetryTask,
 )
-from eventlog.tasks.events import OwnerData
+from eventlog.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 
@@ -91,7 +91,7 @@ class Story:
         fence = self.claim(task_id)
         self.do(ReleaseTask(task_id, fence, "the worker was stopped"))
         fence = self.claim(task_id)
-        usage = {"prompt_tokens": 100, "completion_tokens": 20, "embedding_tokens": 7}
+        usage = TokenUsage(prompt_tokens=100, completion_tokens=20, embedding_tokens=7)
         self.do(CompleteStep(task_id, fence, "summary", {"overview": "# Deploying"}, usage))
         kinds = ("memories", "skills", "side_effect:notify")
         self.do(FinalizeArchive(task_id, fence, "# Deploying", "deploying", (1,), usage, kinds))

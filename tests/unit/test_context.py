@@ -146,7 +146,7 @@ def test_an_unreadable_overview_falls_back_to_the_newest_older_one(log: Log) -> 
     version = next(
         entry.version for entry in log.read("s", reverse=True) if entry.type == "archive_finalized"
     )
-    damaged = eventlog.Log(_Damaged(log.store, version))  # type: ignore[arg-type]
+    damaged = eventlog.Log(_Damaged(log.store, version))
 
     context = damaged.session("s").context()
 
