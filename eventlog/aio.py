@@ -32,6 +32,7 @@ __all__ = ["AsyncLog", "open_async"]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+View = TypeVar("View")
 
 READERS = 4
 """Threads that read for one log: reads of a store block, and the event loop must not."""
@@ -162,7 +163,7 @@ class AsyncLog:
         """Return the position of the newest record that `follow` would have yielded by now."""
         return await self.run(self._log.position)
 
-    async def project(self, session: str, projection: Projection[Any, Result]) -> Result:
+    async def project(self, session: str, projection: Projection[Any, View]) -> View:
         """Fold a session through a projection and return its view, as of now."""
         return await self.run(self._log.project, session, projection)
 

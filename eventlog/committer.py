@@ -14,7 +14,14 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from eventlog.errors import EventLogError, Indeterminate, LogClosed, VersionConflict
+from eventlog.errors import (
+    DuplicateEvent,
+    EventLogError,
+    Indeterminate,
+    LogClosed,
+    StoreUnavailable,
+    VersionConflict,
+)
 from eventlog.records import Append, Appended
 from eventlog.telemetry import log_fact
 
@@ -33,13 +40,15 @@ CONFLICT_LIMIT: Final = 1_000
 """Decisions of one request: as many mean a defect, not rivals."""
 
 
+DOUBT_LIMIT: Final = 3
+"""Decisions of one request whose appends fail in a way that leaves their outcome open."""
+
+
 class Subject(Protocol):
     """What requests are decided on: one stream's core."""
 
-    @property
-    def wants_care(self) -> bool:
-        """Whether `care` should be called when everybody has an answer."""
-        ...
+    wants_care: bool
+    """Whether `care` should be called when everybody has an answer."""
 
     def care(self) -> None:
         """Do what may wait until after a round, such as writing a snapshot; never raises."""
@@ -53,7 +62,17 @@ class Subject(Protocol):
 class Request:
     """One command on its way: decided, stored, folded, answered."""
 
-    __slots__ = ("append", "decisions", "done", "error", "future", "loop", "result", "subject")
+    __slots__ = (
+        "append",
+        "decisions",
+        "done",
+        "error",
+        "future",
+        "loop",
+        "result",
+        "subject",
+        "waits",
+    )
 
     loop: AbstractEventLoop | None
     future: Future[Any] | None
@@ -65,6 +84,8 @@ class Request:
         self.decisions = 0
         self.result: Any = None
         self.error: BaseException | None = None
+        self.waits = False
+        """Whether it is to be decided in a later round, behind those of this one."""
         self.loop = self.future = self.done = None
 
     def prepare(self, round: int) -> Append | None:
@@ -81,10 +102,6 @@ class Request:
     def recall(self) -> bool:
         """Look up whether the append was stored after all, and if so set the result."""
         raise NotImplementedError
-
-    @property
-    def cancelled(self) -> bool:
-        return self.future is not None and self.future.cancelled()
 
     def awaited_by(self, loop: AbstractEventLoop) -> Future[Any]:
         """Answer through a future of this loop."""
@@ -223,7 +240,9 @@ class Committer:
         What must decide again goes back to the front of the queue, in its order.
         """
         self._rounds += 1
-        batch = [request for request in batch if not request.cancelled]
+        batch = [
+            request for request in batch if request.future is None or not request.future.cancelled()
+        ]
         answered: list[Request] = []
         again: list[Request] = []
         try:
@@ -298,7 +317,12 @@ class Committer:
             if isinstance(answer, Appended):
                 if not request.confirm(answer):
                     broken.add(subject)
-            elif isinstance(answer, VersionConflict) or (answer is None and subject in broken):
+            elif (
+                isinstance(answer, VersionConflict)
+                or request.waits
+                or (isinstance(answer, DuplicateEvent) and request.decisions == 1)
+                or (answer is None and subject in broken)
+            ):
                 # It was decided on a state that is out of date, or that did not come to be.
                 broken.add(subject)
                 request.subject.distrust()
@@ -330,7 +354,14 @@ class Committer:
                 request.error = Indeterminate(str(error.__cause__ or error), ids)
                 answered.append(request)
                 continue
-            (answered if stored else again).append(request)
+            if not stored and request.decisions >= DOUBT_LIMIT:
+                request.error = StoreUnavailable(
+                    f"{error.__cause__ or error}; it was tried {DOUBT_LIMIT} times and nothing was "
+                    "stored"
+                )
+                answered.append(request)
+            else:
+                (answered if stored else again).append(request)
 
     def _abort(
         self, batch: Sequence[Request], answered: list[Request], error: BaseException
@@ -349,8 +380,12 @@ def _answer(requests: Iterable[Request]) -> None:
     """Wake whoever waits: one call per event loop, not per request."""
     by_loop: dict[AbstractEventLoop, list[Request]] = {}
     for request in requests:
-        if request.loop is not None:
-            by_loop.setdefault(request.loop, []).append(request)
+        loop = request.loop
+        if loop is not None:
+            if loop in by_loop:
+                by_loop[loop].append(request)
+            else:
+                by_loop[loop] = [request]
         elif request.done is not None:
             request.done.release()
     for loop, settled in by_loop.items():

@@ -218,7 +218,8 @@ class Log:
                     position = recorded.position
                     yield recorded
                 position = max(position, newest)
-                self.store.wait(position, FOLLOW_SECONDS)
+                if not self._closed:
+                    self.store.wait(position, FOLLOW_SECONDS)
             except (LogClosed, StoreUnavailable):
                 if not self._closed:
                     raise

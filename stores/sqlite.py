@@ -39,7 +39,7 @@ from eventlog.store import Blob, Finding
 from eventlog.stores.sqlite_batch import Batch, put_entries
 from eventlog.stores.sqlite_errors import mapped, mapped_errors
 from eventlog.stores.sqlite_lookup import Lookup
-from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema
+from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema, refuse_foreign
 from eventlog.stores.sqlite_tail import MERGE_AT
 
 if TYPE_CHECKING:
@@ -70,6 +70,27 @@ _COLUMNS: Final = (
     "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
     "CAST(metadata AS BLOB), hash"
 )
+_INDEX_CHECKS: Final = (
+    # Records that the index tables should hold, and do not, or at another place.
+    (
+        "SELECT count(*) FROM records AS r LEFT JOIN record_versions AS v "
+        "ON v.stream = r.stream AND v.version = r.version "
+        "LEFT JOIN record_ids AS i ON i.event_id = r.event_id AND i.stream = r.stream "
+        "WHERE r.position <= (SELECT position FROM progress WHERE name = 'indexed') "
+        "AND (v.position IS NOT r.position OR i.version IS NOT r.version)"
+    ),
+    # Entries of records that do not exist, or are others.
+    (
+        "SELECT count(*) FROM record_versions AS v LEFT JOIN records AS r ON r.position = v.position "
+        "WHERE r.stream IS NOT v.stream OR r.version IS NOT v.version"
+    ),
+    (
+        "SELECT count(*) FROM record_ids AS i LEFT JOIN record_versions AS v "
+        "ON v.stream = i.stream AND v.version = i.version "
+        "LEFT JOIN records AS r ON r.position = v.position WHERE r.event_id IS NOT i.event_id"
+    ),
+)
+
 _inherited: list[Any] = []
 """Connections that a forked child must never close: closing could touch the parent's files."""
 
@@ -130,8 +151,7 @@ class SQLiteStore:
             check_same_thread=False,
         )
         try:
-            # A file that is no database of ours must not be changed, not even its journal mode.
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            refuse_foreign(connection, self.path)
             self._set(connection, "journal_mode", "wal", "wal")
             level = _SYNCHRONOUS[self._synchronous][0]
             self._set(connection, "synchronous", level, level)
@@ -156,26 +176,27 @@ class SQLiteStore:
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
         with self._write_lock:
             connection = self._open_writer()
-            with mapped_errors(self.path):
-                connection.execute("BEGIN IMMEDIATE")
+            lookup = self._lookup
             try:
-                self._lookup.catch_up(connection)
-                work = Batch(self._lookup, connection, batch)
+                connection.execute("BEGIN IMMEDIATE")
+                lookup.catch_up(connection)
+                work = Batch(lookup, connection, batch)
                 answers = work.run()
-                merge = self._lookup.tail.size + len(work.rows) >= MERGE_AT
+                merge = lookup.tail.size + len(work.rows) >= MERGE_AT
                 if merge:
-                    self._lookup.merge(connection, work.last)
+                    lookup.merge(connection, work.last)
             except BaseException as error:
                 self._roll_back(connection)
                 if isinstance(error, sqlite3.Error):
                     raise mapped(error, self.path) from error
                 raise
             self._commit(connection)
-            self._lookup.streams.update(work.new_streams)
-            with self._lookup.lock:
-                self._lookup.tail.add(work.rows)
+            with lookup.lock:
+                if work.new_streams:
+                    lookup.streams.update(work.new_streams)
+                lookup.tail.add(work.rows)
                 if merge:
-                    self._lookup.tail.merged()
+                    lookup.tail.merged()
         if self._waiting:
             with self._news:
                 self._news.notify_all()
@@ -283,7 +304,7 @@ class SQLiteStore:
                     )
                 if len(rows) < size:
                     rows += self._tail_rows(connection, stream, tail[: size - len(rows)])
-        return [Record._make(row) for row in rows]
+        return list(map(Record._make, rows))
 
     @staticmethod
     def _indexed_rows(
@@ -444,16 +465,10 @@ class SQLiteStore:
             for (line,) in connection.execute("PRAGMA quick_check").fetchall():
                 if line != "ok":
                     findings.append(Finding(None, None, "storage", str(line)))
-            missing = connection.execute(
-                "SELECT count(*) FROM records AS r LEFT JOIN record_versions AS v "
-                "ON v.stream = r.stream AND v.version = r.version "
-                "LEFT JOIN record_ids AS i ON i.event_id = r.event_id AND i.stream = r.stream "
-                "WHERE r.position <= (SELECT position FROM progress WHERE name = 'indexed') "
-                "AND (v.position IS NOT r.position OR i.version IS NOT r.version)"
-            ).fetchone()[0]
-        if missing:
+            wrong = sum(connection.execute(query).fetchone()[0] for query in _INDEX_CHECKS)
+        if wrong:
             findings.append(
-                Finding(None, None, "index", f"{missing} records are wrong in the index tables")
+                Finding(None, None, "index", f"{wrong} entries are wrong in the index tables")
             )
         return findings
 

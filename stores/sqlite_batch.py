@@ -33,6 +33,7 @@ class Batch:
         self._lookup = lookup
         self._connection = connection
         self._appends = appends
+        self._shared = len(appends) > 1
         self._versions: dict[int, int] = {}
         self._staged: dict[int, dict[bytes, int]] = {}
         self.new_streams: dict[str, int] = {}
@@ -86,7 +87,7 @@ class Batch:
         if actual != expected:
             return VersionConflict(stream, expected, actual)
         version = actual
-        staged = self._staged.setdefault(stream_id, {})
+        staged = self._staged.setdefault(stream_id, {}) if self._shared else {}
         position = self.last
         versions: list[int] = []
         positions: list[Position] = []

@@ -13,7 +13,7 @@ from typing import Final
 
 from eventlog.errors import UnsupportedStore
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "ensure_schema"]
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "ensure_schema", "refuse_foreign"]
 
 APPLICATION_ID: Final = 0x45764C67
 """``EvLg`` in ASCII."""
@@ -34,6 +34,14 @@ def ensure_schema(connection: sqlite3.Connection, path: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK").fetchall()
         raise
+
+
+def refuse_foreign(connection: sqlite3.Connection, path: str) -> None:
+    """Raise `UnsupportedStore` for a database of another program or a newer eventlog.
+
+    Reads only: what is not ours must not be changed, not even its journal mode.
+    """
+    _is_current(connection, path)
 
 
 def _is_current(connection: sqlite3.Connection, path: str) -> bool:

@@ -23,7 +23,6 @@ from eventlog.session.commands import AppendMessages
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import MessageAppended
 from eventlog.session.messages import Message, MessageData
-from eventlog.session.reader import message_key
 from eventlog.session.state import SessionState, apply_message
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class MessageRequest(Request):
             state.hash,
             stream,
             state.version + 1,
-            derived_id(stream, message_key(data["id"])),
+            derived_id(stream, data["id"]),  # As `message_key` has it.
             _TYPE,
             _SCHEMA,
             max(state.time, now),

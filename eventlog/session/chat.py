@@ -151,7 +151,12 @@ def _kept_fields(data: _Fields, consumed: set[str]) -> _Fields:
 
 def _own_id(data: _Fields) -> _Fields:
     own = data.get("id")
-    return {"id": own} if isinstance(own, str) and 1 <= len(own) <= MESSAGE_ID_CHARACTERS else {}
+    usable = isinstance(own, str) and 1 <= len(own) <= MESSAGE_ID_CHARACTERS and _is_printed(own)
+    return {"id": own} if usable else {}
+
+
+def _is_printed(text: str) -> bool:
+    return not any(character < " " or character == "\x7f" for character in text)
 
 
 def _own_time(data: _Fields) -> _Fields:

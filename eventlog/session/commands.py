@@ -98,8 +98,11 @@ class RecordToolResult(Command[None]):
     gathers = True
 
     def gather(self, reader: Reader, state: SessionState) -> RecordToolResult:
-        call = state.window.pending.get(self.tool_id)
-        if self.known or (call is not None and call.message_id == self.message_id):
+        waiting = (
+            (call.tool_id, call.message_id) == (self.tool_id, self.message_id)
+            for call in state.window.pending
+        )
+        if self.known or any(waiting):
             return replace(self, known=True)
         recorded = reader.message(self.message_id)
         if recorded is None:
@@ -119,7 +122,10 @@ class RecordToolResult(Command[None]):
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
-        event = ToolResultRecorded(
+        return [Draft(self._event(), self.event_ids(state.session_id)[0])]
+
+    def _event(self) -> ToolResultRecorded:
+        return ToolResultRecorded(
             message_id=self.message_id,
             tool_id=self.tool_id,
             output=self.output,
@@ -127,7 +133,9 @@ class RecordToolResult(Command[None]):
             duration_ms=self.duration_ms,
             tokens=self.tokens,
         )
-        return [Draft(event, self.event_ids(state.session_id)[0])]
+
+    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
+        return recorded[0].event == self._event()
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         key = tool_result_key(self.message_id, self.tool_id, self.status)

@@ -73,6 +73,8 @@ class Core:
         self._ahead: SessionState | None = None
         self._uncommitted: list[Foldable] = []
         self._trusted = False
+        self.wants_care = False
+        """Whether `care` has something to do: enough was recorded for a snapshot."""
         self._since_snapshot = 0
         self._snapshot_size = 0
 
@@ -149,10 +151,6 @@ class Core:
     def distrust(self) -> None:
         self._trusted = False
 
-    @property
-    def wants_care(self) -> bool:
-        return self._since_snapshot >= SNAPSHOT_INTERVAL
-
     def care(self) -> None:
         if is_due(self._since_snapshot, self._snapshot_size):
             self.write_snapshot()
@@ -162,6 +160,7 @@ class Core:
         with self._lock:
             state = self.state.copy()
             self._since_snapshot = 0
+            self.wants_care = False
         self._snapshot_size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
@@ -184,12 +183,17 @@ class Core:
         self._ahead = ahead
         return ahead
 
+    @property
+    def has_predecessors(self) -> bool:
+        """Whether requests of this round were prepared already."""
+        return self._ahead is not None or bool(self._uncommitted)
+
     def up_to_date(self, state: SessionState) -> SessionState:
         """Return the state with foreign records folded, unless predecessors are under way.
 
         Those are checked against the log's version when they are stored.
         """
-        return self.refresh() if state is self.state else state
+        return state if self.has_predecessors else self.refresh()
 
     def foresee(self, request: Foldable, state: SessionState | None = None) -> None:
         """Note a prepared request, and the state that it would leave if that is known."""
@@ -203,6 +207,7 @@ class Core:
         with self._lock:
             request.fold(self.state)
             self._since_snapshot += count
+            self.wants_care = self._since_snapshot >= SNAPSHOT_INTERVAL
 
 
 class Foldable(Protocol):
@@ -254,22 +259,30 @@ class SessionRequest(Request):
     def prepare(self, round: int) -> Append | None:
         core = self._core
         state = core.deciding_state(round)
-        if self._key is not None and self._recall_by_key(self._key):
-            return None
+        if self._key is not None:
+            # Another with this key may be on its way in this round, and cannot be seen yet.
+            self.waits = core.has_predecessors
+            if self.waits or self._recall_by_key(self._key):
+                return None
         if self._expected is not ANY and self._expected != state.version:
             state = self._at_expected(state)
         command = self._command
         if command.gathers:
             command = self._command = command.gather(core.reader, state)
         now = core.clock()
+        version = state.version
         seen = state if state.status != ABSENT else _existing(state, core.creation)
         try:
             decision = command.decide(seen, now, core.ids)
         except EventLogError:
             if self._recall_by_drafts():
                 return None
+            if core.up_to_date(state).version != version:
+                return self.prepare(round)
             raise
         if isinstance(decision, Outcome):
+            if core.up_to_date(state).version != version:
+                return self.prepare(round)
             self.result = decision.result
             return None
         self._drafts = decision
@@ -414,8 +427,12 @@ class SessionRequest(Request):
         found = self._core.reader.versions(ids)
         if len(found) < len(ids):
             return False
-        recorded = [self._record(found[event_id]) for event_id in ids]
-        self.result = self._command.result(recorded)
+        versions = [found[event_id] for event_id in ids]
+        if versions != list(range(versions[0], versions[0] + len(versions))):
+            return False  # They were not one batch.
+        self.settle_repeated(versions)
+        if self.error is not None:
+            raise self.error
         return True
 
     def _record(self, version: int) -> Recorded:

@@ -48,9 +48,7 @@ class SessionFold(Projection[SessionState, SessionState]):
         return apply(state, recorded)
 
     def fold(self, state: SessionState, records: Iterable[Record | Recorded]) -> SessionState:
-        apply_records(
-            state, (entry.record if isinstance(entry, Recorded) else entry for entry in records)
-        )
+        apply_records(state, records)
         return state
 
     def view(self, state: SessionState) -> SessionState:

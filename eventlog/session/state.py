@@ -196,22 +196,24 @@ def apply_message(state: SessionState, record: Record, message: MessageData, tok
     _advance(state, record)
 
 
-def apply_records(state: SessionState, records: Iterable[Record]) -> None:
+def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> None:
     """Fold records as `apply` does, but read the data of messages in the shortest way.
 
     Raises as `Recorded.event` does.
     """
     read_message = _message_reader()
-    for record in records:
-        if record.type == _MESSAGE and record.schema == _MESSAGE_SCHEMA and state.status == "open":
-            try:
-                data = read_message(record.data)
-            except ValidationError:
-                decode_event(record)  # It tells what is wrong with the data.
-                raise
-            apply_message(state, record, data["message"], data["tokens"])
-        else:
+    for entry in records:
+        record = entry if type(entry) is Record else cast("Recorded", entry).record
+        _, _, _, _, type_, schema, _, data, _, _ = record
+        if type_ != _MESSAGE or schema != _MESSAGE_SCHEMA or state.status != "open":
             apply(state, Recorded(record))
+            continue
+        try:
+            appended = read_message(data)
+        except ValidationError:
+            decode_event(record)  # It tells what is wrong with the data.
+            raise
+        apply_message(state, record, appended["message"], appended["tokens"])
 
 
 class _AppendedData(TypedDict):
@@ -289,9 +291,8 @@ def _fold_tool_part(window: Window, part: dict[str, Any], message_id: str, versi
 def _tool_result(state: SessionState, record: Record, event: ToolResultRecorded) -> None:
     if not _step(state, record):
         return
-    call = state.window.pending.get(event.tool_id)
-    if call is not None and call.message_id == event.message_id and event.status != "running":
-        state.window.answer(event.tool_id, event.tokens)
+    if event.status != "running":
+        state.window.answer(event.tool_id, event.tokens, event.message_id)
 
 
 def _used(state: SessionState, record: Record, event: ContextsUsed) -> None:

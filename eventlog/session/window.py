@@ -35,8 +35,12 @@ _Column = Annotated[Any, Field(exclude=True)]
 
 
 class PendingCall(NamedTuple):
-    """Where a call that awaits its result stands: its message, and the first of its turn."""
+    """Where a call that awaits its result stands: its message, and the first of its turn.
 
+    The tool's id alone does not name it: providers number the calls of each message anew.
+    """
+
+    tool_id: str
     message_id: str
     version: int
     turn: int
@@ -69,8 +73,8 @@ class Window:
     versions: _Column = field(default_factory=lambda: array("I"))
     weights: _Column = field(default_factory=lambda: array("I"))
     turns: _Column = field(default_factory=bytearray)
-    pending: dict[str, PendingCall] = field(default_factory=dict[str, PendingCall])
-    """The tool calls without a result, by id."""
+    pending: list[PendingCall] = field(default_factory=list[PendingCall])
+    """The tool calls without a result, in order."""
     turn: int = 0
     """The first version of the newest turn; 0 where the next message begins one."""
     gaps: list[int] = field(default_factory=list[int])
@@ -124,15 +128,20 @@ class Window:
 
     def call(self, tool_id: str, message_id: str, version: int) -> None:
         """Note a tool call that awaits its result."""
-        self.pending[tool_id] = PendingCall(message_id, version, self.turn)
+        self.pending.append(PendingCall(tool_id, message_id, version, self.turn))
 
-    def answer(self, tool_id: str, tokens: int = 0) -> bool:
-        """Note a result; tell whether a live call was waiting for it. ``tokens`` join the call."""
-        waiting = self.pending.pop(tool_id, None)
-        if waiting is None:
-            return False
-        self.add_tokens(waiting.version, tokens)
-        return True
+    def answer(self, tool_id: str, tokens: int = 0, message_id: str | None = None) -> bool:
+        """Note a result; tell whether a live call was waiting for it. ``tokens`` join the call.
+
+        Without a message's id it answers the newest call with the tool's id.
+        """
+        for place in range(len(self.pending) - 1, -1, -1):
+            call = self.pending[place]
+            if call.tool_id == tool_id and message_id in (None, call.message_id):
+                del self.pending[place]
+                self.add_tokens(call.version, tokens)
+                return True
+        return False
 
     def add_tokens(self, version: int, tokens: int) -> None:
         """Add to what the live message at ``version`` weighs."""
@@ -150,9 +159,7 @@ class Window:
         newest = self.versions[-1] if self.versions else 0
         self._select([self._segment(first, last) for first, last in retains])
         held = self.versions
-        self.pending = {
-            tool_id: call for tool_id, call in self.pending.items() if _contains(held, call.version)
-        }
+        self.pending = [call for call in self.pending if _contains(held, call.version)]
         if not held or held[-1] != newest:
             self.turn = 0
             self.gaps.append(version)
@@ -215,7 +222,7 @@ class Window:
 
     def _held_turns(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
-        for first in sorted({call.turn for call in self.pending.values()}):
+        for first in sorted({call.turn for call in self.pending}):
             start = bisect_left(self.versions, first)
             end = self.turns.find(1, start + 1)
             held.append((start, len(self.versions) if end < 0 else end))

@@ -42,9 +42,17 @@ class ProgramMachine(RuleBasedStateMachine):
         """Return empty storage for one program."""
         raise NotImplementedError
 
-    @initialize(failed_archives=st.sampled_from(["block", "skip"]))
-    def begin(self, failed_archives: Any) -> None:
+    @initialize(failed_archives=st.sampled_from(["block", "skip"]), rounds=st.integers(0, 3))
+    def begin(self, failed_archives: Any, rounds: int) -> None:
+        """Begin with so many archives that wait for a worker, and two live messages."""
         self.program = Program(self.make_backing(), failed_archives)
+        for number in range(rounds):
+            names = [f"given{number}a", f"given{number}b"]
+            messages = [{"id": name, "role": "user", "parts": []} for name in names]
+            self.program.append(By(0), messages)
+            self.program.commit(By(0))
+        if rounds:
+            self.program.append(By(0), [{"id": "given", "role": "user", "parts": []}])
 
     def teardown(self) -> None:
         if not hasattr(self, "program"):

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from eventlog.session.commit import archive_id
-from eventlog.session.session import Session
 from eventlog.testing.machine_base import ProgramMachine, actors, picks
-from eventlog.testing.model import FINAL, SessionModel
-from eventlog.testing.programs import By, shown
+from eventlog.testing.model import FINAL
+from eventlog.testing.programs import By
 from eventlog.testing.strategies import message_contents, texts
 
 __all__ = ["MessageRules"]
@@ -28,11 +27,11 @@ class MessageRules(ProgramMachine):
 
     @rule(by=actors, content=message_contents())
     def append(self, by: By, content: dict[str, Any]) -> None:
-        self._append(by, [self._message(content)])
+        self.program.append(by, [self._message(content)])
 
     @rule(by=actors, contents=st.lists(message_contents(), min_size=2, max_size=4))
     def extend(self, by: By, contents: list[dict[str, Any]]) -> None:
-        self._append(by, [self._message(content) for content in contents])
+        self.program.append(by, [self._message(content) for content in contents])
 
     @precondition(lambda self: self.model.waiting)
     @rule(by=actors, pick=picks, output=texts(max_size=4))
@@ -45,7 +44,7 @@ class MessageRules(ProgramMachine):
             "tool_status": "completed",
             "tool_output": output,
         }
-        self._append(by, [{"id": self._next_id(), "role": "tool", "parts": [part]}])
+        self.program.append(by, [{"id": self._next_id(), "role": "tool", "parts": [part]}])
 
     @precondition(lambda self: self.model.said)
     @rule(by=actors, pick=picks, count=st.integers(1, 3))
@@ -53,7 +52,7 @@ class MessageRules(ProgramMachine):
         """Append again what is there already, as one whose answer was lost would (P8)."""
         known = [said.message for said in self.model.said.values()]
         start = pick % len(known)
-        self._append(by, known[start : start + count])
+        self.program.append(by, known[start : start + count])
 
     @precondition(lambda self: self.model.said)
     @rule(by=actors, pick=picks, content=message_contents(calls=0), mixed=st.booleans())
@@ -62,9 +61,9 @@ class MessageRules(ProgramMachine):
         known = [said.message for said in self.model.said.values()]
         message = known[pick % len(known)]
         if mixed:
-            self._append(by, [message, self._message(content)])
+            self.program.append(by, [message, self._message(content)])
         else:
-            self._append(by, [{**content, "id": message["id"], "other": True}])
+            self.program.append(by, [{**content, "id": message["id"], "other": True}])
 
     def _message(self, content: dict[str, Any]) -> dict[str, Any]:
         """Give a drawn message an id, and ids to the calls in it."""
@@ -78,18 +77,6 @@ class MessageRules(ProgramMachine):
     def _next_id(self) -> str:
         self.number += 1
         return f"m{self.number}"
-
-    def _append(self, by: By, messages: list[dict[str, Any]]) -> None:
-        def call(session: Session) -> list[dict[str, Any]]:
-            if len(messages) == 1:
-                return [shown(session.append(messages[0]))]
-            return [shown(message) for message in session.extend(messages)]
-
-        def change(model: SessionModel) -> list[dict[str, Any]]:
-            model.append(self.now, messages)
-            return messages
-
-        self.program.run(by, change, call)
 
     @precondition(lambda self: self._calls())
     @rule(
@@ -147,13 +134,7 @@ class MessageRules(ProgramMachine):
         key=st.sampled_from([None, None, "k1", "k2", "k3"]),
     )
     def commit(self, by: By, keep: int, tokens: int | None, key: str | None) -> None:
-        keep = keep if tokens is None else 0
-
-        def call(session: Session) -> tuple[str, int, str | None]:
-            result = session.commit(keep, keep_turn_tokens=tokens, idempotency_key=key)
-            return (result.status, result.archived, result.archive_id)
-
-        self.program.run(by, lambda model: model.commit(self.now, keep, tokens, key), call)
+        self.program.commit(by, 0 if tokens is not None else keep, tokens, key)
 
     @precondition(lambda self: self.model.archives)
     @rule(by=actors, pick=picks, beyond=st.sampled_from([0, 0, 0, 1]))
@@ -165,7 +146,7 @@ class MessageRules(ProgramMachine):
             lambda session: session.retry(archive_id(index), actor="ops"),
         )
 
-    @precondition(lambda self: self.model.archives)
+    @precondition(lambda self: len(self.model.archives) > 1)
     @rule(by=actors, pick=picks)
     def abandon(self, by: By, pick: int) -> None:
         index = self.archive(pick)
@@ -175,7 +156,7 @@ class MessageRules(ProgramMachine):
             lambda session: session.abandon(archive_id(index), actor="ops"),
         )
 
-    @precondition(lambda self: self.model.version > 12)
+    @precondition(lambda self: self.model.version > 24)
     @rule(by=actors, how=st.sampled_from(["close", "close", "delete"]))
     def end_session(self, by: By, how: str) -> None:
         self.program.run(

@@ -103,6 +103,40 @@ class Program:
         self._look()
         return found if refusal is None else None
 
+    def append(self, by: By, messages: list[dict[str, Any]]) -> None:
+        """Append one message, or extend by several."""
+
+        def call(session: Session) -> list[dict[str, Any]]:
+            if len(messages) == 1:
+                return [shown(session.append(messages[0]))]
+            return [shown(message) for message in session.extend(messages)]
+
+        def change(model: SessionModel) -> list[dict[str, Any]]:
+            model.append(self.clock.now, messages)
+            return messages
+
+        self.run(by, change, call)
+
+    def commit(
+        self,
+        by: By,
+        keep_recent: int = 0,
+        keep_turn_tokens: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Commit what is live."""
+
+        def call(session: Session) -> tuple[str, int, str | None]:
+            result = session.commit(
+                keep_recent, keep_turn_tokens=keep_turn_tokens, idempotency_key=key
+            )
+            return (result.status, result.archived, result.archive_id)
+
+        def change(model: SessionModel) -> tuple[str, int, str | None]:
+            return model.commit(self.clock.now, keep_recent, keep_turn_tokens, key)
+
+        self.run(by, change, call)
+
     def _begin(self, by: By) -> Steps:
         """Plan what is to strike a command."""
         self.ran["commands"] += 1

@@ -1,0 +1,133 @@
+"""The distribution: it holds the whole tree, and works beside folders of the same names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.packaging
+
+TREE = Path(__file__).parents[2]
+SHIPPED = ("*.py", "*.sql", "*.json", "*.typed", "*.html", "*.css", "*.js")
+"""What the folders of the package may hold; documentation stays in the repository."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy of the tree, which building would leave traces in."""
+    copy = tmp_path_factory.mktemp("tree") / "tree"
+    ignored = shutil.ignore_patterns(
+        ".git", "tests", "benchmarks", "__pycache__", "build", "dist", "*.egg-info", ".*_cache"
+    )
+    shutil.copytree(TREE, copy, symlinks=True, ignore=ignored)
+    target = tmp_path_factory.mktemp("dist")
+    _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(target)], copy)
+    (built,) = target.iterdir()
+    return built
+
+
+def _run(command: list[str], folder: Path) -> str:
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def _tree_files() -> set[str]:
+    """Return what should be in the wheel, by the names that it should have there."""
+    expected: set[str] = set()
+    for folder, package in (
+        ("eventlog", "eventlog"),
+        ("stores", "eventlog/stores"),
+        ("projections", "eventlog/projections"),
+    ):
+        root = TREE / folder
+        for pattern in SHIPPED:
+            for path in root.glob(f"**/{pattern}"):  # A glob does not enter the linked folders.
+                if "__pycache__" not in path.parts:
+                    expected.add(f"{package}/{path.relative_to(root).as_posix()}")
+    return expected
+
+
+def test_the_wheel_holds_the_whole_tree_and_nothing_else(wheel: Path) -> None:
+    """A new sub-package is easily missing from the wheel."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    shipped = {name for name in names if ".dist-info/" not in name}
+
+    assert shipped == _tree_files()
+    assert {"eventlog/py.typed", "eventlog/stores/sqlite_schema.sql"} <= shipped
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    text = archive.read(metadata).decode()
+
+    assert wheel.name.startswith("eventlog_sessions-")
+    assert "Name: eventlog-sessions\n" in text
+    assert "License-Expression: Apache-2.0\n" in text
+    assert "Requires-Dist: pydantic" in text
+    (points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+    assert "eventlog = eventlog.cli:main" in archive.read(points).decode()
+
+
+def test_modules_in_the_wheel_are_the_ones_of_the_tree(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    for name in _tree_files():
+        assert archive.read(name) == (TREE / name).read_bytes(), name
+
+
+PROGRAM = """
+import eventlog
+import projections
+import stores
+from eventlog.projections import LiveTail
+from eventlog.stores.sqlite import SQLiteStore
+
+assert stores.OURS and projections.OURS
+assert eventlog.__file__.startswith(PREFIX), eventlog.__file__
+with eventlog.open("sqlite:///agent.db") as log:
+    session = log.session("s", create=True)
+    session.append(eventlog.Message.user("hello"))
+    session.commit()
+    assert isinstance(log.store, SQLiteStore)
+    assert eventlog.Worker(log).run_once() == 1
+    print(log.project("s", LiveTail()), session.archives()[0].state)
+"""
+
+
+def test_an_installed_wheel_works_beside_a_services_own_folders(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """DESIGN: a service has ``stores`` and ``projections`` of its own, installed and beside it."""
+    place, service = tmp_path / "venv", tmp_path / "service"
+    venv.create(place, with_pip=False)
+    paths = {"base": str(place), "platbase": str(place), "installed_base": str(place)}
+    packages = Path(sysconfig.get_path("purelib", vars=paths))
+    zipfile.ZipFile(wheel).extractall(packages)
+    for folder in (packages, service):
+        for name in ("stores", "projections"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "__init__.py").write_text("OURS = True\n")
+    # The dependencies are the ones of this environment: no network is needed.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
+    program = PROGRAM.replace("PREFIX", repr(str(place)))
+
+    out = _run([str(python), "-c", program], service)
+
+    assert out.strip() == "() completed"
