@@ -40,7 +40,7 @@ CONFLICT_LIMIT: Final = 1_000
 """Decisions of one request: as many mean a defect, not rivals."""
 
 
-DOUBT_LIMIT: Final = 3
+DOUBT_LIMIT: Final = 5
 """Decisions of one request whose appends fail in a way that leaves their outcome open."""
 
 

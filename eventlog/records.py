@@ -87,6 +87,10 @@ class Append(NamedTuple):
     expected: int
     records: tuple[Record, ...]
     entries: tuple[IndexEntry, ...] = ()
+    previous: bytes | None = None
+    """The hash that the first record is chained to. A stream may stand at the expected version with
+    another record there: one of another process, in the place of one of the same batch that was
+    refused. So a stream that ends in another hash than this one is in conflict, too."""
 
 
 class Appended(NamedTuple):

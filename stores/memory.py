@@ -75,7 +75,8 @@ class MemoryStore:
                     "repeat the whole batch as it was, or leave out what is stored",
                 )
             return Appended(tuple(range(first, first + len(known))), (), replayed=True)
-        if len(stream) != append.expected:
+        last = stream[-1].hash if stream else EMPTY_HEAD.hash
+        if len(stream) != append.expected or append.previous not in (None, last):
             return VersionConflict(append.stream, append.expected, len(stream))
         for record in append.records:
             placed = record._replace(position=Position(len(self._log) + 1))

@@ -34,7 +34,7 @@ class Batch:
         self._connection = connection
         self._appends = appends
         self._shared = len(appends) > 1
-        self._versions: dict[int, int] = {}
+        self._ends: dict[int, tuple[int, bytes]] = {}
         self._staged: dict[int, dict[bytes, int]] = {}
         self.new_streams: dict[str, int] = {}
         self.rows: list[TailRow] = []
@@ -80,11 +80,12 @@ class Batch:
         return created
 
     def _add(self, stream_id: int, append: Append) -> Appended | EventLogError:
-        stream, expected, records, entries = append
-        actual = self._versions.get(stream_id)
-        if actual is None:
-            actual = self._lookup.head(self._connection, stream_id).version
-        if actual != expected:
+        stream, expected, records, entries, previous = append
+        end = self._ends.get(stream_id)
+        if end is None:
+            end = self._lookup.head(self._connection, stream_id)[:2]
+        actual, last = end
+        if actual != expected or (previous is not None and previous != last):
             return VersionConflict(stream, expected, actual)
         version = actual
         staged = self._staged.setdefault(stream_id, {}) if self._shared else {}
@@ -112,7 +113,7 @@ class Batch:
             versions.append(version)
             positions.append(Position(position))
         self.last = position
-        self._versions[stream_id] = version
+        self._ends[stream_id] = (version, records[-1].hash)
         if entries:
             put_entries(self._connection, entries)
         return Appended(tuple(versions), tuple(positions))

@@ -79,7 +79,7 @@ class MessageRequest(Request):
             EMPTY_METADATA if self._by is None else encode_metadata(self._by),
         )
         core.foresee(self)
-        return Append(stream, state.version, (record,))
+        return Append(stream, state.version, (record,), (), state.hash)
 
     def confirm(self, appended: Appended) -> bool:
         if self._long is not None:

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pydantic_core
+from pydantic_core import PydanticSerializationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event, encode_metadata
@@ -19,6 +20,7 @@ from eventlog.committer import Request
 from eventlog.errors import (
     DuplicateEvent,
     EventLogError,
+    InvalidArgument,
     SessionClosed,
     SessionNotFound,
     VersionConflict,
@@ -361,7 +363,7 @@ class SessionRequest(Request):
             core.foresee(self, after)
         else:
             core.foresee(self)
-        return Append(stream, state.version, tuple(records), index)
+        return Append(stream, state.version, tuple(records), index, state.hash)
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
         """Return the command's own records with the positions that the store gave them."""
@@ -452,5 +454,8 @@ def _existing(state: SessionState, creation: SessionCreated | None) -> SessionSt
 
 def _fingerprint(command: Command[Any]) -> str:
     """Tell commands of other content apart that come with one idempotency key."""
-    content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
+    try:
+        content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
+    except PydanticSerializationError as error:
+        raise InvalidArgument(f"it cannot be stored as JSON: {error}; mend the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CHAT = "chat"
 Todo: TypeAlias = "tuple[str, int]"
+Work: TypeAlias = "Callable[[AsyncSession], Coroutine[Any, Any, None]]"
 
 todos = st.tuples(
     st.sampled_from(["append", "append", "extend", "commit", "used"]), st.integers(0, 3)
@@ -72,15 +73,13 @@ def _by_task(store: Store) -> dict[int, list[str]]:
     return found
 
 
-def _run(store: Store, work: Callable[[AsyncSession], Coroutine[Any, Any, None]]) -> None:
+async def _with_session(log: Log, work: Work) -> None:
+    await work(await AsyncLog(log).session(CHAT, create=True))
+
+
+def _run(store: Store, work: Work) -> None:
     """Give a session of an asynchronous log to ``work``; leave the store open."""
-
-    async def run() -> None:
-        log = AsyncLog(Log(store))
-        session = await log.session(CHAT, create=True)
-        await work(session)
-
-    asyncio.run(run())
+    asyncio.run(_with_session(Log(store), work))
 
 
 def test_tasks_on_one_session_keep_the_order_of_each(
@@ -196,6 +195,55 @@ def test_two_logs_on_one_file_take_turns(tmp_path: Path) -> None:
         store.close()
 
 
+class GatedStore(CrashingStore):
+    """A store whose appends wait, once the gate is shut, until it is opened again."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        self.entered.set()
+        self.gate.wait()
+        return super().append(batch)
+
+    def shut(self) -> None:
+        self.entered.clear()
+        self.gate.clear()
+
+
+def test_a_record_is_never_chained_to_one_that_was_refused() -> None:
+    """A1, P1: another process wrote as many records as one request of a batch would have.
+
+    So the next request of the batch finds the stream at the version that it expects, with other
+    records in it than those it was decided on.
+    """
+    store = MemoryStore()
+    gated = GatedStore(store)
+
+    async def work(session: AsyncSession) -> None:
+        await session.append(_message(0, 0))
+        gated.shut()
+        elsewhere = await AsyncLog(log).session("elsewhere", create=True)
+        under_way = asyncio.create_task(elsewhere.append(_message(9, 0)))
+        await asyncio.to_thread(gated.entered.wait)
+        gathering = [
+            asyncio.create_task(session.extend([_message(1, 0), _message(1, 1)])),
+            asyncio.create_task(session.append(_message(2, 0))),
+        ]
+        await asyncio.sleep(0)
+        Log(store).session(CHAT).extend([_message(3, 0), _message(3, 1)])
+        gated.gate.set()
+        await asyncio.gather(under_way, *gathering)
+
+    log = Log(gated)
+    asyncio.run(_with_session(log, work))
+    check_laws(store)
+    assert sum(len(found) for found in _by_task(store).values()) == 6
+
+
 def test_threads_that_read_never_disturb_those_that_write() -> None:
     store = MemoryStore()
     log = Log(store)
@@ -230,20 +278,6 @@ def test_threads_that_read_never_disturb_those_that_write() -> None:
     check_laws(store)
 
 
-class GatedStore(MemoryStore):
-    """A store whose appends wait until they are let through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-
-    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
-        self.entered.set()
-        self.gate.wait()
-        return super().append(batch)
-
-
 def test_a_task_cancelled_before_its_append_was_taken_stores_nothing(
     examples: Callable[[int], settings],
 ) -> None:
@@ -252,11 +286,13 @@ def test_a_task_cancelled_before_its_append_was_taken_stores_nothing(
     @examples(40)
     @given(cancelled=st.lists(st.booleans(), min_size=1, max_size=6))
     def check(cancelled: list[bool]) -> None:
-        store = GatedStore()
+        store = MemoryStore()
+        gated = GatedStore(store)
 
         async def work(session: AsyncSession) -> None:
+            gated.shut()
             tasks = [asyncio.create_task(session.append(_message(0, 0)))]
-            await asyncio.to_thread(store.entered.wait)
+            await asyncio.to_thread(gated.entered.wait)
             for number in range(1, len(cancelled)):
                 tasks.append(asyncio.create_task(session.append(_message(0, number))))
             await asyncio.sleep(0)
@@ -264,13 +300,13 @@ def test_a_task_cancelled_before_its_append_was_taken_stores_nothing(
                 if unwanted:
                     task.cancel()
             await asyncio.sleep(0)
-            store.gate.set()
+            gated.gate.set()
             answers = await asyncio.gather(*tasks, return_exceptions=True)
             for answer, unwanted in zip(answers, cancelled, strict=True):
                 assert isinstance(answer, asyncio.CancelledError) is unwanted
             await session.append(_message(0, 9))
 
-        _run(store, work)
+        _run(gated, work)
         kept = [0, *(n for n, unwanted in enumerate(cancelled) if n and not unwanted), 9]
         assert _by_task(store)[0] == [_message(0, number).id for number in kept]
         check_laws(store)

@@ -432,7 +432,10 @@ UNSTORABLE: dict[str, Callable[[Session], Any]] = {
 }
 
 
-@pytest.mark.parametrize("call", UNSTORABLE.values(), ids=UNSTORABLE)
+@pytest.mark.parametrize(
+    "call",
+    [pytest.param(call, id=name) for name, call in UNSTORABLE.items()],
+)
 def test_text_that_utf8_cannot_hold_is_refused_and_nothing_stored(
     log: Log, call: Callable[[Session], Any]
 ) -> None:
