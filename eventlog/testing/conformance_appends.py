@@ -133,6 +133,41 @@ class AppendContract(StoreContract):
         assert isinstance(second, VersionConflict)
         assert second.actual == 0
 
+    def test_an_append_follows_the_record_that_it_names(self, store: Store) -> None:
+        """Where the hash of the last record is given, the version alone is not enough."""
+        first, second = draft("s", 2), draft("s", 1, expected=2)
+        third = draft("s", 1, expected=3, key="after a rival")
+
+        answers = store.append(
+            [
+                first._replace(previous=EMPTY_HEAD.hash),
+                second._replace(previous=first.records[0].hash),
+                second._replace(previous=first.records[1].hash),
+                third._replace(previous=first.records[1].hash),
+                third._replace(previous=second.records[0].hash),
+            ]
+        )
+
+        accepted = [isinstance(answer, Appended) for answer in answers]
+        assert accepted == [True, False, True, False, True]
+        assert all(isinstance(answers[place], VersionConflict) for place in (1, 3))
+        assert store.head("s").hash == third.records[0].hash
+        (later,) = store.append([draft("s", 1, expected=4)._replace(previous=bytes(32))])
+        assert isinstance(later, VersionConflict)
+
+    def test_a_new_stream_follows_the_empty_head_alone(self, store: Store) -> None:
+        (answer,) = store.append([draft("s")._replace(previous=bytes(31) + b"\x01")])
+
+        assert isinstance(answer, VersionConflict)
+        assert store.head("s") == EMPTY_HEAD
+
+    def test_a_repetition_is_known_whatever_record_it_follows(self, store: Store) -> None:
+        must_append(store, draft("s", 2))
+
+        (answer,) = must_append(store, draft("s", 2)._replace(previous=b"\x01" * 32))
+
+        assert answer.replayed is True
+
     # ---- idempotency --------------------------------------------------------------------------
 
     def test_a_repeated_append_answers_with_the_original_versions(self, store: Store) -> None:

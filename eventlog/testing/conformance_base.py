@@ -70,7 +70,7 @@ def draft(
     count: int = 1,
     *,
     expected: int = 0,
-    index: tuple[IndexEntry, ...] = (),
+    entries: tuple[IndexEntry, ...] = (),
     key: str = "record",
     data: bytes | None = None,
     type: str = "acme.noted",
@@ -80,7 +80,7 @@ def draft(
         make_record(stream, version, key=key, data=data, type=type)
         for version in range(expected + 1, expected + count + 1)
     )
-    return Append(stream, expected, records, index)
+    return Append(stream, expected, records, entries)
 
 
 def unplaced(records: Iterable[Record]) -> list[Record]:

@@ -72,8 +72,8 @@ def _appends(draw: st.DrawFn) -> Append:
     changes = draw(
         st.dictionaries(st.sampled_from(KEYS), st.none() | st.just(b"%d" % expected), max_size=2)
     )
-    index: tuple[IndexEntry, ...] = tuple(changes.items())
-    return Append(stream, expected, records, index)
+    entries: tuple[IndexEntry, ...] = tuple(changes.items())
+    return Append(stream, expected, records, entries)
 
 
 _programs = st.lists(st.lists(_appends(), max_size=4), max_size=8)

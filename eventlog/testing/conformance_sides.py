@@ -24,37 +24,37 @@ class IndexContract(StoreContract):
     """What index entries promise (L14): stored with their append, read by key range."""
 
     def test_entries_are_stored_with_their_append(self, store: Store) -> None:
-        must_append(store, draft("s", 1, index=(("b", b"2"), ("a", b"1"))))
+        must_append(store, draft("s", 1, entries=(("b", b"2"), ("a", b"1"))))
 
         assert _entries(store) == [("a", b"1"), ("b", b"2")]
 
     def test_a_later_entry_replaces_an_earlier_one(self, store: Store) -> None:
-        must_append(store, draft("s", 1, index=(("k", b"old"),)))
+        must_append(store, draft("s", 1, entries=(("k", b"old"),)))
         must_append(
             store,
-            draft("s", 1, expected=1, index=(("k", b"middle"),)),
-            draft("t", 1, index=(("k", b"new"),)),
+            draft("s", 1, expected=1, entries=(("k", b"middle"),)),
+            draft("t", 1, entries=(("k", b"new"),)),
         )
 
         assert _entries(store) == [("k", b"new")]
 
     def test_an_entry_without_value_removes_the_key(self, store: Store) -> None:
-        must_append(store, draft("s", 1, index=(("a", b"1"), ("b", b"2"))))
+        must_append(store, draft("s", 1, entries=(("a", b"1"), ("b", b"2"))))
 
-        must_append(store, draft("s", 1, expected=1, index=(("a", None), ("absent", None))))
+        must_append(store, draft("s", 1, expected=1, entries=(("a", None), ("absent", None))))
 
         assert _entries(store) == [("b", b"2")]
 
     def test_a_refused_append_leaves_the_index_alone(self, store: Store) -> None:
-        must_append(store, draft("s", 2, index=(("kept", b"1"),)))
+        must_append(store, draft("s", 2, entries=(("kept", b"1"),)))
         change: tuple[IndexEntry, ...] = (("kept", None), ("new", b"2"))
 
         store.append(
             [
-                draft("s", 1, expected=7, index=change),
-                draft("s", 2, expected=1, index=change),
-                draft("s", 2, index=change),
-                draft("t", 1, index=(("accepted", b"3"),)),
+                draft("s", 1, expected=7, entries=change),
+                draft("s", 2, expected=1, entries=change),
+                draft("s", 2, entries=change),
+                draft("t", 1, entries=(("accepted", b"3"),)),
             ]
         )
 
@@ -62,7 +62,7 @@ class IndexContract(StoreContract):
 
     def test_a_range_holds_its_start_but_not_its_end(self, store: Store) -> None:
         keys = ["a", "b", "ba", "bb", "c"]
-        must_append(store, draft("s", 1, index=tuple((key, key.encode()) for key in keys)))
+        must_append(store, draft("s", 1, entries=tuple((key, key.encode()) for key in keys)))
 
         for start in ["", *keys, "bz", "z"]:
             for end in ["", *keys, "bz", "z"]:
@@ -73,7 +73,7 @@ class IndexContract(StoreContract):
         """Astral characters come last, which UTF-16 would put before U+FFFD."""
         keys = ["A", "Z", "a", "e\u0301", "\u00e9", "\ud7ff", "\ufffd", "\U0001f600", "\U0010fffe"]
         entries = tuple((key, key.encode()) for key in reversed(keys))
-        must_append(store, draft("s", 1, index=entries))
+        must_append(store, draft("s", 1, entries=entries))
 
         assert _entries(store) == [(key, key.encode()) for key in sorted(keys)]
         assert [key for key, _ in store.scan("\ufffd", "\U0001f601")] == keys[6:8]
@@ -89,12 +89,12 @@ class IndexContract(StoreContract):
     def test_values_are_any_text(self, store: Store) -> None:
         values = [b"", b"{}", "\u4f1a\U0001f600".encode(), b"x" * 100_000, b"a\nb\tc\x01"]
         entries = tuple((f"k{number}", value) for number, value in enumerate(values))
-        must_append(store, draft("s", 1, index=entries))
+        must_append(store, draft("s", 1, entries=entries))
 
         assert _entries(store) == list(entries)
 
     def test_the_index_can_be_rebuilt_without_an_append(self, store: Store) -> None:
-        must_append(store, draft("s", 1, index=(("stale", b"1"), ("kept", b"2"))))
+        must_append(store, draft("s", 1, entries=(("stale", b"1"), ("kept", b"2"))))
 
         store.put_index([("stale", None), ("fresh", b"3")])
 
@@ -119,7 +119,7 @@ class IndexContract(StoreContract):
             try:
                 for version in range(appends):
                     entry = ("latest", b"%d" % (version + 1))
-                    must_append(store, draft("s", 1, expected=version, index=(entry,)))
+                    must_append(store, draft("s", 1, expected=version, entries=(entry,)))
             finally:
                 done.set()
 
@@ -192,7 +192,7 @@ class LifeContract(StoreContract):
 
     def test_a_store_that_is_well_has_no_findings(self, store: Store) -> None:
         for start in range(0, 5_000, 1_000):
-            must_append(store, draft("s", 1_000, expected=start, index=(("k", b"v"),)))
+            must_append(store, draft("s", 1_000, expected=start, entries=(("k", b"v"),)))
 
         assert store.check() == []
 
@@ -216,7 +216,7 @@ class LifeContract(StoreContract):
         for start in range(0, count, 700):
             size = min(700, count - start)
             must_append(store, draft("s", size, expected=start))
-        must_append(store, draft("t", 2, index=(("k", b"v"),)))
+        must_append(store, draft("t", 2, entries=(("k", b"v"),)))
         store.put_blob("b", b"data")
         everything = list(store.read_all())
         volatile = store.durability == "none"

@@ -24,6 +24,13 @@ class OnlyUnique(MemoryStore):
         return super()._append(append._replace(expected=max(actual, append.expected)))
 
 
+class HashBlind(MemoryStore):
+    """Takes an append that follows another record than the one at the expected version."""
+
+    def _append(self, append: Append) -> Appended | EventLogError:
+        return super()._append(append._replace(previous=None))
+
+
 class VersionsFirst(MemoryStore):
     """Looks at the version before the ids, so a repetition is a conflict."""
 
@@ -49,7 +56,7 @@ class EagerIndex(MemoryStore):
     """Stores the index entries of appends that it refuses."""
 
     def _append(self, append: Append) -> Appended | EventLogError:
-        self._put_entries(append.index)  # type: ignore[arg-type]  # not `tuple.index`
+        self._put_entries(append.entries)
         return super()._append(append)
 
 

@@ -25,9 +25,9 @@ def test_a_copy_of_a_memory_store_goes_its_own_way() -> None:
     from eventlog.testing.conformance import draft
 
     store = MemoryStore()
-    store.append([draft("s", 2, index=(("k", b"1"),))])
+    store.append([draft("s", 2, entries=(("k", b"1"),))])
     copied = deepcopy(store)
-    store.append([draft("s", 1, expected=2, index=(("k", None),))])
+    store.append([draft("s", 1, expected=2, entries=(("k", None),))])
 
     assert (copied.head("s").version, store.head("s").version) == (2, 3)
     assert list(copied.scan("", "~")) == [("k", b"1")]

@@ -47,7 +47,7 @@ def test_each_sees_what_the_other_appends(stores: Stores) -> None:
     first, second = stores
     for number in range(6):
         writer, reader = stores if number % 2 else stores[::-1]
-        writer.append([draft("s", 2, expected=2 * number, index=(("k", b"%d" % number),))])
+        writer.append([draft("s", 2, expected=2 * number, entries=(("k", b"%d" % number),))])
         assert unplaced(reader.read("s")) == list(draft("s", 2 * number + 2).records)
         assert reader.head("s") == writer.head("s")
         assert reader.tip() == writer.tip()

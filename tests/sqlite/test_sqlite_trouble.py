@@ -20,7 +20,7 @@ from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.conformance import draft
 
 WRITES: dict[str, Callable[[Store], Any]] = {
-    "append": lambda store: store.append([draft("s", 3, expected=2, index=(("k", b"v"),))]),
+    "append": lambda store: store.append([draft("s", 3, expected=2, entries=(("k", b"v"),))]),
     "put_blob": lambda store: store.put_blob("k", b"data"),
     "put_index": lambda store: store.put_index([("k", b"v")]),
 }
@@ -126,7 +126,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(store: SQLiteStore) -> Non
     (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
     store._writer.execute(f"PRAGMA max_page_count = {pages + 5}").fetchall()
     before = contents(store)
-    batch = [draft("t", 1), draft("s", 1, expected=2, data=LARGE, index=(("k", b"v"),))]
+    batch = [draft("t", 1), draft("s", 1, expected=2, data=LARGE, entries=(("k", b"v"),))]
 
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="no room left") as caught:

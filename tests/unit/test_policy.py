@@ -1,4 +1,4 @@
-"""When an attempt is worth repeating, after how long, and what is told of its error (F3, F4, F11)."""
+"""When an attempt is worth repeating, how long after, and what is told of it (F3, F4, F11)."""
 
 from __future__ import annotations
 

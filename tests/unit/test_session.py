@@ -9,7 +9,6 @@ import pytest
 
 import eventlog
 from eventlog import (
-    DuplicateEvent,
     InvalidArgument,
     InvalidMessage,
     Log,
@@ -236,93 +235,6 @@ def test_writers_that_know_nothing_of_each_other_never_conflict(log: Log, rival:
     assert log.verify("s") == []
 
 
-# ---- results of tools -------------------------------------------------------------------------
-
-
-def with_call(log: Log) -> Session:
-    session = log.session("s", create=True)
-    call = Message.call("look", {"at": 1}, tool_id="t")
-    session.append(Message.assistant("calling", tools=(call,), id="m"))
-    return session
-
-
-@pytest.mark.parametrize("status", ["completed", "error", "running"])
-def test_a_result_joins_the_call_that_it_answers(log: Log, status: Any) -> None:
-    """M4."""
-    session = with_call(log)
-
-    session.record_tool_result("m", "t", "found", status, duration_ms=2.5)
-
-    (tool,) = session.tail()[0].tools
-    assert (tool.tool_output, tool.tool_status, tool.duration_ms) == ("found", status, 2.5)
-    assert tool.tool_input == {"at": 1}
-
-
-def test_the_latest_result_of_a_call_is_shown(log: Log) -> None:
-    session = with_call(log)
-
-    session.record_tool_result("m", "t", "half of it", "running")
-    session.record_tool_result("m", "t", "all of it")
-
-    assert [part.tool_output for part in session.tail()[0].tools] == ["all of it"]
-    assert [part.tool_status for part in session.tail()[0].tools] == ["completed"]
-
-
-def test_a_repeated_result_is_recorded_once_and_another_one_refused(log: Log) -> None:
-    session = with_call(log)
-    session.record_tool_result("m", "t", "found")
-    version = session.version
-
-    session.record_tool_result("m", "t", "found")
-    assert session.version == version
-    with pytest.raises(DuplicateEvent):
-        session.record_tool_result("m", "t", "something else")
-    assert log.store.head("s").version == version
-
-
-@pytest.mark.parametrize(
-    ("message_id", "tool_id", "status", "field"),
-    [
-        ("unknown", "other", "completed", "message_id"),
-        ("m", "other", "completed", "tool_id"),
-        ("m", "t", "pending", "status"),
-        ("m", "t", "lost", "status"),
-    ],
-)
-def test_a_result_of_a_call_that_nobody_made_is_refused(
-    log: Log, message_id: str, tool_id: str, status: Any, field: str
-) -> None:
-    session = with_call(log)
-
-    with pytest.raises(InvalidMessage) as caught:
-        session.record_tool_result(message_id, tool_id, "found", status)
-
-    assert caught.value.field == field
-    assert log.store.head("s").version == 2
-
-
-def test_a_result_for_a_message_that_does_not_exist_is_refused(log: Log) -> None:
-    """M4: also where a call with that tool id awaits its result in another message."""
-    session = with_call(log)
-
-    with pytest.raises(InvalidMessage):
-        session.record_tool_result("unknown", "t", "found")
-
-
-@pytest.mark.parametrize("archived", [False, True])
-def test_a_result_for_an_archived_message_reaches_the_history(log: Log, archived: bool) -> None:
-    """C3."""
-    session = with_call(log)
-    session.record_tool_result("m", "t", "failed at first", "error")
-    if archived:
-        session.commit()
-
-    session.record_tool_result("m", "t", "found")
-
-    assert [part.tool_output for part in session.history()[0].tools] == ["found"]
-    assert len(session.tail()) == (0 if archived else 1)
-
-
 # ---- usage, project, memory sessions ----------------------------------------------------------
 
 
@@ -402,58 +314,6 @@ def test_a_provider_without_sessions_gets_a_stable_id(
     assert types_of(log).count("memory_session_assigned") == 2
     with pytest.raises(InvalidArgument, match="non-empty"):
         session.memory_session("")
-
-
-# ---- text that cannot be stored ---------------------------------------------------------------
-
-BROKEN = "half \ud83d"
-"""A text with one half of a pair, which no UTF-8 can hold."""
-
-UNSTORABLE: dict[str, Callable[[Session], Any]] = {
-    "text": lambda session: session.append(Message.user(BROKEN)),
-    "a text of a batch": lambda session: session.extend([Message.user("a"), Message.user(BROKEN)]),
-    "part": lambda session: session.append({"role": "user", "parts": [{"type": "x", "y": BROKEN}]}),
-    "field": lambda session: session.append({"role": "user", "parts": [], "z": [BROKEN]}),
-    "name of a field": lambda session: session.append({"role": "user", "parts": [], BROKEN: 1}),
-    "message id": lambda session: session.append({"role": "user", "parts": [], "id": BROKEN}),
-    "key": lambda session: session.append({"role": "user", "parts": []}, idempotency_key=BROKEN),
-    "actor": lambda session: session.append(Message.user("a"), actor=BROKEN),
-    "correlation": lambda session: session.used(["a"], correlation_id=BROKEN),
-    "context": lambda session: session.used([BROKEN]),
-    "context with a key": lambda session: session.used([BROKEN], idempotency_key="k"),
-    "skill": lambda session: session.used([], {"uri": BROKEN}),
-    "key of usage": lambda session: session.used(["a"], idempotency_key=BROKEN),
-    "output": lambda session: session.record_tool_result("m", "t", BROKEN),
-    "project": lambda session: session.assign_project(BROKEN),
-    "provider": lambda session: session.memory_session(BROKEN),
-    "payload": lambda session: session.queue_task("acme.index", {"a": BROKEN}),
-    "reason": lambda session: session.close(reason=BROKEN),
-    "reason of deletion": lambda session: session.delete(reason=BROKEN),
-}
-
-
-@pytest.mark.parametrize(
-    "call",
-    [pytest.param(call, id=name) for name, call in UNSTORABLE.items()],
-)
-def test_text_that_utf8_cannot_hold_is_refused_and_nothing_stored(
-    log: Log, call: Callable[[Session], Any]
-) -> None:
-    """P10."""
-    session = with_call(log)
-
-    with pytest.raises(eventlog.InvalidError):
-        call(session)
-
-    assert log.store.head("s").version == 2
-    assert session.append(Message.user("whole")).text == "whole"
-
-
-@pytest.mark.parametrize("field", ["owner", "project", "workspace", "provider", "model"])
-def test_a_session_is_not_created_with_text_that_cannot_be_stored(log: Log, field: str) -> None:
-    with pytest.raises(eventlog.InvalidError):
-        log.session("s", create=True, **{field: BROKEN}).append(Message.user("a"))  # type: ignore[arg-type]
-    assert not log.exists("s")
 
 
 # ---- the end ----------------------------------------------------------------------------------

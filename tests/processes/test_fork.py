@@ -1,0 +1,39 @@
+"""A process that forks with an open log: each child gets a connection of its own (L15)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import eventlog
+from eventlog.testing.laws import check_laws
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    Script = Any  # Of this folder's conftest, which cannot be imported from here.
+
+
+@pytest.mark.parametrize("how", ["idle", "busy"])
+@pytest.mark.parametrize("time", range(3))
+def test_parent_and_children_write_without_losing_a_message(
+    how: str, time: int, tmp_path: Path, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """P1: all that parent, thread and children were told is stored is there after them all."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    family = start("forked.py", url, how)
+    told = family.rest()
+    assert family.process.returncode == 0
+    with eventlog.open(url) as log:
+        stored = [message.id for message in log.session("s1").history()]
+        assert sorted(stored) == sorted(told)
+        for name in {message_id.partition("-")[0] for message_id in stored}:
+            numbers = [int(one.partition("-")[2]) for one in stored if one.startswith(f"{name}-")]
+            assert numbers == sorted(numbers)
+        check_laws(log.store)
+        log.session("s1").append(eventlog.Message.user("afterwards"))
+    account[f"forks of a log that was {how}"] += 3

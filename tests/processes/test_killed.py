@@ -1,0 +1,151 @@
+"""kill -9 of real processes on one SQLite file: what was acknowledged is there, once, in order."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+import eventlog
+from eventlog import Finalizer, Message, RetryPolicy, Summary, SummaryRequest, Worker
+from eventlog.testing.laws import check_laws
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    from eventlog import Log
+
+    Script = Any  # Of this folder's conftest, which cannot be imported from here.
+
+SESSIONS = ("s1", "s2", "s3")
+LAST = 90
+ENDLESS = 1_000_000
+ATTEMPTS = 1_000
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/log.db"
+
+
+def _stored(log: Log, name: str) -> list[int]:
+    """Return the numbers of a writer's messages, sorted; assert their order in each session."""
+    numbers: list[int] = []
+    for session in SESSIONS:
+        said = [
+            int(message.id.removeprefix(f"{name}-"))
+            for message in log.session(session).history()
+            if message.id.startswith(f"{name}-")
+        ]
+        assert said == sorted(set(said))
+        numbers += said
+    return sorted(numbers)
+
+
+def _finish(log: Log) -> None:
+    """Finalise what the killed workers have left."""
+
+    def summarize(request: SummaryRequest) -> Summary:
+        return Summary(overview="finished", abstract="finished")
+
+    Worker(log, Finalizer(summarizer=summarize), retry=RetryPolicy(attempts=ATTEMPTS)).run_once()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_writers_killed_at_random_lose_nothing_that_they_were_told_is_stored(
+    seed: int, url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """P1, P8: one of two writers is killed again and again, and goes on where it stopped."""
+    draw = random.Random(seed)  # noqa: S311 - a test's
+    steady = start("writer.py", url, "steady", 1, ENDLESS)
+    steady_told = len(steady.lines(1))
+    worker = start("worker.py", url)
+    told = 0
+    while told < LAST:
+        victim = start("writer.py", url, "victim", max(1, told), LAST)
+        heard = victim.lines(draw.randint(1, 30)) + victim.kill()
+        told = max([told, *map(int, heard)])
+        account["writers killed"] += 1
+        if draw.random() < 0.5:
+            worker.kill()
+            account["workers killed"] += 1
+            worker = start("worker.py", url)
+    steady_told += len(steady.kill())
+    worker.kill()
+    account["messages acknowledged by killed writers"] += steady_told + told
+    with eventlog.open(url) as log:
+        assert _stored(log, "victim") == list(range(1, LAST + 1))
+        stored = _stored(log, "steady")
+        assert stored == list(range(1, len(stored) + 1))
+        assert len(stored) - steady_told in (0, 1), "at most the last one was not acknowledged"
+        _finish(log)
+        assert {task.state for task in log.tasks()} == {"completed"}
+        check_laws(log.store, attempts=ATTEMPTS)
+    after = start("writer.py", url, "after", 1, 3)
+    assert after.rest() == ["1", "2", "3"]
+
+
+def test_another_worker_completes_at_once_what_a_killed_one_had_begun(
+    url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """F2, P6: the owner is proven dead, so nobody waits for its lease; the attempt counts."""
+    with eventlog.open(url) as log:
+        session = log.session("s1", create=True)
+        session.append(Message.user("hello"))
+        task_id = session.commit().task_id
+        assert task_id is not None
+        worker = start("worker.py", url, "wait")
+        assert worker.line() == "s1 archive_001 1"
+        _finish(log)
+        assert log.task(task_id).state == "running"
+        worker.kill()
+        account["workers killed in the middle of a summary"] += 1
+        _finish(log)
+        task = log.task(task_id)
+        assert (task.state, task.attempts) == ("completed", 2)
+        lost = [recorded.type for recorded in log.read("s1")][-4:]
+        assert lost == ["lease_expired", "task_claimed", "step_completed", "archive_finalized"]
+        check_laws(log.store, attempts=ATTEMPTS)
+
+
+def test_a_summary_that_was_paid_for_is_not_made_again(
+    url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """F5: several archives, and workers that are killed when they begin the next one."""
+    with eventlog.open(url) as log:
+        session = log.session("s1", create=True)
+        for number in range(4):
+            session.append(Message.user(f"{number}"))
+            session.commit()
+        made: list[str] = []
+        for number in range(1, 4):
+            worker = start("worker.py", url, "wait")
+            made.append(worker.line())
+            worker.say("go on")
+            made.append(worker.line())
+            worker.kill()
+            account["workers killed in the middle of a summary"] += 1
+            assert made[-1].split()[1] == f"archive_00{number + 1}"
+        _finish(log)
+        finished = [line.split()[1] for line in made]
+        assert finished == [
+            "archive_001", "archive_002", "archive_002", "archive_003", "archive_003", "archive_004"
+        ]
+        overviews = [session.archive(view.archive_id).overview for view in session.archives()]
+        assert overviews == [*(f"archive_00{n} of 1 messages" for n in (1, 2, 3)), "finished"]
+        check_laws(log.store, attempts=ATTEMPTS)
+
+
+def test_a_process_killed_at_any_statement_that_it_writes_leaves_what_can_be_finished(
+    tmp_path: Path, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """K4, P1 to P8: one process after another, each killed one statement later."""
+    script = start("killed_at_each_step.py", tmp_path)
+    killed = script.rest()
+    assert script.process.returncode == 0
+    assert int(killed[0]) > 20
+    account["processes killed at a statement"] += int(killed[0])
