@@ -25,7 +25,7 @@ from eventlog.errors import Indeterminate, StoreUnavailable
 from eventlog.records import ANY, START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from eventlog.errors import EventLogError
     from eventlog.identifiers import EventId
@@ -68,10 +68,9 @@ class Steps:
 
     def spare(self, fault: Fault | None = None) -> None:
         """Forget what was planned: all of it, or one kind of fault."""
-        kept = (
-            {} if fault is None else {at: kind for at, kind in self._plan.items() if kind != fault}
-        )
-        self._plan = kept
+        for step, planned in list(self._plan.items()):
+            if fault in (None, planned):
+                del self._plan[step]
 
     def take(self, name: str) -> None:
         """Take one step; raise `PowerFailure` or `ConnectionCut` if that is planned for it."""
@@ -183,7 +182,7 @@ class CrashingStore:
             raise StoreUnavailable(str(cut)) from cut
 
     @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
+    def _writing(self, name: str) -> Generator[None, None, None]:
         self._take(name)
         yield
         self._take(f"{name}'s answer")

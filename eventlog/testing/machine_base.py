@@ -44,11 +44,13 @@ class ProgramMachine(RuleBasedStateMachine):
 
     @initialize(failed_archives=st.sampled_from(["block", "skip"]), rounds=st.integers(0, 3))
     def begin(self, failed_archives: Any, rounds: int) -> None:
-        """Begin with so many archives that wait for a worker, and two live messages."""
+        """Begin with nothing, or with some archives that wait for a worker and a live message."""
         self.program = Program(self.make_backing(), failed_archives)
         for number in range(rounds):
             names = [f"given{number}a", f"given{number}b"]
-            messages = [{"id": name, "role": "user", "parts": []} for name in names]
+            messages: list[dict[str, Any]] = [
+                {"id": name, "role": "user", "parts": []} for name in names
+            ]
             self.program.append(By(0), messages)
             self.program.commit(By(0))
         if rounds:

@@ -9,7 +9,7 @@ from hypothesis.stateful import precondition, rule
 
 from eventlog.session.commit import archive_id
 from eventlog.testing.machine_base import ProgramMachine, actors, picks
-from eventlog.testing.model import FINAL
+from eventlog.testing.model_conversation import FINAL
 from eventlog.testing.programs import By
 from eventlog.testing.strategies import message_contents, texts
 

@@ -20,7 +20,7 @@ from eventlog.tasks.commands import (
     ReleaseTask,
     RenewLease,
 )
-from eventlog.tasks.events import OwnerData
+from eventlog.tasks.events import OwnerData, TokenUsage
 from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
 from eventlog.tasks.requests import Summary, SummaryRequest
@@ -64,6 +64,19 @@ class TaskRules(MessageRules):
         head = self.model.lane_head()
         index = head.index if head is not None and oldest_first else self.archive(pick)
         gone = self.model.archives[index - 1].fence if proven_gone else None
+        self._claim(by, index, gone)
+
+    @precondition(lambda self: self.model.lane_head() is not None)
+    @rule(by=actors, times=st.integers(1, 4))
+    def workers_vanish(self, by: By, times: int) -> None:
+        """One worker after another claims what is next, and is not heard of again (P6)."""
+        for _ in range(times):
+            head = self.model.lane_head()
+            if head is not None:
+                self._claim(by, head.index)
+                self.program.clock.advance(LEASE / 1_000_000 + 1)
+
+    def _claim(self, by: By, index: int, gone: int | None = None) -> None:
         task_id = self.program.task_id(index)
         command = ClaimTask(task_id, "worker", FEIGNED_OWNER, LEASE, self.model.attempts, gone)
 
@@ -104,7 +117,7 @@ class TaskRules(MessageRules):
         def command(owned: Owned) -> CompleteStep:
             covers = list(self.model.covers(owned.archive))
             output = {"overview": owned.overview, "abstract": "short", "covers": covers}
-            paid = {"total_tokens": 1}
+            paid = TokenUsage(total_tokens=1)
             return CompleteStep(owned.task_id, owned.fence, "summary", output, paid)
 
         def change(model: SessionModel, owned: Owned) -> None:

@@ -79,6 +79,7 @@ class Program:
         after, answer, refusal = self._foresee(change)
         steps = self._begin(by)
         struck = len(steps.struck)
+        found = None
         try:
             found = call(self.sessions[by.place])
         except PowerFailure:

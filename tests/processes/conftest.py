@@ -28,7 +28,7 @@ class Script:
 
     def __init__(self, name: str, arguments: tuple[str, ...]) -> None:
         path = Path(__file__).with_name(name)
-        self.process = subprocess.Popen(  # noqa: S603 - our own script
+        self.process = subprocess.Popen(
             [sys.executable, "-W", "error", str(path), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

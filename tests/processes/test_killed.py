@@ -60,7 +60,7 @@ def test_writers_killed_at_random_lose_nothing_that_they_were_told_is_stored(
     seed: int, url: str, start: Callable[..., Script], account: Counter[str]
 ) -> None:
     """P1, P8: one of two writers is killed again and again, and goes on where it stopped."""
-    draw = random.Random(seed)  # noqa: S311 - a test's
+    draw = random.Random(seed)
     steady = start("writer.py", url, "steady", 1, ENDLESS)
     steady_told = len(steady.lines(1))
     worker = start("worker.py", url)
@@ -133,7 +133,12 @@ def test_a_summary_that_was_paid_for_is_not_made_again(
         _finish(log)
         finished = [line.split()[1] for line in made]
         assert finished == [
-            "archive_001", "archive_002", "archive_002", "archive_003", "archive_003", "archive_004"
+            "archive_001",
+            "archive_002",
+            "archive_002",
+            "archive_003",
+            "archive_003",
+            "archive_004",
         ]
         overviews = [session.archive(view.archive_id).overview for view in session.archives()]
         assert overviews == [*(f"archive_00{n} of 1 messages" for n in (1, 2, 3)), "finished"]
