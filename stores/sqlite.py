@@ -9,9 +9,11 @@ read transaction stays open while a caller thinks.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,9 +93,6 @@ _INDEX_CHECKS: Final = (
     ),
 )
 
-_inherited: list[Any] = []
-"""Connections that a forked child must never close: closing could touch the parent's files."""
-
 
 def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
     """Open ``sqlite:///file.db``; ``?synchronous=normal`` trades power safety for speed."""
@@ -130,18 +129,27 @@ class SQLiteStore:
 
     def _start(self) -> None:
         self._closed = False
+        self._begin_unlocked()
+        with mapped_errors(self.path):
+            writer = self._connect()
+            try:
+                ensure_schema(writer, self.path)
+                self._lookup = Lookup(writer, self.path)
+            except BaseException:
+                writer.close()
+                raise
+        self._writer = writer
+        self._writer_closed = False
+        _open_stores.add(self)
+
+    def _begin_unlocked(self) -> None:
         self._write_lock = threading.RLock()
+        self._gate = threading.Condition()
+        self._lent = 0
+        self._paused = False
         self._news = threading.Condition()
         self._waiting = 0
         self._idle_readers: list[sqlite3.Connection] = []
-        with mapped_errors(self.path):
-            self._writer = self._connect()
-            try:
-                ensure_schema(self._writer, self.path)
-                self._lookup = Lookup(self._writer, self.path)
-            except BaseException:
-                self._writer.close()
-                raise
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -205,6 +213,10 @@ class SQLiteStore:
     def _open_writer(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed; open the log again")
+        if self._writer_closed:
+            with mapped_errors(self.path):
+                self._writer = self._connect()
+            self._writer_closed = False
         return self._writer
 
     def _commit(self, connection: sqlite3.Connection) -> None:
@@ -228,9 +240,10 @@ class SQLiteStore:
 
     def _reconnect(self) -> None:
         self._writer.close()
+        self._writer_closed = True
+        writer = self._open_writer()
         with mapped_errors(self.path):
-            self._writer = self._connect()
-            self._lookup = Lookup(self._writer, self.path)
+            self._lookup = Lookup(writer, self.path)
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -239,20 +252,32 @@ class SQLiteStore:
         """Lend a connection whose reads see a tail that is up to date with them."""
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed; open the log again")
-        with mapped_errors(self.path):
-            try:
-                connection = self._idle_readers.pop()
-            except IndexError:
-                connection = self._connect()
-                connection.execute("PRAGMA query_only = 1").fetchall()
-            try:
-                self._lookup.catch_up(connection)
-                yield connection
-            finally:
-                if self._closed:
-                    connection.close()
-                else:
-                    self._idle_readers.append(connection)
+        with self._gate:
+            while self._paused:
+                self._gate.wait()
+            self._lent += 1
+        try:
+            with mapped_errors(self.path):
+                yield from self._lend()
+        finally:
+            with self._gate:
+                self._lent -= 1
+                self._gate.notify_all()
+
+    def _lend(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle_readers.pop()
+        except IndexError:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = 1").fetchall()
+        try:
+            self._lookup.catch_up(connection)
+            yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle_readers.append(connection)
 
     def read(
         self,
@@ -491,15 +516,43 @@ class SQLiteStore:
             }
 
     def reopen_after_fork(self) -> None:
-        _inherited.extend([self._writer, *self._idle_readers])
-        if not self._closed:
-            self._start()
+        """Nothing is left to do: what is said at `pause_for_fork` was done."""
+
+    def pause_for_fork(self) -> None:
+        """Wait for what is under way, and close every connection.
+
+        SQLite keeps one table per process of the locks that it holds, and a forked child inherits
+        the table without the locks. With a connection open in the parent, the child's own would
+        take no locks of its own, and the parent could delete the WAL that the child writes to.
+        """
+        self._write_lock.acquire()
+        with self._gate:
+            self._paused = True
+            while self._lent:
+                self._gate.wait()
+        while self._idle_readers:
+            self._idle_readers.pop().close()
+        self._writer.close()
+        self._writer_closed = True
+
+    def resume_after_fork(self) -> None:
+        """Let the parent go on; connections are opened again when they are needed."""
+        with self._gate:
+            self._paused = False
+            self._gate.notify_all()
+        self._write_lock.release()
+
+    def begin_after_fork(self) -> None:
+        """Let the child go on, with locks of its own and connections when they are needed."""
+        self._lookup.lock = threading.Lock()
+        self._begin_unlocked()
 
     def close(self) -> None:
         with self._write_lock:
             if self._closed:
                 return
             self._closed = True
+            _open_stores.discard(self)
             try:
                 self._index_rest()
             except (sqlite3.Error, EventLogError):
@@ -509,13 +562,42 @@ class SQLiteStore:
             self._writer.close()
 
     def _index_rest(self) -> None:
-        if not self._lookup.tail.size:
+        writer = self._writer
+        if self._writer_closed or not self._lookup.tail.size:
             return
-        self._writer.execute("BEGIN IMMEDIATE").fetchall()
+        writer.execute("BEGIN IMMEDIATE").fetchall()
         try:
-            self._lookup.catch_up(self._writer)
-            self._lookup.merge(self._writer, self._lookup.tail.last)
-            self._writer.execute("COMMIT").fetchall()
+            self._lookup.catch_up(writer)
+            self._lookup.merge(writer, self._lookup.tail.last)
+            writer.execute("COMMIT").fetchall()
         except BaseException:
-            self._roll_back(self._writer)
+            self._roll_back(writer)
             raise
+
+
+_open_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
+_paused_stores: list[SQLiteStore] = []
+
+
+def _before_fork() -> None:
+    for store in list(_open_stores):
+        store.pause_for_fork()
+        _paused_stores.append(store)
+
+
+def _after_fork_in_parent() -> None:
+    while _paused_stores:
+        _paused_stores.pop().resume_after_fork()
+
+
+def _after_fork_in_child() -> None:
+    while _paused_stores:
+        _paused_stores.pop().begin_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
