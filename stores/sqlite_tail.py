@@ -74,8 +74,9 @@ class Tail:
         self.last, self.size = last, size
 
     def succeed(self, older: Tail) -> None:
-        """Take over what stays true of an older tail: the heads."""
-        self.heads = older.heads
+        """Take over the heads of an older tail, unless it lacks records that were merged since."""
+        if older.last >= self.begins_at:
+            self.heads = older.heads
 
     def merged(self) -> None:
         """Forget the records, which the index tables hold now; the heads stay true."""

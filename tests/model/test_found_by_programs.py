@@ -10,13 +10,17 @@ import pytest
 from eventlog import DuplicateEvent, InvalidMessage, Log, Message, SessionClosed
 from eventlog.identifiers import draw_id
 from eventlog.stores.memory import MemoryStore
+from eventlog.stores.sqlite import SQLiteStore
 from eventlog.tasks.commands import ClaimTask, FailAttempt
 from eventlog.tasks.owner import this_process
 from eventlog.testing.laws import check_laws
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from eventlog import Session
     from eventlog.identifiers import EventId
+    from eventlog.store import Store
 
 CHAT = "chat"
 
@@ -26,7 +30,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-def _open(store: MemoryStore) -> Session:
+def _open(store: Store) -> Session:
     """Open the session as a process of its own would."""
     return Log(store).session(CHAT, create=True)
 
@@ -149,3 +153,20 @@ def test_a_message_that_is_folded_during_a_decision_is_not_lost(store: MemorySto
     assert meanwhile
     check_laws(store)
     assert [message.text for message in session.context().messages] == ["first", "meanwhile"]
+
+
+def test_a_process_that_looks_seldom_sees_what_another_has_merged_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P1: its tail is renewed, but no head of a stream is older than the tail's beginning."""
+    for module in ("sqlite", "sqlite_lookup"):
+        monkeypatch.setattr(f"eventlog.stores.{module}.MERGE_AT", 5)
+    writer, looker = (SQLiteStore(tmp_path / "log.db", synchronous="off") for _ in range(2))
+    session = _open(writer)
+    for number in range(40):
+        session.append(Message.user(f"{number}"))
+        if number <= 10 or number % 10 == 8:
+            assert looker.head(CHAT).version == session.version
+            assert len(list(looker.read(CHAT))) == session.version
+    for store in (writer, looker):
+        store.close()
