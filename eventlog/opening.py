@@ -10,6 +10,7 @@ from eventlog.errors import UnsupportedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from eventlog.store import Store
 
@@ -17,10 +18,14 @@ __all__ = ["open_store"]
 
 _BUILTIN: Final = {
     "memory": "eventlog.stores.memory",
+    "postgresql": "eventlog.stores.postgres",
     "sqlite": "eventlog.stores.sqlite",
 }
 """The module that has ``open_store(url, location, options)``, by scheme. Modules are imported when
 a URL asks for them, so that none of the core depends on a store."""
+
+_EXTRAS: Final = {"psycopg": "postgres", "psycopg_pool": "postgres"}
+"""The extra of this distribution that installs a driver."""
 
 ENTRY_POINTS: Final = "eventlog.stores"
 """The entry-point group under which other distributions offer stores: scheme = module."""
@@ -43,8 +48,20 @@ def open_store(url: str) -> Store:
             "such as sqlite:///agent.db"
         )
     location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
-    opener = cast("Callable[[str, str, dict[str, str]], Store]", import_module(module).open_store)
+    opener = cast("Callable[[str, str, dict[str, str]], Store]", _import(module).open_store)
     return opener(url, unquote(location), dict(parse_qsl(parts.query)))
+
+
+def _import(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise UnsupportedStore(
+            f"{error.name} is not installed; pip install 'eventlog-sessions[{extra}]'"
+        ) from error
 
 
 def _installed(scheme: str) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -13,6 +16,7 @@ import eventlog
 from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.postgres import VERSIONS, PostgresServer, ServerFailed
 
 settings.register_profile(
     "suite",
@@ -27,6 +31,59 @@ settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "packaging: builds and installs the distribution")
+
+
+OTHER_POSTGRES = os.environ.get("EVENTLOG_TEST_POSTGRES")
+"""The URL of a database to test with, instead of servers started here."""
+
+_not_started: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session", params=[OTHER_POSTGRES] if OTHER_POSTGRES else VERSIONS)
+def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a PostgreSQL database, of each version in turn.
+
+    A server that does not start is a failure in CI; elsewhere the run says so at its end.
+    """
+    if OTHER_POSTGRES:
+        yield OTHER_POSTGRES
+        return
+    try:
+        server = PostgresServer(request.param)
+    except ServerFailed as error:
+        if os.environ.get("CI"):
+            raise
+        _not_started[f"PostgreSQL {request.param}"] = str(error)
+        pytest.skip(str(error))
+    with server:
+        yield server.url()
+
+
+@pytest.fixture
+def postgres_urls(postgres: str) -> Iterator[Callable[[object], str]]:
+    """The URL of a log in a schema of its own, by a key; the same one for the same key."""
+    schemas: set[str] = set()
+
+    def url(key: object) -> str:
+        schema = f"test-{sha256(str(key).encode()).hexdigest()[:16]}"
+        schemas.add(schema)
+        return f"{postgres}{'&' if '?' in postgres else '?'}schema={schema}"
+
+    yield url
+    if OTHER_POSTGRES:  # Servers of these tests end with all that is in them.
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            for schema in schemas:
+                connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly which servers did not start."""
+    for name, reason in _not_started.items():
+        terminalreporter.write_line(
+            f"NOT TESTED: {name} did not start, so nothing was tested on it: {reason}",
+            red=True,
+            bold=True,
+        )
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""Connections to PostgreSQL: where to, as whom, and whether the server keeps what it is to keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
+from eventlog.stores.postgres_errors import mapped_connect, mapped_errors
+
+if TYPE_CHECKING:
+    from eventlog.records import Durability
+
+__all__ = ["Connector", "split_url"]
+
+OLDEST: Final = 16
+"""The oldest major version of the server that is tested."""
+
+OPTIONS: Final = frozenset({"schema", "durability", "pool_size"})
+"""What a URL may say to this store; all other parameters are libpq's."""
+
+_DEFAULTS: Final = {
+    "application_name": "eventlog",
+    "connect_timeout": "10",
+    # A peer that is gone without a word is noticed after half a minute, not after hours.
+    "tcp_user_timeout": "30000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+}
+
+SETTINGS: Final = ("synchronous_commit", "fsync", "full_page_writes")
+"""The settings that decide what survives a loss of power."""
+
+_POWER: Final = ({"on", "remote_write", "remote_apply"}, {"on"}, {"on"})
+"""Their values that durability ``power`` needs."""
+
+_LOOK_OVER: Final = (
+    "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, "
+    "current_setting('server_encoding'), set_config('enable_seqscan', 'off', false), "
+    + ", ".join(f"current_setting('{name}')" for name in SETTINGS)
+)
+"""Asked on every new connection. Plans are made while tables are small, and kept: the scan of a
+whole table must never be one, or a log gets slow when it grows."""
+
+
+def split_url(url: str) -> tuple[str, dict[str, str]]:
+    """Split a URL into what libpq is told and the options of this store."""
+    parts = urlsplit(url)
+    options = {name: value for name, value in parse_qsl(parts.query) if name in OPTIONS}
+    # The rest stays as it is written: libpq decodes it in a way of its own.
+    rest = [said for said in parts.query.split("&") if said.partition("=")[0] not in OPTIONS]
+    try:
+        given = conninfo_to_dict(parts._replace(query="&".join(rest)).geturl())
+    except psycopg.ProgrammingError as error:
+        said = " ".join(str(error).split())
+        raise InvalidArgument(
+            f"{said}; write postgresql://user@host/database, with ?schema=NAME, "
+            "?durability=power|process and ?pool_size=NUMBER if need be"
+        ) from error
+    if "," in str(given.get("host", "")):
+        given.setdefault("target_session_attrs", "read-write")
+    settings: dict[str, Any] = {**_DEFAULTS, **given}
+    return make_conninfo("", **settings), options
+
+
+class Connector:
+    """Opens connections that are what the store takes for granted, or says why they are not."""
+
+    def __init__(self, conninfo: str, durability: Durability) -> None:
+        self.conninfo = conninfo
+        self.durability = durability
+        given = conninfo_to_dict(conninfo)
+        host, database = given.get("host", "localhost"), given.get("dbname", given.get("user", ""))
+        self.where = f"PostgreSQL {database}@{host}"
+        """What to call the database in messages; without the password."""
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Open a connection in autocommit mode, looked over."""
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise mapped_connect(error, self.where) from error
+        try:
+            with mapped_errors(self.where):
+                self.look_over(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def look_over(self, connection: psycopg.Connection[Any]) -> None:
+        """Refuse a server that is too old, read-only, or not as durable as declared (P9)."""
+        version = connection.info.server_version // 10_000
+        if version < OLDEST:
+            raise UnsupportedStore(
+                f"{self.where} is version {version}; the log needs {OLDEST} or newer, upgrade it"
+            )
+        row = connection.execute(_LOOK_OVER).fetchone()
+        assert row is not None
+        read_only, encoding, _, *settings = row
+        if read_only:
+            raise StoreUnavailable(
+                f"{self.where} is read-only, as a standby is; connect to the primary: name all "
+                "hosts in the URL, with target_session_attrs=read-write"
+            )
+        if encoding != "UTF8":
+            raise UnsupportedStore(
+                f"{self.where} is encoded in {encoding}; create a database with ENCODING 'UTF8'"
+            )
+        if self.durability == "power":
+            self._check_power(settings)
+
+    def _check_power(self, settings: list[str]) -> None:
+        for name, value, good in zip(SETTINGS, settings, _POWER, strict=True):
+            if value not in good:
+                raise UnsupportedStore(
+                    f"{self.where} has {name} = {value}, with which a loss of power takes what was "
+                    f"acknowledged; set it to on, or open the log with ?durability=process"
+                )

@@ -1,0 +1,35 @@
+"""The PostgreSQL store keeps the contract of a store, on the oldest and the newest server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from eventlog.opening import open_store
+from eventlog.store import Store
+from eventlog.stores.postgres import PostgresStore
+from eventlog.testing.conformance import StoreConformance
+
+
+class TestPostgresStore(StoreConformance):
+    @pytest.fixture(autouse=True)
+    def _urls(self, postgres_urls: Callable[[object], str]) -> None:
+        self.urls = postgres_urls
+
+    def make_store(self, folder: Path) -> Store:
+        return open_store(self.urls(folder))
+
+    def stored_data(self, store: Store, folder: Path, stream: str) -> list[bytes]:
+        """Read with plain psycopg, while the store is open."""
+        assert isinstance(store, PostgresStore)
+        schema = store.schema
+        with psycopg.connect(self.urls(folder).partition("?")[0]) as connection:
+            rows = connection.execute(
+                f'SELECT data FROM "{schema}".records JOIN "{schema}".streams USING (stream) '
+                "WHERE name = %s ORDER BY records.version".encode(),
+                (stream,),
+            ).fetchall()
+        return [data for (data,) in rows]
