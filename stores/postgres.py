@@ -375,16 +375,16 @@ class PostgresStore:
     # ---- index entries and blobs --------------------------------------------------------------
 
     def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-        low, left = start, limit
+        low, high, left = _bound(start), _bound(end), limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page: list[tuple[str, bytes]] = self._rows(_SCAN, low, end, size)
+            page: list[tuple[str, bytes]] = self._rows(_SCAN, low, high, size)
             yield from page
             if len(page) < size:
                 return
             if left is not None:
                 left -= len(page)
-            low = page[-1][0] + "\x01"  # The next key that there can be: none has a NUL.
+            low = _bound(page[-1][0] + "\0")
 
     def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
         self._write(_PUT_ENTRIES, *split_entries(dict(entries)))
@@ -446,6 +446,16 @@ class PostgresStore:
 
 _inherited: list[Any] = []
 """What a forked child got from its parent and must neither use nor tidy up."""
+
+
+def _bound(key: str) -> str:
+    """Return a bound of a range of keys that PostgreSQL can hold, and that bounds the same ones.
+
+    No key has a NUL, so what comes behind a key with a NUL added is what comes behind the key, and
+    the first that does is the key with the least other character added.
+    """
+    before, nul, _ = key.partition("\0")
+    return f"{before}\x01" if nul else before
 
 
 def _refused(append: Append) -> EventLogError | None:

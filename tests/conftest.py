@@ -39,41 +39,65 @@ OTHER_POSTGRES = os.environ.get("EVENTLOG_TEST_POSTGRES")
 _not_started: dict[str, str] = {}
 
 
-@pytest.fixture(scope="session", params=[OTHER_POSTGRES] if OTHER_POSTGRES else VERSIONS)
-def postgres(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a PostgreSQL database, of each version in turn.
+@pytest.fixture(scope="session")
+def start_postgres() -> Iterator[Callable[[int], str]]:
+    """Start a PostgreSQL server of a version, once, and return the URL of a database.
 
     A server that does not start is a failure in CI; elsewhere the run says so at its end.
     """
-    if OTHER_POSTGRES:
-        yield OTHER_POSTGRES
-        return
-    try:
-        server = PostgresServer(request.param)
-    except ServerFailed as error:
-        if os.environ.get("CI"):
-            raise
-        _not_started[f"PostgreSQL {request.param}"] = str(error)
-        pytest.skip(str(error))
-    with server:
-        yield server.url()
+    started: dict[int, PostgresServer] = {}
+
+    def start(version: int) -> str:
+        try:
+            if version not in started:
+                started[version] = PostgresServer(version)
+        except ServerFailed as error:
+            if os.environ.get("CI"):
+                raise
+            _not_started[f"PostgreSQL {version}"] = str(error)
+            pytest.skip(str(error))
+        return started[version].url()
+
+    yield start
+    for server in started.values():
+        server.close()
+
+
+@pytest.fixture(scope="session", params=["other"] if OTHER_POSTGRES else VERSIONS)
+def postgres(request: pytest.FixtureRequest, start_postgres: Callable[[int], str]) -> str:
+    """The URL of a PostgreSQL database, of each version in turn."""
+    return OTHER_POSTGRES or start_postgres(request.param)
+
+
+@pytest.fixture(scope="session")
+def newest_postgres(start_postgres: Callable[[int], str]) -> str:
+    """The URL of a PostgreSQL database of the newest version."""
+    return OTHER_POSTGRES or start_postgres(VERSIONS[-1])
 
 
 @pytest.fixture
-def postgres_urls(postgres: str) -> Iterator[Callable[[object], str]]:
-    """The URL of a log in a schema of its own, by a key; the same one for the same key."""
+def postgres_schema() -> Iterator[Callable[[str, object], str]]:
+    """The URL of a log in a schema of its own, by a database's URL and a key."""
     schemas: set[str] = set()
 
-    def url(key: object) -> str:
+    def url(database: str, key: object) -> str:
         schema = f"test-{sha256(str(key).encode()).hexdigest()[:16]}"
         schemas.add(schema)
-        return f"{postgres}{'&' if '?' in postgres else '?'}schema={schema}"
+        return f"{database}{'&' if '?' in database else '?'}schema={schema}"
 
     yield url
     if OTHER_POSTGRES:  # Servers of these tests end with all that is in them.
-        with psycopg.connect(postgres, autocommit=True) as connection:
+        with psycopg.connect(OTHER_POSTGRES, autocommit=True) as connection:
             for schema in schemas:
                 connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
+
+
+@pytest.fixture
+def postgres_url(
+    postgres: str, postgres_schema: Callable[[str, object], str], tmp_path: Path
+) -> str:
+    """The URL of an empty log on PostgreSQL, on each version in turn."""
+    return postgres_schema(postgres, tmp_path)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

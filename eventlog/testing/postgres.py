@@ -30,6 +30,9 @@ VERSIONS: Final = (16, 18)
 START_SECONDS: Final = 60.0
 """How long a server may take until it answers; after that it has failed to start."""
 
+GUARDED: Final = "guarded"
+"""The name of a role that needs its password; all others are trusted. Create it where needed."""
+
 MEMORY_BYTES: Final = 4 << 30
 """How much room there must be in memory for the files of a server to be put there."""
 
@@ -132,6 +135,9 @@ class PostgresServer:
         said, _ = process.communicate()
         if process.returncode:
             raise ServerFailed(f"initdb of PostgreSQL {self.version} failed: {said.decode()}")
+        rules = self._data / "pg_hba.conf"
+        guard = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n"
+        rules.write_text(guard + rules.read_text("utf-8"), "utf-8")
 
     def _answers(self, deadline: float) -> bool:
         """Wait until connections are taken; False if the process has ended."""

@@ -16,17 +16,17 @@ from eventlog.testing.conformance import StoreConformance
 
 class TestPostgresStore(StoreConformance):
     @pytest.fixture(autouse=True)
-    def _urls(self, postgres_urls: Callable[[object], str]) -> None:
-        self.urls = postgres_urls
+    def _database(self, postgres: str, postgres_schema: Callable[[str, object], str]) -> None:
+        self.database, self.in_schema = postgres, postgres_schema
 
     def make_store(self, folder: Path) -> Store:
-        return open_store(self.urls(folder))
+        return open_store(self.in_schema(self.database, folder))
 
     def stored_data(self, store: Store, folder: Path, stream: str) -> list[bytes]:
         """Read with plain psycopg, while the store is open."""
         assert isinstance(store, PostgresStore)
         schema = store.schema
-        with psycopg.connect(self.urls(folder).partition("?")[0]) as connection:
+        with psycopg.connect(self.database) as connection:
             rows = connection.execute(
                 f'SELECT data FROM "{schema}".records JOIN "{schema}".streams USING (stream) '
                 "WHERE name = %s ORDER BY records.version".encode(),
