@@ -63,7 +63,7 @@ def mapped(error: psycopg.Error, where: str) -> EventLogError:
 def mapped_connect(error: psycopg.Error, where: str) -> EventLogError:
     """Return the error to raise when no connection came about."""
     said = " ".join(str(error).split())
-    if "Multiple connection attempts failed" not in said and "FATAL" in said:
+    if "Multiple connection attempts failed" not in said:
         for text, advice in _REFUSALS:
             if text in said:
                 return UnsupportedStore(f"{where}: {said}; {advice}")

@@ -11,10 +11,14 @@ import pytest
 from eventlog.opening import open_store
 from eventlog.store import Store
 from eventlog.stores.postgres import PostgresStore
-from eventlog.testing.conformance import StoreConformance
+from eventlog.testing.conformance import (
+    ScaleConformance,
+    SharedConformance,
+    StoreConformance,
+)
 
 
-class TestPostgresStore(StoreConformance):
+class TestPostgresStore(StoreConformance, SharedConformance, ScaleConformance):
     @pytest.fixture(autouse=True)
     def _database(self, postgres: str, postgres_schema: Callable[[str, object], str]) -> None:
         self.database, self.in_schema = postgres, postgres_schema
