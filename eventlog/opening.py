@@ -24,7 +24,7 @@ _BUILTIN: Final = {
 """The module that has ``open_store(url, location, options)``, by scheme. Modules are imported when
 a URL asks for them, so that none of the core depends on a store."""
 
-_EXTRAS: Final = {"psycopg": "postgres", "psycopg_pool": "postgres"}
+_EXTRAS: Final = {"psycopg": "postgres"}
 """The extra of this distribution that installs a driver."""
 
 ENTRY_POINTS: Final = "eventlog.stores"

@@ -14,12 +14,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import psycopg
 from psycopg import errors
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from eventlog.errors import (
     EventLogError,
@@ -44,13 +42,14 @@ from eventlog.records import (
 from eventlog.store import Blob, Finding
 from eventlog.stores.postgres_batch import Batch, Truth, split_entries, unstorable
 from eventlog.stores.postgres_checks import findings, told_settings
-from eventlog.stores.postgres_connections import Connector, split_url
+from eventlog.stores.postgres_connections import Connector, Pool, split_url
 from eventlog.stores.postgres_errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres_news import News
 from eventlog.stores.postgres_schema import Statements, ensure_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from eventlog.identifiers import EventId
 
@@ -58,9 +57,6 @@ __all__ = ["PostgresStore", "open_store"]
 
 PAGE: Final = 512
 """Records per page of a read."""
-
-POOL_SECONDS: Final = 10.0
-"""How long a call waits for a connection: a server that restarts is back by then."""
 
 POLL_SECONDS: Final = 0.25
 """How often a waiting reader looks without having been told: a record may be committed, and be
@@ -172,16 +168,7 @@ class PostgresStore:
         self._write_lock = threading.RLock()
         self._writer: psycopg.Connection[Any] | None = None
         self._news = News(self._connector.connect, f"eventlog {self.schema}")
-        self._pool = ConnectionPool(
-            self._connector.conninfo,
-            kwargs={"autocommit": True},
-            configure=self._connector.look_over,
-            min_size=0,
-            max_size=self._pool_size,
-            timeout=POOL_SECONDS,
-            num_workers=1,
-            open=True,
-        )
+        self._pool = Pool(self._connector, self._pool_size)
 
     # ---- appending ----------------------------------------------------------------------------
 
@@ -274,15 +261,15 @@ class PostgresStore:
     def _rows(self, statement: str, *arguments: Any) -> list[Any]:
         """Return the answer to one statement that reads.
 
-        Connections that were lost while nobody used them are replaced, and reading is repeated.
+        Connections may have been lost while nobody used them, so reading is tried again on a new
+        one.
         """
         try:
             return self._ask(statement, arguments)
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, psycopg.OperationalError):
                 raise
-            with suppress(psycopg.Error):
-                self._pool.check()
+            self._pool.drop_idle()
             return self._ask(statement, arguments)
 
     def _ask(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
@@ -291,25 +278,10 @@ class PostgresStore:
                 self._statements[statement], arguments, binary=True
             ).fetchall()
 
-    @contextmanager
-    def _lent(self) -> Generator[psycopg.Connection[Any], None, None]:
+    def _lent(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         if self._closed:
             raise closed(self._where)
-        try:
-            with mapped_errors(self._where):
-                connection = self._pool.getconn()
-        except StoreUnavailable as error:
-            if not isinstance(error.__cause__, PoolTimeout):
-                raise
-            self._connector.connect().close()  # Which says why, if the server is the reason.
-            raise StoreUnavailable(
-                f"{self._where}: all {self._pool_size} connections were busy for {POOL_SECONDS:g} "
-                "s; raise ?pool_size in the URL"
-            ) from error
-        try:
-            yield connection
-        finally:
-            self._pool.putconn(connection)
+        return self._pool.lend()
 
     def read(
         self,

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
 from eventlog.stores.postgres_errors import mapped_connect, mapped_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from eventlog.records import Durability
 
-__all__ = ["Connector", "split_url"]
+__all__ = ["Connector", "Pool", "split_url"]
+
+POOL_SECONDS: Final = 10.0
+"""How long a call waits for a connection that others use."""
 
 OLDEST: Final = 16
 """The oldest major version of the server that is tested."""
@@ -121,3 +130,60 @@ class Connector:
                     f"{self.where} has {name} = {value}, with which a loss of power takes what was "
                     f"acknowledged; set it to on, or open the log with ?durability=process"
                 )
+
+
+class Pool:
+    """A limited number of connections, lent for one statement each.
+
+    There is nothing behind its callers' backs: who finds no idle connection makes one, so a server
+    that is gone is an error at once, with its reason, and one that is back is used at once.
+    """
+
+    def __init__(self, connector: Connector, size: int) -> None:
+        self._connector = connector
+        self._size = size
+        self._free = threading.BoundedSemaphore(size)
+        self._idle: deque[psycopg.Connection[Any]] = deque()
+        self._closed = False
+
+    @contextmanager
+    def lend(self) -> Generator[psycopg.Connection[Any], None, None]:
+        """Lend a connection; wait for one if all are lent."""
+        if not self._free.acquire(timeout=POOL_SECONDS):
+            raise StoreUnavailable(
+                f"{self._connector.where}: all {self._size} connections were busy for "
+                f"{POOL_SECONDS:g} s; raise ?pool_size in the URL"
+            )
+        try:
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+        finally:
+            self._free.release()
+
+    def _take(self) -> psycopg.Connection[Any]:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connector.connect()
+
+    def _give_back(self, connection: psycopg.Connection[Any]) -> None:
+        # One that was interrupted may still get the answer to somebody else's question.
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        if self._closed:
+            self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def close(self) -> None:
+        """Close the connections, those that are lent when they come back."""
+        self._closed = True
+        self.drop_idle()

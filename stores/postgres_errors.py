@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from psycopg_pool import PoolClosed
 
 from eventlog.errors import (
     CorruptLog,
@@ -80,8 +79,6 @@ def mapped_errors(where: str) -> Generator[None, None, None]:
     """Raise our errors for PostgreSQL's."""
     try:
         yield
-    except PoolClosed as error:
-        raise closed(where) from error
     except psycopg.Error as error:
         raise mapped(error, where) from error
     except UnicodeEncodeError as error:

@@ -1,0 +1,71 @@
+"""A server that is killed and comes back: acknowledged is stored, once, and work goes on (K6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import eventlog
+from eventlog import Indeterminate, Message, StoreUnavailable
+from eventlog.testing.laws import check_laws
+from eventlog.testing.outage import write_through
+from eventlog.testing.postgres import VERSIONS, PostgresServer
+
+
+@pytest.fixture(params=VERSIONS)
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A server of the test's own."""
+    with PostgresServer(request.param) as server:
+        yield server
+
+
+def test_a_server_killed_under_load_loses_and_doubles_nothing(server: PostgresServer) -> None:
+    def strike() -> None:
+        server.kill()
+        server.start()
+
+    outage = write_through(server.url(), strike)
+
+    assert outage.acknowledged >= 600
+    assert (outage.lost, outage.doubled, outage.disordered) == (0, 0, 0)
+    with eventlog.open(server.url()) as log:
+        check_laws(log.store)
+
+
+def test_a_server_stopped_between_two_commands_is_not_noticed(server: PostgresServer) -> None:
+    """Every connection is lost; the log makes new ones and finds out that nothing was stored."""
+    with eventlog.open(server.url()) as log:
+        session = log.session("s", create=True)
+        session.append(Message.user("before"))
+        assert len(session.history()) == 1
+        server.stop()
+        server.start()
+
+        session.append(Message.user("after"))
+        server.stop()
+        server.start()
+
+        assert len(session.history()) == 2
+        assert log.verify("s") == []
+
+
+def test_while_there_is_no_server_the_log_says_so_and_goes_on_afterwards(
+    server: PostgresServer,
+) -> None:
+    with eventlog.open(server.url()) as log:
+        session = log.session("s", create=True)
+        session.append(Message.user("before"))
+        server.stop()
+
+        with pytest.raises(Indeterminate, match="repeat the call: it is idempotent"):
+            session.append(Message.user("lost call", id="m"))
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            session.append(Message.user("another", id="n"))
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            list(log.read("s"))
+        server.start()
+
+        session.append(Message.user("lost call", id="m"))
+        assert [message.id for message in session.tail(1)] == ["m"]
+        check_laws(log.store)
