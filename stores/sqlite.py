@@ -310,7 +310,7 @@ class SQLiteStore:
             if stream_id is None:
                 return []
             with self._lookup.lock:
-                last = self._lookup.head(connection, stream_id).version
+                last = self._lookup.end(connection, stream_id)[0]
                 until = last if until is None else min(until, last)
                 first = self._lookup.tail.first_version(stream_id)
                 tail = self._lookup.tail.positions(stream_id, after, until)
@@ -389,7 +389,7 @@ class SQLiteStore:
             if stream_id is None:
                 return EMPTY_HEAD
             with self._lookup.lock:
-                return self._lookup.head(connection, stream_id)
+                return Head._make(self._lookup.end(connection, stream_id))
 
     def tip(self) -> Position:
         with self._reading():
@@ -401,7 +401,7 @@ class SQLiteStore:
             if stream_id is None:
                 return {}
             with self._lookup.lock:
-                found = self._lookup.stored(connection, [(stream_id, ids)])
+                found = self._lookup.stored(connection, ids)
         return {
             event_id: found[stream_id, event_id]
             for event_id in ids
