@@ -65,4 +65,4 @@ def chained_record(
     hash_ = chain_hash(previous, stream, version, event_id, type, schema, time, data, metadata)
     fields = (stream, version, START, event_id, type, schema, time, data, metadata, hash_)
     # Half the time of the record's own constructor, which is written in Python.
-    return tuple.__new__(Record, fields)
+    return tuple.__new__(Record, fields)  # pyright: ignore[reportUnknownMemberType]
