@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "put_entries"]
 
-_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT: Final = {
-    size: "INSERT INTO records (position, stream, version, event_id, type, schema, time, hash, "
-    f"metadata, data) VALUES {', '.join([_ROW] * size)}"
+    size: "INSERT INTO records (stream, version, event_id, type, schema, time, hash, metadata, "
+    f"data) VALUES {', '.join([_ROW] * size)}"
     for size in (1, 16, 64)
 }
 """Rows are inserted by few at a time or one by one: a statement of 64 saves a fifth of the cost."""
@@ -42,6 +42,8 @@ class Batch:
         self.new_streams: dict[str, int] = {}
         self.rows: list[TailRow] = []
         self.last = lookup.tail.last
+        self.is_current = False
+        """Whether the log ended where the tail does: if not, the answers are not to be trusted."""
 
     def run(self) -> list[Appended | EventLogError]:
         ids = [record.event_id for append in self._appends for record in append.records]
@@ -52,7 +54,7 @@ class Batch:
             answers = [self._repeated(append) or self._add(append) for append in self._appends]
         else:
             answers = [self._add(append) for append in self._appends]
-        self._insert()
+        self.is_current = self._insert() == self.last
         return answers
 
     def _add(self, append: Append) -> Appended | EventLogError:
@@ -87,15 +89,17 @@ class Batch:
         positions = cast("Sequence[Position]", range(first, position + 1))
         return Appended(tuple(range(expected + 1, expected + 1 + len(records))), tuple(positions))
 
-    def _insert(self) -> None:
-        rows, done = self.rows, 0
+    def _insert(self) -> int | None:
+        """Insert the rows; return the position that SQLite gave the last: the one after the end."""
+        rows, done, last = self.rows, 0, None
         for size in (64, 16):
             while len(rows) - done >= size:
-                some = [value for row in rows[done : done + size] for value in row]
-                self._connection.execute(_INSERT[size], some)
+                some = [value for row in rows[done : done + size] for value in row[1:]]
+                last = self._connection.execute(_INSERT[size], some).lastrowid
                 done += size
         for row in rows[done:]:
-            self._connection.execute(_INSERT[1], row)
+            last = self._connection.execute(_INSERT[1], row[1:]).lastrowid
+        return last
 
     def _stream_id(self, stream: str) -> int:
         # New ones are looked at first: the store must not remember ids that may be rolled back.

@@ -38,12 +38,15 @@ class Lookup:
         self.tail = Tail(_indexed(connection))
         self._path = path
 
-    def catch_up(self, connection: sqlite3.Connection) -> None:
-        """Take in what other processes, or this one before it was opened, have appended."""
+    def catch_up(self, connection: sqlite3.Connection) -> bool:
+        """Take in what other processes, or this one before it was opened, have appended.
+
+        Tells whether there was anything.
+        """
         last = self.tail.last
         newest = connection.execute("SELECT max(position) FROM records").fetchone()[0] or 0
         if newest == last:
-            return
+            return False
         if newest < last:
             raise CorruptLog(
                 f"{self._path} ends at position {newest}, but position {last} was seen in it "
@@ -60,6 +63,7 @@ class Lookup:
                 (self.tail.last,),
             )
             self.tail.add(cast("Iterable[TailRow]", rows))
+        return True
 
     def merge(self, connection: sqlite3.Connection, last: int) -> None:
         """Bring the index tables up to the position ``last``, the end of the log."""
