@@ -61,7 +61,7 @@ class AutoCommitPolicy:
     """When a session is committed by itself (C8): as soon as one of the limits is reached.
 
     ``pending_tokens`` and ``messages`` count what a commit would archive, and are looked at after
-    every append; ``idle_seconds`` is the time since the last message, and is looked at by workers
+    every command; ``idle_seconds`` is the time since the last message, and is looked at by workers
     and `Log.commit_idle`. The commit keeps the newest ``keep_recent`` messages live.
     """
 
