@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import event_document, session_document
 from eventlog.cli.gists import gist
+from eventlog.cli.output import one_line
 from eventlog.clock import format_time
-from eventlog.session.tool_output import SEARCH_LIMIT
+from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.records import Recorded
 
 __all__ = ["show"]
+
+CONTEXT_OF_ONE_LINE: Final = 30
+"""Characters on both sides of a match that people are shown; JSON has more."""
+
+LINE_LENGTH: Final = 100
 
 _META = (
     "status",
@@ -107,12 +113,15 @@ def _find_in_output(
     invocation: Invocation, session_id: str, call: tuple[str, str], text: str, limit: int | None
 ) -> None:
     most = SEARCH_LIMIT if limit is None else limit
+    context = CONTEXT_CHARACTERS if invocation.json else CONTEXT_OF_ONE_LINE
     with invocation.open() as log:
-        found = log.session(session_id).search_tool_output(*call, text, limit=most)
+        session = log.session(session_id)
+        found = session.search_tool_output(*call, text, limit=most, context=context)
     invocation.answer(
         [match._asdict() for match in found],
         lambda terminal: terminal.table(
-            ("offset", "context"), [(match.offset, match.context) for match in found]
+            ("offset", "context"),
+            [(match.offset, one_line(match.context, LINE_LENGTH)) for match in found],
         ),
     )
 
