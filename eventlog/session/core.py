@@ -301,6 +301,9 @@ class SessionRequest(Request):
         seen = state if state.status != ABSENT else _existing(state, core.creation)
         command = self._command
         if command.gathers:
+            self.waits = core.has_predecessors and command.reads_stored(seen)
+            if self.waits:
+                return None
             command = self._command = command.gather(core.reader, seen)
         now = core.clock()
         version = state.version
