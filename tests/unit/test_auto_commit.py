@@ -297,6 +297,7 @@ def test_sessions_without_a_policy_are_never_committed(log: Log, clock: FakeCloc
 @pytest.mark.parametrize(
     "wrong",
     [{}, {"messages": 0}, {"pending_tokens": -1}, {"idle_seconds": 0.0}]
+    + [{"idle_seconds": float(number)} for number in ("nan", "inf")]
     + [{"messages": 1, "keep_recent": number} for number in (-1, 10_001)],
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
