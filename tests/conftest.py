@@ -122,9 +122,15 @@ def ids() -> NumberedIds:
     return NumberedIds()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def log_url(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    postgres_schema: Callable[[str, object], str],
+) -> str:
     """The URL of an empty log, on each store in turn."""
+    if request.param == "postgres":
+        return postgres_schema(request.getfixturevalue("newest_postgres"), tmp_path)
     urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'log.db'}"}
     return urls[str(request.param)]
 
