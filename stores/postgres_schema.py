@@ -35,10 +35,10 @@ class Statements(dict[str, bytes]):
     def __init__(self, schema: str) -> None:
         super().__init__()
         self.schema = schema
-        self._quoted = sql.Identifier(schema).as_string(None)
+        self.quoted = sql.Identifier(schema).as_string(None)
 
     def __missing__(self, text: str) -> bytes:
-        return self.setdefault(text, text.replace("{schema}", self._quoted).encode())
+        return self.setdefault(text, text.replace("{schema}", self.quoted).encode())
 
 
 def ensure_schema(connection: Connection[Any], statements: Statements, where: str) -> None:
