@@ -15,8 +15,18 @@ from rich.table import Table
 from benchmarks import ours
 from benchmarks.figures import FIGURES, Row, Scale
 
-_QUICK = Scale(appends=300, many=2_560, peer_many=512, replayed=5_000, large=5_000, runs=1)
-_PEERS = ("sqlite3", "eventsourcing", "openai-agents")
+_QUICK = Scale(
+    appends=300,
+    many=2_560,
+    peer_many=512,
+    replayed=5_000,
+    large=5_000,
+    runs=1,
+    seconds=1.0,
+    trials=1,
+    archives=40,
+)
+_PEERS = ("sqlite3", "psycopg", "eventsourcing", "openai-agents")
 
 
 def main() -> int:

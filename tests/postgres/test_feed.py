@@ -148,7 +148,7 @@ def test_an_index_that_is_ahead_of_the_feed_is_not_taken_for_wrong(
 def test_a_follower_of_several_writers_misses_nothing_that_a_naive_one_does_not_see(
     postgres_url: str,
 ) -> None:
-    """A small run of what `python -m benchmarks.feed` does for longer."""
+    """A small run of what `python -m benchmarks L5` does for longer."""
     result = compete(postgres_url, writers=4, streams=16, records=1_500)
 
     assert result.written == 1_500
