@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from eventlog.errors import UnsupportedStore
+from eventlog.errors import InvalidArgument, UnsupportedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from eventlog.store import Store
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "public_url"]
 
 _BUILTIN: Final = {
     "memory": "eventlog.stores.memory",
@@ -27,6 +28,9 @@ a URL asks for them, so that none of the core depends on a store."""
 _EXTRAS: Final = {"psycopg": "postgres"}
 """The extra of this distribution that installs a driver."""
 
+_PASSWORD: Final = re.compile(r"(://[^/?#:@]*:|[?&]password=)[^@&/?#]+(?=@|&|#|$)")
+"""A password, behind the user's name or as a parameter."""
+
 ENTRY_POINTS: Final = "eventlog.stores"
 """The entry-point group under which other distributions offer stores: scheme = module."""
 
@@ -37,19 +41,27 @@ def open_store(url: str) -> Store:
     What stands behind ``scheme:///`` is a path relative to the working folder, an absolute one
     begins with a further slash; what stands behind ``?`` are options of the store.
 
-    Raises `UnsupportedStore` where no store has the scheme.
+    Raises `UnsupportedStore` where no store has the scheme, `InvalidArgument` for what is no URL.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidArgument(f"{public_url(url)!r} is no URL: {error}") from error
     module = _BUILTIN.get(parts.scheme) or _installed(parts.scheme)
     if module is None:
         raise UnsupportedStore(
-            f"{url!r}: no store for the scheme {parts.scheme!r}; "
+            f"{public_url(url)!r}: no store for the scheme {parts.scheme!r}; "
             f"write one of {', '.join(f'{scheme}:' for scheme in sorted(_BUILTIN))}, "
             "such as sqlite:///agent.db"
         )
     location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
     opener = cast("Callable[[str, str, dict[str, str]], Store]", _import(module).open_store)
     return opener(url, unquote(location), dict(parse_qsl(parts.query)))
+
+
+def public_url(url: str) -> str:
+    """Return a URL as it may be shown: without the password that it may hold."""
+    return _PASSWORD.sub(r"\1***", url)
 
 
 def _import(module: str) -> ModuleType:

@@ -45,7 +45,7 @@ from eventlog.stores.postgres_checks import findings, told_settings
 from eventlog.stores.postgres_connections import Connector, Pool, split_url
 from eventlog.stores.postgres_errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres_news import News
-from eventlog.stores.postgres_schema import Statements, ensure_schema
+from eventlog.stores.postgres_schema import Statements, applied_migrations, ensure_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,10 @@ if TYPE_CHECKING:
 
     from eventlog.identifiers import EventId
 
-__all__ = ["PostgresStore", "open_store"]
+__all__ = ["PostgresStore", "has_log", "open_store"]
+
+SCHEMA: Final = "eventlog"
+"""The schema that holds a log whose URL names no other."""
 
 PAGE: Final = 512
 """Records per page of a read."""
@@ -129,10 +132,19 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
         raise InvalidArgument(f"pool_size={own['pool_size']!r}: write a number") from None
     return PostgresStore(
         conninfo,
-        schema=own.get("schema", "eventlog"),
+        schema=own.get("schema", SCHEMA),
         durability=cast("Durability", own.get("durability", "power")),
         pool_size=pool_size,
     )
+
+
+def has_log(url: str) -> bool:
+    """Tell whether a log is where a URL points: opening it would create none."""
+    conninfo, own = split_url(url)
+    connector = Connector(conninfo, "process")
+    with connector.connect() as connection, mapped_errors(connector.where):
+        statements = Statements(own.get("schema", SCHEMA))
+        return applied_migrations(connection, statements, connector.where) > 0
 
 
 class PostgresStore:
@@ -142,7 +154,7 @@ class PostgresStore:
         self,
         conninfo: str,
         *,
-        schema: str = "eventlog",
+        schema: str = SCHEMA,
         durability: Durability = "power",
         pool_size: int = 10,
     ) -> None:

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
+from eventlog.opening import public_url
 from eventlog.stores.postgres_errors import mapped_connect, mapped_errors
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def split_url(url: str) -> tuple[str, dict[str, str]]:
     try:
         given = conninfo_to_dict(parts._replace(query="&".join(rest)).geturl())
     except psycopg.ProgrammingError as error:
-        said = " ".join(str(error).split())
+        said = public_url(" ".join(str(error).split()))
         raise InvalidArgument(
             f"{said}; write postgresql://user@host/database, with ?schema=NAME, "
             "?durability=power|process and ?pool_size=NUMBER if need be"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-__all__ = ["Statements", "ensure_schema", "newest_migration"]
+__all__ = ["Statements", "applied_migrations", "ensure_schema", "newest_migration"]
 
 LOCK: Final = 0x45764C67
 """The first half of the advisory lock's key, ``EvLg`` in ASCII; the second is the schema's."""
@@ -91,7 +91,7 @@ def _pending(
     connection: Connection[Any], statements: Statements, where: str
 ) -> list[tuple[int, str, str]]:
     """Return the migrations that are still to be applied."""
-    applied = _applied(connection, statements, where)
+    applied = applied_migrations(connection, statements, where)
     known = _migrations()
     if applied > known[-1][0]:
         raise UnsupportedStore(
@@ -100,7 +100,11 @@ def _pending(
     return [migration for migration in known if migration[0] > applied]
 
 
-def _applied(connection: Connection[Any], statements: Statements, where: str) -> int:
+def applied_migrations(connection: Connection[Any], statements: Statements, where: str) -> int:
+    """Return the number of the newest migration in the schema, 0 for an empty one.
+
+    Raises `UnsupportedStore` if the schema has other tables than an eventlog's.
+    """
     tables = {
         str(name)
         for (name,) in connection.execute(

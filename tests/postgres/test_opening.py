@@ -62,6 +62,13 @@ def test_options_that_make_no_sense_are_refused(query: str, advice: str) -> None
         open_store(f"postgresql://127.0.0.1:1/postgres{query}")
 
 
+@pytest.mark.parametrize("place", ["[::1/postgres", "127.0.0.1:1/postgres?a", "h /d?%zz=1"])
+def test_a_url_that_cannot_be_read_is_told_without_its_password(place: str) -> None:
+    error = refusal(f"postgresql://user:secret@{place}")
+
+    assert isinstance(error, InvalidArgument)
+
+
 def test_a_missing_database_is_named(server: PostgresServer) -> None:
     error = refusal(server.url("nowhere"))
 
