@@ -13,6 +13,7 @@ __all__ = [
     "ArchiveFailed",
     "ArchiveFinalized",
     "AttemptFailed",
+    "BlobReference",
     "CommitPublished",
     "FollowUp",
     "LeaseExpired",
@@ -49,6 +50,13 @@ class OwnerData(TypedDict):
     boot: str
     pid: int
     started: str
+
+
+class BlobReference(TypedDict):
+    """Where a value too large for an event is stored: its SHA-256 and its size in bytes (L11)."""
+
+    sha256: str
+    size: int
 
 
 class FollowUp(TypedDict):
@@ -106,12 +114,16 @@ class TaskReleased(TaskEvent, type="task_released"):
 
 
 class StepCompleted(TaskEvent, type="step_completed"):
-    """One step is done and paid for: a later attempt reads ``output`` instead of repeating it."""
+    """One step is done and paid for: a later attempt reads its output instead of repeating it.
+
+    A large output is the JSON text that ``blob`` refers to; ``output`` is empty then.
+    """
 
     fence: int
     step: str
-    output: dict[str, Any]
+    output: Any
     usage: TokenUsage
+    blob: BlobReference | None = None
 
 
 class ArchiveFinalized(TaskEvent, type="archive_finalized"):
@@ -162,7 +174,7 @@ class TaskCompleted(TaskEvent, type="task_completed"):
     """A follow-up, or a task of a user's own kind, is done."""
 
     fence: int
-    result: dict[str, Any]
+    result: Any
     usage: TokenUsage
 
 
