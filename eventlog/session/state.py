@@ -410,10 +410,9 @@ def _task_completed(state: SessionState, record: Record, event: TaskCompleted) -
     if task is None:
         return
     state.usage = add_usage(state.usage, event.usage)
-    if task.kind == MEMORIES and isinstance(event.result, dict):
-        result = cast("dict[str, Any]", event.result)
-        memories = result.get("memories_extracted", {})
-        for category, count in memories.items():
+    if task.kind == MEMORIES:
+        result = cast("dict[str, dict[str, int]]", event.result or {})
+        for category, count in result.get("memories_extracted", {}).items():
             state.memories[category] = state.memories.get(category, 0) + int(count)
 
 

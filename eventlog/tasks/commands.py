@@ -21,7 +21,6 @@ from eventlog.tasks.events import (
     ArchiveFailed,
     ArchiveFinalized,
     AttemptFailed,
-    BlobReference,
     CommitPublished,
     FollowUp,
     LeaseExpired,
@@ -221,7 +220,7 @@ class CompleteStep(Command[int]):
     step: str
     output: Any
     usage: TokenUsage
-    blob: BlobReference | None = None
+    blob: str | None = None
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource

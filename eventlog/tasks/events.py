@@ -13,7 +13,6 @@ __all__ = [
     "ArchiveFailed",
     "ArchiveFinalized",
     "AttemptFailed",
-    "BlobReference",
     "CommitPublished",
     "FollowUp",
     "LeaseExpired",
@@ -50,13 +49,6 @@ class OwnerData(TypedDict):
     boot: str
     pid: int
     started: str
-
-
-class BlobReference(TypedDict):
-    """Where a value too large for an event is stored: its SHA-256 and its size in bytes (L11)."""
-
-    sha256: str
-    size: int
 
 
 class FollowUp(TypedDict):
@@ -116,14 +108,15 @@ class TaskReleased(TaskEvent, type="task_released"):
 class StepCompleted(TaskEvent, type="step_completed"):
     """One step is done and paid for: a later attempt reads its output instead of repeating it.
 
-    A large output is the JSON text that ``blob`` refers to; ``output`` is empty then.
+    A large output is the session's value with the digest ``blob``, as JSON text (L11); ``output``
+    is empty then.
     """
 
     fence: int
     step: str
     output: Any
     usage: TokenUsage
-    blob: BlobReference | None = None
+    blob: str | None = None
 
 
 class ArchiveFinalized(TaskEvent, type="archive_finalized"):

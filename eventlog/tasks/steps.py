@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import pydantic_core
 from pydantic_core import PydanticSerializationError
 
-from eventlog import blobs
+from eventlog.blobs import get_value, put_value
 from eventlog.errors import InvalidArgument, LeaseLost
 from eventlog.tasks.calling import call
 from eventlog.tasks.commands import CompleteStep
@@ -120,7 +120,7 @@ class RecordedSteps:
         data = _json(f"the output of step {name!r}", made.output)
         output, blob = pydantic_core.from_json(data), None
         if len(data) > INLINE_BYTES:
-            blob = await self._log.run(blobs.put, self._core.store, self._core.session, data)
+            blob = await self._log.run(put_value, self._core.store, self._core.session, data)
         if self._ended:
             raise self._lost()
         inline = output if blob is None else None
@@ -168,4 +168,4 @@ def _read(core: Core, version: int) -> Any:
     event = cast("StepCompleted", recorded.event if recorded else None)
     if event.blob is None:
         return event.output
-    return pydantic_core.from_json(blobs.get(core.store, core.session, event.blob))
+    return pydantic_core.from_json(get_value(core.store, core.session, event.blob))
