@@ -278,7 +278,8 @@ class Attempt:
             task.cancel()
         ended, stuck = await asyncio.wait(tasks, timeout=UNWINDING_SECONDS)
         await asyncio.gather(*ended, return_exceptions=True)
-        if stuck:
+        for task in stuck:
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
             log_fact(logging.ERROR, "callable_ignores_cancellation", **self._who())
 
     def _tell_lost(self, error: ConflictError) -> None:

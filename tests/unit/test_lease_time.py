@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from eventlog import AsyncLog, AsyncWorker, Finalizer, Log, Message, Session, Worker
+from eventlog import (
+    AsyncLog,
+    AsyncWorker,
+    Finalizer,
+    Log,
+    Message,
+    Session,
+    Summary,
+    SummaryRequest,
+    Worker,
+)
 from eventlog.clock import JumpWatch, system_clock
 from eventlog.session.command import Draft
 from eventlog.session.commit import Commit
@@ -117,13 +127,9 @@ def test_a_clock_that_cannot_be_compared_is_never_seen_to_jump() -> None:
 def test_a_jump_watch_tells_for_how_long_the_latest_jump_is_known(clock: FakeClock) -> None:
     watch = JumpWatch(clock)
     seen: list[int | None] = [watch.since_jump()]
-    for act in (
-        lambda: clock.jump(0.999),
-        lambda: clock.jump(-1),
-        lambda: clock.advance(7),
-        lambda: clock.jump(60),
-    ):
-        act()
+    for jumped, passed in [(0.999, 0), (-1, 0), (0, 7), (60, 0)]:
+        clock.jump(jumped)
+        clock.advance(passed)
         seen.append(watch.since_jump())
 
     assert seen == [None, None, 0, 7_000_000, 0]
@@ -176,11 +182,11 @@ def test_a_lease_ends_by_the_stores_clock_whoever_took_it(
     hosts: tuple[FakeClock, Log, Log],
 ) -> None:
     """Taken by the host that is ahead, it does not last an hour longer."""
-    time, right, ahead = hosts
+    _, _, ahead = hosts
     session = committed(ahead)
     until: list[str] = []
 
-    async def summarize(request: Any) -> None:
+    async def summarize(request: SummaryRequest) -> Summary:
         until.extend(task.due_at for task in ahead.tasks("s"))
         raise RuntimeError("lost")
 
@@ -193,9 +199,9 @@ def test_a_lease_ends_by_the_stores_clock_whoever_took_it(
 def test_a_renewal_counts_in_the_stores_time(hosts: tuple[FakeClock, Log, Log]) -> None:
     _, right, ahead = hosts
     committed(right)
-    until: list[str] = []
+    until: list[int] = []
 
-    async def wait(request: Any) -> None:
+    async def wait(request: SummaryRequest) -> Summary:
         following = AsyncLog(right).follow(types=["lease_renewed"])
         until.append((await anext(following)).event.lease_until)  # type: ignore[attr-defined]
         raise RuntimeError("enough")
