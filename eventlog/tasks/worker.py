@@ -88,6 +88,8 @@ class AsyncWorker:
         self._stopping = asyncio.Event()
         self._grace: float | None = None
         self._running: dict[str, asyncio.Task[bool]] = {}
+        self._suspect = ""
+        """The task that was started last on its last attempt after its worker was lost."""
         self._declined: dict[str, DueTask] = {}
         self._declined_until = 0.0
         self._failed_looks = 0
@@ -167,11 +169,34 @@ class AsyncWorker:
         now = max(self._log.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
         found = await self._log.run(due_tasks, self._log.store, now, self._kinds, known)
-        tries = [self._start(due, store_time) for due in found[:room]]
+        suspects = [due for due in found if self._is_suspect(due)]
+        others = [due for due in found if not self._is_suspect(due)]
+        if suspects and self._suspect not in self._running:
+            room -= 1
+        tries = [self._start(due, store_time) for due in others[:room]]
         for failure in await asyncio.gather(*tries, return_exceptions=True):
             if failure is not None:
                 raise failure
-        return len(tries)
+        return len(tries) + await self._start_one(suspects, store_time)
+
+    def _is_suspect(self, due: DueTask) -> bool:
+        """Tell whether a task's workers were lost so often that one attempt is left.
+
+        A summary that ends its process takes along what runs beside it. So that it does not take
+        the last attempt of another, of the tasks that may have done it only one runs at a time.
+        """
+        return due.owner is not None and due.attempts == self._terms.retry.attempts - 1
+
+    async def _start_one(self, suspects: list[DueTask], store_time: int | None) -> int:
+        """Claim one of these, unless one like them is running; return how many were tried."""
+        tried = 0
+        for due in suspects:
+            if self._suspect in self._running:
+                break
+            await self._start(due, store_time)
+            self._suspect = due.task_id
+            tried += 1
+        return tried
 
     async def _start(self, due: DueTask, store_time: int | None) -> None:
         try:
