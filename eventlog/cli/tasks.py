@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -62,5 +62,7 @@ def _what(document: dict[str, Any]) -> str:
         return one_line(document["error"])
     if document["worker"]:
         return f"by {document['worker']}, lease until {document['due_at'][:19]}Z"
-    result: dict[str, Any] = document["result"] or {}
-    return one_line(result.get("abstract") or "", 60)
+    result = document["result"]
+    if isinstance(result, dict) and "abstract" in result:
+        result = cast("dict[str, Any]", result)["abstract"]
+    return "" if result is None else one_line(str(result), 60)

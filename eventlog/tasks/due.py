@@ -46,11 +46,12 @@ class DueTask(NamedTuple):
 
 
 def due_tasks(
-    store: Store, now: int, kinds: Collection[str], known: Mapping[str, DueTask | None]
+    store: Store, now: int, kinds: Collection[str], room: int, known: Mapping[str, DueTask | None]
 ) -> list[DueTask]:
     """Return tasks of these kinds that are due, oldest first, then those that are free early.
 
-    What is ``known`` by its id is left out, if it still stands so; None: however it stands.
+    The latter are looked for only where fewer are due than there is ``room`` for. What is ``known``
+    by its id is left out, if it still stands so; None: however it stands.
     """
 
     def is_news(task: DueTask) -> bool:
@@ -58,7 +59,7 @@ def due_tasks(
 
     due = _scan(store, kinds, 0, now + 1, SCAN_LIMIT + len(known))
     found = [task for task in due if is_news(task)]
-    if len(found) < SCAN_LIMIT:
+    if len(found) < room:
         early = _scan(store, kinds, now + 1, None, EARLY_LIMIT)
         found += _free_early(filter(is_news, early))
     return found

@@ -168,7 +168,7 @@ class AsyncWorker:
         store_time = await self._leases.store_time()
         now = max(self._log.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
-        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, known)
+        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, room, known)
         suspects = [due for due in found if self._is_suspect(due)]
         others = [due for due in found if not self._is_suspect(due)]
         if suspects and self._suspect not in self._running:
