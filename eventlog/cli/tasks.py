@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import one_line
 from eventlog.errors import SessionNotFound
-from eventlog.tasks.machine import POLLER_VIEW
+from eventlog.tasks.machine import FINALISE, POLLER_VIEW
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -63,6 +63,6 @@ def _what(document: dict[str, Any]) -> str:
     if document["worker"]:
         return f"by {document['worker']}, lease until {document['due_at'][:19]}Z"
     result = document["result"]
-    if isinstance(result, dict) and "abstract" in result:
-        result = cast("dict[str, Any]", result)["abstract"]
+    if document["kind"] == FINALISE and result:
+        result = result["abstract"]
     return "" if result is None else one_line(str(result), 60)

@@ -100,6 +100,7 @@ class AsyncWorker:
         """Work until nothing is due any more; return how many tasks were completed."""
         completed = 0
         try:
+            await self._log.commit_idle()
             while not self._stopping.is_set():
                 tried = await self._start_due()
                 if self._running:
@@ -145,6 +146,7 @@ class AsyncWorker:
             self._declined_until = now + DECLINED_SECONDS
         try:
             seen = await self._log.position()
+            await self._log.commit_idle()
             await self._start_due()
         except UnavailableError as error:
             self._failed_looks += 1
