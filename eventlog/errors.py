@@ -233,8 +233,11 @@ class UnsupportedStore(InvalidError):
 class TooLarge(InvalidError):
     """One append is larger than the store accepts; nothing of it was stored."""
 
-    def __init__(self, stream: str, what: str, size: int, limit: int) -> None:
-        super().__init__(f"session {stream!r}: {what} is {size:,}, the limit is {limit:,}")
+    def __init__(
+        self, stream: str, what: str, size: int, limit: int, advice: str | None = None
+    ) -> None:
+        text = f"session {stream!r}: {what} is {size:,}, the limit is {limit:,}"
+        super().__init__(f"{text}; {advice}" if advice else text)
         self.stream = stream
         self.size = size
         self.limit = limit
@@ -244,7 +247,17 @@ class TooLarge(InvalidError):
 
 
 class CorruptLog(CorruptError):
-    """The store holds bytes that no eventlog wrote, or lost some that it did."""
+    """The store holds bytes that no eventlog wrote, or lost some that it did.
+
+    ``stream`` and ``version`` name the first record that is concerned, where that is known.
+    """
+
+    def __init__(
+        self, detail: str, *, stream: str | None = None, version: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.stream = stream
+        self.version = version
 
 
 class UnknownEventType(CorruptError):

@@ -19,13 +19,14 @@ __all__ = ["open_store", "public_url"]
 
 _BUILTIN: Final = {
     "memory": "eventlog.stores.memory",
+    "nats": "eventlog.stores.jetstream",
     "postgresql": "eventlog.stores.postgres",
     "sqlite": "eventlog.stores.sqlite",
 }
 """The module that has ``open_store(url, location, options)``, by scheme. Modules are imported when
 a URL asks for them, so that none of the core depends on a store."""
 
-_EXTRAS: Final = {"psycopg": "postgres"}
+_EXTRAS: Final = {"nats": "nats", "psycopg": "postgres"}
 """The extra of this distribution that installs a driver."""
 
 _PASSWORD: Final = re.compile(r"(://[^/?#:@]*:|[?&]password=)[^@&/?#]+(?=@|&|#|$)")

@@ -1,0 +1,386 @@
+"""The NATS JetStream store: a replicated log that survives the loss of its leader. Beta.
+
+A session is a subject, a record a message in it. Appends are published with the sequence that their
+subject must end at, several messages as one atomic batch, so the server compares and stores in one
+step. What it answers last is not all that it may have done: an append whose answer was lost is
+looked up by its event ids before it is tried again, and can be tried again, because it can be stored
+only where the first attempt was not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from nats.errors import ConnectionClosedError, Error, TimeoutError
+
+from eventlog.errors import (
+    CorruptLog,
+    EventLogError,
+    Indeterminate,
+    TooLarge,
+    UnavailableError,
+)
+from eventlog.records import (
+    ANY,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    IndexEntry,
+    Position,
+    Record,
+)
+from eventlog.stores.jetstream_api import BATCH_LIMIT, publish
+from eventlog.stores.jetstream_attempts import Attempts
+from eventlog.stores.jetstream_batch import Batch
+from eventlog.stores.jetstream_blobs import Blobs
+from eventlog.stores.jetstream_checks import findings, told_settings
+from eventlog.stores.jetstream_errors import closed
+from eventlog.stores.jetstream_index import Index
+from eventlog.stores.jetstream_known import Sessions
+from eventlog.stores.jetstream_link import Link
+from eventlog.stores.jetstream_messages import Message, Subjects, encode_entries
+from eventlog.stores.jetstream_news import News
+from eventlog.stores.jetstream_opening import (
+    FORMAT,
+    Place,
+    blob_stream,
+    check_power,
+    check_server,
+    ensure,
+    split_url,
+)
+from eventlog.stores.jetstream_reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from nats.aio.client import Client
+
+    from eventlog.identifiers import EventId
+    from eventlog.store import Blob, Finding
+
+__all__ = ["JetStreamStore", "open_store"]
+
+Answer = TypeVar("Answer")
+
+POLL_SECONDS: Final = 0.25
+"""How often a waiting reader looks without having been told."""
+
+MESSAGE_LIMIT: Final = 31 << 20
+"""Bytes of a message beyond which JetStream's files cannot hold it, whatever max_payload says."""
+
+HEADERS_BYTES: Final = 2_048
+"""Room for the headers of a message, which count towards max_payload."""
+
+ENTRIES_PAGE: Final = 256
+"""Index entries of one message, when they come without an append."""
+
+_RAISE_PAYLOAD: Final = (
+    "raise max_payload in the server's configuration (JetStream takes up to 31 MiB), or store less"
+)
+
+BATCH_BYTES: Final = 1 << 26
+"""Bytes of data beyond which the rest of a batch is stored by a further one."""
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamStore:
+    """Open ``nats://host:4222``; several hosts of a cluster are separated by commas.
+
+    ``?stream=NAME`` is the stream that holds the log (``eventlog``), ``?replicas=NUMBER`` how many
+    nodes have a copy. ``?durability=power`` asks for a log that outlives a loss of power, which
+    ``?monitor=URL,URL,URL``, the nodes' monitoring ports, lets the store verify.
+    ``?credentials=FILE`` is a NATS credentials file, ``?patience=SECONDS`` how long a call is tried
+    again while the cluster has no leader (15).
+    """
+    return JetStreamStore(split_url(url, options))
+
+
+class JetStreamStore:
+    """A log in one stream of a NATS cluster; see `eventlog.store.Store` for the contract."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.durability: Durability = place.durability
+        self._where = place.where
+        self._subjects = Subjects(place.stream)
+        self._start()
+        try:
+            self._config: dict[str, Any] = self._call(lambda client: ensure(client, place))
+            self._synced = check_power(place, int(self._config["num_replicas"]))
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._closed = False
+        self._lock = threading.RLock()
+        self._max_payload = MESSAGE_LIMIT
+        self._news = News(self._subjects.news)
+        self._link = Link(
+            self.place.hosts,
+            self._where,
+            user=self.place.user,
+            credentials=self.place.credentials,
+            greet=self._greet,
+        )
+        self._reader = Reader(self._call, self._subjects, self._where)
+        self._sessions = Sessions(self._reader)
+        self._index = Index(self._reader, self._subjects)
+
+    async def _greet(self, client: Client) -> None:
+        check_server(client, self._where)
+        self._max_payload = min(client.max_payload, MESSAGE_LIMIT)
+        await self._news.listen(client)
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def _call(self, work: Callable[[Client], Coroutine[Any, Any, Answer]]) -> Answer:
+        """Do what may be done twice, until it is done or patience is at its end."""
+        attempts = Attempts(self.place.patience, self._where)
+        while True:
+            self._refuse_if_closed()
+            try:
+                return self._link.run(work)
+            except Error as error:
+                attempts.failed(error, certainly=True)
+
+    def _store(self, messages: Sequence[Message], attempts: Attempts) -> int | None:
+        """Store messages, all or none; return the sequence of the first.
+
+        None if they were not stored, or if that is unknown: then the caller looks what is there,
+        and may try again. Raises when patience is at its end.
+        """
+        self._refuse_if_closed()
+        newest = self._reader.newest
+        try:
+            first = self._link.run(lambda client: self._publish(client, messages))
+        except (TimeoutError, ConnectionClosedError) as error:
+            attempts.failed(error, certainly=False)
+        except Error as error:
+            attempts.failed(error, certainly=True)
+        else:
+            self._refuse_reuse(messages, first, newest)
+            return first
+        return None
+
+    async def _publish(self, client: Client, messages: Sequence[Message]) -> int:
+        first = await publish(client, messages)
+        await self._news.tell(client)
+        return first
+
+    def _refuse_reuse(self, messages: Sequence[Message], first: int, newest: int) -> None:
+        """Raise if the server gave away sequences that it had given away before."""
+        if first <= newest and messages[0].subject.startswith(f"{self.place.stream}."):
+            raise CorruptLog(
+                f"{self._where} gave position {first} to a new record, but position {newest} was "
+                "seen in it before: the server lost records, and goes on in their place; stop, "
+                "look, restore it"
+            )
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise closed(self._where)
+
+    # ---- appending ----------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        answers: list[Appended | EventLogError] = []
+        with self._lock:
+            self._refuse_if_closed()
+            for part in _parts(batch):
+                try:
+                    answers += self._append(part)
+                except UnavailableError as error:
+                    if not answers or isinstance(error, Indeterminate):
+                        raise
+                    raise Indeterminate(str(error)) from error
+        self._news.hear()
+        return answers
+
+    def _append(self, appends: Sequence[Append]) -> list[Appended | EventLogError]:
+        refused = [self._too_large(append) for append in appends]
+        if any(refused):
+            taken = [
+                append for append, error in zip(appends, refused, strict=True) if error is None
+            ]
+            answers = iter(self._append(taken))
+            return [next(answers) if error is None else error for error in refused]
+        attempts = Attempts(self.place.patience, self._where)
+        try:
+            return self._decide_and_store(appends, attempts)
+        except UnavailableError as error:
+            raise attempts.in_doubt(error) from error
+
+    def _decide_and_store(
+        self, appends: Sequence[Append], attempts: Attempts
+    ) -> list[Appended | EventLogError]:
+        looked: set[str] = set()
+        while True:
+            work = Batch(self._subjects, appends, self._sessions.suppose(appends))
+            unsure = work.contested - looked
+            if not unsure:
+                first = self._store(work.messages, attempts) if work.messages else 0
+                if first is not None:
+                    self._stored(work, first)
+                    return work.answers(first)
+                looked = set()
+                unsure = set(work.changed)
+            for stream in unsure:
+                self._sessions.look(stream)
+            looked |= unsure
+
+    def _stored(self, work: Batch, first: int) -> None:
+        if work.messages:
+            self._sessions.stored(work.changed, first)
+            self._index.stored(work.messages, first)
+
+    def _too_large(self, append: Append) -> TooLarge | None:
+        """Return the error of an append that the server would not take."""
+        count = len(append.records)
+        if count > BATCH_LIMIT:
+            what = "the number of records of one append"
+            advice = "append them in several steps"
+            return TooLarge(append.stream, what, count, BATCH_LIMIT, advice)
+        room = self._max_payload - HEADERS_BYTES
+        sizes = [len(record.data) + len(record.metadata) for record in append.records]
+        if append.entries:
+            sizes[-1] += len(encode_entries(append.entries))
+        if max(sizes) <= room:
+            return None
+        return TooLarge(
+            append.stream, "the number of bytes of one record", max(sizes), room, _RAISE_PAYLOAD
+        )
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        for stored in self._reader.read(
+            stream, after=after, until=until, limit=limit, reverse=reverse
+        ):
+            yield stored.record
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        records = self._reader.read_all(after)
+        chosen = (record for record in records if not types or record.type in types)
+        return islice(chosen, limit)
+
+    def head(self, stream: str) -> Head:
+        return self._reader.head(stream)
+
+    def tip(self) -> Position:
+        return self._reader.tip()
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        with self._lock:
+            known = self._sessions.look(stream).ids
+            return {event_id: known[event_id] for event_id in ids if event_id in known}
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            seen = self._news.count  # Before looking: nothing said in between is missed.
+            if self.tip() > after:
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._news.wait(seen, min(left, POLL_SECONDS))
+
+    # ---- index entries and blobs --------------------------------------------------------------
+
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+        yield from self._index.scan(start, end, limit)
+
+    def put_index(self, entries: Sequence[IndexEntry]) -> None:
+        messages = [
+            Message(0, self._subjects.entries, {}, data) for data in self._entry_pages(entries)
+        ]
+        for start in range(0, len(messages), BATCH_LIMIT):
+            part = messages[start : start + BATCH_LIMIT]
+            attempts = Attempts(self.place.patience, self._where)
+            while self._store(part, attempts) is None:
+                continue  # Stored twice it is as good as once.
+
+    def _entry_pages(self, entries: Sequence[IndexEntry]) -> Iterator[bytes]:
+        """Write index entries into as many messages as they need."""
+        for start in range(0, len(entries), ENTRIES_PAGE):
+            page = entries[start : start + ENTRIES_PAGE]
+            data = encode_entries(page)
+            if len(data) <= self._max_payload - HEADERS_BYTES:
+                yield data
+            elif len(page) == 1:
+                limit = self._max_payload - HEADERS_BYTES
+                what = "the number of bytes of an index entry"
+                raise TooLarge(page[0][0], what, len(data), limit, _RAISE_PAYLOAD)
+            else:
+                for entry in page:
+                    yield from self._entry_pages([entry])
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        attempts = Attempts(self.place.patience, self._where)
+        try:
+            return self._blobs.put(
+                key, data, expected, lambda messages: self._store(messages, attempts)
+            )
+        except UnavailableError as error:
+            raise attempts.in_doubt(error) from error
+
+    def get_blob(self, key: str) -> Blob | None:
+        return self._blobs.get(key)
+
+    @property
+    def _blobs(self) -> Blobs:
+        part = self._max_payload - HEADERS_BYTES
+        return Blobs(self._call, blob_stream(self.place.stream), part)
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        self._reader.last()
+        return self._call(lambda client: findings(client, self.place.stream))
+
+    def settings(self) -> dict[str, str]:
+        told = self._call(lambda client: told_settings(client, self.place.stream))
+        return {**told, "sync_interval": self._synced, "schema": str(FORMAT)}
+
+    def reopen_after_fork(self) -> None:
+        """Leave the parent its connection, and begin with none."""
+        if not self._closed:
+            self._link.abandon()
+            self._start()
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._link.close()
+                self._news.hear()
+
+
+def _parts(batch: Sequence[Append]) -> Iterator[Sequence[Append]]:
+    """Split a batch where it is too much for one atomic batch; mostly it is not."""
+    size = records = start = 0
+    for place, append in enumerate(batch):
+        added = sum(len(record.data) + len(record.metadata) for record in append.records)
+        size, records = size + added, records + len(append.records)
+        if place > start and (size > BATCH_BYTES or records > BATCH_LIMIT):
+            yield batch[start:place]
+            start, size, records = place, added, len(append.records)
+    if start < len(batch):
+        yield batch[start:]

@@ -1,0 +1,188 @@
+"""What stands in a JetStream message: a record, in the subject of its session.
+
+====================== ========================================================================
+subject                ``{stream}.s.{session}``, see `to_token`
+``Eventlog-Version``   the record's version, counted by us: JetStream's sequence is its position
+``Eventlog-Record``    ``1 id hash previous time schema entries metadata type``: the number of this
+                       format, ids and hashes in hexadecimal digits, ``previous`` being the hash of
+                       the record before it, and the bytes that entries and metadata take
+payload                index entries, metadata and data, one behind the other
+====================== ========================================================================
+
+The index entries of an append (L14) stand in the message of its last record, so they need no message
+of their own. Those that come without an append have one, in the subject ``{stream}.i``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventlog.errors import CorruptLog, InvalidArgument
+from eventlog.identifiers import EventId
+from eventlog.records import Position, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from eventlog.records import IndexEntry
+
+__all__ = [
+    "EXPECTED",
+    "Message",
+    "Stored",
+    "Subjects",
+    "decode",
+    "decode_entries",
+    "encode",
+    "encode_entries",
+    "from_direct",
+    "from_leader",
+    "to_token",
+]
+
+FORMAT: Final = "1"
+VERSION: Final = "Eventlog-Version"
+RECORD: Final = "Eventlog-Record"
+EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+
+_UNSAFE: Final = re.compile(rb"[^A-Za-z0-9_-]")
+_ESCAPED: Final = re.compile(rb"=([0-9A-F]{2})")
+
+
+class Message(NamedTuple):
+    """A message as it is in the stream; ``sequence`` is 0 for one that is to be stored."""
+
+    sequence: int
+    subject: str
+    headers: Mapping[str, str]
+    payload: bytes
+
+
+class Stored(NamedTuple):
+    """A record, the hash that it follows, and the index entries that came with it."""
+
+    record: Record
+    previous: bytes
+    entries: bytes
+
+
+class Subjects(NamedTuple):
+    """The subjects of a log, by the name of its stream."""
+
+    name: str
+
+    @property
+    def entries(self) -> str:
+        """Where index entries are that came without an append."""
+        return f"{self.name}.i"
+
+    @property
+    def news(self) -> str:
+        """Where it is said that something was appended; in no stream."""
+        return f"{self.name}.news"
+
+    def session(self, session: str) -> str:
+        """Where the records of a session are."""
+        return f"{self.name}.s.{to_token(session)}"
+
+    def session_of(self, subject: str) -> str | None:
+        """Return the session whose records are in a subject; None for that of the index."""
+        prefix = f"{self.name}.s."
+        return from_token(subject.removeprefix(prefix)) if subject.startswith(prefix) else None
+
+
+def to_token(name: str) -> str:
+    """Write any text as a token of a subject: letters, digits, ``-`` and ``_`` as they are.
+
+    All other bytes of its UTF-8 are written ``=XX``, so different names have different tokens.
+    """
+    try:
+        raw = name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"{name!r} has a lone surrogate, which no UTF-8 text can hold; mend it"
+        ) from error
+    return _UNSAFE.sub(lambda found: b"=%02X" % ord(found[0]), raw).decode() or "="
+
+
+def from_token(token: str) -> str:
+    """Return the name that `to_token` wrote."""
+    return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), token.encode()).decode()
+
+
+def encode(subject: str, record: Record, previous: bytes, entries: bytes) -> Message:
+    """Return the message of a record."""
+    _, version, _, event_id, type_, schema, time, data, metadata, hash_ = record
+    about = (
+        f"{FORMAT} {event_id.hex()} {hash_.hex()} {previous.hex()} {time} {schema} "
+        f"{len(entries)} {len(metadata)} {type_}"
+    )
+    headers = {VERSION: str(version), RECORD: about}
+    return Message(0, subject, headers, b"".join((entries, metadata, data)))
+
+
+def decode(message: Message, session: str) -> Stored:
+    """Return the record in a message; raise `CorruptLog` if none of ours is in it."""
+    headers, payload = message.headers, message.payload
+    try:
+        version = int(headers[VERSION])
+        format_, id_, hash_, previous, time, schema, entries, metadata, type_ = headers[
+            RECORD
+        ].split(" ", 8)
+        if format_ != FORMAT:
+            raise ValueError(f"its format is {format_}, this eventlog knows {FORMAT}")
+        data = int(entries)
+        rest = data + int(metadata)
+        record = Record(
+            stream=session,
+            version=version,
+            position=Position(message.sequence),
+            event_id=EventId(bytes.fromhex(id_)),
+            type=type_,
+            schema=int(schema),
+            time=int(time),
+            data=payload[rest:],
+            metadata=payload[data:rest],
+            hash=bytes.fromhex(hash_),
+        )
+        return Stored(record, bytes.fromhex(previous), payload[:data])
+    except (KeyError, ValueError) as error:
+        raise CorruptLog(
+            f"message {message.sequence} of subject {message.subject} is not one that an eventlog "
+            f"wrote ({error}); another program publishes there, or the message is damaged",
+            stream=session,
+        ) from error
+
+
+def encode_entries(entries: Sequence[IndexEntry]) -> bytes:
+    """Write index entries; nothing for none."""
+    if not entries:
+        return b""
+    written = [[key, None if value is None else value.decode()] for key, value in entries]
+    return json.dumps(written, separators=(",", ":")).encode()
+
+
+def decode_entries(data: bytes) -> list[IndexEntry]:
+    """Return the index entries that `encode_entries` wrote."""
+    if not data:
+        return []
+    return [(key, None if value is None else value.encode()) for key, value in json.loads(data)]
+
+
+def from_leader(answer: Mapping[str, Any]) -> Message:
+    """Return the message in the leader's answer to a request for one."""
+    found = answer["message"]
+    lines = b64decode(found.get("hdrs", "")).split(b"\r\n")[1:]
+    pairs = (line.decode("utf-8", "replace").partition(":") for line in lines if line)
+    headers = {name: value.strip() for name, _, value in pairs}
+    return Message(
+        int(found["seq"]), str(found["subject"]), headers, b64decode(found.get("data", ""))
+    )
+
+
+def from_direct(headers: Mapping[str, str], payload: bytes) -> Message:
+    """Return the message in any replica's answer to a request for several."""
+    return Message(int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers, payload)

@@ -1,0 +1,56 @@
+"""Waking those who wait for records of other processes: a subject in no stream, as a hint only.
+
+After an append its process says there, without waiting, that there are news. Whoever waits looks for
+itself now and then all the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from nats.errors import Error
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+__all__ = ["News"]
+
+
+class News:
+    """Counts what there may be to see; a store's own appends and those of others."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._condition = threading.Condition()
+        self.count = 0
+
+    async def listen(self, client: Client) -> None:
+        """Hear what is said from now on, for as long as the connection lasts."""
+
+        async def heard(_: Msg) -> None:
+            self.hear()
+
+        await client.subscribe(  # pyright: ignore[reportUnknownMemberType]
+            self._subject, cb=heard
+        )
+        self.hear()  # Whatever was said while nobody listened.
+
+    async def tell(self, client: Client) -> None:
+        """Say that something was appended; whether anybody hears it is not our concern."""
+        try:
+            await client.publish(self._subject)
+        except Error:
+            return
+
+    def hear(self) -> None:
+        """Wake everybody."""
+        with self._condition:
+            self.count += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, seconds: float) -> None:
+        """Wait until there are more news than ``seen``, or for so long."""
+        with self._condition:
+            self._condition.wait_for(lambda: self.count != seen, seconds)
