@@ -9,6 +9,7 @@ only where the first attempt was not.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from itertools import islice
@@ -35,16 +36,18 @@ from eventlog.records import (
     Position,
     Record,
 )
+from eventlog.store import Finding
 from eventlog.stores.jetstream_api import BATCH_LIMIT, publish
 from eventlog.stores.jetstream_attempts import Attempts
 from eventlog.stores.jetstream_batch import Batch
 from eventlog.stores.jetstream_blobs import Blobs
+from eventlog.stores.jetstream_checkpoint import Checkpoints, End
 from eventlog.stores.jetstream_checks import findings, told_settings
 from eventlog.stores.jetstream_errors import closed
 from eventlog.stores.jetstream_index import Index
 from eventlog.stores.jetstream_known import Sessions
 from eventlog.stores.jetstream_link import Link
-from eventlog.stores.jetstream_messages import Message, Subjects, encode_entries
+from eventlog.stores.jetstream_messages import Message, Subjects, decode, encode_entries
 from eventlog.stores.jetstream_news import News
 from eventlog.stores.jetstream_opening import (
     FORMAT,
@@ -56,6 +59,7 @@ from eventlog.stores.jetstream_opening import (
     split_url,
 )
 from eventlog.stores.jetstream_reader import Reader
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -63,7 +67,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from eventlog.identifiers import EventId
-    from eventlog.store import Blob, Finding
+    from eventlog.store import Blob
 
 __all__ = ["JetStreamStore", "open_store"]
 
@@ -77,6 +81,9 @@ MESSAGE_LIMIT: Final = 31 << 20
 
 HEADERS_BYTES: Final = 2_048
 """Room for the headers of a message, which count towards max_payload."""
+
+NOTE_AT: Final = 1_024
+"""Batches after which it is noted where the log ends."""
 
 ENTRIES_PAGE: Final = 256
 """Index entries of one message, when they come without an append."""
@@ -113,6 +120,7 @@ class JetStreamStore:
         try:
             self._config: dict[str, Any] = self._call(lambda client: ensure(client, place))
             self._synced = check_power(place, int(self._config["num_replicas"]))
+            self._expect_end()
         except BaseException:
             self.close()
             raise
@@ -131,7 +139,27 @@ class JetStreamStore:
         )
         self._reader = Reader(self._call, self._subjects, self._where)
         self._sessions = Sessions(self._reader)
-        self._index = Index(self._reader, self._subjects)
+        self._checkpoints = Checkpoints(self.get_blob, self.put_blob)
+        self._index = Index(self._reader, self._subjects, self._checkpoints)
+        self._checked = 0
+        self._newest: Message | None = None
+        self._unnoted = 0
+
+    def _expect_end(self) -> None:
+        """Take in what is noted of the log; if it lacks that, what is noted of each session, too.
+
+        The log is opened all the same, to be looked at: what is asked of it tells.
+        """
+        end = self._checkpoints.end()
+        if end is None:
+            return
+        self._reader.expect(end)
+        try:
+            self._reader.check_end()
+        except CorruptLog as error:
+            log_fact(logging.ERROR, "records_lost", stream=self.place.stream, error=str(error))
+            kept = self._checkpoints.index()
+            self._reader.expect_versions(kept.versions if kept else {})
 
     async def _greet(self, client: Client) -> None:
         check_server(client, self._where)
@@ -193,6 +221,7 @@ class JetStreamStore:
         answers: list[Appended | EventLogError] = []
         with self._lock:
             self._refuse_if_closed()
+            self._check_end()
             for part in _parts(batch):
                 try:
                     answers += self._append(part)
@@ -202,6 +231,12 @@ class JetStreamStore:
                     raise Indeterminate(str(error)) from error
         self._news.hear()
         return answers
+
+    def _check_end(self) -> None:
+        """On a new connection, look whether the log still has what it had."""
+        if self._checked != self._link.connections or not self._checked:
+            self._reader.check_end()
+            self._checked = self._link.connections
 
     def _append(self, appends: Sequence[Append]) -> list[Appended | EventLogError]:
         refused = [self._too_large(append) for append in appends]
@@ -239,6 +274,21 @@ class JetStreamStore:
         if work.messages:
             self._sessions.stored(work.changed, first)
             self._index.stored(work.messages, first)
+            sequence = first + len(work.messages) - 1
+            self._newest = work.messages[-1]._replace(sequence=sequence)
+            self._unnoted += 1
+            if self._unnoted >= NOTE_AT:
+                self._note_end()
+
+    def _note_end(self) -> None:
+        """Note where the log ends, for those who open it later."""
+        last, self._unnoted = self._newest, 0
+        if last is None:
+            return
+        record = decode(last, self._subjects.session_of(last.subject) or "").record
+        self._checkpoints.note_end(
+            End(last.sequence, record.stream, record.version, record.hash.hex())
+        )
 
     def _too_large(self, append: Append) -> TooLarge | None:
         """Return the error of an append that the server would not take."""
@@ -352,8 +402,13 @@ class JetStreamStore:
     # ---- the whole ----------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        self._reader.last()
-        return self._call(lambda client: findings(client, self.place.stream))
+        found = self._call(lambda client: findings(client, self.place.stream))
+        try:
+            self._reader.check_end()
+        except CorruptLog as error:
+            found.append(Finding(error.stream, error.version, "lost", str(error)))
+            found += self._reader.lost()
+        return found
 
     def settings(self) -> dict[str, str]:
         told = self._call(lambda client: told_settings(client, self.place.stream))
@@ -368,6 +423,9 @@ class JetStreamStore:
     def close(self) -> None:
         with self._lock:
             if not self._closed:
+                if self._unnoted:
+                    self._note_end()
+                    self._index.keep()
                 self._closed = True
                 self._link.close()
                 self._news.hear()

@@ -62,6 +62,8 @@ class Link:
         self._where = where
         self._credentials = credentials
         self._greet = greet
+        self.connections = 0
+        """How many there were: another number, another server, or the same one started again."""
         self._client: Client | None = None
         self._lost: asyncio.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
@@ -107,6 +109,7 @@ class Link:
         client, lost = self._client, self._lost
         if client is None or lost is None or lost.done():
             self._client, self._lost = client, lost = await self._connect()
+            self.connections += 1
             await self._greet(client)
             known = [self._address.format(server.netloc) for server in client.discovered_servers]
             # The next one is tried first, should this one be lost.

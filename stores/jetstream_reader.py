@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventlog.errors import CorruptLog
 from eventlog.records import EMPTY_HEAD, START, Head, Position, Record
+from eventlog.store import Finding
 from eventlog.stores.jetstream_api import last_message, next_message, some_messages
 from eventlog.stores.jetstream_messages import Message, Stored, Subjects, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from eventlog.stores.jetstream_checkpoint import End
     from eventlog.stores.jetstream_link import Call
 
 __all__ = ["Reader"]
@@ -38,6 +40,9 @@ PLACES: Final = 4_096
 
 LAG_SECONDS: Final = 5.0
 """How long a new leader may take until it shows what the old one acknowledged."""
+
+LAG_PAUSE: Final = 0.1
+"""Seconds between two looks at a leader that lags."""
 
 
 class _Places:
@@ -76,27 +81,33 @@ class Reader:
         self._subjects = subjects
         self._where = where
         self._lock = threading.Lock()
+        self._lag_seconds = LAG_SECONDS
         self._places: OrderedDict[str, _Places] = OrderedDict()
         self.newest = 0
-        """The highest sequence that this process has seen."""
+        """The highest sequence that is known to have been given away."""
+        self._end: End | None = None
+        self._versions: dict[str, int] = {}
+        """At which versions sessions stood, if the log is known to lack records."""
 
     # ---- the ends -----------------------------------------------------------------------------
 
     def head(self, session: str) -> Head:
         """Return the last record of a session in short, as the leader has it."""
         version, sequence = self._last_place(session)
+        version = max(version, self._versions.get(session, 0))
         subject = self._subjects.session(session)
 
         def look() -> Head:
             message = self._last(subject)
             return EMPTY_HEAD if message is None else _head(decode(message, session).record)
 
-        found = _until(look, lambda head: head.version >= version)
-        if found.version < version or (found.version == version and found.position != sequence):
+        found = self._until(look, lambda head: head.version >= version)
+        moved = sequence and found.version == version and found.position != sequence
+        if found.version < version or moved:
             raise CorruptLog(
-                f"{self._where}: session {session!r} ends at version {found.version}, but version "
-                f"{version} was seen in it before at position {sequence}: the server lost records; "
-                "stop, look, restore it",
+                f"{self._where}: session {session!r} ends at version {found.version}, position "
+                f"{found.position}, but version {version} was seen in it before: the server lost "
+                "records; stop, look, restore it",
                 stream=session,
                 version=found.version + 1,
             )
@@ -113,7 +124,7 @@ class Reader:
     def last(self) -> Message | None:
         """Return the newest message of the stream, as the leader has it."""
         newest = self.newest
-        found: Message | None = _until(
+        found: Message | None = self._until(
             lambda: self._last(">"),
             lambda message: (0 if message is None else message.sequence) >= newest,
         )
@@ -125,6 +136,42 @@ class Reader:
             )
         self.newest = max(self.newest, sequence)
         return found
+
+    def expect(self, end: End) -> None:
+        """Expect a record to be there, which was there before this process began."""
+        self._end = end
+        self.learn(end.stream, end.version, end.sequence)
+
+    def expect_versions(self, versions: dict[str, int]) -> None:
+        """Expect sessions to reach versions, and wait for none: the log is known to be damaged."""
+        self._versions = versions
+        self._lag_seconds = 0.0
+
+    def lost(self) -> list[Finding]:
+        """Return the sessions that end before a version that they once had."""
+        found: list[Finding] = []
+        for session in sorted(self._versions):
+            try:
+                self.head(session)
+            except CorruptLog as error:
+                found.append(Finding(session, error.version, "lost", str(error)))
+        return found
+
+    def check_end(self) -> None:
+        """Raise `CorruptLog` if the log ends before what is known of it, or has another end."""
+        self.last()
+        end = self._end
+        message = None if end is None else self._at(end.sequence)
+        if end is None:
+            return
+        if message is None or decode(message, end.stream).record.hash.hex() != end.hash:
+            raise CorruptLog(
+                f"{self._where}: position {end.sequence} is not version {end.version} of session "
+                f"{end.stream!r} any more: the server lost records, and others took their places; "
+                "stop, look, restore it",
+                stream=end.stream,
+                version=end.version,
+            )
 
     def learn(self, session: str, version: int, sequence: int) -> None:
         """Remember where a record is."""
@@ -155,6 +202,15 @@ class Reader:
         return self._call(
             lambda client: next_message(client, self._subjects.name, sequence, subject)
         )
+
+    def _until(self, look: Callable[[], Answer], is_good: Callable[[Answer], bool]) -> Answer:
+        """Look until it is good, or a new leader has had time enough."""
+        deadline = time.monotonic() + self._lag_seconds
+        while True:
+            found = look()
+            if is_good(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(LAG_PAUSE)
 
     # ---- one session --------------------------------------------------------------------------
 
@@ -316,13 +372,3 @@ def _wrong_version(found: Sequence[Stored], version: int, count: int) -> int | N
 
 def _is_whole(page: Sequence[Message], after: int) -> bool:
     return bool(page) and page[0].sequence == after + 1 and page[-1].sequence == after + len(page)
-
-
-def _until(look: Callable[[], Answer], is_good: Callable[[Answer], bool]) -> Answer:
-    """Look until it is good, or a new leader has had time enough."""
-    deadline = time.monotonic() + LAG_SECONDS
-    while True:
-        found = look()
-        if is_good(found) or time.monotonic() > deadline:
-            return found
-        time.sleep(0.1)

@@ -1,0 +1,108 @@
+"""What is remembered of a log beside it, so that a server that lost its end is found out.
+
+A single server whose file is damaged starts with what stands before the damage, says that all is
+well, and gives the sequences behind it away again. The records that are left count without a gap, so
+nothing in them tells. Two blobs do:
+
+- ``jetstream/end``: the last record that some process stored, noted when it ends, and now and then.
+- ``jetstream/index``: the index entries up to a sequence, and at which version each session stood.
+  It also saves whoever opens a long log from folding all of it. Made anew from the log where it is
+  missing or damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from eventlog.errors import EventLogError, VersionConflict
+from eventlog.store import Blob
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Checkpoint", "Checkpoints", "End"]
+
+END_KEY: Final = "jetstream/end"
+INDEX_KEY: Final = "jetstream/index"
+
+
+class End(NamedTuple):
+    """A record that was stored: the last one, when this was noted."""
+
+    sequence: int
+    stream: str
+    version: int
+    hash: str
+    """In hexadecimal digits."""
+
+
+class Checkpoint(NamedTuple):
+    """The index up to a sequence, and the versions of the sessions there."""
+
+    sequence: int
+    entries: dict[str, bytes]
+    versions: dict[str, int]
+
+
+class Checkpoints:
+    """Keeps both in the blob area of the log."""
+
+    def __init__(
+        self, get: Callable[[str], Blob | None], put: Callable[[str, bytes, int], int]
+    ) -> None:
+        self._get = get
+        self._put = put
+
+    def end(self) -> End | None:
+        """Return the end that was noted last."""
+        blob = self._get(END_KEY)
+        return None if blob is None else End(*json.loads(blob.data))
+
+    def note_end(self, end: End) -> None:
+        """Note an end, unless a later one is noted; a failure is logged, never raised."""
+        self._note(END_KEY, json.dumps(end).encode(), end.sequence, _end_sequence)
+
+    def index(self) -> Checkpoint | None:
+        """Return the index that was kept last, if it is whole."""
+        blob = self._get(INDEX_KEY)
+        if blob is None:
+            return None
+        try:
+            sequence, entries, versions = json.loads(zlib.decompress(blob.data[8:]))
+        except (ValueError, zlib.error) as error:
+            log_fact(logging.WARNING, "index_checkpoint_ignored", reason=str(error))
+            return None
+        return Checkpoint(
+            sequence, {key: value.encode() for key, value in entries.items()}, versions
+        )
+
+    def keep_index(self, checkpoint: Checkpoint) -> None:
+        """Keep an index, unless a later one is kept; a failure is logged, never raised."""
+        sequence, entries, versions = checkpoint
+        texts = {key: value.decode() for key, value in entries.items()}
+        data = zlib.compress(json.dumps([sequence, texts, versions]).encode(), 1)
+        self._note(INDEX_KEY, sequence.to_bytes(8, "big") + data, sequence, _index_sequence)
+
+    def _note(
+        self, key: str, data: bytes, sequence: int, sequence_of: Callable[[bytes], int]
+    ) -> None:
+        try:
+            known = self._get(key)
+            if known is None or sequence_of(known.data) < sequence:
+                self._put(key, data, 0 if known is None else known.revision)
+        except VersionConflict:
+            pass  # Another noted one at the same moment, which is as good.
+        except EventLogError as error:
+            log_fact(logging.WARNING, "checkpoint_failed", key=key, error=str(error))
+
+
+def _end_sequence(data: bytes) -> int:
+    return End(*json.loads(data)).sequence
+
+
+def _index_sequence(data: bytes) -> int:
+    return int.from_bytes(data[:8], "big")
