@@ -42,7 +42,7 @@ from eventlog.records import (
 from eventlog.store import Blob, Finding
 from eventlog.stores.postgres_batch import Batch, Truth, split_entries, unstorable
 from eventlog.stores.postgres_checks import findings, told_settings
-from eventlog.stores.postgres_connections import Connector, Pool, split_url
+from eventlog.stores.postgres_connections import Connector, Pool, is_quiet, split_url
 from eventlog.stores.postgres_errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres_news import News
 from eventlog.stores.postgres_schema import Statements, applied_migrations, ensure_schema
@@ -247,7 +247,9 @@ class PostgresStore:
     def _open_writer(self) -> psycopg.Connection[Any]:
         if self._closed:
             raise closed(self._where)
-        if self._writer is None or self._writer.closed:
+        if self._writer is not None and not is_quiet(self._writer):
+            self._drop_writer()
+        if self._writer is None:
             self._writer = self._connector.connect()
         return self._writer
 

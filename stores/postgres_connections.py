@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from eventlog.records import Durability
 
-__all__ = ["Connector", "Pool", "split_url"]
+__all__ = ["Connector", "Pool", "is_quiet", "split_url"]
 
 POOL_SECONDS: Final = 10.0
 """How long a call waits for a connection that others use."""
@@ -133,6 +134,19 @@ class Connector:
                 )
 
 
+def is_quiet(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether an idle connection has nothing to say.
+
+    One that the server has ended meanwhile has: that it is over. Who asks before sending a command
+    spares the caller an outcome that is unknown.
+    """
+    if connection.closed:
+        return False
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return not selector.select(0)
+
+
 class Pool:
     """A limited number of connections, lent for one statement each.
 
@@ -165,10 +179,14 @@ class Pool:
             self._free.release()
 
     def _take(self) -> psycopg.Connection[Any]:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._connector.connect()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connector.connect()
+            if is_quiet(connection):
+                return connection
+            connection.close()
 
     def _give_back(self, connection: psycopg.Connection[Any]) -> None:
         # One that was interrupted may still get the answer to somebody else's question.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
@@ -67,5 +68,9 @@ def test_programs_on_postgres_do_what_the_model_does(
         def make_backing(self) -> Backing:
             return PostgresBacking(postgres, "programs")
 
-    run_state_machine_as_test(PostgresPrograms, settings=examples(20))
+    try:
+        run_state_machine_as_test(PostgresPrograms, settings=examples(20))
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute('DROP SCHEMA IF EXISTS programs, "programs-image" CASCADE')
     programs.update({f"PostgreSQL {what}": count for what, count in PostgresPrograms.ran.items()})
