@@ -89,16 +89,18 @@ _LOOK: Final = (
     "JOIN {schema}.streams AS s USING (name) JOIN {schema}.records AS r USING (stream, event_id)"
 )
 _COLUMNS: Final = (
-    "s.name, r.version, r.position, r.event_id, r.type, r.schema, r.time, r.data, r.metadata, "
-    "r.hash FROM {schema}.records AS r JOIN {schema}.streams AS s USING (stream)"
+    "r.version, r.position, r.event_id, r.type, r.schema, r.time, r.data, r.metadata, r.hash "
+    "FROM {schema}.records AS r"
 )
 _READ: Final = {
-    reverse: f"SELECT {_COLUMNS} WHERE s.name = %s AND r.version > %s AND r.version <= %s "
-    f"ORDER BY r.version {order} LIMIT %s"
+    reverse: f"SELECT %s::text, {_COLUMNS} "
+    "WHERE r.stream = (SELECT stream FROM {schema}.streams WHERE name = %s) "
+    f"AND r.version > %s AND r.version <= %s ORDER BY r.version {order} LIMIT %s"
     for reverse, order in ((False, "ASC"), (True, "DESC"))
 }
 _READ_ALL: Final = (
-    f"SELECT {_COLUMNS} WHERE r.position > %s AND r.position < (SELECT {{schema}}.horizon()) "
+    f"SELECT s.name, {_COLUMNS} JOIN {{schema}}.streams AS s USING (stream) "
+    "WHERE r.position > %s AND r.position < (SELECT {schema}.horizon()) "
     "ORDER BY r.position LIMIT %s"
 )
 _READ_TYPES: Final = _READ_ALL.replace("ORDER", "AND r.type = ANY (%s) ORDER")
@@ -309,7 +311,7 @@ class PostgresStore:
         low, high, left = after, (1 << 62) if until is None else until, limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = self._rows(_READ[reverse], stream, low, high, size)
+            page = self._rows(_READ[reverse], stream, stream, low, high, size)
             yield from map(Record._make, page)
             if len(page) < size:
                 return

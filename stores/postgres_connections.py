@@ -49,13 +49,24 @@ SETTINGS: Final = ("synchronous_commit", "fsync", "full_page_writes")
 _POWER: Final = ({"on", "remote_write", "remote_apply"}, {"on"}, {"on"})
 """Their values that durability ``power`` needs."""
 
+_PLANNING: Final = (
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_sort",
+)
+"""Ways to carry out a statement that are turned off. Plans are made while tables are small, and
+kept; everything that is asked here follows an index in its order, and must go on to when a log has
+grown. What has no index, such as a look over the whole, is done all the same."""
+
 _LOOK_OVER: Final = (
     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, "
-    "current_setting('server_encoding'), set_config('enable_seqscan', 'off', false), "
+    "current_setting('server_encoding'), "
     + ", ".join(f"current_setting('{name}')" for name in SETTINGS)
+    + "".join(f", set_config('{name}', 'off', false)" for name in _PLANNING)
 )
-"""Asked on every new connection. Plans are made while tables are small, and kept: the scan of a
-whole table must never be one, or a log gets slow when it grows."""
+"""Asked on every new connection."""
 
 
 def split_url(url: str) -> tuple[str, dict[str, str]]:
@@ -112,7 +123,7 @@ class Connector:
             )
         row = connection.execute(_LOOK_OVER).fetchone()
         assert row is not None
-        read_only, encoding, _, *settings = row
+        read_only, encoding, *settings = row[: 2 + len(SETTINGS)]
         if read_only:
             raise StoreUnavailable(
                 f"{self.where} is read-only, as a standby is; connect to the primary: name all "

@@ -12,6 +12,7 @@ from eventlog.errors import Indeterminate, TooLarge
 from eventlog.opening import open_store
 from eventlog.records import Append, Appended
 from eventlog.store import Store
+from eventlog.stores import postgres
 from eventlog.stores.postgres import PostgresStore
 from eventlog.testing.conformance import draft
 
@@ -181,3 +182,34 @@ def test_a_changed_byte_is_named_by_session_and_version(postgres_url: str, ask: 
         (finding, *_) = log.verify("s")
 
         assert (finding.stream, finding.version) == ("s", 3)
+
+
+# ---- plans ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (postgres._READ[False], ("s", "s", 0, 1 << 62, 512)),
+        (postgres._READ[True], ("s", "s", 0, 1 << 62, 512)),
+        (postgres._READ_ALL, (0, 512)),
+        (postgres._READ_TYPES, (0, ["acme.noted"], 512)),
+        (postgres._HEAD, ("s",)),
+        (postgres._TIP, ()),
+        (postgres._FIND, ("s", [b"x"])),
+        (postgres._LOOK, (["s"], ["s"], [b"x"])),
+        (postgres._SCAN, ("a", "b", 512)),
+    ],
+)
+def test_what_is_asked_follows_an_index_however_small_the_log_was_when_it_was_planned(
+    store: Store, statement: str, arguments: tuple[object, ...]
+) -> None:
+    """A plan is kept: one that sorts or scans the whole would make each page cost the whole log."""
+    assert isinstance(store, PostgresStore)
+    with store._lent() as connection:
+        query = b"EXPLAIN " + store._statements[statement]
+        plan = "\n".join(line for (line,) in connection.execute(query, arguments))
+
+    assert "Index" in plan
+    for costly in ("Sort", "Seq Scan on records", "Seq Scan on streams", "Bitmap", "Hash", "Merge"):
+        assert costly not in plan, plan
