@@ -188,6 +188,7 @@ def _due_value(task: Task) -> bytes:
             "state": task.state,
             "owner": task.owner,
             "fence": task.fence,
+            "attempts": task.attempts,
         }
     )
 

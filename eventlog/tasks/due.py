@@ -12,7 +12,7 @@ from eventlog.tasks.events import OwnerData
 from eventlog.tasks.owner import is_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from eventlog.store import Store
 
@@ -33,7 +33,9 @@ class DueTask(NamedTuple):
     kind: str
     due_at: int
     owner: OwnerData | None
+    """Who has claimed it; if it is due all the same, its owner is lost."""
     fence: int
+    attempts: int
 
     @property
     def orphaned(self) -> bool:
@@ -45,9 +47,20 @@ def due_tasks(store: Store, now: int, kinds: Collection[str]) -> list[DueTask]:
     """Return tasks of these kinds that are due, oldest first, then those whose owner is gone."""
     due = list(islice(_scan(store, 0, now + 1, kinds), SCAN_LIMIT))
     if len(due) < SCAN_LIMIT:
-        later = islice(_scan(store, now + 1, None, kinds), ORPHAN_LIMIT)
-        due += [task for task in later if task.orphaned]
+        due += _orphans(islice(_scan(store, now + 1, None, kinds), ORPHAN_LIMIT))
     return due
+
+
+def _orphans(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
+    """Yield the tasks whose owners are gone; of each owner that is found out once."""
+    gone: dict[str, bool] = {}
+    for task in tasks:
+        if task.owner is not None:
+            name = str(task.owner)
+            if name not in gone:
+                gone[name] = is_gone(task.owner)
+            if gone[name]:
+                yield task
 
 
 def seconds_until_due(store: Store, now: int, kinds: Collection[str]) -> float | None:
@@ -69,4 +82,5 @@ def _scan(store: Store, start: int, end: int | None, kinds: Collection[str]) -> 
             due_at=int(key.split("/", 2)[1]),
             owner=entry["owner"],
             fence=entry["fence"],
+            attempts=entry["attempts"],
         )

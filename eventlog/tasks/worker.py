@@ -86,6 +86,8 @@ class AsyncWorker:
         self._stopping = asyncio.Event()
         self._grace: float | None = None
         self._running: dict[str, asyncio.Task[bool]] = {}
+        self._suspect = ""
+        """The task that was started last on its last attempt after its worker was lost."""
 
     # ---- the two ways to run ------------------------------------------------------------------
 
@@ -143,8 +145,31 @@ class AsyncWorker:
             return False
         kinds = self._finalizer.kinds
         found = await self._log.run(due_tasks, self._log.store, self._log.clock(), kinds)
-        wanted = [due for due in found if due.task_id not in self._running][:room]
-        return any(await asyncio.gather(*(self._start(due) for due in wanted)))
+        wanted = [due for due in found if due.task_id not in self._running]
+        suspects = [due for due in wanted if self._is_suspect(due)]
+        others = [due for due in wanted if not self._is_suspect(due)]
+        if suspects and self._suspect not in self._running:
+            room -= 1
+        settled = any(await asyncio.gather(*(self._start(due) for due in others[:room])))
+        return await self._start_one(suspects) or settled
+
+    def _is_suspect(self, due: DueTask) -> bool:
+        """Tell whether a task's workers were lost so often that one attempt is left.
+
+        A summary that ends its process takes along what runs beside it. So that it does not take
+        the last attempt of another, of the tasks that may have done it only one runs at a time.
+        """
+        return due.owner is not None and due.attempts == self._retry.attempts - 1
+
+    async def _start_one(self, suspects: list[DueTask]) -> bool:
+        """Claim one of these, unless one like them is running; tell whether any failed for good."""
+        settled = False
+        for due in suspects:
+            if self._suspect in self._running:
+                break
+            settled |= await self._start(due)
+            self._suspect = due.task_id
+        return settled
 
     async def _start(self, due: DueTask) -> bool:
         core = await self._log.core(due.session)
@@ -217,13 +242,14 @@ class AsyncWorker:
             await asyncio.wait_for(asyncio.shield(attempt), self._attempt_timeout)
             return True
         except LeaseLost as error:
-            log_fact(logging.WARNING, "lease_lost", task_id=task_id, error=str(error))
+            log_fact(logging.WARNING, "lease_lost", task_id=task_id, error=redacted(error))
         except asyncio.CancelledError:
             if not attempt.done():  # It is this worker that is being stopped.
                 await self._release(core, task_id, fence)
                 raise
             if heartbeat.done():
-                log_fact(logging.WARNING, "lease_lost", task_id=task_id, fence=fence)
+                lost = redacted(heartbeat.result())
+                log_fact(logging.WARNING, "lease_lost", task_id=task_id, error=lost)
             else:
                 itself = RuntimeError("the callable cancelled itself")
                 await self._fail(core, task_id, claim, itself)
@@ -290,16 +316,16 @@ class AsyncWorker:
 
     async def _renew(
         self, core: Core, task_id: str, fence: int, attempt: asyncio.Task[None]
-    ) -> None:
-        """Renew the lease at a third of it; cancel the attempt when it is lost (F2)."""
+    ) -> ConflictError:
+        """Renew the lease at a third of it; cancel the attempt when it is lost, and say so (F2)."""
         lease = self._microseconds(self._lease_seconds)
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
             try:
                 await self._execute(core, RenewLease(task_id, fence, lease))
-            except ConflictError:
+            except ConflictError as error:
                 attempt.cancel()
-                return
+                return error
             except EventLogError as error:
                 log_fact(logging.WARNING, "lease_renewal_failed", task_id=task_id, error=str(error))
 
