@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.errors import NonRetryableError
@@ -125,10 +126,32 @@ async def _call(function: Callable[[Any], Any], argument: object) -> Any:
         getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
     ):
         return await cast("Callable[[Any], Awaitable[Any]]", function)(argument)
-    from asyncio import to_thread  # Imported when first needed, for it takes long.
-
-    answer = await to_thread(partial(function, argument))
+    answer = await _in_thread(function, argument)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def _in_thread(function: Callable[[Any], Any], argument: object) -> Awaitable[Any]:
+    """Call a function in a thread of its own.
+
+    No pool's thread, since Python waits for those when it ends: a function that hangs would keep a
+    worker that was stopped from ending (F12).
+    """
+    # Imported when first needed, for they take long.
+    from asyncio import wrap_future
+    from concurrent.futures import Future
+
+    answer: Future[Any] = Future()
+    context = copy_context()
+
+    def call() -> None:
+        answer.set_running_or_notify_cancel()
+        try:
+            answer.set_result(context.run(function, argument))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            answer.set_exception(error)
+
+    threading.Thread(target=call, name="eventlog-callable", daemon=True).start()
+    return wrap_future(answer)
 
 
 def gather_material(core: Core, task: Task, attempt: int, uncovered_budget: int) -> Material:

@@ -107,3 +107,36 @@ def test_a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_o
         ]
         assert _states(session) == [("completed", 2)]
         check_laws(log.store)
+
+
+def test_a_worker_that_gets_sigterm_ends_what_it_has_begun(
+    url: str, start: Callable[..., Script]
+) -> None:
+    """F12: within its grace, and exits 0."""
+    with eventlog.open(url) as log:
+        session = _committed(log, "s1", 1)
+        working = start("working.py", url, "--name", "nightly", "--grace", 60)
+        assert working.line() == "begun s1"
+        working.process.send_signal(signal.SIGTERM)
+        working.say("here is the summary")
+        assert working.rest() == ["1 task completed by nightly"]
+        assert working.process.returncode == 0
+        assert _states(session) == [("completed", 1)]
+        check_laws(log.store)
+
+
+def test_a_worker_that_gets_sigterm_gives_back_what_does_not_end(
+    url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """F12: its summary hangs in a thread, which keeps nobody; the attempt is not counted."""
+    with eventlog.open(url) as log:
+        session = _committed(log, "s1", 1)
+        working = start("working.py", url, "--name", "nightly", "--grace", 0.1)
+        assert working.line() == "begun s1"
+        working.process.send_signal(signal.SIGTERM)
+        assert working.rest() == ["0 tasks completed by nightly"]
+        assert working.process.returncode == 0
+        account["workers asked to stop in the middle of a summary"] += 1
+        assert _states(session) == [("pending", 0)]
+        assert [entry.type for entry in log.read("s1")][-2:] == ["task_claimed", "task_released"]
+        check_laws(log.store)
