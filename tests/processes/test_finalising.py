@@ -140,3 +140,14 @@ def test_a_worker_that_gets_sigterm_gives_back_what_does_not_end(
         assert _states(session) == [("pending", 0)]
         assert [entry.type for entry in log.read("s1")][-2:] == ["task_claimed", "task_released"]
         check_laws(log.store)
+
+
+def test_workers_that_are_killed_again_and_again_complete_each_archive_once_and_in_order(
+    tmp_path: Path, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """P5, P6, F5: three workers on one file; run by itself the script does 64 × 20 archives."""
+    script = start("under_fire.py", tmp_path, 12, 8, "--archives", 8)
+    (told,) = script.rest()
+    assert script.process.returncode == 0
+    assert told.startswith("96 archives completed, 12 workers killed, ")
+    account["workers killed under fire"] += 12
