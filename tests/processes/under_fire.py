@@ -14,17 +14,15 @@ import argparse
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import sqlite_utils  # noqa: F401 - once here rather than in every child
 
 import eventlog
-import eventlog.tasks.summary  # noqa: F401 - likewise
 from eventlog import Finalizer, Message, RetryPolicy, Summary, SummaryRequest, Worker
 from eventlog.testing.laws import check_laws
 
@@ -119,7 +117,7 @@ def check(url: str, sessions: int, archives: int) -> None:
             assert [view.archive_id for view in views.values()] == expected
             assert {view.state for view in views.values()} == {"completed"}
             for type_ in ("step_completed", "archive_finalized"):
-                recorded = [entry.event for entry in log.read(name) if entry.type == type_]
+                recorded: list[Any] = [e.event for e in log.read(name) if e.type == type_]
                 assert [views[event.task_id].archive_id for event in recorded] == expected
         assert len(list(log.sessions())) == sessions
         check_laws(log.store, attempts=ATTEMPTS)
@@ -144,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
