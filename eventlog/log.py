@@ -8,7 +8,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from eventlog.clock import Clock, system_clock
+from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.committer import Committer, Request
 from eventlog.errors import (
     InvalidArgument,
@@ -20,8 +20,9 @@ from eventlog.errors import (
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.arguments import about, creation
 from eventlog.session.core import Core, SessionRequest
-from eventlog.session.events import FailedArchives, SessionCreated
+from eventlog.session.events import FailedArchives
 from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
 from eventlog.session.queries import find_task
 from eventlog.session.session import Session
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from eventlog.projection import Projection
     from eventlog.session.command import Command
     from eventlog.store import Finding, Store
+    from eventlog.tasks.state import Task
 
 __all__ = ["Log", "open"]
 
@@ -67,6 +69,7 @@ class Log:
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
+        self.jumps = JumpWatch(clock)
         self._committer = Committer(store)
         self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, Core] = OrderedDict()
@@ -99,7 +102,7 @@ class Log:
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
         core = self.core(check_session_id(new_id() if id is None else id))
-        creation = SessionCreated(
+        created = creation(
             owner=owner,
             project=project,
             workspace=workspace,
@@ -107,7 +110,7 @@ class Log:
             model=model,
             failed_archives=failed_archives,
         )
-        core.open(creation if create else None)
+        core.open(created if create else None)
         return Session(self, core)
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
@@ -138,7 +141,7 @@ class Log:
         task = find_task(self.store, task_id)
         if task is None:
             raise TaskNotFound(task_id)
-        return task_view(task)
+        return self._view(task)
 
     def tasks(
         self,
@@ -149,7 +152,7 @@ class Log:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
         self._refuse_if_closed()
         for _, value in self.store.scan(*keys_under(TASKS)):
-            view = task_view(read_task(value))
+            view = self._view(read_task(value))
             if (
                 session in (None, view.session_id)
                 and kind in (None, view.kind)
@@ -157,21 +160,37 @@ class Log:
             ):
                 yield view
 
+    def _view(self, task: Task) -> TaskView:
+        return task_view(task, lambda task_id: find_task(self.store, task_id))
+
     def retry(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Give a task that failed for good another generation of attempts (F9)."""
-        task = self.task(task_id)
-        command = RetryTask(task_id=task_id, reason=reason, last_state=task.state)
-        core = self.core(task.session_id)
-        status: RetryStatus = self.execute(core, command, Metadata(actor=actor))
+        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        core = self.core(self.task(task_id).session_id)
+        by = about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = self.execute(core, RetryTask(task_id=task_id, reason=reason), by)
         return status
 
-    def abandon(self, task_id: str, *, actor: str | None = None, reason: str | None = None) -> None:
-        """Give an unfinished task up; what waits behind it goes on."""
-        task = self.task(task_id)
-        command = AbandonTask(task_id=task_id, reason=reason, last_state=task.state)
-        self.execute(self.core(task.session_id), command, Metadata(actor=actor))
+    def abandon(
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        core = self.core(self.task(task_id).session_id)
+        by = about(actor, correlation_id, idempotency_key)
+        self.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
 
     # ---- records ------------------------------------------------------------------------------
 

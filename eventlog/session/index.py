@@ -7,12 +7,13 @@ key                                       value
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
 ``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
-``due/{microseconds}/{task id}``          that the task can be moved from then on, and by whom
+``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ========================================= =====================================================
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
-has none, and costs a worker nothing (F1).
+has none, and costs a worker nothing (F1). Nor do tasks of kinds that the worker cannot do: they
+stand elsewhere.
 """
 
 from __future__ import annotations
@@ -32,14 +33,19 @@ if TYPE_CHECKING:
 
     from eventlog.records import IndexEntry, Recorded
     from eventlog.session.state import Archive, SessionState
+    from eventlog.store import Store
 
 __all__ = [
     "INDEXED_TYPES",
     "archive_key",
     "archive_prefix",
     "due_key",
+    "due_prefix",
     "index_changes",
     "keys_under",
+    "read_archive",
+    "read_entry",
+    "read_task",
     "session_key",
     "task_key",
     "workspace_prefix",
@@ -54,7 +60,6 @@ INDEXED_TYPES: Final = TASK_MACHINE.events | {
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
-DUE: Final = "due/"
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -72,8 +77,11 @@ def workspace_prefix(workspace: str) -> str:
     Workspaces are often paths, so a slash in one is written as in a URL: else the entries of
     ``/home/ada/project`` would stand among those of ``/home/ada``.
     """
-    escaped = workspace.replace("%", "%25").replace("/", "%2F")
-    return f"workspace/{escaped}/"
+    return f"workspace/{_without_slash(workspace)}/"
+
+
+def _without_slash(name: str) -> str:
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def task_key(task_id: str) -> str:
@@ -88,8 +96,12 @@ def archive_key(session: str, index: int) -> str:
     return f"{archive_prefix(session)}{index:09d}"
 
 
-def due_key(time: int, task_id: str = "") -> str:
-    return f"{DUE}{time:017d}/{task_id}"
+def due_prefix(kind: str) -> str:
+    return f"due/{_without_slash(kind)}/"
+
+
+def due_key(kind: str, time: int, task_id: str = "") -> str:
+    return f"{due_prefix(kind)}{time:017d}/{task_id}"
 
 
 def index_changes(
@@ -176,21 +188,24 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, byte
         current = state.tasks.get(task.task_id)
         if current is not None and current.is_open and not current.ordered:
             tasks.append(current)
-    return {due_key(task.due_at, task.task_id): _due_value(task) for task in tasks}
+    return {due_key(task.kind, task.due_at, task.task_id): _due_value(task) for task in tasks}
 
 
 def _due_value(task: Task) -> bytes:
     return _json(
         {
             "session": task.session_id,
-            "task_id": task.task_id,
-            "kind": task.kind,
             "state": task.state,
             "owner": task.owner,
             "fence": task.fence,
             "attempts": task.attempts,
         }
     )
+
+
+def read_entry(store: Store, key: str) -> bytes | None:
+    """Return the value under a key (I/O)."""
+    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
 def read_task(value: bytes) -> Task:
