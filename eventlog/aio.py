@@ -15,6 +15,7 @@ from eventlog.records import ANY, START, Durability, Expected, Metadata, Positio
 from eventlog.session.aio import AsyncSession
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eventlog.committer import Request
     from eventlog.projection import Projection
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
     from eventlog.tasks.commands import RetryStatus
@@ -64,6 +66,8 @@ class AsyncLog:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
         opened = await self.run(
@@ -76,6 +80,8 @@ class AsyncLog:
                 provider=provider,
                 model=model,
                 failed_archives=failed_archives,
+                tool_output=tool_output,
+                auto_commit=auto_commit,
             )
         )
         return AsyncSession(self, self._log.core(opened.id))
@@ -144,6 +150,10 @@ class AsyncLog:
             actor=actor,
             correlation_id=correlation_id,
         )
+
+    async def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8)."""
+        return await self.run(self._log.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -318,6 +328,17 @@ def open_async(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> _Opening:
     """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
-    return _Opening({"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens})
+    return _Opening(
+        {
+            "url": url,
+            "clock": clock,
+            "ids": ids,
+            "estimate_tokens": estimate_tokens,
+            "tool_output": tool_output,
+            "auto_commit": auto_commit,
+        }
+    )

@@ -120,7 +120,7 @@ class LiveWatcher(Watcher):
         }
         """What was to be done at the start or since, and what has become of it."""
         self._bar = _bar()
-        self._bar_task = self._bar.add_task("tasks")
+        self._bar_task = self._bar.add_task("finalising")
         self.live = Live(get_renderable=self._table, console=console, transient=True)
 
     def _tell(self, recorded: Recorded, task: TaskView) -> None:

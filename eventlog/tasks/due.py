@@ -13,7 +13,7 @@ from eventlog.tasks.events import OwnerData
 from eventlog.tasks.owner import is_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from eventlog.store import Store
 
@@ -35,7 +35,7 @@ class DueTask(NamedTuple):
     session: str
     state: str
     owner: OwnerData | None
-    """Who has claimed it; if it is free all the same, its owner is lost."""
+    """Who has claimed it; if it is due all the same, its owner is lost."""
     fence: int
     attempts: int
 
@@ -44,18 +44,14 @@ class DueTask(NamedTuple):
         """Whether its owner is proven to be gone, whatever is left of the lease."""
         return self.owner is not None and is_gone(self.owner)
 
-    @property
-    def is_free_early(self) -> bool:
-        """Whether it may be claimed before its time: a lease without owner, or a clock set back."""
-        return self.state == "pending" or self.orphaned
-
 
 def due_tasks(
-    store: Store, now: int, kinds: Collection[str], known: Mapping[str, DueTask | None]
+    store: Store, now: int, kinds: Collection[str], room: int, known: Mapping[str, DueTask | None]
 ) -> list[DueTask]:
     """Return tasks of these kinds that are due, oldest first, then those that are free early.
 
-    What is ``known`` by its id is left out, if it still stands so; None: however it stands.
+    The latter are looked for only where fewer are due than there is ``room`` for. What is ``known``
+    by its id is left out, if it still stands so; None: however it stands.
     """
 
     def is_news(task: DueTask) -> bool:
@@ -63,10 +59,28 @@ def due_tasks(
 
     due = _scan(store, kinds, 0, now + 1, SCAN_LIMIT + len(known))
     found = [task for task in due if is_news(task)]
-    if len(found) < SCAN_LIMIT:
+    if len(found) < room:
         early = _scan(store, kinds, now + 1, None, EARLY_LIMIT)
-        found += [task for task in early if is_news(task) and task.is_free_early]
+        found += _free_early(filter(is_news, early))
     return found
+
+
+def _free_early(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
+    """Yield the tasks that may be claimed before their time.
+
+    They are pending, and the clock was set back since; or they are running, and their owner is
+    gone. Of each owner that is found out once.
+    """
+    gone: dict[str, bool] = {}
+    for task in tasks:
+        if task.owner is not None:
+            name = str(task.owner)
+            if name not in gone:
+                gone[name] = is_gone(task.owner)
+            if gone[name]:
+                yield task
+        elif task.state == "pending":
+            yield task
 
 
 def seconds_until_due(store: Store, now: int, kinds: Collection[str]) -> float | None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from eventlog.errors import (
@@ -220,6 +219,8 @@ def _number(text: str | None, unit: int) -> Iterator[int]:
 
 
 def _until(text: str | None, now: int) -> Iterator[int]:
+    from email.utils import parsedate_to_datetime  # Imported when needed, for it takes long.
+
     try:
         moment = parsedate_to_datetime(text or "")
     except ValueError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,11 +88,11 @@ class AsyncWorker:
         self._stopping = asyncio.Event()
         self._grace: float | None = None
         self._running: dict[str, asyncio.Task[bool]] = {}
+        self._suspect = ""
+        """The task that was started last on its last attempt after its worker was lost."""
         self._declined: dict[str, DueTask] = {}
         self._declined_until = 0.0
         self._failed_looks = 0
-        self._suspect = ""
-        """The task last chosen by `_with_one_suspect`."""
 
     # ---- the two ways to run ------------------------------------------------------------------
 
@@ -100,6 +100,7 @@ class AsyncWorker:
         """Work until nothing is due any more; return how many tasks were completed."""
         completed = 0
         try:
+            await self._log.commit_idle()
             while not self._stopping.is_set():
                 tried = await self._start_due()
                 if self._running:
@@ -145,6 +146,7 @@ class AsyncWorker:
             self._declined_until = now + DECLINED_SECONDS
         try:
             seen = await self._log.position()
+            await self._log.commit_idle()
             await self._start_due()
         except UnavailableError as error:
             self._failed_looks += 1
@@ -168,29 +170,35 @@ class AsyncWorker:
         store_time = await self._leases.store_time()
         now = max(self._log.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
-        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, known)
-        wanted = self._with_one_suspect(found)[:room]
-        tries = [self._start(due, store_time) for due in wanted]
+        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, room, known)
+        suspects = [due for due in found if self._is_suspect(due)]
+        others = [due for due in found if not self._is_suspect(due)]
+        if suspects and self._suspect not in self._running:
+            room -= 1
+        tries = [self._start(due, store_time) for due in others[:room]]
         for failure in await asyncio.gather(*tries, return_exceptions=True):
             if failure is not None:
                 raise failure
-        return len(tries)
+        return len(tries) + await self._start_one(suspects, store_time)
 
-    def _with_one_suspect(self, found: Sequence[DueTask]) -> list[DueTask]:
-        """Leave all but one of those out whose workers were lost so often that one attempt is left.
+    def _is_suspect(self, due: DueTask) -> bool:
+        """Tell whether a task's workers were lost so often that one attempt is left.
 
         A summary that ends its process takes along what runs beside it. So that it does not take
-        the last attempt of another, only one of those that may have done it runs at a time (P6).
+        the last attempt of another, of the tasks that may have done it only one runs at a time.
         """
-        wanted: list[DueTask] = []
-        enough = self._suspect in self._running
-        for due in found:
-            if due.owner is not None and due.attempts == self._terms.retry.attempts - 1:
-                if enough:
-                    continue
-                enough, self._suspect = True, due.task_id
-            wanted.append(due)
-        return wanted
+        return due.owner is not None and due.attempts == self._terms.retry.attempts - 1
+
+    async def _start_one(self, suspects: list[DueTask], store_time: int | None) -> int:
+        """Claim one of these, unless one like them is running; return how many were tried."""
+        tried = 0
+        for due in suspects:
+            if self._suspect in self._running:
+                break
+            await self._start(due, store_time)
+            self._suspect = due.task_id
+            tried += 1
+        return tried
 
     async def _start(self, due: DueTask, store_time: int | None) -> None:
         try:
