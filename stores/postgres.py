@@ -42,7 +42,7 @@ from eventlog.records import (
 from eventlog.store import Blob, Finding
 from eventlog.stores.postgres_batch import Batch, Truth, split_entries, unstorable
 from eventlog.stores.postgres_checks import findings, told_settings
-from eventlog.stores.postgres_connections import Connector, Pool, is_quiet, split_url
+from eventlog.stores.postgres_connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres_errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres_news import News
 from eventlog.stores.postgres_schema import Statements, applied_migrations, ensure_schema
@@ -127,7 +127,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
     a server that may lose its latest commits with its power, ``?pool_size=NUMBER`` limits the
     connections for all that is not an append (10).
     """
-    conninfo, own = split_url(url)
+    conninfo, own = split_conninfo(url)
     try:
         pool_size = int(own.get("pool_size", "10"))
     except ValueError:
@@ -142,7 +142,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
 
 def has_log(url: str) -> bool:
     """Tell whether a log is where a URL points: opening it would create none."""
-    conninfo, own = split_url(url)
+    conninfo, own = split_conninfo(url)
     connector = Connector(conninfo, "process")
     with connector.connect() as connection, mapped_errors(connector.where):
         statements = Statements(own.get("schema", SCHEMA))

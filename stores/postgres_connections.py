@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from eventlog.records import Durability
 
-__all__ = ["Connector", "Pool", "is_quiet", "split_url"]
+__all__ = ["Connector", "Pool", "is_quiet", "split_conninfo"]
 
 POOL_SECONDS: Final = 10.0
 """How long a call waits for a connection that others use."""
@@ -69,7 +69,7 @@ _LOOK_OVER: Final = (
 """Asked on every new connection."""
 
 
-def split_url(url: str) -> tuple[str, dict[str, str]]:
+def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
     """Split a URL into what libpq is told and the options of this store."""
     parts = urlsplit(url)
     options = {name: value for name, value in parse_qsl(parts.query) if name in OPTIONS}

@@ -7,8 +7,9 @@ later decision needs. So its size follows what is open, not what was ever said (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -42,7 +43,7 @@ from eventlog.tasks.events import (
     TaskQueued,
     TokenUsage,
 )
-from eventlog.tasks.machine import FINALISE
+from eventlog.tasks.machine import FINALISE, MEMORIES
 from eventlog.tasks.state import Task, add_usage, advance
 
 __all__ = ["Archive", "Overview", "SessionState", "apply", "apply_message", "apply_records"]
@@ -124,7 +125,7 @@ class SessionState:
 
     def copy(self) -> SessionState:
         """Return a state that can be folded further without touching this one."""
-        copied = replace(self)
+        copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
         return copied
@@ -165,6 +166,8 @@ class SessionState:
         failed = (self.tasks[task_id] for task_id in self.lane.values())
         return next((task for task in failed if task.state == "terminal_failed"), None)
 
+
+_values: Final = attrgetter(*(each.name for each in fields(SessionState)))
 
 _CONTAINERS: Final = (
     "memories",
@@ -415,12 +418,13 @@ def _step_completed(state: SessionState, record: Record, event: StepCompleted) -
 
 
 def _task_completed(state: SessionState, record: Record, event: TaskCompleted) -> None:
-    if _fold_task(state, record, event) is None:
+    task = _fold_task(state, record, event)
+    if task is None:
         return
     state.usage = add_usage(state.usage, event.usage)
-    memories = event.result.get("memories_extracted")
-    if isinstance(memories, dict):
-        for category, count in cast("dict[str, int]", memories).items():
+    if task.kind == MEMORIES:
+        result = cast("dict[str, dict[str, int]]", event.result or {})
+        for category, count in result.get("memories_extracted", {}).items():
             state.memories[category] = state.memories.get(category, 0) + int(count)
 
 
