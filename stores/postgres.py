@@ -117,6 +117,7 @@ _SCAN: Final = (
 )
 _PUT_ENTRIES: Final = "SELECT {schema}.put_entries(%b::text[], %b::bytea[], %b::text[])"
 _PUT_BLOB: Final = "SELECT stored, revision FROM {schema}.put_blob(%s, %b, %s)"
+_NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _GET_BLOB: Final = "SELECT data, revision FROM {schema}.blobs WHERE key = %s"
 
 
@@ -410,6 +411,10 @@ class PostgresStore:
     def settings(self) -> dict[str, str]:
         with self._lent() as connection, mapped_errors(self._where):
             return told_settings(connection, self._statements)
+
+    def now(self) -> int:
+        """Tell the server's time: the one clock of all hosts (see `eventlog.store.Timekeeper`)."""
+        return int(self._rows(_NOW)[0][0])
 
     def reopen_after_fork(self) -> None:
         """Leave the parent its connections, and begin with none.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 import eventlog
 from eventlog import Message, StoreUnavailable
+from eventlog.stores.postgres import PostgresStore
 from eventlog.testing.laws import check_laws
 from eventlog.testing.outage import write_through
 from eventlog.testing.postgres import VERSIONS, PostgresServer
@@ -71,3 +73,20 @@ def test_while_there_is_no_server_the_log_says_so_and_goes_on_afterwards(
         session.append(Message.user("lost call", id="m"))
         assert [message.id for message in session.tail(1)] == ["m"]
         check_laws(log.store)
+
+
+def test_the_time_of_leases_is_the_servers(server: PostgresServer) -> None:
+    """F2: the clocks of hosts differ, and the same server is asked by all."""
+    with (
+        eventlog.open(server.url(), clock=lambda: 1) as log,
+        psycopg.connect(server.url(), autocommit=True) as plain,
+    ):
+        asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        before = plain.execute(asked).fetchone()
+        assert isinstance(log.store, PostgresStore)
+        now = log.store.now()
+        after = plain.execute(asked).fetchone()
+
+        assert before is not None
+        assert after is not None
+        assert before[0] <= now <= after[0]
