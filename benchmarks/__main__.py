@@ -21,12 +21,14 @@ _QUICK = Scale(
     peer_many=512,
     replayed=5_000,
     large=5_000,
+    tasks=128,
+    peer_tasks=64,
     runs=1,
     seconds=1.0,
     trials=1,
     archives=40,
 )
-_PEERS = ("sqlite3", "psycopg", "eventsourcing", "openai-agents")
+_PEERS = ("sqlite3", "psycopg", "eventsourcing", "openai-agents", "dbos")
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ from eventlog.records import (
 from eventlog.store import Blob, Finding
 from eventlog.stores.postgres_batch import Batch, Truth, split_entries, unstorable
 from eventlog.stores.postgres_checks import findings, told_settings
-from eventlog.stores.postgres_connections import Connector, Pool, split_url
+from eventlog.stores.postgres_connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres_errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres_news import News
 from eventlog.stores.postgres_schema import Statements, applied_migrations, ensure_schema
@@ -89,16 +89,18 @@ _LOOK: Final = (
     "JOIN {schema}.streams AS s USING (name) JOIN {schema}.records AS r USING (stream, event_id)"
 )
 _COLUMNS: Final = (
-    "s.name, r.version, r.position, r.event_id, r.type, r.schema, r.time, r.data, r.metadata, "
-    "r.hash FROM {schema}.records AS r JOIN {schema}.streams AS s USING (stream)"
+    "r.version, r.position, r.event_id, r.type, r.schema, r.time, r.data, r.metadata, r.hash "
+    "FROM {schema}.records AS r"
 )
 _READ: Final = {
-    reverse: f"SELECT {_COLUMNS} WHERE s.name = %s AND r.version > %s AND r.version <= %s "
-    f"ORDER BY r.version {order} LIMIT %s"
+    reverse: f"SELECT %s::text, {_COLUMNS} "
+    "WHERE r.stream = (SELECT stream FROM {schema}.streams WHERE name = %s) "
+    f"AND r.version > %s AND r.version <= %s ORDER BY r.version {order} LIMIT %s"
     for reverse, order in ((False, "ASC"), (True, "DESC"))
 }
 _READ_ALL: Final = (
-    f"SELECT {_COLUMNS} WHERE r.position > %s AND r.position < (SELECT {{schema}}.horizon()) "
+    f"SELECT s.name, {_COLUMNS} JOIN {{schema}}.streams AS s USING (stream) "
+    "WHERE r.position > %s AND r.position < (SELECT {schema}.horizon()) "
     "ORDER BY r.position LIMIT %s"
 )
 _READ_TYPES: Final = _READ_ALL.replace("ORDER", "AND r.type = ANY (%s) ORDER")
@@ -115,6 +117,7 @@ _SCAN: Final = (
 )
 _PUT_ENTRIES: Final = "SELECT {schema}.put_entries(%b::text[], %b::bytea[], %b::text[])"
 _PUT_BLOB: Final = "SELECT stored, revision FROM {schema}.put_blob(%s, %b, %s)"
+_NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _GET_BLOB: Final = "SELECT data, revision FROM {schema}.blobs WHERE key = %s"
 
 
@@ -125,7 +128,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
     a server that may lose its latest commits with its power, ``?pool_size=NUMBER`` limits the
     connections for all that is not an append (10).
     """
-    conninfo, own = split_url(url)
+    conninfo, own = split_conninfo(url)
     try:
         pool_size = int(own.get("pool_size", "10"))
     except ValueError:
@@ -140,7 +143,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
 
 def has_log(url: str) -> bool:
     """Tell whether a log is where a URL points: opening it would create none."""
-    conninfo, own = split_url(url)
+    conninfo, own = split_conninfo(url)
     connector = Connector(conninfo, "process")
     with connector.connect() as connection, mapped_errors(connector.where):
         statements = Statements(own.get("schema", SCHEMA))
@@ -247,7 +250,9 @@ class PostgresStore:
     def _open_writer(self) -> psycopg.Connection[Any]:
         if self._closed:
             raise closed(self._where)
-        if self._writer is None or self._writer.closed:
+        if self._writer is not None and not is_quiet(self._writer):
+            self._drop_writer()
+        if self._writer is None:
             self._writer = self._connector.connect()
         return self._writer
 
@@ -307,7 +312,7 @@ class PostgresStore:
         low, high, left = after, (1 << 62) if until is None else until, limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = self._rows(_READ[reverse], stream, low, high, size)
+            page = self._rows(_READ[reverse], stream, stream, low, high, size)
             yield from map(Record._make, page)
             if len(page) < size:
                 return
@@ -406,6 +411,10 @@ class PostgresStore:
     def settings(self) -> dict[str, str]:
         with self._lent() as connection, mapped_errors(self._where):
             return told_settings(connection, self._statements)
+
+    def now(self) -> int:
+        """Tell the server's time: the one clock of all hosts (see `eventlog.store.Timekeeper`)."""
+        return int(self._rows(_NOW)[0][0])
 
     def reopen_after_fork(self) -> None:
         """Leave the parent its connections, and begin with none.

@@ -79,25 +79,23 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     known bigint[];
-    base bigint;
+    found_versions bigint[];
+    found_hashes bytea[];
     newest bigint;
-    fit boolean;
     added integer;
+    base bigint;
 BEGIN
-    -- Locked in the order of their names by everybody, so that nobody waits in a circle. Rows are
-    -- read as they are once they are locked, however long that took.
-    SELECT array_agg(locked.stream ORDER BY locked.name), max(locked.position),
-           bool_and(locked.version = assumed.version
-                    AND locked.hash = coalesce(assumed.hash, locked.hash))
-    INTO known, newest, fit
-    FROM (
-        SELECT s.stream, s.name, s.version, s.hash, s.position FROM {schema}.streams AS s
-        WHERE s.name = ANY (append.names) ORDER BY s.name FOR NO KEY UPDATE
-    ) AS locked
-    JOIN unnest(append.names, append.versions, append.hashes) AS assumed (name, version, hash)
-    USING (name);
-
-    IF cardinality(known) IS DISTINCT FROM cardinality(names) THEN
+    LOOP
+        -- Locked in the order of their names by everybody, so that nobody waits in a circle. Rows
+        -- are read as they are once they are locked, however long that took.
+        SELECT array_agg(stream ORDER BY name), array_agg(version ORDER BY name),
+               array_agg(hash ORDER BY name), max(position)
+        INTO known, found_versions, found_hashes, newest
+        FROM (
+            SELECT s.stream, s.name, s.version, s.hash, s.position FROM {schema}.streams AS s
+            WHERE s.name = ANY (names) ORDER BY s.name FOR NO KEY UPDATE
+        ) AS locked;
+        EXIT WHEN cardinality(known) = cardinality(names);
         -- New streams come last. Who creates one waits for nobody who still has to lock others.
         INSERT INTO {schema}.streams (name)
         SELECT name FROM unnest(names) AS new (name)
@@ -108,20 +106,22 @@ BEGIN
         IF coalesce(cardinality(known), 0) + added <> cardinality(names) THEN
             RETURN NULL;
         END IF;
-        SELECT array_agg(s.stream ORDER BY s.name), bool_and(s.version = assumed.version
-                    AND s.hash = coalesce(assumed.hash, s.hash))
-        INTO known, fit
-        FROM unnest(append.names, append.versions, append.hashes) AS assumed (name, version, hash)
-        JOIN {schema}.streams AS s USING (name);
-    END IF;
+    END LOOP;
 
     -- A transaction gets its number with its first lock. If it then waited for another lock, the
     -- stream may have got records from a transaction with a higher number, and would go back.
     base := {schema}.first_position(pg_current_xact_id());
-    IF NOT fit OR coalesce(newest, 0) >= base OR EXISTS (
-        SELECT FROM unnest(append.places, append.event_ids) AS new (place, event_id)
-        JOIN {schema}.records AS r ON r.stream = known[new.place] AND r.event_id = new.event_id
-    ) THEN
+    IF newest >= base
+        OR found_versions <> versions
+        OR EXISTS (
+            SELECT FROM unnest(found_hashes, hashes) AS h (hash, assumed) WHERE h.hash <> assumed
+        )
+        OR EXISTS (
+            SELECT FROM unnest(places, event_ids) AS new (place, event_id)
+            JOIN {schema}.records AS r
+            ON r.stream = known[new.place] AND r.event_id = new.event_id
+        )
+    THEN
         RETURN NULL;
     END IF;
 

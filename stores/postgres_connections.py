@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from eventlog.records import Durability
 
-__all__ = ["Connector", "Pool", "split_url"]
+__all__ = ["Connector", "Pool", "is_quiet", "split_conninfo"]
 
 POOL_SECONDS: Final = 10.0
 """How long a call waits for a connection that others use."""
@@ -48,16 +49,27 @@ SETTINGS: Final = ("synchronous_commit", "fsync", "full_page_writes")
 _POWER: Final = ({"on", "remote_write", "remote_apply"}, {"on"}, {"on"})
 """Their values that durability ``power`` needs."""
 
+_PLANNING: Final = (
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_sort",
+)
+"""Ways to carry out a statement that are turned off. Plans are made while tables are small, and
+kept; everything that is asked here follows an index in its order, and must go on to when a log has
+grown. What has no index, such as a look over the whole, is done all the same."""
+
 _LOOK_OVER: Final = (
     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, "
-    "current_setting('server_encoding'), set_config('enable_seqscan', 'off', false), "
+    "current_setting('server_encoding'), "
     + ", ".join(f"current_setting('{name}')" for name in SETTINGS)
+    + "".join(f", set_config('{name}', 'off', false)" for name in _PLANNING)
 )
-"""Asked on every new connection. Plans are made while tables are small, and kept: the scan of a
-whole table must never be one, or a log gets slow when it grows."""
+"""Asked on every new connection."""
 
 
-def split_url(url: str) -> tuple[str, dict[str, str]]:
+def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
     """Split a URL into what libpq is told and the options of this store."""
     parts = urlsplit(url)
     options = {name: value for name, value in parse_qsl(parts.query) if name in OPTIONS}
@@ -111,7 +123,7 @@ class Connector:
             )
         row = connection.execute(_LOOK_OVER).fetchone()
         assert row is not None
-        read_only, encoding, _, *settings = row
+        read_only, encoding, *settings = row[: 2 + len(SETTINGS)]
         if read_only:
             raise StoreUnavailable(
                 f"{self.where} is read-only, as a standby is; connect to the primary: name all "
@@ -131,6 +143,19 @@ class Connector:
                     f"{self.where} has {name} = {value}, with which a loss of power takes what was "
                     f"acknowledged; set it to on, or open the log with ?durability=process"
                 )
+
+
+def is_quiet(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether an idle connection has nothing to say.
+
+    One that the server has ended meanwhile has: that it is over. Who asks before sending a command
+    spares the caller an outcome that is unknown.
+    """
+    if connection.closed:
+        return False
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return not selector.select(0)
 
 
 class Pool:
@@ -165,10 +190,14 @@ class Pool:
             self._free.release()
 
     def _take(self) -> psycopg.Connection[Any]:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._connector.connect()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connector.connect()
+            if is_quiet(connection):
+                return connection
+            connection.close()
 
     def _give_back(self, connection: psycopg.Connection[Any]) -> None:
         # One that was interrupted may still get the answer to somebody else's question.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import eventlog
 from eventlog.errors import InvalidError
 from eventlog.log import Log
-from eventlog.opening import public_url
+from eventlog.opening import public_url, split_url
 
 __all__ = ["LogNotFound", "open_log"]
 
@@ -29,7 +28,7 @@ def open_log(url: str, *, create: bool = False) -> Log:
     path = _path(url)
     if not create and path is not None and _is_empty(path):
         raise LogNotFound(path)
-    if not create and urlsplit(url).scheme == "postgresql" and not _is_in_database(url):
+    if not create and split_url(url).scheme == "postgresql" and not _is_in_database(url):
         raise LogNotFound(public_url(url))
     return eventlog.open(url)
 
@@ -43,10 +42,9 @@ def _is_in_database(url: str) -> bool:
 
 
 def _path(url: str) -> Path | None:
-    """Return the file of a log that is kept in one; it is named as in `eventlog.opening`."""
-    parts = urlsplit(url)
-    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
-    return Path(unquote(location)) if parts.scheme == "sqlite" and location else None
+    """Return the file of a log that is kept in one."""
+    scheme, location, _ = split_url(url)
+    return Path(location) if scheme == "sqlite" and location else None
 
 
 def _is_empty(path: Path) -> bool:

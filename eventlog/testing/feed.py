@@ -19,7 +19,7 @@ import psycopg
 from eventlog.opening import open_store
 from eventlog.records import START, Appended
 from eventlog.stores.postgres import PostgresStore
-from eventlog.stores.postgres_connections import split_url
+from eventlog.stores.postgres_connections import split_conninfo
 from eventlog.testing.conformance_base import draft
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _follow_naively(url: str, schema: str, done: threading.Event) -> set[int]:
     seen: set[int] = set()
     highest = 0
     last = False
-    with psycopg.connect(split_url(url)[0], autocommit=True) as connection:
+    with psycopg.connect(split_conninfo(url)[0], autocommit=True) as connection:
         while not last:
             last = done.is_set()
             for (position,) in connection.execute(query, (highest,)):

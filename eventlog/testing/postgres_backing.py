@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from eventlog.opening import open_store
-from eventlog.stores.postgres_connections import split_url
+from eventlog.stores.postgres_connections import split_conninfo
 from eventlog.stores.postgres_schema import Statements
 from eventlog.testing.crashing import CrashingStore, Steps
 
@@ -67,6 +67,6 @@ class PostgresBacking:
 
     def _run(self, *statements: str) -> None:
         rendered = Statements(self._schema)
-        with psycopg.connect(split_url(self._database)[0], autocommit=True) as connection:
+        with psycopg.connect(split_conninfo(self._database)[0], autocommit=True) as connection:
             for statement in statements:
                 connection.execute(rendered[statement])
