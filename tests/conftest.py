@@ -16,6 +16,7 @@ import eventlog
 from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.nats import NatsCluster, NatsServer, delete_log
 from eventlog.testing.postgres import VERSIONS, PostgresServer, ServerFailed
 
 settings.register_profile(
@@ -100,6 +101,48 @@ def postgres_url(
     return postgres_schema(postgres, tmp_path)
 
 
+OTHER_NATS = os.environ.get("EVENTLOG_TEST_NATS")
+"""The address of a NATS server with JetStream to test with, instead of one started here."""
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[str]:
+    """The address of a NATS server with JetStream."""
+    if OTHER_NATS:
+        yield OTHER_NATS
+    else:
+        with NatsServer() as server:
+            yield server.url()
+
+
+@pytest.fixture(scope="session")
+def nats_cluster() -> Iterator[NatsCluster]:
+    """Three NATS servers that replicate, for tests that leave them as they are."""
+    with NatsCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def nats_log() -> Iterator[Callable[[str, object], str]]:
+    """The URL of a log of its own, by a server's address and a key; deleted afterwards."""
+    made: set[tuple[str, str]] = set()
+
+    def url(address: str, key: object) -> str:
+        stream = f"test-{sha256(str(key).encode()).hexdigest()[:16]}"
+        made.add((address, stream))
+        return f"{address}{'&' if '?' in address else '?'}stream={stream}"
+
+    yield url
+    for address, stream in made:
+        delete_log(address, stream)
+
+
+@pytest.fixture
+def nats_url(nats_server: str, nats_log: Callable[[str, object], str], tmp_path: Path) -> str:
+    """The URL of an empty log on NATS JetStream."""
+    return nats_log(nats_server, tmp_path)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly which servers did not start."""
     for name, reason in _not_started.items():
@@ -122,7 +165,7 @@ def ids() -> NumberedIds:
     return NumberedIds()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "nats"])
 def log_url(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -130,6 +173,8 @@ def log_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """The URL of an empty log, on each store in turn."""
+    if request.param == "nats":
+        return str(request.getfixturevalue("nats_url"))
     if request.param == "postgres":
         # Leases are counted in the server's time, which these tests cannot move.
         monkeypatch.delattr("eventlog.stores.postgres.PostgresStore.now")

@@ -1,6 +1,7 @@
-"""A proxy that cuts a PostgreSQL connection at one message: for what a lost connection leaves (K6).
+"""A proxy that cuts a connection at one message: for what a lost connection leaves (K6).
 
-It stands between a store and its server and passes on whole messages of the protocol. Armed, it
+It stands between a store and its server and passes on whole messages of the protocol, PostgreSQL's
+or, with `NatsWire`, that of NATS. Armed, it
 counts the messages of appends in both directions, and closes both sides of the connection before it
 passes on the one that was chosen; connections made later are left alone::
 
@@ -15,19 +16,21 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["CuttingProxy"]
+__all__ = ["CuttingProxy", "NatsWire", "PostgresWire", "Wire"]
 
 
 class CuttingProxy:
     """Listens on loopback, and passes on to a server."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, wire: Callable[[], Wire] | None = None) -> None:
         self._address = host, port
+        self._wire = wire or PostgresWire
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._lock = threading.Lock()
@@ -75,7 +78,7 @@ class CuttingProxy:
                 return
             for side in (client, server):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            pair = _Pair(self, client, server)
+            pair = _Pair(self, self._wire(), client, server)
             for run in (pair.to_server, pair.to_client):
                 threading.Thread(target=run, daemon=True).start()
 
@@ -93,56 +96,79 @@ class CuttingProxy:
             return False
 
 
+class Wire(Protocol):
+    """How the messages of one connection are told apart, in both directions."""
+
+    def read(self, stream: IO[bytes], *, to_server: bool) -> tuple[str, bytes]:
+        """Read one message: what it is, and its bytes, none at the end.
+
+        Without a name it is not counted: such messages come when they like.
+        """
+        ...
+
+
+class PostgresWire:
+    """A byte for the type of a message, except of the first, its length, and the rest."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._listens = False
+        """Whether it is there to wait for news: such a connection's messages are not counted."""
+
+    def read(self, stream: IO[bytes], *, to_server: bool) -> tuple[str, bytes]:
+        first = to_server and not self._begun
+        head = stream.read(4 if first else 5)
+        message = head + (stream.read(int.from_bytes(head[-4:], "big") - 4) if head else b"")
+        if to_server:
+            self._begun = True
+            self._listens = self._listens or b"LISTEN " in message
+        if self._listens or not message:
+            return "", message
+        return "startup" if first else chr(message[0]), message
+
+
+class NatsWire:
+    """A line, and behind some so many bytes as its last word says, and a line's end.
+
+    Only publications and what comes in answer to them are counted, and no news.
+    """
+
+    def read(self, stream: IO[bytes], *, to_server: bool) -> tuple[str, bytes]:
+        line = stream.readline()
+        words = line.split()
+        verb = words[0].decode().upper() if words else ""
+        if verb not in ("PUB", "HPUB", "MSG", "HMSG"):
+            return "", line
+        message = line + stream.read(int(words[-1]) + 2)
+        return "" if words[1].endswith(b".news") else verb, message
+
+
 class _Pair:
     """One connection, seen from both sides."""
 
-    def __init__(self, proxy: CuttingProxy, client: socket.socket, server: socket.socket) -> None:
+    def __init__(
+        self, proxy: CuttingProxy, wire: Wire, client: socket.socket, server: socket.socket
+    ) -> None:
         self._proxy = proxy
+        self._wire = wire
         self._client = client
         self._server = server
-        self._listens = False
-        """Whether it is there to wait for news: such a connection's messages are not counted, for
-        they come when they like."""
 
     def to_server(self) -> None:
-        first = True
-        with self._client, self._client.makefile("rb") as stream:
-            while message := _read(stream, typed=not first):
-                self._listens = self._listens or b"LISTEN " in message
-                name = ">startup" if first else f">{chr(message[0])}"
-                first = False
-                if not self._pass(name, message, self._server):
-                    break
-            self._cut()
+        self._run(self._client, self._server, to_server=True)
 
     def to_client(self) -> None:
-        with self._server, self._server.makefile("rb") as stream:
-            while message := _read(stream, typed=True):
-                if not self._pass(f"<{chr(message[0])}", message, self._client):
+        self._run(self._server, self._client, to_server=False)
+
+    def _run(self, source: socket.socket, target: socket.socket, *, to_server: bool) -> None:
+        with source, source.makefile("rb") as stream, suppress(OSError):
+            while True:
+                name, message = self._wire.read(stream, to_server=to_server)
+                sign = ">" if to_server else "<"
+                if not message or (name and not self._proxy.take(f"{sign}{name}")):
                     break
-            self._cut()
-
-    def _pass(self, name: str, message: bytes, to: socket.socket) -> bool:
-        if not self._listens and not self._proxy.take(name):
-            return False
-        try:
-            to.sendall(message)
-        except OSError:
-            return False
-        return True
-
-    def _cut(self) -> None:
-        """End both sides, which ends what is being read from them."""
+                target.sendall(message)
+        # End both sides, which ends what is being read from them.
         for side in (self._client, self._server):
             with suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
-
-
-def _read(stream: IO[bytes], *, typed: bool) -> bytes:
-    """Read one message: a byte for its type, except of the first, its length, and the rest."""
-    try:
-        head = stream.read(5 if typed else 4)
-        rest = stream.read(int.from_bytes(head[-4:], "big") - 4) if head else b""
-    except OSError:
-        return b""
-    return head + rest

@@ -1,4 +1,4 @@
-"""Real processes on one PostgreSQL log: forked, killed, and sharing the work (F12, L15, K4)."""
+"""Real processes on one log of a server: forked, killed, and sharing the work (F12, L15, K4)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,27 @@ SESSIONS = 12
 ARCHIVES = 4
 
 
+@pytest.fixture(params=["PostgreSQL", "JetStream"])
+def server(request: pytest.FixtureRequest) -> str:
+    """The server that has the log."""
+    return str(request.param)
+
+
 @pytest.fixture
-def url(newest_postgres: str, postgres_schema: Callable[[str, object], str], tmp_path: Path) -> str:
-    return postgres_schema(newest_postgres, tmp_path)
+def url(
+    server: str,
+    request: pytest.FixtureRequest,
+    postgres_schema: Callable[[str, object], str],
+    tmp_path: Path,
+) -> str:
+    if server == "JetStream":
+        return str(request.getfixturevalue("nats_url"))
+    return postgres_schema(request.getfixturevalue("newest_postgres"), tmp_path)
 
 
 @pytest.mark.parametrize("how", ["idle", "busy"])
-def test_parent_and_children_write_to_postgres_without_losing_a_message(
-    how: str, url: str, start: Callable[..., Script], account: Counter[str]
+def test_parent_and_children_write_to_a_server_without_losing_a_message(
+    how: str, server: str, url: str, start: Callable[..., Script], account: Counter[str]
 ) -> None:
     """P1, L15: a child has connections of its own, and leaves the parent's alone."""
     family = start("forked.py", url, how)
@@ -39,11 +52,11 @@ def test_parent_and_children_write_to_postgres_without_losing_a_message(
         stored = [message.id for message in log.session("s1").history()]
         assert sorted(stored) == sorted(told)
         check_laws(log.store)
-    account[f"forks of a PostgreSQL log that was {how}"] += 3
+    account[f"forks of a {server} log that was {how}"] += 3
 
 
-def test_writers_to_postgres_that_are_killed_lose_nothing_that_was_acknowledged(
-    url: str, start: Callable[..., Script], account: Counter[str]
+def test_writers_to_a_server_that_are_killed_lose_nothing_that_was_acknowledged(
+    server: str, url: str, start: Callable[..., Script], account: Counter[str]
 ) -> None:
     """P1, P8: each begins again with the last number that was heard of, which it may repeat."""
     steady = start("writer.py", url, "steady", 1, 1_000_000)
@@ -52,7 +65,7 @@ def test_writers_to_postgres_that_are_killed_lose_nothing_that_was_acknowledged(
         victim = start("writer.py", url, "victim", max(1, told), 1_000_000)
         heard = victim.lines(15) + victim.kill()
         told = max([told, *map(int, heard)])
-        account["writers to PostgreSQL killed"] += 1
+        account[f"writers to {server} killed"] += 1
     steady_told = len(steady.lines(1)) + len(steady.kill())
     with eventlog.open(url) as log:
         for name, acknowledged in (("victim", told), ("steady", steady_told)):
@@ -67,8 +80,8 @@ def test_writers_to_postgres_that_are_killed_lose_nothing_that_was_acknowledged(
         check_laws(log.store)
 
 
-def test_two_workers_on_postgres_finish_all_archives_in_order_though_one_is_killed(
-    url: str, start: Callable[..., Script], account: Counter[str]
+def test_two_workers_on_a_server_finish_all_archives_in_order_though_one_is_killed(
+    server: str, url: str, start: Callable[..., Script], account: Counter[str]
 ) -> None:
     """P5, F1, F12."""
     with eventlog.open(url) as log:
@@ -82,7 +95,7 @@ def test_two_workers_on_postgres_finish_all_archives_in_order_though_one_is_kill
         survivor = start("worker.py", url)
         assert survivor.line().split()[0] != begun, "what another one owns is left alone"
         victim.kill()
-        account["workers on PostgreSQL killed"] += 1
+        account[f"workers on {server} killed"] += 1
 
         finalized = 0
         for recorded in log.follow(types=["archive_finalized"]):
