@@ -110,7 +110,6 @@ class Link:
         if client is None or lost is None or lost.done():
             self._client, self._lost = client, lost = await self._connect()
             self.connections += 1
-            await self._greet(client)
             known = [self._address.format(server.netloc) for server in client.discovered_servers]
             # The next one is tried first, should this one be lost.
             servers = self._servers[1:] + self._servers[:1]
@@ -145,8 +144,8 @@ class Link:
         async def note(error: Exception) -> None:
             said.append(error)
 
+        client = Client()
         try:
-            client = Client()
             await client.connect(
                 [server],
                 name="eventlog",
@@ -162,8 +161,13 @@ class Link:
                 error_cb=note,
             )
         except (OSError, Error) as error:
+            await self._drop(client)
             raise mapped_connect(said[0] if said else error, self._where) from error
-        said.clear()
+        try:
+            await self._greet(client)
+        except BaseException:
+            await self._drop(client)
+            raise
         return client
 
     def abandon(self) -> None:
@@ -176,6 +180,11 @@ class Link:
         async def close() -> None:
             if self._client is not None:
                 await self._drop(self._client)
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+            await asyncio.sleep(0)  # What was closed is told so in the loop's next turn.
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)

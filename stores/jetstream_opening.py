@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from nats.errors import NoRespondersError
 from nats.js.errors import APIError
 
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
@@ -125,7 +126,12 @@ async def ensure(client: Client, place: Place) -> dict[str, Any]:
 
     Raises `UnsupportedStore` for streams that are not a log's.
     """
-    await ask(client, "INFO", {})  # Says it best if there is no JetStream.
+    try:
+        await ask(client, "INFO", {})
+    except NoRespondersError as error:
+        raise UnsupportedStore(
+            f"{place.where}: there is no JetStream; enable JetStream in the server's configuration"
+        ) from error
     try:
         found = await _ensure_stream(client, place, _log_config(place, place.replicas or QUORUM))
     except APIError as error:
