@@ -58,7 +58,7 @@ from eventlog.stores.jetstream_opening import (
     ensure,
     split_url,
 )
-from eventlog.stores.jetstream_reader import Reader
+from eventlog.stores.jetstream_reader import LAG_SECONDS, Reader
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -118,8 +118,10 @@ class JetStreamStore:
         self._subjects = Subjects(place.stream)
         self._start()
         try:
-            self._config: dict[str, Any] = self._call(lambda client: ensure(client, place))
-            self._synced = check_power(place, int(self._config["num_replicas"]))
+            config: dict[str, Any] = self._call(lambda client: ensure(client, place))
+            self._replicas = int(config["num_replicas"])
+            self._synced = check_power(place, self._replicas)
+            self._wait_for_leaders()
             self._expect_end()
         except BaseException:
             self.close()
@@ -144,6 +146,10 @@ class JetStreamStore:
         self._checked = 0
         self._newest: Message | None = None
         self._unnoted = 0
+
+    def _wait_for_leaders(self) -> None:
+        """Have reads wait for a leader that lags, where there may be another one than before."""
+        self._reader.lag_seconds = LAG_SECONDS if self._replicas > 1 else 0.0
 
     def _expect_end(self) -> None:
         """Take in what is noted of the log; if it lacks that, what is noted of each session, too.
@@ -234,7 +240,7 @@ class JetStreamStore:
 
     def _check_end(self) -> None:
         """On a new connection, look whether the log still has what it had."""
-        if self._checked != self._link.connections or not self._checked:
+        if self._checked != self._link.connections or self._checked == 0:
             self._reader.check_end()
             self._checked = self._link.connections
 
@@ -419,6 +425,7 @@ class JetStreamStore:
         if not self._closed:
             self._link.abandon()
             self._start()
+            self._wait_for_leaders()
 
     def close(self) -> None:
         with self._lock:

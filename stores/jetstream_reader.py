@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventlog.stores.jetstream_checkpoint import End
     from eventlog.stores.jetstream_link import Call
 
-__all__ = ["Reader"]
+__all__ = ["LAG_SECONDS", "Reader"]
 
 Answer = TypeVar("Answer")
 PAGE: Final = 512
@@ -81,7 +81,8 @@ class Reader:
         self._subjects = subjects
         self._where = where
         self._lock = threading.Lock()
-        self._lag_seconds = LAG_SECONDS
+        self.lag_seconds = 0.0
+        """How long is waited for a leader that lags."""
         self._places: OrderedDict[str, _Places] = OrderedDict()
         self.newest = 0
         """The highest sequence that is known to have been given away."""
@@ -145,7 +146,7 @@ class Reader:
     def expect_versions(self, versions: dict[str, int]) -> None:
         """Expect sessions to reach versions, and wait for none: the log is known to be damaged."""
         self._versions = versions
-        self._lag_seconds = 0.0
+        self.lag_seconds = 0.0
 
     def lost(self) -> list[Finding]:
         """Return the sessions that end before a version that they once had."""
@@ -205,7 +206,7 @@ class Reader:
 
     def _until(self, look: Callable[[], Answer], is_good: Callable[[Answer], bool]) -> Answer:
         """Look until it is good, or a new leader has had time enough."""
-        deadline = time.monotonic() + self._lag_seconds
+        deadline = time.monotonic() + self.lag_seconds
         while True:
             found = look()
             if is_good(found) or time.monotonic() > deadline:

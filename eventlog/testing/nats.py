@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ["NatsCluster", "NatsFailed", "NatsServer", "ask", "delete_log"]
+__all__ = ["NatsCluster", "NatsFailed", "NatsServer", "ask", "delete_log", "store_message"]
 
 START_SECONDS: Final = 60.0
 """How long servers may take until they answer; after that they have failed to start."""
@@ -228,14 +228,20 @@ class NatsCluster:
 
 def ask(url: str, verb: str, request: object) -> dict[str, Any]:
     """Make one request of JetStream's API past the store."""
+    return store_message(url, f"$JS.API.{verb}", json.dumps(request).encode())
+
+
+def store_message(
+    url: str, subject: str, payload: bytes, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Publish one message past the store, and return what JetStream answers."""
 
     async def run() -> dict[str, Any]:
         address = url.partition("?")[0].partition(",")[0]
         client = Client()
         await client.connect([address], allow_reconnect=False, max_reconnect_attempts=1)
         try:
-            data = json.dumps(request).encode()
-            message = await client.request(f"$JS.API.{verb}", data, timeout=2)
+            message = await client.request(subject, payload, timeout=2, headers=headers)
             answer: dict[str, Any] = json.loads(message.data)
             return answer
         finally:
