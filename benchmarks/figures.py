@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import contenders, ours, postgres
+from benchmarks import contenders, jetstream, ours, postgres
 from benchmarks.workload import Timing, best_of, quickest
 
 __all__ = ["FIGURES", "Figure", "Row", "Scale"]
@@ -249,6 +249,41 @@ def _imports(_: Scale) -> Iterator[Row]:
         )
 
 
+def _jetstream(scale: Scale) -> Iterator[Row]:
+    for what, start in (("one server", jetstream.single), ("three servers", jetstream.cluster)):
+        with start() as servers:
+            for sessions, count in ((1, scale.appends // 3), (64, scale.many // 4)):
+                plain = best_of(
+                    scale.runs,
+                    lambda servers=servers, sessions=sessions, count=count: (
+                        jetstream.plain_publishes(servers, count, sessions)
+                    ),
+                )
+                mine = best_of(
+                    scale.runs,
+                    lambda servers=servers, sessions=sessions, count=count: (
+                        ours.appends(jetstream.new_log(servers), count)
+                        if sessions == 1
+                        else ours.appends_async(jetstream.new_log(servers), count, sessions)
+                    ),
+                )
+                yield Row(
+                    f"{what}, {sessions} session(s) at once; {mine.cpu_microseconds:.0f} µs of CPU "
+                    "each",
+                    _rate(mine),
+                    {"nats-py": _against(mine, plain)},
+                )
+
+
+def _jetstream_killed(scale: Scale) -> Iterator[Row]:
+    for trial, line in enumerate(jetstream.kill_leader(scale.trials), 1):
+        yield Row(f"trial {trial}: leader of three killed -9 under load", line)
+
+
+def _jetstream_archives(scale: Scale) -> Iterator[Row]:
+    yield Row("two worker processes", jetstream.finish_archives(scale.archives))
+
+
 FIGURES = (
     Figure("B1", "one session", _one_session),
     Figure("B2", "many sessions", _many_sessions),
@@ -261,4 +296,7 @@ FIGURES = (
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
     Figure("K6", "PostgreSQL: server killed", _postgres_killed),
     Figure("P5", "PostgreSQL: worker killed", _postgres_archives),
+    Figure("L8", "JetStream", _jetstream),
+    Figure("K6J", "JetStream: leader killed", _jetstream_killed),
+    Figure("P5J", "JetStream: worker killed", _jetstream_archives),
 )

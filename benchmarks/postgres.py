@@ -26,6 +26,7 @@ from eventlog.testing.postgres import VERSIONS, PostgresServer
 __all__ = [
     "best_plain_inserts",
     "finish_archives",
+    "finish_archives_on",
     "follow",
     "kill_server",
     "new_log",
@@ -146,10 +147,11 @@ def kill_server(trials: int) -> Iterator[str]:
 def finish_archives(archives: int, per_session: int = 10) -> str:
     """P5: two worker processes finish archives, and one is killed on the way."""
     with server() as started:
-        return _finish_archives(new_log(started), archives, per_session)
+        return finish_archives_on(new_log(started), archives, per_session)
 
 
-def _finish_archives(url: str, archives: int, per_session: int) -> str:
+def finish_archives_on(url: str, archives: int, per_session: int = 10) -> str:
+    """Have two worker processes finish archives of a log, and kill one of them."""
     with eventlog.open(url) as log:
         for number in range(archives // per_session):
             session = log.session(f"chat-{number}", create=True)

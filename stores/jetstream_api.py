@@ -113,7 +113,8 @@ async def some_messages(
         await client.publish(
             f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox
         )
-        await asyncio.wait_for(ended, ANSWER_SECONDS)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await ended
     except TimeoutError as error:
         raise NatsTimeoutError from error
     finally:

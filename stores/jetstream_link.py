@@ -121,7 +121,8 @@ class Link:
         if self._client is client:
             self._client = None
         with suppress(Error, OSError):
-            await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await client.close()
 
     async def _connect(self) -> tuple[Client, asyncio.Future[None]]:
         """Connect to the first server that takes the connection."""
