@@ -252,27 +252,22 @@ def _imports(_: Scale) -> Iterator[Row]:
 def _jetstream(scale: Scale) -> Iterator[Row]:
     for what, start in (("one server", jetstream.single), ("three servers", jetstream.cluster)):
         with start() as servers:
-            for sessions, count in ((1, scale.appends // 3), (64, scale.many // 4)):
-                plain = best_of(
-                    scale.runs,
-                    lambda servers=servers, sessions=sessions, count=count: (
-                        jetstream.plain_publishes(servers, count, sessions)
-                    ),
-                )
-                mine = best_of(
-                    scale.runs,
-                    lambda servers=servers, sessions=sessions, count=count: (
-                        ours.appends(jetstream.new_log(servers), count)
-                        if sessions == 1
-                        else ours.appends_async(jetstream.new_log(servers), count, sessions)
-                    ),
-                )
-                yield Row(
-                    f"{what}, {sessions} session(s) at once; {mine.cpu_microseconds:.0f} µs of CPU "
-                    "each",
-                    _rate(mine),
-                    {"nats-py": _against(mine, plain)},
-                )
+            yield _jetstream_row(f"{what}, one session", scale.runs, servers, scale.appends // 3, 1)
+            many = f"{what}, 64 sessions at once"
+            yield _jetstream_row(many, scale.runs, servers, scale.many // 4, 64)
+
+
+def _jetstream_row(
+    what: str, runs: int, servers: jetstream.Servers, count: int, sessions: int
+) -> Row:
+    def append() -> Timing:
+        url = jetstream.new_log(servers)
+        return ours.appends(url, count) if sessions == 1 else ours.appends_async(url, count, 64)
+
+    plain = best_of(runs, lambda: jetstream.plain_publishes(servers, count, sessions))
+    mine = best_of(runs, append)
+    what = f"{what}; {mine.cpu_microseconds:.0f} µs of CPU each"
+    return Row(what, _rate(mine), {"nats-py": _against(mine, plain)})
 
 
 def _jetstream_killed(scale: Scale) -> Iterator[Row]:

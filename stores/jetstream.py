@@ -14,6 +14,7 @@ import threading
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from nats.errors import ConnectionClosedError, Error, TimeoutError
 
@@ -43,7 +44,7 @@ from eventlog.stores.jetstream_batch import Batch
 from eventlog.stores.jetstream_blobs import Blobs
 from eventlog.stores.jetstream_checkpoint import Checkpoints, End
 from eventlog.stores.jetstream_checks import findings, told_settings
-from eventlog.stores.jetstream_errors import closed
+from eventlog.stores.jetstream_errors import closed, mapped
 from eventlog.stores.jetstream_index import Index
 from eventlog.stores.jetstream_known import Sessions
 from eventlog.stores.jetstream_link import Link
@@ -56,6 +57,7 @@ from eventlog.stores.jetstream_opening import (
     check_power,
     check_server,
     ensure,
+    exists,
     split_url,
 )
 from eventlog.stores.jetstream_reader import LAG_SECONDS, Reader
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     from eventlog.identifiers import EventId
     from eventlog.store import Blob
 
-__all__ = ["JetStreamStore", "open_store"]
+__all__ = ["JetStreamStore", "has_log", "open_store"]
 
 Answer = TypeVar("Answer")
 
@@ -106,6 +108,24 @@ def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamSto
     again while the cluster has no leader (15).
     """
     return JetStreamStore(split_url(url, options))
+
+
+def has_log(url: str) -> bool:
+    """Tell whether there is a log, or another program's stream, where a URL points."""
+    place = split_url(url, dict(parse_qsl(urlsplit(url).query)))
+
+    async def greet(client: Client) -> None:
+        check_server(client, place.where)
+
+    link = Link(
+        place.hosts, place.where, user=place.user, credentials=place.credentials, greet=greet
+    )
+    try:
+        return link.run(lambda client: exists(client, place))
+    except Error as error:
+        raise mapped(error, place.where) from error
+    finally:
+        link.close()
 
 
 class JetStreamStore:

@@ -38,18 +38,26 @@ __all__ = [
 BATCH_LIMIT: Final = 1_000
 """Messages of an atomic batch, by the server's default."""
 
-ANSWER_SECONDS: Final = 5.0
-"""How long one request may take; after that its outcome is unknown."""
+ANSWER_SECONDS: Final = 2.0
+"""How long one request may take; after that its outcome is unknown, and it is looked up. A leader
+that was killed never answers, so this is how soon one begins to ask its successor."""
+
+BYTES_PER_SECOND: Final = 8 << 20
+"""How much longer it may take by what is sent or read with it."""
 
 PAGE_BYTES: Final = 16 << 20
 """Bytes after which a page of messages ends."""
 
 
-async def ask(client: Client, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def _seconds(size: int) -> float:
+    return ANSWER_SECONDS + size / BYTES_PER_SECOND
+
+
+async def ask(
+    client: Client, verb: str, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS
+) -> dict[str, Any]:
     """Make a request of JetStream's API; raise `APIError` for what it refuses."""
-    message = await client.request(
-        f"$JS.API.{verb}", json.dumps(request).encode(), timeout=ANSWER_SECONDS
-    )
+    message = await client.request(f"$JS.API.{verb}", json.dumps(request).encode(), timeout=seconds)
     return _answer(message)
 
 
@@ -75,7 +83,8 @@ async def next_message(
 
 async def _get(client: Client, stream: str, request: Mapping[str, Any]) -> Message | None:
     try:
-        return from_leader(await ask(client, f"STREAM.MSG.GET.{stream}", request))
+        verb = f"STREAM.MSG.GET.{stream}"
+        return from_leader(await ask(client, verb, request, _seconds(PAGE_BYTES)))
     except APIError as error:
         if error.err_code in NOT_FOUND:
             return None
@@ -113,7 +122,7 @@ async def some_messages(
         await client.publish(
             f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox
         )
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(_seconds(PAGE_BYTES)):
             await ended
     except TimeoutError as error:
         raise NatsTimeoutError from error
@@ -130,7 +139,7 @@ async def publish(client: Client, messages: Sequence[Message]) -> int:
     `ConnectionClosedError` if that is unknown.
     """
     if len(messages) == 1:
-        answer = await _publish(client, messages[0], {})
+        answer = await _publish(client, messages[0], {}, len(messages[0].payload))
         return int(answer["seq"])
     batch = {"Nats-Batch-Id": uuid4().hex}
     for number, message in enumerate(messages[:-1], 1):
@@ -138,16 +147,19 @@ async def publish(client: Client, messages: Sequence[Message]) -> int:
         await client.publish(message.subject, message.payload, headers=headers)
     number = len(messages)
     last = {**batch, "Nats-Batch-Sequence": str(number), "Nats-Batch-Commit": "1"}
-    answer = await _publish(client, messages[-1], last)
+    size = sum(len(message.payload) for message in messages)
+    answer = await _publish(client, messages[-1], last, size)
     return int(answer["seq"]) - number + 1
 
 
-async def _publish(client: Client, message: Message, more: Mapping[str, str]) -> dict[str, Any]:
+async def _publish(
+    client: Client, message: Message, more: Mapping[str, str], size: int
+) -> dict[str, Any]:
     return _answer(
         await client.request(
             message.subject,
             message.payload,
-            timeout=ANSWER_SECONDS,
+            timeout=_seconds(size),
             headers={**message.headers, **more},
         )
     )

@@ -151,6 +151,7 @@ class Link:
                 [server],
                 name="eventlog",
                 allow_reconnect=False,
+                no_echo=True,  # Of its own news a store knows.
                 # One attempt and one more, at once; then it is the next server's turn.
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,

@@ -25,7 +25,16 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["FORMAT", "Place", "blob_stream", "check_power", "check_server", "ensure", "split_url"]
+__all__ = [
+    "FORMAT",
+    "Place",
+    "blob_stream",
+    "check_power",
+    "check_server",
+    "ensure",
+    "exists",
+    "split_url",
+]
 
 FORMAT: Final = 1
 """The number of the format that the streams are marked with."""
@@ -141,6 +150,17 @@ async def ensure(client: Client, place: Place) -> dict[str, Any]:
     blobs = _blob_config(blob_stream(place.stream), int(found["num_replicas"]))
     await _ensure_stream(client, place, blobs)
     return found
+
+
+async def exists(client: Client, place: Place) -> bool:
+    """Tell whether the stream of a log is there, whoever it may belong to."""
+    try:
+        await ask(client, f"STREAM.INFO.{place.stream}", {})
+    except APIError as error:
+        if error.err_code != _ABSENT:
+            raise
+        return False
+    return True
 
 
 def _log_config(place: Place, replicas: int) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import eventlog
 from eventlog.errors import InvalidError
@@ -10,6 +12,13 @@ from eventlog.log import Log
 from eventlog.opening import public_url, split_url
 
 __all__ = ["LogNotFound", "open_log"]
+
+
+_SERVERS: Final = {
+    "nats": "eventlog.stores.jetstream",
+    "postgresql": "eventlog.stores.postgres",
+}
+"""The stores that can tell, by ``has_log(url)``, whether there is a log on their server."""
 
 
 class LogNotFound(InvalidError, LookupError):
@@ -28,17 +37,20 @@ def open_log(url: str, *, create: bool = False) -> Log:
     path = _path(url)
     if not create and path is not None and _is_empty(path):
         raise LogNotFound(path)
-    if not create and split_url(url).scheme == "postgresql" and not _is_in_database(url):
+    if not create and not _is_on_server(url):
         raise LogNotFound(public_url(url))
     return eventlog.open(url)
 
 
-def _is_in_database(url: str) -> bool:
+def _is_on_server(url: str) -> bool:
+    module = _SERVERS.get(split_url(url).scheme)
+    if module is None:
+        return True
     try:
-        from eventlog.stores.postgres import has_log
+        has_log = import_module(module).has_log
     except ModuleNotFoundError:
         return True  # Opening it says what is missing.
-    return has_log(url)
+    return bool(has_log(url))
 
 
 def _path(url: str) -> Path | None:

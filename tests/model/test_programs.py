@@ -9,6 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
 from eventlog.testing.machine import SessionMachine, TaskMachine
+from eventlog.testing.nats_backing import NatsBacking
 from eventlog.testing.postgres_backing import PostgresBacking
 from eventlog.testing.sqlite import SQLiteBacking
 
@@ -90,3 +91,16 @@ def test_programs_on_postgres_do_what_the_model_does(
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute('DROP SCHEMA IF EXISTS programs, "programs-image" CASCADE')
     programs.update({f"PostgreSQL {what}": count for what, count in PostgresPrograms.ran.items()})
+
+
+def test_programs_on_jetstream_do_what_the_model_does(
+    examples: Callable[[int], settings], programs: Counter[str], nats_server: str
+) -> None:
+    """As on memory, on a real server."""
+
+    class JetStreamPrograms(SessionMachine):
+        def make_backing(self) -> Backing:
+            return NatsBacking(nats_server)
+
+    run_state_machine_as_test(JetStreamPrograms, settings=examples(12))
+    programs.update({f"JetStream {what}": count for what, count in JetStreamPrograms.ran.items()})
