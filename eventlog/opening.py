@@ -32,6 +32,9 @@ _EXTRAS: Final = {"nats": "nats", "psycopg": "postgres"}
 _PASSWORD: Final = re.compile(r"(://[^/?#:@]*:|[?&]password=)[^@&/?#]+(?=@|&|#|$)")
 """A password, behind the user's name or as a parameter."""
 
+_TOKEN: Final = re.compile(r"(nats://)[^/?#:@]+(?=@)")
+"""A token of NATS, which stands where others have the user's name."""
+
 ENTRY_POINTS: Final = "eventlog.stores"
 """The entry-point group under which other distributions offer stores: scheme = module."""
 
@@ -76,7 +79,7 @@ def split_url(url: str) -> Parts:
 
 def public_url(url: str) -> str:
     """Return a URL as it may be shown: without the password that it may hold."""
-    return _PASSWORD.sub(r"\1***", url)
+    return _TOKEN.sub(r"\1***", _PASSWORD.sub(r"\1***", url))
 
 
 def _import(module: str) -> ModuleType:

@@ -60,39 +60,35 @@ class Checkpoints:
     def end(self) -> End | None:
         """Return the end that was noted last."""
         blob = self._get(END_KEY)
-        return None if blob is None else End(*json.loads(blob.data))
+        return None if blob is None else _read_end(blob.data)
 
     def note_end(self, end: End) -> None:
         """Note an end, unless a later one is noted; a failure is logged, never raised."""
-        self._note(END_KEY, json.dumps(end).encode(), end.sequence, _end_sequence)
+        self._note(END_KEY, json.dumps(end).encode(), end.sequence, _read_end)
 
     def index(self) -> Checkpoint | None:
         """Return the index that was kept last, if it is whole."""
         blob = self._get(INDEX_KEY)
-        if blob is None:
-            return None
-        try:
-            sequence, entries, versions = json.loads(zlib.decompress(blob.data[8:]))
-        except (ValueError, zlib.error) as error:
-            log_fact(logging.WARNING, "index_checkpoint_ignored", reason=str(error))
-            return None
-        return Checkpoint(
-            sequence, {key: value.encode() for key, value in entries.items()}, versions
-        )
+        return None if blob is None else _read_index(blob.data)
 
     def keep_index(self, checkpoint: Checkpoint) -> None:
         """Keep an index, unless a later one is kept; a failure is logged, never raised."""
         sequence, entries, versions = checkpoint
         texts = {key: value.decode() for key, value in entries.items()}
         data = zlib.compress(json.dumps([sequence, texts, versions]).encode(), 1)
-        self._note(INDEX_KEY, sequence.to_bytes(8, "big") + data, sequence, _index_sequence)
+        self._note(INDEX_KEY, data, sequence, _read_index)
 
     def _note(
-        self, key: str, data: bytes, sequence: int, sequence_of: Callable[[bytes], int]
+        self,
+        key: str,
+        data: bytes,
+        sequence: int,
+        read: Callable[[bytes], End | Checkpoint | None],
     ) -> None:
         try:
             known = self._get(key)
-            if known is None or sequence_of(known.data) < sequence:
+            later = None if known is None else read(known.data)
+            if later is None or later.sequence < sequence:
                 self._put(key, data, 0 if known is None else known.revision)
         except VersionConflict:
             pass  # Another noted one at the same moment, which is as good.
@@ -100,9 +96,18 @@ class Checkpoints:
             log_fact(logging.WARNING, "checkpoint_failed", key=key, error=str(error))
 
 
-def _end_sequence(data: bytes) -> int:
-    return End(*json.loads(data)).sequence
+def _read_end(data: bytes) -> End | None:
+    try:
+        return End(*json.loads(data))
+    except (TypeError, ValueError) as error:
+        log_fact(logging.WARNING, "end_ignored", reason=str(error))
+        return None
 
 
-def _index_sequence(data: bytes) -> int:
-    return int.from_bytes(data[:8], "big")
+def _read_index(data: bytes) -> Checkpoint | None:
+    try:
+        sequence, entries, versions = json.loads(zlib.decompress(data))
+    except (TypeError, ValueError, zlib.error) as error:
+        log_fact(logging.WARNING, "index_checkpoint_ignored", reason=str(error))
+        return None
+    return Checkpoint(sequence, {key: value.encode() for key, value in entries.items()}, versions)

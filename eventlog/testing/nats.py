@@ -189,10 +189,18 @@ class NatsCluster:
         """The addresses of the monitoring ports, as the option ``monitor`` takes them."""
         return ",".join(server.monitor for server in self.servers)
 
-    def leader(self, stream: str) -> NatsServer:
-        """Return the server that leads a stream."""
-        answer = ask(self.servers[0].url(), f"STREAM.INFO.{stream}", {})
-        return next(one for one in self.servers if one.name == answer["cluster"]["leader"])
+    def leader(self, stream: str, *, but: NatsServer | None = None) -> NatsServer:
+        """Return the server that leads a stream; wait until it is another one than ``but``."""
+        asked = next(one for one in self.servers if one is not but)
+        while True:
+            try:
+                answer = ask(asked.url(), f"STREAM.INFO.{stream}", {})
+            except Error:
+                continue  # Nobody leads it at the moment.
+            name = answer.get("cluster", {}).get("leader")
+            found = [one for one in self.servers if one.name == name and one is not but]
+            if found:
+                return found[0]
 
     def close(self) -> None:
         """End the servers and remove their files."""

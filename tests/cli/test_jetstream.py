@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eventlog.opening import public_url
 from eventlog.testing.nats import NatsServer
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def test_a_log_is_read_written_and_looked_over(run: CommandLine, server: NatsSer
     assert doctor.code == 0
     assert doctor.document["settings"]["replicas"] == "1"
     assert "secret" not in doctor.stdout + doctor.stderr
+
+
+def test_a_token_is_not_shown() -> None:
+    assert public_url("nats://s3cret@h1:1,h2:2?x=1") == "nats://***@h1:1,h2:2?x=1"
+    assert public_url("nats://ada:s3cret@h1:1") == "nats://ada:***@h1:1"
 
 
 def test_a_flipped_bit_is_an_exit_code_and_a_line(run: CommandLine, server: NatsServer) -> None:

@@ -42,6 +42,24 @@ def test_a_leader_killed_under_load_loses_and_doubles_nothing() -> None:
             check_laws(log.store)
 
 
+def test_a_leader_that_sleeps_and_wakes_up_again_loses_and_doubles_nothing() -> None:
+    """Meanwhile another one leads; what the old one had received it must not store any more."""
+    with NatsCluster() as cluster:
+        url = cluster.url(stream="log", replicas=3)
+
+        def strike() -> None:
+            sleeper = cluster.leader("log")
+            sleeper.pause()
+            cluster.leader("log", but=sleeper)
+            sleeper.resume()
+
+        outage = write_through(url, strike, writers=4, before=200, after=400)
+
+        assert (outage.lost, outage.doubled, outage.disordered) == (0, 0, 0)
+        with eventlog.open(url) as log:
+            assert log.verify("writer-0") == []
+
+
 def test_a_server_killed_under_load_and_started_again_loses_and_doubles_nothing(
     server: NatsServer,
 ) -> None:
