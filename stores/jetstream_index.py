@@ -81,7 +81,7 @@ class Index:
         """Write a checkpoint, as this process ends, unless it is long and little of it is new."""
         with self._lock:
             size = len(self._entries) + len(self._versions)
-            if size <= SIZE_PER_MESSAGE * (self._sequence - (self._kept or 0)):
+            if 0 < size <= SIZE_PER_MESSAGE * (self._sequence - (self._kept or 0)):
                 self._write()
 
     def _keep(self) -> None:

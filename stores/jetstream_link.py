@@ -68,6 +68,8 @@ class Link:
         self._lost: asyncio.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._turn = asyncio.Lock()
+        self._gate = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="eventlog-nats", daemon=True
         )
@@ -80,7 +82,10 @@ class Link:
         nats-py's errors: of those, `TimeoutError` and `ConnectionClosedError` leave open what the
         server did.
         """
-        future = asyncio.run_coroutine_threadsafe(self._work(work), self._loop)
+        with self._gate:
+            if self._closed:
+                raise ConnectionClosedError
+            future = asyncio.run_coroutine_threadsafe(self._work(work), self._loop)
         try:
             return future.result()
         except BaseException:
@@ -183,11 +188,15 @@ class Link:
             if self._client is not None:
                 await self._drop(self._client)
             rest = asyncio.all_tasks() - {asyncio.current_task()}
+            if rest:  # Who waits for an answer is told that none will come.
+                await asyncio.wait(rest, timeout=CLOSE_SECONDS)
             for task in rest:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
             await asyncio.sleep(0)  # What was closed is told so in the loop's next turn.
 
+        with self._gate:
+            self._closed = True
         asyncio.run_coroutine_threadsafe(close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -12,6 +12,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict
+from itertools import count
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventlog.errors import CorruptLog
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LAG_SECONDS", "Reader"]
 
 Answer = TypeVar("Answer")
+
 PAGE: Final = 512
 """Records per page of a read."""
 
@@ -162,9 +164,9 @@ class Reader:
         """Raise `CorruptLog` if the log ends before what is known of it, or has another end."""
         self.last()
         end = self._end
-        message = None if end is None else self._at(end.sequence)
         if end is None:
             return
+        message = self._at(end.sequence)
         if message is None or decode(message, end.stream).record.hash.hex() != end.hash:
             raise CorruptLog(
                 f"{self._where}: position {end.sequence} is not version {end.version} of session "
@@ -238,13 +240,13 @@ class Reader:
                 yield from self._page(session, low + 1, size, head)
                 low += size
 
-    def _page(self, session: str, first: int, count: int, head: Head) -> list[Stored]:
+    def _page(self, session: str, first: int, size: int, head: Head) -> list[Stored]:
         """Return so many records from a version on, all of which the session must have.
 
         Replicas answer until the leader is better asked, who also has the last word.
         """
         version, sequence = self._before(session, first, head)
-        wanted = first + count - 1 - version
+        wanted = first + size - 1 - version
         subject = self._subjects.session(session)
         messages = self._fetch(subject, sequence + 1, wanted, int(head.position))
         found = [decode(message, session) for message in messages]
@@ -341,17 +343,10 @@ class Reader:
             if not _is_whole(page, after):
                 page = self._fetch_from_leader(None, after + 1, size)
             if not _is_whole(page, after):
-                whole = next(
-                    (
-                        sequence
-                        for sequence, message in enumerate(page, after + 1)
-                        if message.sequence != sequence
-                    ),
-                    after + len(page) + 1,
-                )
                 raise CorruptLog(
-                    f"{self._where}: position {whole} is missing, and the log goes on to {last}: "
-                    "the server lost records; `eventlog verify` says of which session, restore it"
+                    f"{self._where}: position {_missing(page, after)} is missing, and the log goes "
+                    f"on to {last}: the server lost records; `eventlog verify SESSION` says which "
+                    "of a session, restore it"
                 )
             after = page[-1].sequence
             yield from page
@@ -373,3 +368,9 @@ def _wrong_version(found: Sequence[Stored], version: int, count: int) -> int | N
 
 def _is_whole(page: Sequence[Message], after: int) -> bool:
     return bool(page) and page[0].sequence == after + 1 and page[-1].sequence == after + len(page)
+
+
+def _missing(page: Sequence[Message], after: int) -> int:
+    """Return the first sequence behind ``after`` that a page lacks."""
+    there = {message.sequence for message in page}
+    return next(sequence for sequence in count(after + 1) if sequence not in there)
