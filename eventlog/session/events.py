@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
+
 from eventlog.events import Event
 from eventlog.session.messages import MessageData
+from eventlog.tasks.events import TokenUsage
 
 __all__ = [
+    "AdoptionBegun",
+    "ArchiveAdopted",
     "CommitPrepared",
     "ContextsUsed",
     "FailedArchives",
+    "FolderAdopted",
+    "FolderFindingRecorded",
+    "KeptFile",
     "MemorySessionAssigned",
     "MessageAppended",
     "ProjectAssigned",
@@ -87,6 +95,9 @@ class CommitPrepared(Event, type="commit_prepared"):
     The ranges are versions of this stream; those taken belong to the archive from here on, those
     retained stay live. There is nothing to clear, so no clear can be lost. ``usage_after`` and
     ``usage_until`` bound the versions whose ``contexts_used`` belong to this commit.
+
+    An adopted archive may hold messages that did not leave the live tail by it, because they stayed
+    live or had left it before; ``repeated_count`` and ``repeated_tokens`` are theirs.
     """
 
     archive: int
@@ -101,6 +112,8 @@ class CommitPrepared(Event, type="commit_prepared"):
     usage_after: int
     usage_until: int
     usage_count: int
+    repeated_count: int = 0
+    repeated_tokens: int = 0
 
 
 class SessionClosedEvent(Event, type="session_closed"):
@@ -113,3 +126,66 @@ class SessionDeleted(Event, type="session_deleted"):
     """The session is gone for its users; its open tasks were abandoned in the same append."""
 
     reason: str | None = None
+
+
+class AdoptionBegun(Event, type="adoption_begun"):
+    """A folder that another program wrote is being taken over (O4).
+
+    Until `FolderAdopted` the session takes nothing but what the folder holds. ``digests`` has the
+    first 32 hexadecimal digits of the SHA-256 of every file, by its path in the folder.
+    """
+
+    path: str
+    digests: dict[str, str]
+
+
+class FolderFindingRecorded(Event, type="folder_finding_recorded"):
+    """Something in the adopted folder was not as it should be, and what was made of it."""
+
+    rule: str
+    path: str
+    line: int | None = None
+    detail: str
+    action: str
+    message_ids: list[str]
+
+
+class ArchiveAdopted(Event, type="archive_adopted"):
+    """What an adopted archive's own files say beside its messages and summaries, to the letter.
+
+    None stands for a file that is not there, or that is no JSON object.
+    """
+
+    archive: int
+    meta: dict[str, Any] | None = None
+    done: dict[str, Any] | None = None
+    failed: dict[str, Any] | None = None
+
+
+class KeptFile(TypedDict):
+    """A file that means nothing here but belongs to the session: its bytes are in the blob area."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class FolderAdopted(Event, type="folder_adopted"):
+    """The folder was taken over entirely: the session goes on from here.
+
+    Times are in microseconds, 0 where nothing is known. They, the counts and the token usage are
+    what the folder says where its messages cannot tell better; ``meta`` is the whole of its
+    metadata, unknown keys included.
+    """
+
+    created_at: int
+    updated_at: int
+    last_message_at: int
+    last_commit_at: int
+    total_message_count: int
+    commit_count: int
+    keep_recent: int
+    memories: dict[str, int]
+    usage: TokenUsage
+    meta: dict[str, Any]
+    files: list[KeptFile]
