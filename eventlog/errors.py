@@ -197,10 +197,14 @@ class TaskNotFound(InvalidError, LookupError):
 
 
 class SessionClosed(InvalidError):
-    """The session was closed or deleted; it takes no further writes."""
+    """The session was closed or deleted, or is still being adopted; it takes no writes."""
 
     def __init__(self, session: str, how: str) -> None:
-        super().__init__(f"session {session!r} is {how}; start a new session under another id")
+        if how == "adopting":
+            remedy = "`eventlog import` its folder once more to go on where the adoption stopped"
+        else:
+            remedy = "start a new session under another id"
+        super().__init__(f"session {session!r} is {how}; {remedy}")
         self.session = session
         self.how = how
 

@@ -335,7 +335,7 @@ class SessionRequest(Request):
         core = self._core
         stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
         drafts, first = self._drafts, 0
-        if state.status == ABSENT and core.creation is not None:
+        if state.status == ABSENT and core.creation is not None and not self._command.creates:
             # The command's own events are numbered as if nothing came before them.
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []

@@ -159,6 +159,12 @@ class SessionState:
             return task
         return None
 
+    def has_archive(self, index: int) -> bool:
+        """Tell whether an archive has this number."""
+        return 1 <= index <= self.commit_count and not any(
+            first <= index <= last for first, last in self.unused
+        )
+
     def uncovered(self) -> list[Archive]:
         """Return the archives whose messages no overview stands for, in order (X1)."""
         return [archive for _, archive in sorted(self.archives.items()) if not archive.covered]
@@ -331,7 +337,7 @@ def _memory_session(state: SessionState, record: Record, event: MemorySessionAss
         state.memory_sessions[event.provider] = event.memory_session_id
 
 
-def _moved(state: SessionState, record: Record, event: Any) -> None:
+def _step_only(state: SessionState, record: Record, event: Any) -> None:
     _step(state, record)
 
 
@@ -470,12 +476,12 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "project_assigned": _project,
     "memory_session_assigned": _memory_session,
     "commit_prepared": _commit_prepared,
-    "adoption_begun": _moved,
-    "folder_finding_recorded": _moved,
-    "archive_adopted": _moved,
+    "adoption_begun": _step_only,
+    "folder_finding_recorded": _step_only,
+    "archive_adopted": _step_only,
     "folder_adopted": _folder_adopted,
-    "session_closed": _moved,
-    "session_deleted": _moved,
+    "session_closed": _step_only,
+    "session_deleted": _step_only,
     "task_queued": _task_queued,
     "step_completed": _step_completed,
     "task_completed": _task_completed,

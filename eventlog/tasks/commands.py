@@ -308,10 +308,10 @@ class _OperatorsCommand:
     gathers: ClassVar[bool] = False
 
     def _find(self, state: SessionState) -> Task | Literal["completed", "abandoned"]:
-        if state.status == "deleted":
+        if state.status in ("adopting", "deleted"):
             raise SessionClosed(state.session_id, state.status)
         if self.archive is not None:
-            if not 1 <= self.archive <= state.commit_count:
+            if not state.has_archive(self.archive):
                 raise ArchiveNotFound(
                     state.session_id, archive_id(self.archive), state.commit_count
                 )
