@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
+
 from eventlog.events import Event
 from eventlog.session.messages import MessageData
 
@@ -15,6 +17,10 @@ __all__ = [
     "CommitPrepared",
     "ContextsUsed",
     "FailedArchives",
+    "FolderAttached",
+    "FolderDetached",
+    "FolderFinding",
+    "FolderHealed",
     "MemorySessionAssigned",
     "MessageAppended",
     "ProjectAssigned",
@@ -113,3 +119,40 @@ class SessionDeleted(Event, type="session_deleted"):
     """The session is gone for its users; its open tasks were abandoned in the same append."""
 
     reason: str | None = None
+
+
+class FolderAttached(Event, type="folder_attached"):
+    """The files in the folder at ``path`` follow this session from here on (O2)."""
+
+    path: str
+
+
+class FolderDetached(Event, type="folder_detached"):
+    """The folder's files stay as they are; they follow the session no longer."""
+
+    path: str
+
+
+class FolderFinding(TypedDict):
+    """A file of a session folder that was not what the records say.
+
+    ``found`` and ``expected`` are SHA-256 in hex, or None where there was, or is to be, no file.
+    ``dropped`` counts the lines, or for other files the contents, that the file no longer has;
+    ``message_ids`` names the first hundred messages among them. What the log does not hold itself
+    is kept in the file ``quarantine``.
+    """
+
+    path: str
+    problem: Literal["missing", "different", "unexpected", "temporary"]
+    found: str | None
+    expected: str | None
+    dropped: int
+    message_ids: list[str]
+    quarantine: str | None
+
+
+class FolderHealed(Event, type="folder_healed"):
+    """A folder was not what the records say, and was made so (O3)."""
+
+    path: str
+    findings: list[FolderFinding]

@@ -21,5 +21,11 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("commit_prepared", ("open",), "open"),
         Transition("session_closed", ("open",), "closed"),
         Transition("session_deleted", ("open", "closed"), "deleted"),
+        # The files of a session outlive it, and must not change what it is.
+        *(
+            Transition(event, (state,), state)
+            for event in ("folder_attached", "folder_detached", "folder_healed")
+            for state in ("open", "closed", "deleted")
+        ),
     ],
 )

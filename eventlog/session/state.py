@@ -23,6 +23,7 @@ from eventlog.session.events import (
     CommitPrepared,
     ContextsUsed,
     FailedArchives,
+    FolderAttached,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -98,6 +99,8 @@ class SessionState:
     provider: str | None = None
     model: str | None = None
     failed_archives: FailedArchives = "block"
+    folder: str | None = None
+    """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
     commit_count: int = 0
     keep_recent: int = 0
@@ -167,7 +170,7 @@ _CONTAINERS: Final = (
 _MESSAGE: Final = MessageAppended.event_type
 _MESSAGE_SCHEMA: Final = MessageAppended.event_schema
 
-_QUIET: Final = frozenset({"lease_renewed"})
+_QUIET: Final = frozenset({"lease_renewed", "folder_attached", "folder_detached", "folder_healed"})
 """Events that say nothing about the session itself, so they leave ``updated_at`` alone (M8)."""
 
 
@@ -310,7 +313,17 @@ def _memory_session(state: SessionState, record: Record, event: MemorySessionAss
         state.memory_sessions[event.provider] = event.memory_session_id
 
 
-def _ended(state: SessionState, record: Record, event: Any) -> None:
+def _folder_attached(state: SessionState, record: Record, event: FolderAttached) -> None:
+    if _step(state, record):
+        state.folder = event.path
+
+
+def _folder_detached(state: SessionState, record: Record, event: Any) -> None:
+    if _step(state, record):
+        state.folder = None
+
+
+def _step_only(state: SessionState, record: Record, event: Any) -> None:
     _step(state, record)
 
 
@@ -443,8 +456,11 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "project_assigned": _project,
     "memory_session_assigned": _memory_session,
     "commit_prepared": _commit_prepared,
-    "session_closed": _ended,
-    "session_deleted": _ended,
+    "folder_attached": _folder_attached,
+    "folder_detached": _folder_detached,
+    "folder_healed": _step_only,
+    "session_closed": _step_only,
+    "session_deleted": _step_only,
     "task_queued": _task_queued,
     "step_completed": _step_completed,
     "task_completed": _task_completed,
