@@ -22,10 +22,10 @@ from eventlog.session.adoption import ADOPTED_KEY, BEGUN_KEY, adoption_event_id
 from eventlog.session.command import Draft
 from eventlog.session.events import (
     AdoptionBegun,
+    AdoptionFindingRecorded,
     ArchiveAdopted,
     CommitPrepared,
     FolderAdopted,
-    FolderFindingRecorded,
     KeptFile,
     MessageAppended,
     SessionClosedEvent,
@@ -100,7 +100,7 @@ def plan_adoption(
     plan.record(AdoptionBegun(path=contents.path, digests=digests), derived_id(session, BEGUN_KEY))
     for finding in examined.findings:
         fields = finding._asdict()
-        plan.record(FolderFindingRecorded(**{**fields, "message_ids": list(finding.message_ids)}))
+        plan.record(AdoptionFindingRecorded(**{**fields, "message_ids": list(finding.message_ids)}))
     stays = _staying(examined)
     keep_recent = count_in(meta, "keep_recent_count") or 0
     for archive, lines in examined.archives:

@@ -16,12 +16,16 @@ from eventlog.tasks.events import TokenUsage
 
 __all__ = [
     "AdoptionBegun",
+    "AdoptionFindingRecorded",
     "ArchiveAdopted",
     "CommitPrepared",
     "ContextsUsed",
     "FailedArchives",
     "FolderAdopted",
-    "FolderFindingRecorded",
+    "FolderAttached",
+    "FolderDetached",
+    "FolderFinding",
+    "FolderHealed",
     "KeptFile",
     "MemorySessionAssigned",
     "MessageAppended",
@@ -139,7 +143,7 @@ class AdoptionBegun(Event, type="adoption_begun"):
     digests: dict[str, str]
 
 
-class FolderFindingRecorded(Event, type="folder_finding_recorded"):
+class AdoptionFindingRecorded(Event, type="adoption_finding_recorded"):
     """Something in the adopted folder was not as it should be, and what was made of it."""
 
     rule: str
@@ -189,3 +193,40 @@ class FolderAdopted(Event, type="folder_adopted"):
     usage: TokenUsage
     meta: dict[str, Any]
     files: list[KeptFile]
+
+
+class FolderAttached(Event, type="folder_attached"):
+    """The files in the folder at ``path`` follow this session from here on (O2)."""
+
+    path: str
+
+
+class FolderDetached(Event, type="folder_detached"):
+    """The folder's files stay as they are; they follow the session no longer."""
+
+    path: str
+
+
+class FolderFinding(TypedDict):
+    """A file of a session folder that was not what the records say.
+
+    ``found`` and ``expected`` are SHA-256 in hex, or None where there was, or is to be, no file.
+    ``dropped`` counts the lines, or for other files the contents, that the file no longer has;
+    ``message_ids`` names the first hundred messages among them. What the log does not hold itself
+    is kept in the file ``quarantine``.
+    """
+
+    path: str
+    problem: Literal["missing", "different", "unexpected", "temporary"]
+    found: str | None
+    expected: str | None
+    dropped: int
+    message_ids: list[str]
+    quarantine: str | None
+
+
+class FolderHealed(Event, type="folder_healed"):
+    """A folder was not what the records say, and was made so (O3)."""
+
+    path: str
+    findings: list[FolderFinding]

@@ -23,12 +23,18 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("memory_session_assigned", ("open",), "open"),
         Transition("commit_prepared", ("open",), "open"),
         Transition("adoption_begun", ("open",), "adopting"),
-        Transition("folder_finding_recorded", ("adopting",), "adopting"),
+        Transition("adoption_finding_recorded", ("adopting",), "adopting"),
         Transition("message_appended", ("adopting",), "adopting"),
         Transition("commit_prepared", ("adopting",), "adopting"),
         Transition("archive_adopted", ("adopting",), "adopting"),
         Transition("folder_adopted", ("adopting",), "open"),
         Transition("session_closed", ("open",), "closed"),
         Transition("session_deleted", ("open", "adopting", "closed"), "deleted"),
+        # The files of a session outlive it, and must not change what it is.
+        *(
+            Transition(event, (state,), state)
+            for event in ("folder_attached", "folder_detached", "folder_healed")
+            for state in ("open", "closed", "deleted")
+        ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from eventlog.identifiers import derived_id
 from eventlog.records import Recorded
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from eventlog.identifiers import EventId
+    from eventlog.records import Head, Record
     from eventlog.session.events import VersionRange
-    from eventlog.store import Store
 
 __all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
 
@@ -58,10 +58,22 @@ def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
     return cast("MessageData", {**data, "parts": parts})
 
 
-class Reader:
-    """Reads one stream; every method does I/O."""
+class Readable(Protocol):
+    """As much of a store as reading messages takes."""
 
-    def __init__(self, store: Store, stream: str) -> None:
+    def read(
+        self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
+    ) -> Iterator[Record]: ...
+
+    def head(self, stream: str) -> Head: ...
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]: ...
+
+
+class Reader:
+    """Reads one stream; every method does what I/O the store does."""
+
+    def __init__(self, store: Readable, stream: str) -> None:
         self._store = store
         self._stream = stream
 
@@ -86,12 +98,16 @@ class Reader:
         return found if found is not None and found.type == "message_appended" else None
 
     def messages(
-        self, ranges: Sequence[VersionRange], *, last: int | None = None
+        self,
+        ranges: Sequence[VersionRange],
+        *,
+        last: int | None = None,
+        as_of: int | None = None,
     ) -> list[StoredMessage]:
         """Return the messages in ascending ranges, in order; only the ``last`` ones if given.
 
         A call that has no result in what was read is looked up, so a result counts wherever in
-        the stream it was recorded.
+        the stream it was recorded, unless that was after the version ``as_of``.
         """
         found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
@@ -103,7 +119,15 @@ class Reader:
             else:
                 results[version] = event
         found.reverse()
-        return self._completed(found, results)
+        return self._completed(found, results, as_of)
+
+    def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
+        """Return the record of the first message in ascending ranges."""
+        for first, last in ranges:
+            for record in self._store.read(self._stream, after=first - 1, until=last):
+                if record.type == "message_appended":
+                    return Recorded(record)
+        return None
 
     def history(self) -> list[StoredMessage]:
         """Return every message ever recorded, in order."""
@@ -121,10 +145,13 @@ class Reader:
                     yield cast("MessageAppended | ToolResultRecorded", event), record.version
 
     def _completed(
-        self, found: list[StoredMessage], results: dict[int, ToolResultRecorded]
+        self,
+        found: list[StoredMessage],
+        results: dict[int, ToolResultRecorded],
+        as_of: int | None,
     ) -> list[StoredMessage]:
         """Write the latest result of each call into it; those found in passing come first."""
-        results = {**results, **dict(self._later_results(found, results))}
+        results = {**results, **dict(self._later_results(found, results, as_of))}
         if not results:
             return found
         by_message: dict[str, dict[str, ToolResultRecorded]] = {}
@@ -143,7 +170,10 @@ class Reader:
         return StoredMessage(entry.version, data, tokens)
 
     def _later_results(
-        self, found: Sequence[StoredMessage], known: dict[int, ToolResultRecorded]
+        self,
+        found: Sequence[StoredMessage],
+        known: dict[int, ToolResultRecorded],
+        as_of: int | None,
     ) -> Iterator[tuple[int, ToolResultRecorded]]:
         """Look up, by version, results of calls that are not completed by those found in passing.
 
@@ -164,7 +194,8 @@ class Reader:
             return
         places = self._store.find(self._stream, [derived_id(self._stream, key) for key in keys])
         for version in places.values():
-            recorded = None if version in known else self.record(version)
+            skipped = version in known or (as_of is not None and version > as_of)
+            recorded = None if skipped else self.record(version)
             if recorded is not None:
                 yield version, cast("ToolResultRecorded", recorded.event)
 

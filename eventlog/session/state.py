@@ -24,6 +24,7 @@ from eventlog.session.events import (
     ContextsUsed,
     FailedArchives,
     FolderAdopted,
+    FolderAttached,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -112,6 +113,8 @@ class SessionState:
     provider: str | None = None
     model: str | None = None
     failed_archives: FailedArchives = "block"
+    folder: str | None = None
+    """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
     commit_count: int = 0
     keep_recent: int = 0
@@ -193,9 +196,11 @@ _CONTAINERS: Final = (
 _MESSAGE: Final = MessageAppended.event_type
 _MESSAGE_SCHEMA: Final = MessageAppended.event_schema
 
-_QUIET: Final = frozenset({"lease_renewed", "folder_adopted"})
-"""Events that leave ``updated_at`` alone (M8): one says nothing about the session itself, the other
-tells when it was updated."""
+_QUIET: Final = frozenset(
+    {"lease_renewed", "folder_attached", "folder_detached", "folder_healed", "folder_adopted"}
+)
+"""Events that leave ``updated_at`` alone (M8): they say nothing about the session itself, or tell
+when it was updated."""
 
 
 def apply(state: SessionState, recorded: Recorded) -> SessionState:
@@ -335,6 +340,16 @@ def _project(state: SessionState, record: Record, event: ProjectAssigned) -> Non
 def _memory_session(state: SessionState, record: Record, event: MemorySessionAssigned) -> None:
     if _step(state, record):
         state.memory_sessions[event.provider] = event.memory_session_id
+
+
+def _folder_attached(state: SessionState, record: Record, event: FolderAttached) -> None:
+    if _step(state, record):
+        state.folder = event.path
+
+
+def _folder_detached(state: SessionState, record: Record, event: Any) -> None:
+    if _step(state, record):
+        state.folder = None
 
 
 def _step_only(state: SessionState, record: Record, event: Any) -> None:
@@ -477,9 +492,12 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "memory_session_assigned": _memory_session,
     "commit_prepared": _commit_prepared,
     "adoption_begun": _step_only,
-    "folder_finding_recorded": _step_only,
+    "adoption_finding_recorded": _step_only,
     "archive_adopted": _step_only,
     "folder_adopted": _folder_adopted,
+    "folder_attached": _folder_attached,
+    "folder_detached": _folder_detached,
+    "folder_healed": _step_only,
     "session_closed": _step_only,
     "session_deleted": _step_only,
     "task_queued": _task_queued,

@@ -1,0 +1,280 @@
+"""The session folder as a projection: which record each of its files is written from (O1, P3).
+
+Its state holds no file. It says of each file, by its path, at which version the record stands that
+the file follows from; `file_content` writes any of them from that record. So a process that follows
+a session record by record, one that writes the whole folder at once, and one that heals it come to
+the same bytes by the same few lines.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from eventlog.clock import format_time
+from eventlog.projection import Projection, replay
+from eventlog.projections.folder_layout import (
+    ABSTRACT,
+    DONE,
+    FAILED,
+    MEMORY_DIFF,
+    MESSAGES,
+    META,
+    OVERVIEW,
+    SESSION_FILES,
+    archive_file,
+    archive_meta_document,
+    document,
+    done_document,
+    failed_document,
+    markdown,
+    message_lines,
+    meta_document,
+    split_archive_file,
+)
+from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
+from eventlog.session.events import CommitPrepared
+from eventlog.session.fold import SessionFold
+from eventlog.session.reader import Reader
+from eventlog.session.state import SessionState, apply, apply_records
+from eventlog.session.views import session_meta
+from eventlog.tasks.events import (
+    ArchiveAbandoned,
+    ArchiveFailed,
+    ArchiveFinalized,
+    RetryRequested,
+    TaskCompleted,
+    TaskEvent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from eventlog.identifiers import EventId
+    from eventlog.session.events import MessageAppended, VersionRange
+    from eventlog.session.messages import MessageData
+
+__all__ = ["FolderState", "SessionFolder", "file_content", "folder_files"]
+
+STAGE: Final = "archive_finalize"
+"""What went wrong, in the words of those who read ``.failed.json``."""
+
+GIVEN_UP: Final = "abandoned"
+
+_FILE_TYPES: Final = frozenset(
+    {
+        "commit_prepared",
+        "archive_finalized",
+        "archive_failed",
+        "archive_abandoned",
+        "retry_requested",
+        "task_completed",
+    }
+)
+"""The event types that make, replace or remove a file beside the two that follow every record."""
+
+
+@dataclass(slots=True)
+class FolderState:
+    """The session, and the version that each file of its folder is written from.
+
+    ``messages.jsonl`` and ``.meta.json`` are not among the files: they follow the session itself.
+    """
+
+    session: SessionState
+    files: dict[str, int] = field(default_factory=dict[str, int])
+
+    def paths(self) -> list[str]:
+        """Return the paths of all files that the folder has to have, sorted."""
+        return sorted({*self.files, *SESSION_FILES})
+
+
+class SessionFolder(Projection[FolderState, FolderState]):
+    """Which files a session's folder has, and what each is written from.
+
+    Nearly all of the state is the session's own, so it is kept in snapshots.
+    """
+
+    name = "folder"
+    schema = 1
+    types = None
+
+    def initial(self) -> FolderState:
+        return FolderState(SessionState(""))
+
+    def apply(self, state: FolderState, recorded: Recorded) -> FolderState:
+        session = state.session
+        if not session.session_id:
+            session.session_id = recorded.stream
+        if recorded.type not in _FILE_TYPES:
+            apply(session, recorded)
+            return state
+        illegal_steps, archive = len(session.findings), _archive_of(session, recorded)
+        apply(session, recorded)
+        if archive is not None and len(session.findings) == illegal_steps:
+            _note_files(state, archive, recorded)
+        return state
+
+    def fold(self, state: FolderState, records: Iterable[Record | Recorded]) -> FolderState:
+        for entry in records:
+            recorded = entry if isinstance(entry, Recorded) else Recorded(entry)
+            if recorded.type == "message_appended" and state.session.session_id:
+                apply_records(state.session, (recorded,))
+            else:
+                self.apply(state, recorded)
+        return state
+
+    def view(self, state: FolderState) -> FolderState:
+        return state
+
+    def fingerprint(self) -> str:
+        return f"{self.schema}-{SessionFold().fingerprint()}"
+
+    def dump(self, state: FolderState) -> bytes:
+        """Write the files as one line of JSON, and behind it the session's state."""
+        return json.dumps(state.files).encode() + b"\n" + SessionFold().dump(state.session)
+
+    def load(self, data: bytes) -> FolderState:
+        line, _, session = data.partition(b"\n")
+        return FolderState(SessionFold().load(session), json.loads(line))
+
+
+def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
+    """Return which archive's files an event is about, given the session before it."""
+    event = recorded.event
+    if isinstance(event, CommitPrepared):
+        return event.archive
+    task = session.tasks.get(cast("TaskEvent", event).task_id)
+    return None if task is None else task.archive
+
+
+def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
+    """Note which files a step of an archive or its tasks makes, replaces or removes."""
+    event, version, files = recorded.event, recorded.version, state.files
+    made: tuple[str, ...] = ()
+    match event:
+        case CommitPrepared():
+            made = (MESSAGES,)
+        case ArchiveFinalized():
+            made = (OVERVIEW, ABSTRACT, META, DONE)
+            if state.session.overview and state.session.overview.version == version:
+                files[OVERVIEW] = files[ABSTRACT] = version
+        case ArchiveFailed() | ArchiveAbandoned():
+            made = (FAILED,)
+        case RetryRequested():
+            files.pop(archive_file(archive, FAILED), None)
+        case TaskCompleted() if event.result.get("memory_diff") is not None:
+            made = (MEMORY_DIFF,)
+        case _:
+            pass
+    files.update({archive_file(archive, name): version for name in made})
+
+
+# ---- the files themselves ---------------------------------------------------------------------
+
+
+def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
+    """Return what the file at ``path`` is to hold; the reader gives the records behind it."""
+    place = split_archive_file(path)
+    if place is not None:
+        return _archive_content(*place, state, reader)
+    session = state.session
+    match path:
+        case "messages.jsonl":
+            live = session.window.ranges(session.version)
+            return message_lines(_read(reader, live, session.version))
+        case ".meta.json":
+            return meta_document(session_meta(session))
+        case _:
+            version = state.files.get(path)
+            return b"" if version is None else _summary(path, _event(reader, version))
+
+
+def _archive_content(index: int, name: str, state: FolderState, reader: Reader) -> bytes:
+    version = state.files[archive_file(index, name)]
+    event = _event(reader, version)
+    match name:
+        case "messages.jsonl":
+            return message_lines(_read(reader, event.takes, version))
+        case ".meta.json":
+            return archive_meta_document(event.overview, event.abstract)
+        case ".done":
+            takes = _event(reader, state.files[archive_file(index, MESSAGES)]).takes
+            return done_document(index, *_ends(reader, takes), event.covers)
+        case ".failed.json":
+            return _failure(event, cast("Recorded", reader.record(version)).time)
+        case "memory_diff.json":
+            return document(event.result["memory_diff"])
+        case _:
+            return _summary(name, event)
+
+
+def _event(reader: Reader, version: int) -> Any:
+    return cast("Recorded", reader.record(version)).event
+
+
+def _read(reader: Reader, ranges: Sequence[VersionRange], as_of: int) -> Iterator[MessageData]:
+    return (entry.data for entry in reader.messages(ranges, as_of=as_of))
+
+
+def _ends(reader: Reader, takes: Sequence[VersionRange]) -> tuple[str, str]:
+    """Return the ids of the first and the last message in ranges; empty where there is none."""
+    first, last = reader.first_message(takes), reader.messages(takes, last=1)
+    if first is None or not last:
+        return "", ""
+    return cast("MessageAppended", first.event).message["id"], last[0].data["id"]
+
+
+def _summary(name: str, event: ArchiveFinalized) -> bytes:
+    return markdown(event.overview if name == OVERVIEW else event.abstract)
+
+
+def _failure(event: ArchiveFailed | ArchiveAbandoned, time: int) -> bytes:
+    if isinstance(event, ArchiveFailed):
+        return failed_document(STAGE, event.error, format_time(time))
+    return failed_document(GIVEN_UP, event.reason or GIVEN_UP, format_time(time), skipped=True)
+
+
+# ---- of any records ---------------------------------------------------------------------------
+
+
+def folder_files(records: Iterable[Record | Recorded]) -> dict[str, bytes]:
+    """Return all files of a session's folder by path, from its records alone (P3)."""
+    stream = [entry.record if isinstance(entry, Recorded) else entry for entry in records]
+    state = replay(stream, SessionFolder())
+    reader = Reader(_RecordsAtHand(stream), state.session.session_id)
+    return {path: file_content(path, state, reader) for path in state.paths()}
+
+
+class _RecordsAtHand:
+    """The records of one stream, read as from a store."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
+        self._versions = {record.event_id: record.version for record in records}
+
+    def read(
+        self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
+    ) -> Iterator[Record]:
+        first = bisect_right(self._records, after, key=_version)
+        last = len(self._records) if until is None else self._place_after(until)
+        found = self._records[first:last]
+        return iter(reversed(found) if reverse else found)
+
+    def head(self, stream: str) -> Head:
+        if not self._records:
+            return EMPTY_HEAD
+        last = self._records[-1]
+        return Head(last.version, last.hash, last.position, last.time)
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        return {wanted: self._versions[wanted] for wanted in ids if wanted in self._versions}
+
+    def _place_after(self, version: int) -> int:
+        return bisect_right(self._records, version, key=_version)
+
+
+def _version(record: Record) -> int:
+    return record.version
