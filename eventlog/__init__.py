@@ -49,6 +49,7 @@ from eventlog.log import Log, open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
 from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
+from eventlog.session.adoption import Adoption, AdoptionFinding
 from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, ContextStats, SearchContext
 from eventlog.session.messages import (
@@ -76,6 +77,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ANY",
     "START",
+    "Adoption",
+    "AdoptionFinding",
     "ArchiveNotFound",
     "ArchiveView",
     "ArchivedMessages",

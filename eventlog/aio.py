@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from eventlog.committer import Request
     from eventlog.projection import Projection
+    from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
@@ -79,6 +81,19 @@ class AsyncLog:
             )
         )
         return AsyncSession(self, self._log.core(opened.id))
+
+    async def adopt(
+        self,
+        path: str | PathLike[str],
+        session_id: str | None = None,
+        *,
+        quarantine: bool = False,
+        actor: str | None = None,
+    ) -> Adoption:
+        """Take over a session folder that another program wrote; see `eventlog.Log.adopt`."""
+        return await self.run(
+            lambda: self._log.adopt(path, session_id, quarantine=quarantine, actor=actor)
+        )
 
     def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
         """Yield the ids of all sessions, or of a workspace's, by id."""

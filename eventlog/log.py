@@ -6,6 +6,8 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from importlib import import_module
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.projection import Projection
+    from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.store import Finding, Store
 
@@ -109,6 +112,33 @@ class Log:
         )
         core.open(creation if create else None)
         return Session(self, core)
+
+    def adopt(
+        self,
+        path: str | PathLike[str],
+        session_id: str | None = None,
+        *,
+        quarantine: bool = False,
+        actor: str | None = None,
+    ) -> Adoption:
+        """Take over a session folder that another program wrote (O4, O5).
+
+        Without an id the session gets that of the folder's metadata, or the folder's name. One
+        atomic append as far as the store takes it; durable at return. Adopting the same folder
+        again changes nothing, and goes on where a crash stopped it. The folder itself stays as it
+        is, but for files that keep what was dropped of it.
+
+        Raises `CorruptFolder` for a line that is no message, unless such lines may be dropped into
+        ``quarantine``; `InvalidArgument` for a folder that is no session's; `FileNotFoundError`;
+        `DuplicateEvent` if the session exists and is not this folder's, or the folder has changed
+        since.
+        """
+        # Loaded by name, as stores are: the log knows no projection.
+        adoption = import_module("eventlog.projections.adoption")
+        adopted: Adoption = adoption.adopt(
+            self, fspath(path), session_id, quarantine=quarantine, actor=actor
+        )
+        return adopted
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
         """Yield the ids of all sessions, or of a workspace's, by id; from the index (L14)."""

@@ -18,7 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventlog.projections.adoption_folder import count_in, read_folder, text_in
-from eventlog.projections.folder_layout import DONE, HISTORY, MESSAGES, META, OVERVIEW
+from eventlog.projections.folder_layout import (
+    DONE,
+    HISTORY,
+    MESSAGES,
+    META,
+    OVERVIEW,
+    quarantine_name,
+)
 from eventlog.session.adoption import AdoptionFinding
 from eventlog.session.commit import archive_id
 
@@ -57,12 +64,19 @@ class Examined:
 
     @property
     def quarantine(self) -> dict[str, bytes]:
-        """What is dropped, by the file that it is dropped from."""
-        dropped: dict[str, list[bytes]] = {}
+        """What is dropped, by the path of the file that is to keep it, beside where it was."""
+        dropped: dict[str, bytes] = {}
         for note in self.notes:
-            if note.dropped:
-                dropped.setdefault(note.finding.path, []).extend(note.dropped)
-        return {path: b"".join(raw + b"\n" for raw in lines) for path, lines in dropped.items()}
+            path = note.finding.path
+            content = b"".join(raw + b"\n" for raw in note.dropped)
+            if content:
+                dropped[path] = dropped.get(path, b"") + content
+        return {_beside(path, content): content for path, content in sorted(dropped.items())}
+
+
+def _beside(path: str, content: bytes) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{quarantine_name(name, content)}"
 
 
 def examine(contents: Contents) -> Examined:
@@ -285,7 +299,7 @@ def _all_kept(folder: ForeignFolder, live: tuple[Line, ...]) -> list[Note]:
         rule, path = ("count_repaired" if compared else "all_kept"), META
         told = "it has no message_count" if count is None else f"its message_count is {count:,}"
         detail = f"{told}, {MESSAGES} has {_messages(len(live))} that no archive has"
-    action = f"all {len(live):,} are kept, and the count follows from them"
+    action = "every message is kept, and the count follows from them"
     excess = tuple(line.id for line in live[count or 0 :]) if folder.meta is not None else ()
     return [Note(AdoptionFinding(rule, path, None, detail, action, excess))]
 

@@ -20,7 +20,7 @@ Implementation: TypeAlias = "Callable[..., ExitCode | None]"
 
 SUMMARIES: Final = {
     "demo": "Watch a session survive a kill -9, in seconds.",
-    "import": "Import conversations from chat JSON or JSON Lines.",
+    "import": "Import conversations from chat JSON, JSON Lines or a session folder.",
     "append": "Append one message to a session.",
     "commit": "Move a session's live messages into a new archive.",
     "work": "Finalise archives: once, or until stopped.",
@@ -30,7 +30,7 @@ SUMMARIES: Final = {
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives or events.",
     "verify": "Check hash chains and state machines.",
-    "doctor": "Look the store over; rebuild its index.",
+    "doctor": "Look the store over, or a session folder; rebuild the index.",
 }
 """Every command in the order of ``eventlog --help``, which reads it here and imports none."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from eventlog.errors import SessionClosed
 from eventlog.identifiers import derived_id
+from eventlog.machine import ABSENT
 from eventlog.session.command import Command, Draft
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ class RecordAdoption(Command[None]):
     creates = True
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        if state.status not in (ABSENT, "adopting"):
+            raise SessionClosed(state.session_id, state.status)
         return self.drafts
 
     def event_ids(self, session: str) -> Sequence[EventId]:

@@ -132,11 +132,19 @@ async def _call(function: Callable[[Any], Any], argument: object) -> Any:
 
 
 def gather_material(core: Core, task: Task, attempt: int, uncovered_budget: int) -> Material:
-    """Read what a task's callables are handed (I/O): messages, and what came before them."""
+    """Read what a task's callables are handed (I/O): messages, and what came before them.
+
+    Raises `NonRetryableError` for an archive without messages, as an adopted one may be whose file
+    could not be read: there is nothing to summarise.
+    """
     core.refresh()
     state = core.snapshot_of_state()
     index = cast("int", task.archive)
     archive = state.archives.get(index) or _stored(core, index)
+    if not archive.message_count:
+        raise NonRetryableError(
+            f"{archive_id(index)} has no messages: there were none to adopt; abandon it"
+        )
     overview, _, _ = latest_overview(core, _before(state, index))
     earlier = [found for found in state.uncovered() if found.index < index]
     given, covers = _within_budget(core, state, earlier, uncovered_budget)

@@ -1,0 +1,206 @@
+"""Adopting a session folder that another program wrote, and looking one over (O4, O5).
+
+A folder is read, examined and planned as events (`eventlog.projections.adoption_rules` and
+`eventlog.projections.adoption_plan` are pure); then what is dropped goes into quarantine beside its
+file, what is kept as it is into the blob area, and the plan into the log. In that order: a crash
+leaves copies that nobody misses, and the repeated adoption makes the same ones.
+
+The plan is one atomic append where the store takes it. A plan of more than `WHOLE_EVENTS`, or one
+that the store finds too large, goes in parts. Until the last of them is stored the session is
+``adopting``: nobody else can write to it and no worker touches it. All ids follow from the folder's
+content, so adopting it again goes on where it stopped, or finds that it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from eventlog.blobs import put_value
+from eventlog.errors import CorruptFolder, DuplicateEvent, TooLarge, VersionConflict
+from eventlog.filesystem import FileSystem, LocalFiles
+from eventlog.identifiers import check_session_id
+from eventlog.projections.adoption_folder import text_in
+from eventlog.projections.adoption_plan import folder_digests, plan_adoption
+from eventlog.projections.adoption_reading import read_contents, write_quarantine
+from eventlog.projections.adoption_rules import Examined, examine
+from eventlog.records import Metadata
+from eventlog.session.adoption import (
+    ADOPTED_KEY,
+    BEGUN_KEY,
+    Adoption,
+    AdoptionFinding,
+    RecordAdoption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventlog.log import Log
+    from eventlog.projections.adoption_folder import Contents
+    from eventlog.session.command import Draft
+    from eventlog.session.core import Core
+    from eventlog.session.events import AdoptionBegun
+
+__all__ = ["adopt", "check_folder", "examine_folder"]
+
+WHOLE_EVENTS: Final = 20_000
+"""Events up to which a folder is adopted in one append: about a second of one transaction."""
+
+NAMED: Final = 5
+"""Files that an error names, of those that changed."""
+
+
+def examine_folder(path: str, files: FileSystem | None = None) -> tuple[AdoptionFinding, ...]:
+    """Return what is wrong in a session folder, and what adopting it would do; changes nothing.
+
+    Raises as `adopt` does for a folder that is none of a session.
+    """
+    return examine(read_contents(files or LocalFiles(), path)).findings
+
+
+def check_folder(
+    path: str, *, quarantine: bool = False, files: FileSystem | None = None
+) -> Examined:
+    """Return what is to be adopted of a folder; raise as `adopt` does where it is too damaged."""
+    return _examined(read_contents(files or LocalFiles(), path), quarantine=quarantine)
+
+
+def _examined(contents: Contents, *, quarantine: bool) -> Examined:
+    examined = examine(contents)
+    for note in examined.notes:
+        if note.hopeless or (note.refuses and not quarantine):
+            finding = note.finding
+            line = "" if finding.line is None else f", line {finding.line}"
+            remedy = (
+                "restore the file, or take another folder"
+                if note.hopeless
+                else "mend the line, or have it put into quarantine (--quarantine)"
+            )
+            raise CorruptFolder(f"{contents.path}/{finding.path}{line}: {finding.detail}; {remedy}")
+    return examined
+
+
+def adopt(
+    log: Log,
+    path: str,
+    session_id: str | None = None,
+    *,
+    quarantine: bool = False,
+    actor: str | None = None,
+    files: FileSystem | None = None,
+) -> Adoption:
+    """Adopt a folder; see `eventlog.Log.adopt`."""
+    disk = files or LocalFiles()
+    root = path.rstrip("/") or path
+    contents = read_contents(disk, root)
+    examined = _examined(contents, quarantine=quarantine)
+    session = check_session_id(session_id or _name_of(root, examined))
+    plan = plan_adoption(session, contents, examined, log.estimate_tokens)
+    core = log.core(session)
+    stored = _stored(log, core, contents, plan)
+    if stored < len(plan):
+        write_quarantine(disk, root, examined.quarantine)
+        for kept in contents.kept:
+            put_value(log.store, session, disk.read(f"{root}/{kept}"))
+        try:
+            _record(log, core, plan, stored, Metadata(actor=actor))
+        except VersionConflict:
+            if _stored(log, core, contents, plan) < len(plan):
+                raise  # Else another adopted the same folder meanwhile.
+    return _adoption(session, examined, plan, is_new=stored < len(plan))
+
+
+def _name_of(root: str, examined: Examined) -> str:
+    """Return the id that the folder says, or else its name."""
+    return text_in(examined.folder.meta, "session_id") or root.rpartition("/")[2]
+
+
+# ---- what is stored already -------------------------------------------------------------------
+
+
+def _stored(log: Log, core: Core, contents: Contents, plan: Sequence[Draft]) -> int:
+    """Return how many of the plan's events are stored: none, a first part, or all of them.
+
+    Raises `DuplicateEvent` if the session was adopted from other content, or came into being in
+    another way.
+    """
+    version = log.store.head(core.session).version
+    if not version:
+        return 0
+    begun = core.reader.recorded_as(BEGUN_KEY)
+    if begun is None:
+        raise DuplicateEvent(
+            core.session,
+            f"it exists already, and was not adopted from {contents.path}; "
+            "adopt the folder under another id (--session)",
+        )
+    _refuse_changes(core.session, contents, cast("AdoptionBegun", begun.event))
+    if core.reader.recorded_as(ADOPTED_KEY) is not None:
+        return len(plan)
+    return version
+
+
+def _refuse_changes(session: str, contents: Contents, begun: AdoptionBegun) -> None:
+    now = folder_digests(contents)
+    if now == begun.digests:
+        return
+    raise DuplicateEvent(
+        session,
+        f"it was adopted from this folder when that was different: {_difference(begun.digests, now)}"
+        "; adopt the folder as it is now under another id (--session)",
+    )
+
+
+def _difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    both = before.keys() & now.keys()
+    changes = {
+        "changed": sorted(path for path in both if before[path] != now[path]),
+        "new": sorted(now.keys() - before.keys()),
+        "gone": sorted(before.keys() - now.keys()),
+    }
+    return "; ".join(
+        f"{what}: {', '.join(paths[:NAMED])}{_more(len(paths) - NAMED)}"
+        for what, paths in changes.items()
+        if paths
+    )
+
+
+def _more(count: int) -> str:
+    return f" and {count:,} more" if count > 0 else ""
+
+
+# ---- recording --------------------------------------------------------------------------------
+
+
+def _record(log: Log, core: Core, plan: Sequence[Draft], stored: int, by: Metadata) -> None:
+    for start in range(stored, len(plan), WHOLE_EVENTS):
+        _record_part(log, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by)
+
+
+def _record_part(
+    log: Log, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata
+) -> None:
+    """Record a part of the plan; where the store finds it too large, in two halves."""
+    try:
+        log.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
+    except TooLarge:
+        if stop - start == 1:
+            raise
+        middle = (start + stop) // 2
+        _record_part(log, core, plan, start, middle, by)
+        _record_part(log, core, plan, middle, stop, by)
+
+
+def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new: bool) -> Adoption:
+    messages = {line.id for _, lines in examined.archives for line in lines}
+    return Adoption(
+        session_id=session,
+        status="adopted" if is_new else "already_adopted",
+        version=len(plan),
+        live=len(examined.live),
+        archives=len(examined.archives),
+        messages=len(messages | {line.id for line in examined.live}),
+        findings=examined.findings,
+        quarantined=tuple(examined.quarantine),
+    )
