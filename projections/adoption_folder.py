@@ -26,7 +26,7 @@ from eventlog.session.commit import archive_id, archive_index
 from eventlog.tasks.policy import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from eventlog.session.events import KeptFile
 
@@ -38,6 +38,7 @@ __all__ = [
     "ForeignArchive",
     "ForeignFolder",
     "count_in",
+    "object_in",
     "read_folder",
     "text_in",
     "time_in",
@@ -77,7 +78,7 @@ class Contents:
 class ForeignArchive(NamedTuple):
     """An archive as its files tell it."""
 
-    index: int
+    number: int
     folder: str
     state: ArchiveState
     lines: Lines | None
@@ -149,7 +150,7 @@ def _read_archive(contents: Contents, index: int, folder: str, time: str) -> For
     lines, problem = _messages(contents, f"{folder}/{MESSAGES}", time)
     error = text_in(failed, "error") or f"{FAILED} gives no reason"
     return ForeignArchive(
-        index=index,
+        number=index,
         folder=folder,
         state=_state(contents, folder, failed) if lines is not None else "failed",
         lines=lines,
@@ -213,35 +214,20 @@ def _markdown(contents: Contents, path: str) -> str:
 
 
 def _covers(index: int, done: dict[str, Any] | None) -> tuple[int, ...]:
-    named: Any = (done or {}).get("covered_failed_archives")
-    others = [archive_index(str(name)) for name in named] if isinstance(named, list) else []
+    others = [archive_index(name) for name in texts_in(done, "covered_failed_archives")]
     return (*sorted({other for other in others if other is not None and 0 < other < index}), index)
 
 
 def _retained(meta: dict[str, Any] | None) -> frozenset[str]:
     """Return the messages that an archive declares to have stayed live: those it retained, and
     those to which its checkpoints are anchored."""
-    phase: Any = (meta or {}).get("phase1")
-    retained = (
-        _texts(cast("dict[str, Any]", phase).get("retained_message_ids"))
-        if isinstance(phase, dict)
-        else []
-    )
-    checkpoints: Any = (meta or {}).get("checkpoints")
+    retained = texts_in(object_in(meta, "phase1"), "retained_message_ids")
     anchors = [
         text_in(cast("dict[str, Any]", checkpoint), "turn_anchor_message_id")
-        for checkpoint in (checkpoints if isinstance(checkpoints, list) else [])
+        for checkpoint in _list_in(meta, "checkpoints")
         if isinstance(checkpoint, dict)
     ]
     return frozenset([*retained, *anchors]) - {""}
-
-
-def _texts(value: Any) -> list[str]:
-    return (
-        [entry for entry in cast("list[Any]", value) if isinstance(entry, str)]
-        if isinstance(value, list)
-        else []
-    )
 
 
 # ---- values of a metadata object, whatever its writer put there -------------------------------
@@ -251,6 +237,22 @@ def text_in(fields: Mapping[str, Any] | None, name: str) -> str:
     """Return a text, or the empty one where there is none."""
     value = (fields or {}).get(name)
     return value if isinstance(value, str) else ""
+
+
+def texts_in(fields: Mapping[str, Any] | None, name: str) -> list[str]:
+    """Return the texts of a list."""
+    return [entry for entry in _list_in(fields, name) if isinstance(entry, str)]
+
+
+def _list_in(fields: Mapping[str, Any] | None, name: str) -> Sequence[Any]:
+    value = (fields or {}).get(name)
+    return cast("Sequence[Any]", value) if isinstance(value, list) else ()
+
+
+def object_in(fields: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    """Return an object, or the empty one where there is none."""
+    value = (fields or {}).get(name)
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def count_in(fields: Mapping[str, Any] | None, name: str) -> int | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.clock import parse_time
 from eventlog.identifiers import derived_id, format_id
-from eventlog.projections.adoption_folder import count_in, text_in, time_in
+from eventlog.projections.adoption_folder import count_in, object_in, text_in, time_in
 from eventlog.session.adoption import ADOPTED_KEY, BEGUN_KEY, adoption_event_id
 from eventlog.session.command import Draft
 from eventlog.session.events import (
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from eventlog.projections.adoption_folder import Contents, ForeignArchive
     from eventlog.projections.adoption_lines import Line
     from eventlog.projections.adoption_rules import Examined
+    from eventlog.session.adoption import AdoptionFinding
     from eventlog.session.messages import MessageData
     from eventlog.session.tokens import TokenEstimator
 
@@ -99,13 +100,12 @@ def plan_adoption(
     plan.record(_creation(meta))
     plan.record(AdoptionBegun(path=contents.path, digests=digests), derived_id(session, BEGUN_KEY))
     for finding in examined.findings:
-        fields = finding._asdict()
-        plan.record(AdoptionFindingRecorded(**{**fields, "message_ids": list(finding.message_ids)}))
+        plan.record(_finding_recorded(finding))
     stays = _staying(examined)
     keep_recent = count_in(meta, "keep_recent_count") or 0
     for archive, lines in examined.archives:
         plan.append_messages(lines)
-        plan.commit(archive, lines, stays[archive.index], keep_recent)
+        plan.commit(archive, lines, stays[archive.number], keep_recent)
         plan.settle(archive)
     plan.append_messages(examined.live)
     adopted = _folder_adopted(examined, plan, list(contents.kept.values()))
@@ -158,7 +158,7 @@ class _Plan:
         repeated = taken.difference(left)
         until = len(self.drafts)
         prepared = CommitPrepared(
-            archive=archive.index,
+            archive=archive.number,
             task_id=self._task_id(archive),
             takes=self._ranges(taken),
             retains=self._ranges(self.live),
@@ -176,7 +176,7 @@ class _Plan:
         self.record(prepared)
         self.record(
             ArchiveAdopted(
-                archive=archive.index, meta=archive.meta, done=archive.done, failed=archive.failed
+                archive=archive.number, meta=archive.meta, done=archive.done, failed=archive.failed
             )
         )
 
@@ -203,7 +203,7 @@ class _Plan:
         return self.record(claimed)
 
     def _task_id(self, archive: ForeignArchive) -> str:
-        return format_id(derived_id(self.session, f"{ADOPTED_KEY}\0task", archive.index))
+        return format_id(derived_id(self.session, f"{ADOPTED_KEY}\0task", archive.number))
 
     def _ranges(self, names: Iterable[str]) -> list[VersionRange]:
         return _joined(sorted(self.versions[name] for name in names))
@@ -236,7 +236,7 @@ def _staying(examined: Examined) -> dict[int, frozenset[str]]:
     later: set[str] = set()
     for archive, lines in reversed(examined.archives):
         waiting = {line.id for line in lines} & archive.retained & later
-        stays[archive.index] = frozenset(live | waiting)
+        stays[archive.number] = frozenset(live | waiting)
         later |= {line.id for line in lines}
     return _through_the_gaps(examined, stays)
 
@@ -248,8 +248,8 @@ def _through_the_gaps(
     staying: set[str] = set()
     for archive, lines in examined.archives:
         taken = {line.id for line in lines}
-        staying = (staying - taken) | stays[archive.index]
-        stays[archive.index] = frozenset(staying)
+        staying = (staying - taken) | stays[archive.number]
+        stays[archive.number] = frozenset(staying)
     return stays
 
 
@@ -263,11 +263,22 @@ def _creation(meta: Mapping[str, Any]) -> SessionCreated:
     )
 
 
+def _finding_recorded(finding: AdoptionFinding) -> AdoptionFindingRecorded:
+    return AdoptionFindingRecorded(
+        rule=finding.rule,
+        path=finding.path,
+        line=finding.line,
+        detail=finding.detail,
+        action=finding.action,
+        message_ids=list(finding.message_ids),
+    )
+
+
 def _finalized(task_id: str, fence: int, archive: ForeignArchive) -> ArchiveFinalized:
     return ArchiveFinalized(
         task_id=task_id,
         fence=fence,
-        archive=archive.index,
+        archive=archive.number,
         overview=archive.overview,
         abstract=archive.abstract,
         covers=list(archive.covers),
@@ -279,7 +290,7 @@ def _finalized(task_id: str, fence: int, archive: ForeignArchive) -> ArchiveFina
 
 def _folder_adopted(examined: Examined, plan: _Plan, files: list[KeptFile]) -> FolderAdopted:
     meta = examined.folder.meta or {}
-    highest = max((archive.index for archive, _ in examined.archives), default=0)
+    highest = max((archive.number for archive, _ in examined.archives), default=0)
     return FolderAdopted(
         created_at=time_in(meta, "created_at"),
         updated_at=time_in(meta, "updated_at"),
@@ -288,7 +299,7 @@ def _folder_adopted(examined: Examined, plan: _Plan, files: list[KeptFile]) -> F
         total_message_count=_total(examined, len(plan.versions)),
         commit_count=max(highest, _commits(meta)),
         keep_recent=count_in(meta, "keep_recent_count") or 0,
-        memories=_counts(meta.get("memories_extracted"), without="total"),
+        memories=_memories(meta),
         usage=_usage(meta),
         meta=dict(meta),
         files=files,
@@ -312,7 +323,7 @@ def _total(examined: Examined, known: int) -> int:
     The folder's count is taken only where messages are missing: else they tell better.
     """
     told = count_in(examined.folder.meta, "total_message_count") or 0
-    indexes = [archive.index for archive, _ in examined.archives]
+    indexes = [archive.number for archive, _ in examined.archives]
     whole = indexes == list(range(1, len(indexes) + 1)) and all(
         archive.lines is not None for archive, _ in examined.archives
     )
@@ -326,20 +337,20 @@ def _commits(meta: Mapping[str, Any]) -> int:
     return count if count < 1_000_000_000 else 0
 
 
-def _counts(value: Any, *, without: str = "") -> dict[str, int]:
-    if not isinstance(value, dict):
-        return {}
-    counts = cast("dict[str, Any]", value)
-    return {
-        name: count
-        for name, count in counts.items()
-        if name != without and type(count) is int and count >= 0
-    }
+def _memories(meta: Mapping[str, Any]) -> dict[str, int]:
+    """Return the memories by category; their total is a sum here."""
+    counts = _counts(object_in(meta, "memories_extracted"))
+    return {category: count for category, count in counts.items() if category != "total"}
+
+
+def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
+    counts = {name: count_in(fields, name) for name in fields}
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def _usage(meta: Mapping[str, Any]) -> TokenUsage:
     """Return what the folder says that the session cost, in the kinds that are counted here."""
-    counts = _counts(meta.get("llm_token_usage"))
+    counts = _counts(object_in(meta, "llm_token_usage"))
     usage = {kind: counts[kind] for kind in _TOKEN_KINDS if counts.get(kind)}
-    embedding = _counts(meta.get("embedding_token_usage")).get("total_tokens")
+    embedding = count_in(object_in(meta, "embedding_token_usage"), "total_tokens")
     return cast("TokenUsage", {**usage, "embedding_tokens": embedding} if embedding else usage)

@@ -129,7 +129,7 @@ def _about_strays(folder: ForeignFolder) -> list[Note]:
 
 
 def _about_archive(contents: Contents, archive: ForeignArchive) -> list[Note]:
-    name, path = archive_id(archive.index), archive.messages_path
+    name, path = archive_id(archive.number), archive.messages_path
     if archive.lines is None:
         detail, action = archive.problem or "", f"{name} is adopted as terminal_failed"
         return [Note(AdoptionFinding("unreadable_archive", path, None, detail, action))]
@@ -247,7 +247,7 @@ def _archived_and_live(dropped: Iterable[Line], archived: dict[str, ForeignArchi
     """Rule 1, one finding for each archive."""
     by_archive: dict[int, list[Line]] = {}
     for line in dropped:
-        by_archive.setdefault(archived[line.id].index, []).append(line)
+        by_archive.setdefault(archived[line.id].number, []).append(line)
     return [
         Note(
             AdoptionFinding(
