@@ -15,25 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.clock import format_time
 from eventlog.projection import Projection, replay
-from eventlog.projections.folder_layout import (
-    ABSTRACT,
-    DONE,
-    FAILED,
-    MEMORY_DIFF,
-    MESSAGES,
-    META,
-    OVERVIEW,
-    SESSION_FILES,
-    archive_file,
-    archive_meta_document,
-    document,
-    done_document,
-    failed_document,
-    markdown,
-    message_lines,
-    meta_document,
-    split_archive_file,
-)
+from eventlog.projections import folder_layout as layout
+from eventlog.projections.folder_layout import archive_file
 from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
 from eventlog.session.events import CommitPrepared
 from eventlog.session.fold import SessionFold
@@ -56,14 +39,21 @@ if TYPE_CHECKING:
     from eventlog.session.events import MessageAppended, VersionRange
     from eventlog.session.messages import MessageData
 
-__all__ = ["FolderState", "SessionFolder", "file_content", "folder_files"]
+__all__ = [
+    "FILE_TYPES",
+    "FolderState",
+    "SessionFolder",
+    "failure_document",
+    "file_content",
+    "folder_files",
+]
 
 STAGE: Final = "archive_finalize"
 """What went wrong, in the words of those who read ``.failed.json``."""
 
 GIVEN_UP: Final = "abandoned"
 
-_FILE_TYPES: Final = frozenset(
+FILE_TYPES: Final = frozenset(
     {
         "commit_prepared",
         "archive_finalized",
@@ -88,7 +78,7 @@ class FolderState:
 
     def paths(self) -> list[str]:
         """Return the paths of all files that the folder has to have, sorted."""
-        return sorted({*self.files, *SESSION_FILES})
+        return sorted({*self.files, *layout.SESSION_FILES})
 
 
 class SessionFolder(Projection[FolderState, FolderState]):
@@ -108,7 +98,7 @@ class SessionFolder(Projection[FolderState, FolderState]):
         session = state.session
         if not session.session_id:
             session.session_id = recorded.stream
-        if recorded.type not in _FILE_TYPES:
+        if recorded.type not in FILE_TYPES:
             apply(session, recorded)
             return state
         illegal_steps, archive = len(session.findings), _archive_of(session, recorded)
@@ -156,17 +146,17 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
     made: tuple[str, ...] = ()
     match event:
         case CommitPrepared():
-            made = (MESSAGES,)
+            made = (layout.MESSAGES,)
         case ArchiveFinalized():
-            made = (OVERVIEW, ABSTRACT, META, DONE)
+            made = (layout.OVERVIEW, layout.ABSTRACT, layout.META, layout.DONE)
             if state.session.overview and state.session.overview.version == version:
-                files[OVERVIEW] = files[ABSTRACT] = version
+                files[layout.OVERVIEW] = files[layout.ABSTRACT] = version
         case ArchiveFailed() | ArchiveAbandoned():
-            made = (FAILED,)
+            made = (layout.FAILED,)
         case RetryRequested():
-            files.pop(archive_file(archive, FAILED), None)
+            files.pop(archive_file(archive, layout.FAILED), None)
         case TaskCompleted() if event.result.get("memory_diff") is not None:
-            made = (MEMORY_DIFF,)
+            made = (layout.MEMORY_DIFF,)
         case _:
             pass
     files.update({archive_file(archive, name): version for name in made})
@@ -177,16 +167,16 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
 
 def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
     """Return what the file at ``path`` is to hold; the reader gives the records behind it."""
-    place = split_archive_file(path)
+    place = layout.split_archive_file(path)
     if place is not None:
         return _archive_content(*place, state, reader)
     session = state.session
     match path:
-        case "messages.jsonl":
+        case layout.MESSAGES:
             live = session.window.ranges(session.version)
-            return message_lines(_read(reader, live, session.version))
-        case ".meta.json":
-            return meta_document(session_meta(session))
+            return layout.message_lines(_read(reader, live, session.version))
+        case layout.META:
+            return layout.meta_document(session_meta(session))
         case _:
             version = state.files.get(path)
             return b"" if version is None else _summary(path, _event(reader, version))
@@ -196,17 +186,17 @@ def _archive_content(index: int, name: str, state: FolderState, reader: Reader) 
     version = state.files[archive_file(index, name)]
     event = _event(reader, version)
     match name:
-        case "messages.jsonl":
-            return message_lines(_read(reader, event.takes, version))
-        case ".meta.json":
-            return archive_meta_document(event.overview, event.abstract)
-        case ".done":
-            takes = _event(reader, state.files[archive_file(index, MESSAGES)]).takes
-            return done_document(index, *_ends(reader, takes), event.covers)
-        case ".failed.json":
-            return _failure(event, cast("Recorded", reader.record(version)).time)
-        case "memory_diff.json":
-            return document(event.result["memory_diff"])
+        case layout.MESSAGES:
+            return layout.message_lines(_read(reader, event.takes, version))
+        case layout.META:
+            return layout.archive_meta_document(event.overview, event.abstract)
+        case layout.DONE:
+            takes = _event(reader, state.files[archive_file(index, layout.MESSAGES)]).takes
+            return layout.done_document(index, *_ends(reader, takes), event.covers)
+        case layout.FAILED:
+            return failure_document(cast("Recorded", reader.record(version)))
+        case layout.MEMORY_DIFF:
+            return layout.document(event.result["memory_diff"])
         case _:
             return _summary(name, event)
 
@@ -228,13 +218,17 @@ def _ends(reader: Reader, takes: Sequence[VersionRange]) -> tuple[str, str]:
 
 
 def _summary(name: str, event: ArchiveFinalized) -> bytes:
-    return markdown(event.overview if name == OVERVIEW else event.abstract)
+    return layout.markdown(event.overview if name == layout.OVERVIEW else event.abstract)
 
 
-def _failure(event: ArchiveFailed | ArchiveAbandoned, time: int) -> bytes:
+def failure_document(recorded: Recorded) -> bytes:
+    """Write the ``.failed.json`` that an archive's failure, or its being given up, leads to."""
+    event, time = cast("ArchiveFailed | ArchiveAbandoned", recorded.event), recorded.time
     if isinstance(event, ArchiveFailed):
-        return failed_document(STAGE, event.error, format_time(time))
-    return failed_document(GIVEN_UP, event.reason or GIVEN_UP, format_time(time), skipped=True)
+        return layout.failed_document(STAGE, event.error, format_time(time))
+    return layout.failed_document(
+        GIVEN_UP, event.reason or GIVEN_UP, format_time(time), skipped=True
+    )
 
 
 # ---- of any records ---------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.tokens import estimate_tokens
@@ -57,6 +57,7 @@ __all__ = [
     "failed_document",
     "is_quarantined",
     "is_temporary",
+    "json_object",
     "markdown",
     "message_line",
     "message_lines",
@@ -223,3 +224,12 @@ def markdown(text: str) -> bytes:
     begins with one gets an empty line before it.
     """
     return (f"\n{text}" if text.startswith("---") else text).encode()
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """Read a JSON object; None for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
