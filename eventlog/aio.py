@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
-    from eventlog.committer import Request
+    from eventlog.committer import Follower, Request
     from eventlog.projection import Projection
     from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
@@ -194,6 +194,11 @@ class AsyncLog:
     # ---- inside -------------------------------------------------------------------------------
 
     @property
+    def blocking(self) -> Log:
+        """The log itself, for what does I/O in a thread."""
+        return self._log
+
+    @property
     def store(self) -> Store:
         return self._log.store
 
@@ -223,7 +228,16 @@ class AsyncLog:
         """Queue a request; return the future of its answer."""
         future = request.awaited_by(asyncio.get_running_loop())
         self._log.submit(request)
-        return future
+        follower = request.subject.follower
+        return (
+            future if follower is None else asyncio.ensure_future(self._written(future, follower))
+        )
+
+    async def _written(self, future: asyncio.Future[Any], follower: Follower) -> Any:
+        """Answer when what was recorded is in the attached folder, too."""
+        answer = await future
+        await self.run(follower.follow)
+        return answer
 
     async def run(
         self,

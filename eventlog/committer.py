@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from eventlog.store import Store
 
-__all__ = ["Committer", "Request"]
+__all__ = ["Committer", "Follower", "Request"]
 
 BATCH_LIMIT: Final = 1_024
 """Requests per transaction: bounds the latency of the first of them, far above what pays off."""
@@ -44,11 +44,26 @@ DOUBT_LIMIT: Final = 5
 """Decisions of one request whose appends fail in a way that leaves their outcome open."""
 
 
+class Follower(Protocol):
+    """Something that writes what was recorded to another place."""
+
+    def follow(self) -> None:
+        """Write what was recorded since the last time; never raises."""
+        ...
+
+    def release(self) -> None:
+        """Write what is left, and nothing after it; idempotent."""
+        ...
+
+
 class Subject(Protocol):
     """What requests are decided on: one stream's core."""
 
     wants_care: bool
     """Whether `care` should be called when everybody has an answer."""
+
+    follower: Follower | None
+    """What writes files after it; whoever gets an answer lets it do so first."""
 
     def care(self) -> None:
         """Do what may wait until after a round, such as writing a snapshot; never raises."""

@@ -29,6 +29,8 @@ __all__ = [
     "CorruptLog",
     "DuplicateEvent",
     "EventLogError",
+    "FolderLocked",
+    "FolderUnavailable",
     "IllegalTransition",
     "Indeterminate",
     "InvalidArgument",
@@ -118,6 +120,17 @@ class CommitBlocked(ConflictError):
         self.archive_id = archive_id
         self.attempts = attempts
         self.last_error = last_error
+
+
+class FolderLocked(ConflictError):
+    """Another process owns the session folder and alone writes it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"folder {path}: another process owns it and keeps it up to date; call this there, or "
+            "stop that process first"
+        )
+        self.path = path
 
 
 # ---- invalid ----------------------------------------------------------------------------------
@@ -264,6 +277,18 @@ class CorruptFolder(CorruptError):
 
 class StoreUnavailable(UnavailableError):
     """The store cannot be reached, is locked, or has no room; nothing was stored."""
+
+
+class FolderUnavailable(UnavailableError):
+    """A session folder cannot be read or written; the log itself has everything."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(
+            f"folder {path}: {problem}; nothing is lost, for the log has everything: mend that, "
+            "and `eventlog heal` writes the files again"
+        )
+        self.path = path
+        self.problem = problem
 
 
 class Indeterminate(UnavailableError):

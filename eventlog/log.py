@@ -19,6 +19,7 @@ from eventlog.errors import (
     StoreUnavailable,
     TaskNotFound,
 )
+from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
@@ -65,8 +66,11 @@ class Log:
         clock: Clock = system_clock,
         ids: IdSource = draw_id,
         estimate_tokens: TokenEstimator = estimate_tokens,
+        files: FileSystem | None = None,
     ) -> None:
         self.store = store
+        self.files = files or LocalFiles()
+        """Where attached folders are."""
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
@@ -111,6 +115,8 @@ class Log:
             failed_archives=failed_archives,
         )
         core.open(creation if create else None)
+        if core.state.folder is not None and core.follower is None:
+            _reattach(self, core)
         return Session(self, core)
 
     def adopt(
@@ -307,13 +313,22 @@ class Log:
         command: Command[Any],
         metadata: Metadata | None = None,
         expected: Expected = ANY,
+        *,
+        follow: bool = True,
     ) -> Any:
-        """Have a command decided, stored and folded; return its result."""
-        return self.answer(SessionRequest(core, command, metadata, expected))
+        """Have a command decided, stored and folded, then written to the attached folder unless
+        that does not ``follow``; return its result."""
+        request = SessionRequest(core, command, metadata, expected)
+        return self.answer(request) if follow else self._committer.run(request)
 
     def answer(self, request: Request) -> Any:
-        """Have a request decided, stored and folded; return its result."""
-        return self._committer.run(request)
+        """Have a request decided, stored, folded, and written to the attached folder if there is
+        one; return its result."""
+        result = self._committer.run(request)
+        follower = request.subject.follower
+        if follower is not None:
+            follower.follow()
+        return result
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""
@@ -337,10 +352,18 @@ class Log:
         """Finish what is queued and release the store; idempotent (L15)."""
         if self._closed:
             return
-        self._committer.close()
-        self._closed = True
-        _logs.discard(self)
-        self.store.close()
+        followers = [core.follower for core in list(self._cores.values())]
+        try:
+            for follower in filter(None, followers):
+                follower.follow()
+            self._committer.close()
+            for follower in filter(None, followers):
+                follower.release()
+        finally:
+            self._committer.close()
+            self._closed = True
+            _logs.discard(self)
+            self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -352,6 +375,13 @@ class Log:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _reattach(log: Log, core: Core) -> None:
+    # Imported when first needed: most sessions have no folder.
+    from eventlog.folder.attaching import reattach
+
+    reattach(log, core)
 
 
 _logs: weakref.WeakSet[Log] = weakref.WeakSet()

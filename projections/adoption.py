@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Final, cast
 from eventlog.blobs import put_value
 from eventlog.errors import CorruptFolder, DuplicateEvent, TooLarge, VersionConflict
 from eventlog.filesystem import FileSystem, LocalFiles
+from eventlog.folder.writing import Folder
 from eventlog.identifiers import check_session_id
 from eventlog.projections.adoption_folder import text_in
 from eventlog.projections.adoption_plan import folder_digests, plan_adoption
-from eventlog.projections.adoption_reading import read_contents, write_quarantine
+from eventlog.projections.adoption_reading import read_contents
 from eventlog.projections.adoption_rules import Examined, examine
+from eventlog.projections.folder_layout import quarantine_name
 from eventlog.records import Metadata
 from eventlog.session.adoption import (
     ADOPTED_KEY,
@@ -88,21 +90,21 @@ def adopt(
     *,
     quarantine: bool = False,
     actor: str | None = None,
-    files: FileSystem | None = None,
 ) -> Adoption:
     """Adopt a folder; see `eventlog.Log.adopt`."""
-    disk = files or LocalFiles()
     root = path.rstrip("/") or path
-    contents = read_contents(disk, root)
+    folder = Folder(log.files, root)
+    contents = read_contents(log.files, root)
     examined = _examined(contents, quarantine=quarantine)
     session = check_session_id(session_id or _name_of(root, examined))
     plan = plan_adoption(session, contents, examined, log.estimate_tokens)
     core = log.core(session)
     stored = _stored(log, core, contents, plan)
     if stored < len(plan):
-        write_quarantine(disk, root, examined.quarantine)
+        for dropped_from, content in examined.dropped.items():
+            folder.quarantine(dropped_from, content)
         for kept in contents.kept:
-            put_value(log.store, session, disk.read(f"{root}/{kept}"))
+            put_value(log.store, session, log.files.read(f"{root}/{kept}"))
         try:
             _record(log, core, plan, stored, Metadata(actor=actor))
         except VersionConflict:
@@ -202,5 +204,13 @@ def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new
         archives=len(examined.archives),
         messages=len(messages | {line.id for line in examined.live}),
         findings=examined.findings,
-        quarantined=tuple(examined.quarantine),
+        quarantined=tuple(
+            _beside(path, content) for path, content in examined.dropped.items()
+        ),
     )
+
+
+def _beside(path: str, content: bytes) -> str:
+    """Return the path under which `Folder.quarantine` keeps what is dropped from a file."""
+    inside, slash, name = path.rpartition("/")
+    return f"{inside}{slash}{quarantine_name(name, content)}"

@@ -1,8 +1,4 @@
-"""Reading a session folder from storage, and keeping in it what adopting drops (I/O).
-
-The folder is read and nothing in it is changed; what is dropped is written beside the file that it
-is dropped from, under a name that follows from the content.
-"""
+"""Reading a session folder from storage (I/O); nothing in it is changed."""
 
 from __future__ import annotations
 
@@ -19,17 +15,14 @@ from eventlog.projections.folder_layout import (
     META,
     is_quarantined,
     is_temporary,
-    temporary_name,
 )
 from eventlog.session.commit import archive_index
 from eventlog.session.events import KeptFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from eventlog.filesystem import FileSystem
 
-__all__ = ["read_contents", "write_quarantine"]
+__all__ = ["read_contents"]
 
 DEEPEST: Final = 16
 """Levels of folders in a session's: a link to one above it would lead on for ever."""
@@ -114,27 +107,3 @@ def _is_passing(path: str, name: str) -> bool:
     """Tell whether a file is of the moment: a lock, what a crash left, or in quarantine already."""
     locks = name == ".path.ovlock" or name.startswith(".exact.ovlock.") or path == LOCK
     return locks or is_temporary(name) or is_quarantined(name)
-
-
-def write_quarantine(files: FileSystem, root: str, dropped: Mapping[str, bytes]) -> None:
-    """Write what is dropped to its files, whose names follow from the content.
-
-    Durable at return; idempotent.
-    """
-    for path, content in dropped.items():
-        inside, slash, name = path.rpartition("/")
-        folder = f"{root}{slash}{inside}"
-        if name not in files.names(folder):
-            _write(files, f"{folder}/{temporary_name(name)}", content)
-            files.rename(f"{folder}/{temporary_name(name)}", f"{folder}/{name}")
-        # Also where the name is there: a crash may have come between the renaming and this.
-        files.sync_folder(folder)
-
-
-def _write(files: FileSystem, path: str, content: bytes) -> None:
-    file = files.open(path, empty=True)
-    try:
-        file.append(content)
-        file.sync()
-    finally:
-        file.close()

@@ -24,7 +24,6 @@ from eventlog.projections.folder_layout import (
     MESSAGES,
     META,
     OVERVIEW,
-    quarantine_name,
 )
 from eventlog.session.adoption import AdoptionFinding
 from eventlog.session.commit import archive_id
@@ -63,20 +62,15 @@ class Examined:
         return tuple(note.finding for note in self.notes)
 
     @property
-    def quarantine(self) -> dict[str, bytes]:
-        """What is dropped, by the path of the file that is to keep it, beside where it was."""
+    def dropped(self) -> dict[str, bytes]:
+        """What is dropped, by the path of the file that it is dropped from."""
         dropped: dict[str, bytes] = {}
         for note in self.notes:
             path = note.finding.path
             content = b"".join(raw + b"\n" for raw in note.dropped)
             if content:
                 dropped[path] = dropped.get(path, b"") + content
-        return {_beside(path, content): content for path, content in sorted(dropped.items())}
-
-
-def _beside(path: str, content: bytes) -> str:
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{quarantine_name(name, content)}"
+        return dict(sorted(dropped.items()))
 
 
 def examine(contents: Contents) -> Examined:

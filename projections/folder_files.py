@@ -11,31 +11,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventlog.clock import format_time
 from eventlog.projection import Projection, replay
-from eventlog.projections.folder_layout import (
-    ABSTRACT,
-    DONE,
-    FAILED,
-    MEMORY_DIFF,
-    MESSAGES,
-    META,
-    OVERVIEW,
-    SESSION_FILES,
-    archive_file,
-    archive_meta_document,
-    document,
-    done_document,
-    failed_document,
-    markdown,
-    message_lines,
-    meta_document,
-    split_archive_file,
-)
+from eventlog.projections import folder_layout as layout
+from eventlog.projections.folder_layout import archive_file
 from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
-from eventlog.session.events import CommitPrepared
+from eventlog.session.events import ArchiveAdopted, CommitPrepared, FolderAdopted
 from eventlog.session.fold import SessionFold
 from eventlog.session.reader import Reader
 from eventlog.session.state import SessionState, apply, apply_records
@@ -50,20 +33,27 @@ from eventlog.tasks.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventlog.identifiers import EventId
     from eventlog.session.events import MessageAppended, VersionRange
     from eventlog.session.messages import MessageData
 
-__all__ = ["FolderState", "SessionFolder", "file_content", "folder_files"]
+__all__ = [
+    "FILE_TYPES",
+    "FolderState",
+    "SessionFolder",
+    "failure_document",
+    "file_content",
+    "folder_files",
+]
 
 STAGE: Final = "archive_finalize"
 """What went wrong, in the words of those who read ``.failed.json``."""
 
 GIVEN_UP: Final = "abandoned"
 
-_FILE_TYPES: Final = frozenset(
+FILE_TYPES: Final = frozenset(
     {
         "commit_prepared",
         "archive_finalized",
@@ -71,6 +61,8 @@ _FILE_TYPES: Final = frozenset(
         "archive_abandoned",
         "retry_requested",
         "task_completed",
+        "archive_adopted",
+        "folder_adopted",
     }
 )
 """The event types that make, replace or remove a file beside the two that follow every record."""
@@ -85,10 +77,15 @@ class FolderState:
 
     session: SessionState
     files: dict[str, int] = field(default_factory=dict[str, int])
+    adopted: dict[str, int] = field(default_factory=dict[str, int])
+    """The versions that tell what another program said in a ``.meta.json`` and beside it, by the
+    path of that file."""
+    kept: dict[str, str] = field(default_factory=dict[str, str])
+    """The SHA-256 of files that another program left and that are kept as they are, by path."""
 
     def paths(self) -> list[str]:
         """Return the paths of all files that the folder has to have, sorted."""
-        return sorted({*self.files, *SESSION_FILES})
+        return sorted({*self.files, *self.kept, *layout.SESSION_FILES})
 
 
 class SessionFolder(Projection[FolderState, FolderState]):
@@ -108,7 +105,7 @@ class SessionFolder(Projection[FolderState, FolderState]):
         session = state.session
         if not session.session_id:
             session.session_id = recorded.stream
-        if recorded.type not in _FILE_TYPES:
+        if recorded.type not in FILE_TYPES:
             apply(session, recorded)
             return state
         illegal_steps, archive = len(session.findings), _archive_of(session, recorded)
@@ -134,18 +131,22 @@ class SessionFolder(Projection[FolderState, FolderState]):
 
     def dump(self, state: FolderState) -> bytes:
         """Write the files as one line of JSON, and behind it the session's state."""
-        return json.dumps(state.files).encode() + b"\n" + SessionFold().dump(state.session)
+        files = json.dumps([state.files, state.adopted, state.kept])
+        return files.encode() + b"\n" + SessionFold().dump(state.session)
 
     def load(self, data: bytes) -> FolderState:
         line, _, session = data.partition(b"\n")
-        return FolderState(SessionFold().load(session), json.loads(line))
+        return FolderState(SessionFold().load(session), *json.loads(line))
 
 
 def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
-    """Return which archive's files an event is about, given the session before it."""
+    """Return which archive's files an event is about, given the session before it; 0 stands for
+    those of no archive."""
     event = recorded.event
-    if isinstance(event, CommitPrepared):
+    if isinstance(event, (CommitPrepared, ArchiveAdopted)):
         return event.archive
+    if isinstance(event, FolderAdopted):
+        return 0
     task = session.tasks.get(cast("TaskEvent", event).task_id)
     return None if task is None else task.archive
 
@@ -156,17 +157,23 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
     made: tuple[str, ...] = ()
     match event:
         case CommitPrepared():
-            made = (MESSAGES,)
+            made = (layout.MESSAGES,)
         case ArchiveFinalized():
-            made = (OVERVIEW, ABSTRACT, META, DONE)
+            made = (layout.OVERVIEW, layout.ABSTRACT, layout.META, layout.DONE)
             if state.session.overview and state.session.overview.version == version:
-                files[OVERVIEW] = files[ABSTRACT] = version
+                files[layout.OVERVIEW] = files[layout.ABSTRACT] = version
         case ArchiveFailed() | ArchiveAbandoned():
-            made = (FAILED,)
+            made = (layout.FAILED,)
         case RetryRequested():
-            files.pop(archive_file(archive, FAILED), None)
+            files.pop(archive_file(archive, layout.FAILED), None)
         case TaskCompleted() if event.result.get("memory_diff") is not None:
-            made = (MEMORY_DIFF,)
+            made = (layout.MEMORY_DIFF,)
+        case ArchiveAdopted():
+            state.adopted[archive_file(archive, layout.META)] = version
+            made = () if event.meta is None else (layout.META,)
+        case FolderAdopted():
+            state.adopted[layout.META] = version
+            state.kept.update({kept["path"]: kept["sha256"] for kept in event.files})
         case _:
             pass
     files.update({archive_file(archive, name): version for name in made})
@@ -177,16 +184,18 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
 
 def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
     """Return what the file at ``path`` is to hold; the reader gives the records behind it."""
-    place = split_archive_file(path)
+    if path in state.kept and path not in state.files:
+        return reader.value(state.kept[path])
+    place = layout.split_archive_file(path)
     if place is not None:
         return _archive_content(*place, state, reader)
     session = state.session
     match path:
-        case "messages.jsonl":
+        case layout.MESSAGES:
             live = session.window.ranges(session.version)
-            return message_lines(_read(reader, live, session.version))
-        case ".meta.json":
-            return meta_document(session_meta(session))
+            return layout.message_lines(_read(reader, live, session.version))
+        case layout.META:
+            return layout.meta_document(session_meta(session), _foreign(path, state, reader, "meta"))
         case _:
             version = state.files.get(path)
             return b"" if version is None else _summary(path, _event(reader, version))
@@ -195,20 +204,41 @@ def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
 def _archive_content(index: int, name: str, state: FolderState, reader: Reader) -> bytes:
     version = state.files[archive_file(index, name)]
     event = _event(reader, version)
+    meta_path = archive_file(index, layout.META)
     match name:
-        case "messages.jsonl":
-            return message_lines(_read(reader, event.takes, version))
-        case ".meta.json":
-            return archive_meta_document(event.overview, event.abstract)
-        case ".done":
-            takes = _event(reader, state.files[archive_file(index, MESSAGES)]).takes
-            return done_document(index, *_ends(reader, takes), event.covers)
-        case ".failed.json":
-            return _failure(event, cast("Recorded", reader.record(version)).time)
-        case "memory_diff.json":
-            return document(event.result["memory_diff"])
+        case layout.MESSAGES:
+            return layout.message_lines(_read(reader, event.takes, version))
+        case layout.META if isinstance(event, ArchiveAdopted):
+            return layout.document(event.meta or {})
+        case layout.META:
+            foreign = _foreign(meta_path, state, reader, "meta")
+            return layout.archive_meta_document(event.overview, event.abstract, foreign)
+        case layout.DONE:
+            takes = _event(reader, state.files[archive_file(index, layout.MESSAGES)]).takes
+            foreign = _foreign(meta_path, state, reader, "done")
+            return layout.done_document(index, *_ends(reader, takes), event.covers, foreign)
+        case layout.FAILED if version < state.adopted.get(layout.META, 0):
+            foreign = _foreign(meta_path, state, reader, "failed")
+            if foreign is not None:
+                return layout.document(foreign)
+            return failure_document(cast("Recorded", reader.record(version)))
+        case layout.FAILED:
+            return failure_document(cast("Recorded", reader.record(version)))
+        case layout.MEMORY_DIFF:
+            return layout.document(event.result["memory_diff"])
         case _:
             return _summary(name, event)
+
+
+def _foreign(
+    path: str, state: FolderState, reader: Reader, field: Literal["meta", "done", "failed"]
+) -> dict[str, Any] | None:
+    """Return what another program said in a file, or beside it, when the folder was adopted."""
+    version = state.adopted.get(path)
+    if version is None:
+        return None
+    said: dict[str, Any] | None = getattr(_event(reader, version), field)
+    return said
 
 
 def _event(reader: Reader, version: int) -> Any:
@@ -228,31 +258,42 @@ def _ends(reader: Reader, takes: Sequence[VersionRange]) -> tuple[str, str]:
 
 
 def _summary(name: str, event: ArchiveFinalized) -> bytes:
-    return markdown(event.overview if name == OVERVIEW else event.abstract)
+    return layout.markdown(event.overview if name == layout.OVERVIEW else event.abstract)
 
 
-def _failure(event: ArchiveFailed | ArchiveAbandoned, time: int) -> bytes:
+def failure_document(recorded: Recorded) -> bytes:
+    """Write the ``.failed.json`` that an archive's failure, or its being given up, leads to."""
+    event, time = cast("ArchiveFailed | ArchiveAbandoned", recorded.event), recorded.time
     if isinstance(event, ArchiveFailed):
-        return failed_document(STAGE, event.error, format_time(time))
-    return failed_document(GIVEN_UP, event.reason or GIVEN_UP, format_time(time), skipped=True)
+        return layout.failed_document(STAGE, event.error, format_time(time))
+    return layout.failed_document(
+        GIVEN_UP, event.reason or GIVEN_UP, format_time(time), skipped=True
+    )
 
 
 # ---- of any records ---------------------------------------------------------------------------
 
 
-def folder_files(records: Iterable[Record | Recorded]) -> dict[str, bytes]:
-    """Return all files of a session's folder by path, from its records alone (P3)."""
+def folder_files(
+    records: Iterable[Record | Recorded], values: Mapping[str, bytes] | None = None
+) -> dict[str, bytes]:
+    """Return all files of a session's folder by path, from its records alone (P3).
+
+    ``values`` are the large ones that records name, by their SHA-256; raises `CorruptLog` where one
+    is missing.
+    """
     stream = [entry.record if isinstance(entry, Recorded) else entry for entry in records]
     state = replay(stream, SessionFolder())
-    reader = Reader(_RecordsAtHand(stream), state.session.session_id)
+    reader = Reader(_RecordsAtHand(stream, values or {}), state.session.session_id)
     return {path: file_content(path, state, reader) for path in state.paths()}
 
 
 class _RecordsAtHand:
     """The records of one stream, read as from a store."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[Record], values: Mapping[str, bytes]) -> None:
         self._records = records
+        self._values = values
         self._versions = {record.event_id: record.version for record in records}
 
     def read(

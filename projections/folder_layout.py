@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.tokens import estimate_tokens
@@ -57,6 +57,7 @@ __all__ = [
     "failed_document",
     "is_quarantined",
     "is_temporary",
+    "json_object",
     "markdown",
     "message_line",
     "message_lines",
@@ -178,36 +179,42 @@ def meta_document(meta: SessionMeta, unknown: Mapping[str, Any] | None = None) -
 
 
 def archive_meta_document(
-    overview: str, abstract: str, unknown: Mapping[str, Any] | None = None
+    overview: str, abstract: str, adopted: Mapping[str, Any] | None = None
 ) -> bytes:
     """Write an archive's ``.meta.json``: the tokens of its summaries, by the estimate of M11.
 
     It is always that estimate, whatever estimator the log was opened with: what is written depends
-    on the records alone (P3).
+    on the records alone (P3). What an ``adopted`` archive said stays as it was, its counts as well.
     """
     fields = {
         "overview_tokens": estimate_tokens(overview),
         "abstract_tokens": estimate_tokens(abstract),
     }
-    return document({**fields, **_beside(unknown or {}, fields)})
+    return document({**fields, **(adopted or {})})
 
 
 def _beside(unknown: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in unknown.items() if key not in known}
 
 
-def done_document(index: int, first_id: str, last_id: str, covers: Sequence[int]) -> bytes:
-    """Write ``.done``: the first and last message, and the archives that the overview covers."""
+def done_document(
+    index: int,
+    first_id: str,
+    last_id: str,
+    covers: Sequence[int],
+    unknown: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Write ``.done``: the first and last message, the archives that the overview covers, then
+    ``unknown`` keys."""
     covered = sorted({*covers, index})
-    return document(
-        {
-            "starting_message_id": first_id,
-            "ending_message_id": last_id,
-            "coverage_start_archive": archive_id(covered[0]),
-            "coverage_end_archive": archive_id(covered[-1]),
-            "covered_failed_archives": [archive_id(other) for other in covered if other != index],
-        }
-    )
+    fields = {
+        "starting_message_id": first_id,
+        "ending_message_id": last_id,
+        "coverage_start_archive": archive_id(covered[0]),
+        "coverage_end_archive": archive_id(covered[-1]),
+        "covered_failed_archives": [archive_id(other) for other in covered if other != index],
+    }
+    return document({**fields, **_beside(unknown or {}, fields)})
 
 
 def failed_document(stage: str, error: str, failed_at: str, *, skipped: bool = False) -> bytes:
@@ -223,3 +230,12 @@ def markdown(text: str) -> bytes:
     begins with one gets an empty line before it.
     """
     return (f"\n{text}" if text.startswith("---") else text).encode()
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """Read a JSON object; None for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event, encode_metadata
-from eventlog.committer import Request
+from eventlog.committer import Follower, Request
 from eventlog.errors import (
     DuplicateEvent,
     EventLogError,
@@ -77,6 +77,8 @@ class Core:
         self._trusted = False
         self.wants_care = False
         """Whether `care` has something to do: enough was recorded for a snapshot."""
+        self.follower: Follower | None = None
+        """What writes the attached folder, where this process owns it."""
         self._since_snapshot = 0
         self._snapshot_size = 0
 
@@ -107,6 +109,7 @@ class Core:
         self._lock = threading.Lock()
         self._round = 0
         self._trusted = False
+        self.follower = None  # The parent owns the folder.
 
     # ---- the state that the log says ----------------------------------------------------------
 
@@ -122,6 +125,12 @@ class Core:
             self._fold_news()
         self._trusted = True
         return self.state
+
+    def catch_up(self) -> None:
+        """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
+        self.refresh()
+        if self.follower is not None:
+            self.follower.follow()
 
     def _fold_news(self) -> None:
         """Fold what others have recorded into a copy, and put that in place.

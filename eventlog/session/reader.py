@@ -86,6 +86,12 @@ class Reader:
         """Return the versions of those ids that are stored."""
         return self._store.find(self._stream, ids)
 
+    def newest_of(self, types: Sequence[str]) -> Iterator[Recorded]:
+        """Yield the records of some types, the newest first."""
+        for record in self._store.read(self._stream, reverse=True):
+            if record.type in types:
+                yield Recorded(record)
+
     def recorded_as(self, key: str, number: int = 0) -> Recorded | None:
         """Return the ``number``-th record of the command with an idempotency key."""
         event_id = derived_id(self._stream, key, number)

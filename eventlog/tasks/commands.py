@@ -54,6 +54,7 @@ __all__ = [
     "CompleteTask",
     "FailAttempt",
     "FinalizeArchive",
+    "PublishCommit",
     "QueueTask",
     "ReleaseTask",
     "RenewLease",
@@ -114,6 +115,24 @@ class QueueTask(Command[str]):
 
     def result(self, recorded: Sequence[Recorded]) -> str:
         return cast("TaskQueued", recorded[0].event).task_id
+
+
+@dataclass(frozen=True, slots=True)
+class PublishCommit(Command[None]):
+    """Let a commit's task be claimed: its raw archive is in the folder; else record nothing."""
+
+    task_id: str
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[None]:
+        task = state.tasks.get(self.task_id)
+        if task is None or task.state != "preparing":
+            return Outcome(None)
+        return [Draft(CommitPublished(task_id=self.task_id))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
