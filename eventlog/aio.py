@@ -16,6 +16,7 @@ from eventlog.records import ANY, START, Durability, Expected, Metadata, Positio
 from eventlog.session.aio import AsyncSession
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class AsyncLog:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
         opened = await self.run(
@@ -78,6 +81,8 @@ class AsyncLog:
                 provider=provider,
                 model=model,
                 failed_archives=failed_archives,
+                tool_output=tool_output,
+                auto_commit=auto_commit,
             )
         )
         return AsyncSession(self, self._log.core(opened.id))
@@ -317,6 +322,17 @@ def open_async(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> _Opening:
     """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
-    return _Opening({"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens})
+    return _Opening(
+        {
+            "url": url,
+            "clock": clock,
+            "ids": ids,
+            "estimate_tokens": estimate_tokens,
+            "tool_output": tool_output,
+            "auto_commit": auto_commit,
+        }
+    )

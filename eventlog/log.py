@@ -26,6 +26,7 @@ from eventlog.records import ANY, START, Durability, Expected, Metadata, Positio
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives, SessionCreated
 from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.queries import find_task
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
@@ -67,6 +68,8 @@ class Log:
         ids: IdSource = draw_id,
         estimate_tokens: TokenEstimator = estimate_tokens,
         files: FileSystem | None = None,
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> None:
         self.store = store
         self.files = files or LocalFiles()
@@ -74,6 +77,8 @@ class Log:
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
+        self._tool_output = tool_output
+        self._auto_commit = auto_commit
         self._committer = Committer(store)
         self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, Core] = OrderedDict()
@@ -94,11 +99,14 @@ class Log:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> Session:
         """Open a session (M1).
 
         With ``create=True`` a session that does not exist comes into being with its first write,
-        which records the further arguments; without an ``id`` a UUIDv7 is drawn.
+        which records the further arguments; without an ``id`` a UUIDv7 is drawn. ``tool_output``
+        and ``auto_commit`` are policies, by default those of the log.
 
         Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
         `InvalidArgument` for an id that cannot be one.
@@ -113,6 +121,8 @@ class Log:
             provider=provider,
             model=model,
             failed_archives=failed_archives,
+            tool_output=tool_output or self._tool_output,
+            auto_commit=auto_commit or self._auto_commit,
         )
         core.open(creation if create else None)
         if core.state.folder is not None and core.follower is None:
@@ -402,10 +412,20 @@ def open(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> Log:
     """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
 
     ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
-    come from. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
+    come from; ``tool_output`` and ``auto_commit`` are recorded as the policies of the sessions that
+    this log creates. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
     """
-    return Log(open_store(url), clock=clock, ids=ids, estimate_tokens=estimate_tokens)
+    return Log(
+        open_store(url),
+        clock=clock,
+        ids=ids,
+        estimate_tokens=estimate_tokens,
+        tool_output=tool_output,
+        auto_commit=auto_commit,
+    )

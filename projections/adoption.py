@@ -204,9 +204,7 @@ def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new
         archives=len(examined.archives),
         messages=len(messages | {line.id for line in examined.live}),
         findings=examined.findings,
-        quarantined=tuple(
-            _beside(path, content) for path, content in examined.dropped.items()
-        ),
+        quarantined=tuple(_beside(path, content) for path, content in examined.dropped.items()),
     )
 
 

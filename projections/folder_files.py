@@ -23,6 +23,7 @@ from eventlog.session.fold import SessionFold
 from eventlog.session.reader import Reader
 from eventlog.session.state import SessionState, apply, apply_records
 from eventlog.session.views import session_meta
+from eventlog.store import Blob
 from eventlog.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
@@ -195,7 +196,9 @@ def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
             live = session.window.ranges(session.version)
             return layout.message_lines(_read(reader, live, session.version))
         case layout.META:
-            return layout.meta_document(session_meta(session), _foreign(path, state, reader, "meta"))
+            return layout.meta_document(
+                session_meta(session), _foreign(path, state, reader, "meta")
+            )
         case _:
             version = state.files.get(path)
             return b"" if version is None else _summary(path, _event(reader, version))
@@ -309,6 +312,10 @@ class _RecordsAtHand:
             return EMPTY_HEAD
         last = self._records[-1]
         return Head(last.version, last.hash, last.position, last.time)
+
+    def get_blob(self, key: str) -> Blob | None:
+        data = self._values.get(key.rpartition("/")[2])
+        return None if data is None else Blob(data, 1)
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
         return {wanted: self._versions[wanted] for wanted in ids if wanted in self._versions}

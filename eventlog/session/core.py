@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.identifiers import IdSource
     from eventlog.session.events import SessionCreated, VersionRange
+    from eventlog.session.policies import ToolOutputPolicy
     from eventlog.store import Store
 
 __all__ = ["Core", "SessionRequest"]
@@ -81,6 +82,9 @@ class Core:
         """What writes the attached folder, where this process owns it."""
         self._since_snapshot = 0
         self._snapshot_size = 0
+        self.plain_characters = 0
+        """Up to so many characters a message is plain: its text alone tells that (M6)."""
+        self._follow_policies()
 
     def open(self, creation: SessionCreated | None) -> None:
         """Fold the stream; note what to record first if the session does not exist (M1)."""
@@ -89,8 +93,19 @@ class Core:
             if creation is None and self.creation is None:
                 raise SessionNotFound(self.session)
             self.creation = self.creation or creation
+            self._follow_policies()
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
+
+    @property
+    def tool_output(self) -> ToolOutputPolicy:
+        """What is done about large tool outputs."""
+        return _existing(self.state, self.creation).tool_output
+
+    def _follow_policies(self) -> None:
+        """Note what appending has to look at, so that it need not ask for every message."""
+        policy = self.tool_output
+        self.plain_characters = min(policy.inline_characters, policy.message_characters)
 
     def creation_draft(self) -> Draft:
         """Return the event that brings the session into being.
@@ -121,6 +136,7 @@ class Core:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
                     self._since_snapshot = replayed.since_snapshot
+                    self._follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_news()
         self._trusted = True
@@ -277,12 +293,12 @@ class SessionRequest(Request):
                 return None
         if self._expected is not ANY and self._expected != state.version:
             state = self._at_expected(state)
+        seen = state if state.status != ABSENT else _existing(state, core.creation)
         command = self._command
         if command.gathers:
-            command = self._command = command.gather(core.reader, state)
+            command = self._command = command.gather(core.reader, seen)
         now = core.clock()
         version = state.version
-        seen = state if state.status != ABSENT else _existing(state, core.creation)
         try:
             decision = command.decide(seen, now, core.ids)
         except EventLogError:
@@ -456,8 +472,7 @@ def _existing(state: SessionState, creation: SessionCreated | None) -> SessionSt
         return state
     existing = state.copy()
     existing.status = "open"
-    existing.project = creation.project
-    existing.failed_archives = creation.failed_archives
+    existing.follow(creation)
     return existing
 
 

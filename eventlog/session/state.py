@@ -34,6 +34,7 @@ from eventlog.session.events import (
 )
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.messages import MessageData
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.window import Window
 from eventlog.tasks.events import (
     ArchiveFinalized,
@@ -115,6 +116,8 @@ class SessionState:
     failed_archives: FailedArchives = "block"
     folder: str | None = None
     """The path of the folder whose files follow the session, if there is one (O2)."""
+    tool_output: ToolOutputPolicy = field(default_factory=ToolOutputPolicy)
+    auto_commit: AutoCommitPolicy | None = None
     total_message_count: int = 0
     commit_count: int = 0
     keep_recent: int = 0
@@ -144,6 +147,17 @@ class SessionState:
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
         return copied
+
+    def follow(self, creation: SessionCreated) -> None:
+        """Take over whom the session belongs to, and the policies that it was given."""
+        self.owner = creation.owner
+        self.project = creation.project
+        self.workspace = creation.workspace
+        self.provider = creation.provider
+        self.model = creation.model
+        self.failed_archives = creation.failed_archives
+        self.tool_output = creation.tool_output or ToolOutputPolicy()
+        self.auto_commit = creation.auto_commit
 
     def lane_head(self) -> Task | None:
         """Return the finalising task that is next in order (F1), if one is to be worked on.
@@ -284,12 +298,7 @@ def _created(state: SessionState, record: Record, event: SessionCreated) -> None
     if not _step(state, record):
         return
     state.created_at = record.time
-    state.owner = event.owner
-    state.project = event.project
-    state.workspace = event.workspace
-    state.provider = event.provider
-    state.model = event.model
-    state.failed_archives = event.failed_archives
+    state.follow(event)
 
 
 def _message_appended(state: SessionState, record: Record, event: MessageAppended) -> None:

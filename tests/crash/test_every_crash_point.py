@@ -125,6 +125,22 @@ def result(name: str) -> Action:
     return lambda world: world.session().record_tool_result(name, f"call-{name}", "found")
 
 
+def large(*names: str) -> Action:
+    """Append messages with a tool output that is kept beside the log, the same in all of them."""
+    messages = [
+        Message.tool(f"call-{name}", "large " * 4_000, id=name, created_at="2026-01-01T00:00:00Z")
+        for name in names
+    ]
+    if len(messages) == 1:
+        return lambda world: world.session().append(messages[0])
+    return lambda world: world.session().extend(messages)
+
+
+def large_result(name: str) -> Action:
+    output = "found " * 4_000
+    return lambda world: world.session().record_tool_result(name, f"call-{name}", output)
+
+
 def used(uri: str) -> Action:
     return lambda world: world.session().used([uri], idempotency_key=f"used-{uri}")
 
@@ -250,6 +266,14 @@ SCENARIOS: dict[str, list[Action]] = {
         work(),
         append("m5"),
     ],
+    "large tool outputs": [
+        large("m1"),
+        large("m2", "m3"),
+        call("m4"),
+        large_result("m4"),
+        commit("c1", keep_recent=1),
+        work(),
+    ],
     "a session deleted with open tasks": [
         append("m1"),
         commit("c1"),
@@ -286,6 +310,7 @@ def outcome(backing: Backing) -> dict[str, Any]:
     meta = session.meta
     return {
         "history": [message.model_dump() for message in session.history()],
+        "whole": [message.model_dump() for message in session.history(hydrate=True)],
         "tail": [message.id for message in session.tail()],
         "archives": [
             (view.archive_id, view.state, view.message_count) for view in session.archives()
