@@ -183,13 +183,16 @@ def _record(log: Log, core: Core, plan: Sequence[Draft], stored: int, by: Metada
 def _record_part(
     log: Log, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata
 ) -> None:
-    """Record a part of the plan; where the store finds it too large, in two halves."""
+    """Record a part of the plan; where the store finds it too large, in two halves.
+
+    The session's creation and `AdoptionBegun` stay together: in between it would be open to all.
+    """
     try:
         log.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
     except TooLarge:
-        if stop - start == 1:
+        middle = max(2, (start + stop) // 2)
+        if not start < middle < stop:
             raise
-        middle = (start + stop) // 2
         _record_part(log, core, plan, start, middle, by)
         _record_part(log, core, plan, middle, stop, by)
 

@@ -7,12 +7,15 @@ string as they are. Messages are taken to the letter, with every field and part 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.errors import InvalidMessage
 from eventlog.session.messages import as_message, check_text, message_data, message_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eventlog.session.messages import MessageData
 
 __all__ = ["UNKNOWN_TIME", "BadLine", "Line", "Lines", "read_json_object", "read_lines"]
@@ -21,6 +24,7 @@ UNKNOWN_TIME: Final = "1970-01-01T00:00:00.000000Z"
 """The time of a message where nothing in the folder tells one."""
 
 _BOM: Final = b"\xef\xbb\xbf"
+_RUNS: Final = re.compile(rb"\0+|[^\0]+")
 
 
 class Line(NamedTuple):
@@ -61,31 +65,39 @@ def read_lines(data: bytes, time: str = UNKNOWN_TIME) -> Lines:
     pieces = data.removeprefix(_BOM).split(b"\n")
     last = max((place for place, piece in enumerate(pieces) if piece.strip()), default=-1)
     for number, piece in enumerate(pieces[: last + 1], 1):
-        if not piece.strip():
-            continue
         is_last = number == last + 1
-        raw = piece.rstrip(b"\0") if is_last else piece
-        if is_last and raw != piece:
-            # The file got its new length, but not all of its content: what is there may be whole.
-            zeros = piece[len(raw) :]
-            bad.append(BadLine(number, zeros, f"{len(zeros):,} zero bytes at the end", torn=True))
-            if not raw.strip():
-                continue
-        try:
-            good.append(Line(number, raw, _message(raw, time)))
-            time = good[-1].data["created_at"]
-        except InvalidMessage as error:
-            bad.append(BadLine(number, raw, str(error), torn=False))
-        except ValueError as error:
-            problem = f"it is cut off: {error}" if is_last else str(error)
-            bad.append(BadLine(number, raw, problem, torn=is_last))
+        for raw, torn in _written(piece, is_last=is_last):
+            try:
+                good.append(Line(number, raw, _message(raw, time)))
+                time = good[-1].data["created_at"]
+            except InvalidMessage as error:
+                bad.append(BadLine(number, raw, str(error), torn=False))
+            except ValueError as error:
+                bad.append(BadLine(number, raw, str(error), torn))
     return Lines(tuple(good), tuple(bad))
 
 
+def _written(piece: bytes, *, is_last: bool) -> Iterator[tuple[bytes, bool]]:
+    """Yield what was written to a line at a time, and whether it may be the end of a torn write.
+
+    Where a file got its new length but not its content there are zeros, which no JSON has. What
+    stands before them was cut off, or is whole; what stands behind them was appended since.
+    """
+    for run in _RUNS.finditer(piece):
+        raw = run.group()
+        if raw.strip():
+            yield raw, is_last or run.end() < len(piece)
+
+
 def read_json_object(data: bytes) -> dict[str, Any]:
-    """Read a JSON object; raise `ValueError` for anything else."""
+    """Read a JSON object; raise `ValueError` for anything else.
+
+    Some programs write control characters into strings as they are; only a zero is always damage.
+    """
+    if b"\0" in data:
+        raise ValueError(f"it has {data.count(0):,} zero bytes, where nothing was written")
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+        value = json.loads(data.decode(), parse_constant=_refuse_constant, strict=False)
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:

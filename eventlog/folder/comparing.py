@@ -8,7 +8,7 @@ nothing is lost with it. The rest is what the log does not know, and belongs in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
@@ -77,7 +77,7 @@ def compare(
     """
     expected_paths = state.paths()
     archives = {archived[0] for path in expected_paths if (archived := split_archive_file(path))}
-    present = set(_present(folder, archives))
+    present = {*_present(folder, archives), *_present_of(folder, state.kept)}
     for path in expected_paths:
         if path in present and not thorough and not _may_be_outdated(path):
             continue
@@ -113,6 +113,14 @@ def _present(folder: Folder, archives: set[int]) -> Iterator[str]:
         for inner in folder.names(path):
             if inner in ARCHIVE_FILES or is_temporary(inner):
                 yield f"{path}/{inner}"
+
+
+def _present_of(folder: Folder, paths: Iterable[str]) -> Iterator[str]:
+    """Yield those of some paths under which a file is there."""
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        if name in folder.names(parent):
+            yield path
 
 
 def _surplus(folder: Folder, path: str) -> Difference:

@@ -17,18 +17,21 @@ from typing import TYPE_CHECKING, Final
 from eventlog.errors import EventLogError
 from eventlog.folder.mending import content_of, mend
 from eventlog.folder.writing import write_files
-from eventlog.projections.folder_files import FILE_TYPES, FolderState, SessionFolder
+from eventlog.projections.folder_files import (
+    FILE_TYPES,
+    FolderState,
+    SessionFolder,
+    file_content,
+)
 from eventlog.projections.folder_layout import (
     MESSAGES,
     META,
     archive_file,
     message_line,
-    meta_document,
 )
 from eventlog.records import Recorded
 from eventlog.session.attachment import FolderView, RecordHealing
 from eventlog.session.events import MessageAppended
-from eventlog.session.views import session_meta
 from eventlog.snapshots import project_stream
 from eventlog.tasks.commands import PublishCommit
 from eventlog.telemetry import log_fact
@@ -125,7 +128,7 @@ class Follower:
                 thorough=thorough,
                 record=record or self._record_quarantined,
             )
-            self._meta = meta_document(session_meta(state.session))
+            self._meta = file_content(META, state, self._core.reader)
             self._is_behind, self._problem = False, None
             return findings
 
@@ -191,7 +194,7 @@ class Follower:
             paths.append(MESSAGES)
         elif lines:
             self.folder.append(MESSAGES, b"".join(lines))
-        meta = meta_document(session_meta(state.session))
+        meta = file_content(META, state, self._core.reader)
         if meta != self._meta:
             paths.append(META)
         if paths == [META]:

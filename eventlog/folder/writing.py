@@ -159,7 +159,7 @@ def _write(folder: Folder, path: str, content: bytes | None, *, durable: bool) -
 def _place(path: str) -> tuple[int, int, int, str]:
     """Return where a file comes in the order: its phase, its archive, its place in that."""
     archived = split_archive_file(path)
-    if archived is not None:
+    if archived is not None and archived[1] in ARCHIVE_FILES:
         index, name = archived
         phase = {MESSAGES: _RAW, DONE: _MARKERS, FAILED: _MARKERS}.get(name, _SUMMARIES)
         return phase, index, ARCHIVE_FILES.index(name), ""
