@@ -293,7 +293,8 @@ class SessionRequest(Request):
                 return None
         if self._expected is not ANY and self._expected != state.version:
             state = self._at_expected(state)
-        seen = state if command.creates else _existing(state, core.creation)
+        creates = self._command.creates
+        seen = state if creates else _existing(state, core.creation)
         command = self._command
         if command.gathers:
             command = self._command = command.gather(core.reader, seen)
