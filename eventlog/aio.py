@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventlog.projection import Projection
     from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
     from eventlog.tasks.commands import RetryStatus
@@ -138,6 +139,10 @@ class AsyncLog:
     ) -> None:
         """Give an unfinished task up; what waits behind it goes on."""
         await self.run(lambda: self._log.abandon(task_id, actor=actor, reason=reason))
+
+    async def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8)."""
+        return await self.run(self._log.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
 

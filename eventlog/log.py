@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from eventlog.clock import Clock, system_clock
 from eventlog.committer import Committer, Request
 from eventlog.errors import (
+    ConflictError,
     InvalidArgument,
     LogClosed,
     SessionNotFound,
@@ -23,9 +25,17 @@ from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives, SessionCreated
-from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
+from eventlog.session.index import (
+    SESSIONS,
+    TASKS,
+    idle_sessions,
+    keys_under,
+    read_task,
+    workspace_prefix,
+)
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.queries import find_task
 from eventlog.session.session import Session
@@ -33,6 +43,7 @@ from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.snapshots import project_stream
 from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +52,7 @@ if TYPE_CHECKING:
     from eventlog.projection import Projection
     from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
 
 __all__ = ["Log", "open"]
@@ -218,6 +230,24 @@ class Log:
         task = self.task(task_id)
         command = AbandonTask(task_id=task_id, reason=reason, last_state=task.state)
         self.execute(self.core(task.session_id), command, Metadata(actor=actor))
+
+    def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8).
+
+        Workers do so whenever they look for work. Returns the commits that were made; one that is
+        refused is logged.
+        """
+        self._refuse_if_closed()
+        results: list[CommitResult] = []
+        for session in idle_sessions(self.store, self.clock()):
+            try:
+                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
+            except ConflictError as error:
+                log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
+            else:
+                if result.status == "accepted":
+                    results.append(result)
+        return tuple(results)
 
     # ---- records ------------------------------------------------------------------------------
 

@@ -60,9 +60,11 @@ def append_one(
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
     text = message_text(data)
-    if len(text) > core.plain_characters and has_large(data, core.tool_output):
+    if len(text) > core.plain_characters and (
+        core.plain_characters < 0 or has_large(data, core.tool_output)
+    ):
         request = MessageRequest(core, message, data, 0, by)
-        request.go_the_long_way(_large(estimate, (message,), (data,), (0,), {0}))
+        request.go_the_long_way(_append(core, estimate, (message,), (data,), [text]))
         return request
     return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
 
@@ -83,6 +85,16 @@ def append(
         check_text(text, "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
         raise InvalidMessage("two messages of one batch have the same id", field="id")
+    return _append(core, estimate, messages, data, texts)
+
+
+def _append(
+    core: Core,
+    estimate: TokenEstimator,
+    messages: tuple[Message, ...],
+    data: tuple[MessageData, ...],
+    texts: Sequence[str],
+) -> AppendMessages:
     large = {
         place
         for place, text in enumerate(texts)
@@ -94,18 +106,8 @@ def append(
             for place, text in enumerate(texts)
         ]
     )
-    if large:
-        return _large(estimate, messages, data, tokens, large)
-    return AppendMessages(messages, data, tokens)
-
-
-def _large(
-    estimate: TokenEstimator,
-    messages: tuple[Message, ...],
-    data: tuple[MessageData, ...],
-    tokens: tuple[int, ...],
-    large: set[int],
-) -> AppendLargeMessages:
+    if not large:
+        return AppendMessages(messages, data, tokens)
     return AppendLargeMessages(messages, data, tokens, estimate=estimate, large=frozenset(large))
 
 

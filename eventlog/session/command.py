@@ -74,6 +74,10 @@ class Command(ABC, Generic[Result]):
         """Return the command together with the facts that it needs beyond the state."""
         return self
 
+    def reads_stored(self, state: SessionState) -> bool:
+        """Tell whether `gather` reads records that commands under way with this one may store."""
+        return False
+
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         """Tell whether stored records have the content that this command would record (L3)."""
         return all(

@@ -154,6 +154,10 @@ class RecordToolResult(Command[None]):
         )
         return replace(self, event=event)
 
+    def reads_stored(self, state: SessionState) -> bool:
+        """A long output counts together with the others of its message."""
+        return self.event is None and len(self.output) > state.tool_output.preview_characters
+
     def _version_of_call(self, reader: Reader, state: SessionState) -> int:
         for call in state.window.pending:
             if (call.tool_id, call.message_id) == (self.tool_id, self.message_id):

@@ -7,6 +7,7 @@ for the sessions that it creates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal
 
 from eventlog.errors import InvalidArgument
@@ -61,7 +62,7 @@ class AutoCommitPolicy:
     """When a session is committed by itself (C8): as soon as one of the limits is reached.
 
     ``pending_tokens`` and ``messages`` count what a commit would archive, and are looked at after
-    every append; ``idle_seconds`` is the time since the last message, and is looked at by workers
+    every command; ``idle_seconds`` is the time since the last message, and is looked at by workers
     and `Log.commit_idle`. The commit keeps the newest ``keep_recent`` messages live.
     """
 
@@ -73,8 +74,9 @@ class AutoCommitPolicy:
     def __post_init__(self) -> None:
         limits = (self.pending_tokens, self.messages, self.idle_seconds)
         given = [limit for limit in limits if limit is not None]
-        if not given or min(given) <= 0 or not 0 <= self.keep_recent <= KEEP_LIMIT:
+        makes_sense = given and all(0 < limit < inf for limit in given)
+        if not makes_sense or not 0 <= self.keep_recent <= KEEP_LIMIT:
             raise InvalidArgument(
-                f"{self}: give at least one limit, all of them above 0, and keep_recent from 0 to "
-                f"{KEEP_LIMIT:,}"
+                f"{self}: give at least one limit, all of them finite and above 0, and keep_recent "
+                f"from 0 to {KEEP_LIMIT:,}"
             )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from eventlog import (
+    AutoCommitPolicy,
     Extraction,
     Finalizer,
     LeaseLost,
@@ -52,6 +53,7 @@ class World:
         self.clock = FakeClock()
         self.ids = NumberedIds()
         self.steps = Steps()
+        self.auto_commit: AutoCommitPolicy | None = None
         self.claimed: tuple[str, int] = ("", 0)
         """The task and the fence of the last claim, as its worker remembers them."""
         self._processes: dict[int, Process] = {}
@@ -71,7 +73,8 @@ class World:
 
     def session(self, number: int = 0) -> Session:
         log = self.process(number).log
-        return log.session(CHAT, create=not log.exists(CHAT))
+        exists = log.exists(CHAT)
+        return log.session(CHAT, create=not exists, auto_commit=self.auto_commit)
 
     def power_fails(self) -> None:
         """End all processes, leave what is stored, and let every lease run out."""
@@ -161,6 +164,19 @@ def delete(world: World) -> None:
 
 def close(world: World) -> None:
     world.session().close()
+
+
+def commits_itself(messages: int) -> Action:
+    """Have the session, which is created later, committed at so many messages (C8)."""
+
+    def settle(world: World) -> None:
+        world.auto_commit = AutoCommitPolicy(messages=messages, idle_seconds=60)
+
+    return settle
+
+
+def time_passes(world: World) -> None:
+    world.clock.advance(90)
 
 
 def work(
@@ -272,6 +288,15 @@ SCENARIOS: dict[str, list[Action]] = {
         call("m4"),
         large_result("m4"),
         commit("c1", keep_recent=1),
+        work(),
+    ],
+    "automatic commits": [
+        commits_itself(2),
+        append("m1"),
+        append("m2"),
+        extend("m3", "m4", "m5"),
+        append("m6"),
+        time_passes,
         work(),
     ],
     "a session deleted with open tasks": [

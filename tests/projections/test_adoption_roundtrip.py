@@ -66,7 +66,7 @@ class Told:
     def work(self, text: str, number: int) -> None:
         def summarize(request: SummaryRequest) -> Summary:
             usage: Any = {"prompt_tokens": 3, "completion_tokens": 2}
-            return Summary(f"#{text}", text, usage)
+            return Summary(overview=f"#{text}", abstract=text, usage=usage)
 
         Worker(self.log, Finalizer(summarize)).run_once()
 

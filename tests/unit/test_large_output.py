@@ -165,6 +165,25 @@ def test_results_that_arrive_late_count_with_the_others_of_their_message(session
     assert session.tool_output("m1", "t5").text == "t5" * 9_000
 
 
+def test_results_that_arrive_at_once_count_with_each_other_too(log_url: str) -> None:
+    """Also with the message that made the calls, before any of them is stored."""
+    tool_ids = [f"t{number}" for number in range(8)]
+
+    async def main() -> list[int]:
+        async with eventlog.open_async(log_url) as log:
+            session = await log.session("s", create=True)
+            await asyncio.gather(
+                session.append(called("m1", *tool_ids)),
+                *(session.record_tool_result("m1", name, name * 9_000) for name in tool_ids),
+            )
+            return [len(tool.tool_output or "") for tool in (await session.tail())[0].tools]
+
+    lengths = asyncio.run(main())
+
+    assert [length for length in lengths if length == 18_000] == [18_000] * 5
+    assert sum(lengths) <= 100_000
+
+
 def test_a_late_result_is_kept_like_any_other(log: Log, session: Session) -> None:
     session.append(called("m1", "call-1"))
 
