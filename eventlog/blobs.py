@@ -19,7 +19,7 @@ from eventlog.errors import CorruptLog, VersionConflict
 if TYPE_CHECKING:
     from eventlog.store import Blob, Store
 
-__all__ = ["digest_of", "get_value", "put_value"]
+__all__ = ["digest_of", "get_value", "has_value", "put_value"]
 
 
 def digest_of(data: bytes) -> str:
@@ -49,6 +49,11 @@ class Blobs(Protocol):
     """As much of a store as reading values takes."""
 
     def get_blob(self, key: str) -> Blob | None: ...
+
+
+def has_value(store: Blobs, session: str, digest: str) -> bool:
+    """Tell whether a value of this name is stored, sound or not."""
+    return store.get_blob(_key(session, digest)) is not None
 
 
 def get_value(store: Blobs, session: str, digest: str) -> bytes:

@@ -163,8 +163,9 @@ class Log:
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.projections.adoption")
+        policies = SessionCreated(tool_output=self._tool_output, auto_commit=self._auto_commit)
         adopted: Adoption = adoption.adopt(
-            self, fspath(path), session_id, quarantine=quarantine, actor=actor
+            self, fspath(path), session_id, policies, quarantine=quarantine, actor=actor
         )
         return adopted
 

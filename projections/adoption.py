@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from eventlog.projections.adoption_folder import Contents
     from eventlog.session.command import Draft
     from eventlog.session.core import Core
-    from eventlog.session.events import AdoptionBegun
+    from eventlog.session.events import AdoptionBegun, SessionCreated
 
 __all__ = ["adopt", "check_folder", "examine_folder"]
 
@@ -86,18 +86,19 @@ def _examined(contents: Contents, *, quarantine: bool) -> Examined:
 def adopt(
     log: Log,
     path: str,
-    session_id: str | None = None,
+    session_id: str | None,
+    policies: SessionCreated,
     *,
-    quarantine: bool = False,
-    actor: str | None = None,
+    quarantine: bool,
+    actor: str | None,
 ) -> Adoption:
-    """Adopt a folder; see `eventlog.Log.adopt`."""
+    """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
     root = path.rstrip("/") or path
     folder = Folder(log.files, root)
     contents = read_contents(log.files, root)
     examined = _examined(contents, quarantine=quarantine)
     session = check_session_id(session_id or _name_of(root, examined))
-    plan = plan_adoption(session, contents, examined, log.estimate_tokens)
+    plan = plan_adoption(session, contents, examined, policies, log.estimate_tokens)
     core = log.core(session)
     stored = _stored(log, core, contents, plan)
     if stored < len(plan):

@@ -91,13 +91,17 @@ def digest_of_files(digests: Mapping[str, str]) -> str:
 
 
 def plan_adoption(
-    session: str, contents: Contents, examined: Examined, estimate: TokenEstimator
+    session: str,
+    contents: Contents,
+    examined: Examined,
+    policies: SessionCreated,
+    estimate: TokenEstimator,
 ) -> tuple[Draft, ...]:
     """Return all that adopting a folder as a session records, the session's creation first."""
     digests = folder_digests(contents)
     plan = _Plan(session, digest_of_files(digests), _newest_copies(examined), estimate)
     meta = examined.folder.meta or {}
-    plan.record(_creation(meta))
+    plan.record(_creation(meta, policies))
     plan.record(AdoptionBegun(path=contents.path, digests=digests), derived_id(session, BEGUN_KEY))
     for finding in examined.findings:
         plan.record(_finding_recorded(finding))
@@ -253,14 +257,13 @@ def _through_the_gaps(
     return stays
 
 
-def _creation(meta: Mapping[str, Any]) -> SessionCreated:
-    return SessionCreated(
-        owner=text_in(meta, "owner") or text_in(meta, "created_by_user_id") or None,
-        project=text_in(meta, "project") or None,
-        workspace=text_in(meta, "workspace") or None,
-        provider=text_in(meta, "provider") or None,
-        model=text_in(meta, "model") or None,
-    )
+def _creation(meta: Mapping[str, Any], policies: SessionCreated) -> SessionCreated:
+    named = {
+        name: text_in(meta, name) or None
+        for name in ("owner", "project", "workspace", "provider", "model")
+    }
+    named["owner"] = named["owner"] or text_in(meta, "created_by_user_id") or None
+    return policies.model_copy(update=named)
 
 
 def _finding_recorded(finding: AdoptionFinding) -> AdoptionFindingRecorded:

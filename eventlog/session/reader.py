@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from eventlog.blobs import get_value, put_value
+from eventlog.blobs import get_value, has_value, put_value
 from eventlog.identifiers import derived_id
 from eventlog.records import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
@@ -87,6 +87,10 @@ class Reader:
     def keep_value(self, data: bytes) -> str:
         """Store a large value before an event names it; return its digest (L11)."""
         return put_value(cast("Store", self._store), self.stream, data)
+
+    def has_value(self, digest: str) -> bool:
+        """Tell whether the session has a large value of this name."""
+        return has_value(self._store, self.stream, digest)
 
     def value(self, digest: str) -> bytes:
         """Return a large value; raise `CorruptLog` if it is missing or damaged."""

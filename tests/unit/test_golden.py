@@ -84,7 +84,9 @@ def test_golden_records_fold_without_an_illegal_step(records: list[Record]) -> N
     assert (state.version, state.status) == (len(records), "deleted")
 
 
-def test_metadata_of_golden_records_says_who_and_what(records: list[Record]) -> None:
+@pytest.mark.parametrize("name", ["records-1", "records-large-output"])
+def test_metadata_of_golden_records_says_who_and_what(name: str) -> None:
+    records = read_records(GOLDEN / f"{name}.jsonl")
     recorded = [Recorded(record) for record in records]
 
     assert recorded[0].metadata.actor == "ada"
@@ -136,3 +138,20 @@ def test_golden_policies_and_large_outputs_mean_what_they_meant() -> None:
             digest = kept_digest(records[0].stream, tool.model_dump())
             assert digest == digest_of(outputs.pop(message.id).encode())
     assert outputs == {}
+
+
+def test_a_golden_adoption_means_what_it_meant() -> None:
+    records = read_records(GOLDEN / "records-adoption.jsonl")[:-3]
+
+    meta = eventlog.replay(records, Meta())
+    archives = eventlog.replay(records, Archives())
+
+    assert [message.id for message in eventlog.replay(records, LiveTail())] == ["m2", "m5"]
+    assert [(found.archive.archive_id, found.archive.state) for found in archives] == [
+        ("archive_002", "completed"),
+        ("archive_003", "terminal_failed"),
+        ("archive_004", "pending"),
+    ]
+    assert [found.message_ids for found in archives] == [("m1", "m2"), ("m3",), ("m4",)]
+    assert (meta.created_at, meta.total_message_count) == ("2026-01-01T00:00:00.000000Z", 5)
+    assert (meta.memories_extracted["events"], meta.llm_token_usage["prompt_tokens"]) == (2, 5)
