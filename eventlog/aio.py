@@ -64,6 +64,7 @@ class AsyncLog:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        follow_folder: bool = True,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
         opened = await self.run(
@@ -76,6 +77,7 @@ class AsyncLog:
                 provider=provider,
                 model=model,
                 failed_archives=failed_archives,
+                follow_folder=follow_folder,
             )
         )
         return AsyncSession(self, self._log.core(opened.id))

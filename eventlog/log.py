@@ -91,11 +91,14 @@ class Log:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        follow_folder: bool = True,
     ) -> Session:
         """Open a session (M1).
 
         With ``create=True`` a session that does not exist comes into being with its first write,
-        which records the further arguments; without an ``id`` a UUIDv7 is drawn.
+        which records the further arguments; without an ``id`` a UUIDv7 is drawn. A folder that is
+        attached to it is owned and brought up to date (O2) if no other process owns it, unless
+        ``follow_folder`` is false, as for a program that only reads.
 
         Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
         `InvalidArgument` for an id that cannot be one.
@@ -112,7 +115,7 @@ class Log:
             failed_archives=failed_archives,
         )
         core.open(creation if create else None)
-        if core.state.folder is not None and core.follower is None:
+        if follow_folder and core.state.folder is not None and core.follower is None:
             _reattach(self, core)
         return Session(self, core)
 
