@@ -70,6 +70,7 @@ class AsyncLog:
         failed_archives: FailedArchives = "block",
         tool_output: ToolOutputPolicy | None = None,
         auto_commit: AutoCommitPolicy | None = None,
+        follow_folder: bool = True,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
         opened = await self.run(
@@ -84,6 +85,7 @@ class AsyncLog:
                 failed_archives=failed_archives,
                 tool_output=tool_output,
                 auto_commit=auto_commit,
+                follow_folder=follow_folder,
             )
         )
         return AsyncSession(self, self._log.core(opened.id))

@@ -113,12 +113,15 @@ class Log:
         failed_archives: FailedArchives = "block",
         tool_output: ToolOutputPolicy | None = None,
         auto_commit: AutoCommitPolicy | None = None,
+        follow_folder: bool = True,
     ) -> Session:
         """Open a session (M1).
 
         With ``create=True`` a session that does not exist comes into being with its first write,
         which records the further arguments; without an ``id`` a UUIDv7 is drawn. ``tool_output``
-        and ``auto_commit`` are policies, by default those of the log.
+        and ``auto_commit`` are policies, by default those of the log. A folder that is attached to
+        it is owned and brought up to date (O2) if no other process owns it, unless
+        ``follow_folder`` is false, as for a program that only reads.
 
         Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
         `InvalidArgument` for an id that cannot be one.
@@ -137,7 +140,7 @@ class Log:
             auto_commit=auto_commit or self._auto_commit,
         )
         core.open(creation if create else None)
-        if core.state.folder is not None and core.follower is None:
+        if follow_folder and core.state.folder is not None and core.follower is None:
             _reattach(self, core)
         return Session(self, core)
 

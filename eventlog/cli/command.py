@@ -29,6 +29,8 @@ SUMMARIES: Final = {
     "abandon": "Give an unfinished archive up.",
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives or events.",
+    "materialize": "Write a session's folder.",
+    "heal": "Make a session's folder what the log says, or check it.",
     "verify": "Check hash chains and state machines.",
     "doctor": "Look the store over, or a session folder; rebuild the index.",
 }

@@ -61,13 +61,16 @@ def reattach(log: Log, core: Core) -> None:
     """Own the folder that is attached to a session, if no other process does, and write it.
 
     Never raises: a folder that is not to be had is a fact for the log of the service, and the
-    session is there without it.
+    session is there without it. One that is gone is not made anew: the log may have been opened on
+    another machine.
     """
     path = core.state.folder
     if path is None or core.follower is not None:
         return
     folder = Folder(log.files, path)
     try:
+        if not folder.is_folder():
+            raise FolderUnavailable(path, "it is gone")
         core.follower = _take(log, core, folder)
     except FolderLocked:
         log_fact(logging.INFO, "folder_owned_elsewhere", session_id=core.session, path=path)

@@ -7,10 +7,11 @@ nothing is lost with it. The rest is what the log does not know, and belongs in 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from eventlog.projections.folder_files import failure_document, file_content
 from eventlog.projections.folder_layout import (
@@ -41,6 +42,10 @@ Problem = Literal["missing", "different", "unexpected", "temporary"]
 
 NAMED: Final = 100
 """Dropped messages that a finding names; the others are counted."""
+
+
+_BEGINNING: Final = b'{"id": "'
+_LINE_ID: Final = re.compile(rb'\{"id": "(?:[^"\\]|\\.)*"')
 
 
 class Difference(NamedTuple):
@@ -136,20 +141,23 @@ def _surplus(folder: Folder, path: str) -> Difference:
 
 
 def loss_of(difference: Difference, state: FolderState, reader: Reader) -> Loss:
-    """Return what is dropped when a difference is mended, and how much of it the log lacks."""
+    """Return what is dropped when a difference is mended, and how much of it the log lacks.
+
+    Zeros are what a loss of power leaves of a file whose length, but not its content, was stored.
+    """
     path, problem, found, expected, is_archive = difference
-    if not found or problem == "temporary":
+    if found is None or not found.strip(b"\0") or problem == "temporary":
         return Loss()
     if path.endswith(MESSAGES) or is_archive:
         return _lost_lines(found, expected or b"", reader)
-    if expected is not None and expected.startswith(found):
+    if expected is not None and expected.startswith(found.rstrip(b"\0")):
         return Loss()
     known = _is_known(path, found, expected, state, reader)
     return Loss(1, unknown=b"" if known else found)
 
 
 def _lost_lines(found: bytes, expected: bytes, reader: Reader) -> Loss:
-    """Return the lines that are no longer there; in a file of lines none says a thing of another."""
+    """Return the lines that are no longer there, however often each of them was."""
     missing = Counter(expected.split(b"\n"))
     dropped: list[bytes] = []
     for line in found.split(b"\n"):
@@ -157,27 +165,44 @@ def _lost_lines(found: bytes, expected: bytes, reader: Reader) -> Loss:
             missing[line] -= 1
         elif line.strip(b"\0"):
             dropped.append(line)
-    ids = [message_id for line in dropped if (message_id := _message_id(json_object(line)))]
-    lines = [line for line, count in missing.items() if count]
-    unknown = [line + b"\n" for line in dropped if not _is_recorded(line, lines, reader)]
+    if not dropped:
+        return Loss()
+    ids = [message_id for line in dropped if (message_id := _message_id(line))]
+    forms = [form for line, count in missing.items() if count for form in _forms(line, reader)]
+    unknown = [line + b"\n" for line in dropped if not _is_recorded(line, forms, reader)]
     return Loss(len(dropped), tuple(ids[:NAMED]), b"".join(unknown))
 
 
 def _is_recorded(line: bytes, missing: list[bytes], reader: Reader) -> bool:
-    """Tell whether the log has a line's message, as it was appended or as it reads now.
+    """Tell whether the log has a line's message, or all that is left of it.
 
-    The beginning of a line that is missing is what an append leaves that was cut off.
+    A write that was cut off, or of which only the length was stored, leaves pieces of lines with
+    zeros for the rest.
     """
-    fields = json_object(line)
-    if fields is None:
-        return any(whole.startswith(line.rstrip(b"\0")) for whole in missing)
-    message_id = _message_id(fields)
+    return all(_is_recorded_piece(piece, missing, reader) for piece in line.split(b"\0") if piece)
+
+
+def _is_recorded_piece(piece: bytes, missing: list[bytes], reader: Reader) -> bool:
+    forms, fields = _forms(piece, reader), json_object(piece)
+    if fields is not None:
+        return fields in [json_object(form) for form in forms]
+    if any(piece in form for form in (*forms, *missing)):
+        return True
+    # It was cut off before the end of its id, so it says nothing at all.
+    return _BEGINNING.startswith(piece) or (
+        piece.startswith(_BEGINNING) and b'"' not in piece.removeprefix(_BEGINNING)
+    )
+
+
+def _forms(line: bytes, reader: Reader) -> list[bytes]:
+    """Return the lines that the log has of a line's message: as it was appended, and as it is."""
+    message_id = _message_id(line)
     recorded = reader.message(message_id) if message_id else None
     if recorded is None:
-        return False
+        return []
     said = cast("MessageAppended", recorded.event).message
     (now,) = reader.messages([(recorded.version, recorded.version)])
-    return fields in (json_object(message_line(said)), json_object(message_line(now.data)))
+    return [message_line(said), message_line(now.data)]
 
 
 def _is_known(
@@ -186,10 +211,7 @@ def _is_known(
     """Tell whether the log has all that a document or a summary said."""
     name = path.rpartition("/")[2]
     if name == META:
-        # Every value of ours follows from the records; only another key says something new.
-        fields, ours = json_object(found), json_object(expected or b"") or {}
-        same_session = fields is not None and fields.get("session_id") == ours.get("session_id")
-        return same_session and fields is not None and fields.keys() <= ours.keys()
+        return _says_nothing_new(found, expected or b"")
     if name == FAILED:
         failures = reader.newest_of(("archive_failed", "archive_abandoned"))
         return any(failure_document(failure) == found for failure in failures)
@@ -199,7 +221,24 @@ def _is_known(
     return False
 
 
-def _message_id(fields: dict[str, Any] | None) -> str | None:
+def _says_nothing_new(found: bytes, expected: bytes) -> bool:
+    """Tell whether metadata is ours, of some time: each of our values follows from the records.
+
+    It is if it has no other keys; or, cut off, if it begins as ours does at all times.
+    """
+    fields, ours = json_object(found), json_object(expected) or {}
+    if fields is not None:
+        return fields.get("session_id") == ours.get("session_id") and fields.keys() <= ours.keys()
+    lasting, changes, _ = expected.partition(b'"updated_at"')
+    return bool(changes) and found.startswith(lasting)
+
+
+def _message_id(line: bytes) -> str | None:
+    """Return the id of a line's message, also of a line whose end is missing."""
+    fields = json_object(line)
+    if fields is None:
+        beginning = _LINE_ID.match(line)
+        fields = beginning and json_object(beginning[0] + b"}")
     message_id = None if fields is None else fields.get("id")
     return message_id if isinstance(message_id, str) else None
 
