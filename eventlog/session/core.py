@@ -88,7 +88,7 @@ class Core:
         self.plain_characters = 0
         """Up to so many characters a message is plain: its length alone tells that (M6). Negative
         where none is, because appends may carry index entries (C8)."""
-        self._follow_policies()
+        self.follow_policies()
 
     def open(self, creation: SessionCreated | None) -> None:
         """Fold the stream; note what to record first if the session does not exist (M1)."""
@@ -97,7 +97,7 @@ class Core:
             if creation is None and self.creation is None:
                 raise SessionNotFound(self.session)
             self.creation = self.creation or creation
-            self._follow_policies()
+            self.follow_policies()
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
 
@@ -106,7 +106,7 @@ class Core:
         """What is done about large tool outputs."""
         return _existing(self.state, self.creation).tool_output
 
-    def _follow_policies(self) -> None:
+    def follow_policies(self) -> None:
         """Note what appending has to look at, so that it need not ask for every message."""
         state = _existing(self.state, self.creation)
         large, auto_commit = state.tool_output, state.auto_commit
@@ -145,7 +145,7 @@ class Core:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
                     self._since_snapshot = replayed.since_snapshot
-                    self._follow_policies()
+                    self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_news()
         self._trusted = True
@@ -340,6 +340,8 @@ class SessionRequest(Request):
             return False
         command, recorded = self._command, self._recorded
         self._core.confirm(self, len(recorded))
+        if command.creates:
+            self._core.follow_policies()
         if len(recorded) > len(self._drafts):
             recorded = recorded[1:]
         if command.returns_records:

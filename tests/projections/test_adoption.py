@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 import eventlog
 from eventlog import (
     ArchiveNotFound,
+    AutoCommitPolicy,
     DuplicateEvent,
     Log,
     Message,
     SessionClosed,
     SessionNotFound,
     TooLarge,
+    ToolOutputNotFound,
     Worker,
 )
 from eventlog.projections import adoption as adopting
@@ -534,3 +537,121 @@ def test_a_folder_that_leads_back_to_itself_ends(log: Log, folder: Path) -> None
 
     with pytest.raises(eventlog.CorruptFolder, match="deeper than"):
         log.adopt(folder)
+
+
+# ---- both lineages, and what belongs to a log -------------------------------------------------
+
+
+def test_the_older_lineage_is_read(log: Log, tmp_path: Path) -> None:
+    """Summaries are raw, a failure is noted at every attempt, messages name the role's id."""
+    folder = write(
+        tmp_path / "older",
+        {
+            ".meta.json": {
+                **META,
+                "session_id": "s",
+                "message_count": 1,
+                "commit_count": 1,
+                "participant_agent_ids": ["coder"],
+            },
+            "messages.jsonl": [message("c", role_id="ada")],
+            "tools/call_1/tool.json": {"tool_id": "call_1", "output": "x"},
+            "history/archive_001/messages.jsonl": [
+                message("a", role_id="ada"),
+                message("b", role="assistant", role_id="coder"),
+            ],
+            "history/archive_001/.overview.md": "# Working Memory\n\nDone.\n",
+            "history/archive_001/.abstract.md": "Done.",
+            "history/archive_001/.meta.json": {"overview_tokens": 7, "abstract_tokens": 2},
+            "history/archive_001/.failed.json": {"stage": "archive_finalize", "error": "first try"},
+            "history/archive_001/.done": {"starting_message_id": "a", "ending_message_id": "b"},
+        },
+    )
+
+    assert log.adopt(folder).findings == ()
+    session = log.session("s")
+    assert session.archive("archive_001").overview == "# Working Memory\n\nDone.\n"
+    assert session.history()[1].model_dump()["role_id"] == "coder"
+
+
+def test_the_newer_lineage_is_read(log: Log, tmp_path: Path) -> None:
+    """Summaries have front matter, commits tell what they retained, failures what was skipped."""
+    front = "---\ndirectory: viking://s/\ngenerated_by:\n  component: Session\n---\n\n"
+    phase = {"version": 1, "status": "ready", "queue_message": {}, "retained_message_ids": ["c"]}
+    folder = write(
+        tmp_path / "newer",
+        {
+            ".meta.json": {
+                **META,
+                "message_count": 2,
+                "commit_count": 2,
+                "retention_mode": "turn_budget",
+                "memories_extracted": {"total": 0},
+                "last_message_at": "2026-08-22T09:30:11.000Z",
+            },
+            ".recall_log.json": {"version": 1, "entries": {}},
+            "messages.jsonl": [
+                message("c", turn_id="t"),
+                message("d", role="assistant", message_kind="checkpoint", source_message_ids=["b"]),
+            ],
+            "history/archive_001/messages.jsonl": [message("a")],
+            "history/archive_001/.failed.json": {
+                "stage": "cancelled",
+                "error": "x",
+                "skipped": True,
+            },
+            "history/archive_001/.meta.json": {"phase1": {**phase, "retained_message_ids": []}},
+            "history/archive_002/messages.jsonl": [message("b"), message("c", turn_id="t")],
+            "history/archive_002/.overview.md": f"{front}# Memory\n",
+            "history/archive_002/.abstract.md": f"{front}memory\n",
+            "history/archive_002/.meta.json": {"phase1": phase, "overview_tokens": 3},
+            "history/archive_002/.done": {
+                "coverage_start_archive": "archive_001",
+                "covered_failed_archives": ["archive_001"],
+            },
+        },
+    )
+
+    assert log.adopt(folder).findings == ()
+    session = log.session("s")
+    assert [entry.id for entry in session.tail()] == ["c", "d"]
+    assert [view.state for view in session.archives()] == ["abandoned", "completed"]
+    assert session.archive("archive_002").overview == "# Memory"
+    assert session.context().latest_archive_overview == "# Memory"
+    assert [entry.id for entry in session.context().messages] == ["c", "d"]
+    assert session.meta.last_message_at == "2026-08-22T09:30:11.000000Z"
+
+
+def test_an_output_that_was_kept_in_the_folder_is_read(log: Log, folder: Path) -> None:
+    """M6: the part names the digest of the file, wherever the other program says that it is."""
+    part = {
+        "type": "tool",
+        "tool_id": "call",
+        "tool_name": "read_log",
+        "tool_status": "completed",
+        "tool_output": "[stub]",
+        "tool_output_ref": "viking://session/s/tool-results/tr_1",
+        "tool_output_truncated": True,
+        "tool_output_sha256": sha256(OUTPUT.encode()).hexdigest(),
+    }
+    lost = {**part, "tool_id": "lost", "tool_output_sha256": "0" * 64}
+    write(folder, {"messages.jsonl": [message("c", role="assistant", parts=[part, lost])]})
+    log.adopt(folder)
+    session = log.session("s")
+
+    assert session.tool_output("c", "call").text == OUTPUT
+    with pytest.raises(ToolOutputNotFound, match="viking://"):
+        session.tool_output("c", "lost")
+    assert session.tail()[0].tools[0].tool_output == "[stub]"
+
+
+def test_the_policies_of_the_log_are_those_of_what_it_adopts(folder: Path) -> None:
+    """C8: as of a session that the log creates."""
+    policy = AutoCommitPolicy(messages=2)
+    with eventlog.open("memory:", auto_commit=policy) as log:
+        log.adopt(folder)
+        session = log.session("s")
+
+        session.append(Message.user("one more"))
+
+        assert [view.archive_id for view in session.archives()] == ["archive_001", "archive_002"]
