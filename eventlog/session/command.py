@@ -1,7 +1,8 @@
 """What a command is: a frozen value that decides, from a state, which events are recorded.
 
 Deciding is pure. What is random or bound to a clock (ids, delays, the end of a lease) is drawn
-before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`.
+before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`, and
+what must be stored before the event that names it is stored there.
 """
 
 from __future__ import annotations

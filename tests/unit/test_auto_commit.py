@@ -214,6 +214,21 @@ def test_a_worker_commits_idle_sessions_and_finalises_them(
     assert [view.state for view in session.archives()] == ["completed"]
 
 
+def test_a_running_worker_looks_for_idle_sessions(log: Log, clock: FakeClock) -> None:
+    session = create(log, idle_seconds=80)
+    say(session, "m1")
+    clock.advance(90)
+
+    def summarize(request: SummaryRequest) -> Summary:
+        worker.stop()
+        return Summary(overview="o", abstract="a")
+
+    worker = Worker(log, Finalizer(summarizer=summarize))
+    worker.run()
+
+    assert [view.state for view in session.archives()] == ["completed"]
+
+
 def test_only_sessions_with_something_to_archive_are_looked_at(log: Log, clock: FakeClock) -> None:
     session = create(log, idle_seconds=80, keep_recent=1)
     say(session, "m1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,12 +24,14 @@ from eventlog import (
     ToolOutputNotFound,
     ToolOutputPolicy,
     ToolPart,
+    UnavailableError,
     Worker,
 )
 from eventlog.blobs import digest_of
 from eventlog.projections import LiveTail
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore
+from eventlog.testing.crashing import CrashingStore, Steps
 
 THEN = "2026-01-01T00:00:00Z"
 FAILING = Message.user("fail", id="f", created_at=THEN)
@@ -289,6 +292,34 @@ def test_the_same_late_result_again_is_the_original_one(session: Session) -> Non
     assert session.version == version
     with pytest.raises(DuplicateEvent):
         session.record_tool_result("m1", "call-1", LARGE[:-1])
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["appended", "recorded late"])
+def test_a_connection_cut_at_any_step_leaves_the_whole_output_readable(late: bool) -> None:
+    """L4, P8: the output is kept, or stays in its message, and nothing is doubled."""
+
+    def give(session: Session) -> None:
+        if late:
+            session.record_tool_result("m0", "call-1", LARGE)
+        else:
+            session.append(result("m1"))
+
+    for step in range(1, 20):
+        store = MemoryStore()
+        Log(store).session("s", create=True).append(called("m0", "call-1"))
+        steps = Steps()
+        session = Log(CrashingStore(store, steps)).session("s")
+        steps.fail(steps.count + step, "cut")
+        with suppress(UnavailableError):
+            give(session)
+        steps.spare()
+        give(session)
+        message_id = "m0" if late else "m1"
+        assert session.tool_output(message_id, "call-1").text == LARGE
+        assert session.version == 3
+        if not steps.struck:
+            break
+    assert step > 3
 
 
 def test_a_closed_session_still_answers_a_repetition(session: Session) -> None:
