@@ -293,14 +293,17 @@ class StoreUnavailable(UnavailableError):
     """The store cannot be reached, is locked, or has no room; nothing was stored."""
 
 
-class FolderUnavailable(UnavailableError):
-    """A session folder cannot be read or written; the log itself has everything."""
+_HEAL = (
+    "nothing is lost, for the log has everything: mend that, and `eventlog heal` writes the files "
+    "again"
+)
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(
-            f"folder {path}: {problem}; nothing is lost, for the log has everything: mend that, "
-            "and `eventlog heal` writes the files again"
-        )
+
+class FolderUnavailable(UnavailableError):
+    """A session folder cannot be read or written; nothing is lost by that."""
+
+    def __init__(self, path: str, problem: str, remedy: str = _HEAL) -> None:
+        super().__init__(f"folder {path}: {problem}; {remedy}")
         self.path = path
         self.problem = problem
 

@@ -8,7 +8,8 @@ import threading
 import weakref
 from collections import OrderedDict
 from importlib import import_module
-from os import PathLike, fspath
+from os import PathLike
+from os.path import abspath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
@@ -161,14 +162,14 @@ class Log:
 
         Raises `CorruptFolder` for a line that is no message, unless such lines may be dropped into
         ``quarantine``; `InvalidArgument` for a folder that is no session's; `FileNotFoundError`;
-        `DuplicateEvent` if the session exists and is not this folder's, or the folder has changed
-        since.
+        `FolderUnavailable`; `DuplicateEvent` if the session exists and is not this folder's, or the
+        folder has changed since.
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.projections.adoption")
         policies = SessionCreated(tool_output=self._tool_output, auto_commit=self._auto_commit)
         adopted: Adoption = adoption.adopt(
-            self, fspath(path), session_id, policies, quarantine=quarantine, actor=actor
+            self, abspath(path), session_id, policies, quarantine=quarantine, actor=actor
         )
         return adopted
 

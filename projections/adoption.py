@@ -13,11 +13,18 @@ content, so adopting it again goes on where it stopped, or finds that it is done
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from eventlog.blobs import put_value
-from eventlog.errors import CorruptFolder, DuplicateEvent, TooLarge, VersionConflict
+from eventlog.errors import (
+    CorruptFolder,
+    DuplicateEvent,
+    FolderUnavailable,
+    TooLarge,
+    VersionConflict,
+)
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.folder.writing import Folder
 from eventlog.identifiers import check_session_id
@@ -58,14 +65,19 @@ def examine_folder(path: str, files: FileSystem | None = None) -> tuple[Adoption
 
     Raises as `adopt` does for a folder that is none of a session.
     """
-    return examine(read_contents(files or LocalFiles(), path)).findings
+    return examine(_read(files or LocalFiles(), path)).findings
 
 
 def check_folder(
     path: str, *, quarantine: bool = False, files: FileSystem | None = None
 ) -> Examined:
     """Return what is to be adopted of a folder; raise as `adopt` does where it is too damaged."""
-    return _examined(read_contents(files or LocalFiles(), path), quarantine=quarantine)
+    return _examined(_read(files or LocalFiles(), path), quarantine=quarantine)
+
+
+def _read(files: FileSystem, path: str) -> Contents:
+    with _mapped_errors(path):
+        return read_contents(files, path)
 
 
 def _examined(contents: Contents, *, quarantine: bool) -> Examined:
@@ -93,19 +105,15 @@ def adopt(
     actor: str | None,
 ) -> Adoption:
     """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
-    root = path.rstrip("/") or path
-    folder = Folder(log.files, root)
-    contents = read_contents(log.files, root)
+    contents = _read(log.files, path)
     examined = _examined(contents, quarantine=quarantine)
-    session = check_session_id(session_id or _name_of(root, examined))
+    session = check_session_id(session_id or _name_of(path, examined))
     plan = plan_adoption(session, contents, examined, policies, log.estimate_tokens)
     core = log.core(session)
     stored = _stored(log, core, contents, plan)
     if stored < len(plan):
-        for dropped_from, content in examined.dropped.items():
-            folder.quarantine(dropped_from, content)
-        for kept in contents.kept:
-            put_value(log.store, session, log.files.read(f"{root}/{kept}"))
+        with _mapped_errors(path):
+            _keep_beside(log, session, contents, examined)
         try:
             _record(log, core, plan, stored, Metadata(actor=actor))
         except VersionConflict:
@@ -114,9 +122,34 @@ def adopt(
     return _adoption(session, examined, plan, is_new=stored < len(plan))
 
 
-def _name_of(root: str, examined: Examined) -> str:
+def _keep_beside(log: Log, session: str, contents: Contents, examined: Examined) -> None:
+    """Keep, durably, what is dropped beside the files, and what is unknown beside the log."""
+    folder = Folder(log.files, contents.path)
+    for path, dropped in examined.dropped.items():
+        folder.quarantine(path, dropped)
+    for path, kept in contents.kept.items():
+        data = folder.read(path)
+        if data is None or put_value(log.store, session, data) != kept["sha256"]:
+            raise FolderUnavailable(
+                contents.path, f"{path} was changed meanwhile", "stop what writes, then try again"
+            )
+
+
+@contextmanager
+def _mapped_errors(path: str) -> Generator[None]:
+    """Map what the system says of a folder that is there; one that is not is a wrong path."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        remedy = "nothing was adopted; check its permissions, then try again"
+        raise FolderUnavailable(path, str(error), remedy) from error
+
+
+def _name_of(path: str, examined: Examined) -> str:
     """Return the id that the folder says, or else its name."""
-    return text_in(examined.folder.meta, "session_id") or root.rpartition("/")[2]
+    return text_in(examined.folder.meta, "session_id") or path.rpartition("/")[2]
 
 
 # ---- what is stored already -------------------------------------------------------------------

@@ -15,12 +15,15 @@ from eventlog.clock import parse_time
 from eventlog.projections.adoption_lines import UNKNOWN_TIME, Lines, read_json_object, read_lines
 from eventlog.projections.folder_layout import (
     ABSTRACT,
+    ARCHIVE_FILES,
     DONE,
     FAILED,
     HISTORY,
+    MEMORY_DIFF,
     MESSAGES,
     META,
     OVERVIEW,
+    SESSION_FILES,
 )
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.tasks.policy import redacted
@@ -47,10 +50,10 @@ __all__ = [
 ArchiveState = Literal["completed", "failed", "abandoned", "pending"]
 Value = TypeVar("Value")
 
-SESSION_READ: Final = frozenset({MESSAGES, META, ABSTRACT, OVERVIEW})
+SESSION_READ: Final = frozenset(SESSION_FILES)
 """The files of a session that are read; its summaries are written anew, so they are not kept."""
 
-ARCHIVE_READ: Final = frozenset({MESSAGES, META, ABSTRACT, OVERVIEW, DONE, FAILED})
+ARCHIVE_READ: Final = frozenset(ARCHIVE_FILES) - {MEMORY_DIFF}
 """The files of an archive that are read; every other file is kept as it is."""
 
 HIGHEST_ARCHIVE: Final = 999_999_999

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from eventlog.clock import parse_time
 from eventlog.identifiers import derived_id, format_id
 from eventlog.projections.adoption_folder import count_in, object_in, text_in, time_in
+from eventlog.projections.folder_layout import HISTORY, archive_file
 from eventlog.session.adoption import ADOPTED_KEY, BEGUN_KEY, adoption_event_id
 from eventlog.session.command import Draft
 from eventlog.session.events import (
@@ -34,6 +35,7 @@ from eventlog.session.events import (
 )
 from eventlog.session.messages import message_text
 from eventlog.session.reader import message_key
+from eventlog.session.views import TOKEN_KINDS
 from eventlog.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
@@ -62,15 +64,9 @@ WORKER: Final = "adoption"
 """The worker that is named as the owner of tasks which the folder has settled."""
 
 _NOBODY: Final = OwnerData(host="", boot="", pid=0, started="")
-_SUFFIX_DIGITS: Final = 32
 
-_TOKEN_KINDS: Final = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-)
+DIGITS: Final = 32
+"""Hexadecimal digits of a file's digest that are recorded: enough to tell that it changed."""
 
 
 def folder_digests(contents: Contents) -> dict[str, str]:
@@ -80,8 +76,8 @@ def folder_digests(contents: Contents) -> dict[str, str]:
     digests.update(
         {path: sha256(why.encode()).hexdigest() for path, why in contents.unreadable.items()}
     )
-    digests.update({f"history/{name}/": "" for name in contents.folders})
-    return {path: digest[:_SUFFIX_DIGITS] for path, digest in sorted(digests.items())}
+    digests.update({f"{HISTORY}/{name}/": "" for name in contents.folders})
+    return {path: digest[:DIGITS] for path, digest in sorted(digests.items())}
 
 
 def digest_of_files(digests: Mapping[str, str]) -> str:
@@ -112,7 +108,7 @@ def plan_adoption(
         plan.commit(archive, lines, stays[archive.number], keep_recent)
         plan.settle(archive)
     plan.append_messages(examined.live)
-    adopted = _folder_adopted(examined, plan, list(contents.kept.values()))
+    adopted = _folder_adopted(examined, plan, _kept_files(contents, examined))
     plan.record(adopted, derived_id(session, ADOPTED_KEY))
     if text_in(meta, "status") in ("closed", "deleted"):
         plan.record(SessionClosedEvent(reason="it was closed in its folder"))
@@ -309,6 +305,18 @@ def _folder_adopted(examined: Examined, plan: _Plan, files: list[KeptFile]) -> F
     )
 
 
+def _kept_files(contents: Contents, examined: Examined) -> list[KeptFile]:
+    """Return the files that are kept; those of an archive in the folder that it is given here."""
+    own = {archive.folder: archive.number for archive, _ in examined.archives}
+    files: list[KeptFile] = []
+    for path, kept in contents.kept.items():
+        folder = "/".join(path.split("/")[:2])
+        if folder in own:
+            path = archive_file(own[folder], path.removeprefix(f"{folder}/"))
+        files.append({**kept, "path": path})
+    return files
+
+
 def _last_message_at(plan: _Plan) -> int:
     """Return the time of the newest message, as far as messages tell a time."""
     times: list[int] = []
@@ -354,6 +362,6 @@ def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
 def _usage(meta: Mapping[str, Any]) -> TokenUsage:
     """Return what the folder says that the session cost, in the kinds that are counted here."""
     counts = _counts(object_in(meta, "llm_token_usage"))
-    usage = {kind: counts[kind] for kind in _TOKEN_KINDS if counts.get(kind)}
+    usage = {kind: counts[kind] for kind in TOKEN_KINDS if counts.get(kind)}
     embedding = count_in(object_in(meta, "embedding_token_usage"), "total_tokens")
     return cast("TokenUsage", {**usage, "embedding_tokens": embedding} if embedding else usage)

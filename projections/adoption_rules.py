@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.projections.adoption_folder import count_in, read_folder, text_in
 from eventlog.projections.folder_layout import (
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from eventlog.projections.adoption_lines import Line, Lines
 
 __all__ = ["Examined", "Note", "examine"]
+
+
+_DROPPED: Final = "dropped, into quarantine"
+_DROPPED_IF_ASKED: Final = "dropped, into quarantine, if that is asked for (--quarantine)"
+_REFUSED: Final = "the folder is not adopted"
 
 
 class Note(NamedTuple):
@@ -142,22 +147,24 @@ def _about_archive(contents: Contents, archive: ForeignArchive) -> list[Note]:
 
 def _about_live(contents: Contents, live: Lines) -> list[Note]:
     if MESSAGES in contents.unreadable:
-        finding = AdoptionFinding(
-            "unreadable_messages", MESSAGES, None, contents.unreadable[MESSAGES], "nothing"
-        )
+        problem = contents.unreadable[MESSAGES]
+        finding = AdoptionFinding("unreadable_messages", MESSAGES, None, problem, _REFUSED)
         return [Note(finding, hopeless=True)]
     notes = _about_lines(MESSAGES, live)
     if not live.good and any(not line.torn for line in live.bad):
         # Encrypted, or the file of another program: to quarantine all of it would be no adoption.
-        return [note._replace(hopeless=True) for note in notes]
+        return [
+            Note(note.finding._replace(action=_REFUSED), note.dropped, hopeless=True)
+            for note in notes
+        ]
     return notes
 
 
 def _about_lines(path: str, lines: Lines) -> list[Note]:
     notes: list[Note] = []
     for bad in lines.bad:
-        rule = "torn_line" if bad.torn else "bad_line"
-        finding = AdoptionFinding(rule, path, bad.number, bad.problem, "dropped, into quarantine")
+        rule, action = ("torn_line", _DROPPED) if bad.torn else ("bad_line", _DROPPED_IF_ASKED)
+        finding = AdoptionFinding(rule, path, bad.number, bad.problem, action)
         notes.append(Note(finding, (bad.raw,), refuses=not bad.torn))
     return notes
 
@@ -175,7 +182,7 @@ def _unique(path: str, lines: Lines, notes: list[Note]) -> tuple[Line, ...]:
             path,
             line.number,
             f"line {first.number} has a message with this id already, with {same} content",
-            "dropped, into quarantine",
+            _DROPPED,
             (line.id,),
         )
         notes.append(Note(finding, (line.raw,)))

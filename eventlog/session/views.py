@@ -13,9 +13,16 @@ if TYPE_CHECKING:
     from eventlog.session.state import Archive, SessionState
     from eventlog.tasks.state import Task
 
-__all__ = ["ArchiveView", "ArchivedMessages", "SessionMeta", "TaskView", "session_meta"]
+__all__ = [
+    "TOKEN_KINDS",
+    "ArchiveView",
+    "ArchivedMessages",
+    "SessionMeta",
+    "TaskView",
+    "session_meta",
+]
 
-_TOKEN_KINDS = (
+TOKEN_KINDS = (
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
@@ -67,7 +74,7 @@ def session_meta(state: SessionState) -> SessionMeta:
         memories_extracted={**state.memories, "total": sum(state.memories.values())},
         last_commit_at=_time(state.last_commit_at),
         last_message_at=_time(state.last_message_at),
-        llm_token_usage={kind: usage.get(kind, 0) for kind in _TOKEN_KINDS},
+        llm_token_usage={kind: usage.get(kind, 0) for kind in TOKEN_KINDS},
         embedding_token_usage={"total_tokens": usage.get("embedding_tokens", 0)},
         pending_tokens=state.window.tokens_before(state.keep_recent),
         keep_recent_count=state.keep_recent,

@@ -15,6 +15,7 @@ from eventlog import (
     ArchiveNotFound,
     AutoCommitPolicy,
     DuplicateEvent,
+    FolderUnavailable,
     Log,
     Message,
     SessionClosed,
@@ -530,6 +531,37 @@ def test_the_asynchronous_log_adopts_alike(folder: Path) -> None:
 
     assert (adoption.session_id, adoption.live, adoption.messages) == ("s", 1, 3)
     assert actors == {"ada"}
+
+
+def test_files_of_an_archive_move_to_its_proper_name(log: Log, tmp_path: Path) -> None:
+    files = {
+        "history/archive_1/messages.jsonl": [message("a")],
+        "history/archive_1/memory_diff.json": {"x": 1},
+        "history/archive_1/.done": "",
+    }
+    log.adopt(write(tmp_path / "s", files))
+
+    log.session("s").materialize(tmp_path / "again")
+
+    assert [path.name for path in (tmp_path / "again/history").iterdir()] == ["archive_001"]
+    assert (tmp_path / "again/history/archive_001/memory_diff.json").exists()
+
+
+def test_a_file_that_changes_meanwhile_stops_the_adoption(
+    log: Log, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined = adopting._examined
+
+    def write_meanwhile(*arguments: Any, **options: Any) -> Any:
+        (folder / ".relations.json").write_text("changed", "utf-8")
+        return examined(*arguments, **options)
+
+    monkeypatch.setattr(adopting, "_examined", write_meanwhile)
+
+    with pytest.raises(FolderUnavailable, match=r"\.relations\.json was changed"):
+        log.adopt(folder)
+
+    assert not log.exists("s")
 
 
 def test_a_folder_that_leads_back_to_itself_ends(log: Log, folder: Path) -> None:
