@@ -95,17 +95,23 @@ def plan_adoption(
 ) -> tuple[Draft, ...]:
     """Return all that adopting a folder as a session records, the session's creation first."""
     digests = folder_digests(contents)
-    plan = _Plan(session, digest_of_files(digests), _newest_copies(examined), estimate)
+    plan = _Plan(
+        session,
+        digest_of_files(digests),
+        _newest_copies(examined),
+        estimate,
+        stay={line.id for line in examined.live},
+    )
     meta = examined.folder.meta or {}
     plan.record(_creation(meta, policies))
     plan.record(AdoptionBegun(path=contents.path, digests=digests), derived_id(session, BEGUN_KEY))
     for finding in examined.findings:
         plan.record(_finding_recorded(finding))
-    stays = _staying(examined)
+    waiting = _waiting(examined)
     keep_recent = count_in(meta, "keep_recent_count") or 0
     for archive, lines in examined.archives:
         plan.append_messages(lines)
-        plan.commit(archive, lines, stays[archive.number], keep_recent)
+        plan.commit(archive, lines, waiting[archive.number], keep_recent)
         plan.settle(archive)
     plan.append_messages(examined.live)
     adopted = _folder_adopted(examined, plan, _kept_files(contents, examined))
@@ -124,6 +130,8 @@ class _Plan:
     contents: Mapping[str, MessageData]
     """The content of every message, by id."""
     estimate: TokenEstimator
+    stay: set[str]
+    """The messages that are live in the end: no commit takes them out of the live tail."""
     drafts: list[Draft] = field(default_factory=list[Draft])
     versions: dict[str, int] = field(default_factory=dict[str, int])
     tokens: dict[str, int] = field(default_factory=dict[str, int])
@@ -149,13 +157,13 @@ class _Plan:
             self.live.append(line.id)
 
     def commit(
-        self, archive: ForeignArchive, lines: Sequence[Line], stays: frozenset[str], keep: int
+        self, archive: ForeignArchive, lines: Sequence[Line], waiting: set[str], keep: int
     ) -> None:
-        """Have an archive take its messages; of all that are live only those that stay remain."""
+        """Have an archive take its messages; those that stay, or wait for another, remain live."""
         taken = {line.id for line in lines}
-        left = [name for name in self.live if name not in stays]
-        self.live = [name for name in self.live if name in stays]
-        repeated = taken.difference(left)
+        remaining = [name for name in self.live if name in self.stay or name in waiting]
+        repeated = taken - (set(self.live) - set(remaining))
+        self.live = remaining
         until = len(self.drafts)
         prepared = CommitPrepared(
             archive=archive.number,
@@ -225,32 +233,22 @@ def _newest_copies(examined: Examined) -> dict[str, MessageData]:
     return {line.id: line.data for lines in files for line in lines}
 
 
-def _staying(examined: Examined) -> dict[int, frozenset[str]]:
-    """Return, by archive, the messages that stay live after its commit.
+def _waiting(examined: Examined) -> dict[int, set[str]]:
+    """Return, by archive, the messages that stay live after its commit for a later one to take.
 
-    Those are the messages which are live today, and those which the archive retained for a later
-    one to take.
+    Those are what it retained, and what an earlier one did that no archive up to it took.
     """
-    stays: dict[int, frozenset[str]] = {}
-    live = {line.id for line in examined.live}
+    waiting: dict[int, set[str]] = {}
     later: set[str] = set()
     for archive, lines in reversed(examined.archives):
-        waiting = {line.id for line in lines} & archive.retained & later
-        stays[archive.number] = frozenset(live | waiting)
-        later |= {line.id for line in lines}
-    return _through_the_gaps(examined, stays)
-
-
-def _through_the_gaps(
-    examined: Examined, stays: dict[int, frozenset[str]]
-) -> dict[int, frozenset[str]]:
-    """Let a retained message stay live until the archive that takes it, however many are between."""
+        taken = {line.id for line in lines}
+        waiting[archive.number] = taken & archive.retained & later
+        later |= taken
     staying: set[str] = set()
     for archive, lines in examined.archives:
-        taken = {line.id for line in lines}
-        staying = (staying - taken) | stays[archive.number]
-        stays[archive.number] = frozenset(staying)
-    return stays
+        staying = (staying - {line.id for line in lines}) | waiting[archive.number]
+        waiting[archive.number] = staying
+    return waiting
 
 
 def _creation(meta: Mapping[str, Any], policies: SessionCreated) -> SessionCreated:

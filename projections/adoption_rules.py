@@ -131,7 +131,8 @@ def _about_archive(contents: Contents, archive: ForeignArchive) -> list[Note]:
     name, path = archive_id(archive.number), archive.messages_path
     if archive.lines is None:
         detail, action = archive.problem or "", f"{name} is adopted as terminal_failed"
-        return [Note(AdoptionFinding("unreadable_archive", path, None, detail, action))]
+        finding = AdoptionFinding("unreadable_archive", path, None, detail, action)
+        return [Note(finding, (contents.files[path],) if path in contents.files else ())]
     notes = _about_lines(path, archive.lines)
     if archive.state == "pending":
         detail = f"it has messages, but neither {DONE} nor a failure, and no task of its own"
