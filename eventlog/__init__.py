@@ -72,7 +72,15 @@ from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, T
 from eventlog.store import Finding
 from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
-from eventlog.tasks.requests import EffectRequest, Extraction, Skills, Summary, SummaryRequest
+from eventlog.tasks.requests import (
+    EffectRequest,
+    Extraction,
+    Skills,
+    StepResult,
+    Summary,
+    SummaryRequest,
+    TaskRequest,
+)
 
 if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
@@ -142,10 +150,12 @@ __all__ = [
     "SessionNotFound",
     "Skills",
     "StateMachine",
+    "StepResult",
     "StoreUnavailable",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
+    "TaskRequest",
     "TaskView",
     "TextPart",
     "TooLarge",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from eventlog.clock import Clock, system_clock
+from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.log import Log
 from eventlog.log import open as open_log
@@ -131,16 +131,42 @@ class AsyncLog:
         return self._iterate(self._log.tasks(session, state, kind))
 
     async def retry(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Give a task that failed for good another generation of attempts (F9)."""
-        return await self.run(lambda: self._log.retry(task_id, actor=actor, reason=reason))
+        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        return await self.run(
+            self._log.retry,
+            task_id,
+            reason=reason,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            correlation_id=correlation_id,
+        )
 
     async def abandon(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        """Give an unfinished task up; what waits behind it goes on."""
-        await self.run(lambda: self._log.abandon(task_id, actor=actor, reason=reason))
+        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        await self.run(
+            self._log.abandon,
+            task_id,
+            reason=reason,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            correlation_id=correlation_id,
+        )
 
     async def commit_idle(self) -> tuple[CommitResult, ...]:
         """Commit the sessions in which nothing was said for as long as their policy allows (C8)."""
@@ -217,6 +243,10 @@ class AsyncLog:
     @property
     def clock(self) -> Clock:
         return self._log.clock
+
+    @property
+    def jumps(self) -> JumpWatch:
+        return self._log.jumps
 
     @property
     def estimate_tokens(self) -> TokenEstimator:

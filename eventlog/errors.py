@@ -192,7 +192,7 @@ class ArchiveNotFound(InvalidError, LookupError):
 
     def __init__(self, session: str, archive_id: str, archives: int | None) -> None:
         if archives is None:
-            known = "archives are named archive_001, archive_002 and so on"
+            known = "archives are named archive_001, archive_002 and so on, tasks by their ids"
         elif archives:
             known = f"it has archive_001 to archive_{archives:03d}"
         else:
@@ -323,8 +323,15 @@ class Indeterminate(UnavailableError):
 
 
 class NonRetryableError(Exception):
-    """Raise it from a summariser, extractor or side effect: the task fails for good at once."""
+    """Raise it from any callable of a finalizer: the task fails for good at once (F4)."""
 
 
 class RetryableError(Exception):
-    """Raise it from a summariser, extractor or side effect: the attempt is worth repeating."""
+    """Raise it from any callable of a finalizer: the attempt is worth repeating (F4).
+
+    ``retry_after`` is for how many seconds it is not worth it yet.
+    """
+
+    def __init__(self, *args: object, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after

@@ -12,10 +12,11 @@ from os import PathLike
 from os.path import abspath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from eventlog.clock import Clock, system_clock
+from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.committer import Committer, Request
 from eventlog.errors import (
     ConflictError,
+    CorruptError,
     InvalidArgument,
     LogClosed,
     SessionNotFound,
@@ -26,9 +27,10 @@ from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.arguments import about, creation
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.core import Core, SessionRequest
-from eventlog.session.events import FailedArchives, SessionCreated
+from eventlog.session.events import FailedArchives
 from eventlog.session.index import (
     SESSIONS,
     TASKS,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
+    from eventlog.tasks.state import Task
 
 __all__ = ["Log", "open"]
 
@@ -90,6 +93,7 @@ class Log:
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
+        self.jumps = JumpWatch(clock)
         self._tool_output = tool_output
         self._auto_commit = auto_commit
         self._committer = Committer(store)
@@ -130,7 +134,7 @@ class Log:
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
         core = self.core(check_session_id(new_id() if id is None else id))
-        creation = SessionCreated(
+        created = creation(
             owner=owner,
             project=project,
             workspace=workspace,
@@ -140,7 +144,7 @@ class Log:
             tool_output=tool_output or self._tool_output,
             auto_commit=auto_commit or self._auto_commit,
         )
-        core.open(creation if create else None)
+        core.open(created if create else None)
         if follow_folder and core.state.folder is not None and core.follower is None:
             _reattach(self, core)
         return Session(self, core)
@@ -167,7 +171,7 @@ class Log:
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.projections.adoption")
-        policies = SessionCreated(tool_output=self._tool_output, auto_commit=self._auto_commit)
+        policies = creation(tool_output=self._tool_output, auto_commit=self._auto_commit)
         adopted: Adoption = adoption.adopt(
             self, abspath(path), session_id, policies, quarantine=quarantine, actor=actor
         )
@@ -201,7 +205,7 @@ class Log:
         task = find_task(self.store, task_id)
         if task is None:
             raise TaskNotFound(task_id)
-        return task_view(task)
+        return self._view(task)
 
     def tasks(
         self,
@@ -212,7 +216,7 @@ class Log:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
         self._refuse_if_closed()
         for _, value in self.store.scan(*keys_under(TASKS)):
-            view = task_view(read_task(value))
+            view = self._view(read_task(value))
             if (
                 session in (None, view.session_id)
                 and kind in (None, view.kind)
@@ -220,21 +224,37 @@ class Log:
             ):
                 yield view
 
+    def _view(self, task: Task) -> TaskView:
+        return task_view(task, lambda task_id: find_task(self.store, task_id))
+
     def retry(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Give a task that failed for good another generation of attempts (F9)."""
-        task = self.task(task_id)
-        command = RetryTask(task_id=task_id, reason=reason, last_state=task.state)
-        core = self.core(task.session_id)
-        status: RetryStatus = self.execute(core, command, Metadata(actor=actor))
+        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        core = self.core(self.task(task_id).session_id)
+        by = about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = self.execute(core, RetryTask(task_id=task_id, reason=reason), by)
         return status
 
-    def abandon(self, task_id: str, *, actor: str | None = None, reason: str | None = None) -> None:
-        """Give an unfinished task up; what waits behind it goes on."""
-        task = self.task(task_id)
-        command = AbandonTask(task_id=task_id, reason=reason, last_state=task.state)
-        self.execute(self.core(task.session_id), command, Metadata(actor=actor))
+    def abandon(
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        core = self.core(self.task(task_id).session_id)
+        by = about(actor, correlation_id, idempotency_key)
+        self.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
 
     def commit_idle(self) -> tuple[CommitResult, ...]:
         """Commit the sessions in which nothing was said for as long as their policy allows (C8).
@@ -247,7 +267,7 @@ class Log:
         for session in idle_sessions(self.store, self.clock()):
             try:
                 result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
-            except ConflictError as error:
+            except (ConflictError, CorruptError) as error:
                 log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
             else:
                 if result.status == "accepted":

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.records import ANY, Expected, Metadata, Recorded
 from eventlog.session import arguments, queries
-from eventlog.session.commands import (
-    AssignMemorySession,
-    AssignProject,
-    CloseSession,
-    DeleteSession,
-    RecordEvents,
-)
+from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.core import SessionRequest
@@ -29,7 +23,6 @@ from eventlog.session.views import (
     SessionMeta,
     session_meta,
 )
-from eventlog.tasks.commands import QueueTask
 
 if TYPE_CHECKING:
     import os
@@ -96,11 +89,15 @@ class AsyncSession:
 
     async def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
-        return await self._log.run(queries.read_context, self._core, token_budget)
+        return await self._log.run(
+            queries.read_context, self._core, self._log.estimate_tokens, token_budget
+        )
 
     async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
-        return await self._log.run(queries.read_search_context, self._core, query, max_messages)
+        return await self._log.run(
+            queries.read_search_context, self._core, self._log.estimate_tokens, query, max_messages
+        )
 
     async def truncated(
         self, *, keep_first_user: bool = True, recent: int = 20
@@ -192,17 +189,19 @@ class AsyncSession:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
+        These are its key; an ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
             self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
-        await self._do(command, arguments.about(actor, correlation_id))
+        await self._do(command, arguments.about(actor, correlation_id, idempotency_key))
 
     async def used(
         self,
@@ -239,19 +238,31 @@ class AsyncSession:
         return result
 
     async def retry(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Ask for a failed archive to be finalised again (F9)."""
-        status: RetryStatus = await self._do(
-            arguments.retry(self.id, archive_id, reason), arguments.about(actor)
-        )
+        """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = await self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
 
     async def abandon(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        """Give an unfinished archive's finalisation up; what follows it goes on."""
-        await self._do(arguments.abandon(self.id, archive_id, reason), arguments.about(actor))
+        """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        await self._do(arguments.abandon(self.id, archive_id, reason), by)
 
     async def queue_task(
         self,
@@ -264,7 +275,7 @@ class AsyncSession:
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
         by = arguments.about(actor, correlation_id, idempotency_key)
-        task_id: str = await self._do(QueueTask(kind, payload or {}), by)
+        task_id: str = await self._do(arguments.task(kind, payload), by)
         return task_id
 
     # ---- the folder ---------------------------------------------------------------------------
@@ -317,28 +328,62 @@ class AsyncSession:
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
         by = arguments.about(actor, correlation_id, idempotency_key)
-        recorded: tuple[Recorded, ...] = await self._do(RecordEvents(events), by, expected)
+        recorded: tuple[Recorded, ...] = await self._do(
+            arguments.events(events), by, arguments.expected_version(expected)
+        )
         return recorded
 
-    async def assign_project(self, project: str, *, actor: str | None = None) -> bool:
+    async def assign_project(
+        self,
+        project: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        done: bool = await self._do(AssignProject(project), arguments.about(actor))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        done: bool = await self._do(AssignProject(project), by)
         return done
 
-    async def memory_session(self, provider: str, *, actor: str | None = None) -> str:
+    async def memory_session(
+        self,
+        provider: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        memory_session_id: str = await self._do(
-            AssignMemorySession(provider), arguments.about(actor)
-        )
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        memory_session_id: str = await self._do(arguments.memory_session(provider), by)
         return memory_session_id
 
-    async def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    async def close(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
-        await self._do(CloseSession(reason), arguments.about(actor))
+        await self._do(
+            CloseSession(reason), arguments.about(actor, correlation_id, idempotency_key)
+        )
 
-    async def delete(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    async def delete(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
-        await self._do(DeleteSession(reason), arguments.about(actor))
+        await self._do(
+            DeleteSession(reason), arguments.about(actor, correlation_id, idempotency_key)
+        )
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id!r} at version {self.version}>"

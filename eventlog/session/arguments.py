@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
+from eventlog.codec import refusal
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
-from eventlog.identifiers import derived_id, format_id
-from eventlog.records import Metadata
+from eventlog.events import Event
+from eventlog.identifiers import derived_id, format_id, parse_id
+from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.appending import MessageRequest
 from eventlog.session.commands import (
     AppendLargeMessages,
     AppendMessages,
+    AssignMemorySession,
+    RecordEvents,
     RecordToolResult,
     RecordUsage,
 )
 from eventlog.session.commit import archive_index
+from eventlog.session.events import SessionCreated
 from eventlog.session.messages import (
     Message,
     MessageData,
@@ -25,7 +32,7 @@ from eventlog.session.messages import (
 )
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import has_large
-from eventlog.tasks.commands import AbandonTask, RetryTask
+from eventlog.tasks.commands import AbandonTask, QueueTask, RetryTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +40,20 @@ if TYPE_CHECKING:
     from eventlog.session.core import Core
     from eventlog.session.tokens import TokenEstimator
 
-__all__ = ["abandon", "about", "append", "append_one", "retry", "tool_result", "usage"]
+__all__ = [
+    "abandon",
+    "about",
+    "append",
+    "append_one",
+    "creation",
+    "events",
+    "expected_version",
+    "memory_session",
+    "retry",
+    "task",
+    "tool_result",
+    "usage",
+]
 
 
 def about(
@@ -44,7 +64,25 @@ def about(
     """Say who wants something as part of what; None where nothing is said."""
     if actor is None and correlation_id is None and idempotency_key is None:
         return None
-    return Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+    by = {"actor": actor, "correlation_id": correlation_id, "idempotency_key": idempotency_key}
+    for name, value in by.items():
+        if value is not None:
+            _text(name, value)
+    return Metadata(**by)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{name} is text, not {value!r:.80}")
+    return value
+
+
+def creation(**arguments: Any) -> SessionCreated:
+    """Check what a session is to be created with."""
+    try:
+        return SessionCreated(**arguments)
+    except ValidationError as error:
+        raise refusal(error) from error
 
 
 def append_one(
@@ -135,6 +173,8 @@ def tool_result(
     duration_ms: float | None,
 ) -> RecordToolResult:
     """Check a result before it is stored."""
+    for name, value in (("message_id", message_id), ("tool_id", tool_id), ("output", output)):
+        _text(name, value)
     if status not in ("running", "completed", "error"):
         raise InvalidMessage(
             f"{status!r} is no status of a result; it is 'running', 'completed' or 'error'",
@@ -151,21 +191,59 @@ def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
     """Check what was used before it is stored."""
     if isinstance(contexts, str):
         raise InvalidArgument("contexts is a list of URIs, not one text")
-    return RecordUsage(tuple(contexts), skill)
+    try:
+        return RecordUsage(tuple(contexts), skill)
+    except TypeError:
+        raise InvalidArgument(f"contexts is a list of URIs, not {contexts!r:.80}") from None
 
 
-def retry(session: str, archive: str, reason: str | None) -> RetryTask:
-    """Name the archive to retry by its index."""
-    return RetryTask(archive=_index(session, archive), reason=reason)
+def memory_session(provider: str) -> AssignMemorySession:
+    """Check the provider before it is looked up."""
+    return AssignMemorySession(_text("provider", provider))
 
 
-def abandon(session: str, archive: str, reason: str | None) -> AbandonTask:
-    """Name the archive to abandon by its index."""
-    return AbandonTask(archive=_index(session, archive), reason=reason)
+def events(recorded: tuple[Event, ...]) -> RecordEvents:
+    """Check that there is nothing but events."""
+    for event in recorded:
+        if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"{event!r:.80} is no event; build it with a class of yours")
+    return RecordEvents(recorded)
 
 
-def _index(session: str, archive: str) -> int:
-    index = archive_index(archive)
-    if index is None:
-        raise ArchiveNotFound(session, archive, None)
-    return index
+def expected_version(expected: Expected) -> Expected:
+    """Check the version that a caller expects."""
+    is_version = isinstance(expected, int) and expected >= 0
+    if expected != ANY and not is_version:
+        raise InvalidArgument(
+            f"expected is {expected!r:.80}; it is a version from 0 up, or eventlog.ANY"
+        )
+    return expected
+
+
+def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
+    """Check the kind of a task; its payload is checked as it is stored."""
+    if "." not in _text("kind", kind):
+        raise InvalidArgument(
+            f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
+        )
+    return QueueTask(kind, {} if payload is None else payload)
+
+
+def retry(session: str, subject: str, reason: str | None) -> RetryTask:
+    """Name what to retry: an archive by its index, any task by its id."""
+    return RetryTask(**_named(session, subject), reason=reason)
+
+
+def abandon(session: str, subject: str, reason: str | None) -> AbandonTask:
+    """Name what to abandon: an archive by its index, any task by its id."""
+    return AbandonTask(**_named(session, subject), reason=reason)
+
+
+def _named(session: str, subject: str) -> dict[str, Any]:
+    index = archive_index(_text("archive_id", subject))
+    if index is not None:
+        return {"archive": index}
+    try:
+        return {"task_id": format_id(parse_id(subject))}
+    except InvalidArgument:
+        raise ArchiveNotFound(session, subject, None) from None

@@ -12,10 +12,10 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pydantic_core
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata
+from eventlog.codec import encode_event, encode_metadata, refusal
 from eventlog.committer import Follower, Request
 from eventlog.errors import (
     DuplicateEvent,
@@ -319,6 +319,8 @@ class SessionRequest(Request):
         version = state.version
         try:
             decision = command.decide(seen, now, core.ids)
+        except ValidationError as error:
+            raise refusal(error) from error
         except EventLogError:
             if self._recall_by_drafts():
                 return None

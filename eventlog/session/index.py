@@ -7,14 +7,15 @@ key                                       value
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
 ``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
-``due/{microseconds}/{task id}``          that the task can be moved from then on, and by whom
+``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
                                           something is said until then (C8)
 ========================================= =====================================================
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
-has none, and costs a worker nothing (F1).
+has none, and costs a worker nothing (F1). Nor do tasks of kinds that the worker cannot do: they
+stand elsewhere.
 """
 
 from __future__ import annotations
@@ -43,11 +44,15 @@ __all__ = [
     "archive_key",
     "archive_prefix",
     "due_key",
+    "due_prefix",
     "idle_key",
     "idle_sessions",
     "index_changes",
     "keys_under",
     "may_change_index",
+    "read_archive",
+    "read_entry",
+    "read_task",
     "session_key",
     "task_key",
     "workspace_prefix",
@@ -66,7 +71,6 @@ _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
-DUE: Final = "due/"
 IDLE: Final = "idle/"
 
 
@@ -85,8 +89,11 @@ def workspace_prefix(workspace: str) -> str:
     Workspaces are often paths, so a slash in one is written as in a URL: else the entries of
     ``/home/ada/project`` would stand among those of ``/home/ada``.
     """
-    escaped = workspace.replace("%", "%25").replace("/", "%2F")
-    return f"workspace/{escaped}/"
+    return f"workspace/{_without_slash(workspace)}/"
+
+
+def _without_slash(name: str) -> str:
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def task_key(task_id: str) -> str:
@@ -101,8 +108,12 @@ def archive_key(session: str, index: int) -> str:
     return f"{archive_prefix(session)}{index:09d}"
 
 
-def due_key(time: int, task_id: str = "") -> str:
-    return f"{DUE}{time:017d}/{task_id}"
+def due_prefix(kind: str) -> str:
+    return f"due/{_without_slash(kind)}/"
+
+
+def due_key(kind: str, time: int, task_id: str = "") -> str:
+    return f"{due_prefix(kind)}{time:017d}/{task_id}"
 
 
 def idle_key(time: int, session: str = "") -> str:
@@ -141,7 +152,7 @@ def index_changes(
     recorded = [entry for entry in recorded if entry.version not in illegal]
     changes: dict[str, bytes | None] = {}
     _index_session(changes, recorded, after)
-    touched = _touched_tasks(before, recorded)
+    touched = _touched_tasks(before, recorded, after)
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
@@ -171,7 +182,9 @@ def _index_session(
         changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
 
 
-def _touched_tasks(before: SessionState, recorded: Sequence[Recorded]) -> list[Task]:
+def _touched_tasks(
+    before: SessionState, recorded: Sequence[Recorded], after: SessionState
+) -> list[Task]:
     """Return the tasks that the records are about, as they stand after them."""
     touched: dict[str, Task | None] = {}
     for entry in recorded:
@@ -188,7 +201,9 @@ def _touched_tasks(before: SessionState, recorded: Sequence[Recorded]) -> list[T
             for follow_up in event.follow_ups:
                 task = follow_up_task(entry.record, event.archive, follow_up)
                 touched[follow_up["task_id"]] = task
-    return [task for task in touched.values() if task is not None]
+    # What is finished is in neither state; what is not is in the later one as it stands.
+    standing = (after.tasks.get(task_id) or task for task_id, task in touched.items())
+    return [task for task in standing if task is not None]
 
 
 def _index_archives(
@@ -216,7 +231,7 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, byte
         current = state.tasks.get(task.task_id)
         if current is not None and current.is_open and not current.ordered:
             tasks.append(current)
-    return {due_key(task.due_at, task.task_id): _due_value(task) for task in tasks}
+    return {due_key(task.kind, task.due_at, task.task_id): _due_value(task) for task in tasks}
 
 
 def _idle_entry(state: SessionState) -> dict[str, bytes]:
@@ -228,13 +243,17 @@ def _due_value(task: Task) -> bytes:
     return _json(
         {
             "session": task.session_id,
-            "task_id": task.task_id,
-            "kind": task.kind,
             "state": task.state,
             "owner": task.owner,
             "fence": task.fence,
+            "attempts": task.attempts,
         }
     )
+
+
+def read_entry(store: Store, key: str) -> bytes | None:
+    """Return the value under a key (I/O)."""
+    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
 def read_task(value: bytes) -> Task:

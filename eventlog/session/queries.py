@@ -12,11 +12,11 @@ from eventlog.session.index import (
     archive_prefix,
     keys_under,
     read_archive,
+    read_entry,
     read_task,
     task_key,
 )
 from eventlog.session.large_output import find_in_output, hydrated, read_output
-from eventlog.session.tokens import estimate_tokens
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 from eventlog.tasks.events import ArchiveFinalized
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Message
     from eventlog.session.reader import StoredMessage
     from eventlog.session.state import Archive, SessionState
+    from eventlog.session.tokens import TokenEstimator
     from eventlog.session.tool_output import OutputMatch, ToolOutput
     from eventlog.store import Store
     from eventlog.tasks.state import Task
@@ -70,7 +71,7 @@ def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
     return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
 
 
-def read_context(core: Core, token_budget: int) -> Context:
+def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
     """Return the latest overview and the messages that it does not cover (X1)."""
     core.refresh()
     state = core.snapshot_of_state()
@@ -86,7 +87,7 @@ def read_context(core: Core, token_budget: int) -> Context:
     )
     return assemble(
         overview,
-        estimate_tokens(overview),
+        estimate(overview),
         _in_order(messages),
         token_budget=token_budget,
         failed_archives=failed,
@@ -94,11 +95,13 @@ def read_context(core: Core, token_budget: int) -> Context:
     )
 
 
-def read_search_context(core: Core, query: str, max_messages: int) -> SearchContext:
+def read_search_context(
+    core: Core, estimate: TokenEstimator, query: str, max_messages: int
+) -> SearchContext:
     """Return what a memory search needs to understand a query (X5)."""
     if max_messages < 0:
         raise InvalidArgument(f"max_messages is {max_messages}; it counts messages, from 0 up")
-    context = read_context(core, token_budget=1 << 62)
+    context = read_context(core, estimate, token_budget=1 << 62)
     recent = context.messages[-max_messages:] if max_messages else ()
     return SearchContext(query, context.latest_archive_overview, recent)
 
@@ -206,7 +209,7 @@ def find_archive(core: Core, archive: str) -> Archive:
     """Return an archive by its id; raise `ArchiveNotFound`."""
     index = archive_index(archive)
     if index is not None:
-        value = _entry(core.store, archive_key(core.session, index))
+        value = read_entry(core.store, archive_key(core.session, index))
         if value is not None:
             return read_archive(value)
     raise ArchiveNotFound(core.session, archive, core.state.commit_count)
@@ -214,12 +217,8 @@ def find_archive(core: Core, archive: str) -> Archive:
 
 def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
-    value = _entry(store, task_key(task_id))
+    value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
-
-
-def _entry(store: Store, key: str) -> bytes | None:
-    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

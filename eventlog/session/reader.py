@@ -9,6 +9,7 @@ from eventlog.blobs import get_value, has_value, put_value
 from eventlog.identifiers import derived_id
 from eventlog.records import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.index import read_entry, read_task, task_key
 from eventlog.session.messages import Message, MessageData
 from eventlog.session.tool_output import without_large_output
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from eventlog.records import Head, Record
     from eventlog.session.events import VersionRange
     from eventlog.store import Blob, Store
+    from eventlog.tasks.state import Task
 
 __all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
 
@@ -116,6 +118,12 @@ class Reader:
         event_id = derived_id(self.stream, key, number)
         version = self._store.find(self.stream, [event_id]).get(event_id)
         return None if version is None else self.record(version)
+
+    def task(self, task_id: str) -> Task | None:
+        """Return a task of this session, a finished one included, as its last record left it."""
+        value = read_entry(cast("Store", self._store), task_key(task_id))
+        task = None if value is None else read_task(value)
+        return task if task is not None and task.session_id == self.stream else None
 
     def message(self, message_id: str) -> Recorded | None:
         """Return the record of a message by the message's id."""

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.records import ANY, Expected, Metadata, Recorded
 from eventlog.session import arguments, queries
-from eventlog.session.commands import (
-    AssignMemorySession,
-    AssignProject,
-    CloseSession,
-    DeleteSession,
-    RecordEvents,
-)
+from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -28,7 +22,6 @@ from eventlog.session.views import (
     SessionMeta,
     session_meta,
 )
-from eventlog.tasks.commands import QueueTask
 
 if TYPE_CHECKING:
     import os
@@ -97,11 +90,13 @@ class Session:
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
-        return queries.read_context(self._core, token_budget)
+        return queries.read_context(self._core, self._log.estimate_tokens, token_budget)
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
-        return queries.read_search_context(self._core, query, max_messages)
+        return queries.read_search_context(
+            self._core, self._log.estimate_tokens, query, max_messages
+        )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
@@ -192,17 +187,19 @@ class Session:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
+        These are its key; an ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
             self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
-        self._do(command, arguments.about(actor, correlation_id))
+        self._do(command, arguments.about(actor, correlation_id, idempotency_key))
 
     def used(
         self,
@@ -239,19 +236,31 @@ class Session:
         return result
 
     def retry(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Ask for a failed archive to be finalised again (F9)."""
-        status: RetryStatus = self._do(
-            arguments.retry(self.id, archive_id, reason), arguments.about(actor)
-        )
+        """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
 
     def abandon(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        """Give an unfinished archive's finalisation up; what follows it goes on."""
-        self._do(arguments.abandon(self.id, archive_id, reason), arguments.about(actor))
+        """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        self._do(arguments.abandon(self.id, archive_id, reason), by)
 
     def queue_task(
         self,
@@ -264,7 +273,7 @@ class Session:
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
         by = arguments.about(actor, correlation_id, idempotency_key)
-        task_id: str = self._do(QueueTask(kind, payload or {}), by)
+        task_id: str = self._do(arguments.task(kind, payload), by)
         return task_id
 
     # ---- the folder ---------------------------------------------------------------------------
@@ -331,26 +340,58 @@ class Session:
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
         by = arguments.about(actor, correlation_id, idempotency_key)
-        recorded: tuple[Recorded, ...] = self._do(RecordEvents(events), by, expected)
+        recorded: tuple[Recorded, ...] = self._do(
+            arguments.events(events), by, arguments.expected_version(expected)
+        )
         return recorded
 
-    def assign_project(self, project: str, *, actor: str | None = None) -> bool:
+    def assign_project(
+        self,
+        project: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        done: bool = self._do(AssignProject(project), arguments.about(actor))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        done: bool = self._do(AssignProject(project), by)
         return done
 
-    def memory_session(self, provider: str, *, actor: str | None = None) -> str:
+    def memory_session(
+        self,
+        provider: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        memory_session_id: str = self._do(AssignMemorySession(provider), arguments.about(actor))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        memory_session_id: str = self._do(arguments.memory_session(provider), by)
         return memory_session_id
 
-    def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    def close(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
-        self._do(CloseSession(reason), arguments.about(actor))
+        self._do(CloseSession(reason), arguments.about(actor, correlation_id, idempotency_key))
 
-    def delete(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    def delete(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
-        self._do(DeleteSession(reason), arguments.about(actor))
+        self._do(DeleteSession(reason), arguments.about(actor, correlation_id, idempotency_key))
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r} at version {self.version}>"

@@ -43,6 +43,7 @@ from eventlog.tasks.events import (
     TaskQueued,
     TokenUsage,
 )
+from eventlog.tasks.machine import MEMORIES
 from eventlog.tasks.state import (
     Task,
     add_usage,
@@ -470,12 +471,13 @@ def _step_completed(state: SessionState, record: Record, event: StepCompleted) -
 
 
 def _task_completed(state: SessionState, record: Record, event: TaskCompleted) -> None:
-    if _fold_task(state, record, event) is None:
+    task = _fold_task(state, record, event)
+    if task is None:
         return
     state.usage = add_usage(state.usage, event.usage)
-    memories = event.result.get("memories_extracted")
-    if isinstance(memories, dict):
-        for category, count in cast("dict[str, int]", memories).items():
+    if task.kind == MEMORIES:
+        result = cast("dict[str, dict[str, int]]", event.result or {})
+        for category, count in result.get("memories_extracted", {}).items():
             state.memories[category] = state.memories.get(category, 0) + int(count)
 
 
