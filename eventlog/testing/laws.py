@@ -21,6 +21,7 @@ from eventlog.tasks.events import (
     TaskEvent,
     TaskReleased,
 )
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

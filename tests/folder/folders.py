@@ -17,7 +17,7 @@ def files_in(folder: Path) -> Files:
         for path in folder.glob("**/*")
         if path.is_file()
     }
-    assert found.pop(LOCK) == b""
+    assert found.pop(LOCK, b"") == b""
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from eventlog import (
     Message,
     NonRetryableError,
     Session,
+    Summary,
     SummaryRequest,
     Worker,
 )
@@ -30,7 +32,7 @@ from eventlog.testing.identifiers import NumberedIds
 from tests.folder.folders import converse, files_in, replayed, work
 
 
-def refuse(request: SummaryRequest) -> None:
+def refuse(request: SummaryRequest) -> Summary:
     raise NonRetryableError("prompt is too long")
 
 
@@ -42,7 +44,7 @@ def test_after_every_command_the_files_are_what_the_records_say(
 ) -> None:
     """P3: step by step, from nothing, and by materialising, the bytes are the same."""
     session.attach_folder(folder)
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: converse(session),
         lambda: session.extend([Message.user("a"), Message.user("b")]),
         lambda: session.used(["memory://1"]),
