@@ -130,7 +130,7 @@ class Core:
         """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
         self.refresh()
         if self.follower is not None:
-            self.follower.follow()
+            self.follower.follow(foreign=True)
 
     def _fold_news(self) -> None:
         """Fold what others have recorded into a copy, and put that in place.
@@ -219,6 +219,8 @@ class Core:
             request.fold(self.state)
             self._since_snapshot += count
             self.wants_care = self._since_snapshot >= SNAPSHOT_INTERVAL
+        if self.follower is not None:
+            self.follower.note(request.recorded())
 
 
 class Foldable(Protocol):
@@ -226,6 +228,10 @@ class Foldable(Protocol):
 
     def fold(self, state: SessionState) -> None:
         """Fold the records that come next in the state; a reader may have folded them already."""
+        ...
+
+    def recorded(self) -> Sequence[Recorded]:
+        """Return the records."""
         ...
 
 
@@ -317,6 +323,9 @@ class SessionRequest(Request):
         for recorded in self._recorded:
             if recorded.record.version == state.version + 1:
                 apply(state, recorded)
+
+    def recorded(self) -> Sequence[Recorded]:
+        return self._recorded
 
     def recall(self) -> bool:
         append = self.append
