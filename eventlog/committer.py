@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Iterable, Sequence
 
+    from eventlog.records import Recorded
     from eventlog.store import Store
 
 __all__ = ["Committer", "Follower", "Request"]
@@ -47,8 +48,12 @@ DOUBT_LIMIT: Final = 5
 class Follower(Protocol):
     """Something that writes what was recorded to another place."""
 
-    def follow(self) -> None:
-        """Write what was recorded since the last time; never raises."""
+    def note(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of what was recorded, to write it with the next `follow`."""
+        ...
+
+    def follow(self, *, foreign: bool = False) -> None:
+        """Write what was noted, and if asked what others recorded; never raises."""
         ...
 
     def release(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import EventLogError
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from eventlog.filesystem import FileLock
     from eventlog.folder.writing import Folder
     from eventlog.log import Log
-    from eventlog.records import Record
     from eventlog.session.core import Core
     from eventlog.session.events import FolderFinding
 
@@ -74,6 +74,7 @@ class Follower:
         self._retry_at = 0
         self._released = False
         self._mutex = threading.RLock()
+        self._noted: deque[Recorded] = deque()
 
     @property
     def view(self) -> FolderView:
@@ -84,7 +85,7 @@ class Follower:
     def release(self) -> None:
         """Write what is left, then let another process own the folder; idempotent."""
         with self._mutex:
-            self.follow()
+            self.follow(foreign=True)
             self.abandon()
 
     def abandon(self) -> None:
@@ -95,15 +96,20 @@ class Follower:
 
     # ---- following ----------------------------------------------------------------------------
 
-    def follow(self) -> None:
-        """Write what was recorded since the last time; never raises."""
+    def note(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of what this process recorded, so that it need not be read back."""
+        self._noted.extend(recorded)
+
+    def follow(self, *, foreign: bool = False) -> None:
+        """Write what was noted, and if asked what others recorded since; never raises."""
         with self._mutex:
             if self._released or (self._is_behind and self._core.clock() < self._retry_at):
+                self._noted.clear()
                 return
             try:
-                self._catch_up()
+                self._catch_up(foreign)
             except (OSError, EventLogError) as error:
-                self._note(error)
+                self._fail(error)
 
     def bring_up_to_date(
         self, *, thorough: bool, record: Callable[[Sequence[FolderFinding]], object] | None = None
@@ -141,14 +147,30 @@ class Follower:
         if any(finding["quarantine"] for finding in findings):
             self.record(findings)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, foreign: bool) -> None:
         if self._is_behind:
             self.bring_up_to_date(thorough=False)
-        self._write_news()
+        elif foreign:
+            self._write(self._stored())
+        self._write(self._news())
         while self._publish():
-            self._write_news()
+            self._write(self._news())
 
-    def _note(self, error: Exception) -> None:
+    def _news(self) -> list[Recorded]:
+        """Return the records that come next; those that were noted, if they are all there are."""
+        noted, next_version = self._noted, self._state.session.version + 1
+        news = [noted.popleft() for _ in range(len(noted))]
+        while news and news[0].version < next_version:
+            del news[0]
+        if news and news[-1].version - next_version != len(news) - 1:
+            return self._stored()  # Others have recorded something in between.
+        return news
+
+    def _stored(self) -> list[Recorded]:
+        records = self._log.store.read(self._core.session, after=self._state.session.version)
+        return [Recorded(record) for record in records]
+
+    def _fail(self, error: Exception) -> None:
         self._is_behind = True
         self._problem = str(error)
         self._retry_at = self._core.clock() + RETRY_AFTER
@@ -178,14 +200,13 @@ class Follower:
 
     # ---- record by record ---------------------------------------------------------------------
 
-    def _write_news(self) -> None:
-        """Write what follows from the records that came since, as little as that is."""
-        state = self._state
-        records = list(self._log.store.read(self._core.session, after=state.session.version))
+    def _write(self, records: Sequence[Recorded]) -> None:
+        """Write what follows from the records that come next, as little as that is."""
         if not records:
             return
+        state = self._state
         self._is_behind = True
-        types = {record.type for record in records}
+        types = {recorded.type for recorded in records}
         before = state.files if types.isdisjoint(FILE_TYPES) else state.files.copy()
         lines = self._fold(records)
         paths = [] if before is state.files else _differing(before, state.files)
@@ -205,12 +226,12 @@ class Follower:
         self._meta = meta
         self._is_behind = False
 
-    def _fold(self, records: Sequence[Record]) -> list[bytes]:
+    def _fold(self, records: Sequence[Recorded]) -> list[bytes]:
         """Fold records; return the lines of the messages among them that became live."""
         lines: list[bytes] = []
         window = self._state.session.window
-        for record in records:
-            recorded, live = Recorded(record), window.count
+        for recorded in records:
+            live = window.count
             _projection.apply(self._state, recorded)
             event = recorded.event if window.count > live else None
             if isinstance(event, MessageAppended):

@@ -86,9 +86,12 @@ class Folder:
     def replace(self, path: str, data: bytes, *, durable: bool) -> None:
         """Give a file new content: a reader finds the old or the new, and never a part."""
         parent, name = _split(path)
-        self.make(parent)
         temporary = self._full(_join(parent, temporary_name(name)))
-        file = self.files.open(temporary, empty=True)
+        try:
+            file = self.files.open(temporary, empty=True)
+        except FileNotFoundError:
+            self.make(parent)
+            file = self.files.open(temporary, empty=True)
         try:
             file.append(data)
             if durable:

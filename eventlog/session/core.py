@@ -155,7 +155,7 @@ class Core:
         """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
         self.refresh()
         if self.follower is not None:
-            self.follower.follow()
+            self.follower.follow(foreign=True)
 
     def _fold_news(self) -> None:
         """Fold what others have recorded into a copy, and put that in place.
@@ -249,6 +249,8 @@ class Core:
             request.fold(self.state)
             self._since_snapshot += count
             self.wants_care = self._since_snapshot >= self._care_after
+        if self.follower is not None:
+            self.follower.note(request.recorded())
 
 
 class Foldable(Protocol):
@@ -256,6 +258,10 @@ class Foldable(Protocol):
 
     def fold(self, state: SessionState) -> None:
         """Fold the records that come next in the state; a reader may have folded them already."""
+        ...
+
+    def recorded(self) -> Sequence[Recorded]:
+        """Return the records."""
         ...
 
 
@@ -355,6 +361,9 @@ class SessionRequest(Request):
         for recorded in self._recorded:
             if recorded.record.version == state.version + 1:
                 apply(state, recorded)
+
+    def recorded(self) -> Sequence[Recorded]:
+        return self._recorded
 
     def recall(self) -> bool:
         append = self.append

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.clock import format_time
@@ -60,6 +61,7 @@ class SessionMeta(NamedTuple):
     status: str
 
 
+@lru_cache(maxsize=64)  # Of the times in metadata at most one is new with every message.
 def _time(microseconds: int) -> str:
     return format_time(microseconds) if microseconds else ""
 
