@@ -41,6 +41,7 @@ from eventlog.errors import (
     StoreUnavailable,
     TaskNotFound,
     TooLarge,
+    ToolOutputNotFound,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
@@ -63,7 +64,9 @@ from eventlog.session.messages import (
     TextPart,
     ToolPart,
 )
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.session import Session
+from eventlog.session.tool_output import OutputMatch, ToolOutput
 from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
 from eventlog.store import Finding
 from eventlog.tasks.finalizer import Finalizer
@@ -86,6 +89,7 @@ __all__ = [
     "AsyncLog",
     "AsyncSession",
     "AsyncWorker",
+    "AutoCommitPolicy",
     "ChainBroken",
     "CommitBlocked",
     "CommitResult",
@@ -121,6 +125,7 @@ __all__ = [
     "Metadata",
     "NonRetryableError",
     "OtherPart",
+    "OutputMatch",
     "Position",
     "Projection",
     "Record",
@@ -141,6 +146,9 @@ __all__ = [
     "TaskView",
     "TextPart",
     "TooLarge",
+    "ToolOutput",
+    "ToolOutputNotFound",
+    "ToolOutputPolicy",
     "ToolPart",
     "Transition",
     "UnavailableError",

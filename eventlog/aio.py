@@ -15,6 +15,7 @@ from eventlog.records import ANY, START, Durability, Expected, Metadata, Positio
 from eventlog.session.aio import AsyncSession
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eventlog.committer import Follower, Request
     from eventlog.projection import Projection
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
     from eventlog.tasks.commands import RetryStatus
@@ -64,6 +66,8 @@ class AsyncLog:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
         follow_folder: bool = True,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
@@ -77,6 +81,8 @@ class AsyncLog:
                 provider=provider,
                 model=model,
                 failed_archives=failed_archives,
+                tool_output=tool_output,
+                auto_commit=auto_commit,
                 follow_folder=follow_folder,
             )
         )
@@ -120,6 +126,10 @@ class AsyncLog:
     ) -> None:
         """Give an unfinished task up; what waits behind it goes on."""
         await self.run(lambda: self._log.abandon(task_id, actor=actor, reason=reason))
+
+    async def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8)."""
+        return await self.run(self._log.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -304,6 +314,17 @@ def open_async(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> _Opening:
     """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
-    return _Opening({"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens})
+    return _Opening(
+        {
+            "url": url,
+            "clock": clock,
+            "ids": ids,
+            "estimate_tokens": estimate_tokens,
+            "tool_output": tool_output,
+            "auto_commit": auto_commit,
+        }
+    )

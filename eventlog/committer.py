@@ -70,8 +70,11 @@ class Subject(Protocol):
     follower: Follower | None
     """What writes files after it; whoever gets an answer lets it do so first."""
 
-    def care(self) -> None:
-        """Do what may wait until after a round, such as writing a snapshot; never raises."""
+    def care(self) -> Request | None:
+        """Do what may wait until after a round, such as writing a snapshot; never raises.
+
+        What is returned is done next, in a round of its own: a command that follows from others.
+        """
         ...
 
     def distrust(self) -> None:
@@ -280,10 +283,28 @@ class Committer:
                 with self._mutex:
                     self._queue.extendleft(reversed(again))
             _answer(answered)
-        for request in answered:
-            if request.subject.wants_care:
-                request.subject.care()
+        self._care(answered, leader)
         return leader is not None and leader not in again
+
+    def _care(self, answered: Sequence[Request], leader: Request | None) -> None:
+        """Let subjects see to what may wait; do what follows from it, for which nobody waits."""
+        follow_ups = [
+            follow_up
+            for request in answered
+            if request.subject.wants_care and (follow_up := request.subject.care()) is not None
+        ]
+        if not follow_ups:
+            return
+        self._round(follow_ups, leader and follow_ups[0])
+        for request in follow_ups:
+            follower = request.subject.follower
+            if request.error is not None:
+                log_fact(logging.WARNING, "automatic_command_refused", error=str(request.error))
+            elif follower is not None:
+                # Not in this thread: it may write files, and record that it did.
+                threading.Thread(
+                    target=follower.follow, name="eventlog-follower", daemon=True
+                ).start()
 
     def _prepare(self, batch: Iterable[Request]) -> list[Append]:
         appends: list[Append] = []

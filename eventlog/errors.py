@@ -45,6 +45,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "TooLarge",
+    "ToolOutputNotFound",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
@@ -207,6 +208,19 @@ class TaskNotFound(InvalidError, LookupError):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"no task {task_id!r}; `eventlog tasks` lists the known ones")
         self.task_id = task_id
+
+
+class ToolOutputNotFound(InvalidError, LookupError):
+    """The session has no such tool output, or not the whole of it."""
+
+    def __init__(self, session: str, message_id: str, tool_id: str, reason: str) -> None:
+        super().__init__(
+            f"session {session!r}: no output of call {tool_id!r} in message {message_id!r} can be "
+            f"read; {reason}"
+        )
+        self.session = session
+        self.message_id = message_id
+        self.tool_id = tool_id
 
 
 class SessionClosed(InvalidError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from eventlog.clock import Clock, system_clock
 from eventlog.committer import Committer, Request
 from eventlog.errors import (
+    ConflictError,
     InvalidArgument,
     LogClosed,
     SessionNotFound,
@@ -21,15 +23,25 @@ from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives, SessionCreated
-from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
+from eventlog.session.index import (
+    SESSIONS,
+    TASKS,
+    idle_sessions,
+    keys_under,
+    read_task,
+    workspace_prefix,
+)
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.queries import find_task
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.snapshots import project_stream
 from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +49,7 @@ if TYPE_CHECKING:
 
     from eventlog.projection import Projection
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
 
 __all__ = ["Log", "open"]
@@ -63,6 +76,8 @@ class Log:
         clock: Clock = system_clock,
         ids: IdSource = draw_id,
         estimate_tokens: TokenEstimator = estimate_tokens,
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
         files: FileSystem | None = None,
     ) -> None:
         self.store = store
@@ -71,6 +86,8 @@ class Log:
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
+        self._tool_output = tool_output
+        self._auto_commit = auto_commit
         self._committer = Committer(store)
         self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, Core] = OrderedDict()
@@ -91,13 +108,16 @@ class Log:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
         follow_folder: bool = True,
     ) -> Session:
         """Open a session (M1).
 
         With ``create=True`` a session that does not exist comes into being with its first write,
-        which records the further arguments; without an ``id`` a UUIDv7 is drawn. A folder that is
-        attached to it is owned and brought up to date (O2) if no other process owns it, unless
+        which records the further arguments; without an ``id`` a UUIDv7 is drawn. ``tool_output``
+        and ``auto_commit`` are policies, by default those of the log. A folder that is attached to
+        it is owned and brought up to date (O2) if no other process owns it, unless
         ``follow_folder`` is false, as for a program that only reads.
 
         Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
@@ -113,6 +133,8 @@ class Log:
             provider=provider,
             model=model,
             failed_archives=failed_archives,
+            tool_output=tool_output or self._tool_output,
+            auto_commit=auto_commit or self._auto_commit,
         )
         core.open(creation if create else None)
         if follow_folder and core.state.folder is not None and core.follower is None:
@@ -181,6 +203,24 @@ class Log:
         task = self.task(task_id)
         command = AbandonTask(task_id=task_id, reason=reason, last_state=task.state)
         self.execute(self.core(task.session_id), command, Metadata(actor=actor))
+
+    def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8).
+
+        Workers do so whenever they look for work. Returns the commits that were made; one that is
+        refused is logged.
+        """
+        self._refuse_if_closed()
+        results: list[CommitResult] = []
+        for session in idle_sessions(self.store, self.clock()):
+            try:
+                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
+            except ConflictError as error:
+                log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
+            else:
+                if result.status == "accepted":
+                    results.append(result)
+        return tuple(results)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -375,10 +415,20 @@ def open(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> Log:
     """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
 
     ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
-    come from. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
+    come from; ``tool_output`` and ``auto_commit`` are recorded as the policies of the sessions that
+    this log creates. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
     """
-    return Log(open_store(url), clock=clock, ids=ids, estimate_tokens=estimate_tokens)
+    return Log(
+        open_store(url),
+        clock=clock,
+        ids=ids,
+        estimate_tokens=estimate_tokens,
+        tool_output=tool_output,
+        auto_commit=auto_commit,
+    )

@@ -17,12 +17,19 @@ from eventlog.clock import format_time
 from eventlog.projection import Projection, replay
 from eventlog.projections import folder_layout as layout
 from eventlog.projections.folder_layout import archive_file
+from eventlog.projections.folder_outputs import (
+    OUTPUT_TYPES,
+    names_output,
+    output_content,
+    output_files,
+)
 from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
 from eventlog.session.events import CommitPrepared
 from eventlog.session.fold import SessionFold
 from eventlog.session.reader import Reader
 from eventlog.session.state import SessionState, apply, apply_records
 from eventlog.session.views import session_meta
+from eventlog.store import Blob
 from eventlog.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
@@ -33,16 +40,16 @@ from eventlog.tasks.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventlog.identifiers import EventId
     from eventlog.session.events import MessageAppended, VersionRange
     from eventlog.session.messages import MessageData
 
 __all__ = [
-    "FILE_TYPES",
     "FolderState",
     "SessionFolder",
+    "changes_files",
     "failure_document",
     "file_content",
     "folder_files",
@@ -53,7 +60,7 @@ STAGE: Final = "archive_finalize"
 
 GIVEN_UP: Final = "abandoned"
 
-FILE_TYPES: Final = frozenset(
+_FILE_TYPES: Final = frozenset(
     {
         "commit_prepared",
         "archive_finalized",
@@ -63,7 +70,7 @@ FILE_TYPES: Final = frozenset(
         "task_completed",
     }
 )
-"""The event types that make, replace or remove a file beside the two that follow every record."""
+"""The event types that make, replace or remove files of archives."""
 
 
 @dataclass(slots=True)
@@ -98,19 +105,24 @@ class SessionFolder(Projection[FolderState, FolderState]):
         session = state.session
         if not session.session_id:
             session.session_id = recorded.stream
-        if recorded.type not in FILE_TYPES:
+        if not changes_files(recorded):
             apply(session, recorded)
             return state
         illegal_steps, archive = len(session.findings), _archive_of(session, recorded)
         apply(session, recorded)
-        if archive is not None and len(session.findings) == illegal_steps:
+        if len(session.findings) > illegal_steps:
+            return state
+        if recorded.type in OUTPUT_TYPES:
+            for path in output_files(recorded):
+                state.files.setdefault(path, recorded.version)
+        elif archive is not None:
             _note_files(state, archive, recorded)
         return state
 
     def fold(self, state: FolderState, records: Iterable[Record | Recorded]) -> FolderState:
         for entry in records:
             recorded = entry if isinstance(entry, Recorded) else Recorded(entry)
-            if recorded.type == "message_appended" and state.session.session_id:
+            if state.session.session_id and not changes_files(recorded):
                 apply_records(state.session, (recorded,))
             else:
                 self.apply(state, recorded)
@@ -131,8 +143,17 @@ class SessionFolder(Projection[FolderState, FolderState]):
         return FolderState(SessionFold().load(session), json.loads(line))
 
 
+def changes_files(recorded: Recorded) -> bool:
+    """Tell whether an event may make, replace or remove a file beside the two that follow every
+    record: ``messages.jsonl`` and ``.meta.json``."""
+    type_ = recorded.type
+    return type_ in _FILE_TYPES or (type_ in OUTPUT_TYPES and names_output(recorded))
+
+
 def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
     """Return which archive's files an event is about, given the session before it."""
+    if recorded.type in OUTPUT_TYPES:
+        return None
     event = recorded.event
     if isinstance(event, CommitPrepared):
         return event.archive
@@ -170,6 +191,9 @@ def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
     place = layout.split_archive_file(path)
     if place is not None:
         return _archive_content(*place, state, reader)
+    if layout.is_output(path):
+        recorded = cast("Recorded", reader.record(state.files[path]))
+        return output_content(path, recorded, reader)
     session = state.session
     match path:
         case layout.MESSAGES:
@@ -234,19 +258,26 @@ def failure_document(recorded: Recorded) -> bytes:
 # ---- of any records ---------------------------------------------------------------------------
 
 
-def folder_files(records: Iterable[Record | Recorded]) -> dict[str, bytes]:
-    """Return all files of a session's folder by path, from its records alone (P3)."""
+def folder_files(
+    records: Iterable[Record | Recorded], values: Mapping[str, bytes] | None = None
+) -> dict[str, bytes]:
+    """Return all files of a session's folder by path, from its records alone (P3).
+
+    ``values`` are the large ones that records name, by their SHA-256; raises `CorruptLog` where one
+    is missing.
+    """
     stream = [entry.record if isinstance(entry, Recorded) else entry for entry in records]
     state = replay(stream, SessionFolder())
-    reader = Reader(_RecordsAtHand(stream), state.session.session_id)
+    reader = Reader(_RecordsAtHand(stream, values or {}), state.session.session_id)
     return {path: file_content(path, state, reader) for path in state.paths()}
 
 
 class _RecordsAtHand:
     """The records of one stream, read as from a store."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[Record], values: Mapping[str, bytes]) -> None:
         self._records = records
+        self._values = values
         self._versions = {record.event_id: record.version for record in records}
 
     def read(
@@ -262,6 +293,10 @@ class _RecordsAtHand:
             return EMPTY_HEAD
         last = self._records[-1]
         return Head(last.version, last.hash, last.position, last.time)
+
+    def get_blob(self, key: str) -> Blob | None:
+        data = self._values.get(key.rpartition("/")[2])
+        return None if data is None else Blob(data, 1)
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
         return {wanted: self._versions[wanted] for wanted in ids if wanted in self._versions}

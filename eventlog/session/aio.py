@@ -17,6 +17,12 @@ from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.core import SessionRequest
 from eventlog.session.messages import Message
+from eventlog.session.tool_output import (
+    CONTEXT_CHARACTERS,
+    SEARCH_LIMIT,
+    OutputMatch,
+    ToolOutput,
+)
 from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
@@ -84,9 +90,9 @@ class AsyncSession:
         """Return the live messages in order, or only the ``last`` of them."""
         return await self._log.run(queries.read_tail, self._core, last)
 
-    async def history(self) -> tuple[Message, ...]:
+    async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever its archive's state (X7)."""
-        return await self._log.run(queries.read_history, self._core)
+        return await self._log.run(queries.read_history, self._core, hydrate=hydrate)
 
     async def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
@@ -104,13 +110,41 @@ class AsyncSession:
             queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
         )
 
-    async def archive(self, archive_id: str) -> ArchivedMessages:
+    async def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
         """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
-        return await self._log.run(queries.read_archived, self._core, archive_id)
+        return await self._log.run(queries.read_archived, self._core, archive_id, hydrate=hydrate)
 
     async def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with their states, oldest first."""
         return await self._log.run(queries.read_archives, self._core)
+
+    async def tool_output(
+        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+    ) -> ToolOutput:
+        """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6)."""
+        return await self._log.run(
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit
+        )
+
+    async def search_tool_output(
+        self,
+        message_id: str,
+        tool_id: str,
+        text: str,
+        *,
+        limit: int = SEARCH_LIMIT,
+        context: int = CONTEXT_CHARACTERS,
+    ) -> tuple[OutputMatch, ...]:
+        """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6)."""
+        return await self._log.run(
+            queries.search_tool_output,
+            self._core,
+            message_id,
+            tool_id,
+            text,
+            limit=limit,
+            context=context,
+        )
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -142,7 +176,7 @@ class AsyncSession:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(self._log.estimate_tokens, self.id, messages, idempotency_key)
+        command = arguments.append(self._core, self._log.estimate_tokens, messages, idempotency_key)
         if not command.messages:
             return ()
         appended: tuple[Message, ...] = await self._do(
@@ -166,7 +200,7 @@ class AsyncSession:
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
         """
         command = arguments.tool_result(
-            self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
+            self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
         await self._do(command, arguments.about(actor, correlation_id))
 

@@ -8,15 +8,23 @@ from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
 from eventlog.identifiers import derived_id, format_id
 from eventlog.records import Metadata
 from eventlog.session.appending import MessageRequest
-from eventlog.session.commands import AppendMessages, RecordToolResult, RecordUsage
+from eventlog.session.commands import (
+    AppendLargeMessages,
+    AppendMessages,
+    RecordToolResult,
+    RecordUsage,
+)
 from eventlog.session.commit import archive_index
 from eventlog.session.messages import (
     Message,
+    MessageData,
     as_message,
     check_text,
     message_data,
     message_text,
 )
+from eventlog.session.tokens import checked_tokens
+from eventlog.session.tool_output import has_large
 from eventlog.tasks.commands import AbandonTask, RetryTask
 
 if TYPE_CHECKING:
@@ -51,26 +59,56 @@ def append_one(
     if idempotency_key is not None:
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
-    return MessageRequest(core, message, data, _tokens(estimate, message_text(data)), by)
+    text = message_text(data)
+    if len(text) > core.plain_characters and (
+        core.plain_characters < 0 or has_large(data, core.tool_output)
+    ):
+        request = MessageRequest(core, message, data, 0, by)
+        request.go_the_long_way(_append(core, estimate, (message,), (data,), [text]))
+        return request
+    return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
 
 
 def append(
+    core: Core,
     estimate: TokenEstimator,
-    session: str,
     values: Iterable[Message | dict[str, Any]],
     idempotency_key: str | None,
 ) -> AppendMessages:
     """Check all messages before any is stored; give those without an id one from the key."""
     messages = tuple([as_message(value, index=place) for place, value in enumerate(values)])
     if idempotency_key is not None:
-        messages = _keyed(session, messages, idempotency_key)
+        messages = _keyed(core.session, messages, idempotency_key)
     data = tuple([message_data(message) for message in messages])
-    for index, entry in enumerate(data):
-        check_text(message_text(entry), "parts", index)
+    texts = [message_text(entry) for entry in data]
+    for index, text in enumerate(texts):
+        check_text(text, "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
         raise InvalidMessage("two messages of one batch have the same id", field="id")
-    tokens = tuple([_tokens(estimate, message_text(entry)) for entry in data])
-    return AppendMessages(messages, data, tokens)
+    return _append(core, estimate, messages, data, texts)
+
+
+def _append(
+    core: Core,
+    estimate: TokenEstimator,
+    messages: tuple[Message, ...],
+    data: tuple[MessageData, ...],
+    texts: Sequence[str],
+) -> AppendMessages:
+    large = {
+        place
+        for place, text in enumerate(texts)
+        if len(text) > core.plain_characters and has_large(data[place], core.tool_output)
+    }
+    tokens = tuple(
+        [
+            0 if place in large else checked_tokens(estimate, text)
+            for place, text in enumerate(texts)
+        ]
+    )
+    if not large:
+        return AppendMessages(messages, data, tokens)
+    return AppendLargeMessages(messages, data, tokens, estimate=estimate, large=frozenset(large))
 
 
 def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Message, ...]:
@@ -87,14 +125,8 @@ def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Messa
     )
 
 
-def _tokens(estimate: TokenEstimator, text: str) -> int:
-    tokens = estimate(text)
-    if tokens < 0:
-        raise InvalidArgument(f"the token estimator said {tokens} for a text; it must not be < 0")
-    return tokens
-
-
 def tool_result(
+    core: Core,
     estimate: TokenEstimator,
     message_id: str,
     tool_id: str,
@@ -108,8 +140,11 @@ def tool_result(
             f"{status!r} is no status of a result; it is 'running', 'completed' or 'error'",
             field="status",
         )
-    tokens = _tokens(estimate, output)
-    return RecordToolResult(message_id, tool_id, output, status, tokens, duration_ms)
+    is_large = len(output) > core.tool_output.inline_characters
+    tokens = None if is_large else checked_tokens(estimate, output)
+    return RecordToolResult(
+        message_id, tool_id, output, status, duration_ms, tokens, estimate=estimate
+    )
 
 
 def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:

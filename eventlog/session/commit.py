@@ -50,7 +50,7 @@ class CommitResult(NamedTuple):
     archive_id: str | None = None
     archive_uri: str | None = None
     task_id: str | None = None
-    reason: Literal["no_messages", "all_within_keep_window"] | None = None
+    reason: Literal["no_messages", "all_within_keep_window", "not_due"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ key                                       value
 ``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
 ``due/{microseconds}/{task id}``          that the task can be moved from then on, and by whom
+``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
+                                          something is said until then (C8)
 ========================================= =====================================================
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
@@ -22,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 
-from eventlog.session.events import CommitPrepared, SessionCreated
+from eventlog.session.auto_commit import idle_from
+from eventlog.session.events import CommitPrepared, MessageAppended, SessionCreated
 from eventlog.tasks.events import ArchiveFinalized, TaskEvent
 from eventlog.tasks.machine import TASK_MACHINE
 from eventlog.tasks.state import Task, advance
@@ -32,14 +35,18 @@ if TYPE_CHECKING:
 
     from eventlog.records import IndexEntry, Recorded
     from eventlog.session.state import Archive, SessionState
+    from eventlog.store import Store
 
 __all__ = [
     "INDEXED_TYPES",
     "archive_key",
     "archive_prefix",
     "due_key",
+    "idle_key",
+    "idle_sessions",
     "index_changes",
     "keys_under",
+    "may_change_index",
     "session_key",
     "task_key",
     "workspace_prefix",
@@ -50,11 +57,12 @@ INDEXED_TYPES: Final = TASK_MACHINE.events | {
     "session_closed",
     "session_deleted",
 }
-"""The event types that may change an entry."""
+"""The event types that may change an entry; a message does in the sessions that may be idle."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 DUE: Final = "due/"
+IDLE: Final = "idle/"
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -92,6 +100,31 @@ def due_key(time: int, task_id: str = "") -> str:
     return f"{DUE}{time:017d}/{task_id}"
 
 
+def idle_key(time: int, session: str = "") -> str:
+    return f"{IDLE}{time:017d}/{session}"
+
+
+def idle_sessions(store: Store, now: int) -> list[str]:
+    """Return the sessions that are to be committed because nothing was said in them for long."""
+    return [
+        key.removeprefix(IDLE).partition("/")[2] for key, _ in store.scan(IDLE, idle_key(now + 1))
+    ]
+
+
+def may_change_index(state: SessionState, type: str, time: int) -> bool:
+    """Tell whether a record of this type and time may change an entry of the session.
+
+    A message does where it is awaited that no more come, and moves the end of that wait.
+    """
+    if type in INDEXED_TYPES:
+        return True
+    policy = state.auto_commit
+    if type != MessageAppended.event_type or policy is None or policy.idle_seconds is None:
+        return False
+    idle = idle_from(state)
+    return idle is None or idle != idle_from(state, last_message_at=time)
+
+
 def index_changes(
     before: SessionState, recorded: Sequence[Recorded], after: SessionState
 ) -> tuple[IndexEntry, ...]:
@@ -102,8 +135,8 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded, after)
-    old = _due_entries(before, touched)
-    new = _due_entries(after, touched)
+    old = {**_due_entries(before, touched), **_idle_entry(before)}
+    new = {**_due_entries(after, touched), **_idle_entry(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -177,6 +210,11 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, byte
         if current is not None and current.is_open and not current.ordered:
             tasks.append(current)
     return {due_key(task.due_at, task.task_id): _due_value(task) for task in tasks}
+
+
+def _idle_entry(state: SessionState) -> dict[str, bytes]:
+    time = idle_from(state)
+    return {} if time is None else {idle_key(time, state.session_id): b"{}"}
 
 
 def _due_value(task: Task) -> bytes:

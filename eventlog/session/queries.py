@@ -15,6 +15,7 @@ from eventlog.session.index import (
     read_task,
     task_key,
 )
+from eventlog.session.large_output import find_in_output, hydrated, read_output
 from eventlog.session.tokens import estimate_tokens
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 from eventlog.tasks.events import ArchiveFinalized
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Message
     from eventlog.session.reader import StoredMessage
     from eventlog.session.state import Archive, SessionState
+    from eventlog.session.tool_output import OutputMatch, ToolOutput
     from eventlog.store import Store
     from eventlog.tasks.state import Task
 
@@ -40,7 +42,9 @@ __all__ = [
     "read_history",
     "read_search_context",
     "read_tail",
+    "read_tool_output",
     "read_truncated",
+    "search_tool_output",
 ]
 
 
@@ -60,9 +64,10 @@ def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[M
     return truncated(read_tail(core), keep_first_user=keep_first_user, recent=recent)
 
 
-def read_history(core: Core) -> tuple[Message, ...]:
+def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
     """Return every message ever recorded, in order, whatever became of its archive (X7)."""
-    return tuple(entry.message for entry in core.reader.history())
+    found = core.reader.history()
+    return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
 
 
 def read_context(core: Core, token_budget: int) -> Context:
@@ -144,6 +149,20 @@ def _in_order(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
     return sorted(messages, key=lambda entry: entry.version)
 
 
+def read_tool_output(
+    core: Core, message_id: str, tool_id: str, offset: int, limit: int | None
+) -> ToolOutput:
+    """Return a piece of a tool's output, wherever it is kept (M6)."""
+    return read_output(core.reader, message_id, tool_id, offset, limit)
+
+
+def search_tool_output(
+    core: Core, message_id: str, tool_id: str, text: str, *, limit: int, context: int
+) -> tuple[OutputMatch, ...]:
+    """Return where a text stands in a tool's output (M6)."""
+    return find_in_output(core.reader, message_id, tool_id, text, limit=limit, context=context)
+
+
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:
     """Return all archives of the session with their states, oldest first."""
     core.refresh()
@@ -153,7 +172,7 @@ def read_archives(core: Core) -> tuple[ArchiveView, ...]:
     )
 
 
-def read_archived(core: Core, archive: str) -> ArchivedMessages:
+def read_archived(core: Core, archive: str, *, hydrate: bool = False) -> ArchivedMessages:
     """Return the summaries and messages of a completed archive (X7)."""
     core.refresh()
     found = find_archive(core, archive)
@@ -169,13 +188,18 @@ def read_archived(core: Core, archive: str) -> ArchivedMessages:
         archive_id=archive_id(found.index),
         abstract=event.abstract,
         overview=event.overview,
-        messages=archived_messages(core, found),
+        messages=archived_messages(core, found, hydrate=hydrate),
     )
 
 
-def archived_messages(core: Core, archive: Archive) -> tuple[Message, ...]:
+def archived_messages(
+    core: Core, archive: Archive, *, hydrate: bool = False, previews_will_do: bool = False
+) -> tuple[Message, ...]:
     """Return the messages that an archive took, with the results known today."""
-    return tuple(entry.message for entry in core.reader.messages(archive.takes))
+    found = core.reader.messages(archive.takes)
+    if hydrate:
+        found = hydrated(core.reader, found, previews_will_do=previews_will_do)
+    return tuple(entry.message for entry in found)
 
 
 def find_archive(core: Core, archive: str) -> Archive:

@@ -16,6 +16,12 @@ from eventlog.session.commands import (
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
+from eventlog.session.tool_output import (
+    CONTEXT_CHARACTERS,
+    SEARCH_LIMIT,
+    OutputMatch,
+    ToolOutput,
+)
 from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
@@ -81,9 +87,13 @@ class Session:
         """Return the live messages in order, or only the ``last`` of them."""
         return queries.read_tail(self._core, last)
 
-    def history(self) -> tuple[Message, ...]:
-        """Return every message ever recorded, in order, whatever its archive's state (X7)."""
-        return queries.read_history(self._core)
+    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+        """Return every message ever recorded, in order, whatever its archive's state (X7).
+
+        With ``hydrate`` large tool outputs stand in them as they were appended, not as previews;
+        raises `CorruptLog` if one is missing or damaged.
+        """
+        return queries.read_history(self._core, hydrate=hydrate)
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
@@ -97,13 +107,44 @@ class Session:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
         return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
 
-    def archive(self, archive_id: str) -> ArchivedMessages:
-        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
-        return queries.read_archived(self._core, archive_id)
+    def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
+        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`.
+
+        With ``hydrate`` large tool outputs stand in the messages, as in `history`.
+        """
+        return queries.read_archived(self._core, archive_id, hydrate=hydrate)
 
     def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with their states, oldest first."""
         return queries.read_archives(self._core)
+
+    def tool_output(
+        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+    ) -> ToolOutput:
+        """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6).
+
+        Also of outputs that are too large for their message. Raises `ToolOutputNotFound`, and
+        `CorruptLog` if what was kept is missing or damaged.
+        """
+        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit)
+
+    def search_tool_output(
+        self,
+        message_id: str,
+        tool_id: str,
+        text: str,
+        *,
+        limit: int = SEARCH_LIMIT,
+        context: int = CONTEXT_CHARACTERS,
+    ) -> tuple[OutputMatch, ...]:
+        """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6).
+
+        The first ``limit`` places, each with ``context`` characters on both sides. Raises as
+        `tool_output` does.
+        """
+        return queries.search_tool_output(
+            self._core, message_id, tool_id, text, limit=limit, context=context
+        )
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -117,7 +158,9 @@ class Session:
     ) -> Message:
         """Append one message and return it with its id, which is its idempotency key (M3).
 
-        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent`.
+        A tool output that is too large for its message is kept beside it (M6); what is returned,
+        and stands in the tail, has a preview in its place. Raises `InvalidMessage`,
+        `SessionClosed`, `DuplicateEvent`.
         """
         by = arguments.about(actor, correlation_id)
         request = arguments.append_one(
@@ -135,7 +178,7 @@ class Session:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(self._log.estimate_tokens, self.id, messages, idempotency_key)
+        command = arguments.append(self._core, self._log.estimate_tokens, messages, idempotency_key)
         if not command.messages:
             return ()
         appended: tuple[Message, ...] = self._do(command, arguments.about(actor, correlation_id))
@@ -157,7 +200,7 @@ class Session:
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
         """
         command = arguments.tool_result(
-            self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
+            self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
         self._do(command, arguments.about(actor, correlation_id))
 

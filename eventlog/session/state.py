@@ -33,6 +33,7 @@ from eventlog.session.events import (
 )
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.messages import MessageData
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.window import Window
 from eventlog.tasks.events import (
     ArchiveFinalized,
@@ -99,6 +100,8 @@ class SessionState:
     provider: str | None = None
     model: str | None = None
     failed_archives: FailedArchives = "block"
+    tool_output: ToolOutputPolicy = field(default_factory=ToolOutputPolicy)
+    auto_commit: AutoCommitPolicy | None = None
     folder: str | None = None
     """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
@@ -128,6 +131,17 @@ class SessionState:
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
         return copied
+
+    def follow(self, creation: SessionCreated) -> None:
+        """Take over whom the session belongs to, and the policies that it was given."""
+        self.owner = creation.owner
+        self.project = creation.project
+        self.workspace = creation.workspace
+        self.provider = creation.provider
+        self.model = creation.model
+        self.failed_archives = creation.failed_archives
+        self.tool_output = creation.tool_output or ToolOutputPolicy()
+        self.auto_commit = creation.auto_commit
 
     def lane_head(self) -> Task | None:
         """Return the finalising task that is next in order (F1), if one is to be worked on.
@@ -255,12 +269,7 @@ def _created(state: SessionState, record: Record, event: SessionCreated) -> None
     if not _step(state, record):
         return
     state.created_at = record.time
-    state.owner = event.owner
-    state.project = event.project
-    state.workspace = event.workspace
-    state.provider = event.provider
-    state.model = event.model
-    state.failed_archives = event.failed_archives
+    state.follow(event)
 
 
 def _message_appended(state: SessionState, record: Record, event: MessageAppended) -> None:

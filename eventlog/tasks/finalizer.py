@@ -143,7 +143,7 @@ def gather_material(core: Core, task: Task, attempt: int, uncovered_budget: int)
     request = SummaryRequest(
         session_id=core.session,
         archive_id=archive_id(index),
-        messages=archived_messages(core, archive),
+        messages=archived_messages(core, archive, hydrate=True, previews_will_do=True),
         previous_overview=overview,
         uncovered=given,
         attempt=attempt,

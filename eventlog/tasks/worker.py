@@ -93,6 +93,7 @@ class AsyncWorker:
         """Work until nothing is due any more; return how many tasks were completed."""
         completed = 0
         try:
+            await self._log.commit_idle()
             while not self._stopping.is_set():
                 settled = await self._start_due()
                 if self._running:
@@ -130,6 +131,7 @@ class AsyncWorker:
         seen = START
         try:
             seen = await self._log.position()
+            await self._log.commit_idle()
             await self._start_due()
         except UnavailableError as error:
             log_fact(logging.WARNING, "store_unavailable", worker=self.name, error=str(error))
