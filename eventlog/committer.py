@@ -297,8 +297,14 @@ class Committer:
             return
         self._round(follow_ups, leader and follow_ups[0])
         for request in follow_ups:
+            follower = request.subject.follower
             if request.error is not None:
                 log_fact(logging.WARNING, "automatic_command_refused", error=str(request.error))
+            elif follower is not None:
+                # Not in this thread: it may write files, and record that it did.
+                threading.Thread(
+                    target=follower.follow, name="eventlog-follower", daemon=True
+                ).start()
 
     def _prepare(self, batch: Iterable[Request]) -> list[Append]:
         appends: list[Append] = []

@@ -83,9 +83,9 @@ class Log:
         clock: Clock = system_clock,
         ids: IdSource = draw_id,
         estimate_tokens: TokenEstimator = estimate_tokens,
-        files: FileSystem | None = None,
         tool_output: ToolOutputPolicy | None = None,
         auto_commit: AutoCommitPolicy | None = None,
+        files: FileSystem | None = None,
     ) -> None:
         self.store = store
         self.files = files or LocalFiles()

@@ -17,6 +17,12 @@ from eventlog.clock import format_time
 from eventlog.projection import Projection, replay
 from eventlog.projections import folder_layout as layout
 from eventlog.projections.folder_layout import archive_file
+from eventlog.projections.folder_outputs import (
+    OUTPUT_TYPES,
+    names_output,
+    output_content,
+    output_files,
+)
 from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
 from eventlog.session.events import ArchiveAdopted, CommitPrepared, FolderAdopted
 from eventlog.session.fold import SessionFold
@@ -41,9 +47,9 @@ if TYPE_CHECKING:
     from eventlog.session.messages import MessageData
 
 __all__ = [
-    "FILE_TYPES",
     "FolderState",
     "SessionFolder",
+    "changes_files",
     "failure_document",
     "file_content",
     "folder_files",
@@ -54,7 +60,7 @@ STAGE: Final = "archive_finalize"
 
 GIVEN_UP: Final = "abandoned"
 
-FILE_TYPES: Final = frozenset(
+_FILE_TYPES: Final = frozenset(
     {
         "commit_prepared",
         "archive_finalized",
@@ -66,7 +72,7 @@ FILE_TYPES: Final = frozenset(
         "folder_adopted",
     }
 )
-"""The event types that make, replace or remove a file beside the two that follow every record."""
+"""The event types that make, replace or remove files of archives."""
 
 
 @dataclass(slots=True)
@@ -106,19 +112,24 @@ class SessionFolder(Projection[FolderState, FolderState]):
         session = state.session
         if not session.session_id:
             session.session_id = recorded.stream
-        if recorded.type not in FILE_TYPES:
+        if not changes_files(recorded):
             apply(session, recorded)
             return state
         illegal_steps, archive = len(session.findings), _archive_of(session, recorded)
         apply(session, recorded)
-        if archive is not None and len(session.findings) == illegal_steps:
+        if len(session.findings) > illegal_steps:
+            return state
+        if recorded.type in OUTPUT_TYPES:
+            for path in output_files(recorded):
+                state.files.setdefault(path, recorded.version)
+        elif archive is not None:
             _note_files(state, archive, recorded)
         return state
 
     def fold(self, state: FolderState, records: Iterable[Record | Recorded]) -> FolderState:
         for entry in records:
             recorded = entry if isinstance(entry, Recorded) else Recorded(entry)
-            if recorded.type == "message_appended" and state.session.session_id:
+            if state.session.session_id and not changes_files(recorded):
                 apply_records(state.session, (recorded,))
             else:
                 self.apply(state, recorded)
@@ -140,9 +151,18 @@ class SessionFolder(Projection[FolderState, FolderState]):
         return FolderState(SessionFold().load(session), *json.loads(line))
 
 
+def changes_files(recorded: Recorded) -> bool:
+    """Tell whether an event may make, replace or remove a file beside the two that follow every
+    record: ``messages.jsonl`` and ``.meta.json``."""
+    type_ = recorded.type
+    return type_ in _FILE_TYPES or (type_ in OUTPUT_TYPES and names_output(recorded))
+
+
 def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
     """Return which archive's files an event is about, given the session before it; 0 stands for
     those of no archive."""
+    if recorded.type in OUTPUT_TYPES:
+        return None
     event = recorded.event
     if isinstance(event, (CommitPrepared, ArchiveAdopted)):
         return event.archive
@@ -185,11 +205,14 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
 
 def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
     """Return what the file at ``path`` is to hold; the reader gives the records behind it."""
-    if path in state.kept and path not in state.files:
+    if path in state.kept and state.files.get(path, 0) < state.adopted[layout.META]:
         return reader.value(state.kept[path])
     place = layout.split_archive_file(path)
     if place is not None:
         return _archive_content(*place, state, reader)
+    if layout.is_output(path):
+        recorded = cast("Recorded", reader.record(state.files[path]))
+        return output_content(path, recorded, reader)
     session = state.session
     match path:
         case layout.MESSAGES:

@@ -55,6 +55,7 @@ __all__ = [
     "document",
     "done_document",
     "failed_document",
+    "is_output",
     "is_quarantined",
     "is_temporary",
     "json_object",
@@ -118,6 +119,11 @@ def split_archive_file(path: str) -> tuple[int, str] | None:
     if folder != HISTORY or index is None or not name or archive_id(index) != archive:
         return None
     return index, name
+
+
+def is_output(path: str) -> bool:
+    """Tell whether a path is that of a file of a tool's large output."""
+    return path.startswith(f"{TOOL_RESULTS}/")
 
 
 def temporary_name(name: str) -> str:

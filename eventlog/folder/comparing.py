@@ -23,6 +23,7 @@ from eventlog.projections.folder_layout import (
     META,
     OVERVIEW,
     SESSION_FILES,
+    is_output,
     is_temporary,
     json_object,
     message_line,
@@ -82,7 +83,12 @@ def compare(
     """
     expected_paths = state.paths()
     archives = {archived[0] for path in expected_paths if (archived := split_archive_file(path))}
-    present = {*_present(folder, archives), *_present_of(folder, state.kept)}
+    outputs = {path for path in expected_paths if is_output(path)}
+    present = {
+        *_present(folder, archives),
+        *_present_outputs(folder, outputs),
+        *_present_of(folder, state.kept),
+    }
     for path in expected_paths:
         if path in present and not thorough and not _may_be_outdated(path):
             continue
@@ -97,7 +103,7 @@ def compare(
 def _may_be_outdated(path: str) -> bool:
     """Tell whether a file may be there with content of an earlier time."""
     archived = split_archive_file(path)
-    return archived is None or archived[1] == FAILED
+    return not is_output(path) if archived is None else archived[1] == FAILED
 
 
 def _present(folder: Folder, archives: set[int]) -> Iterator[str]:
@@ -118,6 +124,15 @@ def _present(folder: Folder, archives: set[int]) -> Iterator[str]:
         for inner in folder.names(path):
             if inner in ARCHIVE_FILES or is_temporary(inner):
                 yield f"{path}/{inner}"
+
+
+def _present_outputs(folder: Folder, outputs: set[str]) -> Iterator[str]:
+    """Yield those of a session's outputs that are there, and what a crash left beside them."""
+    for parent in {path.rpartition("/")[0] for path in outputs}:
+        for name in folder.names(parent):
+            path = f"{parent}/{name}"
+            if path in outputs or is_temporary(name):
+                yield path
 
 
 def _present_of(folder: Folder, paths: Iterable[str]) -> Iterator[str]:

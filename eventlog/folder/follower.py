@@ -19,15 +19,16 @@ from eventlog.errors import EventLogError
 from eventlog.folder.mending import content_of, mend
 from eventlog.folder.writing import write_files
 from eventlog.projections.folder_files import (
-    FILE_TYPES,
     FolderState,
     SessionFolder,
+    changes_files,
     file_content,
 )
 from eventlog.projections.folder_layout import (
     MESSAGES,
     META,
     archive_file,
+    is_output,
     message_line,
 )
 from eventlog.records import Recorded
@@ -206,25 +207,36 @@ class Follower:
             return
         state = self._state
         self._is_behind = True
-        types = {recorded.type for recorded in records}
-        before = state.files if types.isdisjoint(FILE_TYPES) else state.files.copy()
+        is_rewritten = any(recorded.type in _REWRITTEN_BY for recorded in records)
+        before = state.files.copy() if any(map(changes_files, records)) else state.files
         lines = self._fold(records)
-        paths = [] if before is state.files else _differing(before, state.files)
-        is_durable = bool(paths)
-        if not types.isdisjoint(_REWRITTEN_BY):
-            paths.append(MESSAGES)
-        elif lines:
-            self.folder.append(MESSAGES, b"".join(lines))
-        meta = file_content(META, state, self._core.reader)
-        if meta != self._meta:
-            paths.append(META)
-        if paths == [META]:
-            self.folder.replace(META, meta, durable=False)
+        if before is state.files and not is_rewritten:
+            self._write_lines(lines)
         else:
-            content = content_of(state, self._core.reader)
-            write_files(self.folder, paths, content, durable=is_durable)
-        self._meta = meta
+            changed = _differing(before, state.files)
+            self._write_changed(changed, [] if is_rewritten else lines, is_rewritten)
         self._is_behind = False
+
+    def _write_lines(self, lines: Sequence[bytes]) -> None:
+        """Write what nearly every record leads to: a line more, and other metadata."""
+        if lines:
+            self.folder.append(MESSAGES, b"".join(lines))
+        meta = file_content(META, self._state, self._core.reader)
+        if meta != self._meta:
+            self.folder.replace(META, meta, durable=False)
+            self._meta = meta
+
+    def _write_changed(self, paths: list[str], lines: Sequence[bytes], is_rewritten: bool) -> None:
+        """Write the files at ``paths`` and the two that follow every record."""
+        content = content_of(self._state, self._core.reader)
+        outputs = [path for path in paths if is_output(path)]
+        write_files(self.folder, outputs, content, durable=True)  # Before a line names them.
+        if lines:
+            self.folder.append(MESSAGES, b"".join(lines))
+        archives = [path for path in paths if not is_output(path)]
+        session = [MESSAGES, META] if is_rewritten else [META]
+        write_files(self.folder, [*archives, *session], content, durable=bool(archives))
+        self._meta = file_content(META, self._state, self._core.reader)
 
     def _fold(self, records: Sequence[Recorded]) -> list[bytes]:
         """Fold records; return the lines of the messages among them that became live."""

@@ -12,8 +12,9 @@ that read the files without knowing of a log:
    summaries, and the session's ``.meta.json`` that counts it.
 4. A commit and what becomes of an archive are synchronised, an appended message is not: after a
    loss of power the session's own four files may be of an earlier time, and are written again when
-   the session is next opened. An archive's files need no such look. They never change once they
-   have their name, so a name is proof of the content; ``.failed.json`` alone may be replaced.
+   the session is next opened. The files of archives and of large tool outputs need no such look.
+   They never change once they have their name, so a name is proof of the content;
+   ``.failed.json`` alone may be replaced.
 
 Each step can be repeated, and follows from the records alone; so a crash after any of them is made
 good by doing all of them again.

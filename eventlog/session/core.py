@@ -79,10 +79,10 @@ class Core:
         self._trusted = False
         self.wants_care = False
         """Whether `care` may have something to do."""
-        self._care_after = SNAPSHOT_INTERVAL
-        """Records since the last snapshot from which on `care` is wanted."""
         self.follower: Follower | None = None
         """What writes the attached folder, where this process owns it."""
+        self._care_after = SNAPSHOT_INTERVAL
+        """Records since the last snapshot from which on `care` is wanted."""
         self._since_snapshot = 0
         self._snapshot_size = 0
         self.plain_characters = 0

@@ -115,10 +115,10 @@ class SessionState:
     provider: str | None = None
     model: str | None = None
     failed_archives: FailedArchives = "block"
-    folder: str | None = None
-    """The path of the folder whose files follow the session, if there is one (O2)."""
     tool_output: ToolOutputPolicy = field(default_factory=ToolOutputPolicy)
     auto_commit: AutoCommitPolicy | None = None
+    folder: str | None = None
+    """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
     commit_count: int = 0
     keep_recent: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from eventlog import Finalizer, Log, Message, Session, Summary, SummaryRequest, Worker
@@ -21,9 +22,9 @@ def files_in(folder: Path) -> Files:
     return found
 
 
-def replayed(log: Log, session: str = "chat") -> Files:
-    """Return what the records say that the files are."""
-    return folder_files(log.read(session))
+def replayed(log: Log, values: Mapping[str, bytes] | None = None) -> Files:
+    """Return what the records of the session say that the files are."""
+    return folder_files(log.read("chat"), values)
 
 
 def summarize(request: SummaryRequest) -> Summary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import eventlog
 from eventlog import (
+    AutoCommitPolicy,
     CorruptFolder,
     Finalizer,
     FolderLocked,
@@ -429,3 +431,70 @@ def test_a_cancelled_append_is_in_the_folder_at_the_latest_when_the_log_is_close
     asyncio.run(talk())
     with eventlog.open(url) as log:
         assert files_in(folder) == replayed(log)
+
+
+# ---- large outputs and automatic commits ------------------------------------------------------
+
+
+def test_a_large_tool_output_has_its_own_files(log: Log, session: Session, folder: Path) -> None:
+    """M6: named as the message refers to it, whole, and written before the line that names it."""
+    session.attach_folder(folder)
+    output = "\u00fc" * 30_000
+    call = Message.call("read_log", {}, tool_id="call-1")
+    session.append(Message.assistant(tools=(call,), id="m1"))
+    session.record_tool_result("m1", "call-1", output)
+    answered = {**call.model_dump(exclude_unset=True), "tool_id": "call-2", "tool_output": output}
+    session.append(
+        {"id": "m2", "role": "assistant", "parts": [{**answered, "tool_status": "completed"}]}
+    )
+    session.commit()
+
+    (first, second) = sorted((folder / "tool-results").iterdir())
+    assert (first / "output.txt").read_text() == (second / "output.txt").read_text() == output
+    about = json.loads((first / "metadata.json").read_bytes())
+    assert (about["tool_result_id"], about["tool_name"]) == (first.name, "read_log")
+    assert (about["message_id"], about["original_chars"]) == ("m1", 30_000)
+    line = files_in(folder)["history/archive_001/messages.jsonl"]
+    assert about["storage_uri"].encode() in line
+    assert files_in(folder) == replayed(log, values={about["sha256"]: output.encode()})
+
+    healthy = files_in(folder)
+    (first / "output.txt").unlink()
+    (second / ".metadata.json.eventlog-tmp").write_bytes(b"{")
+    assert len(session.heal(folder).findings) == 2
+    assert files_in(folder) == healthy
+    assert session.materialize(folder.parent / "copy").healed
+    assert files_in(folder.parent / "copy") == healthy
+
+
+def test_a_large_output_that_is_lost_with_its_folder_is_written_at_the_next_start(
+    log: Log, rival: Log, session: Session, folder: Path
+) -> None:
+    session.attach_folder(folder)
+    part = {"type": "tool", "tool_id": "c", "tool_status": "completed", "tool_output": "x" * 30_000}
+    session.append({"role": "assistant", "parts": [part]})
+    healthy = files_in(folder)
+    log.close()
+    shutil.rmtree(folder / "tool-results")
+
+    rival.session("chat")
+
+    assert files_in(folder) == healthy
+
+
+def test_an_automatic_commit_is_in_the_folder_when_the_log_is_closed(
+    tmp_path: Path, folder: Path
+) -> None:
+    """C8: nobody waits for it, so nobody's answer says that it is written."""
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    with eventlog.open(url) as log:
+        policy = AutoCommitPolicy(messages=2)
+        session = log.session("chat", create=True, auto_commit=policy)
+        session.attach_folder(folder)
+        for number in range(5):
+            session.append(Message.user(str(number)))
+        session.refresh()
+        assert {task.state for task in log.tasks()} == {"pending"}
+    with eventlog.open(url) as log:
+        assert files_in(folder) == replayed(log)
+        assert "history/archive_002/messages.jsonl" in files_in(folder)

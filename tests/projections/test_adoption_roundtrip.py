@@ -12,7 +12,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import eventlog
-from eventlog import Finalizer, Log, Message, NonRetryableError, Summary, SummaryRequest, Worker
+from eventlog import (
+    Finalizer,
+    Log,
+    Message,
+    NonRetryableError,
+    Summary,
+    SummaryRequest,
+    ToolOutputPolicy,
+    Worker,
+)
 from eventlog.projections import Archives
 from eventlog.session.chat import message_from_chat
 from eventlog.testing.clock import FakeClock
@@ -198,3 +207,23 @@ def test_a_committed_and_finalised_chat_is_adopted_as_it_was(number: int, tmp_pa
         session.refresh()
 
         materialised_and_adopted(log, "chat", tmp_path)
+
+
+def test_large_outputs_come_along(tmp_path: Path) -> None:
+    """M6: what the folder keeps beside its messages is read from the log that adopted it."""
+    policy = ToolOutputPolicy(inline_characters=1_000, preview_characters=500)
+    output = "a line of many\n" * 200
+    with eventlog.open("memory:", clock=FakeClock(), tool_output=policy) as log:
+        session = log.session("s", create=True)
+        session.append(Message.user("go", id="m-1"))
+        session.append(Message.tool("call", output, name="read", id="m-2"))
+        session.append(Message.user("and on", id="m-3"))
+        session.commit(keep_recent=1)
+        Worker(log).run_once()
+        session.refresh()
+
+        materialised_and_adopted(log, "s", tmp_path)
+
+    with eventlog.open("memory:") as other:
+        other.adopt(tmp_path / "two")
+        assert other.session("s").tool_output("m-2", "call").text == output
