@@ -6,7 +6,7 @@ key                                       value
 ``session/{session}``                     what is known of the session at its creation, or end
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
 ``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
-``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
+``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
                                           something is said until then (C8)
@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 
+from eventlog.session.archive import Archive, archive_of
 from eventlog.session.auto_commit import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
-from eventlog.session.state import Archive, archive_of
 from eventlog.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
 from eventlog.tasks.machine import TASK_MACHINE
 from eventlog.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task

@@ -19,6 +19,7 @@ from eventlog.codec import decode_event
 from eventlog.events import is_builtin_type
 from eventlog.machine import ABSENT
 from eventlog.records import Record, Recorded
+from eventlog.session.archive import Archive, Overview, archive_of
 from eventlog.session.events import (
     CommitPrepared,
     ContextsUsed,
@@ -53,44 +54,7 @@ from eventlog.tasks.state import (
     queued_task,
 )
 
-__all__ = [
-    "Archive",
-    "Overview",
-    "SessionState",
-    "apply",
-    "apply_message",
-    "apply_records",
-    "archive_of",
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
-    """The raw side of an archive: which messages are in it, and since when."""
-
-    index: int
-    task_id: str
-    takes: list[VersionRange]
-    message_count: int
-    tokens: int
-    prepared: int
-    """The version of its ``commit_prepared``."""
-    prepared_at: int
-    usage_after: int
-    usage_until: int
-    finalized: int | None = None
-    """The version of its ``archive_finalized``."""
-    covers: list[int] = field(default_factory=list[int])
-    covered: bool = False
-    """Whether an overview stands for its messages already, while its own task is not settled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """Which archive has the latest overview, and the version of the record that holds it."""
-
-    archive: int
-    version: int
+__all__ = ["SessionState", "apply", "apply_message", "apply_records"]
 
 
 @dataclass(slots=True)
@@ -388,21 +352,6 @@ def _count_commits(state: SessionState, count: int) -> None:
     if count > state.commit_count:
         state.unused.append((state.commit_count + 1, count))
         state.commit_count = count
-
-
-def archive_of(record: Record, event: CommitPrepared) -> Archive:
-    """Return the archive that a commit makes."""
-    return Archive(
-        index=event.archive,
-        task_id=event.task_id,
-        takes=event.takes,
-        message_count=event.message_count,
-        tokens=event.tokens,
-        prepared=record.version,
-        prepared_at=record.time,
-        usage_after=event.usage_after,
-        usage_until=event.usage_until,
-    )
 
 
 def _begin(state: SessionState, task: Task | None) -> None:

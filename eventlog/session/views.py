@@ -14,7 +14,8 @@ from eventlog.tasks.state import add_usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventlog.session.state import Archive, SessionState
+    from eventlog.session.archive import Archive
+    from eventlog.session.state import SessionState
     from eventlog.tasks.state import Task
 
 __all__ = [

@@ -26,9 +26,10 @@ from eventlog.tasks.requests import (
 )
 
 if TYPE_CHECKING:
+    from eventlog.session.archive import Archive
     from eventlog.session.core import Core
     from eventlog.session.messages import Message
-    from eventlog.session.state import Archive, SessionState
+    from eventlog.session.state import SessionState
     from eventlog.tasks.policy import ErrorClass
     from eventlog.tasks.state import Task
     from eventlog.tasks.steps import RecordedSteps
