@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from eventlog.clock import parse_time
 from eventlog.projections.adoption_lines import UNKNOWN_TIME, Lines, read_json_object, read_lines
@@ -41,6 +41,7 @@ __all__ = [
     "ForeignArchive",
     "ForeignFolder",
     "count_in",
+    "named_archives",
     "object_in",
     "read_folder",
     "text_in",
@@ -48,7 +49,6 @@ __all__ = [
 ]
 
 ArchiveState = Literal["completed", "failed", "abandoned", "pending"]
-Value = TypeVar("Value")
 
 SESSION_READ: Final = frozenset(SESSION_FILES)
 """The files of a session that are read; its summaries are written anew, so they are not kept."""
@@ -116,7 +116,7 @@ class ForeignFolder(NamedTuple):
 def read_folder(contents: Contents) -> ForeignFolder:
     """Read what was found in a folder."""
     meta, problem = _json_file(contents, META)
-    named, strays = _named_archives(contents.folders)
+    named, strays = named_archives(contents.folders)
     time = text_in(meta, "created_at") or UNKNOWN_TIME
     archives: list[ForeignArchive] = []
     for index, name in sorted(named.items()):
@@ -127,7 +127,7 @@ def read_folder(contents: Contents) -> ForeignFolder:
     return ForeignFolder(meta, problem, live, tuple(archives), tuple(strays))
 
 
-def _named_archives(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:
+def named_archives(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:
     """Return folders that are archives by their number, and those that only look like it."""
     named: dict[int, str] = {}
     strays: list[str] = []

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from eventlog.blobs import digest_of
 from eventlog.errors import CorruptFolder, InvalidArgument
-from eventlog.projections.adoption_folder import ARCHIVE_READ, SESSION_READ, Contents
+from eventlog.projections.adoption_folder import (
+    ARCHIVE_READ,
+    SESSION_READ,
+    Contents,
+    named_archives,
+)
 from eventlog.projections.folder_layout import (
     HISTORY,
     LOCK,
@@ -16,7 +21,6 @@ from eventlog.projections.folder_layout import (
     is_quarantined,
     is_temporary,
 )
-from eventlog.session.commit import archive_index
 from eventlog.session.events import KeptFile
 
 if TYPE_CHECKING:
@@ -42,14 +46,26 @@ def read_contents(files: FileSystem, path: str) -> Contents:
         raise InvalidArgument(
             f"{path} is no session folder: it has neither {MESSAGES} nor {META} nor {HISTORY}/"
         )
-    reading = _Reading(files, path)
+    folders = _folders_in(files, path, HISTORY) if HISTORY in names else ()
+    reading = _Reading(files, path, frozenset(named_archives(folders)[0].values()))
     reading.folder("", 0)
     return Contents(
         path=path,
         files=reading.contents,
-        folders=tuple(reading.archives),
+        folders=folders,
         unreadable=reading.unreadable,
         kept=reading.kept,
+    )
+
+
+def _folders_in(files: FileSystem, root: str, path: str) -> tuple[str, ...]:
+    if not files.is_folder(f"{root}/{path}"):
+        return ()
+    names = files.names(f"{root}/{path}")
+    return tuple(
+        name
+        for name in names
+        if not is_quarantined(name) and files.is_folder(f"{root}/{path}/{name}")
     )
 
 
@@ -59,8 +75,9 @@ class _Reading:
 
     files: FileSystem
     root: str
+    archives: frozenset[str]
+    """The folders in the history that are archives."""
     contents: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    archives: list[str] = field(default_factory=list[str])
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     kept: dict[str, KeptFile] = field(default_factory=dict[str, KeptFile])
 
@@ -73,18 +90,18 @@ class _Reading:
             )
         for name in self.files.names(f"{self.root}/{inside}"):
             path = f"{inside}{name}"
+            if _is_passing(path, name):
+                continue
             is_folder = self.files.is_folder(f"{self.root}/{path}")
-            if is_folder and not _is_read(path):
-                if inside == f"{HISTORY}/":
-                    self.archives.append(name)
-                self.folder(f"{path}/", depth + 1)
-            elif is_folder:
-                self.unreadable[path] = "it is a folder"
-            elif not _is_passing(path, name):
+            if not is_folder:
                 self._file(path)
+            elif self._is_read(path):
+                self.unreadable[path] = "it is a folder"
+            else:
+                self.folder(f"{path}/", depth + 1)
 
     def _file(self, path: str) -> None:
-        if not _is_read(path):
+        if not self._is_read(path):
             data = self.files.read(f"{self.root}/{path}")
             self.kept[path] = KeptFile(path=path, size=len(data), sha256=digest_of(data))
             return
@@ -93,17 +110,16 @@ class _Reading:
         except OSError as error:
             self.unreadable[path] = error.strerror or str(error)
 
-
-def _is_read(path: str) -> bool:
-    """Tell whether a path is that of a file which means something here."""
-    folder, _, name = path.rpartition("/")
-    if not folder:
-        return name in SESSION_READ
-    above, _, archive = folder.rpartition("/")
-    return above == HISTORY and archive_index(archive) is not None and name in ARCHIVE_READ
+    def _is_read(self, path: str) -> bool:
+        """Tell whether a path is that of a file which means something here."""
+        folder, _, name = path.rpartition("/")
+        if not folder:
+            return name in SESSION_READ
+        above, _, archive = folder.rpartition("/")
+        return above == HISTORY and archive in self.archives and name in ARCHIVE_READ
 
 
 def _is_passing(path: str, name: str) -> bool:
-    """Tell whether a file is of the moment: a lock, what a crash left, or in quarantine already."""
+    """Tell whether something is of the moment: a lock, what a crash left, or in quarantine."""
     locks = name == ".path.ovlock" or name.startswith(".exact.ovlock.") or path == LOCK
     return locks or is_temporary(name) or is_quarantined(name)

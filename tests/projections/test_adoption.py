@@ -533,6 +533,23 @@ def test_the_asynchronous_log_adopts_alike(folder: Path) -> None:
     assert actors == {"ada"}
 
 
+def test_folders_that_only_look_like_archives_are_kept_whole(log: Log, tmp_path: Path) -> None:
+    files = {
+        f"history/{name}/{file}": content
+        for name in ("archive_001", "archive_0001", "archive_000", "archive_001.bak")
+        for file, content in (("messages.jsonl", [message(name)]), (".done", ""))
+    }
+    adoption = log.adopt(write(tmp_path / "s", {**files, ".quarantined-x/y": "z"}))
+
+    log.session("s").materialize(tmp_path / "again")
+
+    assert [finding.rule for finding in adoption.findings][:3] == 3 * ["stray_archive"]
+    for name in files:
+        if "archive_001/" not in name:
+            assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "s" / name).read_bytes()
+    assert not (tmp_path / "again/.quarantined-x").exists()
+
+
 def test_files_of_an_archive_move_to_its_proper_name(log: Log, tmp_path: Path) -> None:
     files = {
         "history/archive_1/messages.jsonl": [message("a")],
