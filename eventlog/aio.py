@@ -97,10 +97,17 @@ class AsyncLog:
         *,
         quarantine: bool = False,
         actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> Adoption:
         """Take over a session folder that another program wrote; see `eventlog.Log.adopt`."""
         return await self.run(
-            lambda: self._log.adopt(path, session_id, quarantine=quarantine, actor=actor)
+            lambda: self._log.adopt(
+                path,
+                session_id,
+                quarantine=quarantine,
+                actor=actor,
+                correlation_id=correlation_id,
+            )
         )
 
     def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:

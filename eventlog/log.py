@@ -156,6 +156,7 @@ class Log:
         *,
         quarantine: bool = False,
         actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> Adoption:
         """Take over a session folder that another program wrote (O4, O5).
 
@@ -173,7 +174,12 @@ class Log:
         adoption = import_module("eventlog.projections.adoption")
         policies = creation(tool_output=self._tool_output, auto_commit=self._auto_commit)
         adopted: Adoption = adoption.adopt(
-            self, abspath(path), session_id, policies, quarantine=quarantine, actor=actor
+            self,
+            abspath(path),
+            session_id,
+            policies,
+            quarantine=quarantine,
+            by=about(actor, correlation_id),
         )
         return adopted
 

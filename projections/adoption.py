@@ -33,7 +33,6 @@ from eventlog.projections.adoption_plan import folder_digests, plan_adoption
 from eventlog.projections.adoption_reading import read_contents
 from eventlog.projections.adoption_rules import Examined, examine
 from eventlog.projections.folder_layout import quarantine_name
-from eventlog.records import Metadata
 from eventlog.session.adoption import (
     ADOPTED_KEY,
     BEGUN_KEY,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
     from eventlog.log import Log
     from eventlog.projections.adoption_folder import Contents
+    from eventlog.records import Metadata
     from eventlog.session.command import Draft
     from eventlog.session.core import Core
     from eventlog.session.events import AdoptionBegun, SessionCreated
@@ -102,7 +102,7 @@ def adopt(
     policies: SessionCreated,
     *,
     quarantine: bool,
-    actor: str | None,
+    by: Metadata | None,
 ) -> Adoption:
     """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
     contents = _read(log.files, path)
@@ -115,7 +115,7 @@ def adopt(
         with _mapped_errors(path):
             _keep_beside(log, session, contents, examined)
         try:
-            _record(log, core, plan, stored, Metadata(actor=actor))
+            _record(log, core, plan, stored, by)
         except VersionConflict:
             if _stored(log, core, contents, plan) < len(plan):
                 raise  # Else another adopted the same folder meanwhile.
@@ -209,13 +209,13 @@ def _more(count: int) -> str:
 # ---- recording --------------------------------------------------------------------------------
 
 
-def _record(log: Log, core: Core, plan: Sequence[Draft], stored: int, by: Metadata) -> None:
+def _record(log: Log, core: Core, plan: Sequence[Draft], stored: int, by: Metadata | None) -> None:
     for start in range(stored, len(plan), WHOLE_EVENTS):
         _record_part(log, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by)
 
 
 def _record_part(
-    log: Log, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata
+    log: Log, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata | None
 ) -> None:
     """Record a part of the plan; where the store finds it too large, in two halves.
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import eventlog
-from eventlog import Record
+from eventlog import Metadata, Record
 from eventlog.projections.adoption import adopt
 from eventlog.session.events import SessionCreated
 from eventlog.testing.clock import FakeClock
@@ -63,7 +63,7 @@ def tell() -> list[Record]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
         with eventlog.open("memory:", clock=FakeClock(), ids=NumberedIds()) as log:
-            adopt(log, "golden", None, SessionCreated(), quarantine=False, actor="ada")
+            adopt(log, "golden", None, SessionCreated(), quarantine=False, by=Metadata("ada"))
             log.session("golden").delete()
             return list(log.store.read("golden"))
 
