@@ -24,6 +24,8 @@ from eventlog.projections.folder_layout import (
     MESSAGES,
     META,
     OVERVIEW,
+    TOOL_OUTPUT,
+    TOOL_RESULTS,
 )
 from eventlog.session.adoption import AdoptionFinding
 from eventlog.session.commit import archive_id
@@ -92,7 +94,9 @@ def examine(contents: Contents) -> Examined:
     notes += _about_live(contents, folder.live)
     live = _unique(MESSAGES, folder.live, notes)
     live = _reconcile(folder, archives, live, notes)
-    notes += _changed_copies(archives, live)
+    files = [*((archive.messages_path, lines) for archive, lines in archives), (MESSAGES, live)]
+    notes += _changed_copies(files)
+    notes += _missing_outputs(contents, files)
     return Examined(folder, tuple(archives), live, tuple(notes))
 
 
@@ -190,17 +194,14 @@ def _unique(path: str, lines: Lines, notes: list[Note]) -> tuple[Line, ...]:
     return tuple(known.values())
 
 
-def _changed_copies(
-    archives: Sequence[tuple[ForeignArchive, tuple[Line, ...]]], live: tuple[Line, ...]
-) -> list[Note]:
+def _changed_copies(files: Sequence[tuple[str, tuple[Line, ...]]]) -> list[Note]:
     """Tell of messages that are in several files with other content: the newest copy counts.
 
     Archives are never changed, so the later copy is the one that was brought up to date.
     """
     notes: list[Note] = []
     newest: dict[str, tuple[str, Line]] = {}
-    files = [(archive.messages_path, lines) for archive, lines in archives]
-    for path, lines in [*files, (MESSAGES, live)]:
+    for path, lines in files:
         for line in lines:
             older = newest.get(line.id)
             newest[line.id] = path, line
@@ -216,6 +217,27 @@ def _changed_copies(
             )
             notes.append(Note(finding, (older[1].raw,)))
     return notes
+
+
+def _missing_outputs(
+    contents: Contents, files: Sequence[tuple[str, tuple[Line, ...]]]
+) -> list[Note]:
+    """Tell of tool outputs that a message has a preview of, and whose file is not there."""
+    missing: dict[str, Note] = {}
+    for path, lines in files:
+        for line in lines:
+            for part in line.data["parts"]:
+                name = text_in(part, "tool_output_ref").rpartition("/")[2]
+                output = f"{TOOL_RESULTS}/{name}/{TOOL_OUTPUT}"
+                if not name or not part.get("tool_output_truncated") or output in contents.kept:
+                    continue
+                detail = f"line {line.number} of {path} has a preview of it, the file is missing"
+                action = "the preview stays; the whole output cannot be read"
+                finding = AdoptionFinding(
+                    "missing_output", output, None, detail, action, (line.id,)
+                )
+                missing.setdefault(output, Note(finding))
+    return list(missing.values())
 
 
 # ---- live messages against archives -----------------------------------------------------------

@@ -50,7 +50,10 @@ class Imported(NamedTuple):
 @command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--session", "session_id", metavar="ID", help="The session of a file that names none itself."
+    "--session",
+    "session_id",
+    metavar="ID",
+    help="The session of a file or folder that names none itself, or another one for a folder.",
 )
 @click.option(
     "--quarantine",

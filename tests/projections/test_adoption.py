@@ -683,9 +683,12 @@ def test_an_output_that_was_kept_in_the_folder_is_read(log: Log, folder: Path) -
         "tool_output_truncated": True,
         "tool_output_sha256": sha256(OUTPUT.encode()).hexdigest(),
     }
-    lost = {**part, "tool_id": "lost", "tool_output_sha256": "0" * 64}
+    ref = "viking://session/s/tool-results/tr_2"
+    lost = {**part, "tool_id": "lost", "tool_output_sha256": "0" * 64, "tool_output_ref": ref}
     write(folder, {"messages.jsonl": [message("c", role="assistant", parts=[part, lost])]})
-    log.adopt(folder)
+    finding = log.adopt(folder).findings[-1]
+    assert (finding.rule, finding.path) == ("missing_output", "tool-results/tr_2/output.txt")
+    assert finding.message_ids == ("c",)
     session = log.session("s")
 
     assert session.tool_output("c", "call").text == OUTPUT
