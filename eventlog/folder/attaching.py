@@ -16,6 +16,7 @@ from eventlog.errors import (
     FolderLocked,
     FolderUnavailable,
     InvalidArgument,
+    SessionNotFound,
 )
 from eventlog.folder.comparing import compare, loss_of
 from eventlog.folder.follower import Follower
@@ -24,7 +25,13 @@ from eventlog.folder.writing import Folder
 from eventlog.projection import replay
 from eventlog.projections.folder_files import SessionFolder
 from eventlog.projections.folder_layout import HISTORY, LOCK, MESSAGES, META, json_object
-from eventlog.session.attachment import AttachFolder, DetachFolder, FolderReport, FolderView
+from eventlog.session.attachment import (
+    AttachFolder,
+    DetachFolder,
+    FolderReport,
+    FolderView,
+    refuse_second_folder,
+)
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -40,6 +47,7 @@ def attach(log: Log, core: Core, path: str | os.PathLike[str]) -> FolderView:
     """Let a folder follow the session from here on, and write it; see `Session.attach_folder`."""
     folder = _folder(log, path)
     state = core.refresh()
+    refuse_second_folder(state, folder.path)
     is_new = state.folder is None
     with _mapped_errors(folder):
         follower = _own_follower(core, folder) or _take(log, core, folder)
@@ -47,8 +55,7 @@ def attach(log: Log, core: Core, path: str | os.PathLike[str]) -> FolderView:
             if is_new:
                 _refuse_what_is_not_ours(log, core, folder)
             log.execute(core, AttachFolder(folder.path), follow=False)
-            if core.follower is not follower:
-                core.follower = follower
+            core.follower = follower
             follower.bring_up_to_date(thorough=is_new)
             follower.follow()
         finally:
@@ -105,6 +112,7 @@ def view(core: Core) -> FolderView | None:
 def materialize(log: Log, core: Core, path: str | os.PathLike[str]) -> FolderReport:
     """Write all of a session's folder; see `Session.materialize`."""
     folder = _folder(log, path)
+    _refuse_absent(core)
     with _mapped_errors(folder), _owned(log, core, folder) as follower:
         _refuse_what_is_not_ours(log, core, folder)
         findings = follower.bring_up_to_date(thorough=True)
@@ -116,8 +124,9 @@ def heal(
 ) -> FolderReport:
     """Make a folder what the records say, or only look; see `Session.heal`."""
     folder = _folder(log, path)
+    _refuse_absent(core)
     with _mapped_errors(folder):
-        if not folder.is_folder() and core.refresh().folder != folder.path:
+        if not folder.is_folder() and core.state.folder != folder.path:
             raise InvalidArgument(f"there is no folder {folder.path}; check the path")
         _refuse_another_session(folder, core.session)
         if check:
@@ -133,6 +142,8 @@ def heal(
 
 
 def _folder(log: Log, path: str | os.PathLike[str]) -> Folder:
+    if not os.fspath(path):
+        raise InvalidArgument("the path of the folder is empty; name a folder")
     return Folder(log.files, os.path.abspath(os.fspath(path)))
 
 
@@ -166,6 +177,12 @@ def _owned(log: Log, core: Core, folder: Folder) -> Generator[Follower]:
 
 
 # ---- whose it is ------------------------------------------------------------------------------
+
+
+def _refuse_absent(core: Core) -> None:
+    """Raise `SessionNotFound` for a session that has no record yet."""
+    if not core.refresh().version:
+        raise SessionNotFound(core.session)
 
 
 def _refuse_another_session(folder: Folder, session: str) -> None:

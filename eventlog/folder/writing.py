@@ -99,7 +99,7 @@ class Folder:
                 file.sync()
         finally:
             file.close()
-        self.files.rename(temporary, self._full(path))
+        self.files.rename(temporary, self._full(path), lazily=not durable)
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""

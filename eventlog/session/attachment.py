@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from eventlog.records import Recorded
     from eventlog.session.state import SessionState
 
-__all__ = ["AttachFolder", "DetachFolder", "FolderReport", "FolderView", "RecordHealing"]
+__all__ = [
+    "AttachFolder",
+    "DetachFolder",
+    "FolderReport",
+    "FolderView",
+    "RecordHealing",
+    "refuse_second_folder",
+]
 
 
 class FolderView(NamedTuple):
@@ -45,6 +52,15 @@ class FolderReport(NamedTuple):
     """Whether the files are now what the records say."""
 
 
+def refuse_second_folder(state: SessionState, path: str) -> None:
+    """Raise `InvalidArgument` if the session has another folder than the one at ``path``."""
+    if state.folder not in (None, path):
+        raise InvalidArgument(
+            f"session {state.session_id!r} has the folder {state.folder}; detach_folder() first, "
+            "then attach the other"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class AttachFolder(Command[None]):
     """Let the files in a folder follow the session (O2)."""
@@ -58,13 +74,9 @@ class AttachFolder(Command[None]):
             raise SessionNotFound(state.session_id)
         if state.status == "deleted":
             raise SessionClosed(state.session_id, state.status)
+        refuse_second_folder(state, self.path)
         if state.folder == self.path:
             return Outcome(None)
-        if state.folder is not None:
-            raise InvalidArgument(
-                f"session {state.session_id!r} has the folder {state.folder}; detach_folder() "
-                "first, then attach the other"
-            )
         return [Draft(FolderAttached(path=self.path))]
 
     def result(self, recorded: Sequence[Recorded]) -> None:

@@ -67,7 +67,7 @@ class DiskFiles:
             self.disk.resize(number, 0)
         return DiskFile(self.disk, number)
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
         self.disk.rename(source, target)
 
     def remove(self, path: str) -> None:

@@ -283,6 +283,7 @@ def test_attaching_twice_records_it_once_and_another_folder_is_refused(
     ]
     with pytest.raises(InvalidArgument, match=r"detach_folder\(\) first"):
         session.attach_folder(folder.parent / "another")
+    assert not (folder.parent / "another").exists()
 
 
 def test_a_folder_with_what_the_session_does_not_have_is_not_attached(
@@ -292,12 +293,19 @@ def test_a_folder_with_what_the_session_does_not_have_is_not_attached(
     line = b'{"id": "x", "role": "user", "parts": []}\n'
     (folder / "messages.jsonl").write_bytes(line)
 
-    for refused in (session.attach_folder, session.materialize):
-        with pytest.raises(CorruptFolder, match="eventlog import"):
-            refused(folder)
+    with pytest.raises(CorruptFolder, match="eventlog import"):
+        session.attach_folder(folder)
+    assert not log.exists("chat")
+    session.append(Message.user("hello"))
+    with pytest.raises(CorruptFolder, match="eventlog import"):
+        session.materialize(folder)
 
     assert (folder / "messages.jsonl").read_bytes() == line
-    assert not log.exists("chat")
+
+
+def test_an_empty_path_is_not_the_current_folder(session: Session) -> None:
+    with pytest.raises(InvalidArgument, match="is empty"):
+        session.attach_folder("")
 
 
 def test_the_folder_of_another_session_is_refused(log: Log, session: Session, folder: Path) -> None:

@@ -260,8 +260,10 @@ def test_healing_leaves_the_session_as_it_was(
 def test_there_is_nothing_to_heal_where_no_folder_or_session_is(
     log: Log, session: Session, folder: Path
 ) -> None:
-    with pytest.raises(SessionNotFound):
-        log.session("nobody").heal(folder)
+    folder.parent.mkdir()
+    for refused in (session.heal, session.materialize):
+        with pytest.raises(SessionNotFound):
+            refused(folder.parent)
     session.append(Message.user("hello"))
     with pytest.raises(InvalidArgument, match="there is no folder"):
         session.heal(folder)
