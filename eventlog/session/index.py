@@ -190,20 +190,24 @@ def _touched_tasks(
     for entry in recorded:
         event = entry.event
         if isinstance(event, CommitPrepared):
-            touched[event.task_id] = finalising_task(entry.record, event)
+            made = after.tasks.get(event.task_id) or finalising_task(entry.record, event)
+            touched[event.task_id] = made
         elif isinstance(event, TaskQueued):
-            touched[event.task_id] = queued_task(entry.record, event)
+            made = after.tasks.get(event.task_id) or queued_task(entry.record, event)
+            touched[event.task_id] = made
         elif isinstance(event, TaskEvent):
-            task = touched.get(event.task_id) or before.tasks.get(event.task_id)
-            moved = None if task is None else advance(task, entry.record, event)
-            touched[event.task_id] = moved or task
+            task_id = event.task_id
+            task = after.tasks.get(task_id)
+            if task is None:  # It was settled, so no state holds what it has become.
+                task = touched.get(task_id) or before.tasks.get(task_id)
+                task = task and (advance(task, entry.record, event) or task)
+            touched[task_id] = task
         if isinstance(event, ArchiveFinalized):
             for follow_up in event.follow_ups:
-                task = follow_up_task(entry.record, event.archive, follow_up)
-                touched[follow_up["task_id"]] = task
-    # What is finished is in neither state; what is not is in the later one as it stands.
-    standing = (after.tasks.get(task_id) or task for task_id, task in touched.items())
-    return [task for task in standing if task is not None]
+                made = after.tasks.get(follow_up["task_id"])
+                made = made or follow_up_task(entry.record, event.archive, follow_up)
+                touched[follow_up["task_id"]] = made
+    return [task for task in touched.values() if task is not None]
 
 
 def _index_archives(

@@ -170,8 +170,7 @@ def gather_material(
     Raises `NonRetryableError` for an archive without messages, as an adopted one may be whose file
     could not be read: there is nothing to summarise.
     """
-    core.refresh()
-    state = core.snapshot_of_state()
+    state = core.snapshot_of_state()  # As of the claim at least: what came before is in it.
     index = cast("int", task.archive)
     archive = state.archives.get(index) or _stored(core, index)
     if not archive.message_count:
