@@ -24,8 +24,11 @@ _QUICK = Scale(
     tasks=128,
     peer_tasks=64,
     runs=1,
+    seconds=1.0,
+    trials=1,
+    archives=40,
 )
-_PEERS = ("sqlite3", "eventsourcing", "openai-agents", "dbos")
+_PEERS = ("sqlite3", "psycopg", "eventsourcing", "openai-agents", "dbos")
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import contenders, ours
+from benchmarks import contenders, ours, postgres
 from benchmarks.workload import Timing, best_of, quickest
 
 __all__ = ["FIGURES", "Figure", "Row", "Scale"]
@@ -26,6 +26,9 @@ class Scale:
     tasks: int = 2_560
     peer_tasks: int = 640
     runs: int = 3
+    seconds: float = 20.0
+    trials: int = 5
+    archives: int = 2_000
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,36 @@ def _tasks(scale: Scale) -> Iterator[Row]:
         )
 
 
+def _postgres(scale: Scale) -> Iterator[Row]:
+    with postgres.server() as server:
+        plain = best_of(scale.runs, lambda: postgres.plain_inserts(server, scale.appends))
+        mine = best_of(scale.runs, lambda: ours.appends(postgres.new_log(server), scale.appends))
+        yield Row("1 session, synchronous", _rate(mine), {"psycopg": _against(mine, plain)})
+        count = scale.many // 4
+        plain = best_of(scale.runs, lambda: postgres.best_plain_inserts(server, count, 64))
+        mine = best_of(scale.runs, lambda: ours.appends_async(postgres.new_log(server), count, 64))
+        yield Row(
+            f"64 sessions at once, asyncio; {mine.cpu_microseconds:.1f} µs of CPU each",
+            _rate(mine),
+            {"psycopg": _against(mine, plain)},
+            "≥ 0.8 × psycopg with 64 connections",
+            mine.per_second >= 0.8 * plain.per_second,
+        )
+
+
+def _postgres_feed(scale: Scale) -> Iterator[Row]:
+    yield Row(f"8 writers on 64 streams for {scale.seconds:g} s", postgres.follow(scale.seconds))
+
+
+def _postgres_killed(scale: Scale) -> Iterator[Row]:
+    for trial, line in enumerate(postgres.kill_server(scale.trials), 1):
+        yield Row(f"server killed under load, trial {trial}", line)
+
+
+def _postgres_archives(scale: Scale) -> Iterator[Row]:
+    yield Row("two worker processes", postgres.finish_archives(scale.archives))
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     bare = ours.interpreter_time()
     for name, arguments, limit in (
@@ -250,6 +283,10 @@ FIGURES = (
     Figure("B4", "opening", _opening),
     Figure("B6", "commit", _commit),
     Figure("B7", "finalising, with a summary that costs nothing", _tasks),
+    Figure("B9", "PostgreSQL", _postgres),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
+    Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
+    Figure("K6", "PostgreSQL: server killed", _postgres_killed),
+    Figure("P5", "PostgreSQL: worker killed", _postgres_archives),
 )

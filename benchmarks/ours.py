@@ -35,8 +35,9 @@ __all__ = [
 ]
 
 
-def _url(path: Path) -> str:
-    return f"sqlite:///{path}"
+def _url(place: Path | str) -> str:
+    """Return the URL of a log: in a SQLite file, unless it is a URL already."""
+    return place if isinstance(place, str) else f"sqlite:///{place}"
 
 
 def settings(path: Path) -> str:
@@ -46,7 +47,7 @@ def settings(path: Path) -> str:
     return f"{found['journal_mode']}, synchronous={found['synchronous']}, {log.durability}"
 
 
-def appends(path: Path, count: int) -> Timing:
+def appends(path: Path | str, count: int) -> Timing:
     """One session, one synchronous append at a time."""
     with eventlog.open(_url(path)) as log:
         session = log.session("chat", create=True)
@@ -72,7 +73,7 @@ def appends_followed(path: Path, count: int, *, live: int, folder: bool) -> Timi
     return result()
 
 
-def appends_async(path: Path, count: int, sessions: int) -> Timing:
+def appends_async(path: Path | str, count: int, sessions: int) -> Timing:
     """Many sessions at once, each one append at a time, from asyncio."""
 
     async def run() -> Timing:

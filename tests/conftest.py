@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -13,6 +16,7 @@ import eventlog
 from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.postgres import VERSIONS, PostgresServer, ServerFailed
 
 settings.register_profile(
     "suite",
@@ -29,6 +33,83 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "packaging: builds and installs the distribution")
 
 
+OTHER_POSTGRES = os.environ.get("EVENTLOG_TEST_POSTGRES")
+"""The URL of a database to test with, instead of servers started here."""
+
+_not_started: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def start_postgres() -> Iterator[Callable[[int], str]]:
+    """Start a PostgreSQL server of a version, once, and return the URL of a database.
+
+    A server that does not start is a failure in CI; elsewhere the run says so at its end.
+    """
+    started: dict[int, PostgresServer] = {}
+
+    def start(version: int) -> str:
+        try:
+            if version not in started:
+                started[version] = PostgresServer(version)
+        except ServerFailed as error:
+            if os.environ.get("CI"):
+                raise
+            _not_started[f"PostgreSQL {version}"] = str(error)
+            pytest.skip(str(error))
+        return started[version].url()
+
+    yield start
+    for server in started.values():
+        server.close()
+
+
+@pytest.fixture(scope="session", params=["other"] if OTHER_POSTGRES else VERSIONS)
+def postgres(request: pytest.FixtureRequest, start_postgres: Callable[[int], str]) -> str:
+    """The URL of a PostgreSQL database, of each version in turn."""
+    return OTHER_POSTGRES or start_postgres(request.param)
+
+
+@pytest.fixture(scope="session")
+def newest_postgres(start_postgres: Callable[[int], str]) -> str:
+    """The URL of a PostgreSQL database of the newest version."""
+    return OTHER_POSTGRES or start_postgres(VERSIONS[-1])
+
+
+@pytest.fixture
+def postgres_schema() -> Iterator[Callable[[str, object], str]]:
+    """The URL of a log in a schema of its own, by a database's URL and a key."""
+    schemas: set[str] = set()
+
+    def url(database: str, key: object) -> str:
+        schema = f"test-{sha256(str(key).encode()).hexdigest()[:16]}"
+        schemas.add(schema)
+        return f"{database}{'&' if '?' in database else '?'}schema={schema}"
+
+    yield url
+    if OTHER_POSTGRES:  # Servers of these tests end with all that is in them.
+        with psycopg.connect(OTHER_POSTGRES, autocommit=True) as connection:
+            for schema in schemas:
+                connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
+
+
+@pytest.fixture
+def postgres_url(
+    postgres: str, postgres_schema: Callable[[str, object], str], tmp_path: Path
+) -> str:
+    """The URL of an empty log on PostgreSQL, on each version in turn."""
+    return postgres_schema(postgres, tmp_path)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly which servers did not start."""
+    for name, reason in _not_started.items():
+        terminalreporter.write_line(
+            f"NOT TESTED: {name} did not start, so nothing was tested on it: {reason}",
+            red=True,
+            bold=True,
+        )
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """The clock of the test's logs; it moves only when the test moves it."""
@@ -41,9 +122,18 @@ def ids() -> NumberedIds:
     return NumberedIds()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def log_url(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    postgres_schema: Callable[[str, object], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
     """The URL of an empty log, on each store in turn."""
+    if request.param == "postgres":
+        # Leases are counted in the server's time, which these tests cannot move.
+        monkeypatch.delattr("eventlog.stores.postgres.PostgresStore.now")
+        return postgres_schema(request.getfixturevalue("newest_postgres"), tmp_path)
     urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'log.db'}"}
     return urls[str(request.param)]
 

@@ -14,6 +14,7 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
+from eventlog.opening import public_url
 from eventlog.session.rebuild import compare_index, rebuild_index
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
             "eventlog": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "store": invocation.store,
+            "store": public_url(invocation.store or ""),
             "durability": log.durability,
             "settings": log.store.settings(),
             "warnings": _warnings(log),

@@ -7,7 +7,7 @@ from pathlib import Path
 import eventlog
 from eventlog.errors import InvalidError
 from eventlog.log import Log
-from eventlog.opening import split_url
+from eventlog.opening import public_url, split_url
 
 __all__ = ["LogNotFound", "open_log"]
 
@@ -15,12 +15,12 @@ __all__ = ["LogNotFound", "open_log"]
 class LogNotFound(InvalidError, LookupError):
     """No log is stored where the URL points."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Path | str) -> None:
         super().__init__(
-            f"no log in {path}; check --store, or begin one with `eventlog import` or "
+            f"no log in {place}; check --store, or begin one with `eventlog import` or "
             "`eventlog append --create`"
         )
-        self.path = path
+        self.place = place
 
 
 def open_log(url: str, *, create: bool = False) -> Log:
@@ -28,7 +28,17 @@ def open_log(url: str, *, create: bool = False) -> Log:
     path = _path(url)
     if not create and path is not None and _is_empty(path):
         raise LogNotFound(path)
+    if not create and split_url(url).scheme == "postgresql" and not _is_in_database(url):
+        raise LogNotFound(public_url(url))
     return eventlog.open(url)
+
+
+def _is_in_database(url: str) -> bool:
+    try:
+        from eventlog.stores.postgres import has_log
+    except ModuleNotFoundError:
+        return True  # Opening it says what is missing.
+    return has_log(url)
 
 
 def _path(url: str) -> Path | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
 from eventlog.records import Recorded
-from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.index import SESSIONS, index_changes, keys_under, may_change_index
 from eventlog.session.state import SessionState, apply
 
 if TYPE_CHECKING:
@@ -41,8 +41,17 @@ class IndexDifference(NamedTuple):
 
 
 def stored_streams(store: Store) -> list[str]:
-    """Return the streams that have records, by reading the log: the index is not asked."""
-    return sorted({record.stream for record in store.read_all()})
+    """Return the streams that have records, by reading the log.
+
+    The index is not believed, but asked: a store may not show yet in the log of all streams what
+    it has in the streams themselves.
+    """
+    streams = {record.stream for record in store.read_all()}
+    for key, _ in store.scan(*keys_under(SESSIONS)):
+        stream = key.removeprefix(SESSIONS)
+        if stream not in streams and store.head(stream).version:
+            streams.add(stream)
+    return sorted(streams)
 
 
 def rebuilt_entries(store: Store, stream: str) -> dict[str, bytes]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from eventlog.store import Store
 from eventlog.stores.memory import MemoryStore
-from eventlog.testing.conformance import StoreConformance
+from eventlog.testing.conformance import ScaleConformance, StoreConformance
 
 
-class TestMemoryStore(StoreConformance):
+class TestMemoryStore(StoreConformance, ScaleConformance):
     def make_store(self, folder: Path) -> MemoryStore:
         return MemoryStore()
 

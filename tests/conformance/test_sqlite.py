@@ -8,10 +8,14 @@ from pathlib import Path
 
 from eventlog.store import Store
 from eventlog.stores.sqlite import SQLiteStore
-from eventlog.testing.conformance import StoreConformance
+from eventlog.testing.conformance import (
+    ScaleConformance,
+    SharedConformance,
+    StoreConformance,
+)
 
 
-class TestSQLiteStore(StoreConformance):
+class TestSQLiteStore(StoreConformance, SharedConformance, ScaleConformance):
     def make_store(self, folder: Path) -> SQLiteStore:
         return SQLiteStore(folder / "log.db")
 

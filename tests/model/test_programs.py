@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
 from eventlog.testing.machine import SessionMachine, TaskMachine
+from eventlog.testing.postgres_backing import PostgresBacking
 from eventlog.testing.sqlite import SQLiteBacking
 
 if TYPE_CHECKING:
@@ -71,3 +73,20 @@ def test_programs_on_sqlite_do_what_the_model_does(
 
     run_state_machine_as_test(SQLitePrograms, settings=examples(150))
     programs.update({f"SQLite {what}": count for what, count in SQLitePrograms.ran.items()})
+
+
+def test_programs_on_postgres_do_what_the_model_does(
+    examples: Callable[[int], settings], programs: Counter[str], postgres: str
+) -> None:
+    """As on memory, on a real server of each version."""
+
+    class PostgresPrograms(SessionMachine):
+        def make_backing(self) -> Backing:
+            return PostgresBacking(postgres, "programs")
+
+    try:
+        run_state_machine_as_test(PostgresPrograms, settings=examples(20))
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute('DROP SCHEMA IF EXISTS programs, "programs-image" CASCADE')
+    programs.update({f"PostgreSQL {what}": count for what, count in PostgresPrograms.ran.items()})

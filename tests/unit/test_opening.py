@@ -16,7 +16,9 @@ from eventlog.stores.memory import MemoryStore
     "url", ["", "agent.db", "mysql://host/db", "/tmp/agent.db", "sqlight:///a.db", "://"]
 )
 def test_a_url_that_no_store_serves_is_refused(url: str) -> None:
-    with pytest.raises(UnsupportedStore, match="write one of memory:, sqlite:") as caught:
+    with pytest.raises(
+        UnsupportedStore, match="write one of memory:, postgresql:, sqlite:"
+    ) as caught:
         eventlog.open(url)
     assert repr(url) in str(caught.value)
 
@@ -97,3 +99,14 @@ def test_a_store_of_somebody_else_is_found_by_its_scheme(
     url = "acme://host:1/place%20one?speed=9"
     assert opened_with == (url, "host:1/place one", {"speed": "9"})
     sys.modules.pop("acme_store")
+
+
+def test_a_store_whose_driver_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("eventlog.stores.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(UnsupportedStore, match=r"pip install 'eventlog-sessions\[postgres\]'"):
+        eventlog.open("postgresql://127.0.0.1:1/postgres")

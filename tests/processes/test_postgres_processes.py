@@ -1,0 +1,96 @@
+"""Real processes on one PostgreSQL log: forked, killed, and sharing the work (F12, L15, K4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import eventlog
+from eventlog import Message
+from eventlog.testing.laws import check_laws
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    Script = Any  # Of this folder's conftest, which cannot be imported from here.
+
+SESSIONS = 12
+ARCHIVES = 4
+
+
+@pytest.fixture
+def url(newest_postgres: str, postgres_schema: Callable[[str, object], str], tmp_path: Path) -> str:
+    return postgres_schema(newest_postgres, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["idle", "busy"])
+def test_parent_and_children_write_to_postgres_without_losing_a_message(
+    how: str, url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """P1, L15: a child has connections of its own, and leaves the parent's alone."""
+    family = start("forked.py", url, how)
+    told = family.rest()
+    assert family.process.returncode == 0
+    with eventlog.open(url) as log:
+        stored = [message.id for message in log.session("s1").history()]
+        assert sorted(stored) == sorted(told)
+        check_laws(log.store)
+    account[f"forks of a PostgreSQL log that was {how}"] += 3
+
+
+def test_writers_to_postgres_that_are_killed_lose_nothing_that_was_acknowledged(
+    url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """P1, P8: each begins again with the last number that was heard of, which it may repeat."""
+    steady = start("writer.py", url, "steady", 1, 1_000_000)
+    told = 0
+    for _ in range(5):
+        victim = start("writer.py", url, "victim", max(1, told), 1_000_000)
+        heard = victim.lines(15) + victim.kill()
+        told = max([told, *map(int, heard)])
+        account["writers to PostgreSQL killed"] += 1
+    steady_told = len(steady.lines(1)) + len(steady.kill())
+    with eventlog.open(url) as log:
+        for name, acknowledged in (("victim", told), ("steady", steady_told)):
+            stored = sorted(
+                int(message.id.partition("-")[2])
+                for session in ("s1", "s2", "s3")
+                for message in log.session(session).history()
+                if message.id.startswith(f"{name}-")
+            )
+            assert stored == list(range(1, len(stored) + 1))
+            assert len(stored) - acknowledged in (0, 1), "at most the last was not acknowledged"
+        check_laws(log.store)
+
+
+def test_two_workers_on_postgres_finish_all_archives_in_order_though_one_is_killed(
+    url: str, start: Callable[..., Script], account: Counter[str]
+) -> None:
+    """P5, F1, F12."""
+    with eventlog.open(url) as log:
+        for number in range(SESSIONS):
+            session = log.session(f"s{number}", create=True)
+            for archive in range(ARCHIVES):
+                session.append(Message.user(f"round {archive}"))
+                session.commit()
+        victim = start("worker.py", url, "wait")
+        begun = victim.line().split()[0]
+        survivor = start("worker.py", url)
+        assert survivor.line().split()[0] != begun, "what another one owns is left alone"
+        victim.kill()
+        account["workers on PostgreSQL killed"] += 1
+
+        finalized = 0
+        for recorded in log.follow(types=["archive_finalized"]):
+            finalized += recorded.type == "archive_finalized"
+            if finalized == SESSIONS * ARCHIVES:
+                break
+
+        survivor.kill()
+        assert {task.state for task in log.tasks()} == {"completed"}
+        assert len(list(log.tasks())) == SESSIONS * ARCHIVES
+        check_laws(log.store, attempts=1_000)
