@@ -29,7 +29,7 @@ from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
 from eventlog.session.arguments import about, creation
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
-from eventlog.session.core import Core, SessionRequest
+from eventlog.session.core import Core
 from eventlog.session.events import FailedArchives
 from eventlog.session.index import (
     SESSIONS,
@@ -41,6 +41,7 @@ from eventlog.session.index import (
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.queries import find_task
+from eventlog.session.request import SessionRequest
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view

@@ -9,8 +9,8 @@ from eventlog.session import arguments, queries
 from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
-from eventlog.session.core import SessionRequest
 from eventlog.session.messages import Message
+from eventlog.session.request import SessionRequest
 from eventlog.session.tool_output import (
     CONTEXT_CHARACTERS,
     SEARCH_LIMIT,

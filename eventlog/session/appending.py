@@ -20,9 +20,10 @@ from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
 from eventlog.records import Append, Appended, Metadata, Record, Recorded
 from eventlog.session.commands import AppendMessages
-from eventlog.session.core import Core, SessionRequest
+from eventlog.session.core import Core
 from eventlog.session.events import MessageAppended
 from eventlog.session.messages import Message, MessageData
+from eventlog.session.request import SessionRequest
 from eventlog.session.state import SessionState, apply_message
 
 if TYPE_CHECKING:

@@ -114,6 +114,15 @@ class SessionState:
             setattr(copied, name, getattr(self, name).copy())
         return copied
 
+    def as_seen(self, creation: SessionCreated | None) -> SessionState:
+        """Return what commands see: of a session that does not exist yet, what it will begin as."""
+        if self.status != ABSENT or creation is None:
+            return self
+        begun = self.copy()
+        begun.status = "open"
+        begun.follow(creation)
+        return begun
+
     def follow(self, creation: SessionCreated) -> None:
         """Take over whom the session belongs to, and the policies that it was given."""
         self.owner = creation.owner
