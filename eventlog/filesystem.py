@@ -9,6 +9,8 @@ What each verb promises is what POSIX promises, and no more:
 ==================  ================================================================================
 ``File.append``     others read it at once; after a loss of power it may be there, gone, or torn
 ``File.sync``       the content appended so far survives a loss of power; the name may still not
+``File.cut``        others see the shorter file at once; may be undone by a loss of power, until
+                    ``sync``
 ``rename``          replaces the target in one step for every reader; may be undone by a loss of
                     power, until ``sync_folder``
 ``remove``          likewise
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["File", "FileLock", "FileSystem", "LocalFiles"]
+__all__ = ["File", "FileLock", "FileSystem", "FileView", "LocalFiles"]
 
 
 class File(Protocol):
@@ -42,8 +44,40 @@ class File(Protocol):
         """Make the content durable."""
         ...
 
+    def cut(self, size: int) -> None:
+        """Drop what is behind the first ``size`` bytes."""
+        ...
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Write all of ``data`` over what is at an offset: bytes of the same value.
+
+        A sync that failed leaves pages that are clean and yet not on the disk; this makes the
+        system write them once more.
+        """
+        ...
+
     def close(self) -> None:
         """Release the file; idempotent. Says nothing about durability."""
+        ...
+
+
+class FileView(Protocol):
+    """An open file that is read at any place; it stays readable when its name is removed."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from an offset on; fewer at the end of the file."""
+        ...
+
+    def size(self) -> int:
+        """Return how many bytes the file has now."""
+        ...
+
+    def sync(self) -> None:
+        """Make the content durable, whoever has written it."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; idempotent."""
         ...
 
 
@@ -72,6 +106,10 @@ class FileSystem(Protocol):
 
     def open(self, path: str, *, empty: bool = False) -> File:
         """Open a file to append to; it is created, or with ``empty`` emptied, if need be."""
+        ...
+
+    def view(self, path: str) -> FileView:
+        """Open a file to read parts of it; raises `FileNotFoundError`."""
         ...
 
     def rename(self, source: str, target: str) -> None:
@@ -110,7 +148,10 @@ class LocalFiles:
 
     def open(self, path: str, *, empty: bool = False) -> LocalFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if empty else 0)
-        return LocalFile(os.open(path, flags, 0o666))
+        return LocalFile(os.open(path, flags, 0o666), path)
+
+    def view(self, path: str) -> LocalView:
+        return LocalView(os.open(path, os.O_RDONLY))
 
     def rename(self, source: str, target: str) -> None:
         os.replace(source, target)
@@ -163,6 +204,10 @@ class _Descriptor:
 class LocalFile(_Descriptor):
     """A file of this machine, open to append to."""
 
+    def __init__(self, descriptor: int, path: str) -> None:
+        super().__init__(descriptor)
+        self._path = path
+
     def append(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
@@ -170,6 +215,35 @@ class LocalFile(_Descriptor):
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
+
+    def cut(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        # A descriptor opened to append writes at the end, wherever it is told to.
+        descriptor = os.open(self._path, os.O_WRONLY)
+        try:
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        self._close()
+
+
+class LocalView(_Descriptor):
+    """A file of this machine, open to read."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         self._close()
