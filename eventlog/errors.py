@@ -230,7 +230,17 @@ class TooLarge(InvalidError):
 
 
 class CorruptLog(CorruptError):
-    """The store holds bytes that no eventlog wrote, or lost some that it did."""
+    """The store holds bytes that no eventlog wrote, or lost some that it did.
+
+    ``stream`` and ``version`` name the first record that is concerned, where that is known.
+    """
+
+    def __init__(
+        self, detail: str, *, stream: str | None = None, version: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.stream = stream
+        self.version = version
 
 
 class UnknownEventType(CorruptError):

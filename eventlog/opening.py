@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store"]
 
 _BUILTIN: Final = {
+    "files": "eventlog.stores.files",
     "memory": "eventlog.stores.memory",
     "sqlite": "eventlog.stores.sqlite",
 }
