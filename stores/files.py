@@ -44,7 +44,6 @@ from eventlog.stores.files_index import BEGINNING, Index
 from eventlog.stores.files_pages import CacheDamaged
 from eventlog.stores.files_recovery import Stored
 from eventlog.stores.files_segments import End, Segments, place_of
-from eventlog.stores.files_tail import FLUSH_AT
 from eventlog.stores.files_frames import Body
 from eventlog.stores.files_writer import Writer
 
@@ -193,7 +192,7 @@ class FilesStore:
                 try:
                     writer.make_sure(alone=alone)
                     yield writer, index
-                    if index.tail.size >= FLUSH_AT:
+                    if index.is_full:
                         with self._guard:
                             index.checkpoint()
                 finally:

@@ -123,28 +123,15 @@ class Index:
 
     # ---- following the log --------------------------------------------------------------------
 
-    def catch_up(self) -> bool:
-        """Take in what was stored since; tell whether there was anything. Raise `CorruptLog`.
-
-        What is new is synced before it is shown: its writer may not have come to that, and nothing
-        that was seen may be lost and its place taken by something else.
-        """
-        scan = Scan(self._segments, self.end, self.durable)
-        found = False
-        synced = 0
+    def catch_up(self) -> None:
+        """Take in what was stored since; raise `CorruptLog`."""
+        scan = Scan(self._segments, self.end, self.durable, syncs=self._syncs)
         for batch in scan.batches():
-            if self._syncs and scan.end.segment != synced:
-                synced = scan.end.segment
-                self._segments.get(synced).view.sync()
             self.take_in(batch, scan.end)
-            found = True
-            if self.tail.size >= FLUSH_AT:
+            if self.is_full:
                 self._keep_in_memory()
-        if found:
-            self.durable = scan.end
-        self.end = scan.end
+        self.end = self.durable = scan.end
         self.torn = scan.torn
-        return found
 
     def take_in(self, batch: Batch, end: End) -> None:
         """Add a stored batch."""
@@ -214,6 +201,11 @@ class Index:
     def records(self) -> int:
         return self.end.position - 1
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the tail is to become a run."""
+        return self.tail.size >= FLUSH_AT
+
     # ---- keeping it ---------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
@@ -226,8 +218,7 @@ class Index:
         if stored != self._checkpoint and stored.covered[3] > self._checkpoint.covered[3]:
             self._begin(stored)
             self.catch_up()
-        full = self.tail.size >= FLUSH_AT or any(run.name == "" for run in self.runs)
-        if full:
+        if self.is_full or any(run.name == "" for run in self.runs):
             self._flush()
         self._store(self._checkpoint._replace(durable=self.end))
         self.durable = self.end

@@ -42,12 +42,14 @@ class Scan:
     """One reading of what is new behind an end.
 
     ``end`` moves on as batches are yielded; ``torn`` is the number of bytes behind the last of them
-    that are no whole batch.
+    that are no whole batch. What is yielded is synced first: its writer may not have come to that,
+    and nothing that was seen may be lost and its place taken by something else.
     """
 
-    def __init__(self, segments: Segments, end: End, durable: End) -> None:
+    def __init__(self, segments: Segments, end: End, durable: End, *, syncs: bool) -> None:
         self.end = end
         self.torn = 0
+        self._syncs = syncs
         self._segments = segments
         self._durable = durable
         self._bad = self._misread = -1
@@ -81,6 +83,7 @@ class Scan:
                 "replaced or cut; close the log and look"
             )
         data = segment.view.read_at(start, size - start)
+        synced = not self._syncs
         batch: Batch = []
         at = 0
         while (frame := self._frame(segment, data, at, batch)) is not None:
@@ -89,6 +92,9 @@ class Scan:
             batch.append(Stored(place, segment.decoded(start + at, frame, body)))
             at += frame.size
             if frame.commit:
+                if not synced:
+                    segment.view.sync()
+                    synced = True
                 position = frame.position + frame.count
                 self.end = End(segment.header.number, start + at, position, frame.batch + 1)
                 yield batch
