@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.stores.sqlite import SQLiteStore
-from eventlog.testing.crashing import ConnectionCut, PowerFailure, Steps
+from eventlog.testing.crashing import Crash, StepFailed, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,15 +49,15 @@ class _SteppedConnection:
 
     def _take(self, verb: str, code: int = sqlite3.SQLITE_FULL) -> None:
         if self._steps.dead:
-            raise PowerFailure(f"{verb}: this process has ended")
+            raise Crash(f"{verb}: this process has ended")
         if not verb.startswith(_WRITES):
             return
         try:
             self._steps.take(verb)
-        except ConnectionCut as cut:
-            error = sqlite3.OperationalError(str(cut))
+        except StepFailed as failed:
+            error = sqlite3.OperationalError(str(failed))
             error.sqlite_errorcode = code
-            raise error from cut
+            raise error from failed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)

@@ -32,7 +32,7 @@ from eventlog.tasks.commands import Claim, ClaimTask, FinalizeArchive
 from eventlog.tasks.events import OwnerData
 from eventlog.testing.backing import Backing, Process
 from eventlog.testing.clock import FakeClock
-from eventlog.testing.crashing import PowerFailure, Steps
+from eventlog.testing.crashing import Crash, Steps
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.laws import check_laws, state_bytes
 
@@ -269,7 +269,7 @@ def finish(world: World, actions: Sequence[Action]) -> int:
         while True:
             try:
                 action(world)
-            except PowerFailure:
+            except Crash:
                 failures += 1
                 world.power_fails()
                 check_laws(world.backing.watch(), attempts=5)
