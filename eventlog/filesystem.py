@@ -9,7 +9,7 @@ What each verb promises is what POSIX promises, and no more:
 ==================  ================================================================================
 ``File.append``     others read it at once; after a loss of power it may be there, gone, or torn
 ``File.sync``       the content appended so far survives a loss of power; the name may still not
-``File.cut``        others see the shorter file at once; may be undone by a loss of power, until
+``File.truncate``   others see the shorter file at once; may be undone by a loss of power, until
                     ``sync``
 ``rename``          replaces the target in one step for every reader; may be undone by a loss of
                     power, until ``sync_folder``
@@ -44,7 +44,7 @@ class File(Protocol):
         """Make the content durable."""
         ...
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         """Drop what is behind the first ``size`` bytes."""
         ...
 
@@ -216,7 +216,7 @@ class LocalFile(_Descriptor):
     def sync(self) -> None:
         os.fsync(self._descriptor)
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
 
     def overwrite(self, offset: int, data: bytes) -> None:

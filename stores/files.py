@@ -37,7 +37,7 @@ from eventlog.records import (
 )
 from eventlog.stores.files_batch import Checks, estimated_size, frames_of
 from eventlog.stores.files_blobs import BlobFiles
-from eventlog.stores.files_check import findings, quarantined
+from eventlog.stores.files_check import findings, torn_tails
 from eventlog.stores.files_errors import mapped_errors
 from eventlog.stores.files_frames import FORMAT, encode_entries
 from eventlog.stores.files_index import BEGINNING, Index
@@ -472,7 +472,7 @@ class FilesStore:
                     "records": f"{index.records:,}",
                     "segments": f"{index.end.segment:,} of up to {self._segment_bytes:,} bytes",
                     "index": f"{len(index.runs)} runs, {index.tail.records:,} records behind them",
-                    "quarantine": quarantined(self._files, self._path("quarantine")),
+                    "torn tails": torn_tails(index, self._files, self._path("quarantine")),
                 }
             return settings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eventlog.stores.files_index import Index
     from eventlog.stores.files_segments import Segment, Segments
 
-__all__ = ["findings", "quarantined"]
+__all__ = ["findings", "torn_tails"]
 
 EVERYTHING = 1 << 62
 
@@ -26,10 +26,6 @@ def findings(index: Index, segments: Segments, blobs: BlobFiles) -> list[Finding
     """Return what is wrong with a log; raises `CacheDamaged`."""
     found = _Reading(index, segments)
     result = list(found.run())
-    if index.torn:
-        where = segments.path(index.end.segment)
-        detail = f"{where}: {index.torn} bytes behind offset {index.end.offset} were never stored"
-        result.append(Finding(None, None, "torn", f"{detail}; the next write puts them aside"))
     if not result:
         result += found.compared_with_index()
     return result + list(_damaged_blobs(blobs))
@@ -117,10 +113,16 @@ def _damaged_blobs(blobs: BlobFiles) -> Iterator[Finding]:
             yield Finding(None, None, "blob", f"{key!r}: {error}")
 
 
-def quarantined(files: FileSystem, folder: str) -> str:
-    """Tell how many torn tails were put aside, and where."""
+def torn_tails(index: Index, files: FileSystem, folder: str) -> str:
+    """Tell, for people, what is torn at the end of the log, and what was put aside so far.
+
+    This is no finding: a torn tail was never stored, and another process may just be writing it.
+    """
     try:
         count = len(files.names(folder))
     except FileNotFoundError:
         count = 0
-    return f"{count} torn tails in {folder}" if count else "empty"
+    aside = f"{count} put aside in {folder}" if count else "none"
+    if not index.torn:
+        return aside
+    return f"{index.torn} bytes, which the next write puts aside; {aside} so far"

@@ -85,7 +85,7 @@ class Writer:
         finally:
             file.close()
         self._files.sync_folder(os.path.dirname(kept))
-        self._open().cut(end.offset)
+        self._open().truncate(end.offset)
         self._open().sync()
         self._index.torn = 0
         log_fact(
@@ -151,7 +151,7 @@ class Writer:
     def _take_back(self, begun: End, error: OSError) -> None:
         """Cut off what a failed write has left."""
         try:
-            self._open().cut(begun.offset)
+            self._open().truncate(begun.offset)
         except OSError:
             self.close_file()
             raise Indeterminate(f"{self._folder}: the write failed ({error})") from error
