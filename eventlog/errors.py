@@ -29,6 +29,7 @@ __all__ = [
     "CorruptLog",
     "DuplicateEvent",
     "EventLogError",
+    "HistoryConflict",
     "IllegalTransition",
     "Indeterminate",
     "InvalidArgument",
@@ -118,6 +119,15 @@ class CommitBlocked(ConflictError):
         self.archive_id = archive_id
         self.attempts = attempts
         self.last_error = last_error
+
+
+class HistoryConflict(ConflictError):
+    """Two logs hold different records of one session at one version."""
+
+    def __init__(self, stream: str, version: int, detail: str) -> None:
+        super().__init__(f"session {stream!r}, version {version}: {detail}")
+        self.stream = stream
+        self.version = version
 
 
 # ---- invalid ----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ SUMMARIES: Final = {
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives or events.",
     "verify": "Check hash chains and state machines.",
+    "copy": "Copy a log into another store.",
     "doctor": "Look the store over; rebuild its index.",
 }
 """Every command in the order of ``eventlog --help``, which reads it here and imports none."""

@@ -32,11 +32,13 @@ def open_log(url: str, *, create: bool = False) -> Log:
 
 
 def _path(url: str) -> Path | None:
-    """Return the file of a log that is kept in one; it is named as in `eventlog.opening`."""
+    """Return the file or folder of a log that is kept in one; it is named as in `eventlog.opening`."""
     parts = urlsplit(url)
     location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
-    return Path(unquote(location)) if parts.scheme == "sqlite" and location else None
+    return Path(unquote(location)) if parts.scheme in ("sqlite", "files") and location else None
 
 
 def _is_empty(path: Path) -> bool:
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    if path.is_dir():
+        return not any(path.iterdir())
+    return not path.exists() or path.stat().st_size == 0
