@@ -371,16 +371,16 @@ class FilesStore:
 
         low, found = self._asked(places, (after, []))
         with mapped_errors(self.folder):
-            records = self._records(low + 1, found)
+            records = self._records(stream, low + 1, found)
         return records[::-1] if reverse else records
 
-    def _records(self, version: int, places: Sequence[int]) -> list[Record]:
+    def _records(self, stream: str, version: int, places: Sequence[int]) -> list[Record]:
         """Read records of consecutive versions, several of which may be in one frame."""
         records: list[Record] = []
         at, frame = -1, Body([], [])
         for number, place in enumerate(places, version):
             if place != at:
-                at, frame = place, self._segments.frame(place)[1]
+                at, frame = place, self._segments.at(place, stream, number)
             records.append(frame.records[number - frame.records[0].version])
         return records
 

@@ -96,7 +96,7 @@ class _Reading:
         places = self._index.places(stream, 0, version)
         if len(places) != version:
             return False
-        newest = self._segments.frame(places[-1])[1].records[-1]
+        newest = self._segments.at(places[-1]).records[-1]
         found = self._index.stored(stream, [newest.event_id])
         return found == {newest.event_id: version} == {newest.event_id: newest.version}
 

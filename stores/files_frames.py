@@ -266,15 +266,3 @@ def _decode_entries(body: bytes, place: int) -> list[IndexEntry]:
             entries.append((key, body[place : place + size]))
             place += size
     return entries
-
-
-def named_in(frame: Frame | None, body: bytes) -> tuple[str | None, int | None]:
-    """Return the stream and first version that a damaged frame seems to be of, as far as legible."""
-    if frame is None or not frame.count:
-        return None, None
-    try:
-        stream, place = _decode_stream(body)
-        (version,) = _u64.unpack_from(body, place)
-    except (StructError, UnicodeDecodeError):
-        return None, None
-    return stream, version

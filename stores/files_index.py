@@ -166,7 +166,7 @@ class Index:
         for run in self.runs:
             for event_id in ids:
                 for place in run.frames_with(event_id):
-                    for record in self._segments.frame(place)[1].records:
+                    for record in self._segments.at(place, stream).records:
                         if record.event_id == event_id and record.stream == stream:
                             found[event_id] = record.version
         return found

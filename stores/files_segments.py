@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, UnsupportedStore
 from eventlog.stores.files_checksum import Checksum, checksum_named, preferred_checksum
+from eventlog.stores.files_damage import record_hit
 from eventlog.stores.files_frames import (
     FORMAT,
     FRAME_BYTES,
@@ -23,7 +24,6 @@ from eventlog.stores.files_frames import (
     decode_body,
     encode_header,
     is_whole,
-    named_in,
     read_frame_header,
     read_header,
 )
@@ -73,7 +73,9 @@ class Segment:
         self.checksum = checksum_named(header.checksum, path)
         self._ahead = (0, b"")
 
-    def frame_at(self, offset: int) -> tuple[Frame, bytes]:
+    def frame_at(
+        self, offset: int, stream: str | None, version: int | None
+    ) -> tuple[Frame, bytes]:
         """Return the frame at an offset with its body; raise `CorruptLog` if it is damaged."""
         found = self._frame_in(self._read(offset), offset)
         if found is None:
@@ -81,7 +83,7 @@ class Segment:
             self._ahead = (0, b"")
             found = self._frame_in(self._read(offset), offset)
         if found is None:
-            raise self.damage(offset, "the checksum does not fit")
+            raise self.damage(offset, "the checksum does not fit", stream, version)
         return found
 
     def _frame_in(self, data: bytes, offset: int) -> tuple[Frame, bytes] | None:
@@ -141,12 +143,22 @@ class Segment:
         except ValueError as error:
             raise self.damage(offset, str(error)) from error
 
-    def damage(self, offset: int, what: str) -> CorruptLog:
-        """Return the error for damage at an offset, naming what can be read there."""
+    def damage(
+        self, offset: int, what: str, stream: str | None = None, version: int | None = None
+    ) -> CorruptLog:
+        """Return the error for damage at an offset.
+
+        It names the record that was hit: as far as that can be read there, and as ``stream`` and
+        ``version`` say, if the index knows which frame this is.
+        """
         data = self.view.read_at(offset, FIRST_READ)
         frame = read_frame_header(data)
-        stream, version = named_in(frame, data[FRAME_BYTES:])
-        whose = "" if stream is None else f", session {stream!r} from version {version} on"
+        if frame is not None and frame.size > len(data):
+            data = self.view.read_at(offset, frame.size)
+        found, exact = record_hit(frame, data[FRAME_BYTES:])
+        if stream is None or (found == stream and exact is not None):
+            stream, version = found, exact
+        whose = "" if stream is None else f", session {stream!r}, version {version}"
         return CorruptLog(
             f"{self.path} is damaged at offset {offset}{whose}: {what}; keep a copy of the folder, "
             "then restore it from a backup",
@@ -238,12 +250,15 @@ class Segments:
         self._files.sync_folder(self.folder)
         return End(number, HEADER_BYTES, position, batch)
 
-    def frame(self, place: int) -> tuple[Frame, Body]:
-        """Return a frame by its place; raise `CorruptLog`."""
+    def at(self, place: int, stream: str | None = None, version: int | None = None) -> Body:
+        """Return what the frame at a place holds; raise `CorruptLog`.
+
+        ``stream`` and ``version`` are what the index says of it.
+        """
         segment = self.get(place >> SEGMENT_SHIFT)
         offset = place & _OFFSET
-        frame, body = segment.frame_at(offset)
-        return frame, segment.decoded(offset, frame, body)
+        frame, body = segment.frame_at(offset, stream, version)
+        return segment.decoded(offset, frame, body)
 
     def frames(self, place: int, end: End) -> Iterator[tuple[int, Frame, bytes]]:
         """Yield frames from a place up to the end of the log, with their places."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
+from eventlog.testing.files import FilesBacking
 from eventlog.testing.machine import SessionMachine
 from eventlog.testing.sqlite import SQLiteBacking
 
@@ -55,3 +56,21 @@ def test_programs_on_sqlite_do_what_the_model_does(
 
     run_state_machine_as_test(SQLitePrograms, settings=examples(150))
     programs.update({f"SQLite {what}": count for what, count in SQLitePrograms.ran.items()})
+
+
+def test_programs_on_files_do_what_the_model_does(
+    examples: Callable[[int], settings], programs: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on memory, but a fault also strikes between the writes and syncs of a batch, and each sync
+    and write may fail.
+
+    Segments and runs are begun after a few records, so that programs of a few commands cross that.
+    """
+    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 5)
+
+    class FilesPrograms(SessionMachine):
+        def make_backing(self) -> Backing:
+            return FilesBacking(segment_bytes=2_000)
+
+    run_state_machine_as_test(FilesPrograms, settings=examples(150))
+    programs.update({f"files {what}": count for what, count in FilesPrograms.ran.items()})
