@@ -41,10 +41,15 @@ def ids() -> NumberedIds:
     return NumberedIds()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "files"])
 def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty log, on each store in turn."""
-    urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'log.db'}"}
+    urls = {
+        "memory": "memory:",
+        "sqlite": f"sqlite:///{tmp_path / 'log.db'}",
+        # Several logs of a test write to it in turns, as if they were of several processes.
+        "files": f"files:///{tmp_path / 'log'}?writers=many",
+    }
     return urls[str(request.param)]
 
 
