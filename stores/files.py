@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventlog.errors import (
+    CorruptLog,
     EventLogError,
     InvalidArgument,
     StoreUnavailable,
@@ -167,7 +168,7 @@ class FilesStore:
 
     def _find(self) -> Index | None:
         """Return the index, once there is a log to have one."""
-        if self._index is None and self._segments.numbers():
+        if self._index is None and self._is_begun():
             self._index = Index(
                 self._files,
                 self._path("index"),
@@ -176,6 +177,20 @@ class FilesStore:
                 syncs=self._synchronous != "off",
             )
         return self._index
+
+    def _is_begun(self) -> bool:
+        if self._segments.numbers():
+            return True
+        try:
+            runs = self._files.names(self._path("index"))
+        except FileNotFoundError:
+            return False
+        if runs:
+            raise CorruptLog(
+                f"{self.folder} was a log: it has an index and no segment; restore the segments from "
+                "a backup"
+            )
+        return False
 
     # ---- writing ------------------------------------------------------------------------------
 
@@ -194,7 +209,7 @@ class FilesStore:
                     yield writer, index
                     if index.is_full:
                         with self._guard:
-                            index.checkpoint()
+                            index.flush()
                 finally:
                     if self._takes_turns:
                         self._end_turn(writer)
@@ -517,7 +532,7 @@ class FilesStore:
             try:
                 if writer is not None and self._index is not None and not self._index.unproven:
                     with mapped_errors(self.folder), self._guard:
-                        self._index.checkpoint()
+                        self._index.flush()
             except EventLogError:
                 pass  # It is a cache: the next opening reads more of the log.
             finally:

@@ -49,9 +49,7 @@ class Checkpoint(NamedTuple):
     """What was known when it was written: it holds as long as the log is this one."""
 
     covered: End
-    """Up to where the runs reach."""
-    durable: End
-    """Up to where the log was known to be synced."""
+    """Up to where the runs reach; so far the log was synced."""
     runs: tuple[str, ...] = ()
 
 
@@ -95,6 +93,8 @@ class Index:
         self.runs: list[Run] = []
         self.torn = 0
         """Bytes behind the end that are no whole batch."""
+        self.durable = BEGINNING
+        """Up to where the log is known to be synced: nothing before it can be torn."""
         self._begin(self._load())
         self.unproven: End | None = self.durable
         """From where on bytes are read that a failed sync may have left in memory only."""
@@ -109,7 +109,7 @@ class Index:
         self._heads.clear()
         self.tail = Tail()
         self.end = checkpoint.covered
-        self.durable = checkpoint.durable
+        self.durable = max(self.durable, checkpoint.covered)
         try:
             self.runs = [self._run(name) for name in checkpoint.runs]
         except (FileNotFoundError, CacheDamaged) as error:
@@ -118,7 +118,7 @@ class Index:
     def start_over(self, error: Exception) -> None:
         """Forget what runs say, for they are damaged, and read the log from its beginning."""
         log_fact(logging.WARNING, "files_index_rebuilt", folder=self._folder, reason=str(error))
-        self._begin(Checkpoint(BEGINNING, self.durable))
+        self._begin(Checkpoint(BEGINNING))
         self.catch_up()
 
     # ---- following the log --------------------------------------------------------------------
@@ -208,20 +208,18 @@ class Index:
 
     # ---- keeping it ---------------------------------------------------------------------------
 
-    def checkpoint(self) -> None:
-        """Store what is known, as the writer, so that the next opening reads little.
+    def flush(self) -> None:
+        """Store what is known, as the writer, so that the next opening reads none of the log again.
 
         Others may have done so meanwhile, and removed runs that are known here: then begin with
         theirs.
         """
         stored = self._load()
-        if stored != self._checkpoint and stored.covered[3] > self._checkpoint.covered[3]:
+        if stored.covered.batch > self._checkpoint.covered.batch:
             self._begin(stored)
             self.catch_up()
-        if self.is_full or any(run.name == "" for run in self.runs):
+        if self.end != self._checkpoint.covered:
             self._flush()
-        self._store(self._checkpoint._replace(durable=self.end))
-        self.durable = self.end
 
     def _flush(self) -> None:
         """Write tail and neighbouring smaller runs as one run, and a checkpoint that names it."""
@@ -233,7 +231,7 @@ class Index:
         name = f"{self.end.batch:020d}.run"
         self._write(name, written(content, self._log_id))
         runs = [*self.runs, self._run(name)]
-        self._store(Checkpoint(self.end, self.end, tuple(run.name for run in runs)))
+        self._store(Checkpoint(self.end, tuple(run.name for run in runs)))
         self.runs = runs
         self._heads.update(self.tail.heads)
         self.tail = Tail()
@@ -283,7 +281,6 @@ class Index:
         fields: dict[str, Any] = {
             "log": self._log_id.hex(),
             "covered": checkpoint.covered,
-            "durable": checkpoint.durable,
             "runs": checkpoint.runs,
         }
         text = json.dumps(fields).encode()
@@ -300,15 +297,13 @@ class Index:
             fields = json.loads(text)
             if fields["log"] != self._log_id.hex():
                 raise ValueError("it is of another log")
-            return Checkpoint(
-                End(*fields["covered"]), End(*fields["durable"]), tuple(fields["runs"])
-            )
+            return Checkpoint(End(*fields["covered"]), tuple(fields["runs"]))
         except FileNotFoundError:
             pass
         except (ValueError, KeyError, TypeError) as error:
             path = self._path(CHECKPOINT)
             log_fact(logging.WARNING, "files_checkpoint_ignored", path=path, reason=str(error))
-        return Checkpoint(BEGINNING, BEGINNING)
+        return Checkpoint(BEGINNING)
 
     def close(self) -> None:
         for run in self.runs:

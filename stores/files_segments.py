@@ -156,8 +156,10 @@ class Segment:
         if frame is not None and frame.size > len(data):
             data = self.view.read_at(offset, frame.size)
         found, exact = record_hit(frame, data[FRAME_BYTES:])
-        if stream is None or (found == stream and exact is not None):
+        if stream is None:
             stream, version = found, exact
+        elif frame and version and exact and abs(exact - version) < frame.count:
+            version = exact  # Of several records in the frame; what is legible agrees with the index.
         whose = "" if stream is None else f", session {stream!r}, version {version}"
         return CorruptLog(
             f"{self.path} is damaged at offset {offset}{whose}: {what}; keep a copy of the folder, "
