@@ -8,6 +8,7 @@ the writer: it takes the lock, cuts a torn tail off, and keeps the lock until it
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -47,6 +48,7 @@ from eventlog.stores.files_recovery import Stored
 from eventlog.stores.files_segments import End, Segments, place_of
 from eventlog.stores.files_frames import Body
 from eventlog.stores.files_writer import Writer
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -208,11 +210,18 @@ class FilesStore:
                     writer.make_sure(alone=alone)
                     yield writer, index
                     if index.is_full:
-                        with self._guard:
-                            index.flush()
+                        self._flush(index)
                 finally:
                     if self._takes_turns:
                         self._end_turn(writer)
+
+    def _flush(self, index: Index) -> None:
+        """Store the index, which is a cache: if that fails the next opening reads more of the log."""
+        try:
+            with self._guard:
+                index.flush()
+        except OSError as error:
+            log_fact(logging.WARNING, "files_index_not_stored", folder=self.folder, error=str(error))
 
     def _end_turn(self, writer: Writer) -> None:
         """Let the next process write; what this one was unsure of, it has to look at again."""
@@ -531,10 +540,7 @@ class FilesStore:
             writer, self._writer = self._writer, None
             try:
                 if writer is not None and self._index is not None and not self._index.unproven:
-                    with mapped_errors(self.folder), self._guard:
-                        self._index.flush()
-            except EventLogError:
-                pass  # It is a cache: the next opening reads more of the log.
+                    self._flush(self._index)
             finally:
                 self._release(writer)
 

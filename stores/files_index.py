@@ -223,19 +223,19 @@ class Index:
 
     def _flush(self) -> None:
         """Write tail and neighbouring smaller runs as one run, and a checkpoint that names it."""
-        known = {run.name for run in self.runs}
+        runs = list(self.runs)  # What is known stays as it is until the new run is stored.
         content = from_tail(self.tail)
-        while self.runs and self._pays(self.runs[-1], content):
-            older = self.runs.pop()
-            content = merged(older.content(), content, oldest=not self.runs)
+        while runs and self._pays(runs[-1], content):
+            older = runs.pop()
+            content = merged(older.content(), content, oldest=not runs)
         name = f"{self.end.batch:020d}.run"
         self._write(name, written(content, self._log_id))
-        runs = [*self.runs, self._run(name)]
-        self._store(Checkpoint(self.end, tuple(run.name for run in runs)))
-        self.runs = runs
+        runs.append(self._run(name))
+        names = tuple(run.name for run in runs)
+        self._store(Checkpoint(self.end, names))
         self._heads.update(self.tail.heads)
-        self.tail = Tail()
-        for unused in known - {run.name for run in runs} - {""}:
+        self.runs, self.tail = runs, Tail()
+        for unused in set(self._files.names(self._folder)) - {CHECKPOINT, *names}:
             self._files.remove(self._path(unused))
 
     @staticmethod
@@ -247,17 +247,15 @@ class Index:
 
     def _keep_in_memory(self) -> None:
         """Make a run of the tail that is in no file, where it is another's to write one."""
+        runs = list(self.runs)
         content = from_tail(self.tail)
-        while self.runs and self.runs[-1].name == "" and self._pays_in_memory(content):
-            older = self.runs.pop()
-            content = merged(older.content(), content, oldest=not self.runs)
-        data = written(content, self._log_id)
-        self.runs.append(Run(PagedFile(MemoryView(data), "in memory"), self._log_id, ""))
+        while runs and runs[-1].name == "" and runs[-1].records <= content.records:
+            older = runs.pop()
+            content = merged(older.content(), content, oldest=not runs)
+        view = MemoryView(written(content, self._log_id))
+        runs.append(Run(PagedFile(view, "in memory"), self._log_id, ""))
         self._heads.update(self.tail.heads)
-        self.tail = Tail()
-
-    def _pays_in_memory(self, content: RunContent) -> bool:
-        return self.runs[-1].records <= content.records
+        self.runs, self.tail = runs, Tail()
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, name)
