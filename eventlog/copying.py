@@ -188,9 +188,7 @@ def _refuse_unsound(record: Record, version: int, previous: bytes) -> None:
         raise ChainBroken(
             stream, version + 1, f"version {found} follows in the source; `eventlog verify` it"
         )
-    if hash_ != chain_hash(
-        previous, stream, found, event_id, type_, schema, time, data, metadata
-    ):
+    if hash_ != chain_hash(previous, stream, found, event_id, type_, schema, time, data, metadata):
         raise ChainBroken(
             stream,
             found,

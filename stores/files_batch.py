@@ -101,9 +101,7 @@ def frames_of(
     stored: list[Stored] = []
     segment, offset, position, batch = begin
     for append in appends:
-        frame = encode_append(
-            append, checksum, salt, batch, position, commit=append is appends[-1]
-        )
+        frame = encode_append(append, checksum, salt, batch, position, commit=append is appends[-1])
         records = [
             record._replace(position=Position(position + number))
             for number, record in enumerate(append.records)

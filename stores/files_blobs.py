@@ -17,7 +17,7 @@ from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.errors import CorruptLog
+from eventlog.errors import CorruptLog, Indeterminate
 from eventlog.store import Blob
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ class BlobFiles:
         """Store a blob durably in place of what is there."""
         path = self.path(key)
         name = key.encode()
-        header = _header.pack(
-            _MAGIC, _FORMAT, revision, len(name), len(data), zlib.crc32(data)
-        )
+        header = _header.pack(_MAGIC, _FORMAT, revision, len(name), len(data), zlib.crc32(data))
         self._make_folder(os.path.dirname(path))
         file = self._files.open(f"{path}.new", empty=True)
         try:
@@ -90,7 +88,10 @@ class BlobFiles:
         finally:
             file.close()
         self._files.rename(f"{path}.new", path)
-        self._files.sync_folder(os.path.dirname(path))
+        try:
+            self._files.sync_folder(os.path.dirname(path))
+        except OSError as error:
+            raise Indeterminate(f"{path}: its name could not be synced ({error})") from error
 
     def _make_folder(self, folder: str) -> None:
         if folder not in self._made:

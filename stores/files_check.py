@@ -69,7 +69,7 @@ class _Reading:
             detail = f"{segment.path}, offset {at}: a frame is missing before this one"
             yield Finding(None, None, "missing", detail)
         self._batch = frame.batch + frame.commit
-        self._position = frame.position + frame.count
+        self._position = frame.position + frame.records
         records, entries = segment.decoded(at, frame, body)
         for record in records:
             known = self._versions.get(record.stream, 0)

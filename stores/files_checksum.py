@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.errors import UnsupportedStore
 
@@ -41,8 +41,10 @@ def _crc32c() -> Checksum | None:
     if google_crc32c.implementation != "c":
         return None  # Its fallback in Python is the slow one that this module is there to avoid.
 
+    extend: Callable[[int, bytes], int] = cast("Any", google_crc32c).extend
+
     def over(data: bytes, start: int) -> int:
-        return google_crc32c.extend(start, data)
+        return extend(start, data)
 
     return Checksum(1, "CRC-32C", over)
 

@@ -21,14 +21,16 @@ __all__ = ["record_hit"]
 
 def record_hit(frame: Frame | None, body: bytes) -> tuple[str | None, int | None]:
     """Return the stream and the version of the record that does not fit, as far as can be told."""
-    if frame is None or not frame.count:
+    if frame is None or not frame.records:
         return None, None
     try:
         records, _ = decode_body(frame, body)
     except ValueError:
         return None, None
     first = records[0]
-    misfit = next((after for before, after in pairwise(records) if not _follows(before, after)), first)
+    misfit = next(
+        (after for before, after in pairwise(records) if not _follows(before, after)), first
+    )
     return first.stream, misfit.version
 
 

@@ -28,7 +28,8 @@ entries alone, and an empty stream.
 from __future__ import annotations
 
 import zlib
-from struct import Struct, error as StructError
+from struct import Struct
+from struct import error as StructError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.identifiers import EventId
@@ -101,7 +102,7 @@ class Frame(NamedTuple):
     checksum: int
     length: int
     commit: bool
-    count: int
+    records: int
     batch: int
     position: int
 
@@ -121,9 +122,7 @@ class Body(NamedTuple):
 def encode_header(header: SegmentHeader) -> bytes:
     """Encode what a segment begins with."""
     number, salt, log_id, segment, position, batch = header
-    data = _segment.pack(
-        _SEGMENT_MAGIC, FORMAT, number, salt, log_id, segment, position, batch
-    )
+    data = _segment.pack(_SEGMENT_MAGIC, FORMAT, number, salt, log_id, segment, position, batch)
     return data + _u32.pack(zlib.crc32(data))
 
 
@@ -220,7 +219,7 @@ def _decode_body(frame: Frame, body: bytes) -> Body:
     (version,) = _u64.unpack_from(body, place)
     place += 8
     records: list[Record] = []
-    for number in range(frame.count):
+    for number in range(frame.records):
         event_id, hash_, time, schema, meta_size, data_size = _record.unpack_from(body, place)
         place += _record.size
         (size,) = _u16.unpack_from(body, place)

@@ -26,7 +26,7 @@ from eventlog.stores.files_tail import FLUSH_AT, Tail
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from eventlog.filesystem import FileSystem
     from eventlog.stores.files_recovery import Batch
@@ -180,11 +180,12 @@ class Index:
 
     def place_before(self, position: int) -> int:
         """Return a frame not far before a position, from which on to read."""
-        for part in (self.tail, *reversed(self.runs)):
-            found = part.mark_before(position)
+        found = self.tail.mark_before(position)
+        for run in reversed(self.runs):
             if found is not None:
                 return found
-        return BEGINNING.place
+            found = run.mark_before(position)
+        return BEGINNING.place if found is None else found
 
     def entries(self, start: str, end: str, limit: int) -> list[tuple[str, bytes]]:
         """Return the first index entries with ``start <= key < end``."""

@@ -95,7 +95,7 @@ class Scan:
                 if not synced:
                     segment.view.sync()
                     synced = True
-                position = frame.position + frame.count
+                position = frame.position + frame.records
                 self.end = End(segment.header.number, start + at, position, frame.batch + 1)
                 yield batch
                 batch = []
@@ -115,9 +115,7 @@ class Scan:
         if later is None and not sealed:
             return False
         if self._misread == self._bad:
-            raise segment.damage(
-                self._bad, "no whole frame is here, but later ones follow"
-            )
+            raise segment.damage(self._bad, "no whole frame is here, but later ones follow")
         # Another process may have written between the two readings: then the next one is right.
         self._misread = self._bad
         return True

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, UnsupportedStore
-from eventlog.stores.files_checksum import Checksum, checksum_named, preferred_checksum
+from eventlog.stores.files_checksum import checksum_named, preferred_checksum
 from eventlog.stores.files_damage import record_hit
 from eventlog.stores.files_frames import (
     FORMAT,
@@ -73,9 +73,7 @@ class Segment:
         self.checksum = checksum_named(header.checksum, path)
         self._ahead = (0, b"")
 
-    def frame_at(
-        self, offset: int, stream: str | None, version: int | None
-    ) -> tuple[Frame, bytes]:
+    def frame_at(self, offset: int, stream: str | None, version: int | None) -> tuple[Frame, bytes]:
         """Return the frame at an offset with its body; raise `CorruptLog` if it is damaged."""
         found = self._frame_in(self._read(offset), offset)
         if found is None:
@@ -158,8 +156,10 @@ class Segment:
         found, exact = record_hit(frame, data[FRAME_BYTES:])
         if stream is None:
             stream, version = found, exact
-        elif frame and version and exact and abs(exact - version) < frame.count:
-            version = exact  # Of several records in the frame; what is legible agrees with the index.
+        elif frame and version and exact and abs(exact - version) < frame.records:
+            version = (
+                exact  # Of several records in the frame; what is legible agrees with the index.
+            )
         whose = "" if stream is None else f", session {stream!r}, version {version}"
         return CorruptLog(
             f"{self.path} is damaged at offset {offset}{whose}: {what}; keep a copy of the folder, "

@@ -13,7 +13,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from eventlog.errors import Indeterminate
+from eventlog.errors import Indeterminate, StoreUnavailable
 from eventlog.stores.files_errors import mapped
 from eventlog.stores.files_frames import HEADER_BYTES
 from eventlog.stores.files_segments import End
@@ -128,9 +128,22 @@ class Writer:
         """Write a batch at the end, make it durable, and take it in: the log ends at ``end`` then.
 
         Raises `StoreUnavailable` if nothing was stored, `Indeterminate` if that is unknown. Whatever
-        else ends this in the middle leaves the writer unsure.
+        else ends this in the middle leaves that to be found out, too.
         """
-        begun = self._index.unproven = self._index.end
+        begun = self._index.end
+        try:
+            self._write(data, begun)
+            with self._guard:
+                self._index.take_in(batch, end)
+                self._index.durable = end
+        except StoreUnavailable:
+            raise
+        except BaseException:
+            self._index.unproven = begun
+            self.close_file()
+            raise
+
+    def _write(self, data: bytes, begun: End) -> None:
         try:
             file = self._open()
             file.append(data)
@@ -141,21 +154,14 @@ class Writer:
             try:
                 file.sync()
             except OSError as error:
-                self.close_file()
                 raise Indeterminate(f"{self._folder}: the sync failed ({error})") from error
-        with self._guard:
-            self._index.take_in(batch, end)
-            self._index.durable = end
-        self._index.unproven = None
 
     def _take_back(self, begun: End, error: OSError) -> None:
         """Cut off what a failed write has left."""
         try:
             self._open().truncate(begun.offset)
         except OSError:
-            self.close_file()
             raise Indeterminate(f"{self._folder}: the write failed ({error})") from error
-        self._index.unproven = None
 
     def _open(self) -> File:
         if self._file is None:

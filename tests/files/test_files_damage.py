@@ -107,7 +107,9 @@ def test_any_tear_of_the_last_batch_is_passed_over_and_put_aside_by_the_next_wri
             (folder / SEGMENT).write_bytes(torn)
             with eventlog.open(f"files:///{folder}") as log:
                 assert log.session("chat").version == last.versions[0] - 1
-                assert "bytes, which the next write puts aside" in log.store.settings()["torn tails"]
+                assert (
+                    "bytes, which the next write puts aside" in log.store.settings()["torn tails"]
+                )
                 assert (folder / SEGMENT).read_bytes() == torn, "readers repair nothing"
                 log.session("chat").append(Message.user("afterwards"))
                 check_laws(log.store)

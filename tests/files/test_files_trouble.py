@@ -221,9 +221,7 @@ def test_without_the_wheel_a_log_is_checked_by_zlib_and_says_so(tmp_path: Path) 
     reopened.close()
 
 
-def test_a_log_with_crc_32c_needs_the_wheel(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_log_with_crc_32c_needs_the_wheel(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     store = FilesStore(tmp_path / "log")
     must_append(store, draft("s", 3))
     assert store.settings()["checksum"] == "CRC-32C"

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("time", range(3))
 @pytest.mark.parametrize("log", ["sqlite:///{}/log.db", "files:///{}/log?writers=many"])
 def test_parent_and_children_write_without_losing_a_message(
-    how: str, time: int, log: str, tmp_path: Path, start: Callable[..., Script], account: Counter[str]
+    how: str,
+    time: int,
+    log: str,
+    tmp_path: Path,
+    start: Callable[..., Script],
+    account: Counter[str],
 ) -> None:
     """P1: all that parent, thread and children were told is stored is there after them all."""
     url = log.format(tmp_path)
