@@ -16,7 +16,7 @@ from benchmarks import ours
 from benchmarks.figures import FIGURES, Row, Scale
 
 _QUICK = Scale(appends=300, many=2_560, peer_many=512, replayed=5_000, large=5_000, runs=1)
-_PEERS = ("sqlite3", "eventsourcing", "openai-agents")
+_PEERS = ("sqlite3", "write + fdatasync", "eventsourcing", "openai-agents")
 
 
 def main() -> int:

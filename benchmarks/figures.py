@@ -182,6 +182,27 @@ def _commit(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _files(scale: Scale) -> Iterator[Row]:
+    """The files store beside the least that it could do; no goal was set."""
+    for sessions in (1, 64):
+        with _folder() as new:
+            plain = best_of(
+                scale.runs, lambda: contenders.plain_appends(new("plain"), scale.appends)
+            )
+            if sessions == 1:
+                mine = best_of(scale.runs, lambda: ours.appends(new("f"), scale.appends, "files"))
+            else:
+                mine = best_of(
+                    scale.runs, lambda: ours.appends_async(new("f"), scale.many, 64, "files")
+                )
+            what = "one session, one append at a time" if sessions == 1 else "64 sessions at once"
+            yield Row(
+                f"files: {what}; {mine.cpu_microseconds:.1f} µs of CPU each",
+                _rate(mine),
+                {"write + fdatasync": _against(mine, plain)},
+            )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     bare = ours.interpreter_time()
     for name, arguments, limit in (
@@ -205,4 +226,5 @@ FIGURES = (
     Figure("B4", "opening", _opening),
     Figure("B6", "commit", _commit),
     Figure("B11", "start-up", _imports),
+    Figure("FILES", "appends to plain files", _files),
 )

@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 
-def _url(path: Path) -> str:
-    return f"sqlite:///{path}"
+def _url(path: Path, store: str = "sqlite") -> str:
+    return f"{store}:///{path}"
 
 
 def settings(path: Path) -> str:
@@ -42,9 +42,9 @@ def settings(path: Path) -> str:
     return f"{found['journal_mode']}, synchronous={found['synchronous']}, {log.durability}"
 
 
-def appends(path: Path, count: int) -> Timing:
+def appends(path: Path, count: int, store: str = "sqlite") -> Timing:
     """One session, one synchronous append at a time."""
-    with eventlog.open(_url(path)) as log:
+    with eventlog.open(_url(path, store)) as log:
         session = log.session("chat", create=True)
         payload = messages(count)
         with timed(count) as result:
@@ -53,11 +53,11 @@ def appends(path: Path, count: int) -> Timing:
     return result()
 
 
-def appends_async(path: Path, count: int, sessions: int) -> Timing:
+def appends_async(path: Path, count: int, sessions: int, store: str = "sqlite") -> Timing:
     """Many sessions at once, each one append at a time, from asyncio."""
 
     async def run() -> Timing:
-        async with eventlog.open_async(_url(path)) as log:
+        async with eventlog.open_async(_url(path, store)) as log:
             opened = [await log.session(f"chat-{n}", create=True) for n in range(sessions)]
             payload = [messages(count // sessions) for _ in range(sessions)]
 

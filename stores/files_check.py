@@ -40,6 +40,8 @@ class _Reading:
         self._versions: dict[str, int] = {}
         self._entries: dict[str, bytes] = {}
         self._position = self._batch = 1
+        self._lost = False
+        """Whether there was damage, behind which versions may be missing."""
 
     def run(self) -> Iterator[Finding]:
         for number in range(1, self._index.end.segment + 1):
@@ -62,6 +64,7 @@ class _Reading:
                     return
                 offset = following
                 self._position = self._batch = 0  # Where the numbers go on is not known.
+                self._lost = True
 
     def _frame(self, segment: Segment, at: int, frame: Frame, body: bytes) -> Iterator[Finding]:
         expected = (self._batch, self._position)
@@ -73,7 +76,7 @@ class _Reading:
         records, entries = segment.decoded(at, frame, body)
         for record in records:
             known = self._versions.get(record.stream, 0)
-            if record.version != known + 1:
+            if record.version <= known or (record.version > known + 1 and not self._lost):
                 detail = f"version {record.version} follows version {known}"
                 yield Finding(record.stream, record.version, "order", detail)
             self._versions[record.stream] = record.version

@@ -115,9 +115,7 @@ def test_a_session_goes_on_in_the_copy(source: Store, destination: Store) -> Non
         check_laws(destination)
 
 
-def test_a_copy_that_is_run_again_takes_over_what_is_new(
-    source: Store, destination: Store
-) -> None:
+def test_a_copy_that_is_run_again_takes_over_what_is_new(source: Store, destination: Store) -> None:
     copy_log(source, destination)
     again = copy_log(source, destination)
     assert (again.records, again.already_there, again.index_entries) == (0, 0, 0)
@@ -172,9 +170,7 @@ def test_a_copy_that_was_stopped_at_any_write_goes_on(source: Store) -> None:
     assert stopped > 15
 
 
-def test_what_was_copied_is_not_read_again(
-    source: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_copied_is_not_read_again(source: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     destination = MemoryStore()
     copy_log(source, destination)
     begun: list[int] = []
@@ -208,9 +204,7 @@ def test_a_note_of_another_history_is_not_believed(source: Store) -> None:
 # ---- other histories --------------------------------------------------------------------------
 
 
-def test_another_history_is_named_by_session_and_version(
-    source: Store, destination: Store
-) -> None:
+def test_another_history_is_named_by_session_and_version(source: Store, destination: Store) -> None:
     """The first version that differs, however long both go on."""
     log = Log(destination, clock=FakeClock())
     for number in range(30):
