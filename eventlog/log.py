@@ -343,7 +343,8 @@ def open(
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
 ) -> Log:
-    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
+    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db``, ``files:///agent-log`` or an
+    installed store's (L1).
 
     ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
     come from. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
