@@ -40,6 +40,7 @@ from eventlog.errors import (
     StoreUnavailable,
     TaskNotFound,
     TooLarge,
+    ToolOutputNotFound,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
@@ -60,12 +61,22 @@ from eventlog.session.messages import (
     TextPart,
     ToolPart,
 )
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.session import Session
+from eventlog.session.tool_output import OutputMatch, ToolOutput
 from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
 from eventlog.store import Finding
 from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
-from eventlog.tasks.requests import EffectRequest, Extraction, Skills, Summary, SummaryRequest
+from eventlog.tasks.requests import (
+    EffectRequest,
+    Extraction,
+    Skills,
+    StepResult,
+    Summary,
+    SummaryRequest,
+    TaskRequest,
+)
 
 if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
@@ -83,6 +94,7 @@ __all__ = [
     "AsyncLog",
     "AsyncSession",
     "AsyncWorker",
+    "AutoCommitPolicy",
     "ChainBroken",
     "CommitBlocked",
     "CommitResult",
@@ -114,6 +126,7 @@ __all__ = [
     "Metadata",
     "NonRetryableError",
     "OtherPart",
+    "OutputMatch",
     "Position",
     "Projection",
     "Record",
@@ -127,13 +140,18 @@ __all__ = [
     "SessionNotFound",
     "Skills",
     "StateMachine",
+    "StepResult",
     "StoreUnavailable",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
+    "TaskRequest",
     "TaskView",
     "TextPart",
     "TooLarge",
+    "ToolOutput",
+    "ToolOutputNotFound",
+    "ToolOutputPolicy",
     "ToolPart",
     "Transition",
     "UnavailableError",
