@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["File", "FileLock", "FileSystem", "FileView", "LocalFiles"]
+__all__ = ["File", "FileLock", "FileSystem", "FileView", "LocalFiles", "replace_file"]
 
 
 class File(Protocol):
@@ -131,6 +131,21 @@ class FileSystem(Protocol):
     def lock(self, path: str) -> FileLock | None:
         """Lock a file, which is created if need be; None if somebody else holds the lock."""
         ...
+
+
+def replace_file(files: FileSystem, path: str, data: bytes) -> None:
+    """Put a file in place of what has the name, if anything: after a crash at any point it is the
+    old one or the new one, whole.
+
+    Durable once the folder is synced, which is the caller's to do.
+    """
+    file = files.open(f"{path}.new", empty=True)
+    try:
+        file.append(data)
+        file.sync()
+    finally:
+        file.close()
+    files.rename(f"{path}.new", path)
 
 
 class LocalFiles:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from eventlog.errors import DuplicateEvent, TooLarge, VersionConflict
 from eventlog.records import Appended, Position
+from eventlog.store import repeated
 from eventlog.stores.files_frames import FRAME_LIMIT, Body, encode_append
 from eventlog.stores.files_recovery import Stored
 from eventlog.stores.files_segments import End, place_of
@@ -43,7 +44,7 @@ class Checks:
         if stored or (staged is not None and not staged.keys().isdisjoint(ids)):
             versions = [stored.get(id_) or (staged or {}).get(id_) for id_ in ids]
             if any(versions):
-                return _repeated(append, versions)
+                return repeated(append, versions)
         if len(ids) > 1 and len(set(ids)) < len(ids):
             return DuplicateEvent(append.stream, "one batch has an event id twice")
         return self._add(append)
@@ -69,18 +70,6 @@ class Checks:
         self._ends[stream] = (expected + count, records[-1].hash)
         self.accepted.append(append)
         return Appended(versions, positions)
-
-
-def _repeated(append: Append, versions: Sequence[int | None]) -> Appended | EventLogError:
-    """Answer an append of which ids are stored already: all of them in order, or refuse."""
-    first = versions[0]
-    if first is None or list(versions) != list(range(first, first + len(versions))):
-        return DuplicateEvent(
-            append.stream,
-            f"some of the {len(versions)} event ids are stored already, or in another order; "
-            "repeat the whole batch as it was, or leave out what is stored",
-        )
-    return Appended(tuple(cast("Sequence[int]", versions)), (), replayed=True)
 
 
 def estimated_size(append: Append) -> int:

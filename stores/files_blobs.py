@@ -18,6 +18,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, Indeterminate
+from eventlog.filesystem import replace_file
 from eventlog.store import Blob
 
 if TYPE_CHECKING:
@@ -81,13 +82,8 @@ class BlobFiles:
         name = key.encode()
         header = _header.pack(_MAGIC, _FORMAT, revision, len(name), len(data), zlib.crc32(data))
         self._make_folder(os.path.dirname(path))
-        file = self._files.open(f"{path}.new", empty=True)
-        try:
-            file.append(b"".join((header, _u32.pack(zlib.crc32(header + name)), name, data)))
-            file.sync()
-        finally:
-            file.close()
-        self._files.rename(f"{path}.new", path)
+        checksum = _u32.pack(zlib.crc32(header + name))
+        replace_file(self._files, path, b"".join((header, checksum, name, data)))
         try:
             self._files.sync_folder(os.path.dirname(path))
         except OSError as error:

@@ -16,6 +16,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from eventlog.filesystem import replace_file
 from eventlog.records import EMPTY_HEAD, Head
 from eventlog.stores.files_frames import HEADER_BYTES
 from eventlog.stores.files_pages import CacheDamaged, PagedFile
@@ -266,14 +267,7 @@ class Index:
         return Run(PagedFile(self._files.view(path), path), self._log_id, name)
 
     def _write(self, name: str, data: bytes) -> None:
-        path = self._path(name)
-        file = self._files.open(f"{path}.new", empty=True)
-        try:
-            file.append(data)
-            file.sync()
-        finally:
-            file.close()
-        self._files.rename(f"{path}.new", path)
+        replace_file(self._files, self._path(name), data)
         self._files.sync_folder(self._folder)
 
     def _store(self, checkpoint: Checkpoint) -> None:

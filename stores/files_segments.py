@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, UnsupportedStore
+from eventlog.filesystem import replace_file
 from eventlog.stores.files_checksum import checksum_named, preferred_checksum
 from eventlog.stores.files_damage import record_hit
 from eventlog.stores.files_frames import (
@@ -242,13 +243,7 @@ class Segments:
             batch=batch,
         )
         path = self.path(number)
-        file = self._files.open(f"{path}.new", empty=True)
-        try:
-            file.append(encode_header(header))
-            file.sync()
-        finally:
-            file.close()
-        self._files.rename(f"{path}.new", path)
+        replace_file(self._files, path, encode_header(header))
         self._files.sync_folder(self.folder)
         return End(number, HEADER_BYTES, position, batch)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from eventlog import (
     StoreUnavailable,
     Worker,
 )
-from eventlog.blobs import get_value, put_value
 from eventlog.copying import copy_log
 from eventlog.records import START, Append, Appended
 from eventlog.session.rebuild import compare_index
@@ -283,25 +282,20 @@ def test_a_log_is_not_copied_onto_itself(source: Store) -> None:
 # ---- large values -----------------------------------------------------------------------------
 
 
-def with_value(store: Store, keep: Callable[[bytes], str]) -> str:
-    """Append a message whose tool output is kept beside the log; return its digest."""
-    digest = keep(b"0123456789" * 5_000)
+def say_much(store: Store) -> str:
+    """Record a tool result that is kept beside the log; return it."""
+    output = "0123456789" * 5_000
     with Log(store) as log:
-        part = {
-            "type": "tool",
-            "tool_id": "t",
-            "tool_name": "read",
-            "tool_output": "0123…",
-            "tool_output_ref": "eventlog://a/tool-results/t",
-            "tool_output_sha256": digest,
-        }
-        log.session("a", create=True).append({"role": "assistant", "parts": [part]})
-    return digest
+        session = log.session("a")
+        call = Message.call("read", {}, tool_id="t")
+        session.append(Message.assistant("let me see", tools=(call,), id="large"))
+        session.record_tool_result("large", "t", output)
+    return output
 
 
 def test_large_values_are_copied_and_snapshots_are_not(source: Store, destination: Store) -> None:
     """L11: what an event names is there."""
-    digest = with_value(source, lambda data: put_value(source, "a", data))
+    output = say_much(source)
     with Log(source) as log:
         log.core("a").write_snapshot()
     assert source.get_blob("snapshot/a/session") is not None
@@ -309,16 +303,18 @@ def test_large_values_are_copied_and_snapshots_are_not(source: Store, destinatio
     report = copy_log(source, destination)
 
     assert report.values == 1
-    assert get_value(destination, "a", digest) == b"0123456789" * 5_000
     assert destination.get_blob("snapshot/a/session") is None
+    with Log(destination) as log:
+        assert log.session("a").tool_output("large", "t", limit=60_000).text == output
 
 
 def test_a_large_value_that_is_missing_ends_the_copy_before_its_event(
     source: Store, destination: Store
 ) -> None:
-    from eventlog.blobs import digest_of
-
-    with_value(source, digest_of)
+    say_much(source)
+    assert isinstance(source, MemoryStore)
+    for key in [key for key in source._blobs if key.startswith("value/")]:
+        del source._blobs[key]
     last = source.head("a").version
 
     with pytest.raises(CorruptLog, match="is missing"):
