@@ -60,6 +60,7 @@ class Access:
         self.segments = Segments(files, self.path("segments"))
         self._manner = manner
         self._closed = False
+        self._named = False
         self._writer: Writer | None = None
         self._index: Index | None = None
         self._begin_unlocked()
@@ -144,8 +145,8 @@ class Access:
         """Store the index, which is a cache: if that fails the next opening reads more of the log."""
         try:
             with self.guard:
-                index.flush()
-        except OSError as error:
+                self.trusted(index.flush)
+        except (OSError, CorruptLog) as error:
             log_fact(
                 logging.WARNING, "files_index_not_stored", folder=self.folder, error=str(error)
             )
@@ -173,6 +174,7 @@ class Access:
             lock = self.files.lock(self.path("lock"))
         try:
             index = self._made()
+            self._sync_names()
             self._writer = Writer(
                 self.files,
                 self.folder,
@@ -200,6 +202,15 @@ class Access:
                     self.files.make_folder(path)
             self.files.sync_folder(parent if path == self.folder else self.folder)
 
+    def _sync_names(self) -> None:
+        """Make the names of blobs durable, once: their last writer may have been killed between a
+        rename and its sync."""
+        if not self._named:
+            blobs = self.path("blobs")
+            for name in self.files.names(blobs):
+                self.files.sync_folder(os.path.join(blobs, name))
+            self._named = True
+
     def _made(self) -> Index:
         """Return the index of the log, which is begun if there is none; under the lock."""
         with self.guard:
@@ -222,12 +233,10 @@ class Access:
                 return self.trusted(lambda: self._up_to_date(index, question))
 
     def _settle(self) -> None:
-        """Before anything is read after a sync that failed: find out what is stored."""
-        if self._index is None or self._index.unproven is None:
-            return
-        with self._write_lock:
-            if self._writer is not None:
-                self._writer.make_sure(alone=False)
+        """Before anything is read after a write or sync that failed: find out what is stored."""
+        if self._index is not None and self._index.in_doubt:
+            with self.writing():
+                pass
 
     def _up_to_date(self, index: Index, question: Callable[[Index], Answer]) -> Answer:
         if self._writer is None:
@@ -262,8 +271,7 @@ class Access:
     def begin_after_fork(self) -> None:
         """Let the child go on as a reader, with locks of its own.
 
-        The file lock belongs to parent and child together until one of them lets go of its copy,
-        and so it stays the parent's alone.
+        Closing the child's copy of the locked file leaves the lock with the parent.
         """
         self._begin_unlocked()
         writer, self._writer = self._writer, None

@@ -99,6 +99,10 @@ class Index:
         self._begin(self._load())
         self.unproven: End | None = self.durable
         """From where on bytes are read that a failed sync may have left in memory only."""
+        self.in_doubt = False
+        """Whether this process itself does not know what became of its last batch."""
+        self.named = 0
+        """The segment whose name is known to be durable."""
         self.catch_up()
         if self.end == self.unproven:
             self.unproven = None

@@ -55,6 +55,8 @@ class Writer:
         self._segment_bytes = segment_bytes
         self._syncs = syncs
         self._file: File | None = None
+        self._sure = False
+        """Whether `make_sure` has come to its end since this process writes."""
 
     def make_sure(self, *, alone: bool) -> None:
         """Bring the log into the state that the next batch needs: all of it known, nothing torn.
@@ -62,14 +64,21 @@ class Writer:
         ``alone`` if nobody else can have written since this was done last.
         """
         index = self._index
-        if alone and index.unproven is None:
+        if alone and self._sure and index.unproven is None:
             return
+        self._sure = False
         with self._guard:
             index.catch_up()
+        if index.named != index.end.segment:
+            # Whoever made the segment may have been killed before its name was synced.
+            self._files.sync_folder(self._segments.folder)
+            index.named = index.end.segment
         self._cut_torn()
         if index.unproven is not None:
             self._write_again(index.unproven)
             index.unproven = None
+        index.in_doubt = False
+        self._sure = True
 
     def _cut_torn(self) -> None:
         """Put a torn tail aside, and cut it off."""
@@ -120,6 +129,7 @@ class Writer:
             end = self._segments.create(end.segment + 1, log_id, end.position, end.batch)
             with self._guard:
                 self._index.end = end
+                self._index.named = end.segment
             self.close_file()
         segment = self._segments.get(end.segment)
         return end, segment.checksum, segment.header.salt
@@ -140,6 +150,7 @@ class Writer:
             raise
         except BaseException:
             self._index.unproven = begun
+            self._index.in_doubt = True
             self.close_file()
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,29 @@ def test_a_disk_that_fails_at_any_step_loses_nothing_and_the_store_goes_on(
 
 def _store(disk: Disk) -> FilesStore:
     return FilesStore("/log", files=DiskFiles(disk), segment_bytes=700)
+
+
+def test_a_torn_tail_that_cannot_be_cut_off_is_not_written_behind() -> None:
+    """Each step of mending fails once: the next write mends the log before it appends."""
+    disk = Disk()
+    store = _store(disk)
+    must_append(store, draft("s", 1))
+    disk.steps.dead = True
+    torn = disk.after_crash(LOST)
+    file = torn.open("/log/segments/0000000001.log")
+    torn.write(file, torn.size(file), b"torn")
+    torn.sync(file)
+    for step in range(1, 20):
+        left = torn.after_crash(LOST)
+        mended = _store(left)
+        left.steps.fail(step, "cut")
+        with suppress(StoreUnavailable, Indeterminate):
+            must_append(mended, draft("s", 1, expected=1))
+        left.steps.spare()
+        must_append(mended, draft("s", 1, expected=1))
+        must_append(mended, draft("s", 1, expected=2))
+        assert mended.check() == []
+        assert unplaced(_store(left.after_crash(LOST)).read("s")) == list(draft("s", 3).records)
 
 
 def test_what_a_failed_sync_has_left_in_memory_only_is_written_again() -> None:
