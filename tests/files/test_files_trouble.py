@@ -84,7 +84,7 @@ def test_a_torn_tail_that_cannot_be_cut_off_is_not_written_behind() -> None:
     disk = Disk()
     store = _store(disk)
     must_append(store, draft("s", 1))
-    disk.steps.dead = True
+    store.close()
     torn = disk.after_crash(LOST)
     file = torn.open("/log/segments/0000000001.log")
     torn.write(file, torn.size(file), b"torn")

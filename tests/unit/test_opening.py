@@ -16,7 +16,7 @@ from eventlog.stores.memory import MemoryStore
     "url", ["", "agent.db", "mysql://host/db", "/tmp/agent.db", "sqlight:///a.db", "://"]
 )
 def test_a_url_that_no_store_serves_is_refused(url: str) -> None:
-    with pytest.raises(UnsupportedStore, match="write one of memory:, sqlite:") as caught:
+    with pytest.raises(UnsupportedStore, match="write one of files:, memory:, sqlite:") as caught:
         eventlog.open(url)
     assert repr(url) in str(caught.value)
 
