@@ -30,7 +30,16 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["File", "FileLock", "FileSystem", "FileView", "LocalFiles", "replace_file"]
+__all__ = [
+    "File",
+    "FileLock",
+    "FileSystem",
+    "FileView",
+    "LocalFile",
+    "LocalFiles",
+    "LocalView",
+    "replace_file",
+]
 
 
 class File(Protocol):
