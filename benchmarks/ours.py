@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import eventlog
 from benchmarks.workload import Timing, messages, timed
+from eventlog import AsyncWorker, Finalizer, Summary, SummaryRequest
 from eventlog.audit.verify import verify_chain
 from eventlog.projection import replay
 from eventlog.session.fold import SessionFold
@@ -20,8 +22,10 @@ from eventlog.store import Store
 __all__ = [
     "appends",
     "appends_async",
+    "appends_followed",
     "commits",
     "fill",
+    "finalised",
     "import_time",
     "openings",
     "reading",
@@ -47,6 +51,21 @@ def appends(path: Path, count: int, store: str = "sqlite") -> Timing:
     with eventlog.open(_url(path, store)) as log:
         session = log.session("chat", create=True)
         payload = messages(count)
+        with timed(count) as result:
+            for message in payload:
+                session.append(message)
+    return result()
+
+
+def appends_followed(path: Path, count: int, *, live: int, folder: bool) -> Timing:
+    """Append to a session of ``live`` messages, with or without a folder that follows it."""
+    with eventlog.open(_url(path)) as log:
+        session = log.session("chat", create=True)
+        session.extend(messages(live))
+        if folder:
+            session.attach_folder(path.with_suffix(""))
+        payload = messages(count)
+        os.sync()  # What was prepared is not to be written back meanwhile.
         with timed(count) as result:
             for message in payload:
                 session.append(message)
@@ -152,6 +171,28 @@ def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Ti
             session.commit(keep_recent=keep_recent)
             best = min(best, time.perf_counter() - begun)
     return Timing(1, best, best), Timing(1, append, append)
+
+
+def finalised(path: Path, count: int, at_once: int) -> Timing:
+    """Finalise archives that wait, with a summary that costs nothing, so many sessions at once."""
+
+    async def summarize(request: SummaryRequest) -> Summary:
+        return Summary(overview="overview", abstract="abstract")
+
+    async def run() -> Timing:
+        async with eventlog.open_async(_url(path)) as log:
+            worker = AsyncWorker(log, Finalizer(summarize), concurrency=at_once)
+            with timed(count) as result:
+                assert await worker.run_once() == count
+        return result()
+
+    with eventlog.open(_url(path) + "?synchronous=off") as log:
+        for number in range(at_once):
+            session = log.session(f"chat-{number}", create=True)
+            for message in messages(count // at_once):
+                session.append(message)
+                session.commit()
+    return asyncio.run(run())
 
 
 def import_time(*arguments: str, runs: int = 7) -> Timing:

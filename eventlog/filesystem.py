@@ -25,10 +25,11 @@ Errors are the `OSError` of the system: what they mean is up to the caller. Afte
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "File",
@@ -40,6 +41,13 @@ __all__ = [
     "LocalView",
     "replace_file",
 ]
+
+
+_HERE: Final = -100
+"""What stands for the current folder where a system call wants an open one (``AT_FDCWD``)."""
+
+_EXCHANGE: Final = 2
+"""``RENAME_EXCHANGE`` of renameat2(2)."""
 
 
 class File(Protocol):
@@ -121,8 +129,12 @@ class FileSystem(Protocol):
         """Open a file to read parts of it; raises `FileNotFoundError`."""
         ...
 
-    def rename(self, source: str, target: str) -> None:
-        """Give a file or folder another name, in place of a file of that name."""
+    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
+        """Give a file or folder another name, in place of a file of that name.
+
+        ``lazily``: the content need not be on the disk before the name is. Most file systems see to
+        that otherwise, when a file is replaced, which takes longer than all the rest.
+        """
         ...
 
     def remove(self, path: str) -> None:
@@ -177,8 +189,13 @@ class LocalFiles:
     def view(self, path: str) -> LocalView:
         return LocalView(os.open(path, os.O_RDONLY))
 
-    def rename(self, source: str, target: str) -> None:
-        os.replace(source, target)
+    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
+        # A name that two files have exchanged is as good to a reader, and no file is replaced by it:
+        # the old one goes afterwards. In between, a crash leaves it under the other name.
+        if lazily and _exchange(source, target):
+            os.unlink(source)
+        else:
+            os.replace(source, target)
 
     def remove(self, path: str) -> None:
         os.unlink(path)
@@ -208,6 +225,22 @@ class LocalFiles:
             os.close(descriptor)
             raise
         return LocalLock(descriptor)
+
+
+def _exchange(first: str, second: str) -> bool:
+    """Let two files have each other's name, in one step; False where that cannot be."""
+    rename = _renameat2()
+    if rename is None:
+        return False
+    done: int = rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE)
+    return done == 0
+
+
+@cache
+def _renameat2() -> Callable[..., int] | None:
+    import ctypes  # Imported when first needed: only attached folders do.
+
+    return getattr(ctypes.CDLL(None), "renameat2", None)  # Only Linux has it.
 
 
 class _Descriptor:

@@ -1,9 +1,10 @@
-"""``eventlog doctor``: is the store sound, and is it set as it should be?"""
+"""``eventlog doctor``: is the store sound, and is it set as it should be? Or is a folder?"""
 
 from __future__ import annotations
 
 import platform
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,6 +12,7 @@ import click
 from eventlog import __version__
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
+from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
 from eventlog.errors import CorruptLog
 from eventlog.session.rebuild import compare_index, rebuild_index
@@ -31,12 +33,42 @@ LISTED: Final = 20
 
 
 @command("doctor")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), required=False)
 @click.option("--rebuild-index", "rebuild", is_flag=True, help="Rebuild the index from the events.")
-def doctor(invocation: Invocation, rebuild: bool) -> ExitCode:
+def doctor(invocation: Invocation, folder: Path | None, rebuild: bool) -> ExitCode:
     """Checks the storage engine, its settings, and the index against the events.
+
+    With DIR it looks a session folder over instead, without a store: what is damaged, and what
+    `eventlog import DIR` would make of it. Nothing is changed.
 
     Exits with 1 if something is wrong. Rebuild the index only while nothing else writes to the log.
     """
+    if folder is None:
+        return _examine_store(invocation, rebuild=rebuild)
+    if rebuild:
+        raise click.UsageError("--rebuild-index is for a store; leave out the folder")
+    return _examine_folder(invocation, folder)
+
+
+def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:
+    from eventlog.cli.import_folder import finding_document as document_of
+    from eventlog.cli.import_folder import print_findings
+    from eventlog.projections.adoption import examine_folder
+
+    findings = examine_folder(str(folder))
+    document = {"path": str(folder), "findings": [document_of(finding) for finding in findings]}
+
+    def tell(terminal: Terminal) -> None:
+        if findings:
+            print_findings(terminal, findings)
+        told = counted(len(findings), "finding") if findings else "the folder is sound"
+        terminal.line(f"{folder}: {told}", "" if findings else "green")
+
+    invocation.answer(document, tell)
+    return ExitCode.FINDINGS if findings else ExitCode.OK
+
+
+def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
     with invocation.open() as log:
         findings = log.store.check()
         differences = _compare_index(log, findings, rebuild=rebuild)

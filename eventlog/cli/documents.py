@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eventlog.log import Log
+    from eventlog.session.context import Context
     from eventlog.session.core import Core
     from eventlog.session.views import ArchiveView
     from eventlog.tasks.events import ArchiveFinalized
 
-__all__ = ["event_document", "session_document"]
+__all__ = ["context_document", "event_document", "session_document"]
 
 
 def session_document(
@@ -30,7 +31,7 @@ def session_document(
     every state, and its overview once it is completed. Where less is wanted, of the live messages
     only the ``last`` ones are read, and of the ``archived`` ones none.
     """
-    session = log.session(session_id)
+    session = log.session(session_id, follow_folder=False)
     core = log.core(session_id)
     tail = session.tail(last)
     archives = [_archive_document(core, view, archived=archived) for view in session.archives()]
@@ -66,6 +67,15 @@ def _archive_document(core: Core, view: ArchiveView, *, archived: bool) -> dict[
 
 def _messages(messages: Iterable[Message]) -> list[Any]:
     return [message_data(message) for message in messages]
+
+
+def context_document(context: Context) -> dict[str, Any]:
+    """Return a context with its messages in full."""
+    return {
+        **context._asdict(),
+        "messages": _messages(context.messages),
+        "stats": context.stats._asdict(),
+    }
 
 
 def event_document(recorded: Recorded) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event, encode_metadata, refusal
-from eventlog.committer import Request
+from eventlog.committer import Follower, Request
 from eventlog.errors import (
     DuplicateEvent,
     EventLogError,
@@ -79,6 +79,8 @@ class Core:
         self._trusted = False
         self.wants_care = False
         """Whether `care` may have something to do."""
+        self.follower: Follower | None = None
+        """What writes the attached folder, where this process owns it."""
         self._care_after = SNAPSHOT_INTERVAL
         """Records since the last snapshot from which on `care` is wanted."""
         self._since_snapshot = 0
@@ -86,7 +88,7 @@ class Core:
         self.plain_characters = 0
         """Up to so many characters a message is plain: its length alone tells that (M6). Negative
         where none is, because appends may carry index entries (C8)."""
-        self._follow_policies()
+        self.follow_policies()
 
     def open(self, creation: SessionCreated | None) -> None:
         """Fold the stream; note what to record first if the session does not exist (M1)."""
@@ -95,7 +97,7 @@ class Core:
             if creation is None and self.creation is None:
                 raise SessionNotFound(self.session)
             self.creation = self.creation or creation
-            self._follow_policies()
+            self.follow_policies()
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
 
@@ -104,7 +106,7 @@ class Core:
         """What is done about large tool outputs."""
         return _existing(self.state, self.creation).tool_output
 
-    def _follow_policies(self) -> None:
+    def follow_policies(self) -> None:
         """Note what appending has to look at, so that it need not ask for every message."""
         state = _existing(self.state, self.creation)
         large, auto_commit = state.tool_output, state.auto_commit
@@ -131,6 +133,7 @@ class Core:
         self._lock = threading.Lock()
         self._round = 0
         self._trusted = False
+        self.follower = None  # The parent owns the folder.
 
     # ---- the state that the log says ----------------------------------------------------------
 
@@ -142,11 +145,17 @@ class Core:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
                     self._since_snapshot = replayed.since_snapshot
-                    self._follow_policies()
+                    self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_news()
         self._trusted = True
         return self.state
+
+    def catch_up(self) -> None:
+        """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
+        self.refresh()
+        if self.follower is not None:
+            self.follower.follow(foreign=True)
 
     def _fold_news(self) -> None:
         """Fold what others have recorded into a copy, and put that in place.
@@ -234,12 +243,21 @@ class Core:
         else:
             self._ahead = state
 
-    def confirm(self, request: Foldable, count: int) -> None:
-        """Fold the ``count`` records of a request that was stored."""
+    def confirm(self, request: Foldable, count: int, after: SessionState | None = None) -> None:
+        """Fold the ``count`` records of a request that was stored.
+
+        ``after`` is the state with these records, if the decision made one: it takes the place of
+        the present one, unless one of the two was folded further since.
+        """
         with self._lock:
-            request.fold(self.state)
+            if after is not None and after.version == self.state.version + count:
+                self.state = after
+            else:
+                request.fold(self.state)
             self._since_snapshot += count
             self.wants_care = self._since_snapshot >= self._care_after
+        if self.follower is not None:
+            self.follower.note(request.recorded())
 
 
 class Foldable(Protocol):
@@ -249,11 +267,16 @@ class Foldable(Protocol):
         """Fold the records that come next in the state; a reader may have folded them already."""
         ...
 
+    def recorded(self) -> Sequence[Recorded]:
+        """Return the records."""
+        ...
+
 
 class SessionRequest(Request):
     """One command of one session on its way through the committer."""
 
     __slots__ = (
+        "_after",
         "_command",
         "_core",
         "_drafts",
@@ -279,6 +302,7 @@ class SessionRequest(Request):
         self._ids: list[EventId] = []
         self._drafts: Sequence[Draft] = ()
         self._recorded: list[Recorded] = []
+        self._after: SessionState | None = None
         if metadata is None:
             self._metadata = EMPTY_METADATA
         else:
@@ -298,7 +322,8 @@ class SessionRequest(Request):
                 return None
         if self._expected is not ANY and self._expected != state.version:
             state = self._at_expected(state)
-        seen = state if state.status != ABSENT else _existing(state, core.creation)
+        creates = self._command.creates
+        seen = state if creates else _existing(state, core.creation)
         command = self._command
         if command.gathers:
             self.waits = core.has_predecessors and command.reads_stored(seen)
@@ -331,7 +356,9 @@ class SessionRequest(Request):
             self.settle_repeated(appended.versions)
             return False
         command, recorded = self._command, self._recorded
-        self._core.confirm(self, len(recorded))
+        self._core.confirm(self, len(recorded), self._after)
+        if command.creates:
+            self._core.follow_policies()
         if len(recorded) > len(self._drafts):
             recorded = recorded[1:]
         if command.returns_records:
@@ -343,6 +370,9 @@ class SessionRequest(Request):
         for recorded in self._recorded:
             if recorded.record.version == state.version + 1:
                 apply(state, recorded)
+
+    def recorded(self) -> Sequence[Recorded]:
+        return self._recorded
 
     def recall(self) -> bool:
         append = self.append
@@ -370,7 +400,7 @@ class SessionRequest(Request):
         core = self._core
         stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
         drafts, first = self._drafts, 0
-        if state.status == ABSENT and core.creation is not None:
+        if state.status == ABSENT and core.creation is not None and not self._command.creates:
             # The command's own events are numbered as if nothing came before them.
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
@@ -390,8 +420,9 @@ class SessionRequest(Request):
             indexed = indexed or may_change_index(state, type_, time)
         self._recorded = recorded
         index: tuple[IndexEntry, ...] = ()
+        self._after = None
         if indexed:
-            after = state.copy()
+            after = self._after = state.copy()
             for entry in recorded:
                 apply(after, entry)
             index = index_changes(state, recorded, after)

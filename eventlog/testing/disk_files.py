@@ -93,7 +93,7 @@ class DiskFiles:
     def view(self, path: str) -> DiskView:
         return DiskView(self.disk, self.disk.open(path))
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
         self.disk.rename(source, target)
 
     def remove(self, path: str) -> None:

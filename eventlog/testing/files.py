@@ -94,9 +94,9 @@ class SteppedFiles:
         self._steps.refuse_if_dead("view")
         return self._files.view(path)
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
         self.take("rename")
-        self._files.rename(source, target)
+        self._files.rename(source, target, lazily=lazily)
 
     def remove(self, path: str) -> None:
         self.take("remove")

@@ -93,7 +93,8 @@ class Host:
 
     def open_log(self, path: str = "/log.db", **options: Any) -> Log:
         """Open the log in a file of the disk, as one process of the host does."""
-        log = Log(self.open_store(path, **options), clock=self.clock, ids=self.ids)
+        store = self.open_store(path, **options)
+        log = Log(store, clock=self.clock, ids=self.ids, files=self.files)
         self._logs.append(log)
         return log
 

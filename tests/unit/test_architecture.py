@@ -28,7 +28,7 @@ from eventlog.errors import (
 PACKAGE = Path(eventlog.__file__).parent
 TREE = Path(__file__).parents[2]
 
-EDGES = ("eventlog.cli", "eventlog.http", "eventlog.testing")
+EDGES = ("eventlog.cli", "eventlog.folder", "eventlog.http", "eventlog.testing")
 """Parts that stand outside of the core: they may open stores by name."""
 
 PURE = (
