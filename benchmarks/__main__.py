@@ -28,7 +28,14 @@ _QUICK = Scale(
     trials=1,
     archives=40,
 )
-_PEERS = ("sqlite3", "psycopg", "eventsourcing", "openai-agents", "dbos")
+_PEERS = (
+    "sqlite3",
+    "write + fdatasync",
+    "psycopg",
+    "eventsourcing",
+    "openai-agents",
+    "dbos",
+)
 
 
 def main() -> int:

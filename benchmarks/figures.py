@@ -187,6 +187,29 @@ def _commit(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _files(scale: Scale) -> Iterator[Row]:
+    """The files store beside the least that it could do; no goal was set."""
+    for sessions in (1, 64):
+        with _folder() as new:
+            plain = best_of(
+                scale.runs, lambda: contenders.plain_appends(new("plain"), scale.appends)
+            )
+            if sessions == 1:
+                mine = best_of(
+                    scale.runs, lambda: ours.appends(f"files:///{new('f')}", scale.appends)
+                )
+            else:
+                mine = best_of(
+                    scale.runs, lambda: ours.appends_async(f"files:///{new('f')}", scale.many, 64)
+                )
+            what = "one session, one append at a time" if sessions == 1 else "64 sessions at once"
+            yield Row(
+                f"files: {what}; {mine.cpu_microseconds:.1f} µs of CPU each",
+                _rate(mine),
+                {"write + fdatasync": _against(mine, plain)},
+            )
+
+
 def _attached(scale: Scale) -> Iterator[Row]:
     count = scale.appends // 4
     with _folder() as new:
@@ -289,4 +312,5 @@ FIGURES = (
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
     Figure("K6", "PostgreSQL: server killed", _postgres_killed),
     Figure("P5", "PostgreSQL: worker killed", _postgres_archives),
+    Figure("FILES", "appends to plain files", _files),
 )

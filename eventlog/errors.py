@@ -31,6 +31,7 @@ __all__ = [
     "EventLogError",
     "FolderLocked",
     "FolderUnavailable",
+    "HistoryConflict",
     "IllegalTransition",
     "Indeterminate",
     "InvalidArgument",
@@ -132,6 +133,15 @@ class FolderLocked(ConflictError):
             "stop that process first"
         )
         self.path = path
+
+
+class HistoryConflict(ConflictError):
+    """Two logs hold different records of one session at one version."""
+
+    def __init__(self, stream: str, version: int, detail: str) -> None:
+        super().__init__(f"session {stream!r}, version {version}: {detail}")
+        self.stream = stream
+        self.version = version
 
 
 # ---- invalid ----------------------------------------------------------------------------------
@@ -261,7 +271,17 @@ class TooLarge(InvalidError):
 
 
 class CorruptLog(CorruptError):
-    """The store holds bytes that no eventlog wrote, or lost some that it did."""
+    """The store holds bytes that no eventlog wrote, or lost some that it did.
+
+    ``stream`` and ``version`` name the first record that is concerned, where that is known.
+    """
+
+    def __init__(
+        self, detail: str, *, stream: str | None = None, version: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.stream = stream
+        self.version = version
 
 
 class UnknownEventType(CorruptError):

@@ -9,6 +9,8 @@ What each verb promises is what POSIX promises, and no more:
 ==================  ================================================================================
 ``File.append``     others read it at once; after a loss of power it may be there, gone, or torn
 ``File.sync``       the content appended so far survives a loss of power; the name may still not
+``File.truncate``   others see the shorter file at once; may be undone by a loss of power, until
+                    ``sync``
 ``rename``          replaces the target in one step for every reader; may be undone by a loss of
                     power, until ``sync_folder``
 ``remove``          likewise
@@ -29,7 +31,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["File", "FileLock", "FileSystem", "LocalFiles"]
+__all__ = [
+    "File",
+    "FileLock",
+    "FileSystem",
+    "FileView",
+    "LocalFile",
+    "LocalFiles",
+    "LocalView",
+    "replace_file",
+]
 
 
 _HERE: Final = -100
@@ -50,8 +61,40 @@ class File(Protocol):
         """Make the content durable."""
         ...
 
+    def truncate(self, size: int) -> None:
+        """Drop what is behind the first ``size`` bytes."""
+        ...
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Write all of ``data`` over what is at an offset: bytes of the same value.
+
+        A sync that failed leaves pages that are clean and yet not on the disk; this makes the
+        system write them once more.
+        """
+        ...
+
     def close(self) -> None:
         """Release the file; idempotent. Says nothing about durability."""
+        ...
+
+
+class FileView(Protocol):
+    """An open file that is read at any place; it stays readable when its name is removed."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from an offset on; fewer at the end of the file."""
+        ...
+
+    def size(self) -> int:
+        """Return how many bytes the file has now."""
+        ...
+
+    def sync(self) -> None:
+        """Make the content durable, whoever has written it."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; idempotent."""
         ...
 
 
@@ -82,6 +125,10 @@ class FileSystem(Protocol):
         """Open a file to append to; it is created, or with ``empty`` emptied, if need be."""
         ...
 
+    def view(self, path: str) -> FileView:
+        """Open a file to read parts of it; raises `FileNotFoundError`."""
+        ...
+
     def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
         """Give a file or folder another name, in place of a file of that name.
 
@@ -107,6 +154,21 @@ class FileSystem(Protocol):
         ...
 
 
+def replace_file(files: FileSystem, path: str, data: bytes) -> None:
+    """Put a file in place of what has the name, if anything: after a crash at any point it is the
+    old one or the new one, whole.
+
+    Durable once the folder is synced, which is the caller's to do.
+    """
+    file = files.open(f"{path}.new", empty=True)
+    try:
+        file.append(data)
+        file.sync()
+    finally:
+        file.close()
+    files.rename(f"{path}.new", path)
+
+
 class LocalFiles:
     """The files of this machine."""
 
@@ -122,7 +184,10 @@ class LocalFiles:
 
     def open(self, path: str, *, empty: bool = False) -> LocalFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if empty else 0)
-        return LocalFile(os.open(path, flags, 0o666))
+        return LocalFile(os.open(path, flags, 0o666), path)
+
+    def view(self, path: str) -> LocalView:
+        return LocalView(os.open(path, os.O_RDONLY))
 
     def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
         # A name that two files have exchanged is as good to a reader, and no file is replaced by it:
@@ -196,6 +261,10 @@ class _Descriptor:
 class LocalFile(_Descriptor):
     """A file of this machine, open to append to."""
 
+    def __init__(self, descriptor: int, path: str) -> None:
+        super().__init__(descriptor)
+        self._path = path
+
     def append(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
@@ -203,6 +272,35 @@ class LocalFile(_Descriptor):
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        # A descriptor opened to append writes at the end, wherever it is told to.
+        descriptor = os.open(self._path, os.O_WRONLY)
+        try:
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                data, offset = data[written:], offset + written
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        self._close()
+
+
+class LocalView(_Descriptor):
+    """A file of this machine, open to read."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         self._close()

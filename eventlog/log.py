@@ -477,7 +477,8 @@ def open(
     tool_output: ToolOutputPolicy | None = None,
     auto_commit: AutoCommitPolicy | None = None,
 ) -> Log:
-    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
+    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db``, ``files:///agent-log`` or an
+    installed store's (L1).
 
     ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
     come from; ``tool_output`` and ``auto_commit`` are recorded as the policies of the sessions that

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from eventlog.chain import GENESIS, chain_hash
-from eventlog.errors import CorruptError
+from eventlog.errors import CorruptError, CorruptLog
 from eventlog.session.fold import SessionFold
 from eventlog.store import Finding
 
@@ -29,9 +29,15 @@ reported as changed."""
 
 
 def verify_stream(store: Store, stream: str) -> list[Finding]:
-    """Return what is wrong with a stream: the first break of its chain, then illegal steps (P7)."""
+    """Return what is wrong with a stream: the first break of its chain, then illegal steps (P7).
+
+    Where the store itself finds a record damaged, that is all that can be said.
+    """
     findings: list[Finding] = []
-    broken = verify_chain(store.read(stream))
+    try:
+        broken = verify_chain(store.read(stream))
+    except CorruptLog as error:
+        return [Finding(error.stream or stream, error.version, "damaged", str(error))]
     if broken is not None:
         findings.append(broken)
     return findings + _machine_findings(store, stream)

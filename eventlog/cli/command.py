@@ -32,6 +32,7 @@ SUMMARIES: Final = {
     "materialize": "Write a session's folder.",
     "heal": "Make a session's folder what the log says, or check it.",
     "verify": "Check hash chains and state machines.",
+    "copy": "Copy a log into another store.",
     "doctor": "Look a store or a session folder over.",
 }
 """Every command in the order of ``eventlog --help``, which reads it here and imports none."""

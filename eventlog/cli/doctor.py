@@ -14,8 +14,10 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
+from eventlog.errors import CorruptLog
 from eventlog.opening import public_url
 from eventlog.session.rebuild import compare_index, rebuild_index
+from eventlog.store import Finding
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -70,7 +72,7 @@ def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:
 def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
     with invocation.open() as log:
         findings = log.store.check()
-        differences = (rebuild_index if rebuild else compare_index)(log.store)
+        differences = _compare_index(log, findings, rebuild=rebuild)
         document: dict[str, Any] = {
             "eventlog": __version__,
             "python": platform.python_version(),
@@ -81,13 +83,26 @@ def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
             "warnings": _warnings(log),
             "findings": [finding_document(finding) for finding in findings],
             "index": {
-                "rebuilt": rebuild,
-                "differences": [_difference_document(entry) for entry in differences],
+                "compared": differences is not None,
+                "rebuilt": rebuild and differences is not None,
+                "differences": [_difference_document(entry) for entry in differences or ()],
             },
         }
     invocation.answer(document, lambda terminal: _print(terminal, document))
     unmended = differences and not rebuild
     return ExitCode.FINDINGS if findings or unmended else ExitCode.OK
+
+
+def _compare_index(
+    log: Log, findings: list[Finding], *, rebuild: bool
+) -> list[IndexDifference] | None:
+    """Compare, or rebuild, the index; None where the events cannot be read, which is a finding."""
+    try:
+        return (rebuild_index if rebuild else compare_index)(log.store)
+    except CorruptLog as error:
+        if not findings:
+            findings.append(Finding(error.stream, error.version, "damaged", str(error)))
+        return None
 
 
 def _warnings(log: Log) -> list[str]:
@@ -129,13 +144,17 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
         terminal.line(f"warning: {warning}", "yellow")
     for finding in document["findings"]:
         terminal.line(f"{finding['kind']}: {finding['detail']}", "bold red")
-    _print_index(terminal, document["index"])
+    _print_index(terminal, document["index"], sound=not document["findings"])
 
 
-def _print_index(terminal: Terminal, index: dict[str, Any]) -> None:
+def _print_index(terminal: Terminal, index: dict[str, Any], *, sound: bool) -> None:
     differences = index["differences"]
+    if not index["compared"]:
+        terminal.line("the index was not compared, since not all events can be read")
+        return
     if not differences:
-        terminal.line("the storage is sound, and the index is what the events say", "green")
+        storage = "the storage is sound, and " if sound else ""
+        terminal.line(f"{storage}the index is what the events say", "green" if sound else "")
         return
     for entry in differences[:LISTED]:
         kind = "missing" if entry["stored"] is None else "different"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventlog.testing.backing import Backing, MemoryBacking
+from eventlog.testing.files import FilesBacking
 from eventlog.testing.sqlite import SQLiteBacking
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def points() -> Counter[str]:
     return _points
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "files"])
 def storage(request: pytest.FixtureRequest) -> str:
     """The kind of storage to crash on."""
     kind: str = request.param
@@ -37,6 +38,8 @@ def make_backing(storage: str, tmp_path: Path) -> Callable[[], Backing]:
     def make() -> Backing:
         if storage == "memory":
             return MemoryBacking()
+        if storage == "files":
+            return FilesBacking(segment_bytes=3_000)
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         return SQLiteBacking(folder / "log.db")
