@@ -64,7 +64,8 @@ class Database:
         """The one connection there is; opened when it is needed."""
         if self._connection is None:
             self._connection = apsw.Connection(self.path, vfs=self._vfs.vfs_name)
-            self._connection.execute("PRAGMA locking_mode = exclusive").fetchall()
+            locking = self.pragmas.get("locking_mode", "exclusive")
+            self._connection.execute(f"PRAGMA locking_mode = {locking}").fetchall()
         return self._connection
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventlog.testing.crashing import Crash
-from eventlog.testing.fates import KEPT, every_fate
+from eventlog.testing.fates import KEPT, LOST, every_fate
 from eventlog.testing.findings import CrashFound, Finding
 from eventlog.testing.host import Host
 
@@ -228,7 +228,7 @@ class _Explorer:
                     self.report.recoveries += 1
                 else:
                     return
-                for worst in every_fate(len(left.disk.pending), power=self._power):
+                for worst in (KEPT, LOST) if self._power else (KEPT,):
                     if self._is_new(left, worst):
                         self.look(left, worst, step)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from eventlog.log import Log
 from eventlog.stores.sqlite import SQLiteStore
@@ -32,26 +32,24 @@ from eventlog.testing.operations import Image
 from eventlog.testing.plain_files import WatchedFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from eventlog.testing.crashing import Steps
     from eventlog.testing.disk_sqlite import Database
 
 __all__ = ["HOME", "Call", "Host"]
 
+Answer = TypeVar("Answer")
+
 HOME: Final = "/home"
 """The folder of the disk that `Host.folder` shows."""
 
 
 class Call(NamedTuple):
-    """A call of some object's method."""
+    """What was called, with which arguments."""
 
     name: str
     arguments: tuple[Any, ...] = ()
-
-    def on(self, subject: object) -> Any:
-        """Make the call."""
-        return getattr(subject, self.name)(*self.arguments)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
@@ -115,6 +113,14 @@ class Host:
             self._place = TemporaryDirectory(prefix="eventlog-host-")
             self._folder = WatchedFolder(Path(self._place.name).resolve(), self.disk, HOME)
         return self._folder.root
+
+    def call(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Call something for the host's user: in doubt until it answers, told from then on."""
+        self.in_doubt = call = Call(function.__name__, arguments)
+        answer = function(*arguments)
+        self.told.append(call)
+        self.in_doubt = None
+        return answer
 
     def after_crash(self, fate: Fate = KEPT) -> Host:
         """Return the host as it starts again: what is left on its disk, its clock, what it told."""
