@@ -88,7 +88,8 @@ def every_crash(
     service would, and asserts; what it returns must be the same when it looks once more.
 
     With ``power=False`` only the process ends: what it wrote is there, synchronised or not. With
-    ``recovery=True`` the check is crashed at each of its own steps too. ``make_host`` makes the
+    ``recovery=True`` the check, too, is crashed at each of its own steps, where all was kept and
+    where all was lost; that takes long if it takes many. ``make_host`` makes the
     host that the program finds: what it does there itself is not crashed.
     """
     began = time.perf_counter()
@@ -192,7 +193,7 @@ class _Explorer:
         for fate in every_fate(len(host.disk.pending), power=self._power):
             if self._is_new(host, fate):
                 self.look(host, fate, step)
-                if self._recovery:
+                if self._recovery and fate in (KEPT, LOST):
                     self._crash_recovery(host, fate, step)
 
     def _is_new(self, host: Host, fate: Fate) -> bool:

@@ -239,13 +239,21 @@ def _os_sendfile(out: int, source: int, offset: Any, count: int) -> int:
     return _os_write(out, os.pread(source, count, offset))
 
 
-def _on_descriptor(name: str, do: Callable[..., None]) -> Callable[..., Any]:
-    def call(descriptor: Any, *arguments: Any) -> Any:
+def _os_ftruncate(descriptor: int, size: int) -> None:
+    folder = _owner(descriptor)
+    if folder is not None:
+        folder.resize(descriptor, size)
+    _REAL["os.ftruncate"](descriptor, size)
+
+
+def _os_sync(name: str) -> Callable[[Any], None]:
+    def call(descriptor: Any) -> None:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         folder = _owner(number)
-        if folder is not None:
-            do(folder, number, *arguments)
-        return _REAL[name](descriptor, *arguments)
+        if folder is None:
+            _REAL[name](descriptor)
+        else:
+            folder.sync(number)  # The real file is scratch: it need not outlive anything.
 
     return call
 
@@ -295,9 +303,9 @@ _WATCHING: Final[dict[str, Callable[..., Any]]] = {
     "os.write": _os_write,
     "os.close": _os_close,
     "os.sendfile": _os_sendfile,
-    "os.fsync": _on_descriptor("os.fsync", WatchedFolder.sync),
-    "os.fdatasync": _on_descriptor("os.fdatasync", WatchedFolder.sync),
-    "os.ftruncate": _on_descriptor("os.ftruncate", WatchedFolder.resize),
+    "os.fsync": _os_sync("os.fsync"),
+    "os.fdatasync": _os_sync("os.fdatasync"),
+    "os.ftruncate": _os_ftruncate,
     "os.rename": _on_path("os.rename", _rename),
     "os.replace": _on_path("os.replace", _rename),
     "os.remove": _on_path("os.remove", _remove),
