@@ -63,4 +63,6 @@ def chained_record(
 ) -> Record:
     """Build the record that follows the one with the hash ``previous``."""
     hash_ = chain_hash(previous, stream, version, event_id, type, schema, time, data, metadata)
-    return Record(stream, version, START, event_id, type, schema, time, data, metadata, hash_)
+    fields = (stream, version, START, event_id, type, schema, time, data, metadata, hash_)
+    # Half the time of the record's own constructor, which is written in Python.
+    return tuple.__new__(Record, fields)  # pyright: ignore[reportUnknownMemberType]

@@ -39,6 +39,8 @@ SESSION_ID_BYTES = 255
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
 _ENTROPY = (1 << 62) - 1
+_VERSION_8 = (0x8 << 76) | (0b10 << 62)
+_FREE_BITS = ~((0xF << 76) | (0b11 << 62))
 
 
 def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[int], bytes]) -> IdSource:
@@ -79,10 +81,8 @@ def derived_id(session: str, key: str, number: int = 0) -> EventId:
         text = f"{session}\0{key}\0{number}".encode()
     except UnicodeEncodeError:
         raise InvalidArgument(f"the key {key!r} has a lone surrogate; mend it") from None
-    value = bytearray(sha256(text).digest()[:16])
-    value[6] = value[6] & 0x0F | 0x80
-    value[8] = value[8] & 0x3F | 0x80
-    return EventId(bytes(value))
+    value = int.from_bytes(sha256(text).digest()[:16], "big") & _FREE_BITS | _VERSION_8
+    return EventId(value.to_bytes(16, "big"))
 
 
 def format_id(event_id: bytes) -> str:

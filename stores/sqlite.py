@@ -153,6 +153,7 @@ class SQLiteStore:
                 raise
         self._writer = writer
         self._writer_closed = False
+        self._has_company = True
         _open_stores.add(self)
 
     def _begin_unlocked(self) -> None:
@@ -194,10 +195,7 @@ class SQLiteStore:
             connection = self._open_writer()
             lookup = self._lookup
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                lookup.catch_up(connection)
-                work = Batch(lookup, connection, batch)
-                answers = work.run()
+                work, answers = self._run(connection, batch)
                 merge = lookup.tail.size + len(work.rows) >= MERGE_AT
                 if merge:
                     lookup.merge(connection, work.last)
@@ -217,6 +215,27 @@ class SQLiteStore:
             with self._news:
                 self._news.notify_all()
         return answers
+
+    def _run(
+        self, connection: sqlite3.Connection, batch: Sequence[Append]
+    ) -> tuple[Batch, list[Appended | EventLogError]]:
+        """Begin a transaction and insert what can be appended.
+
+        As a rule nobody else has written since the last time, so looking first is left out: the
+        position that SQLite gives the last row tells. Where others have written, what was done on
+        the strength of an old tail is rolled back, and done again on the new one.
+        """
+        lookup = self._lookup
+        connection.execute("BEGIN IMMEDIATE")
+        if self._has_company:
+            self._has_company = lookup.catch_up(connection)
+        work = Batch(lookup, connection, batch)
+        answers = work.run()
+        if work.is_current or not (work.rows or lookup.catch_up(connection)):
+            return work, answers
+        connection.execute("ROLLBACK")
+        self._has_company = True
+        return self._run(connection, batch)
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._closed:
@@ -318,7 +337,7 @@ class SQLiteStore:
             if stream_id is None:
                 return []
             with self._lookup.lock:
-                last = self._lookup.head(connection, stream_id).version
+                last = self._lookup.end(connection, stream_id)[0]
                 until = last if until is None else min(until, last)
                 first = self._lookup.tail.first_version(stream_id)
                 tail = self._lookup.tail.positions(stream_id, after, until)
@@ -397,7 +416,7 @@ class SQLiteStore:
             if stream_id is None:
                 return EMPTY_HEAD
             with self._lookup.lock:
-                return self._lookup.head(connection, stream_id)
+                return Head._make(self._lookup.end(connection, stream_id))
 
     def tip(self) -> Position:
         with self._reading():
@@ -409,7 +428,7 @@ class SQLiteStore:
             if stream_id is None:
                 return {}
             with self._lookup.lock:
-                found = self._lookup.stored(connection, [(stream_id, ids)])
+                found = self._lookup.stored(connection, ids)
         return {
             event_id: found[stream_id, event_id]
             for event_id in ids

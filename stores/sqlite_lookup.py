@@ -11,8 +11,8 @@ import threading
 from typing import TYPE_CHECKING, Final, cast
 
 from eventlog.errors import CorruptLog
-from eventlog.records import EMPTY_HEAD, Head
-from eventlog.stores.sqlite_tail import MERGE_AT, Tail, TailRow
+from eventlog.records import EMPTY_HEAD
+from eventlog.stores.sqlite_tail import MERGE_AT, End, Tail, TailRow
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,12 +38,15 @@ class Lookup:
         self.tail = Tail(_indexed(connection))
         self._path = path
 
-    def catch_up(self, connection: sqlite3.Connection) -> None:
-        """Take in what other processes, or this one before it was opened, have appended."""
+    def catch_up(self, connection: sqlite3.Connection) -> bool:
+        """Take in what other processes, or this one before it was opened, have appended.
+
+        Tells whether there was anything.
+        """
         last = self.tail.last
         newest = connection.execute("SELECT max(position) FROM records").fetchone()[0] or 0
         if newest == last:
-            return
+            return False
         if newest < last:
             raise CorruptLog(
                 f"{self._path} ends at position {newest}, but position {last} was seen in it "
@@ -60,6 +63,7 @@ class Lookup:
                 (self.tail.last,),
             )
             self.tail.add(cast("Iterable[TailRow]", rows))
+        return True
 
     def merge(self, connection: sqlite3.Connection, last: int) -> None:
         """Bring the index tables up to the position ``last``, the end of the log."""
@@ -87,41 +91,39 @@ class Lookup:
             found = self.streams[stream] = int(row[0])
         return found
 
-    def head(self, connection: sqlite3.Connection, stream_id: int) -> Head:
-        """Return a stream's last record in short."""
-        found = self.tail.heads.get(stream_id)
+    def end(self, connection: sqlite3.Connection, stream_id: int) -> End:
+        """Return the version, hash, position and time of a stream's last record."""
+        found = self.tail.ends.get(stream_id)
         if found is None:
-            row = connection.execute(
+            found = connection.execute(
                 "SELECT r.version, r.hash, r.position, r.time FROM record_versions AS v "
                 "JOIN records AS r ON r.position = v.position "
                 "WHERE v.stream = ? ORDER BY v.version DESC LIMIT 1",
                 (stream_id,),
             ).fetchone()
-            found = EMPTY_HEAD if row is None else Head(*row)
-            self.tail.heads.setdefault(stream_id, found)
-        return found
+            self.tail.ends.setdefault(stream_id, found or EMPTY_HEAD)
+        return found or EMPTY_HEAD
 
     def stored(
-        self, connection: sqlite3.Connection, wanted: Iterable[tuple[int, Sequence[bytes]]]
+        self, connection: sqlite3.Connection, ids: Sequence[bytes]
     ) -> dict[tuple[int, bytes], int]:
-        """Return the versions of those (stream, event id) that are stored: of few, as a rule."""
+        """Return the versions of the records that have one of these event ids, as a rule none."""
+        tail = self.tail
         found: dict[tuple[int, bytes], int] = {}
-        streams = self.tail.streams
-        all_ids: list[bytes] = []
-        for stream_id, ids in wanted:
-            tail = streams.get(stream_id)
-            if tail is not None and not tail.ids.keys().isdisjoint(ids):
-                for event_id in tail.ids.keys() & ids:
-                    found[stream_id, event_id] = tail.ids[event_id]
-            all_ids += ids
-        if not self.tail.begins_at:
+        if not tail.ids.keys().isdisjoint(ids):
+            rows = connection.execute(
+                "SELECT stream, event_id, version FROM records "
+                "WHERE position IN (SELECT value FROM json_each(?))",
+                (str(tail.places(ids)),),
+            )
+            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+        if not tail.begins_at:
             return found  # Nothing is in the index tables yet.
-        for start in range(0, len(all_ids), 256):
-            page = all_ids[start : start + 256]
+        for start in range(0, len(ids), 256):
+            page = ids[start : start + 256]
             size = next(size for size in _FIND if size >= len(page))
-            rows = connection.execute(_FIND[size], page + [b""] * (size - len(page)))
-            for stream_id, event_id, version in rows:
-                found[stream_id, event_id] = version
+            rows = connection.execute(_FIND[size], (*page, *[b""] * (size - len(page))))
+            found.update(((stream, event_id), version) for stream, event_id, version in rows)
         return found
 
 

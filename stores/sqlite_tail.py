@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.records import Head, Position
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,28 +23,30 @@ __all__ = ["MERGE_AT", "Tail"]
 MERGE_AT: Final = 4_096
 """Records in the tail at which it is merged: a few milliseconds of work, some MB of memory."""
 
-_HEADS_LIMIT: Final = 65_536
-"""Streams whose heads are remembered; beyond it they are looked up again."""
+_ENDS_LIMIT: Final = 65_536
+"""Streams whose ends are remembered; beyond it they are looked up again."""
 
 TailRow = tuple[int, int, int, bytes, Any, Any, int, bytes, Any, Any]
 """A row of the log as it is inserted, of which the tail needs the position, the stream's number,
 the version, the event id, the time (at 6) and the hash (at 7)."""
 
 
+End = tuple[int, bytes, int, int]
+"""The version, hash, position and time of a stream's last record: a `Head` in the making."""
+
+
 class StreamTail:
     """The newest records of one stream: consecutive versions from ``first`` on."""
 
-    __slots__ = ("first", "ids", "positions")
+    __slots__ = ("first", "positions")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.positions: list[int] = []
-        self.ids: dict[bytes, int] = {}
-        """Their versions by event id."""
 
 
 class Tail:
-    """Where the newest records are, by stream and by id; and the heads of the streams in use."""
+    """Where the newest records are, by stream and by id; and the ends of the streams in use."""
 
     def __init__(self, indexed: int) -> None:
         self.begins_at = indexed
@@ -55,11 +55,15 @@ class Tail:
         """The position of the newest record that is known here."""
         self.size = 0
         self.streams: dict[int, StreamTail] = {}
-        self.heads: dict[int, Head] = {}
+        self.ids: dict[bytes, int] = {}
+        """Positions by event id."""
+        self.twins: dict[bytes, list[int]] = {}
+        """Further positions of an event id, which another stream may have, too."""
+        self.ends: dict[int, End] = {}
 
     def add(self, rows: Iterable[TailRow]) -> None:
         """Take committed records in, ascending; those that are known already are passed over."""
-        last, size, streams, heads = self.last, self.size, self.streams, self.heads
+        last, size, streams, ids, ends = self.last, self.size, self.streams, self.ids, self.ends
         for position, stream, version, event_id, _, _, time, hash_, _, _ in rows:
             if position <= last:
                 continue
@@ -69,22 +73,23 @@ class Tail:
             if tail is None:
                 tail = streams[stream] = StreamTail(version)
             tail.positions.append(position)
-            tail.ids[event_id] = version
-            heads[stream] = Head(version, hash_, Position(position), time)
+            if ids.setdefault(event_id, position) != position:
+                self.twins.setdefault(event_id, []).append(position)
+            ends[stream] = (version, hash_, position, time)
         self.last, self.size = last, size
 
     def succeed(self, older: Tail) -> None:
-        """Take over the heads of an older tail, unless it lacks records that were merged since."""
+        """Take over the ends of an older tail, unless it lacks records that were merged since."""
         if older.last >= self.begins_at:
-            self.heads = older.heads
+            self.ends = older.ends
 
     def merged(self) -> None:
-        """Forget the records, which the index tables hold now; the heads stay true."""
+        """Forget the records, which the index tables hold now; the ends stay true."""
         self.size = 0
         self.begins_at = self.last
-        self.streams = {}
-        if len(self.heads) > _HEADS_LIMIT:
-            self.heads = {}
+        self.streams, self.ids, self.twins = {}, {}, {}
+        if len(self.ends) > _ENDS_LIMIT:
+            self.ends = {}
 
     def positions(self, stream: int, after: int, until: int) -> list[int]:
         """Return the positions of the stream's tail with ``after < version <= until``."""
@@ -93,6 +98,13 @@ class Tail:
             return []
         start = max(0, after + 1 - tail.first)
         return tail.positions[start : max(start, until + 1 - tail.first)]
+
+    def places(self, ids: Iterable[bytes]) -> list[int]:
+        """Return the positions of the records with one of these event ids."""
+        found = [self.ids[event_id] for event_id in self.ids.keys() & ids]
+        for event_id in self.twins.keys() & ids:
+            found += self.twins[event_id]
+        return found
 
     def first_version(self, stream: int) -> int | None:
         """Return the lowest version of the stream in the tail."""
