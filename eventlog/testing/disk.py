@@ -163,13 +163,13 @@ class Disk:
                 for pending in self._pending:
                     pending.stuck = pending.stuck or pending.operation.place == number
                 raise
-            left: list[Pending] = []
             for pending in self._pending:
+                # What an earlier sync failed on is lost for good: nobody writes it again.
                 if pending.operation.place == number and not pending.stuck:
                     pending.operation.apply(self._stored)
-                else:
-                    left.append(pending)
-            self._pending = left
+            self._pending = [
+                pending for pending in self._pending if pending.operation.place != number
+            ]
 
     # ---- the end of the power ------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eventlog.testing.disk import Disk
 
-__all__ = ["DiskFile", "DiskFiles", "DiskLock"]
+__all__ = ["DiskFile", "DiskFiles", "DiskLock", "DiskView"]
 
 
 class DiskFile:
@@ -26,6 +26,29 @@ class DiskFile:
 
     def truncate(self, size: int) -> None:
         self._disk.resize(self._number, size)
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        self._disk.write(self._number, offset, data)
+
+    def sync(self) -> None:
+        self._disk.sync(self._number)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class DiskView:
+    """An open file that is read at any place."""
+
+    def __init__(self, disk: Disk, number: int) -> None:
+        self._disk = disk
+        self._number = number
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self._disk.read(self._number, offset, size)
+
+    def size(self) -> int:
+        return self._disk.size(self._number)
 
     def sync(self) -> None:
         self._disk.sync(self._number)
@@ -66,6 +89,9 @@ class DiskFiles:
         if empty and self.disk.size(number):
             self.disk.resize(number, 0)
         return DiskFile(self.disk, number)
+
+    def view(self, path: str) -> DiskView:
+        return DiskView(self.disk, self.disk.open(path))
 
     def rename(self, source: str, target: str) -> None:
         self.disk.rename(source, target)

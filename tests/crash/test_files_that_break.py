@@ -226,7 +226,7 @@ def test_each_broken_variant_is_found_and_shrinks_to_a_few_calls(
     assert [call.name for call in found.calls] == CANARIES[kind].calls
     assert found.fate == CANARIES[kind].fate
     canaries.append(f"{kind.__name__} after {ran} programs: {found}")
-    names = {"Host": Host, "Fate": Fate, "Crash": Crash, "suppress": suppress}
+    names: dict[str, Any] = {"Host": Host, "Fate": Fate, "Crash": Crash, "suppress": suppress}
     names |= {kind.__name__: kind, check.__name__: check}
     exec(found.code(kind.__name__, check.__name__), names)  # noqa: S102 - what a reader would do
     with pytest.raises(AssertionError, match="acknowledged"):
