@@ -160,8 +160,10 @@ class Disk:
                 self._take(name)
             except OSError:
                 # The system reports a page that it could not write once, and takes it for written.
+                # Names are in a journal, which the next sync tries to store again.
                 for pending in self._pending:
-                    pending.stuck = pending.stuck or pending.operation.place == number
+                    if pending.operation.place == number and number not in self._seen.folders:
+                        pending.stuck = True
                 raise
             for pending in self._pending:
                 # What an earlier sync failed on is lost for good: nobody writes it again.

@@ -11,7 +11,6 @@ connection, which all connections of the store share, in turn: a transaction kee
 
 from __future__ import annotations
 
-import random
 import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import apsw
 
 from eventlog.testing.crashing import Crash
-from eventlog.testing.disk_vfs import DiskVFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from eventlog.testing.disk import Disk
+    from eventlog.testing.crashing import Steps
+    from eventlog.testing.disk_vfs import SteppedVFS
 
 __all__ = ["Database"]
 
@@ -33,31 +32,29 @@ _ENDS: Final = ("COMMIT", "ROLLBACK")
 
 
 class Database:
-    """A SQLite file on a disk, open for as long as somebody uses it.
+    """A SQLite file behind a VFS, open for as long as somebody uses it.
 
     ``pragmas`` are set behind the store's back when it sets or asks for one of these names: for
-    stores that do not do what they say. Deterministic: SQLite's random numbers are drawn from
-    ``seed``.
+    stores that do not do what they say.
     """
 
     def __init__(
-        self,
-        disk: Disk,
-        path: str = "/log.db",
-        *,
-        pragmas: Mapping[str, Any] | None = None,
-        seed: int = 0,
+        self, vfs: SteppedVFS, path: str, *, pragmas: Mapping[str, Any] | None = None
     ) -> None:
-        self.disk = disk
         self.path = path
         self.pragmas = dict(pragmas or {})
         self.lock = threading.RLock()
-        self._vfs = DiskVFS(disk, random.Random(seed))
+        self._vfs = vfs
         self._connection: Any = None
 
     def connect(self, path: str = "", timeout: float = 0.0) -> sqlite3.Connection:
         """Return a connection, as `eventlog.stores.sqlite.SQLiteStore` wants one."""
         return cast("sqlite3.Connection", _Connection(self))
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of whatever the file is on."""
+        return self._vfs.steps
 
     @property
     def connection(self) -> Any:
@@ -119,7 +116,7 @@ class _Connection:
 
     @property
     def in_transaction(self) -> bool:
-        return not self._database.disk.steps.dead and self._database.connection.in_transaction
+        return not self._database.steps.dead and self._database.connection.in_transaction
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> _Cursor:
         pragma = self._pragma(statement)
@@ -145,7 +142,7 @@ class _Connection:
 
     def _run(self, statement: str, parameters: Sequence[Any]) -> _Cursor:
         database = self._database
-        database.disk.steps.refuse_if_dead(statement)
+        database.steps.refuse_if_dead(statement)
         try:
             connection = database.connection
             cursor = connection.cursor().execute(statement, parameters)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
@@ -99,11 +100,12 @@ class Host:
         """Open the SQLite store in a file of the disk."""
         # Needs apsw, which whoever crashes files alone does not.
         from eventlog.testing.disk_sqlite import Database
+        from eventlog.testing.disk_vfs import DiskVFS
 
         database = self._databases.get(path)
         if database is None:
-            database = Database(self.disk, path, pragmas=self._pragmas)
-            self._databases[path] = database
+            vfs = DiskVFS(self.disk, Random(path))
+            self._databases[path] = database = Database(vfs, path, pragmas=self._pragmas)
         return SQLiteStore(path, connect=database.connect, **options)
 
     @property

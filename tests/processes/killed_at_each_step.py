@@ -1,6 +1,6 @@
-"""Kill a process with signal 9 at each statement that it writes, one process per statement.
+"""Kill a process with signal 9 at each statement or file operation that writes, one process each.
 
-Argument: a folder. This script has no thread and no open log, so it may fork: a child carries out a
+Arguments: a folder, and ``statements`` or ``writes``: those of SQLite to its files. This script has no thread and no open log, so it may fork: a child carries out a
 scenario on a file of its own and kills itself at one step; the next child finds what is left,
 checks it, repeats the scenario and checks again. Says one line: how many were killed.
 """
@@ -18,6 +18,8 @@ import sqlite_utils  # noqa: F401 - once here rather than in every child
 from eventlog import Finalizer, Log, Message, RetryPolicy, Summary, SummaryRequest, Worker
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.crashing import Steps
+from eventlog.testing.disk_sqlite import Database
+from eventlog.testing.disk_vfs import SteppedVFS
 from eventlog.testing.laws import check_laws
 from eventlog.testing.sqlite import CrashingSQLiteStore
 
@@ -56,10 +58,17 @@ def scenario(log: Log) -> None:
     Worker(log, Finalizer(summarizer=summarize), retry=RetryPolicy(attempts=9)).run_once()
 
 
-def run(path: Path, last: int) -> int:
+def open_store(path: Path, steps: Steps, seam: str) -> SQLiteStore:
+    """Open a store whose statements, or whose file operations, are steps."""
+    if seam == "statements":
+        return CrashingSQLiteStore(path, steps, synchronous="full")
+    return SQLiteStore(path, connect=Database(SteppedVFS(steps), str(path)).connect)
+
+
+def run(path: Path, last: int, seam: str) -> int:
     """Carry the scenario out, to the end or to its last step; return how many steps it took."""
     steps = DeadlySteps(last)
-    log = Log(CrashingSQLiteStore(path, steps, synchronous="full"))
+    log = Log(open_store(path, steps, seam))
     scenario(log)
     log.close()
     return steps.count
@@ -99,15 +108,15 @@ def in_a_child(work: Callable[[], int]) -> int:
     return code if code else int(said)
 
 
-def main(folder: Path) -> None:
-    steps = in_a_child(lambda: run(folder / "calm.db", NEVER))
+def main(folder: Path, seam: str) -> None:
+    steps = in_a_child(lambda: run(folder / "calm.db", NEVER, seam))
     for last in range(1, steps + 1):
         path = folder / f"{last}.db"
-        ended = in_a_child(lambda: run(path, last))  # noqa: B023 - called before the next step
+        ended = in_a_child(lambda: run(path, last, seam))  # noqa: B023 - called before the next step
         assert ended == -signal.SIGKILL, f"step {last}: {ended}"
         assert in_a_child(lambda: finish(path)) == 0, f"step {last}"  # noqa: B023 - as above
     print(steps, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -145,12 +145,13 @@ def test_a_summary_that_was_paid_for_is_not_made_again(
         check_laws(log.store, attempts=ATTEMPTS)
 
 
-def test_a_process_killed_at_any_statement_that_it_writes_leaves_what_can_be_finished(
-    tmp_path: Path, start: Callable[..., Script], account: Counter[str]
+@pytest.mark.parametrize("seam", ["statements", "writes"])
+def test_a_process_killed_at_any_step_that_it_writes_leaves_what_can_be_finished(
+    seam: str, tmp_path: Path, start: Callable[..., Script], account: Counter[str]
 ) -> None:
-    """K4, P1 to P8: one process after another, each killed one statement later."""
-    script = start("killed_at_each_step.py", tmp_path)
+    """K4, P1 to P8: one process after another, each killed one statement, or one write, later."""
+    script = start("killed_at_each_step.py", tmp_path, seam)
     killed = script.rest()
     assert script.process.returncode == 0
     assert int(killed[0]) > 20
-    account["processes killed at a statement"] += int(killed[0])
+    account[f"processes killed at each of their {seam}"] += int(killed[0])
