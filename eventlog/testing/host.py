@@ -30,7 +30,7 @@ from eventlog.testing.disk_files import DiskFiles
 from eventlog.testing.fates import KEPT, Fate
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.operations import Image
-from eventlog.testing.plain_files import WatchedFolder
+from eventlog.testing.plain_files import WatchedFolder, begin_watching, end_watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +84,8 @@ class Host:
         self._logs: list[Log] = []
         self._folder: WatchedFolder | None = None
         self._place: TemporaryDirectory[str] | None = None
+        self._closed = False
+        begin_watching()
 
     @property
     def steps(self) -> Steps:
@@ -137,7 +139,9 @@ class Host:
 
     def close(self) -> None:
         """End everything that runs here; what is on the disk stays as it is."""
-        self.steps.dead = True
+        if self._closed:
+            return
+        self._closed = self.steps.dead = True
         for log in self._logs:
             with suppress(Crash):
                 log.close()  # Only its threads end: nothing reaches the disk any more.
@@ -146,6 +150,7 @@ class Host:
         if self._folder is not None and self._place is not None:
             self._folder.stop()
             self._place.cleanup()
+        end_watching()
 
     def __enter__(self) -> Self:
         return self

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eventlog.testing.disk import Disk
 
-__all__ = ["WatchedFolder"]
+__all__ = ["WatchedFolder", "begin_watching", "end_watching"]
 
 
 class WatchedFolder:
@@ -34,7 +34,7 @@ class WatchedFolder:
         self._open: dict[int, int | str] = {}
         """What each descriptor of ours has open: the number of a file, or the path of a folder."""
         self._fill()
-        _watch(self)
+        _watched.append(self)
 
     def _fill(self) -> None:
         for path, content in self._disk.files().items():
@@ -47,7 +47,7 @@ class WatchedFolder:
 
     def stop(self) -> None:
         """Let the calls pass by again."""
-        _unwatch(self)
+        _watched.remove(self)
 
     def path(self, file: Any) -> str | None:
         """Return the path on the disk of what is in this folder; None for anything else."""
@@ -179,6 +179,7 @@ class _WatchedFile(io.FileIO):
 # ---- the calls that are watched ----------------------------------------------------------------
 
 _watched: list[WatchedFolder] = []
+_watchers = 0
 _lock = threading.Lock()
 
 
@@ -315,19 +316,26 @@ _WATCHING: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def _watch(folder: WatchedFolder) -> None:
+def begin_watching() -> None:
+    """Have the calls looked at from now on, for one more who wants it.
+
+    A host does so before anybody asks for its folder: ``open(host.folder / "file")`` looks up
+    ``open`` first.
+    """
+    global _watchers
     with _lock:
-        _watched.append(folder)
-        if len(_watched) == 1:
+        _watchers += 1
+        if _watchers == 1:
             _install(_WATCHING)
 
 
-def _unwatch(folder: WatchedFolder) -> None:
+def end_watching() -> None:
+    """Leave the calls alone again, when the last one who wanted it has said so."""
+    global _watchers
     with _lock:
-        if folder in _watched:
-            _watched.remove(folder)
-            if not _watched:
-                _install(_REAL)
+        _watchers -= 1
+        if not _watchers:
+            _install(_REAL)
 
 
 def _install(calls: dict[str, Callable[..., Any]]) -> None:
