@@ -39,6 +39,7 @@ from eventlog.errors import (
     StoreUnavailable,
     TaskNotFound,
     TooLarge,
+    ToolOutputNotFound,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
@@ -59,12 +60,22 @@ from eventlog.session.messages import (
     TextPart,
     ToolPart,
 )
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.session import Session
+from eventlog.session.tool_output import OutputMatch, ToolOutput
 from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
 from eventlog.store import Finding
 from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
-from eventlog.tasks.requests import EffectRequest, Extraction, Skills, Summary, SummaryRequest
+from eventlog.tasks.requests import (
+    EffectRequest,
+    Extraction,
+    Skills,
+    StepResult,
+    Summary,
+    SummaryRequest,
+    TaskRequest,
+)
 
 if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
@@ -82,6 +93,7 @@ __all__ = [
     "AsyncLog",
     "AsyncSession",
     "AsyncWorker",
+    "AutoCommitPolicy",
     "ChainBroken",
     "CommitBlocked",
     "CommitResult",
@@ -112,6 +124,7 @@ __all__ = [
     "Metadata",
     "NonRetryableError",
     "OtherPart",
+    "OutputMatch",
     "Position",
     "Projection",
     "Record",
@@ -125,13 +138,18 @@ __all__ = [
     "SessionNotFound",
     "Skills",
     "StateMachine",
+    "StepResult",
     "StoreUnavailable",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
+    "TaskRequest",
     "TaskView",
     "TextPart",
     "TooLarge",
+    "ToolOutput",
+    "ToolOutputNotFound",
+    "ToolOutputPolicy",
     "ToolPart",
     "Transition",
     "UnavailableError",

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from eventlog.clock import Clock, system_clock
+from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.log import Log
 from eventlog.log import open as open_log
@@ -15,6 +15,7 @@ from eventlog.records import ANY, START, Durability, Expected, Metadata, Positio
 from eventlog.session.aio import AsyncSession
 from eventlog.session.core import Core, SessionRequest
 from eventlog.session.events import FailedArchives
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eventlog.committer import Request
     from eventlog.projection import Projection
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
     from eventlog.tasks.commands import RetryStatus
@@ -64,6 +66,8 @@ class AsyncLog:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
         opened = await self.run(
@@ -76,6 +80,8 @@ class AsyncLog:
                 provider=provider,
                 model=model,
                 failed_archives=failed_archives,
+                tool_output=tool_output,
+                auto_commit=auto_commit,
             )
         )
         return AsyncSession(self, self._log.core(opened.id))
@@ -108,16 +114,46 @@ class AsyncLog:
         return self._iterate(self._log.tasks(session, state, kind))
 
     async def retry(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Give a task that failed for good another generation of attempts (F9)."""
-        return await self.run(lambda: self._log.retry(task_id, actor=actor, reason=reason))
+        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        return await self.run(
+            self._log.retry,
+            task_id,
+            reason=reason,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            correlation_id=correlation_id,
+        )
 
     async def abandon(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        """Give an unfinished task up; what waits behind it goes on."""
-        await self.run(lambda: self._log.abandon(task_id, actor=actor, reason=reason))
+        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        await self.run(
+            self._log.abandon,
+            task_id,
+            reason=reason,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            correlation_id=correlation_id,
+        )
+
+    async def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8)."""
+        return await self.run(self._log.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -185,6 +221,10 @@ class AsyncLog:
     @property
     def clock(self) -> Clock:
         return self._log.clock
+
+    @property
+    def jumps(self) -> JumpWatch:
+        return self._log.jumps
 
     @property
     def estimate_tokens(self) -> TokenEstimator:
@@ -288,6 +328,17 @@ def open_async(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> _Opening:
     """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
-    return _Opening({"url": url, "clock": clock, "ids": ids, "estimate_tokens": estimate_tokens})
+    return _Opening(
+        {
+            "url": url,
+            "clock": clock,
+            "ids": ids,
+            "estimate_tokens": estimate_tokens,
+            "tool_output": tool_output,
+            "auto_commit": auto_commit,
+        }
+    )

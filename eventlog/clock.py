@@ -6,24 +6,73 @@ reads by default, and the conversions between counted and written time.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias, cast
 
-__all__ = ["Clock", "format_time", "parse_time", "system_clock"]
+__all__ = ["Clock", "JumpWatch", "format_time", "parse_time", "system_clock"]
 
 Clock: TypeAlias = Callable[[], int]
-"""Something that tells the time in microseconds since the Unix epoch."""
+"""Something that tells the time in microseconds since the Unix epoch.
+
+If it also has a method ``monotonic``, which tells microseconds since any moment and never goes
+back, jumps of the first against the second are noticed (F2). The clock of the system and
+`eventlog.testing.FakeClock` have one.
+"""
+
+JUMP: Final = 1_000_000
+"""Microseconds between two looks at both clocks by which the wall clock has been set: far more than
+a clock is slewed by in that time, far less than any lease that is worth having."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def system_clock() -> int:
-    """Tell the wall clock's time in microseconds."""
-    return time.time_ns() // 1000
+class _SystemClock:
+    """The wall clock of this machine, and beside it the clock that nobody can set."""
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> int:
+        return time.monotonic_ns() // 1000
+
+
+system_clock: Final = _SystemClock()
+"""Tell the wall clock's time in microseconds."""
+
+
+class JumpWatch:
+    """Notices when the wall clock is set, by comparing it with the monotonic one (F2).
+
+    A machine that was suspended looks the same: its wall clock went on without the other one. A
+    clock without ``monotonic`` is never seen to jump.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._wall = clock
+        self._monotonic = cast("Clock | None", getattr(clock, "monotonic", None))
+        self._lock = threading.Lock()
+        self._jumped_at: int | None = None
+        self._ahead = self._difference(self._monotonic()) if self._monotonic else 0
+
+    def since_jump(self) -> int | None:
+        """Return for how many microseconds the latest jump is known; None if there was none."""
+        if self._monotonic is None:
+            return None
+        with self._lock:
+            now = self._monotonic()
+            ahead = self._difference(now)
+            if abs(ahead - self._ahead) >= JUMP:
+                self._jumped_at = now
+            self._ahead = ahead
+            return None if self._jumped_at is None else now - self._jumped_at
+
+    def _difference(self, monotonic: int) -> int:
+        return self._wall() - monotonic
 
 
 def format_time(microseconds: int) -> str:

@@ -20,7 +20,7 @@ from eventlog.records import Metadata
 if TYPE_CHECKING:
     from eventlog.records import Record
 
-__all__ = ["decode_event", "decode_metadata", "encode_event", "encode_metadata"]
+__all__ = ["decode_event", "decode_metadata", "encode_event", "encode_metadata", "refusal"]
 
 _NO_METADATA = Metadata()
 
@@ -87,6 +87,12 @@ def decode_metadata(record: Record) -> Metadata:
             f"session {record.stream!r}, version {record.version}: the metadata is not a JSON "
             "object; run `eventlog verify`"
         ) from error
+
+
+def refusal(error: ValidationError) -> InvalidArgument:
+    """Return the error of a caller whose values an event of the library cannot hold (P10)."""
+    found = error.errors(include_url=False)[0]["input"]
+    return InvalidArgument(f"{_first_problem(error)}, not {found!r:.80}; mend the argument")
 
 
 def _first_problem(error: Exception) -> str:

@@ -50,8 +50,11 @@ class Subject(Protocol):
     wants_care: bool
     """Whether `care` should be called when everybody has an answer."""
 
-    def care(self) -> None:
-        """Do what may wait until after a round, such as writing a snapshot; never raises."""
+    def care(self) -> Request | None:
+        """Do what may wait until after a round, such as writing a snapshot; never raises.
+
+        What is returned is done next, in a round of its own: a command that follows from others.
+        """
         ...
 
     def distrust(self) -> None:
@@ -260,10 +263,22 @@ class Committer:
                 with self._mutex:
                     self._queue.extendleft(reversed(again))
             _answer(answered)
-        for request in answered:
-            if request.subject.wants_care:
-                request.subject.care()
+        self._care(answered, leader)
         return leader is not None and leader not in again
+
+    def _care(self, answered: Sequence[Request], leader: Request | None) -> None:
+        """Let subjects see to what may wait; do what follows from it, for which nobody waits."""
+        follow_ups = [
+            follow_up
+            for request in answered
+            if request.subject.wants_care and (follow_up := request.subject.care()) is not None
+        ]
+        if not follow_ups:
+            return
+        self._round(follow_ups, leader and follow_ups[0])
+        for request in follow_ups:
+            if request.error is not None:
+                log_fact(logging.WARNING, "automatic_command_refused", error=str(request.error))
 
     def _prepare(self, batch: Iterable[Request]) -> list[Append]:
         appends: list[Append] = []

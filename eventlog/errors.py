@@ -43,6 +43,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "TooLarge",
+    "ToolOutputNotFound",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
@@ -178,7 +179,7 @@ class ArchiveNotFound(InvalidError, LookupError):
 
     def __init__(self, session: str, archive_id: str, archives: int | None) -> None:
         if archives is None:
-            known = "archives are named archive_001, archive_002 and so on"
+            known = "archives are named archive_001, archive_002 and so on, tasks by their ids"
         elif archives:
             known = f"it has archive_001 to archive_{archives:03d}"
         else:
@@ -194,6 +195,19 @@ class TaskNotFound(InvalidError, LookupError):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"no task {task_id!r}; `eventlog tasks` lists the known ones")
         self.task_id = task_id
+
+
+class ToolOutputNotFound(InvalidError, LookupError):
+    """The session has no such tool output, or not the whole of it."""
+
+    def __init__(self, session: str, message_id: str, tool_id: str, reason: str) -> None:
+        super().__init__(
+            f"session {session!r}: no output of call {tool_id!r} in message {message_id!r} can be "
+            f"read; {reason}"
+        )
+        self.session = session
+        self.message_id = message_id
+        self.tool_id = tool_id
 
 
 class SessionClosed(InvalidError):
@@ -277,8 +291,15 @@ class Indeterminate(UnavailableError):
 
 
 class NonRetryableError(Exception):
-    """Raise it from a summariser, extractor or side effect: the task fails for good at once."""
+    """Raise it from any callable of a finalizer: the task fails for good at once (F4)."""
 
 
 class RetryableError(Exception):
-    """Raise it from a summariser, extractor or side effect: the attempt is worth repeating."""
+    """Raise it from any callable of a finalizer: the attempt is worth repeating (F4).
+
+    ``retry_after`` is for how many seconds it is not worth it yet.
+    """
+
+    def __init__(self, *args: object, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after

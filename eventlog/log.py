@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from eventlog.clock import Clock, system_clock
+from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.committer import Committer, Request
 from eventlog.errors import (
+    ConflictError,
+    CorruptError,
     InvalidArgument,
     LogClosed,
     SessionNotFound,
@@ -20,15 +23,26 @@ from eventlog.errors import (
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.session.arguments import about, creation
+from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.core import Core, SessionRequest
-from eventlog.session.events import FailedArchives, SessionCreated
-from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
+from eventlog.session.events import FailedArchives
+from eventlog.session.index import (
+    SESSIONS,
+    TASKS,
+    idle_sessions,
+    keys_under,
+    read_task,
+    workspace_prefix,
+)
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.queries import find_task
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.snapshots import project_stream
 from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +50,9 @@ if TYPE_CHECKING:
 
     from eventlog.projection import Projection
     from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
+    from eventlog.tasks.state import Task
 
 __all__ = ["Log", "open"]
 
@@ -62,11 +78,16 @@ class Log:
         clock: Clock = system_clock,
         ids: IdSource = draw_id,
         estimate_tokens: TokenEstimator = estimate_tokens,
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
+        self.jumps = JumpWatch(clock)
+        self._tool_output = tool_output
+        self._auto_commit = auto_commit
         self._committer = Committer(store)
         self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, Core] = OrderedDict()
@@ -87,11 +108,14 @@ class Log:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: FailedArchives = "block",
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
     ) -> Session:
         """Open a session (M1).
 
         With ``create=True`` a session that does not exist comes into being with its first write,
-        which records the further arguments; without an ``id`` a UUIDv7 is drawn.
+        which records the further arguments; without an ``id`` a UUIDv7 is drawn. ``tool_output``
+        and ``auto_commit`` are policies, by default those of the log.
 
         Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
         `InvalidArgument` for an id that cannot be one.
@@ -99,15 +123,17 @@ class Log:
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
         core = self.core(check_session_id(new_id() if id is None else id))
-        creation = SessionCreated(
+        created = creation(
             owner=owner,
             project=project,
             workspace=workspace,
             provider=provider,
             model=model,
             failed_archives=failed_archives,
+            tool_output=tool_output or self._tool_output,
+            auto_commit=auto_commit or self._auto_commit,
         )
-        core.open(creation if create else None)
+        core.open(created if create else None)
         return Session(self, core)
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
@@ -138,7 +164,7 @@ class Log:
         task = find_task(self.store, task_id)
         if task is None:
             raise TaskNotFound(task_id)
-        return task_view(task)
+        return self._view(task)
 
     def tasks(
         self,
@@ -149,7 +175,7 @@ class Log:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
         self._refuse_if_closed()
         for _, value in self.store.scan(*keys_under(TASKS)):
-            view = task_view(read_task(value))
+            view = self._view(read_task(value))
             if (
                 session in (None, view.session_id)
                 and kind in (None, view.kind)
@@ -157,21 +183,55 @@ class Log:
             ):
                 yield view
 
+    def _view(self, task: Task) -> TaskView:
+        return task_view(task, lambda task_id: find_task(self.store, task_id))
+
     def retry(
-        self, task_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Give a task that failed for good another generation of attempts (F9)."""
-        task = self.task(task_id)
-        command = RetryTask(task_id=task_id, reason=reason, last_state=task.state)
-        core = self.core(task.session_id)
-        status: RetryStatus = self.execute(core, command, Metadata(actor=actor))
+        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        core = self.core(self.task(task_id).session_id)
+        by = about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = self.execute(core, RetryTask(task_id=task_id, reason=reason), by)
         return status
 
-    def abandon(self, task_id: str, *, actor: str | None = None, reason: str | None = None) -> None:
-        """Give an unfinished task up; what waits behind it goes on."""
-        task = self.task(task_id)
-        command = AbandonTask(task_id=task_id, reason=reason, last_state=task.state)
-        self.execute(self.core(task.session_id), command, Metadata(actor=actor))
+    def abandon(
+        self,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        core = self.core(self.task(task_id).session_id)
+        by = about(actor, correlation_id, idempotency_key)
+        self.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
+
+    def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions in which nothing was said for as long as their policy allows (C8).
+
+        Workers do so whenever they look for work. Returns the commits that were made; one that is
+        refused is logged.
+        """
+        self._refuse_if_closed()
+        results: list[CommitResult] = []
+        for session in idle_sessions(self.store, self.clock()):
+            try:
+                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
+            except (ConflictError, CorruptError) as error:
+                log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
+            else:
+                if result.status == "accepted":
+                    results.append(result)
+        return tuple(results)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -342,10 +402,20 @@ def open(
     clock: Clock = system_clock,
     ids: IdSource = draw_id,
     estimate_tokens: TokenEstimator = estimate_tokens,
+    tool_output: ToolOutputPolicy | None = None,
+    auto_commit: AutoCommitPolicy | None = None,
 ) -> Log:
     """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
 
     ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
-    come from. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
+    come from; ``tool_output`` and ``auto_commit`` are recorded as the policies of the sessions that
+    this log creates. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
     """
-    return Log(open_store(url), clock=clock, ids=ids, estimate_tokens=estimate_tokens)
+    return Log(
+        open_store(url),
+        clock=clock,
+        ids=ids,
+        estimate_tokens=estimate_tokens,
+        tool_output=tool_output,
+        auto_commit=auto_commit,
+    )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventlog.identifiers import EventId
     from eventlog.records import Append, Appended, Durability, Expected, Head, Position, Record
 
-__all__ = ["Blob", "Finding", "Store"]
+__all__ = ["Blob", "Finding", "Store", "Timekeeper"]
 
 
 class Blob(NamedTuple):
@@ -134,4 +134,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release everything; idempotent."""
+        ...
+
+
+class Timekeeper(Protocol):
+    """What a store offers beside the rest if hosts with clocks of their own share it.
+
+    Leases are then counted in its time, so that no clock of a host can end another's (F2).
+    """
+
+    def now(self) -> int:
+        """Tell the time of the one clock of all who use the store, in Unix microseconds."""
         ...

@@ -48,7 +48,7 @@ class Tasks(Projection[TasksState, tuple[TaskView, ...]]):
         return state
 
     def view(self, state: TasksState) -> tuple[TaskView, ...]:
-        return tuple(task_view(task) for _, task in sorted(state.tasks.items()))
+        return tuple(task_view(task, state.tasks.get) for _, task in sorted(state.tasks.items()))
 
     def fingerprint(self) -> str:
         return f"{self.schema}-{SessionFold().fingerprint()}"

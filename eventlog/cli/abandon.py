@@ -21,7 +21,7 @@ def abandon(
     actor: str | None,
     reason: str | None,
 ) -> None:
-    """ARCHIVE is an id such as archive_001.
+    """ARCHIVE is an id such as archive_001, or that of any task.
 
     Its messages stay in the log and in the session's context until a later overview covers them.
     """

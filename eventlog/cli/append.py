@@ -45,7 +45,7 @@ def append(
     message = _message(role, text, tool_id, message_id)
     with invocation.open(create=create) as log:
         session = log.session(session_id, create=create)
-        session.append(message)
+        message = session.append(message)
         version = session.version
     document = {
         "session_id": session_id,

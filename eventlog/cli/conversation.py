@@ -40,7 +40,8 @@ def conversation(
         time = message["created_at"][:19].replace("T", " ")
         yield Text.assemble((role, _ROLE_STYLES.get(role, "bold")), (f"  {printable(time)}", "dim"))
         for part in message["parts"]:
-            yield Padding(Text("\n").join(_part(part, full=full)), (0, 0, 0, 2))
+            lines = [*_part(part, full=full), *_kept_elsewhere(part, message["id"])]
+            yield Padding(Text("\n").join(lines), (0, 0, 0, 2))
 
 
 def _part(part: dict[str, Any], *, full: bool) -> Iterator[Text]:
@@ -66,6 +67,14 @@ def _tool(part: dict[str, Any], *, full: bool) -> Iterator[Text]:
         yield Text.assemble(("← ", "yellow"), first)
         for line in rest:
             yield Text.assemble("  ", line)
+
+
+def _kept_elsewhere(part: dict[str, Any], message_id: str) -> Iterator[Text]:
+    """Say how to read an output of which only a preview stands in the message (M6)."""
+    if part.get("tool_output_ref") is not None:
+        length = part.get("tool_output_original_chars") or 0
+        call = printable(f"{message_id} {part.get('tool_id')}")
+        yield Text(f"  … of {length:,} characters (--output {call} shows them)", "dim italic")
 
 
 def _lines(text: str, limit: int, style: str, *, full: bool) -> list[Text]:

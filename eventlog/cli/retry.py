@@ -1,4 +1,4 @@
-"""``eventlog retry``: a failed archive gets new attempts."""
+"""``eventlog retry``: a failed archive, or another task, gets new attempts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventlog.cli.command import Invocation, command
 __all__ = ["retry"]
 
 _SENTENCES = {
-    "accepted": "will be finalised again",
+    "accepted": "gets new attempts",
     "already_completed": "is completed already",
     "running": "has not failed; it is waiting, or in work",
 }
@@ -27,7 +27,7 @@ def retry(
     actor: str | None,
     reason: str | None,
 ) -> None:
-    """ARCHIVE is an id such as archive_001. `eventlog work` does the work."""
+    """ARCHIVE is an id such as archive_001, or that of any task. `eventlog work` does the work."""
     with invocation.open() as log:
         status = log.session(session_id).retry(archive_id, actor=actor, reason=reason)
     document = {"session_id": session_id, "archive_id": archive_id, "status": status}

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import event_document, session_document
 from eventlog.cli.gists import gist
+from eventlog.cli.output import one_line
 from eventlog.clock import format_time
+from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.records import Recorded
 
 __all__ = ["show"]
+
+CONTEXT_OF_ONE_LINE: Final = 30
+"""Characters on both sides of a match that people are shown; JSON has more."""
+
+LINE_LENGTH: Final = 100
 
 _META = (
     "status",
@@ -41,6 +48,17 @@ _META = (
 @click.option("--history", is_flag=True, help="Show archived messages too, not only live ones.")
 @click.option("--last", type=click.IntRange(min=0), metavar="N", help="Only the newest N.")
 @click.option("--full", is_flag=True, help="Cut no long text.")
+@click.option(
+    "--output",
+    nargs=2,
+    metavar="MESSAGE TOOL",
+    help="Print what this call of a tool put out instead, to the letter.",
+)
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, help="With --output: skip so much."
+)
+@click.option("--limit", type=click.IntRange(min=0), help="With --output: characters, or matches.")
+@click.option("--find", metavar="TEXT", help="With --output: list where TEXT stands in it.")
 def show(
     invocation: Invocation,
     session_id: str,
@@ -48,11 +66,25 @@ def show(
     history: bool,
     last: int | None,
     full: bool,
+    output: tuple[str, str] | None,
+    offset: int,
+    limit: int | None,
+    find: str | None,
 ) -> None:
     """Live messages, metadata and archives; --json has every message of every archive.
 
-    --last counts live messages, or events with --events.
+    --last counts live messages, or events with --events. A tool output that is too large for its
+    message is shown as a preview; --output MESSAGE TOOL, the ids of the message and of the call,
+    reads all of it, or with --offset and --limit a piece.
     """
+    if output is not None:
+        if find is None:
+            _show_output(invocation, session_id, output, offset, limit)
+        else:
+            _find_in_output(invocation, session_id, output, find, limit)
+        return
+    if find is not None or limit is not None or offset:
+        raise click.UsageError("--find, --offset and --limit go with --output MESSAGE TOOL")
     if as_events:
         _show_events(invocation, session_id, last)
         return
@@ -62,6 +94,35 @@ def show(
     invocation.answer(
         document,
         lambda terminal: _print_session(terminal, document, history=history, full=full),
+    )
+
+
+# ---- what a tool put out ----------------------------------------------------------------------
+
+
+def _show_output(
+    invocation: Invocation, session_id: str, call: tuple[str, str], offset: int, limit: int | None
+) -> None:
+    with invocation.open() as log:
+        piece = log.session(session_id).tool_output(*call, offset=offset, limit=limit)
+    document = {**piece._asdict(), "next_offset": piece.next_offset}
+    invocation.answer(document, lambda _: click.echo(piece.text, nl=not piece.text.endswith("\n")))
+
+
+def _find_in_output(
+    invocation: Invocation, session_id: str, call: tuple[str, str], text: str, limit: int | None
+) -> None:
+    most = SEARCH_LIMIT if limit is None else limit
+    context = CONTEXT_CHARACTERS if invocation.json else CONTEXT_OF_ONE_LINE
+    with invocation.open() as log:
+        session = log.session(session_id)
+        found = session.search_tool_output(*call, text, limit=most, context=context)
+    invocation.answer(
+        [match._asdict() for match in found],
+        lambda terminal: terminal.table(
+            ("offset", "context"),
+            [(match.offset, one_line(match.context, LINE_LENGTH)) for match in found],
+        ),
     )
 
 

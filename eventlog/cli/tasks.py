@@ -9,7 +9,7 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import one_line
 from eventlog.errors import SessionNotFound
-from eventlog.tasks.machine import POLLER_VIEW
+from eventlog.tasks.machine import FINALISE, POLLER_VIEW
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -62,5 +62,7 @@ def _what(document: dict[str, Any]) -> str:
         return one_line(document["error"])
     if document["worker"]:
         return f"by {document['worker']}, lease until {document['due_at'][:19]}Z"
-    result: dict[str, Any] = document["result"] or {}
-    return one_line(result.get("abstract") or "", 60)
+    result = document["result"]
+    if document["kind"] == FINALISE and result:
+        result = result["abstract"]
+    return "" if result is None else one_line(str(result), 60)

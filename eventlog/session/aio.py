@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.records import ANY, Expected, Metadata, Recorded
 from eventlog.session import arguments, queries
-from eventlog.session.commands import (
-    AssignMemorySession,
-    AssignProject,
-    CloseSession,
-    DeleteSession,
-    RecordEvents,
-)
+from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.core import SessionRequest
 from eventlog.session.messages import Message
+from eventlog.session.tool_output import (
+    CONTEXT_CHARACTERS,
+    SEARCH_LIMIT,
+    OutputMatch,
+    ToolOutput,
+)
 from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
     session_meta,
 )
-from eventlog.tasks.commands import QueueTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,17 +81,21 @@ class AsyncSession:
         """Return the live messages in order, or only the ``last`` of them."""
         return await self._log.run(queries.read_tail, self._core, last)
 
-    async def history(self) -> tuple[Message, ...]:
+    async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever its archive's state (X7)."""
-        return await self._log.run(queries.read_history, self._core)
+        return await self._log.run(queries.read_history, self._core, hydrate=hydrate)
 
     async def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
-        return await self._log.run(queries.read_context, self._core, token_budget)
+        return await self._log.run(
+            queries.read_context, self._core, self._log.estimate_tokens, token_budget
+        )
 
     async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
-        return await self._log.run(queries.read_search_context, self._core, query, max_messages)
+        return await self._log.run(
+            queries.read_search_context, self._core, self._log.estimate_tokens, query, max_messages
+        )
 
     async def truncated(
         self, *, keep_first_user: bool = True, recent: int = 20
@@ -102,13 +105,41 @@ class AsyncSession:
             queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
         )
 
-    async def archive(self, archive_id: str) -> ArchivedMessages:
+    async def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
         """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
-        return await self._log.run(queries.read_archived, self._core, archive_id)
+        return await self._log.run(queries.read_archived, self._core, archive_id, hydrate=hydrate)
 
     async def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with their states, oldest first."""
         return await self._log.run(queries.read_archives, self._core)
+
+    async def tool_output(
+        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+    ) -> ToolOutput:
+        """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6)."""
+        return await self._log.run(
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit
+        )
+
+    async def search_tool_output(
+        self,
+        message_id: str,
+        tool_id: str,
+        text: str,
+        *,
+        limit: int = SEARCH_LIMIT,
+        context: int = CONTEXT_CHARACTERS,
+    ) -> tuple[OutputMatch, ...]:
+        """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6)."""
+        return await self._log.run(
+            queries.search_tool_output,
+            self._core,
+            message_id,
+            tool_id,
+            text,
+            limit=limit,
+            context=context,
+        )
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -140,7 +171,7 @@ class AsyncSession:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(self._log.estimate_tokens, self.id, messages, idempotency_key)
+        command = arguments.append(self._core, self._log.estimate_tokens, messages, idempotency_key)
         if not command.messages:
             return ()
         appended: tuple[Message, ...] = await self._do(
@@ -156,17 +187,19 @@ class AsyncSession:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
+        These are its key; an ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
-            self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
+            self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
-        await self._do(command, arguments.about(actor, correlation_id))
+        await self._do(command, arguments.about(actor, correlation_id, idempotency_key))
 
     async def used(
         self,
@@ -203,19 +236,31 @@ class AsyncSession:
         return result
 
     async def retry(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Ask for a failed archive to be finalised again (F9)."""
-        status: RetryStatus = await self._do(
-            arguments.retry(self.id, archive_id, reason), arguments.about(actor)
-        )
+        """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = await self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
 
     async def abandon(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        """Give an unfinished archive's finalisation up; what follows it goes on."""
-        await self._do(arguments.abandon(self.id, archive_id, reason), arguments.about(actor))
+        """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        await self._do(arguments.abandon(self.id, archive_id, reason), by)
 
     async def queue_task(
         self,
@@ -228,7 +273,7 @@ class AsyncSession:
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
         by = arguments.about(actor, correlation_id, idempotency_key)
-        task_id: str = await self._do(QueueTask(kind, payload or {}), by)
+        task_id: str = await self._do(arguments.task(kind, payload), by)
         return task_id
 
     # ---- the session itself -------------------------------------------------------------------
@@ -246,28 +291,62 @@ class AsyncSession:
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
         by = arguments.about(actor, correlation_id, idempotency_key)
-        recorded: tuple[Recorded, ...] = await self._do(RecordEvents(events), by, expected)
+        recorded: tuple[Recorded, ...] = await self._do(
+            arguments.events(events), by, arguments.expected_version(expected)
+        )
         return recorded
 
-    async def assign_project(self, project: str, *, actor: str | None = None) -> bool:
+    async def assign_project(
+        self,
+        project: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        done: bool = await self._do(AssignProject(project), arguments.about(actor))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        done: bool = await self._do(AssignProject(project), by)
         return done
 
-    async def memory_session(self, provider: str, *, actor: str | None = None) -> str:
+    async def memory_session(
+        self,
+        provider: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        memory_session_id: str = await self._do(
-            AssignMemorySession(provider), arguments.about(actor)
-        )
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        memory_session_id: str = await self._do(arguments.memory_session(provider), by)
         return memory_session_id
 
-    async def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    async def close(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
-        await self._do(CloseSession(reason), arguments.about(actor))
+        await self._do(
+            CloseSession(reason), arguments.about(actor, correlation_id, idempotency_key)
+        )
 
-    async def delete(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    async def delete(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
-        await self._do(DeleteSession(reason), arguments.about(actor))
+        await self._do(
+            DeleteSession(reason), arguments.about(actor, correlation_id, idempotency_key)
+        )
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id!r} at version {self.version}>"

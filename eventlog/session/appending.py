@@ -54,6 +54,10 @@ class MessageRequest(Request):
         self._by = by
         self._long = None
 
+    def go_the_long_way(self, command: AppendMessages) -> None:
+        """Have a message recorded that is not plain, with what it needs beside the event."""
+        self._long = SessionRequest(self._core, command, self._by)
+
     def prepare(self, round: int) -> Append | None:
         core = self._core
         state = core.deciding_state(round)

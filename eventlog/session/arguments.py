@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
+from eventlog.codec import refusal
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
-from eventlog.identifiers import derived_id, format_id
-from eventlog.records import Metadata
+from eventlog.events import Event
+from eventlog.identifiers import derived_id, format_id, parse_id
+from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.appending import MessageRequest
-from eventlog.session.commands import AppendMessages, RecordToolResult, RecordUsage
+from eventlog.session.commands import (
+    AppendLargeMessages,
+    AppendMessages,
+    AssignMemorySession,
+    RecordEvents,
+    RecordToolResult,
+    RecordUsage,
+)
 from eventlog.session.commit import archive_index
+from eventlog.session.events import SessionCreated
 from eventlog.session.messages import (
     Message,
+    MessageData,
     as_message,
     check_text,
     message_data,
     message_text,
 )
-from eventlog.tasks.commands import AbandonTask, RetryTask
+from eventlog.session.tokens import checked_tokens
+from eventlog.session.tool_output import has_large
+from eventlog.tasks.commands import AbandonTask, QueueTask, RetryTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +40,20 @@ if TYPE_CHECKING:
     from eventlog.session.core import Core
     from eventlog.session.tokens import TokenEstimator
 
-__all__ = ["abandon", "about", "append", "append_one", "retry", "tool_result", "usage"]
+__all__ = [
+    "abandon",
+    "about",
+    "append",
+    "append_one",
+    "creation",
+    "events",
+    "expected_version",
+    "memory_session",
+    "retry",
+    "task",
+    "tool_result",
+    "usage",
+]
 
 
 def about(
@@ -36,7 +64,25 @@ def about(
     """Say who wants something as part of what; None where nothing is said."""
     if actor is None and correlation_id is None and idempotency_key is None:
         return None
-    return Metadata(actor, correlation_id, idempotency_key=idempotency_key)
+    by = {"actor": actor, "correlation_id": correlation_id, "idempotency_key": idempotency_key}
+    for name, value in by.items():
+        if value is not None:
+            _text(name, value)
+    return Metadata(**by)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{name} is text, not {value!r:.80}")
+    return value
+
+
+def creation(**arguments: Any) -> SessionCreated:
+    """Check what a session is to be created with."""
+    try:
+        return SessionCreated(**arguments)
+    except ValidationError as error:
+        raise refusal(error) from error
 
 
 def append_one(
@@ -51,26 +97,56 @@ def append_one(
     if idempotency_key is not None:
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
-    return MessageRequest(core, message, data, _tokens(estimate, message_text(data)), by)
+    text = message_text(data)
+    if len(text) > core.plain_characters and (
+        core.plain_characters < 0 or has_large(data, core.tool_output)
+    ):
+        request = MessageRequest(core, message, data, 0, by)
+        request.go_the_long_way(_append(core, estimate, (message,), (data,), [text]))
+        return request
+    return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
 
 
 def append(
+    core: Core,
     estimate: TokenEstimator,
-    session: str,
     values: Iterable[Message | dict[str, Any]],
     idempotency_key: str | None,
 ) -> AppendMessages:
     """Check all messages before any is stored; give those without an id one from the key."""
     messages = tuple([as_message(value, index=place) for place, value in enumerate(values)])
     if idempotency_key is not None:
-        messages = _keyed(session, messages, idempotency_key)
+        messages = _keyed(core.session, messages, idempotency_key)
     data = tuple([message_data(message) for message in messages])
-    for index, entry in enumerate(data):
-        check_text(message_text(entry), "parts", index)
+    texts = [message_text(entry) for entry in data]
+    for index, text in enumerate(texts):
+        check_text(text, "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
         raise InvalidMessage("two messages of one batch have the same id", field="id")
-    tokens = tuple([_tokens(estimate, message_text(entry)) for entry in data])
-    return AppendMessages(messages, data, tokens)
+    return _append(core, estimate, messages, data, texts)
+
+
+def _append(
+    core: Core,
+    estimate: TokenEstimator,
+    messages: tuple[Message, ...],
+    data: tuple[MessageData, ...],
+    texts: Sequence[str],
+) -> AppendMessages:
+    large = {
+        place
+        for place, text in enumerate(texts)
+        if len(text) > core.plain_characters and has_large(data[place], core.tool_output)
+    }
+    tokens = tuple(
+        [
+            0 if place in large else checked_tokens(estimate, text)
+            for place, text in enumerate(texts)
+        ]
+    )
+    if not large:
+        return AppendMessages(messages, data, tokens)
+    return AppendLargeMessages(messages, data, tokens, estimate=estimate, large=frozenset(large))
 
 
 def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Message, ...]:
@@ -87,14 +163,8 @@ def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Messa
     )
 
 
-def _tokens(estimate: TokenEstimator, text: str) -> int:
-    tokens = estimate(text)
-    if tokens < 0:
-        raise InvalidArgument(f"the token estimator said {tokens} for a text; it must not be < 0")
-    return tokens
-
-
 def tool_result(
+    core: Core,
     estimate: TokenEstimator,
     message_id: str,
     tool_id: str,
@@ -103,34 +173,77 @@ def tool_result(
     duration_ms: float | None,
 ) -> RecordToolResult:
     """Check a result before it is stored."""
+    for name, value in (("message_id", message_id), ("tool_id", tool_id), ("output", output)):
+        _text(name, value)
     if status not in ("running", "completed", "error"):
         raise InvalidMessage(
             f"{status!r} is no status of a result; it is 'running', 'completed' or 'error'",
             field="status",
         )
-    tokens = _tokens(estimate, output)
-    return RecordToolResult(message_id, tool_id, output, status, tokens, duration_ms)
+    is_large = len(output) > core.tool_output.inline_characters
+    tokens = None if is_large else checked_tokens(estimate, output)
+    return RecordToolResult(
+        message_id, tool_id, output, status, duration_ms, tokens, estimate=estimate
+    )
 
 
 def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
     """Check what was used before it is stored."""
     if isinstance(contexts, str):
         raise InvalidArgument("contexts is a list of URIs, not one text")
-    return RecordUsage(tuple(contexts), skill)
+    try:
+        return RecordUsage(tuple(contexts), skill)
+    except TypeError:
+        raise InvalidArgument(f"contexts is a list of URIs, not {contexts!r:.80}") from None
 
 
-def retry(session: str, archive: str, reason: str | None) -> RetryTask:
-    """Name the archive to retry by its index."""
-    return RetryTask(archive=_index(session, archive), reason=reason)
+def memory_session(provider: str) -> AssignMemorySession:
+    """Check the provider before it is looked up."""
+    return AssignMemorySession(_text("provider", provider))
 
 
-def abandon(session: str, archive: str, reason: str | None) -> AbandonTask:
-    """Name the archive to abandon by its index."""
-    return AbandonTask(archive=_index(session, archive), reason=reason)
+def events(recorded: tuple[Event, ...]) -> RecordEvents:
+    """Check that there is nothing but events."""
+    for event in recorded:
+        if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"{event!r:.80} is no event; build it with a class of yours")
+    return RecordEvents(recorded)
 
 
-def _index(session: str, archive: str) -> int:
-    index = archive_index(archive)
-    if index is None:
-        raise ArchiveNotFound(session, archive, None)
-    return index
+def expected_version(expected: Expected) -> Expected:
+    """Check the version that a caller expects."""
+    is_version = isinstance(expected, int) and expected >= 0
+    if expected != ANY and not is_version:
+        raise InvalidArgument(
+            f"expected is {expected!r:.80}; it is a version from 0 up, or eventlog.ANY"
+        )
+    return expected
+
+
+def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
+    """Check the kind of a task; its payload is checked as it is stored."""
+    if "." not in _text("kind", kind):
+        raise InvalidArgument(
+            f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
+        )
+    return QueueTask(kind, {} if payload is None else payload)
+
+
+def retry(session: str, subject: str, reason: str | None) -> RetryTask:
+    """Name what to retry: an archive by its index, any task by its id."""
+    return RetryTask(**_named(session, subject), reason=reason)
+
+
+def abandon(session: str, subject: str, reason: str | None) -> AbandonTask:
+    """Name what to abandon: an archive by its index, any task by its id."""
+    return AbandonTask(**_named(session, subject), reason=reason)
+
+
+def _named(session: str, subject: str) -> dict[str, Any]:
+    index = archive_index(_text("archive_id", subject))
+    if index is not None:
+        return {"archive": index}
+    try:
+        return {"task_id": format_id(parse_id(subject))}
+    except InvalidArgument:
+        raise ArchiveNotFound(session, subject, None) from None

@@ -1,7 +1,8 @@
 """What a command is: a frozen value that decides, from a state, which events are recorded.
 
 Deciding is pure. What is random or bound to a clock (ids, delays, the end of a lease) is drawn
-before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`.
+before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`, and
+what must be stored before the event that names it is stored there.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class Command(ABC, Generic[Result]):
     def gather(self, reader: Reader, state: SessionState) -> Command[Result]:
         """Return the command together with the facts that it needs beyond the state."""
         return self
+
+    def reads_stored(self, state: SessionState) -> bool:
+        """Tell whether `gather` reads records that commands under way with this one may store."""
+        return False
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         """Tell whether stored records have the content that this command would record (L3)."""

@@ -25,8 +25,11 @@ from eventlog.session.events import (
     SessionDeleted,
     ToolResultRecorded,
 )
-from eventlog.session.messages import Message, MessageData, same_message
+from eventlog.session.large_output import keep_large_outputs, keep_large_result
+from eventlog.session.messages import Message, MessageData, message_text, same_message
 from eventlog.session.reader import message_key, tool_result_key
+from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
+from eventlog.session.tool_output import Place, same_output
 from eventlog.tasks.events import ArchiveAbandoned, TaskAbandoned
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from eventlog.session.state import SessionState
 
 __all__ = [
+    "AppendLargeMessages",
     "AppendMessages",
     "AssignMemorySession",
     "AssignProject",
@@ -51,11 +55,15 @@ __all__ = [
 
 @dataclass(slots=True)  # Not frozen, which would double the time it takes to build one.
 class AppendMessages(Command[tuple[Message, ...]]):
-    """Append messages, all or none; ``data`` and ``tokens`` are theirs, in the same order."""
+    """Append messages, all or none; ``data`` and ``tokens`` are theirs, in the same order.
+
+    ``stored`` is what is recorded of them, if that is not the same: previews of large outputs.
+    """
 
     messages: tuple[Message, ...]
     data: tuple[MessageData, ...]
     tokens: tuple[int, ...]
+    stored: tuple[MessageData, ...] | None = None
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status != "open":
@@ -66,14 +74,14 @@ class AppendMessages(Command[tuple[Message, ...]]):
                 trusted({"message": data, "tokens": tokens}),
                 derived_id(session, message_key(data["id"])),
             )
-            for data, tokens in zip(self.data, self.tokens, strict=True)
+            for data, tokens in zip(self.stored or self.data, self.tokens, strict=True)
         ]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [derived_id(session, message_key(message.id)) for message in self.messages]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Message, ...]:
-        return self.messages
+        return tuple(map(_as_recorded, self.messages, self.data, recorded))
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return all(
@@ -81,6 +89,31 @@ class AppendMessages(Command[tuple[Message, ...]]):
             and same_message(entry.event.message, data, message)
             for entry, data, message in zip(recorded, self.data, self.messages, strict=True)
         )
+
+
+def _as_recorded(message: Message, data: MessageData, recorded: Recorded) -> Message:
+    stored = cast("MessageAppended", recorded.event).message
+    return message if stored is data else Message.model_validate(stored)
+
+
+@dataclass(slots=True)
+class AppendLargeMessages(AppendMessages):
+    """Append messages after their large tool outputs were kept elsewhere (M6).
+
+    The tokens of those at the places ``large`` are estimated when it is known what is recorded.
+    """
+
+    estimate: TokenEstimator = estimate_tokens
+    large: frozenset[int] = frozenset()
+
+    gathers = True
+
+    def gather(self, reader: Reader, state: SessionState) -> AppendMessages:
+        stored, tokens = list(self.data), list(self.tokens)
+        for place in self.large if state.status == "open" else ():
+            stored[place] = keep_large_outputs(reader, stored[place], state.tool_output)
+            tokens[place] = checked_tokens(self.estimate, message_text(stored[place]))
+        return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +124,44 @@ class RecordToolResult(Command[None]):
     tool_id: str
     output: str
     status: Literal["running", "completed", "error"]
-    tokens: int
     duration_ms: float | None = None
-    known: bool = False
+    tokens: int | None = None
+    """Of the output as it is, if they were estimated before."""
+    estimate: TokenEstimator = estimate_tokens
+    event: ToolResultRecorded | None = None
+    """What is recorded, once it was gathered."""
 
     gathers = True
 
     def gather(self, reader: Reader, state: SessionState) -> RecordToolResult:
-        waiting = (
-            (call.tool_id, call.message_id) == (self.tool_id, self.message_id)
-            for call in state.window.pending
+        if self.event is not None:
+            return self
+        version = self._version_of_call(reader, state)
+        kept: dict[str, Any] = {}
+        if state.status == "open":
+            place = Place(state.session_id, self.message_id, self.tool_id)
+            kept = keep_large_result(reader, version, place, self.output, state.tool_output)
+        output = kept.pop("tool_output", self.output)
+        tokens = self.tokens if output is self.output else None
+        event = ToolResultRecorded(
+            message_id=self.message_id,
+            tool_id=self.tool_id,
+            output=output,
+            status=self.status,
+            duration_ms=self.duration_ms,
+            tokens=checked_tokens(self.estimate, output) if tokens is None else tokens,
+            large=kept or None,
         )
-        if self.known or any(waiting):
-            return replace(self, known=True)
+        return replace(self, event=event)
+
+    def reads_stored(self, state: SessionState) -> bool:
+        """A long output counts together with the others of its message."""
+        return self.event is None and len(self.output) > state.tool_output.preview_characters
+
+    def _version_of_call(self, reader: Reader, state: SessionState) -> int:
+        for call in state.window.pending:
+            if (call.tool_id, call.message_id) == (self.tool_id, self.message_id):
+                return call.version
         recorded = reader.message(self.message_id)
         if recorded is None:
             raise InvalidMessage(
@@ -118,24 +176,17 @@ class RecordToolResult(Command[None]):
                 f"message {self.message_id!r} has no call {self.tool_id!r}; it has {calls}",
                 field="tool_id",
             )
-        return replace(self, known=True)
+        return recorded.version
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
-        return [Draft(self._event(), self.event_ids(state.session_id)[0])]
-
-    def _event(self) -> ToolResultRecorded:
-        return ToolResultRecorded(
-            message_id=self.message_id,
-            tool_id=self.tool_id,
-            output=self.output,
-            status=self.status,
-            duration_ms=self.duration_ms,
-            tokens=self.tokens,
-        )
+        assert self.event is not None  # It was gathered.
+        return [Draft(self.event, self.event_ids(state.session_id)[0])]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        return recorded[0].event == self._event()
+        stored = cast("ToolResultRecorded", recorded[0].event)
+        part = {**(stored.large or {}), "tool_output": stored.output}
+        return stored.duration_ms == self.duration_ms and same_output(part, self.output)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         key = tool_result_key(self.message_id, self.tool_id, self.status)

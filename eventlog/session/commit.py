@@ -50,7 +50,7 @@ class CommitResult(NamedTuple):
     archive_id: str | None = None
     archive_uri: str | None = None
     task_id: str | None = None
-    reason: Literal["no_messages", "all_within_keep_window"] | None = None
+    reason: Literal["no_messages", "all_within_keep_window", "not_due"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,10 @@ class Commit(Command[CommitResult]):
     keep_turn_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("keep_recent", "keep_turn_tokens"):
+            count = getattr(self, name)
+            if count is not None and not isinstance(count, int):
+                raise InvalidArgument(f"{name} is {count!r:.80}; it is a whole number")
         if not 0 <= self.keep_recent <= KEEP_LIMIT:
             raise InvalidArgument(
                 f"keep_recent is {self.keep_recent}; it counts messages, from 0 to {KEEP_LIMIT:,}"

@@ -12,10 +12,10 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pydantic_core
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata
+from eventlog.codec import encode_event, encode_metadata, refusal
 from eventlog.committer import Request
 from eventlog.errors import (
     DuplicateEvent,
@@ -38,9 +38,10 @@ from eventlog.records import (
     Record,
     Recorded,
 )
+from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue, is_limit_reached
 from eventlog.session.command import Command, Draft, Outcome
 from eventlog.session.fold import SessionFold
-from eventlog.session.index import INDEXED_TYPES, index_changes
+from eventlog.session.index import index_changes, may_change_index
 from eventlog.session.reader import Reader
 from eventlog.session.state import SessionState, apply
 from eventlog.snapshots import SNAPSHOT_INTERVAL, is_due, replay_stream, write_snapshot
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.identifiers import IdSource
     from eventlog.session.events import SessionCreated, VersionRange
+    from eventlog.session.policies import ToolOutputPolicy
     from eventlog.store import Store
 
 __all__ = ["Core", "SessionRequest"]
@@ -76,9 +78,15 @@ class Core:
         self._uncommitted: list[Foldable] = []
         self._trusted = False
         self.wants_care = False
-        """Whether `care` has something to do: enough was recorded for a snapshot."""
+        """Whether `care` may have something to do."""
+        self._care_after = SNAPSHOT_INTERVAL
+        """Records since the last snapshot from which on `care` is wanted."""
         self._since_snapshot = 0
         self._snapshot_size = 0
+        self.plain_characters = 0
+        """Up to so many characters a message is plain: its length alone tells that (M6). Negative
+        where none is, because appends may carry index entries (C8)."""
+        self._follow_policies()
 
     def open(self, creation: SessionCreated | None) -> None:
         """Fold the stream; note what to record first if the session does not exist (M1)."""
@@ -87,8 +95,24 @@ class Core:
             if creation is None and self.creation is None:
                 raise SessionNotFound(self.session)
             self.creation = self.creation or creation
+            self._follow_policies()
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
+
+    @property
+    def tool_output(self) -> ToolOutputPolicy:
+        """What is done about large tool outputs."""
+        return _existing(self.state, self.creation).tool_output
+
+    def _follow_policies(self) -> None:
+        """Note what appending has to look at, so that it need not ask for every message."""
+        state = _existing(self.state, self.creation)
+        large, auto_commit = state.tool_output, state.auto_commit
+        self.plain_characters = min(large.inline_characters, large.message_characters)
+        if auto_commit is not None:
+            self._care_after = 0
+            if auto_commit.idle_seconds is not None:
+                self.plain_characters = -1
 
     def creation_draft(self) -> Draft:
         """Return the event that brings the session into being.
@@ -118,6 +142,7 @@ class Core:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
                     self._since_snapshot = replayed.since_snapshot
+                    self._follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_news()
         self._trusted = True
@@ -152,17 +177,22 @@ class Core:
 
     def distrust(self) -> None:
         self._trusted = False
+        if not self._care_after:
+            self.wants_care = True  # What was recorded before may have had no commit behind it.
 
-    def care(self) -> None:
+    def care(self) -> Request | None:
+        self.wants_care = False
         if is_due(self._since_snapshot, self._snapshot_size):
             self.write_snapshot()
+        if is_limit_reached(self.state):
+            return SessionRequest(self, CommitIfDue(), AUTOMATIC)
+        return None
 
     def write_snapshot(self) -> None:
         """Store the state as a cache for the next opening."""
         with self._lock:
             state = self.state.copy()
             self._since_snapshot = 0
-            self.wants_care = False
         self._snapshot_size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
@@ -209,7 +239,7 @@ class Core:
         with self._lock:
             request.fold(self.state)
             self._since_snapshot += count
-            self.wants_care = self._since_snapshot >= SNAPSHOT_INTERVAL
+            self.wants_care = self._since_snapshot >= self._care_after
 
 
 class Foldable(Protocol):
@@ -268,14 +298,19 @@ class SessionRequest(Request):
                 return None
         if self._expected is not ANY and self._expected != state.version:
             state = self._at_expected(state)
+        seen = state if state.status != ABSENT else _existing(state, core.creation)
         command = self._command
         if command.gathers:
-            command = self._command = command.gather(core.reader, state)
+            self.waits = core.has_predecessors and command.reads_stored(seen)
+            if self.waits:
+                return None
+            command = self._command = command.gather(core.reader, seen)
         now = core.clock()
         version = state.version
-        seen = state if state.status != ABSENT else _existing(state, core.creation)
         try:
             decision = command.decide(seen, now, core.ids)
+        except ValidationError as error:
+            raise refusal(error) from error
         except EventLogError:
             if self._recall_by_drafts():
                 return None
@@ -352,7 +387,7 @@ class SessionRequest(Request):
             hash_ = record.hash
             records.append(record)
             recorded.append(Recorded(record, event))
-            indexed = indexed or type_ in INDEXED_TYPES
+            indexed = indexed or may_change_index(state, type_, time)
         self._recorded = recorded
         index: tuple[IndexEntry, ...] = ()
         if indexed:
@@ -447,8 +482,7 @@ def _existing(state: SessionState, creation: SessionCreated | None) -> SessionSt
         return state
     existing = state.copy()
     existing.status = "open"
-    existing.project = creation.project
-    existing.failed_archives = creation.failed_archives
+    existing.follow(creation)
     return existing
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from eventlog.events import Event
 from eventlog.session.messages import MessageData
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 
 __all__ = [
     "CommitPrepared",
@@ -41,6 +42,8 @@ class SessionCreated(Event, type="session_created"):
     provider: str | None = None
     model: str | None = None
     failed_archives: FailedArchives = "block"
+    tool_output: ToolOutputPolicy | None = None
+    auto_commit: AutoCommitPolicy | None = None
 
 
 class MessageAppended(Event, type="message_appended"):
@@ -51,7 +54,11 @@ class MessageAppended(Event, type="message_appended"):
 
 
 class ToolResultRecorded(Event, type="tool_result_recorded"):
-    """The result of a tool call arrived after the message that made the call."""
+    """The result of a tool call arrived after the message that made the call.
+
+    Where ``output`` is a preview of what is kept elsewhere, ``large`` has the further fields of the
+    tool part that tell of it (M6).
+    """
 
     message_id: str
     tool_id: str
@@ -59,6 +66,7 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
     status: Literal["running", "completed", "error"]
     duration_ms: float | None = None
     tokens: int
+    large: dict[str, Any] | None = None
 
 
 class ContextsUsed(Event, type="contexts_used"):

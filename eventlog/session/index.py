@@ -7,12 +7,15 @@ key                                       value
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
 ``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
-``due/{microseconds}/{task id}``          that the task can be moved from then on, and by whom
+``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
+``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
+                                          something is said until then (C8)
 ========================================= =====================================================
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
-has none, and costs a worker nothing (F1).
+has none, and costs a worker nothing (F1). Nor do tasks of kinds that the worker cannot do: they
+stand elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 
-from eventlog.session.events import CommitPrepared, SessionCreated
+from eventlog.session.auto_commit import idle_from
+from eventlog.session.events import CommitPrepared, MessageAppended, SessionCreated
 from eventlog.tasks.events import ArchiveFinalized, TaskEvent
 from eventlog.tasks.machine import TASK_MACHINE
 from eventlog.tasks.state import Task, advance
@@ -32,14 +36,22 @@ if TYPE_CHECKING:
 
     from eventlog.records import IndexEntry, Recorded
     from eventlog.session.state import Archive, SessionState
+    from eventlog.store import Store
 
 __all__ = [
     "INDEXED_TYPES",
     "archive_key",
     "archive_prefix",
     "due_key",
+    "due_prefix",
+    "idle_key",
+    "idle_sessions",
     "index_changes",
     "keys_under",
+    "may_change_index",
+    "read_archive",
+    "read_entry",
+    "read_task",
     "session_key",
     "task_key",
     "workspace_prefix",
@@ -50,11 +62,11 @@ INDEXED_TYPES: Final = TASK_MACHINE.events | {
     "session_closed",
     "session_deleted",
 }
-"""The event types that may change an entry."""
+"""The event types that may change an entry; a message does in the sessions that may be idle."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
-DUE: Final = "due/"
+IDLE: Final = "idle/"
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -72,8 +84,11 @@ def workspace_prefix(workspace: str) -> str:
     Workspaces are often paths, so a slash in one is written as in a URL: else the entries of
     ``/home/ada/project`` would stand among those of ``/home/ada``.
     """
-    escaped = workspace.replace("%", "%25").replace("/", "%2F")
-    return f"workspace/{escaped}/"
+    return f"workspace/{_without_slash(workspace)}/"
+
+
+def _without_slash(name: str) -> str:
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def task_key(task_id: str) -> str:
@@ -88,8 +103,37 @@ def archive_key(session: str, index: int) -> str:
     return f"{archive_prefix(session)}{index:09d}"
 
 
-def due_key(time: int, task_id: str = "") -> str:
-    return f"{DUE}{time:017d}/{task_id}"
+def due_prefix(kind: str) -> str:
+    return f"due/{_without_slash(kind)}/"
+
+
+def due_key(kind: str, time: int, task_id: str = "") -> str:
+    return f"{due_prefix(kind)}{time:017d}/{task_id}"
+
+
+def idle_key(time: int, session: str = "") -> str:
+    return f"{IDLE}{time:017d}/{session}"
+
+
+def idle_sessions(store: Store, now: int) -> list[str]:
+    """Return the sessions that are to be committed because nothing was said in them for long."""
+    return [
+        key.removeprefix(IDLE).partition("/")[2] for key, _ in store.scan(IDLE, idle_key(now + 1))
+    ]
+
+
+def may_change_index(state: SessionState, type: str, time: int) -> bool:
+    """Tell whether a record of this type and time may change an entry of the session.
+
+    A message does where it is awaited that no more come, and moves the end of that wait.
+    """
+    if type in INDEXED_TYPES:
+        return True
+    policy = state.auto_commit
+    if type != MessageAppended.event_type or policy is None or policy.idle_seconds is None:
+        return False
+    idle = idle_from(state)
+    return idle is None or idle != idle_from(state, last_message_at=time)
 
 
 def index_changes(
@@ -102,8 +146,8 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded, after)
-    old = _due_entries(before, touched)
-    new = _due_entries(after, touched)
+    old = {**_due_entries(before, touched), **_idle_entry(before)}
+    new = {**_due_entries(after, touched), **_idle_entry(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -176,20 +220,29 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, byte
         current = state.tasks.get(task.task_id)
         if current is not None and current.is_open and not current.ordered:
             tasks.append(current)
-    return {due_key(task.due_at, task.task_id): _due_value(task) for task in tasks}
+    return {due_key(task.kind, task.due_at, task.task_id): _due_value(task) for task in tasks}
+
+
+def _idle_entry(state: SessionState) -> dict[str, bytes]:
+    time = idle_from(state)
+    return {} if time is None else {idle_key(time, state.session_id): b"{}"}
 
 
 def _due_value(task: Task) -> bytes:
     return _json(
         {
             "session": task.session_id,
-            "task_id": task.task_id,
-            "kind": task.kind,
             "state": task.state,
             "owner": task.owner,
             "fence": task.fence,
+            "attempts": task.attempts,
         }
     )
+
+
+def read_entry(store: Store, key: str) -> bytes | None:
+    """Return the value under a key (I/O)."""
+    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
 def read_task(value: bytes) -> Task:

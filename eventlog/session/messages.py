@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 from eventlog.clock import format_time, system_clock
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
+from eventlog.session.tool_output import same_part
 
 __all__ = [
     "ContextPart",
@@ -294,17 +295,25 @@ def check_text(text: str, field: str, index: int | None = None) -> None:
 def same_message(stored: MessageData, data: MessageData, message: Message) -> bool:
     """Tell whether a repeated message has the content of the stored one (L3).
 
-    A time that the caller did not give was drawn anew by the repetition, so it does not count.
+    A time that the caller did not give was drawn anew by the repetition, so it does not count; nor
+    does whether a large output was stored within the message.
     """
     if "created_at" not in message.model_fields_set:
         data = {**data, "created_at": stored["created_at"]}
-    return stored == data
+    if stored == data:
+        return True
+    parts, given = stored["parts"], data["parts"]
+    return (
+        len(parts) == len(given)
+        and {**stored, "parts": given} == data
+        and all(map(same_part, parts, given))
+    )
 
 
 def message_text(data: MessageData) -> str:
     """Concatenate all that counts as tokens: texts, abstracts, tool ids, names, inputs, outputs."""
     parts = data["parts"]
-    if len(parts) == 1 and "text" in parts[0]:
+    if len(parts) == 1 and parts[0]["type"] == "text":
         return str(parts[0]["text"])
     return "".join(_part_text(part) for part in parts)
 

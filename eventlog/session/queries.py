@@ -12,10 +12,11 @@ from eventlog.session.index import (
     archive_prefix,
     keys_under,
     read_archive,
+    read_entry,
     read_task,
     task_key,
 )
-from eventlog.session.tokens import estimate_tokens
+from eventlog.session.large_output import find_in_output, hydrated, read_output
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 from eventlog.tasks.events import ArchiveFinalized
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Message
     from eventlog.session.reader import StoredMessage
     from eventlog.session.state import Archive, SessionState
+    from eventlog.session.tokens import TokenEstimator
+    from eventlog.session.tool_output import OutputMatch, ToolOutput
     from eventlog.store import Store
     from eventlog.tasks.state import Task
 
@@ -40,7 +43,9 @@ __all__ = [
     "read_history",
     "read_search_context",
     "read_tail",
+    "read_tool_output",
     "read_truncated",
+    "search_tool_output",
 ]
 
 
@@ -60,12 +65,13 @@ def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[M
     return truncated(read_tail(core), keep_first_user=keep_first_user, recent=recent)
 
 
-def read_history(core: Core) -> tuple[Message, ...]:
+def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
     """Return every message ever recorded, in order, whatever became of its archive (X7)."""
-    return tuple(entry.message for entry in core.reader.history())
+    found = core.reader.history()
+    return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
 
 
-def read_context(core: Core, token_budget: int) -> Context:
+def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
     """Return the latest overview and the messages that it does not cover (X1)."""
     core.refresh()
     state = core.snapshot_of_state()
@@ -81,7 +87,7 @@ def read_context(core: Core, token_budget: int) -> Context:
     )
     return assemble(
         overview,
-        estimate_tokens(overview),
+        estimate(overview),
         _in_order(messages),
         token_budget=token_budget,
         failed_archives=failed,
@@ -89,11 +95,13 @@ def read_context(core: Core, token_budget: int) -> Context:
     )
 
 
-def read_search_context(core: Core, query: str, max_messages: int) -> SearchContext:
+def read_search_context(
+    core: Core, estimate: TokenEstimator, query: str, max_messages: int
+) -> SearchContext:
     """Return what a memory search needs to understand a query (X5)."""
     if max_messages < 0:
         raise InvalidArgument(f"max_messages is {max_messages}; it counts messages, from 0 up")
-    context = read_context(core, token_budget=1 << 62)
+    context = read_context(core, estimate, token_budget=1 << 62)
     recent = context.messages[-max_messages:] if max_messages else ()
     return SearchContext(query, context.latest_archive_overview, recent)
 
@@ -144,6 +152,20 @@ def _in_order(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
     return sorted(messages, key=lambda entry: entry.version)
 
 
+def read_tool_output(
+    core: Core, message_id: str, tool_id: str, offset: int, limit: int | None
+) -> ToolOutput:
+    """Return a piece of a tool's output, wherever it is kept (M6)."""
+    return read_output(core.reader, message_id, tool_id, offset, limit)
+
+
+def search_tool_output(
+    core: Core, message_id: str, tool_id: str, text: str, *, limit: int, context: int
+) -> tuple[OutputMatch, ...]:
+    """Return where a text stands in a tool's output (M6)."""
+    return find_in_output(core.reader, message_id, tool_id, text, limit=limit, context=context)
+
+
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:
     """Return all archives of the session with their states, oldest first."""
     core.refresh()
@@ -153,7 +175,7 @@ def read_archives(core: Core) -> tuple[ArchiveView, ...]:
     )
 
 
-def read_archived(core: Core, archive: str) -> ArchivedMessages:
+def read_archived(core: Core, archive: str, *, hydrate: bool = False) -> ArchivedMessages:
     """Return the summaries and messages of a completed archive (X7)."""
     core.refresh()
     found = find_archive(core, archive)
@@ -169,20 +191,25 @@ def read_archived(core: Core, archive: str) -> ArchivedMessages:
         archive_id=archive_id(found.index),
         abstract=event.abstract,
         overview=event.overview,
-        messages=archived_messages(core, found),
+        messages=archived_messages(core, found, hydrate=hydrate),
     )
 
 
-def archived_messages(core: Core, archive: Archive) -> tuple[Message, ...]:
+def archived_messages(
+    core: Core, archive: Archive, *, hydrate: bool = False, previews_will_do: bool = False
+) -> tuple[Message, ...]:
     """Return the messages that an archive took, with the results known today."""
-    return tuple(entry.message for entry in core.reader.messages(archive.takes))
+    found = core.reader.messages(archive.takes)
+    if hydrate:
+        found = hydrated(core.reader, found, previews_will_do=previews_will_do)
+    return tuple(entry.message for entry in found)
 
 
 def find_archive(core: Core, archive: str) -> Archive:
     """Return an archive by its id; raise `ArchiveNotFound`."""
     index = archive_index(archive)
     if index is not None:
-        value = _entry(core.store, archive_key(core.session, index))
+        value = read_entry(core.store, archive_key(core.session, index))
         if value is not None:
             return read_archive(value)
     raise ArchiveNotFound(core.session, archive, core.state.commit_count)
@@ -190,12 +217,8 @@ def find_archive(core: Core, archive: str) -> Archive:
 
 def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
-    value = _entry(store, task_key(task_id))
+    value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
-
-
-def _entry(store: Store, key: str) -> bytes | None:
-    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

@@ -1,13 +1,17 @@
-"""Reading messages back from version ranges, with the tool results that came later."""
+"""Reading messages back from version ranges, with the tool results that came later; and the large
+values that they name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from eventlog.blobs import get_value, put_value
 from eventlog.identifiers import derived_id
 from eventlog.records import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.index import read_entry, read_task, task_key
 from eventlog.session.messages import Message, MessageData
+from eventlog.session.tool_output import without_large_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from eventlog.identifiers import EventId
     from eventlog.session.events import VersionRange
     from eventlog.store import Store
+    from eventlog.tasks.state import Task
 
 __all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
 
@@ -49,8 +54,9 @@ def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
     fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
     if result.duration_ms is not None:
         fields["duration_ms"] = result.duration_ms
+    fields.update(result.large or {})
     parts = [
-        {**part, **fields}
+        {**without_large_output(part), **fields}
         if part["type"] == "tool" and part.get("tool_id") == result.tool_id
         else part
         for part in data["parts"]
@@ -59,26 +65,40 @@ def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
 
 
 class Reader:
-    """Reads one stream; every method does I/O."""
+    """Reads one stream and its large values; every method does I/O."""
 
     def __init__(self, store: Store, stream: str) -> None:
+        self.stream = stream
         self._store = store
-        self._stream = stream
+
+    def keep_value(self, data: bytes) -> str:
+        """Store a large value before an event names it; return its digest (L11)."""
+        return put_value(self._store, self.stream, data)
+
+    def value(self, digest: str) -> bytes:
+        """Return a large value; raise `CorruptLog` if it is missing or damaged."""
+        return get_value(self._store, self.stream, digest)
 
     def record(self, version: int) -> Recorded | None:
         """Return the record at a version."""
-        found = self._store.read(self._stream, after=version - 1, until=version)
+        found = self._store.read(self.stream, after=version - 1, until=version)
         return next((Recorded(record) for record in found), None)
 
     def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:
         """Return the versions of those ids that are stored."""
-        return self._store.find(self._stream, ids)
+        return self._store.find(self.stream, ids)
 
     def recorded_as(self, key: str, number: int = 0) -> Recorded | None:
         """Return the ``number``-th record of the command with an idempotency key."""
-        event_id = derived_id(self._stream, key, number)
-        version = self._store.find(self._stream, [event_id]).get(event_id)
+        event_id = derived_id(self.stream, key, number)
+        version = self._store.find(self.stream, [event_id]).get(event_id)
         return None if version is None else self.record(version)
+
+    def task(self, task_id: str) -> Task | None:
+        """Return a task of this session, a finished one included, as its last record left it."""
+        value = read_entry(self._store, task_key(task_id))
+        task = None if value is None else read_task(value)
+        return task if task is not None and task.session_id == self.stream else None
 
     def message(self, message_id: str) -> Recorded | None:
         """Return the record of a message by the message's id."""
@@ -107,14 +127,14 @@ class Reader:
 
     def history(self) -> list[StoredMessage]:
         """Return every message ever recorded, in order."""
-        head = self._store.head(self._stream).version
+        head = self._store.head(self.stream).version
         return self.messages([(1, head)]) if head else []
 
     def _backwards(
         self, ranges: Sequence[VersionRange]
     ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, int]]:
         for first, last in reversed(ranges):
-            records = self._store.read(self._stream, after=first - 1, until=last, reverse=True)
+            records = self._store.read(self.stream, after=first - 1, until=last, reverse=True)
             for record in records:
                 if record.type == "message_appended" or record.type == "tool_result_recorded":
                     event = Recorded(record).event
@@ -162,7 +182,7 @@ class Reader:
         ]
         if not keys:
             return
-        places = self._store.find(self._stream, [derived_id(self._stream, key) for key in keys])
+        places = self._store.find(self.stream, [derived_id(self.stream, key) for key in keys])
         for version in places.values():
             recorded = None if version in known else self.record(version)
             if recorded is not None:

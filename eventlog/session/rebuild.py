@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
 from eventlog.records import Recorded
-from eventlog.session.index import INDEXED_TYPES, index_changes
+from eventlog.session.index import index_changes, may_change_index
 from eventlog.session.state import SessionState, apply
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def rebuilt_entries(store: Store, stream: str) -> dict[str, bytes]:
     state = SessionState(stream)
     for record in store.read(stream):
         recorded = Recorded(record)
-        if record.type not in INDEXED_TYPES:
+        if not may_change_index(state, record.type, record.time):
             apply(state, recorded)
             continue
         before = state.copy()

@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.records import ANY, Expected, Metadata, Recorded
 from eventlog.session import arguments, queries
-from eventlog.session.commands import (
-    AssignMemorySession,
-    AssignProject,
-    CloseSession,
-    DeleteSession,
-    RecordEvents,
-)
+from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
+from eventlog.session.tool_output import (
+    CONTEXT_CHARACTERS,
+    SEARCH_LIMIT,
+    OutputMatch,
+    ToolOutput,
+)
 from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
     session_meta,
 )
-from eventlog.tasks.commands import QueueTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,29 +78,66 @@ class Session:
         """Return the live messages in order, or only the ``last`` of them."""
         return queries.read_tail(self._core, last)
 
-    def history(self) -> tuple[Message, ...]:
-        """Return every message ever recorded, in order, whatever its archive's state (X7)."""
-        return queries.read_history(self._core)
+    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+        """Return every message ever recorded, in order, whatever its archive's state (X7).
+
+        With ``hydrate`` large tool outputs stand in them as they were appended, not as previews;
+        raises `CorruptLog` if one is missing or damaged.
+        """
+        return queries.read_history(self._core, hydrate=hydrate)
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
-        return queries.read_context(self._core, token_budget)
+        return queries.read_context(self._core, self._log.estimate_tokens, token_budget)
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
-        return queries.read_search_context(self._core, query, max_messages)
+        return queries.read_search_context(
+            self._core, self._log.estimate_tokens, query, max_messages
+        )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
         return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
 
-    def archive(self, archive_id: str) -> ArchivedMessages:
-        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
-        return queries.read_archived(self._core, archive_id)
+    def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
+        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`.
+
+        With ``hydrate`` large tool outputs stand in the messages, as in `history`.
+        """
+        return queries.read_archived(self._core, archive_id, hydrate=hydrate)
 
     def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with their states, oldest first."""
         return queries.read_archives(self._core)
+
+    def tool_output(
+        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+    ) -> ToolOutput:
+        """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6).
+
+        Also of outputs that are too large for their message. Raises `ToolOutputNotFound`, and
+        `CorruptLog` if what was kept is missing or damaged.
+        """
+        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit)
+
+    def search_tool_output(
+        self,
+        message_id: str,
+        tool_id: str,
+        text: str,
+        *,
+        limit: int = SEARCH_LIMIT,
+        context: int = CONTEXT_CHARACTERS,
+    ) -> tuple[OutputMatch, ...]:
+        """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6).
+
+        The first ``limit`` places, each with ``context`` characters on both sides. Raises as
+        `tool_output` does.
+        """
+        return queries.search_tool_output(
+            self._core, message_id, tool_id, text, limit=limit, context=context
+        )
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -115,7 +151,9 @@ class Session:
     ) -> Message:
         """Append one message and return it with its id, which is its idempotency key (M3).
 
-        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent`.
+        A tool output that is too large for its message is kept beside it (M6); what is returned,
+        and stands in the tail, has a preview in its place. Raises `InvalidMessage`,
+        `SessionClosed`, `DuplicateEvent`.
         """
         by = arguments.about(actor, correlation_id)
         request = arguments.append_one(
@@ -133,7 +171,7 @@ class Session:
         correlation_id: str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(self._log.estimate_tokens, self.id, messages, idempotency_key)
+        command = arguments.append(self._core, self._log.estimate_tokens, messages, idempotency_key)
         if not command.messages:
             return ()
         appended: tuple[Message, ...] = self._do(command, arguments.about(actor, correlation_id))
@@ -147,17 +185,19 @@ class Session:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
         Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
+        These are its key; an ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
-            self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
+            self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
         )
-        self._do(command, arguments.about(actor, correlation_id))
+        self._do(command, arguments.about(actor, correlation_id, idempotency_key))
 
     def used(
         self,
@@ -194,19 +234,31 @@ class Session:
         return result
 
     def retry(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> RetryStatus:
-        """Ask for a failed archive to be finalised again (F9)."""
-        status: RetryStatus = self._do(
-            arguments.retry(self.id, archive_id, reason), arguments.about(actor)
-        )
+        """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        status: RetryStatus = self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
 
     def abandon(
-        self, archive_id: str, *, actor: str | None = None, reason: str | None = None
+        self,
+        archive_id: str,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
     ) -> None:
-        """Give an unfinished archive's finalisation up; what follows it goes on."""
-        self._do(arguments.abandon(self.id, archive_id, reason), arguments.about(actor))
+        """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        self._do(arguments.abandon(self.id, archive_id, reason), by)
 
     def queue_task(
         self,
@@ -219,7 +271,7 @@ class Session:
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
         by = arguments.about(actor, correlation_id, idempotency_key)
-        task_id: str = self._do(QueueTask(kind, payload or {}), by)
+        task_id: str = self._do(arguments.task(kind, payload), by)
         return task_id
 
     # ---- the session itself -------------------------------------------------------------------
@@ -237,26 +289,58 @@ class Session:
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
         by = arguments.about(actor, correlation_id, idempotency_key)
-        recorded: tuple[Recorded, ...] = self._do(RecordEvents(events), by, expected)
+        recorded: tuple[Recorded, ...] = self._do(
+            arguments.events(events), by, arguments.expected_version(expected)
+        )
         return recorded
 
-    def assign_project(self, project: str, *, actor: str | None = None) -> bool:
+    def assign_project(
+        self,
+        project: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        done: bool = self._do(AssignProject(project), arguments.about(actor))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        done: bool = self._do(AssignProject(project), by)
         return done
 
-    def memory_session(self, provider: str, *, actor: str | None = None) -> str:
+    def memory_session(
+        self,
+        provider: str,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        memory_session_id: str = self._do(AssignMemorySession(provider), arguments.about(actor))
+        by = arguments.about(actor, correlation_id, idempotency_key)
+        memory_session_id: str = self._do(arguments.memory_session(provider), by)
         return memory_session_id
 
-    def close(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    def close(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
-        self._do(CloseSession(reason), arguments.about(actor))
+        self._do(CloseSession(reason), arguments.about(actor, correlation_id, idempotency_key))
 
-    def delete(self, *, actor: str | None = None, reason: str | None = None) -> None:
+    def delete(
+        self,
+        *,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
-        self._do(DeleteSession(reason), arguments.about(actor))
+        self._do(DeleteSession(reason), arguments.about(actor, correlation_id, idempotency_key))
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r} at version {self.version}>"

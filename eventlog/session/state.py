@@ -32,6 +32,7 @@ from eventlog.session.events import (
 )
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.messages import MessageData
+from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.window import Window
 from eventlog.tasks.events import (
     ArchiveFinalized,
@@ -41,7 +42,7 @@ from eventlog.tasks.events import (
     TaskQueued,
     TokenUsage,
 )
-from eventlog.tasks.machine import FINALISE
+from eventlog.tasks.machine import FINALISE, MEMORIES
 from eventlog.tasks.state import Task, add_usage, advance
 
 __all__ = ["Archive", "Overview", "SessionState", "apply", "apply_message", "apply_records"]
@@ -98,6 +99,8 @@ class SessionState:
     provider: str | None = None
     model: str | None = None
     failed_archives: FailedArchives = "block"
+    tool_output: ToolOutputPolicy = field(default_factory=ToolOutputPolicy)
+    auto_commit: AutoCommitPolicy | None = None
     total_message_count: int = 0
     commit_count: int = 0
     keep_recent: int = 0
@@ -125,6 +128,17 @@ class SessionState:
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
         return copied
+
+    def follow(self, creation: SessionCreated) -> None:
+        """Take over whom the session belongs to, and the policies that it was given."""
+        self.owner = creation.owner
+        self.project = creation.project
+        self.workspace = creation.workspace
+        self.provider = creation.provider
+        self.model = creation.model
+        self.failed_archives = creation.failed_archives
+        self.tool_output = creation.tool_output or ToolOutputPolicy()
+        self.auto_commit = creation.auto_commit
 
     def lane_head(self) -> Task | None:
         """Return the finalising task that is next in order (F1), if one is to be worked on.
@@ -252,12 +266,7 @@ def _created(state: SessionState, record: Record, event: SessionCreated) -> None
     if not _step(state, record):
         return
     state.created_at = record.time
-    state.owner = event.owner
-    state.project = event.project
-    state.workspace = event.workspace
-    state.provider = event.provider
-    state.model = event.model
-    state.failed_archives = event.failed_archives
+    state.follow(event)
 
 
 def _message_appended(state: SessionState, record: Record, event: MessageAppended) -> None:
@@ -406,12 +415,13 @@ def _step_completed(state: SessionState, record: Record, event: StepCompleted) -
 
 
 def _task_completed(state: SessionState, record: Record, event: TaskCompleted) -> None:
-    if _fold_task(state, record, event) is None:
+    task = _fold_task(state, record, event)
+    if task is None:
         return
     state.usage = add_usage(state.usage, event.usage)
-    memories = event.result.get("memories_extracted")
-    if isinstance(memories, dict):
-        for category, count in cast("dict[str, int]", memories).items():
+    if task.kind == MEMORIES:
+        result = cast("dict[str, dict[str, int]]", event.result or {})
+        for category, count in result.get("memories_extracted", {}).items():
             state.memories[category] = state.memories.get(category, 0) + int(count)
 
 

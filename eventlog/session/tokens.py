@@ -13,7 +13,9 @@ from collections.abc import Callable
 from math import ceil
 from typing import TypeAlias
 
-__all__ = ["TokenEstimator", "estimate_tokens"]
+from eventlog.errors import InvalidArgument
+
+__all__ = ["TokenEstimator", "checked_tokens", "estimate_tokens"]
 
 TokenEstimator: TypeAlias = Callable[[str], int]
 
@@ -46,3 +48,11 @@ def estimate_tokens(text: str) -> int:
     wide = len(_WIDE.findall(text))
     astral = len(_ASTRAL.findall(text))
     return ceil((len(text) - wide - astral) * 0.25 + wide * 1.5 + astral * 2.0)
+
+
+def checked_tokens(estimate: TokenEstimator, text: str) -> int:
+    """Return what an estimator says of a text; raise `InvalidArgument` if that is no count."""
+    tokens = estimate(text)
+    if tokens < 0:
+        raise InvalidArgument(f"the token estimator said {tokens} for a text; it must not be < 0")
+    return tokens

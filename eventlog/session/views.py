@@ -8,8 +8,11 @@ from eventlog.clock import format_time
 from eventlog.session.commit import archive_id, archive_uri
 from eventlog.session.messages import Message
 from eventlog.tasks.machine import POLLER_VIEW
+from eventlog.tasks.state import add_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventlog.session.state import Archive, SessionState
     from eventlog.tasks.state import Task
 
@@ -97,13 +100,19 @@ class TaskView(NamedTuple):
     created_at: str
     updated_at: str
     due_at: str
+    claimed_at: str
+    """When the latest attempt began."""
+    finished_at: str
+    stage: str
+    """The latest step that is done; empty before the first one."""
     steps: tuple[str, ...]
     error: str | None
-    result: dict[str, Any] | None
+    result: Any
+    """What the task came to; of an archive's, with what its follow-ups came to so far (F10)."""
 
 
-def task_view(task: Task) -> TaskView:
-    """Return what pollers see of a task."""
+def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
+    """Return what pollers see of a task; ``find`` is asked for its follow-ups."""
     return TaskView(
         task_id=task.task_id,
         session_id=task.session_id,
@@ -118,10 +127,41 @@ def task_view(task: Task) -> TaskView:
         created_at=_time(task.created_at),
         updated_at=_time(task.updated_at),
         due_at=_time(task.due_at),
+        claimed_at=_time(task.claimed_at),
+        finished_at=_time(task.finished_at),
+        stage=next(reversed(task.steps), ""),
         steps=tuple(task.steps),
         error=task.error,
-        result=task.result,
+        result=_archive_result(task, find) if task.ordered and task.result else task.result,
     )
+
+
+def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str, Any]:
+    """Return what became of an archive: the result of its task and those of its follow-ups (F10).
+
+    ``token_usage`` is what the archive cost; ``session_token_usage`` what all tasks of the session
+    cost up to its completion, and its follow-ups since.
+    """
+    index = task.archive or 0
+    result: dict[str, Any] = {
+        "session_id": task.session_id,
+        "archive_id": archive_id(index),
+        "archive_uri": archive_uri(task.session_id, index),
+        **task.result,
+        "memories_extracted": {},
+        "session_skills_extracted": 0,
+        "session_skill_uris": [],
+        "active_count_updated": False,
+    }
+    for follow_up in task.result["follow_ups"]:
+        found = find(follow_up["task_id"])
+        if found is None:
+            continue
+        for usage in ("token_usage", "session_token_usage"):
+            result[usage] = add_usage(result[usage], found.usage)
+        if found.state == "completed":
+            result.update((name, found.result[name]) for name in found.result if name in result)
+    return result
 
 
 class ArchiveView(NamedTuple):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 from eventlog.errors import (
     ArchiveNotFound,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from eventlog.identifiers import IdSource
     from eventlog.records import Recorded
+    from eventlog.session.reader import Reader
     from eventlog.session.state import SessionState
 
 __all__ = [
@@ -59,6 +60,8 @@ __all__ = [
     "RenewLease",
     "RetryTask",
 ]
+
+Result = TypeVar("Result")
 
 RetryStatus = Literal["accepted", "already_completed", "running"]
 
@@ -105,10 +108,6 @@ class QueueTask(Command[str]):
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
-        if "." not in self.kind:
-            raise InvalidArgument(
-                f"task kind {self.kind!r}: use a prefix of your own, such as 'acme.{self.kind}'"
-            )
         task_id = format_id(ids())
         return [Draft(TaskQueued(task_id=task_id, kind=self.kind, payload=self.payload))]
 
@@ -129,6 +128,10 @@ class ClaimTask(Command[Claim]):
     """How many are allowed, crashes included (F3)."""
     owner_gone: int | None = None
     """The fence of an owner that was proven dead, whatever is left of its lease."""
+    lease_now: int | None = None
+    """The time in which leases are counted, if it is not the log's."""
+    expires_leases: bool = True
+    """Whether the time can be trusted to tell that a lease has ended (F2)."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -152,7 +155,7 @@ class ClaimTask(Command[Claim]):
                 worker=self.worker,
                 owner=self.owner,
                 attempt=task.attempts + 1,
-                lease_until=now + self.lease,
+                lease_until=(self.lease_now or now) + self.lease,
             )
         )
         return [Draft(event) for event in events]
@@ -160,8 +163,10 @@ class ClaimTask(Command[Claim]):
     def _is_free(self, task: Task, now: int) -> bool:
         if task.state == "pending":
             return True
-        if task.state == "running" and task.fence == self.owner_gone:
-            return True
+        if task.state == "running":
+            if task.fence == self.owner_gone:
+                return True
+            return self.expires_leases and task.due_at <= (self.lease_now or now)
         return task.is_open and task.due_at <= now
 
     def result(self, recorded: Sequence[Recorded]) -> Claim:
@@ -187,10 +192,11 @@ class RenewLease(_OwnersCommand):
     """Ask for more time."""
 
     lease: int
+    lease_now: int | None = None
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
-        until = max(now + self.lease, task.due_at)
+        until = max((self.lease_now or now) + self.lease, task.due_at)
         return [Draft(LeaseRenewed(task_id=self.task_id, fence=self.fence, lease_until=until))]
 
 
@@ -206,27 +212,34 @@ class ReleaseTask(_OwnersCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class CompleteStep(_OwnersCommand):
-    """Record one step as done and paid for (F5)."""
+class CompleteStep(Command[int]):
+    """Record one step as done and paid for (F5); return the version of its record."""
 
+    task_id: str
+    fence: int
     step: str
-    output: dict[str, Any]
+    output: Any
     usage: TokenUsage
+    blob: str | None = None
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
-    ) -> Sequence[Draft] | Outcome[None]:
+    ) -> Sequence[Draft] | Outcome[int]:
         task = _owned(state, self.task_id, self.fence)
         if self.step in task.steps:
-            return Outcome(None)
+            return Outcome(task.steps[self.step])
         event = StepCompleted(
             task_id=self.task_id,
             fence=self.fence,
             step=self.step,
             output=self.output,
             usage=self.usage,
+            blob=self.blob,
         )
         return [Draft(event)]
+
+    def result(self, recorded: Sequence[Recorded]) -> int:
+        return recorded[0].version
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +250,7 @@ class FinalizeArchive(_OwnersCommand):
     abstract: str
     covers: tuple[int, ...]
     usage: TokenUsage
+    """What the archive cost; its steps have counted it already."""
     follow_ups: tuple[str, ...]
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
@@ -261,7 +275,7 @@ class FinalizeArchive(_OwnersCommand):
 class CompleteTask(_OwnersCommand):
     """Complete a follow-up, or a task of a user's own kind."""
 
-    outcome: dict[str, Any]
+    outcome: Any
     usage: TokenUsage
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
@@ -296,16 +310,21 @@ class FailAttempt(_OwnersCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class _OperatorsCommand:
+class _OperatorsCommand(Command[Result]):
     """What names its task either by id or by the archive that it finalises."""
 
     task_id: str | None = None
     archive: int | None = None
     reason: str | None = None
-    last_state: str | None = None
+    finished: Task | None = None
     """What the index says of the task, since the session's state holds no finished ones."""
 
-    gathers: ClassVar[bool] = False
+    gathers: ClassVar[bool] = True
+
+    def gather(self, reader: Reader, state: SessionState) -> Command[Result]:
+        if self.task_id is None or self.task_id in state.tasks:
+            return self
+        return replace(self, finished=reader.task(self.task_id))
 
     def _find(self, state: SessionState) -> Task | Literal["completed", "abandoned"]:
         if state.status == "deleted":
@@ -322,18 +341,16 @@ class _OperatorsCommand:
         task = state.tasks.get(self.task_id or "")
         if task is not None:
             return task
-        if self.last_state == "completed":
-            return "completed"
-        if self.last_state == "abandoned":
-            return "abandoned"
-        raise TaskNotFound(self.task_id or "")
+        if self.finished is None:
+            raise TaskNotFound(self.task_id or "")
+        return "abandoned" if self.finished.state == "abandoned" else "completed"
 
     def _subject(self) -> str:
         return f"task {self.task_id}" if self.archive is None else archive_id(self.archive)
 
 
 @dataclass(frozen=True, slots=True)
-class RetryTask(_OperatorsCommand, Command[RetryStatus]):
+class RetryTask(_OperatorsCommand[RetryStatus]):
     """Give what failed for good another generation of attempts (F9)."""
 
     def decide(
@@ -353,7 +370,7 @@ class RetryTask(_OperatorsCommand, Command[RetryStatus]):
 
 
 @dataclass(frozen=True, slots=True)
-class AbandonTask(_OperatorsCommand, Command[None]):
+class AbandonTask(_OperatorsCommand[None]):
     """Give an unfinished task up; what waits behind it goes on."""
 
     def decide(

@@ -106,12 +106,17 @@ class TaskReleased(TaskEvent, type="task_released"):
 
 
 class StepCompleted(TaskEvent, type="step_completed"):
-    """One step is done and paid for: a later attempt reads ``output`` instead of repeating it."""
+    """One step is done and paid for: a later attempt reads its output instead of repeating it.
+
+    A large output is the session's value with the digest ``blob``, as JSON text (L11); ``output``
+    is empty then.
+    """
 
     fence: int
     step: str
-    output: dict[str, Any]
+    output: Any
     usage: TokenUsage
+    blob: str | None = None
 
 
 class ArchiveFinalized(TaskEvent, type="archive_finalized"):
@@ -162,7 +167,7 @@ class TaskCompleted(TaskEvent, type="task_completed"):
     """A follow-up, or a task of a user's own kind, is done."""
 
     fence: int
-    result: dict[str, Any]
+    result: Any
     usage: TokenUsage
 
 

@@ -1,18 +1,15 @@
-"""Finalising: which callables do the work, and what each is handed (F5, F6, F8)."""
+"""Finalising: which callables do the work, and what each is handed (F5, F6, F8, L16)."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from eventlog.errors import NonRetryableError
+from eventlog.errors import InvalidArgument, NonRetryableError
 from eventlog.session.commit import archive_id
 from eventlog.session.queries import archived_messages, latest_overview
-from eventlog.tasks.events import TokenUsage
-from eventlog.tasks.machine import FINALISE
+from eventlog.tasks.machine import EFFECT, FINALISE, MEMORIES, SKILLS
 from eventlog.tasks.requests import (
     EffectRequest,
     Extraction,
@@ -20,26 +17,35 @@ from eventlog.tasks.requests import (
     SideEffect,
     SkillExtractor,
     Skills,
+    StepResult,
     Summarizer,
     Summary,
     SummaryRequest,
+    TaskCallable,
+    TaskRequest,
 )
 
 if TYPE_CHECKING:
     from eventlog.session.core import Core
     from eventlog.session.messages import Message
     from eventlog.session.state import Archive, SessionState
+    from eventlog.tasks.policy import ErrorClass
     from eventlog.tasks.state import Task
+    from eventlog.tasks.steps import RecordedSteps
 
-__all__ = ["EmptySummary", "Finalizer", "Material", "gather_material"]
-
-MEMORIES: Final = "memories"
-SKILLS: Final = "skills"
-EFFECT: Final = "side_effect:"
+__all__ = ["EmptySummary", "Finalizer", "Material", "UnusableResult", "gather_material"]
 
 
 class EmptySummary(Exception):
     """A summariser returned no overview; another attempt may do better."""
+
+
+class UnusableResult(Exception):
+    """A callable returned what is no result: something else, or an error as text (F4)."""
+
+    def __init__(self, text: str, error_class: ErrorClass) -> None:
+        super().__init__(text)
+        self.error_class = error_class
 
 
 class Material(NamedTuple):
@@ -51,10 +57,11 @@ class Material(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finalizer:
-    """The callables of a finalisation, plain or async; without any, one that needs no model.
+    """The callables of a worker, plain or async; without any, a summariser that needs no model.
 
     Only the summary decides whether an archive is completed. Memories, skills and side effects are
-    follow-up tasks: they may fail for good without blocking anything.
+    follow-up tasks: they may fail for good without blocking anything. ``kinds`` has the callables
+    for tasks of your own kinds, as ``session.queue_task`` names them (L16).
     """
 
     summarizer: Summarizer | None = None
@@ -63,6 +70,19 @@ class Finalizer:
     side_effects: tuple[SideEffect, ...] = ()
     uncovered_budget: int = 16_000
     """Tokens of earlier failed archives that a summariser is handed raw (F6)."""
+    kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            if "." not in kind:
+                raise InvalidArgument(
+                    f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
+                )
+        if len(set(self.follow_ups)) < len(self.follow_ups):
+            raise InvalidArgument(
+                f"side effects are told apart by their names, here {list(self.follow_ups)}; "
+                "give each function a name of its own"
+            )
 
     @property
     def follow_ups(self) -> tuple[str, ...]:
@@ -72,9 +92,9 @@ class Finalizer:
         return (*kinds, *(f"{EFFECT}{_name(effect)}" for effect in self.side_effects))
 
     @property
-    def kinds(self) -> frozenset[str]:
+    def task_kinds(self) -> frozenset[str]:
         """The kinds of tasks that a worker with these callables can do."""
-        return frozenset({FINALISE, *self.follow_ups})
+        return frozenset({FINALISE, *self.follow_ups, *self.kinds})
 
     async def summarize(self, request: SummaryRequest) -> Summary:
         """Run the summariser; raise `EmptySummary` for a summary without overview."""
@@ -83,29 +103,44 @@ class Finalizer:
             raise EmptySummary("the summarizer returned no overview")
         return summary
 
-    async def follow_up(
-        self, kind: str, request: SummaryRequest, effect: EffectRequest
-    ) -> tuple[dict[str, Any], TokenUsage]:
-        """Run a follow-up of a completed archive; return its result and what it cost."""
+    async def extract(self, kind: str, request: SummaryRequest) -> StepResult:
+        """Run the extractor of a completed archive that this kind of follow-up stands for."""
         if kind == MEMORIES and self.memory_extractor is not None:
-            extraction: Extraction = await _call(self.memory_extractor, request)
-            outcome = {
-                "memories_extracted": dict(extraction.memories),
-                "memory_diff": extraction.diff,
-            }
-            return outcome, extraction.usage
+            extraction = _expect(Extraction, await _call(self.memory_extractor, request))
+            memories = {str(name): int(count) for name, count in extraction.memories.items()}
+            output = {"memories_extracted": memories, "memory_diff": extraction.diff}
+            return StepResult(output=output, usage=extraction.usage)
         if kind == SKILLS and self.skill_extractor is not None:
-            skills: Skills = await _call(self.skill_extractor, request)
+            skills = _expect(Skills, await _call(self.skill_extractor, request))
             uris = list(skills.uris)
-            return {
-                "session_skills_extracted": len(uris),
-                "session_skill_uris": uris,
-            }, skills.usage
+            output = {"session_skills_extracted": len(uris), "session_skill_uris": uris}
+            return StepResult(output=output, usage=skills.usage)
+        raise _unknown(kind)
+
+    async def affect(self, kind: str, request: EffectRequest) -> dict[str, Any]:
+        """Run a side effect of a completed archive."""
         for side_effect in self.side_effects:
             if kind == f"{EFFECT}{_name(side_effect)}":
-                await _call(side_effect, effect)
-                return {"active_count_updated": True}, TokenUsage()
-        raise NonRetryableError(f"no callable of this worker's finalizer does {kind!r}")
+                await _call(side_effect, request)
+                return {"active_count_updated": True}
+        raise _unknown(kind)
+
+    async def do(self, request: TaskRequest) -> Any:
+        """Run the callable for a kind of a user's own; return what it returns."""
+        if request.kind not in self.kinds:
+            raise _unknown(request.kind)
+        return await _call(self.kinds[request.kind], request)
+
+
+def _unknown(kind: str) -> NonRetryableError:
+    return NonRetryableError(f"no callable of this worker's finalizer does {kind!r}")
+
+
+def _expect(expected: type[Any], answer: object) -> Any:
+    if not isinstance(answer, expected):
+        found = type(answer).__name__
+        raise UnusableResult(f"the callable returned {found}, not {expected.__name__}", "transient")
+    return answer
 
 
 def _extractive() -> Summarizer:
@@ -119,19 +154,16 @@ def _name(effect: SideEffect) -> str:
     return getattr(effect, "__name__", type(effect).__name__)
 
 
-async def _call(function: Callable[[Any], Any], argument: object) -> Any:
-    """Call a plain function in a thread, so that leases are renewed meanwhile; await an async one."""
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
-    ):
-        return await cast("Callable[[Any], Awaitable[Any]]", function)(argument)
-    from asyncio import to_thread  # Imported when first needed, for it takes long.
+async def _call(function: Callable[[Any], Any], request: object) -> Any:
+    # Imported when first needed, for asyncio takes long.
+    from eventlog.tasks.calling import call
 
-    answer = await to_thread(partial(function, argument))
-    return await answer if inspect.isawaitable(answer) else answer
+    return await call(function, request)
 
 
-def gather_material(core: Core, task: Task, attempt: int, uncovered_budget: int) -> Material:
+def gather_material(
+    core: Core, task: Task, attempt: int, uncovered_budget: int, steps: RecordedSteps
+) -> Material:
     """Read what a task's callables are handed (I/O): messages, and what came before them."""
     core.refresh()
     state = core.snapshot_of_state()
@@ -143,10 +175,11 @@ def gather_material(core: Core, task: Task, attempt: int, uncovered_budget: int)
     request = SummaryRequest(
         session_id=core.session,
         archive_id=archive_id(index),
-        messages=archived_messages(core, archive),
+        messages=archived_messages(core, archive, hydrate=True, previews_will_do=True),
         previous_overview=overview,
         uncovered=given,
         attempt=attempt,
+        steps=steps,
     )
     return Material(request, (*covers, index))
 

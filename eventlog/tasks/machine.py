@@ -6,7 +6,16 @@ from typing import Final, Literal
 
 from eventlog.machine import ABSENT, StateMachine, Transition
 
-__all__ = ["FINALISE", "OPEN_STATES", "POLLER_VIEW", "TASK_MACHINE", "TaskState"]
+__all__ = [
+    "EFFECT",
+    "FINALISE",
+    "MEMORIES",
+    "OPEN_STATES",
+    "POLLER_VIEW",
+    "SKILLS",
+    "TASK_MACHINE",
+    "TaskState",
+]
 
 TaskState = Literal[
     "preparing", "pending", "running", "retry", "completed", "terminal_failed", "abandoned"
@@ -14,6 +23,11 @@ TaskState = Literal[
 
 FINALISE: Final = "finalise"
 """The task kind that finalises an archive: the only one that is ordered within its session."""
+
+MEMORIES: Final = "memories"
+SKILLS: Final = "skills"
+EFFECT: Final = "side_effect:"
+"""The kinds of follow-ups; that of a side effect goes on with the callable's name."""
 
 OPEN_STATES: Final = frozenset({"preparing", "pending", "running", "retry"})
 """The states from which a task goes on by itself."""

@@ -57,9 +57,14 @@ class Task:
     worker: str | None = None
     owner: OwnerData | None = None
     error: str | None = None
-    steps: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    claimed_at: int = 0
+    """When the latest attempt began."""
+    finished_at: int = 0
+    """When the task came to an end that it does not leave by itself."""
+    steps: dict[str, int] = field(default_factory=dict[str, int])
+    """The steps that are done, in their order, with the versions of the records that hold them."""
     usage: TokenUsage = field(default_factory=TokenUsage)
-    result: dict[str, Any] | None = None
+    result: Any = None
 
     @property
     def is_open(self) -> bool:
@@ -110,6 +115,7 @@ def _claimed(task: Task, record: Record, event: TaskClaimed) -> dict[str, Any]:
         "owner": event.owner,
         "attempts": event.attempt,
         "fence": record.version,
+        "claimed_at": record.time,
         "due_at": event.lease_until,
     }
 
@@ -120,7 +126,7 @@ def _renewed(task: Task, record: Record, event: LeaseRenewed) -> dict[str, Any]:
 
 def _step(task: Task, record: Record, event: StepCompleted) -> dict[str, Any]:
     return {
-        "steps": {**task.steps, event.step: event.output},
+        "steps": {**task.steps, event.step: record.version},
         "usage": add_usage(task.usage, event.usage),
     }
 
@@ -138,7 +144,7 @@ def _attempt_failed(task: Task, record: Record, event: AttemptFailed) -> dict[st
 
 
 def _failed(task: Task, record: Record, event: ArchiveFailed | TaskFailed) -> dict[str, Any]:
-    return {"error": event.error, "due_at": 0, **_NO_OWNER}
+    return {"error": event.error, **_ended(record)}
 
 
 def _finalized(task: Task, record: Record, event: ArchiveFinalized) -> dict[str, Any]:
@@ -149,28 +155,35 @@ def _finalized(task: Task, record: Record, event: ArchiveFinalized) -> dict[str,
         "token_usage": event.usage,
         "session_token_usage": event.session_usage,
     }
-    return {"error": None, "due_at": 0, "steps": {}, "result": result, **_NO_OWNER}
+    return {"error": None, "result": result, **_ended(record)}
 
 
 def _completed(task: Task, record: Record, event: TaskCompleted) -> dict[str, Any]:
     return {
         "error": None,
-        "due_at": 0,
-        "steps": {},
         "usage": add_usage(task.usage, event.usage),
         "result": event.result,
-        **_NO_OWNER,
+        **_ended(record),
     }
 
 
 def _retried(task: Task, record: Record, event: RetryRequested) -> dict[str, Any]:
-    return {"attempts": 0, "generation": task.generation + 1, "due_at": record.time}
+    return {
+        "attempts": 0,
+        "generation": task.generation + 1,
+        "due_at": record.time,
+        "finished_at": 0,
+    }
 
 
 def _abandoned(
     task: Task, record: Record, event: ArchiveAbandoned | TaskAbandoned
 ) -> dict[str, Any]:
-    return {"error": event.reason or task.error, "due_at": 0, **_NO_OWNER}
+    return {"error": event.reason or task.error, **_ended(record)}
+
+
+def _ended(record: Record) -> dict[str, Any]:
+    return {"due_at": 0, "finished_at": record.time, **_NO_OWNER}
 
 
 _NO_OWNER: Final[dict[str, Any]] = {"worker": None, "owner": None}

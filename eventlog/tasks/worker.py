@@ -13,46 +13,43 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.errors import (
-    ConflictError,
-    EventLogError,
-    InvalidArgument,
-    LeaseLost,
-    UnavailableError,
-)
+from eventlog.errors import EventLogError, InvalidArgument, LogClosed, UnavailableError
 from eventlog.identifiers import new_id
-from eventlog.records import START, Position
-from eventlog.session.commit import archive_id
-from eventlog.session.core import Core
-from eventlog.session.queries import find_task, read_archived
-from eventlog.tasks.commands import (
-    ClaimTask,
-    CompleteStep,
-    CompleteTask,
-    FailAttempt,
-    FinalizeArchive,
-    ReleaseTask,
-    RenewLease,
-)
+from eventlog.tasks.attempt import Attempt, Terms
+from eventlog.tasks.commands import Claim, ClaimTask
 from eventlog.tasks.due import DueTask, due_tasks, seconds_until_due
-from eventlog.tasks.finalizer import Finalizer, Material, gather_material
+from eventlog.tasks.finalizer import Finalizer
+from eventlog.tasks.lease import LeaseClock
 from eventlog.tasks.owner import this_process
-from eventlog.tasks.policy import Classifier, RetryPolicy, classify, redacted
-from eventlog.tasks.requests import EffectRequest
-from eventlog.tasks.state import add_usage
+from eventlog.tasks.policy import (
+    Classifier,
+    ResultClassifier,
+    RetryPolicy,
+    classify,
+    classify_result,
+    redacted,
+)
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from eventlog.aio import AsyncLog
     from eventlog.log import Log
-    from eventlog.session.command import Command
-    from eventlog.tasks.commands import Claim
-    from eventlog.tasks.state import Task
+    from eventlog.records import Position
 
 __all__ = ["AsyncWorker", "Worker"]
 
 WATCH_SECONDS: Final = 5.0
 """The longest wait without a look: bounds how late a lost owner elsewhere is noticed."""
+
+NEWS_SECONDS: Final = 0.05
+"""The shortest time between two looks that news of the log cause: a session that is written to a
+thousand times a second is no reason to look for tasks as often."""
+
+DECLINED_SECONDS: Final = 1.0
+"""How long a task that could not be claimed is left alone, unless something happens to it."""
+
+LONGEST_PAUSE_SECONDS: Final = 30.0
+"""The longest pause between two looks while the store is unavailable; the first takes a second."""
 
 
 class AsyncWorker:
@@ -69,23 +66,33 @@ class AsyncWorker:
         name: str | None = None,
         retry: RetryPolicy | None = None,
         classifier: Classifier = classify,
+        result_classifier: ResultClassifier = classify_result,
         draw: Callable[[], float] = random.random,
     ) -> None:
         if concurrency < 1 or lease_seconds <= 0 or attempt_timeout <= 0:
             raise InvalidArgument("concurrency, lease_seconds and attempt_timeout are positive")
         self.name = name or f"worker-{new_id()[:13]}"
         self._log = log
-        self._finalizer = finalizer or Finalizer()
         self._concurrency = concurrency
-        self._lease_seconds = lease_seconds
-        self._attempt_timeout = attempt_timeout
-        self._retry = retry or RetryPolicy()
-        self._classify = classifier
-        self._draw = draw
+        self._leases = LeaseClock(log, lease_seconds)
+        self._terms = Terms(
+            finalizer=finalizer or Finalizer(),
+            attempt_timeout=attempt_timeout,
+            retry=retry or RetryPolicy(),
+            classify=classifier,
+            classify_result=result_classifier,
+            draw=draw,
+        )
+        self._kinds = self._terms.finalizer.task_kinds
         self._owner = this_process()
         self._stopping = asyncio.Event()
         self._grace: float | None = None
         self._running: dict[str, asyncio.Task[bool]] = {}
+        self._suspect = ""
+        """The task that was started last on its last attempt after its worker was lost."""
+        self._declined: dict[str, DueTask] = {}
+        self._declined_until = 0.0
+        self._failed_looks = 0
 
     # ---- the two ways to run ------------------------------------------------------------------
 
@@ -93,15 +100,17 @@ class AsyncWorker:
         """Work until nothing is due any more; return how many tasks were completed."""
         completed = 0
         try:
+            await self._log.commit_idle()
             while not self._stopping.is_set():
-                settled = await self._start_due()
+                tried = await self._start_due()
                 if self._running:
                     completed += await self._reap()
-                elif not settled:
+                elif not tried:
                     break
             await self._finish()
             return completed + self._collect()
         finally:
+            self._declined.clear()
             await self._cancel_all()
 
     async def run(self) -> None:
@@ -109,6 +118,10 @@ class AsyncWorker:
         try:
             while not self._stopping.is_set():
                 seen = await self._look()
+                if seen is None:
+                    await self._pause()
+                    self._collect()
+                    continue
                 full = len(self._running) >= self._concurrency
                 await self._reap(wake=None if full else self._news(seen))
             await self._finish()
@@ -122,47 +135,100 @@ class AsyncWorker:
 
     # ---- claiming -----------------------------------------------------------------------------
 
-    async def _look(self) -> Position:
+    async def _look(self) -> Position | None:
         """Start what is due, and return the position up to which the log was seen for it.
 
-        A store that cannot answer is asked again later: a worker outlives its store's bad hours.
+        None if the store cannot answer: a worker outlives its store's bad hours.
         """
-        seen = START
+        now = asyncio.get_running_loop().time()
+        if now >= self._declined_until:
+            self._declined.clear()
+            self._declined_until = now + DECLINED_SECONDS
         try:
             seen = await self._log.position()
+            await self._log.commit_idle()
             await self._start_due()
         except UnavailableError as error:
-            log_fact(logging.WARNING, "store_unavailable", worker=self.name, error=str(error))
-            await asyncio.wait([asyncio.create_task(self._stopping.wait())], timeout=1.0)
+            self._failed_looks += 1
+            self._tell("store_unavailable", error)
+            return None
+        self._failed_looks = 0
         return seen
 
-    async def _start_due(self) -> bool:
-        """Claim due tasks as far as there is room for them; tell whether any failed for good."""
+    async def _pause(self) -> None:
+        """Leave the store alone for a while, which grows with every look that fails."""
+        longest = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._failed_looks, 16) / 2)
+        seconds = longest * (1 + self._terms.draw()) / 2
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _start_due(self) -> int:
+        """Claim due tasks as far as there is room for them; return how many were tried."""
         room = self._concurrency - len(self._running)
         if room <= 0:
-            return False
-        kinds = self._finalizer.kinds
-        found = await self._log.run(due_tasks, self._log.store, self._log.clock(), kinds)
-        wanted = [due for due in found if due.task_id not in self._running][:room]
-        return any(await asyncio.gather(*(self._start(due) for due in wanted)))
+            return 0
+        store_time = await self._leases.store_time()
+        now = max(self._log.clock(), store_time or 0)
+        known = {**self._declined, **dict.fromkeys(self._running)}
+        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, room, known)
+        suspects = [due for due in found if self._is_suspect(due)]
+        others = [due for due in found if not self._is_suspect(due)]
+        if suspects and self._suspect not in self._running:
+            room -= 1
+        tries = [self._start(due, store_time) for due in others[:room]]
+        for failure in await asyncio.gather(*tries, return_exceptions=True):
+            if failure is not None:
+                raise failure
+        return len(tries) + await self._start_one(suspects, store_time)
 
-    async def _start(self, due: DueTask) -> bool:
-        core = await self._log.core(due.session)
-        claim: Claim = await self._execute(core, self._claim(due))
+    def _is_suspect(self, due: DueTask) -> bool:
+        """Tell whether a task's workers were lost so often that one attempt is left.
+
+        A summary that ends its process takes along what runs beside it. So that it does not take
+        the last attempt of another, of the tasks that may have done it only one runs at a time.
+        """
+        return due.owner is not None and due.attempts == self._terms.retry.attempts - 1
+
+    async def _start_one(self, suspects: list[DueTask], store_time: int | None) -> int:
+        """Claim one of these, unless one like them is running; return how many were tried."""
+        tried = 0
+        for due in suspects:
+            if self._suspect in self._running:
+                break
+            await self._start(due, store_time)
+            self._suspect = due.task_id
+            tried += 1
+        return tried
+
+    async def _start(self, due: DueTask, store_time: int | None) -> None:
+        try:
+            core = await self._log.core(due.session)
+            claim: Claim = await self._log.execute(core, self._claim(due, store_time))
+        except (LogClosed, UnavailableError):
+            raise
+        except EventLogError as error:  # Only this session cannot be read: others go on (F1).
+            self._tell("task_not_claimable", error, session_id=due.session, task_id=due.task_id)
+            self._declined[due.task_id] = due
+            return
         if claim.fence is not None:
-            work = self._work(core, due.task_id, claim)
-            self._running[due.task_id] = asyncio.create_task(work)
-        return claim.failed
+            attempt = Attempt(self._log, self._leases, self._terms, core, due.task_id, claim)
+            self._running[due.task_id] = asyncio.create_task(attempt.run())
+        elif not claim.failed:
+            self._declined[due.task_id] = due
 
-    def _claim(self, due: DueTask) -> ClaimTask:
+    def _claim(self, due: DueTask, store_time: int | None) -> ClaimTask:
         return ClaimTask(
             task_id=due.task_id,
             worker=self.name,
             owner=self._owner,
-            lease=self._microseconds(self._lease_seconds),
-            attempts=self._retry.attempts,
+            lease=self._leases.lease,
+            attempts=self._terms.retry.attempts,
             owner_gone=due.fence if due.orphaned else None,
+            lease_now=store_time,
+            expires_leases=self._leases.is_steady,
         )
+
+    # ---- waiting ------------------------------------------------------------------------------
 
     async def _reap(self, wake: asyncio.Task[Any] | None = None) -> int:
         """Wait for a running task to end, or for news; return how many were completed."""
@@ -182,19 +248,23 @@ class AsyncWorker:
         done = [task_id for task_id, task in self._running.items() if task.done()]
         return sum(1 for task_id in done if self._running.pop(task_id).result())
 
-    def _news(self, seen: Any) -> asyncio.Task[Any]:
+    def _news(self, seen: Position) -> asyncio.Task[None]:
         """Wait for a record after a position, or until something that is known becomes due."""
 
         async def wait() -> None:
-            seconds = WATCH_SECONDS
-            with suppress(UnavailableError):
-                due = await self._log.run(
-                    seconds_until_due, self._log.store, self._log.clock(), self._finalizer.kinds
-                )
-                seconds = min(seconds, max(due, 0.0)) if due is not None else seconds
-                await self._log.wait(seen, seconds)
+            soonest = asyncio.get_running_loop().time() + NEWS_SECONDS
+            with suppress(UnavailableError):  # The next look tells.
+                await self._log.wait(seen, await self._seconds_to_wait())
+            await asyncio.sleep(soonest - asyncio.get_running_loop().time())
 
         return asyncio.create_task(wait())
+
+    async def _seconds_to_wait(self) -> float:
+        due = await self._log.run(
+            seconds_until_due, self._log.store, self._log.clock(), self._kinds
+        )
+        longest = DECLINED_SECONDS if self._declined else WATCH_SECONDS
+        return longest if due is None else min(longest, due)
 
     async def _finish(self) -> None:
         if self._running:
@@ -206,126 +276,8 @@ class AsyncWorker:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
         self._running.clear()
 
-    # ---- one attempt --------------------------------------------------------------------------
-
-    async def _work(self, core: Core, task_id: str, claim: Claim) -> bool:
-        """Do one attempt to its end, whatever that is; tell whether it completed the task."""
-        fence = claim.fence or 0
-        attempt = asyncio.create_task(self._attempt(core, task_id, claim))
-        heartbeat = asyncio.create_task(self._renew(core, task_id, fence, attempt))
-        try:
-            await asyncio.wait_for(asyncio.shield(attempt), self._attempt_timeout)
-            return True
-        except LeaseLost as error:
-            log_fact(logging.WARNING, "lease_lost", task_id=task_id, error=str(error))
-        except asyncio.CancelledError:
-            if not attempt.done():  # It is this worker that is being stopped.
-                await self._release(core, task_id, fence)
-                raise
-            if heartbeat.done():
-                log_fact(logging.WARNING, "lease_lost", task_id=task_id, fence=fence)
-            else:
-                itself = RuntimeError("the callable cancelled itself")
-                await self._fail(core, task_id, claim, itself)
-        except TimeoutError as error:
-            own = f"the attempt took longer than {self._attempt_timeout:g} s"
-            await self._fail(core, task_id, claim, error if attempt.done() else TimeoutError(own))
-        except Exception as error:  # noqa: BLE001 - whatever a callable raises is classified
-            await self._fail(core, task_id, claim, error)
-        finally:
-            for helper in (attempt, heartbeat):
-                helper.cancel()
-            await asyncio.gather(attempt, heartbeat, return_exceptions=True)
-        return False
-
-    async def _attempt(self, core: Core, task_id: str, claim: Claim) -> None:
-        task = await self._log.run(find_task, self._log.store, task_id)
-        if task is None:
-            raise LeaseLost(task_id, claim.fence or 0, "the task is not in the index")
-        material = await self._log.run(
-            gather_material, core, task, claim.attempt, self._finalizer.uncovered_budget
-        )
-        if task.ordered:
-            await self._finalise(core, task, claim, material)
-        else:
-            await self._follow_up(core, task, claim, material)
-
-    async def _finalise(self, core: Core, task: Task, claim: Claim, material: Material) -> None:
-        fence = claim.fence or 0
-        usage = task.usage
-        done: dict[str, Any] | None = task.steps.get("summary")
-        if done is None:
-            summary = await self._finalizer.summarize(material.request)
-            done = {
-                "overview": summary.overview,
-                "abstract": summary.abstract,
-                "covers": list(material.covers),
-            }
-            step = CompleteStep(task.task_id, fence, "summary", done, summary.usage)
-            await self._execute(core, step)
-            usage = add_usage(usage, summary.usage)
-        finalize = FinalizeArchive(
-            task.task_id,
-            fence,
-            overview=done["overview"],
-            abstract=done["abstract"],
-            covers=tuple(done["covers"]),
-            usage=usage,
-            follow_ups=self._finalizer.follow_ups,
-        )
-        await self._execute(core, finalize)
-
-    async def _follow_up(self, core: Core, task: Task, claim: Claim, material: Material) -> None:
-        name = archive_id(task.archive or 0)
-        archived = await self._log.run(read_archived, core, name)
-        effect = EffectRequest(
-            session_id=core.session,
-            archive_id=name,
-            overview=archived.overview,
-            abstract=archived.abstract,
-            idempotency_key=task.task_id,
-        )
-        outcome, usage = await self._finalizer.follow_up(task.kind, material.request, effect)
-        await self._execute(core, CompleteTask(task.task_id, claim.fence or 0, outcome, usage))
-
-    async def _renew(
-        self, core: Core, task_id: str, fence: int, attempt: asyncio.Task[None]
-    ) -> None:
-        """Renew the lease at a third of it; cancel the attempt when it is lost (F2)."""
-        lease = self._microseconds(self._lease_seconds)
-        while True:
-            await asyncio.sleep(self._lease_seconds / 3)
-            try:
-                await self._execute(core, RenewLease(task_id, fence, lease))
-            except ConflictError:
-                attempt.cancel()
-                return
-            except EventLogError as error:
-                log_fact(logging.WARNING, "lease_renewal_failed", task_id=task_id, error=str(error))
-
-    async def _fail(self, core: Core, task_id: str, claim: Claim, error: BaseException) -> None:
-        command = FailAttempt(
-            task_id,
-            claim.fence or 0,
-            error=redacted(error),
-            fatal=self._classify(error) == "fatal",
-            attempts=self._retry.attempts,
-            delay=self._retry.delay(claim.attempt, self._draw()),
-        )
-        log_fact(logging.WARNING, "attempt_failed", task_id=task_id, error=command.error)
-        with suppress(LeaseLost, UnavailableError):  # Unrecorded, it ends with its lease.
-            await self._execute(core, command)
-
-    async def _release(self, core: Core, task_id: str, fence: int) -> None:
-        with suppress(LeaseLost, UnavailableError):
-            await self._execute(core, ReleaseTask(task_id, fence, "the worker was stopped"))
-
-    async def _execute(self, core: Core, command: Command[Any]) -> Any:
-        return await self._log.execute(core, command)
-
-    @staticmethod
-    def _microseconds(seconds: float) -> int:
-        return int(seconds * 1_000_000)
+    def _tell(self, fact: str, error: BaseException, **fields: Any) -> None:
+        log_fact(logging.WARNING, fact, worker=self.name, **fields, error=redacted(error))
 
 
 class Worker:

@@ -52,6 +52,7 @@ def check_laws(store: Store, *, attempts: int = 3) -> None:
         expect("findings (P7)", log.verify(session), [])
         _check_order(events)
         _check_messages(log, session, events)
+        log.session(session).history(hydrate=True)  # Raises unless what events name is there (L11).
         _check_overview(log, session, events)
         _check_claimed_in_order(events)
         _check_leases(events)

@@ -173,7 +173,7 @@ class SessionModel(Conversation):
     def _due(self, now: int) -> Iterator[Archived]:
         while True:
             head = self.lane_head()
-            if head is None or head.due_at > now:
+            if head is None or (head.due_at > now and head.state != "pending"):
                 return
             yield head
 

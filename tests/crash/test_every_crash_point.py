@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from eventlog import (
+    AutoCommitPolicy,
     Extraction,
     Finalizer,
     LeaseLost,
@@ -55,6 +56,7 @@ class World:
         self.clock = FakeClock()
         self.ids = NumberedIds()
         self.steps = Steps()
+        self.auto_commit: AutoCommitPolicy | None = None
         self.claimed: tuple[str, int] = ("", 0)
         """The task and the fence of the last claim, as its worker remembers them."""
         self._processes: dict[int, Process] = {}
@@ -74,7 +76,8 @@ class World:
 
     def session(self, number: int = 0) -> Session:
         log = self.process(number).log
-        return log.session(CHAT, create=not log.exists(CHAT))
+        exists = log.exists(CHAT)
+        return log.session(CHAT, create=not exists, auto_commit=self.auto_commit)
 
     def power_fails(self) -> None:
         """End all processes, leave what is stored, and let every lease run out."""
@@ -128,6 +131,22 @@ def result(name: str) -> Action:
     return lambda world: world.session().record_tool_result(name, f"call-{name}", "found")
 
 
+def large(*names: str) -> Action:
+    """Append messages with a tool output that is kept beside the log, the same in all of them."""
+    messages = [
+        Message.tool(f"call-{name}", "large " * 4_000, id=name, created_at="2026-01-01T00:00:00Z")
+        for name in names
+    ]
+    if len(messages) == 1:
+        return lambda world: world.session().append(messages[0])
+    return lambda world: world.session().extend(messages)
+
+
+def large_result(name: str) -> Action:
+    output = "found " * 4_000
+    return lambda world: world.session().record_tool_result(name, f"call-{name}", output)
+
+
 def used(uri: str) -> Action:
     return lambda world: world.session().used([uri], idempotency_key=f"used-{uri}")
 
@@ -148,6 +167,19 @@ def delete(world: World) -> None:
 
 def close(world: World) -> None:
     world.session().close()
+
+
+def commits_itself(messages: int) -> Action:
+    """Have the session, which is created later, committed at so many messages (C8)."""
+
+    def settle(world: World) -> None:
+        world.auto_commit = AutoCommitPolicy(messages=messages, idle_seconds=60)
+
+    return settle
+
+
+def time_passes(world: World) -> None:
+    world.clock.advance(90)
 
 
 def work(
@@ -253,6 +285,23 @@ SCENARIOS: dict[str, list[Action]] = {
         work(),
         append("m5"),
     ],
+    "large tool outputs": [
+        large("m1"),
+        large("m2", "m3"),
+        call("m4"),
+        large_result("m4"),
+        commit("c1", keep_recent=1),
+        work(),
+    ],
+    "automatic commits": [
+        commits_itself(2),
+        append("m1"),
+        append("m2"),
+        extend("m3", "m4", "m5"),
+        append("m6"),
+        time_passes,
+        work(),
+    ],
     "a session deleted with open tasks": [
         append("m1"),
         commit("c1"),
@@ -289,6 +338,7 @@ def outcome(backing: Backing) -> dict[str, Any]:
     meta = session.meta
     return {
         "history": [message.model_dump() for message in session.history()],
+        "whole": [message.model_dump() for message in session.history(hydrate=True)],
         "tail": [message.id for message in session.tail()],
         "archives": [
             (view.archive_id, view.state, view.message_count) for view in session.archives()

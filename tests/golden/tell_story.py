@@ -1,8 +1,9 @@
 """Print a session that has every built-in event, one stored record per line.
 
-How ``records-1.jsonl`` was made. A golden file is never written again: for a new event type or a
-new stored format make the next one, ``python tests/golden/tell_story.py > records-2.jsonl``, from a
-story that has what is new.
+How the golden files were made: ``records-1.jsonl`` before there were policies and large outputs,
+``records-large-output.jsonl`` with them. A golden file is never written again: for a new event type
+or a new stored format make another one, ``python tests/golden/tell_story.py > records-….jsonl``,
+from a story that has what is new.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from typing import Any
 
 import eventlog
-from eventlog import Log, Message, Record, Session
+from eventlog import AutoCommitPolicy, Log, Message, Record, Session, ToolOutputPolicy
 from eventlog.identifiers import format_id
 from eventlog.tasks.commands import (
     AbandonTask,
@@ -48,6 +49,8 @@ class Story:
             provider="acme",
             model="m-1",
             failed_archives="skip",
+            tool_output=ToolOutputPolicy(inline_characters=1_000, preview_characters=500),
+            auto_commit=AutoCommitPolicy(messages=100, idle_seconds=3_600, keep_recent=1),
         )
 
     def do(self, command: Any) -> Any:
@@ -71,6 +74,10 @@ class Story:
         call = Message.call("search", {"query": "deploy"}, tool_id="call-1")
         session.append(Message.assistant("Let me look.", tools=(call,), id="m2", created_at=THEN))
         session.record_tool_result("m2", "call-1", "use make deploy", duration_ms=12.5)
+        call = Message.call("read", {}, tool_id="call-2")
+        session.append(Message.assistant(tools=(call,), id="m2a", created_at=THEN))
+        session.record_tool_result("m2a", "call-2", "late and long. " * 100)
+        session.append(Message.tool("call-3", "long. " * 200, id="m2b", created_at=THEN))
         parts = [{"type": "acme", "x": "y"}]
         session.append({"id": "m3", "role": "assistant", "parts": parts, "created_at": THEN})
         session.used(["memory://1"], {"uri": "skill://1"}, idempotency_key="used-1")

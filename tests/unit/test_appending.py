@@ -38,7 +38,7 @@ def _request(log: Log, message: Message, by: Any, *, short: bool) -> Any:
         request = arguments.append_one(core, estimate, message, None, by)
         assert isinstance(request, MessageRequest)
         return request
-    return SessionRequest(core, arguments.append(estimate, "s", [message], None), by)
+    return SessionRequest(core, arguments.append(core, estimate, [message], None), by)
 
 
 @settings(max_examples=60)

@@ -55,6 +55,22 @@ def texts(session: Session) -> list[str]:
     return [message.text for message in session.context().messages]
 
 
+def test_an_overview_is_weighed_by_the_estimator_of_the_log(log: Log) -> None:
+    """M11, X4: as the messages beside it are."""
+    with Log(log.store, estimate_tokens=len) as weighing:
+        session = weighing.session("s", create=True)
+        say_round(session, 1)
+        session.commit()
+        work(weighing)
+        overview = "overview of archive_001"
+
+        context = session.context(token_budget=len(overview))
+        assert context.stats.archive_tokens == context.estimated_tokens == len(overview)
+        assert session.context(token_budget=len(overview) - 1).latest_archive_overview == ""
+        search = session.context_for_search("question")
+        assert search.latest_archive_overview == overview
+
+
 ROUND_1 = ["question 1", "answer 1"]
 ROUND_2 = ["question 2", "answer 2"]
 

@@ -21,6 +21,7 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
+from eventlog.projections import Tasks
 from eventlog.tasks.events import OwnerData
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
@@ -90,6 +91,68 @@ def test_memories_skills_and_effects_follow_as_tasks_of_their_own(log: Log) -> N
     meta = session.refresh()
     assert meta.memories_extracted == {"preferences": 2, "facts": 1, "total": 3}
     assert meta.llm_token_usage["total_tokens"] == 15 + 7 + 3
+
+
+def test_the_result_of_an_archive_tells_what_its_follow_ups_came_to(log: Log) -> None:
+    """F10: so far, and with what all of it cost."""
+    broken = [True]
+
+    def remember(request: SummaryRequest) -> Extraction:
+        return Extraction(memories={"facts": 2}, usage={"prompt_tokens": 7})
+
+    def learn(request: SummaryRequest) -> Skills:
+        if broken[0]:
+            raise NonRetryableError("no")
+        return Skills(uris=("skill://1",), usage={"completion_tokens": 3})
+
+    def activate(request: EffectRequest) -> None:
+        """Count it as active."""
+
+    session = committed(log)
+    finalizer = Finalizer(summarize, remember, learn, (activate,))
+    Worker(log, finalizer).run_once()
+    task_id = session.archives()[0].task_id
+
+    result = log.task(task_id).result
+    assert [follow_up["kind"] for follow_up in result.pop("follow_ups")] == list(
+        finalizer.follow_ups
+    )
+    cost = {"prompt_tokens": 17, "completion_tokens": 5, "total_tokens": 22}
+    assert result == {
+        "session_id": "s",
+        "archive_id": "archive_001",
+        "archive_uri": "eventlog://s/history/archive_001",
+        "abstract": "abstract of archive_001",
+        "covers": [1],
+        "memories_extracted": {"facts": 2},
+        "session_skills_extracted": 0,
+        "session_skill_uris": [],
+        "active_count_updated": True,
+        "token_usage": cost,
+        "session_token_usage": cost,
+    }
+
+    broken[0] = False
+    (failed,) = log.tasks(state="failed")
+    session.retry(failed.task_id)
+    Worker(log, finalizer).run_once()
+
+    result = log.task(task_id).result
+    assert (result["session_skills_extracted"], result["session_skill_uris"]) == (1, ["skill://1"])
+    assert result["token_usage"]["total_tokens"] == 25
+    assert session.refresh().llm_token_usage["total_tokens"] == 25
+    assert [view.result for view in log.project("s", Tasks())] == [
+        view.result for view in log.tasks("s")
+    ]
+
+
+def test_an_extractor_that_returns_nothing_has_failed(log: Log) -> None:
+    committed(log)
+
+    Worker(log, Finalizer(summarize, lambda request: None)).run_once()  # type: ignore[arg-type,return-value]
+
+    (task,) = log.tasks(kind="memories")
+    assert task.error == "UnusableResult: the callable returned NoneType, not Extraction"
 
 
 def test_a_follow_up_that_fails_for_good_blocks_nothing_and_can_be_run_again(log: Log) -> None:

@@ -15,14 +15,16 @@ from typing import Any
 import pytest
 
 import eventlog
-from eventlog import Record, Recorded
+from eventlog import AutoCommitPolicy, Record, Recorded, ToolOutputPolicy
 from eventlog.audit.verify import verify_chain
+from eventlog.blobs import digest_of
 from eventlog.codec import decode_event, encode_event
 from eventlog.events import _registry, is_builtin_type
 from eventlog.identifiers import parse_id
 from eventlog.projections import Archives, LiveTail, Meta, Tasks, Usage
 from eventlog.records import Position
 from eventlog.session.fold import SessionFold
+from eventlog.session.tool_output import kept_digest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("records-*.jsonl"))
@@ -116,3 +118,21 @@ def test_the_first_golden_file_means_what_it_meant() -> None:
         ("acme.index", "abandoned", 0, 1),
     ]
     assert usage.commits[0].contexts == ("memory://1",)
+
+
+def test_golden_policies_and_large_outputs_mean_what_they_meant() -> None:
+    records = read_records(GOLDEN / "records-large-output.jsonl")
+    fold = SessionFold(records[0].stream)
+
+    state = fold.fold(fold.initial(), records[:8])
+    tail = eventlog.replay(records[:8], LiveTail())
+
+    assert state.tool_output == ToolOutputPolicy(inline_characters=1_000, preview_characters=500)
+    assert state.auto_commit == AutoCommitPolicy(messages=100, idle_seconds=3_600, keep_recent=1)
+    outputs = {"m2a": "late and long. " * 100, "m2b": "long. " * 200}
+    for message in tail:
+        if message.id in outputs:
+            (tool,) = message.tools
+            digest = kept_digest(records[0].stream, tool.model_dump())
+            assert digest == digest_of(outputs.pop(message.id).encode())
+    assert outputs == {}

@@ -11,14 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog import (
+    CorruptLog,
     InvalidArgument,
     NonRetryableError,
     RetryableError,
     RetryPolicy,
     StoreUnavailable,
+    Summary,
 )
 from eventlog.tasks.finalizer import EmptySummary
-from eventlog.tasks.policy import ERROR_LENGTH, classify, redacted
+from eventlog.tasks.policy import (
+    ERROR_LENGTH,
+    ERROR_TEXT_LENGTH,
+    classify,
+    classify_result,
+    redacted,
+    retry_after,
+)
 
 # ---- classes of errors ------------------------------------------------------------------------
 
@@ -29,6 +38,12 @@ class HttpError(Exception):
     def __init__(self, text: str = "", **attributes: object) -> None:
         super().__init__(text)
         self.__dict__.update(attributes)
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    """Return an error as ``raise error from cause`` leaves it."""
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -50,6 +65,11 @@ class HttpError(Exception):
         EmptySummary("empty"),
         RuntimeError("nothing is known of it"),
         HttpError("a number that is no status", code=7),
+        HttpError("Rate limit: too many tokens per minute", status_code=429),
+        RuntimeError("rate_limit_error: too many tokens per minute"),
+        RuntimeError("overloaded_error"),
+        raised_from(RuntimeError("it failed"), HttpError(status_code=503)),
+        ExceptionGroup("all", [TimeoutError(), HttpError(status_code=500)]),
     ],
     ids=repr,
 )
@@ -72,12 +92,97 @@ def test_what_may_pass_is_transient(error: BaseException) -> None:
         KeyError("missing"),
         TypeError("wrong"),
         AttributeError("wrong"),
+        CorruptLog("the archive cannot be read"),
+        InvalidArgument("the step has no name"),
+        RuntimeError("Input is too long for requested model"),
+        RuntimeError("{'code': 'context_length_exceeded'}"),
+        raised_from(RuntimeError("it failed"), HttpError(status_code=422)),
+        raised_from(RuntimeError("it failed"), raised_from(OSError(), HttpError(status=400))),
+        ExceptionGroup("all", [TimeoutError(), HttpError(status_code=400)]),
     ],
     ids=repr,
 )
 def test_what_stays_so_is_fatal(error: BaseException) -> None:
     """F4: no further cost."""
     assert classify(error) == "fatal"
+
+
+# ---- results that are errors ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "error_class"),
+    [
+        ("Prompt is too long", "fatal"),
+        ("  prompt is too long: 210000 tokens > 200000 maximum\n", "fatal"),
+        ("API Error: 400 prompt is too long: 210000 tokens", "fatal"),
+        ("{'error': {'message': 'maximum context length is 8192'}}", "fatal"),
+        ("Error code: 401 - invalid x-api-key", "fatal"),
+        ("API Error: 529 overloaded", "transient"),
+        ("Error: 503 Service Unavailable", "transient"),
+        ("error: rate limit reached", "transient"),
+        ("# Deploying\n\nThe prompt is too long.", None),
+        ("The user found that the prompt is too long.", None),
+        ("Errors were corrected; 404 pages remain.", None),
+        ("Error handling was discussed.", None),
+        ("Error: 503 " + "x" * ERROR_TEXT_LENGTH, None),
+        ("", None),
+    ],
+)
+def test_an_error_that_was_returned_as_text_is_told_from_a_result(
+    text: str, error_class: str | None
+) -> None:
+    """F4."""
+    assert classify_result(text) == error_class
+    assert classify_result(Summary(overview=text, abstract="Error: 503")) == error_class
+
+
+@pytest.mark.parametrize("result", [None, 7, {"error": "Prompt is too long"}, ["Error: 503"]])
+def test_what_is_no_text_is_a_result(result: object) -> None:
+    assert classify_result(result) is None
+
+
+# ---- hints of services ------------------------------------------------------------------------
+
+MOMENT = 1_767_225_600_000_000
+"""2026-01-01T00:00:00Z."""
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (RetryableError("busy", retry_after=30), 30),
+        (RetryableError("busy", retry_after=0.5), 0.5),
+        (RetryableError("busy"), 0),
+        (HttpError(retry_after=7), 7),
+        (HttpError(retry_after=-7), 0),
+        (HttpError(retry_after="soon"), 0),
+        (HttpError(response=SimpleNamespace(headers={"Retry-After": "12"})), 12),
+        (HttpError(response=SimpleNamespace(headers={"retry-after-ms": "1500"})), 1.5),
+        (
+            HttpError(
+                response=SimpleNamespace(headers={"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT"})
+            ),
+            60,
+        ),
+        (
+            HttpError(
+                response=SimpleNamespace(headers={"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"})
+            ),
+            0,
+        ),
+        (HttpError(response=SimpleNamespace(headers={"retry-after": "later"})), 0),
+        (HttpError(response=SimpleNamespace(headers={"retry-after": "inf"})), 0),
+        (HttpError(response=SimpleNamespace(headers=None)), 0),
+        (HttpError(retry_after=86_400), 3_600),
+        (raised_from(RuntimeError("it failed"), HttpError(retry_after=3)), 3),
+    ],
+)
+def test_a_service_says_for_how_long_it_wants_to_be_left_alone(
+    error: Exception, seconds: float
+) -> None:
+    """F4: in the ways that the usual clients pass on; an hour at most."""
+    assert retry_after(error, MOMENT) == seconds * 1_000_000
 
 
 # ---- delays -----------------------------------------------------------------------------------
@@ -125,6 +230,11 @@ def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, float]) -> N
         "AKIAIOSFODNN7EXAMPLE",
         "Bearer abc.def-ghi_jkl~+/=",
         "bearer\tabcdef123",
+        "sk_live_abcdefgh12345678",
+        "glpat-abcdefghij0123456789",
+        "hf_abcdefghij0123456789",
+        "AIzaSyA-abcdefghijklmnopqrstu",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP",
     ],
 )
 def test_secrets_are_redacted_wherever_they_stand(secret: str) -> None:
@@ -140,6 +250,12 @@ def test_secrets_are_redacted_wherever_they_stand(secret: str) -> None:
 @pytest.mark.parametrize("text", ["task-abcdefgh1234", "risk-averse-people", "a bearer of news"])
 def test_ordinary_words_are_not_secrets(text: str) -> None:
     assert redacted(text) == text
+
+
+def test_a_password_in_an_address_is_redacted() -> None:
+    text = redacted("cannot reach https://ada:hunter2@example.org/v1")
+
+    assert text == "cannot reach https://[redacted]@example.org/v1"
 
 
 def test_an_error_is_cut_at_its_limit_after_redaction() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -245,6 +245,47 @@ def test_a_fatal_error_ends_it_at_once(log: Log, error: Exception) -> None:
     assert (task.state, task.attempts) == ("terminal_failed", 1)
     assert task.error == f"{type(error).__name__}: {error}"
     assert len(session.context().messages) == 1
+
+
+def test_an_error_that_is_returned_as_an_overview_is_no_summary(log: Log) -> None:
+    """F4: some SDKs return it as text; fatal at once, and nothing of it is shown."""
+    session = committed(log)
+
+    run_once(log, lambda request: Summary(overview="Prompt is too long", abstract="x"))
+
+    (task,) = log.tasks("s")
+    assert (task.state, task.attempts) == ("terminal_failed", 1)
+    assert task.error == (
+        "UnusableResult: the callable returned an error as text: Prompt is too long"
+    )
+    assert session.context().latest_archive_overview == ""
+    assert len(session.context().messages) == 1
+
+
+def test_the_classifier_of_results_can_be_replaced(log: Log) -> None:
+    committed(log)
+
+    def distrust(result: object) -> Literal["transient"] | None:
+        return "transient" if isinstance(result, Summary) and "sorry" in result.overview else None
+
+    run_once(
+        log,
+        lambda request: Summary(overview="I am sorry", abstract="x"),
+        result_classifier=distrust,
+    )
+
+    assert [task.state for task in log.tasks("s")] == ["retry"]
+
+
+def test_a_service_that_wants_to_be_left_alone_is(log: Log, clock: FakeClock) -> None:
+    """F4: for longer than the delay that was drawn."""
+    committed(log)
+    start = clock.now
+
+    run_once(log, failing(RetryableError("429", retry_after=120)))
+
+    (failed,) = events(log, "attempt_failed")
+    assert failed.next_run_at - start == 120_000_000
 
 
 def test_the_classifier_can_be_replaced(log: Log, clock: FakeClock) -> None:

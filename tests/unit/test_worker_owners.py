@@ -159,6 +159,33 @@ def test_a_worker_finds_tasks_whose_attempts_are_used_up_by_crashes(
     assert [archive.error for archive in session.archives()] == ["worker lost"]
 
 
+def test_of_tasks_lost_with_their_workers_one_at_a_time_is_on_its_last_attempt(
+    log: Log, clock: FakeClock
+) -> None:
+    """P6: the one that ends its process must not take the last attempt of another along."""
+    suspects = [f"s{number}" for number in range(4)]
+    for name in suspects:
+        committed(log, name)
+    for name in suspects * 2:
+        claim(log, name=name)
+        clock.advance(LEASE_SECONDS)
+    committed(log, "fresh")
+    inside: set[str] = set()
+    beside: list[set[str]] = []
+
+    async def note(request: SummaryRequest) -> Summary:
+        inside.add(request.session_id)
+        beside.append(inside & set(suspects))
+        for _ in range(20):  # As many turns in which another could begin.
+            await asyncio.to_thread(inside.copy)
+        inside.remove(request.session_id)
+        return await summarize(request)
+
+    assert run_once(log, note, concurrency=4) == 5
+    assert [len(found) for found in beside if found] == [1, 1, 1, 1]
+    assert beside[0] == set()
+
+
 def test_a_result_that_comes_too_late_is_dropped(log: Log, rival: Log, clock: FakeClock) -> None:
     """P5: the attempt that took over is the one that counts."""
 

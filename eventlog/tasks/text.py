@@ -1,67 +1,49 @@
-"""What is worth keeping of messages, found without a model: moves, calls, names, references.
+"""What a text says, found without a model: its lines, sentences, names and references.
 
 Everything here is pure and linear in the length of its text: the same messages give the same
 findings on every machine. Word lists are for English with the commonest words of a few other
-languages; a text in any other language loses the classification that they give, not its place.
+languages; a text in any other language loses the weight that they give, not its place.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, replace
 from math import sqrt
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
-
-from typing_extensions import TypeIs
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from eventlog.session.messages import Message, ToolPart
+    from eventlog.session.messages import Message
 
 __all__ = [
     "COLONS",
     "QUESTION_MARKS",
-    "Call",
-    "Move",
     "best_sentences",
-    "compact_input",
-    "compact_output",
+    "both_ends",
     "informative_sentences",
     "one_line",
-    "pair_calls",
     "plain",
     "quote",
-    "read_moves",
     "read_text",
     "reference_in",
     "sentences_of",
     "tokens_of",
     "weigh_names",
     "width_of",
+    "words_of",
 ]
 
 READ_CHARACTERS: Final = 10_000
 """How much of one text is read, half from each end: what lies between is pasted material."""
 
-JSON_CHARACTERS: Final = 200_000
-"""The longest tool output that is parsed to be shown by its fields; a longer one is shown raw."""
-
 NAME_CHARACTERS: Final = 48
 """The longest word taken for an identifier: hashes and UUIDs fit, encoded data does not."""
 
-SHOWN_ITEMS: Final = 8
-"""How many fields or items of a JSON value are shown per level."""
-
-INTEGER_BITS: Final = 256
-"""The largest number that is shown; Python refuses to write one of 4,300 digits."""
-
 SENTENCE_CHARACTERS: Final = (20, 300)
 """Shorter sentences say nothing by themselves, longer ones are no sentences."""
-
 
 # ---- text -------------------------------------------------------------------------------------
 
@@ -292,237 +274,3 @@ def _is_name(token: str) -> bool:
     if letters and token.isascii():
         return digits > 0 and len(token) > 2 and reference_in(token) is None
     return digits >= 5 or bool(_AMOUNT.match(token) or _DATE.fullmatch(token))
-
-
-# ---- tool calls -------------------------------------------------------------------------------
-
-_FAILURE = re.compile(
-    r"\s*\W{0,3}(?:error|exception|traceback|failed|failure|fatal|panic|denied|invalid)\b"
-    r"|\s*[\w.]{1,60}(?:Error|Exception):",
-    re.IGNORECASE,
-)
-_READING = re.compile(
-    r"(?:get|list|search|find|read|fetch|look|lookup|query|show|view|describe|check|calculate"
-    r"|count|think|ls|cat|grep|glob|open|browse|web)(?![a-z])",
-    re.IGNORECASE,
-)
-_FAILED_STATES: Final = {"error", "failed", "failure"}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call and what came of it; ``output`` is ``None`` while there is no result."""
-
-    tool_id: str
-    name: str
-    input: dict[str, Any] | None
-    output: str | None = None
-    is_done: bool = False
-    is_failed: bool = False
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether the tool's name says that it changes nothing."""
-        return bool(_READING.match(self.name.rpartition(".")[2]))
-
-
-def pair_calls(messages: Iterable[Message]) -> list[Call]:
-    """Return the calls in order, each with its result.
-
-    A result belongs to the latest call with its id that has none yet, for ids are used again in
-    one conversation; one without such a call (it is in an earlier archive) stands for itself.
-    """
-    calls: list[Call] = []
-    waiting: dict[str, int] = {}
-    for message in messages:
-        for part in message.tools:
-            call = _call_of(part)
-            place = waiting.pop(part.tool_id, None) if call.is_done else None
-            if place is not None:
-                calls[place] = _answered(calls[place], call)
-                continue
-            if not call.is_done:
-                waiting[part.tool_id] = len(calls)
-            calls.append(call)
-    return calls
-
-
-def _call_of(part: ToolPart) -> Call:
-    is_done = part.tool_output is not None or part.tool_status in ("completed", "error")
-    return Call(
-        tool_id=part.tool_id,
-        name=part.tool_name,
-        input=part.tool_input,
-        output=part.tool_output,
-        is_done=is_done,
-        is_failed=part.tool_status == "error" or _reports_failure(part.tool_output or ""),
-    )
-
-
-def _answered(call: Call, result: Call) -> Call:
-    given = result.input if call.input is None else call.input
-    return replace(result, name=call.name or result.name, input=given)
-
-
-def _reports_failure(output: str) -> bool:
-    value = _as_json(output)
-    if not _is_object(value):
-        return bool(_FAILURE.match(output[:200]))
-    state = value.get("status")
-    return (
-        bool(value.get("error") or value.get("is_error"))
-        or value.get("success") is False
-        or (isinstance(state, str) and state.lower() in _FAILED_STATES)
-    )
-
-
-def _as_json(text: str) -> Any:
-    if text.lstrip()[:1] not in ("{", "[") or len(text) > JSON_CHARACTERS:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def compact_input(value: dict[str, Any] | None, limit: int) -> str:
-    """Return a call's input as ``name=value`` pairs."""
-    return one_line(_shown_fields(value, 2), limit) if value else ""
-
-
-def compact_output(call: Call, limit: int) -> str:
-    """Return a call's result by its fields if it is JSON, else by its two ends.
-
-    Fields that only repeat the input are not shown, and those of one value come first.
-    """
-    text, given = call.output or "", call.input or {}
-    value = _as_json(text)
-    if _is_object(value):
-        news = {name: inner for name, inner in value.items() if given.get(name, _NONE) != inner}
-        plain = {
-            name: inner
-            for name, inner in news.items()
-            if not (_is_object(inner) or _is_list(inner))
-        }
-        return one_line(_shown_fields({**plain, **news}, 2) or "as given", limit)
-    if _is_list(value):
-        items = "item" if len(value) == 1 else "items"
-        shown = _shown(value[0], 3) if value else ""
-        return one_line(f"{len(value)} {items}{': ' if shown else ''}{shown}", limit)
-    return both_ends(text, limit)
-
-
-_NONE: Final = object()
-
-
-def _is_object(value: Any) -> TypeIs[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: Any) -> TypeIs[list[Any]]:
-    return isinstance(value, list)
-
-
-def _shown_fields(value: dict[str, Any], depth: int) -> str:
-    shown = [f"{name}={_shown(inner, depth)}" for name, inner in list(value.items())[:SHOWN_ITEMS]]
-    return ", ".join([*shown, "…"] if len(value) > SHOWN_ITEMS else shown)
-
-
-def _shown(value: Any, depth: int) -> str:
-    if _is_object(value):
-        return f"{{{_shown_fields(value, depth - 1) if depth else '…'}}}"
-    if _is_list(value):
-        items = [_shown(inner, depth - 1) for inner in value[:SHOWN_ITEMS]] if depth else ["…"]
-        return f"[{', '.join([*items, '…'] if len(value) > SHOWN_ITEMS else items)}]"
-    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
-        return "…"
-    return one_line(value, 80) if isinstance(value, str) else json.dumps(value, default=str)
-
-
-# ---- what the user does -----------------------------------------------------------------------
-
-MoveKind: TypeAlias = Literal[
-    "request", "confirmation", "refusal", "correction", "answer", "closing"
-]
-
-_YES = re.compile(
-    r"\W*(?:(?:yes|yeah|yep|ok|okay|sure|correct|confirm(?:ed)?|agreed|approved|go ahead|do it"
-    r"|proceed|please do|sounds good|looks good|lgtm|perfect|ja|oui|sí|sim|si|da|да|tak)\b"
-    r"|是|好|可以|はい|네|예)",
-    re.IGNORECASE,
-)
-_NO = re.compile(
-    r"\W*(?:(?:no|nope|nah|not|never|don'?t|nein|non|não|нет|nie)\b|不|いいえ|아니)", re.IGNORECASE
-)
-_CLOSING = re.compile(
-    r"\b(?:thanks?|thank you|thx|bye|goodbye|cheers|(?:that'?s|that is|that will be|that'll be)"
-    r" (?:all|it|everything)|have a (?:great|nice|good)|danke|merci|gracias|obrigad[oa]|grazie"
-    r"|спасибо)\b|谢谢|ありがとう|감사",
-    re.IGNORECASE,
-)
-_CORRECTION = re.compile(
-    r"(?:^|[.!,;]\s+|\bbut )(?:actually|wait|stop|wrong|incorrect|sorry, i meant|i meant|i said)\b"
-    r"|\b(?:that'?s|that is|this is|it'?s|you'?re|you are|you were|was) (?:wrong|incorrect"
-    r"|not (?:right|correct|true|what))|\bnot what i\b"
-    r"|\byou (?:misunderstood|forgot|missed|broke)\b|\b(?:made|there is|there's) a mistake\b"
-    r"|\bi (?:already )?told you\b",
-    re.IGNORECASE,
-)
-_REQUEST = re.compile(
-    r"[?\uff1f]|\b(?:i(?:'d| would) (?:like|prefer|rather)|i(?:'m| am) (?:looking|trying|calling)"
-    r"|i (?:want|need|wish|have to|hope)|(?:can|could|would|will) (?:you|we|i)|let'?s|help me"
-    r"|please|ich (?:möchte|will)|bitte|je (?:veux|voudrais)|quiero|por favor)\b"
-    r"|请|我想|我要|ください|たいです|주세요",
-    re.IGNORECASE,
-)
-_PROPOSAL = re.compile(
-    r"\b(?:confirm|proceed|shall i|should i|would you like|do you want|go ahead|ready to|okay to"
-    r"|may i|if you agree|\(yes|is (?:that|this) (?:right|correct|ok|okay|fine|acceptable))\b"
-    r"|确认|是否|よろしいですか",
-    re.IGNORECASE,
-)
-CLOSING_CHARACTERS: Final = 160
-"""Longer messages do not merely say goodbye."""
-
-
-class Move(NamedTuple):
-    """What a user message does in the conversation; ``before`` is what it reacts to."""
-
-    kind: MoveKind
-    text: str
-    before: str
-
-
-def read_moves(messages: Iterable[Message]) -> list[Move]:
-    """Return what each user message with text does, in order."""
-    moves: list[Move] = []
-    before = ""
-    for message in messages:
-        text = read_text(message).strip()
-        if message.role == "assistant" and text:
-            before = text
-        elif message.role == "user" and text:
-            moves.append(Move(_kind_of(text, before), text, before))
-            before = ""
-    return moves
-
-
-def _kind_of(text: str, before: str) -> MoveKind:
-    asks = any(mark in before for mark in QUESTION_MARKS) or bool(_PROPOSAL.search(before))
-    if _YES.match(text) and _PROPOSAL.search(before):
-        return "confirmation"
-    if _is_closing(text):
-        return "closing"
-    if _CORRECTION.search(text):
-        return "correction"
-    if _NO.match(text):
-        return "refusal" if asks else "correction"
-    return "answer" if asks and not _REQUEST.search(text) else "request"
-
-
-def _is_closing(text: str) -> bool:
-    return (
-        len(text) <= CLOSING_CHARACTERS
-        and _CLOSING.search(text) is not None
-        and not _REQUEST.search(text)
-    )

@@ -1,0 +1,82 @@
+"""What a session is told at its creation about how to treat its messages.
+
+Policies are recorded with the session, so that every process treats it alike; those of a log are
+for the sessions that it creates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Final, Literal
+
+from eventlog.errors import InvalidArgument
+from eventlog.session.window import KEEP_LIMIT
+
+__all__ = ["AutoCommitPolicy", "ToolOutputPolicy"]
+
+INLINE_CHARACTERS: Final = 20_000
+"""The longest tool output that stays in its message (M6)."""
+
+MESSAGE_CHARACTERS: Final = 100_000
+"""The most characters of tool output, previews included, that stay in one message (M6)."""
+
+PREVIEW_CHARACTERS: Final = 2_000
+"""The length of what stands in a message for an output that is kept elsewhere (M6)."""
+
+SHORTEST_PREVIEW: Final = 500
+"""Below it a preview would hold little but the words about itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutputPolicy:
+    """How much of a tool's output stands in its message; the rest is kept beside the log (M6).
+
+    An output of more than ``inline_characters`` is kept in the blob area, and a preview of
+    ``preview_characters`` stands for it; so is the longest of a message whose outputs have more
+    than ``message_characters`` together, until they have not. ``on_failure`` says what is recorded
+    if the blob area does not take it: the whole output in the message (``keep_raw``), nothing
+    (``reject``: the error is raised), or the preview alone (``preview_only``: the rest is lost).
+    """
+
+    inline_characters: int = INLINE_CHARACTERS
+    message_characters: int = MESSAGE_CHARACTERS
+    preview_characters: int = PREVIEW_CHARACTERS
+    on_failure: Literal["keep_raw", "reject", "preview_only"] = "keep_raw"
+
+    def __post_init__(self) -> None:
+        shortest = min(self.inline_characters, self.message_characters)
+        if not SHORTEST_PREVIEW <= self.preview_characters <= shortest:
+            raise InvalidArgument(
+                f"{self}: a preview has at least {SHORTEST_PREVIEW} characters, and no more than "
+                "what may stay in a message"
+            )
+        if self.on_failure not in ("keep_raw", "reject", "preview_only"):
+            raise InvalidArgument(
+                f"on_failure is {self.on_failure!r}; it is 'keep_raw', 'reject' or 'preview_only'"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoCommitPolicy:
+    """When a session is committed by itself (C8): as soon as one of the limits is reached.
+
+    ``pending_tokens`` and ``messages`` count what a commit would archive, and are looked at after
+    every command; ``idle_seconds`` is the time since the last message, and is looked at by workers
+    and `Log.commit_idle`. The commit keeps the newest ``keep_recent`` messages live.
+    """
+
+    pending_tokens: int | None = None
+    messages: int | None = None
+    idle_seconds: float | None = None
+    keep_recent: int = 0
+
+    def __post_init__(self) -> None:
+        limits = (self.pending_tokens, self.messages, self.idle_seconds)
+        given = [limit for limit in limits if limit is not None]
+        makes_sense = given and all(0 < limit < inf for limit in given)
+        if not makes_sense or not 0 <= self.keep_recent <= KEEP_LIMIT:
+            raise InvalidArgument(
+                f"{self}: give at least one limit, all of them finite and above 0, and keep_recent "
+                f"from 0 to {KEEP_LIMIT:,}"
+            )

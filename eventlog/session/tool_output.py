@@ -1,0 +1,251 @@
+"""Tool outputs that are too large for their message: which they are, and what stands for them (M6).
+
+Pure functions over stored messages. An output that is kept in the blob area (`eventlog.blobs`) is
+named by fields of its tool part, under the names that other programs give them:
+
+=================================== ===========================================================
+field                               holds
+=================================== ===========================================================
+``tool_output``                     the preview: beginning and end, and how to read the rest
+``tool_output_ref``                 ``eventlog://{session}/tool-results/{id}``; absent if the
+                                    output could not be kept
+``tool_output_truncated``           true
+``tool_output_original_chars``      the length of the output
+``tool_output_preview_chars``       the length of the preview
+``tool_output_sha256``              the name of the output in the blob area: of its UTF-8 bytes
+``tool_output_externalized_reason`` ``single_threshold`` or ``turn_budget``: which limit it was
+``tool_output_externalization_error`` why it could not be kept
+=================================== ===========================================================
+
+A part that comes with one of them from elsewhere is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from eventlog.blobs import digest_of
+
+if TYPE_CHECKING:
+    from eventlog.session.messages import MessageData
+    from eventlog.session.policies import ToolOutputPolicy
+
+__all__ = [
+    "LARGE_OUTPUT_FIELDS",
+    "OutputMatch",
+    "ToolOutput",
+    "kept_digest",
+    "preview_fields",
+    "same_output",
+    "search",
+    "select_large",
+    "tool_result_uri",
+]
+
+LARGE_OUTPUT_FIELDS: Final = frozenset(
+    {
+        "tool_output_ref",
+        "tool_output_truncated",
+        "tool_output_original_chars",
+        "tool_output_preview_chars",
+        "tool_output_sha256",
+        "tool_output_externalized_reason",
+        "tool_output_externalization_error",
+    }
+)
+"""The fields that tell of an output which is not, or could not be, kept elsewhere."""
+
+TOOL_ID_CHARACTERS: Final = 96
+"""How much of a tool's id the name of its result holds: file systems take 255 bytes."""
+
+NAMED_CHARACTERS: Final = 200
+"""Ids that take more are not repeated in the preview, which is short of room."""
+
+SEARCH_LIMIT: Final = 20
+"""Matches that a search returns unless told otherwise."""
+
+CONTEXT_CHARACTERS: Final = 300
+"""Characters on each side of a match that a search returns unless told otherwise."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+class ToolOutput(NamedTuple):
+    """A piece of a tool's output, by characters."""
+
+    text: str
+    offset: int
+    total_characters: int
+
+    @property
+    def next_offset(self) -> int | None:
+        """Where to go on reading; None at the end."""
+        end = self.offset + len(self.text)
+        return end if end < self.total_characters else None
+
+
+class OutputMatch(NamedTuple):
+    """Where a text was found in a tool's output, and what stands around it."""
+
+    offset: int
+    context: str
+    context_offset: int
+    """Where in the output the context begins."""
+
+
+def select_large(
+    outputs: Mapping[int, str], inline: int, policy: ToolOutputPolicy
+) -> dict[int, str]:
+    """Return which outputs of a message are to be kept elsewhere, and because of which limit.
+
+    ``outputs`` are those that can be, by their place; ``inline`` is how many characters of output
+    the message has beside them.
+    """
+    chosen = {
+        place: "single_threshold"
+        for place, output in outputs.items()
+        if len(output) > policy.inline_characters
+    }
+    inline += len(chosen) * policy.preview_characters
+    rest = {place: len(text) for place, text in outputs.items() if place not in chosen}
+    inline += sum(rest.values())
+    for place in sorted(rest, key=lambda place: (-rest[place], place)):
+        if inline <= policy.message_characters or rest[place] <= policy.preview_characters:
+            break
+        chosen[place] = "turn_budget"
+        inline -= rest[place] - policy.preview_characters
+    return chosen
+
+
+def outputs_of(data: MessageData) -> tuple[dict[int, str], int]:
+    """Return a message's outputs by their places, and the length of those that stay as they are."""
+    outputs: dict[int, str] = {}
+    inline = 0
+    for place, part in enumerate(data["parts"]):
+        output = part.get("tool_output") if part["type"] == "tool" else None
+        if not isinstance(output, str):
+            continue
+        if LARGE_OUTPUT_FIELDS.isdisjoint(part):
+            outputs[place] = output
+        else:
+            inline += len(output)
+    return outputs, inline
+
+
+def has_large(data: MessageData, policy: ToolOutputPolicy) -> bool:
+    """Tell whether a message has an output that is to be kept elsewhere."""
+    return bool(select_large(*outputs_of(data), policy))
+
+
+# ---- the preview ------------------------------------------------------------------------------
+
+
+def tool_result_uri(session: str, tool_id: str, digest: str) -> str:
+    """Name a tool's output across sessions; the last segment names it in a session folder."""
+    safe = _UNSAFE.sub("_", tool_id)[:TOOL_ID_CHARACTERS]
+    name = f"tr_{safe}_{digest[:16]}" if safe else f"tr_{digest[:24]}"
+    return f"{_results_of(session)}{name}"
+
+
+def _results_of(session: str) -> str:
+    return f"eventlog://{session}/tool-results/"
+
+
+class Place(NamedTuple):
+    """The tool call whose output it is."""
+
+    session: str
+    message_id: str
+    tool_id: str
+
+
+def preview_fields(
+    place: Place, output: str, reason: str, characters: int, *, digest: str, error: str | None
+) -> dict[str, Any]:
+    """Return the fields of a tool part whose output is kept elsewhere, or for an ``error`` is not."""
+    preview = _preview(place, output, characters, kept=error is None)
+    fields: dict[str, Any] = {"tool_output": preview}
+    if error is None:
+        fields["tool_output_ref"] = tool_result_uri(place.session, place.tool_id, digest)
+    fields |= {
+        "tool_output_truncated": True,
+        "tool_output_original_chars": len(output),
+        "tool_output_preview_chars": len(preview),
+        "tool_output_sha256": digest,
+        "tool_output_externalized_reason": reason,
+    }
+    if error is not None:
+        fields["tool_output_externalization_error"] = error
+    return fields
+
+
+def _preview(place: Place, output: str, characters: int, *, kept: bool) -> str:
+    """Return the beginning and the end of an output, in so many characters with what is said."""
+    total = len(output)
+    shown = characters - len(_gap(place, total, total, kept=kept))
+    tail = shown // 2
+    head = shown - tail
+    gap = _gap(place, total - shown, head, kept=kept)
+    return f"{output[:head]}{gap}{output[total - tail :]}"
+
+
+def _gap(place: Place, left_out: int, offset: int, *, kept: bool) -> str:
+    named = f"{place.message_id!r}, {place.tool_id!r}"
+    if len(named) > NAMED_CHARACTERS:
+        named = "message_id, tool_id"
+    how = (
+        f"read them with tool_output({named}, offset={offset})"
+        if kept
+        else "they could not be stored and are lost"
+    )
+    return f"\n\n[… {left_out:,} characters of this tool output are left out here; {how} …]\n\n"
+
+
+# ---- what stands behind it --------------------------------------------------------------------
+
+
+def kept_digest(session: str, part: Mapping[str, Any]) -> str | None:
+    """Return the name in the blob area of a part's output, if this session keeps it there."""
+    ref = part.get("tool_output_ref")
+    if isinstance(ref, str) and ref.startswith(_results_of(session)):
+        return cast("str | None", part.get("tool_output_sha256"))
+    return None
+
+
+def same_output(part: Mapping[str, Any], output: str | None) -> bool:
+    """Tell whether a stored part is of this output, whatever of it stands in the part (L3)."""
+    digest = part.get("tool_output_sha256")
+    if digest is None or output is None:
+        return part.get("tool_output") == output
+    return part.get("tool_output") == output or digest == digest_of(output.encode())
+
+
+def same_part(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Tell whether a stored part is what was given, but for how its output is kept (L3)."""
+    if stored == given:
+        return True
+    changed = LARGE_OUTPUT_FIELDS | {"tool_output"}
+    return (
+        stored["type"] == given.get("type") == "tool"
+        and LARGE_OUTPUT_FIELDS.isdisjoint(given)
+        and {name: value for name, value in stored.items() if name not in changed}
+        == {name: value for name, value in given.items() if name not in changed}
+        and same_output(stored, given.get("tool_output"))
+    )
+
+
+def without_large_output(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part without what tells of an output that is kept elsewhere."""
+    return {name: value for name, value in part.items() if name not in LARGE_OUTPUT_FIELDS}
+
+
+def search(output: str, text: str, *, limit: int, context: int) -> Iterable[OutputMatch]:
+    """Yield where ``text`` stands in an output, to the letter and without overlaps."""
+    offset = output.find(text)
+    while offset >= 0 and limit > 0:
+        start = max(0, offset - context)
+        yield OutputMatch(offset, output[start : offset + len(text) + context], start)
+        limit -= 1
+        offset = output.find(text, offset + len(text))

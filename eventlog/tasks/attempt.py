@@ -1,0 +1,297 @@
+"""One attempt at one task: its work, its heartbeat, and whatever end it comes to (F2 to F6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
+from eventlog.session.commit import archive_id
+from eventlog.session.queries import find_task, read_archived
+from eventlog.tasks.commands import (
+    CompleteTask,
+    FailAttempt,
+    FinalizeArchive,
+    ReleaseTask,
+    RenewLease,
+)
+from eventlog.tasks.events import TokenUsage
+from eventlog.tasks.finalizer import Finalizer, UnusableResult, gather_material
+from eventlog.tasks.machine import EFFECT
+from eventlog.tasks.policy import (
+    Classifier,
+    ResultClassifier,
+    RetryPolicy,
+    redacted,
+    retry_after,
+)
+from eventlog.tasks.requests import EffectRequest, StepResult, TaskRequest
+from eventlog.tasks.steps import RecordedSteps, as_stored
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog
+    from eventlog.session.command import Command
+    from eventlog.session.core import Core
+    from eventlog.tasks.commands import Claim
+    from eventlog.tasks.lease import LeaseClock
+    from eventlog.tasks.state import Task
+
+__all__ = ["Attempt", "Terms"]
+
+UNWINDING_SECONDS: Final = 10.0
+"""How long a cancelled callable may take to end before its worker goes on without it."""
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""The pauses between tries of a write while the store is unavailable: doubled from first to last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms a worker does its attempts."""
+
+    finalizer: Finalizer
+    attempt_timeout: float
+    retry: RetryPolicy
+    classify: Classifier
+    classify_result: ResultClassifier
+    draw: Callable[[], float]
+
+
+class Attempt:
+    """What a worker does with a task that it has claimed."""
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        leases: LeaseClock,
+        terms: Terms,
+        core: Core,
+        task_id: str,
+        claim: Claim,
+    ) -> None:
+        self._log = log
+        self._leases = leases
+        self._terms = terms
+        self._core = core
+        self._task_id = task_id
+        self._fence = claim.fence or 0
+        self._number = claim.attempt
+        self._lost: ConflictError | None = None
+        self._steps: RecordedSteps | None = None
+
+    async def run(self) -> bool:
+        """Do the attempt to its end, whatever that is; tell whether it completed the task."""
+        work = asyncio.create_task(self._work())
+        heartbeat = asyncio.create_task(self._renew(work))
+        timeout = self._terms.attempt_timeout
+        try:
+            await asyncio.wait_for(asyncio.shield(work), timeout)
+            return True
+        except LeaseLost as error:
+            self._tell_lost(error)
+        except asyncio.CancelledError:
+            if self._lost is not None:
+                self._tell_lost(self._lost)
+            elif work.done():
+                await self._fail(RuntimeError("the callable cancelled itself"))
+            else:  # It is the worker that is being stopped.
+                await self._release()
+                raise
+        except TimeoutError as error:
+            own = TimeoutError(f"the attempt took longer than {timeout:g} s")
+            await self._fail(error if work.done() else own)
+        except Exception as error:  # noqa: BLE001 - whatever a callable raises is classified
+            await self._fail(error)
+        finally:
+            if self._steps is not None:
+                self._steps.end()
+            await self._unwind(work, heartbeat)
+        return False
+
+    # ---- the work -----------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        task = await self._log.run(find_task, self._log.store, self._task_id)
+        if task is None:
+            raise LeaseLost(self._task_id, self._fence, "the task is not in the index")
+        steps = self._steps = RecordedSteps(
+            self._log, self._core, task, self._fence, write=self._write, check=self._check
+        )
+        if task.ordered:
+            await self._write(await self._finalise(task, steps))
+        elif task.archive is None:
+            await self._complete(await self._do(task, steps))
+        elif task.kind.startswith(EFFECT):
+            await self._complete(await self._affect(task, steps))
+        else:
+            await self._complete(
+                await steps.run_own(task.kind, partial(self._extract, task, steps))
+            )
+
+    async def _finalise(self, task: Task, steps: RecordedSteps) -> FinalizeArchive:
+        summary = await steps.run_own("summary", partial(self._summarize, task, steps))
+        return FinalizeArchive(
+            task.task_id,
+            self._fence,
+            overview=summary["overview"],
+            abstract=summary["abstract"],
+            covers=tuple(summary["covers"]),
+            usage=steps.usage,
+            follow_ups=self._terms.finalizer.follow_ups,
+        )
+
+    async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:
+        finalizer = self._terms.finalizer
+        material = await self._log.run(
+            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+        )
+        summary = await finalizer.summarize(material.request)
+        self._check(summary)
+        output = {
+            "overview": summary.overview,
+            "abstract": summary.abstract,
+            "covers": material.covers,
+        }
+        return StepResult(output=output, usage=summary.usage)
+
+    async def _extract(self, task: Task, steps: RecordedSteps) -> StepResult:
+        finalizer = self._terms.finalizer
+        material = await self._log.run(
+            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+        )
+        return await finalizer.extract(task.kind, material.request)
+
+    async def _affect(self, task: Task, steps: RecordedSteps) -> dict[str, Any]:
+        name = archive_id(task.archive or 0)
+        archived = await self._log.run(read_archived, self._core, name)
+        request = EffectRequest(
+            session_id=task.session_id,
+            archive_id=name,
+            overview=archived.overview,
+            abstract=archived.abstract,
+            idempotency_key=task.task_id,
+            steps=steps,
+        )
+        return await self._terms.finalizer.affect(task.kind, request)
+
+    async def _do(self, task: Task, steps: RecordedSteps) -> Any:
+        request = TaskRequest(
+            session_id=task.session_id,
+            task_id=task.task_id,
+            kind=task.kind,
+            payload=task.payload,
+            attempt=self._number,
+            idempotency_key=task.task_id,
+            steps=steps,
+        )
+        result = await self._terms.finalizer.do(request)
+        self._check(result)
+        return as_stored(f"the result of {task.kind}", result)
+
+    async def _complete(self, outcome: Any) -> None:
+        """Complete a task that is not an archive's; its steps have counted what it cost."""
+        await self._write(CompleteTask(self._task_id, self._fence, outcome, TokenUsage()))
+
+    def _check(self, result: object) -> None:
+        """Raise `UnusableResult` for an error that was returned as text (F4)."""
+        output = result.output if isinstance(result, StepResult) else result
+        found = self._terms.classify_result(output)
+        if found is not None:
+            text = getattr(output, "overview", output)
+            raise UnusableResult(f"the callable returned an error as text: {text}", found)
+
+    # ---- its writes ---------------------------------------------------------------------------
+
+    async def _write(self, command: Command[Any]) -> Any:
+        """Record what was done; while the store is unavailable, try again as long as makes sense.
+
+        What was paid for is not dropped because the store was away for a while. A third of a lease
+        is as long as an owner may be silent anyway.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._leases.lease / 3_000_000
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._log.execute(self._core, command)
+            except UnavailableError as error:
+                if loop.time() + pause > give_up_at:
+                    raise
+                self._tell("store_unavailable", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _renew(self, work: asyncio.Task[None]) -> None:
+        """Renew the lease at a third of it; cancel the work when it is lost (F2)."""
+        lease = self._leases.lease
+        while True:
+            await asyncio.sleep(lease / 3_000_000)
+            try:
+                time = await self._leases.store_time()
+                renewal = RenewLease(self._task_id, self._fence, lease, time)
+                await self._log.execute(self._core, renewal)
+            except ConflictError as error:
+                self._lost = error
+                work.cancel()
+                return
+            except EventLogError as error:
+                self._tell("lease_renewal_failed", error)
+
+    async def _fail(self, error: BaseException) -> None:
+        terms = self._terms
+        found = error.error_class if isinstance(error, UnusableResult) else terms.classify(error)
+        drawn = terms.retry.delay(self._number, terms.draw())
+        command = FailAttempt(
+            self._task_id,
+            self._fence,
+            error=redacted(error),
+            fatal=found == "fatal",
+            attempts=terms.retry.attempts,
+            delay=max(drawn, retry_after(error, self._log.clock())),
+        )
+        self._tell("attempt_failed", error)
+        await self._settle(command)
+
+    async def _release(self) -> None:
+        await self._settle(ReleaseTask(self._task_id, self._fence, "the worker was stopped"))
+
+    async def _settle(self, command: Command[None]) -> None:
+        """Record how the attempt ended; what cannot be recorded ends with its lease."""
+        try:
+            await self._log.execute(self._core, command)
+        except LeaseLost as error:
+            self._tell_lost(error)
+        except EventLogError as error:
+            self._tell("attempt_unrecorded", error)
+
+    # ---- its end ------------------------------------------------------------------------------
+
+    async def _unwind(self, *tasks: asyncio.Task[None]) -> None:
+        """Cancel what is left, and wait for it, but not for what will not be cancelled."""
+        for task in tasks:
+            task.cancel()
+        ended, stuck = await asyncio.wait(tasks, timeout=UNWINDING_SECONDS)
+        await asyncio.gather(*ended, return_exceptions=True)
+        for task in stuck:
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            log_fact(logging.ERROR, "callable_ignores_cancellation", **self._who())
+
+    def _tell_lost(self, error: ConflictError) -> None:
+        self._tell("lease_lost", error)
+
+    def _tell(self, fact: str, error: BaseException) -> None:
+        log_fact(logging.WARNING, fact, **self._who(), error=redacted(error))
+
+    def _who(self) -> dict[str, Any]:
+        return {
+            "session_id": self._core.session,
+            "task_id": self._task_id,
+            "fence": self._fence,
+            "attempt": self._number,
+        }

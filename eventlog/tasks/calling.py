@@ -1,0 +1,69 @@
+"""Calling what users hand over: plain functions in threads, asynchronous ones in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+__all__ = ["call"]
+
+
+async def call(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a plain function in a thread, so that leases are renewed meanwhile; await an async one.
+
+    Cancelled, it waits for neither: a thread goes on, and what it returns reaches nobody. A
+    callable that ends the process by `sys.exit` has failed, and ends nothing.
+    """
+    try:
+        if _is_asynchronous(function):
+            return await function(*arguments)
+        answer = await _in_thread(partial(function, *arguments))
+        return await answer if inspect.isawaitable(answer) else answer
+    except (SystemExit, StopIteration) as error:
+        raise RuntimeError(f"the callable raised {error!r}") from error
+
+
+def _is_asynchronous(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+
+
+def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
+    """Call a function in a thread of its own.
+
+    The threads of an executor are waited for when a loop or the interpreter ends, so that one
+    function that hangs would keep a stopped worker from exiting (F12); and few of them, each
+    waiting for a step in another one, would wait for ever.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = copy_context()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        elif isinstance(error, (SystemExit, StopIteration)):  # A future cannot hold these.
+            future.set_exception(RuntimeError(f"the callable raised {error!r}"))
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = context.run(function)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # The loop was closed: nobody waits any more.
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="eventlog-callable", daemon=True).start()
+    return future

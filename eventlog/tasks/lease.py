@@ -1,0 +1,36 @@
+"""The time that leases are counted in, and whether it can be trusted (F2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog
+
+__all__ = ["LeaseClock"]
+
+
+class LeaseClock:
+    """The store's clock, where it has one for all who use it; else this machine's wall clock.
+
+    A store without a clock is one that the processes of a single machine share, so they all see
+    the same wall clock. When that is set, live leases look ended: so for one lease long after a
+    jump nobody's lease is found expired, in which time every live owner renews its own.
+    """
+
+    def __init__(self, log: AsyncLog, lease_seconds: float) -> None:
+        self._log = log
+        self._store_time: Callable[[], int] | None = getattr(log.store, "now", None)
+        self.lease = int(lease_seconds * 1_000_000)
+        """The length of a lease in microseconds."""
+
+    async def store_time(self) -> int | None:
+        """Return the store's time in microseconds; None if it has no clock."""
+        return None if self._store_time is None else await self._log.run(self._store_time)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the time tells that a lease has ended."""
+        since = None if self._store_time is not None else self._log.jumps.since_jump()
+        return since is None or since >= self.lease

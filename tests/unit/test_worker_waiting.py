@@ -1,0 +1,349 @@
+"""What a worker does while there is nothing to do, or while it cannot: it waits, and never spins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from eventlog import (
+    AsyncLog,
+    AsyncWorker,
+    Finalizer,
+    Log,
+    Message,
+    RetryableError,
+    Session,
+    StoreUnavailable,
+    Summary,
+    SummaryRequest,
+    TaskRequest,
+    Worker,
+)
+from eventlog.records import Position
+from eventlog.tasks.commands import ClaimTask
+from eventlog.tasks.events import OwnerData
+from eventlog.tasks.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
+from eventlog.testing.clock import FakeClock
+
+ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
+
+
+async def summarize(request: SummaryRequest) -> Summary:
+    return Summary(overview="overview", abstract="", usage={"prompt_tokens": 10})
+
+
+def committed(log: Log, name: str = "s") -> Session:
+    session = log.session(name, create=True)
+    session.append(Message.user("hello"))
+    session.commit()
+    return session
+
+
+class WatchedLog(AsyncLog):
+    """A log whose worker is stopped after a few waits; it tells how long each would have been."""
+
+    def __init__(self, log: Log, *, waits: int = 3, news: bool = False) -> None:
+        super().__init__(log)
+        self.left = waits
+        self.news = news
+        self.waits: list[float] = []
+        self.looks: list[float] = []
+        self.worker: AsyncWorker | None = None
+
+    async def position(self) -> Position:
+        self.looks.append(asyncio.get_running_loop().time())
+        return await super().position()
+
+    async def wait(self, after: Position, timeout: float) -> bool:
+        self.waits.append(timeout)
+        self.left -= 1
+        if self.left == 0 and self.worker is not None:
+            self.worker.stop()
+        return self.news
+
+
+def watched(log: Log, **options: Any) -> WatchedLog:
+    """Run a worker for a few waits."""
+    watching = WatchedLog(log, **options)
+
+    async def main() -> None:
+        watching.worker = AsyncWorker(watching, Finalizer(summarize))
+        async with asyncio.timeout(60):
+            await watching.worker.run()
+
+    asyncio.run(main())
+    return watching
+
+
+# ---- waiting ----------------------------------------------------------------------------------
+
+
+def test_a_worker_without_work_waits_for_news(log: Log) -> None:
+    assert watched(log).waits == [WATCH_SECONDS] * 3
+
+
+def test_a_worker_waits_until_the_next_task_is_due(log: Log, clock: FakeClock) -> None:
+    committed(log)
+
+    async def fail(request: SummaryRequest) -> Summary:
+        raise RetryableError("503", retry_after=3)
+
+    Worker(log, Finalizer(fail)).run_once()
+
+    assert watched(log).waits == [3.0] * 3
+
+
+def test_a_due_task_that_cannot_be_claimed_is_left_for_a_second(log: Log, clock: FakeClock) -> None:
+    """F12: it is due, and stays so: after a jump of the clock its lease is not to be ended."""
+    committed(log)
+    (task,) = log.tasks("s")
+    log.execute(log.core("s"), ClaimTask(task.task_id, "owner", ELSEWHERE, 300_000_000, 3))
+    clock.jump(3_600)
+    before = log.store.head("s").version
+
+    watching = watched(log, waits=5)
+
+    assert watching.waits == [DECLINED_SECONDS] * 5
+    assert log.store.head("s").version == before
+
+
+def test_tasks_of_other_kinds_wake_nobody(log: Log) -> None:
+    log.session("s", create=True).queue_task("acme.index")
+
+    assert watched(log).waits == [WATCH_SECONDS] * 3
+
+
+def test_news_without_end_cause_few_looks(log: Log) -> None:
+    """F12: a busy chat is no reason to look for tasks all the time."""
+    looks = watched(log, waits=4, news=True).looks
+
+    between = [later - earlier for earlier, later in pairwise(looks)]
+    assert len(between) == 3
+    assert min(between) >= NEWS_SECONDS * 0.9
+
+
+def test_a_task_that_a_rival_takes_first_does_not_end_the_run(log: Log, rival: Log) -> None:
+    for number in range(4):
+        committed(log, f"s{number}")
+
+    class Slow(AsyncLog):
+        """Its first claim comes too late."""
+
+        late = True
+
+        async def execute(self, core: Any, command: Any, *arguments: Any) -> Any:
+            if self.late and isinstance(command, ClaimTask):
+                self.late = False
+                early = ClaimTask(command.task_id, "rival", ELSEWHERE, 300_000_000, 3)
+                rival.execute(rival.core(core.session), early)
+            return await super().execute(core, command, *arguments)
+
+    worker = AsyncWorker(Slow(log), Finalizer(summarize), concurrency=1)
+
+    assert asyncio.run(worker.run_once()) == 3
+
+
+# ---- a store that is away ---------------------------------------------------------------------
+
+
+def test_a_store_that_is_away_is_asked_less_and_less_often(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    class Away(AsyncLog):
+        async def position(self) -> Position:
+            if len(pauses) == 8:
+                worker.stop()
+            raise StoreUnavailable("it is away")
+
+    async def pause(stopping: Awaitable[Any], timeout: float) -> None:
+        pauses.append(timeout)
+        asyncio.ensure_future(stopping).cancel()
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "wait_for", pause)
+    worker = AsyncWorker(Away(log), draw=lambda: 0.0)
+
+    asyncio.run(worker.run())
+
+    assert pauses[:8] == [0.5, 1, 2, 4, 8, 15, 15, 15]
+
+
+def test_a_worker_goes_on_when_its_store_is_back(log: Log) -> None:
+    committed(log)
+
+    class Hiccup(AsyncLog):
+        looks = 0
+
+        async def position(self) -> Position:
+            self.looks += 1
+            if self.looks == 1:
+                raise StoreUnavailable("it is away")
+            return await super().position()
+
+    async def stop(request: SummaryRequest) -> Summary:
+        worker.stop(60)
+        return await summarize(request)
+
+    worker = AsyncWorker(Hiccup(log), Finalizer(stop), draw=lambda: 0.0)
+
+    asyncio.run(worker.run())
+
+    assert [task.state for task in log.tasks()] == ["completed"]
+
+
+def refuse(log: Log, monkeypatch: pytest.MonkeyPatch, type_: str, times: int) -> None:
+    """Have the store refuse records of a type so many times."""
+    append, left = log.store.append, [times]
+
+    def sometimes(batch: Any) -> Any:
+        found = any(record.type == type_ for entry in batch for record in entry.records)
+        if found and left[0]:
+            left[0] -= 1
+            raise StoreUnavailable("no room")
+        return append(batch)
+
+    monkeypatch.setattr(log.store, "append", sometimes)
+
+
+@pytest.mark.parametrize("type_", ["step_completed", "archive_finalized"])
+def test_what_was_paid_for_is_not_dropped_when_the_store_is_away(
+    log: Log, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    """F5: it is recorded as soon as the store is back."""
+    calls: list[str] = []
+
+    async def count(request: SummaryRequest) -> Summary:
+        calls.append(request.archive_id)
+        return await summarize(request)
+
+    session = committed(log)
+    refuse(log, monkeypatch, type_, 2)
+
+    assert Worker(log, Finalizer(count)).run_once() == 1
+
+    assert calls == ["archive_001"]
+    assert session.refresh().llm_token_usage["prompt_tokens"] == 10
+
+
+def test_a_failure_that_cannot_be_recorded_ends_no_worker(
+    log: Log, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    """It ends with its lease, and counts."""
+
+    async def fail(request: SummaryRequest) -> Summary:
+        if request.session_id == "a":
+            raise RetryableError("503")
+        return await summarize(request)
+
+    for name in "ab":
+        committed(log, name)
+    refuse(log, monkeypatch, "attempt_failed", 1)
+
+    assert Worker(log, Finalizer(fail)).run_once() == 1
+    clock.advance(300)
+    assert Worker(log, Finalizer(summarize)).run_once() == 1
+
+    assert {task.session_id: task.attempts for task in log.tasks()} == {"a": 2, "b": 1}
+
+
+# ---- callables that do not end ----------------------------------------------------------------
+
+
+def test_a_plain_callable_that_hangs_keeps_no_worker_from_ending(log: Log) -> None:
+    """F2, F12: the attempt ends, the thread is left alone, and its result reaches nobody."""
+    may_end, ended = threading.Event(), threading.Event()
+
+    def hang(request: SummaryRequest) -> Summary:
+        assert may_end.wait(60)
+        ended.set()
+        return Summary(overview="too late", abstract="")
+
+    committed(log)
+
+    assert Worker(log, Finalizer(hang), attempt_timeout=0.01).run_once() == 0
+    assert not ended.is_set()
+    may_end.set()
+    assert ended.wait(60)
+
+    (task,) = log.tasks("s")
+    assert (task.state, task.error) == (
+        "retry",
+        "TimeoutError: the attempt took longer than 0.01 s",
+    )
+
+
+def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventlog.tasks.attempt.UNWINDING_SECONDS", 0.01)
+    ignored: list[str] = []
+
+    async def stubborn(request: SummaryRequest) -> Summary:
+        if request.session_id == "a":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ignored.append("cancelled")
+            await asyncio.Event().wait()  # Until the loop itself ends.
+        return await summarize(request)
+
+    for name in "ab":
+        committed(log, name)
+
+    worker = Worker(log, Finalizer(stubborn), attempt_timeout=0.5, concurrency=1)
+    assert worker.run_once() == 1
+    assert ignored == ["cancelled"]
+    assert [task.state for task in log.tasks()] == ["retry", "completed"]
+
+
+def test_more_plain_callables_than_an_executor_has_threads_take_steps(log: Log) -> None:
+    """Each waits in its thread for the others, then for a step of its own."""
+    together = threading.Barrier(40)
+
+    def index(request: TaskRequest) -> int:
+        together.wait(60)
+        number: int = request.step_sync("a", lambda: 1)
+        return number
+
+    session = log.session("s", create=True)
+    for _ in range(40):
+        session.queue_task("acme.index")
+
+    assert Worker(log, Finalizer(kinds={"acme.index": index}), concurrency=40).run_once() == 40
+
+
+# ---- what is told -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", ["plain", "async"])
+def test_a_lost_lease_is_told_as_such_and_is_no_crash(
+    log: Log, rival: Log, caplog: pytest.LogCaptureFixture, style: str
+) -> None:
+    """F2: the late result changes nothing, and the log of the process says ``LeaseLost``."""
+
+    def take_away(request: SummaryRequest) -> Summary:
+        rival.session("s").abandon("archive_001", reason="enough")
+        return Summary(overview="too late", abstract="")
+
+    async def take_away_later(request: SummaryRequest) -> Summary:
+        return take_away(request)
+
+    session = committed(log)
+    summarizer: Callable[..., Any] = take_away if style == "plain" else take_away_later
+
+    with caplog.at_level(logging.WARNING, "eventlog"):
+        assert Worker(log, Finalizer(summarizer)).run_once() == 0
+
+    (record,) = [entry for entry in caplog.records if entry.message == "lease_lost"]
+    told = vars(record)
+    assert told["error"].startswith("LeaseLost: task ")
+    assert (told["session_id"], told["attempt"]) == ("s", 1)
+    assert [archive.state for archive in session.archives()] == ["abandoned"]
