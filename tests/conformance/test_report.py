@@ -14,7 +14,6 @@ TOY = '''
 """A toy store: everything in lists and dicts."""
 
 import threading
-import time
 
 from eventlog.errors import DuplicateEvent, VersionConflict
 from eventlog.records import ANY, EMPTY_HEAD, START, Appended, Head
@@ -27,9 +26,11 @@ class ToyStore:
     def __init__(self, folder):
         self.log, self.entries, self.blobs = [], {}, {}
         self.lock = threading.RLock()
+        self.news = threading.Condition(self.lock)
 
     def append(self, batch):
-        with self.lock:
+        with self.news:
+            self.news.notify_all()
             return [self.append_one(append) for append in batch]
 
     def append_one(self, append):
@@ -69,10 +70,8 @@ class ToyStore:
         yield from sorted(kv for kv in self.entries.items() if start <= kv[0] < end)[:limit]
 
     def wait(self, after, timeout):
-        until = time.monotonic() + timeout
-        while len(self.log) <= after and time.monotonic() < until:
-            time.sleep(0.001)
-        return len(self.log) > after
+        with self.news:
+            return self.news.wait_for(lambda: len(self.log) > after, timeout)
 
     def put_blob(self, key, data, expected=ANY):
         with self.lock:
@@ -96,7 +95,7 @@ class ToyStore:
         return {"records": str(len(self.log))}
 
     def reopen_after_fork(self):
-        self.lock = threading.RLock()
+        self.__init__(None)
 
     def close(self):
         pass

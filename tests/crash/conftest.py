@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from eventlog.testing.sqlite import SQLiteBacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hypothesis.strategies import SearchStrategy
 
@@ -109,9 +109,22 @@ def search(nightly: bool) -> Callable[..., tuple[int, CrashProgram | None]]:
     return find
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many crash points were tried, and how the broken variants were found."""
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was crashed how often, how long that took, and how the broken variants were found."""
     for line in _canaries:
         terminalreporter.write_line(f"found {line}")
     for name, count in sorted(_points.items()):
-        terminalreporter.write_line(f"crash points tried on {name}: {count:,}")
+        terminalreporter.write_line(f"crashes tried, {name}: {count:,}")
+    here = Path(__file__).parent.name
+    seconds: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            path = Path(report.nodeid.partition("::")[0])
+            if path.parent.name == here:
+                seconds[path.name] += report.duration
+                failures[path.name] += outcome == "failed"
+    for name, spent in sorted(seconds.items()):
+        terminalreporter.write_line(
+            f"{here}/{name}: {spent:.0f} seconds, {failures[name]} failures"
+        )

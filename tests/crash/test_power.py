@@ -104,7 +104,7 @@ def test_a_thousand_random_power_failures(
             assert missing == 0, f"{missing} records lost: EVENTLOG_CRASH_SEED={seed}, {number}"
         lost, acknowledged, losses = lost + missing, acknowledged + told, losses + bool(missing)
         first = first or (number if missing else 0)
-    points[f"sqlite at random, {setting}"] += number
+    points[f"sqlite at random, {setting}, EVENTLOG_CRASH_SEED={seed}"] += number
     if setting != "full":
         assert lost > 0, f"no crash of {number} lost anything: the alarm does not ring"
         canaries.append(
