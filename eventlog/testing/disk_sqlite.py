@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import apsw
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from eventlog.testing.disk_vfs import SteppedVFS
 
 __all__ = ["Database"]
-
-_BEGINS: Final = ("BEGIN",)
-_ENDS: Final = ("COMMIT", "ROLLBACK")
 
 
 class Database:
@@ -46,6 +43,18 @@ class Database:
         self.lock = threading.RLock()
         self._vfs = vfs
         self._connection: Any = None
+        self._held = False
+
+    def hold(self) -> None:
+        """Keep the other threads out, for a transaction."""
+        self.lock.acquire()
+        self._held = True
+
+    def let_go(self) -> None:
+        """Let the others in; idempotent, and theirs to find out that there was a crash."""
+        if self._held:
+            self._held = False
+            self.lock.release()
 
     def connect(self, path: str = "", timeout: float = 0.0) -> sqlite3.Connection:
         """Return a connection, as `eventlog.stores.sqlite.SQLiteStore` wants one."""
@@ -122,23 +131,25 @@ class _Connection:
         pragma = self._pragma(statement)
         if pragma is not None:
             return pragma
+        database = self._database
+        database.steps.refuse_if_dead(statement)
         verb = statement.split(None, 1)[0].upper().rstrip(";")
-        if verb in _BEGINS:
-            self._database.lock.acquire()
+        if verb == "BEGIN":
+            database.hold()
         try:
-            with self._database.lock:
+            with database.lock:
                 return self._run(statement, parameters)
-        except BaseException:
-            if verb in _BEGINS:
-                self._database.lock.release()
+        except BaseException as error:
+            if verb == "BEGIN" or isinstance(error, Crash):
+                database.let_go()
             raise
         finally:
-            if verb in _ENDS:
-                self._database.lock.release()
+            if verb in ("COMMIT", "ROLLBACK"):
+                database.let_go()
 
     def executemany(self, statement: str, rows: Iterable[Any]) -> None:
         for row in rows:
-            self._run(statement, row)
+            self.execute(statement, row)
 
     def _run(self, statement: str, parameters: Sequence[Any]) -> _Cursor:
         database = self._database

@@ -31,16 +31,21 @@ def names(*blocks: str) -> dict[str, Any]:
     return defined
 
 
+def without_numbers(text: str) -> str:
+    """Forget steps, offsets and counts, which other versions of SQLite and of the schema change."""
+    return re.sub(r"\d+", "#", text)
+
+
 def test_the_test_finds_the_bugs_of_the_agent() -> None:
     found = names(SERVICE, TEST)
 
     with pytest.raises(CrashFound) as caught:
         found["test_the_agent_survives_every_crash"]()
 
-    said = str(caught.value)
+    said = without_numbers(str(caught.value))
     shown = README.split("It fails, and says")[1].split("```")[1]
     for line in filter(None, shown.splitlines()):
-        assert line.strip() in said or line.strip() == "…", line
+        assert without_numbers(line.strip()) in said or line.strip() == "…", line
 
 
 def test_the_test_passes_once_the_agent_is_mended(
@@ -50,10 +55,11 @@ def test_the_test_passes_once_the_agent_is_mended(
 
     report = crash_everywhere(found["program"], found["each_job_is_done_once"])
 
-    assert report.points == report.steps + 1
-    said = re.search(r"`program: (\d+) crash points, (\d+) images, 0 failures`", README)
-    assert said is not None
-    assert (report.points, report.images) == tuple(map(int, said.groups()))
+    assert report.points == report.steps + 1 > 50
+    assert report.images > 500
+    report.name = "program"
+    shown = without_numbers(str(report)).rpartition(",")[0]
+    assert f"`{shown}`" in without_numbers(README)
 
 
 def test_it_takes_less_than_30_lines_of_test() -> None:

@@ -255,3 +255,29 @@ def test_a_finding_tells_the_whole_story() -> None:
     assert "crash_at(program, each_message_is_there_once, step=28, fate=Fate(" in text
     with pytest.raises(CrashFound, match="step 28"):
         crash_at(program, checks(UnsyncedClear), step=28, fate=caught.value.finding.fate)
+
+
+def test_a_finding_in_a_crash_of_the_recovery_is_repeated_too() -> None:
+    """A recovery that loses what it had read: it empties the file before it writes it again."""
+
+    def program(host: Host) -> None:
+        file = host.files.open("/home/note")
+        file.append(b"whole")
+        file.sync()
+        host.files.sync_folder("/home")
+        host.told.append("whole")
+
+    def careless(host: Host) -> None:
+        if host.told:
+            content = host.files.read("/home/note")
+            assert content == b"whole", content
+            host.files.open("/home/note", empty=True).append(content)
+
+    every_crash(program, careless, power=False)
+    with pytest.raises(CrashFound, match="recovery=") as caught:
+        every_crash(program, careless, power=False, recovery=True)
+
+    call = caught.value.finding.code.splitlines()[-1]
+    names = {"program": program, "careless": careless, "Fate": Fate, "crash_at": crash_at}
+    with pytest.raises(CrashFound):
+        eval(call, names)

@@ -7,13 +7,14 @@ store's back, as a driver, a file system or a careless option would: the store d
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from eventlog import Message
+from eventlog import Message, Session
 from eventlog.stores import sqlite
 from eventlog.testing import Crash, CrashFound, Host, check_laws, every_crash
 from eventlog.testing.conformance import draft
@@ -154,3 +155,25 @@ def test_a_setting_that_promises_too_much_is_found(setting: str, canaries: list[
         f"{setting} by the first program: append, append, crash at step "
         f"{finding.host.steps.count}, {finding.fate}"
     )
+
+
+def test_no_thread_waits_for_one_that_has_crashed() -> None:
+    """Whoever waits for the transaction of a thread that is no more finds that out, too."""
+    for step in range(1, 40, 3):
+        with Host() as host:
+            log = host.open_log()
+            sessions = [log.session(f"s{number}", create=True) for number in range(4)]
+            host.steps.fail(host.steps.count + step)
+
+            def talk(session: Session) -> str:
+                try:
+                    for _ in range(4):
+                        session.append(Message.user("hello"))
+                        session.tail()
+                except Crash:
+                    return "crashed"
+                return "done"
+
+            with ThreadPoolExecutor(4) as pool:
+                ended = list(pool.map(talk, sessions))
+            assert "crashed" in ended
