@@ -44,7 +44,7 @@ class Crash(BaseException):
 
 
 PowerFailure = Crash
-"""The name that programs know it by."""
+"""The name that `eventlog.testing.programs` knows it by."""
 
 
 class StepFailed(Exception):

@@ -10,6 +10,7 @@ import pytest
 
 import eventlog.testing
 from eventlog.testing import CrashFound, Host, every_crash, survives_every_crash
+from eventlog.testing.conformance import StoreConformance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,13 @@ def test_ids_alone_are_not_enough() -> None:
 
     with pytest.raises(CrashFound, match="JSONDecodeError"):
         found["test_the_agent_survives_every_crash"]()
+
+
+def test_the_test_class_of_the_readme_is_the_suite(tmp_path: Path) -> None:
+    suite = names(CONFORMANCE)["TestMyStore"]
+
+    assert issubclass(suite, StoreConformance)
+    assert suite().make_store(tmp_path).durability == "none"
 
 
 # ---- the decorator and the fixture -------------------------------------------------------------

@@ -209,7 +209,8 @@ def test_four_files_that_synchronise_everything_survive_random_programs(
 ) -> None:
     ran, found = search(programs, FourFiles, checks(FourFiles), 400)
 
-    assert (ran, found) == (400, None)
+    assert found is None
+    assert ran >= 400
 
 
 @pytest.mark.parametrize("kind", CANARIES, ids=lambda kind: kind.__name__)
