@@ -42,8 +42,8 @@ class CrashProgram:
 
     calls: tuple[Call, ...]
     step: int
-    """The step at which it fails, counted from the last call's first; if the call has fewer steps,
-    it fails right after the call."""
+    """The step at which it fails, counted from the last call's first; with 0, or if the call has
+    fewer steps, it fails right after the call."""
     fate: Fate = KEPT
 
     def run(
@@ -63,7 +63,8 @@ class CrashProgram:
             *first, last = self.calls
             for call in first:
                 host.call(getattr(opened, call.name), *call.arguments)
-            host.steps.fail(host.steps.count + self.step)
+            if self.step:
+                host.steps.fail(host.steps.count + self.step)
             with suppress(Crash):
                 host.call(getattr(opened, last.name), *last.arguments)
             return look(host, self.fate, check, code=self.code(_name(subject), _name(check)))
@@ -71,7 +72,8 @@ class CrashProgram:
     def __str__(self) -> str:
         """Say in a line what happens."""
         said = ", ".join(map(str, self.calls))
-        return f"{said}, crash at step {self.step} of that, {self.fate}"
+        crash = f"crash at step {self.step} of that" if self.step else "crash"
+        return f"{said}, {crash}, {self.fate}"
 
     def code(self, subject: str, check: str) -> str:
         """Return plain Python that does the same, to be pasted into a test."""
@@ -81,13 +83,20 @@ class CrashProgram:
             "    with Host() as host:",
             f"        subject = {subject}(host)",
             *(f"        {_call(call)}" for call in first),
-            f"        host.steps.fail(host.steps.count + {self.step})",
-            "        with suppress(Crash):",
-            f"            {_call(last)}",
+            *self._last_lines(_call(last)),
             f"        with host.after_crash({self.fate!r}) as left:",
             f"            {check}(left)",
         ]
         return "\n".join(lines)
+
+    def _last_lines(self, call: str) -> list[str]:
+        if not self.step:
+            return [f"        {call}"]
+        return [
+            f"        host.steps.fail(host.steps.count + {self.step})",
+            "        with suppress(Crash):",
+            f"            {call}",
+        ]
 
 
 def _call(call: Call) -> str:
@@ -105,7 +114,7 @@ def crashes(
     return st.builds(
         CrashProgram,
         calls=st.lists(calls, min_size=1, max_size=max_calls).map(tuple),
-        step=st.integers(1, max_steps),
+        step=st.integers(0, max_steps),
         fate=fates(max_steps),
     )
 
