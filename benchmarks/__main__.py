@@ -15,8 +15,17 @@ from rich.table import Table
 from benchmarks import ours
 from benchmarks.figures import FIGURES, Row, Scale
 
-_QUICK = Scale(appends=300, many=2_560, peer_many=512, replayed=5_000, large=5_000, runs=1)
-_PEERS = ("sqlite3", "eventsourcing", "openai-agents")
+_QUICK = Scale(
+    appends=300,
+    many=2_560,
+    peer_many=512,
+    replayed=5_000,
+    large=5_000,
+    tasks=128,
+    peer_tasks=64,
+    runs=1,
+)
+_PEERS = ("sqlite3", "eventsourcing", "openai-agents", "dbos")
 
 
 def main() -> int:

@@ -23,6 +23,8 @@ class Scale:
     peer_many: int = 6_400
     replayed: int = 100_000
     large: int = 1_000_000
+    tasks: int = 2_560
+    peer_tasks: int = 640
     runs: int = 3
 
 
@@ -182,6 +184,22 @@ def _commit(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _tasks(scale: Scale) -> Iterator[Row]:
+    at_once = 64
+    with _folder() as new:
+        mine = best_of(scale.runs, lambda: ours.finalised(new("ours"), scale.tasks, at_once))
+        dbos = best_of(
+            scale.runs, lambda: contenders.dbos_workflows(new("dbos"), scale.peer_tasks, at_once)
+        )
+        yield Row(
+            f"{at_once} at once; {mine.cpu_microseconds:.0f} µs of CPU each",
+            _rate(mine),
+            {"dbos": _against(mine, dbos)},
+            "≥ 2,000/s, ≥ 5 × dbos",
+            mine.per_second >= 2_000 and mine.per_second >= 5 * dbos.per_second,
+        )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     bare = ours.interpreter_time()
     for name, arguments, limit in (
@@ -204,5 +222,6 @@ FIGURES = (
     Figure("B3", "replay and verify (B8)", _replay),
     Figure("B4", "opening", _opening),
     Figure("B6", "commit", _commit),
+    Figure("B7", "finalising, with a summary that costs nothing", _tasks),
     Figure("B11", "start-up", _imports),
 )

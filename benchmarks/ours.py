@@ -11,6 +11,7 @@ from pathlib import Path
 
 import eventlog
 from benchmarks.workload import Timing, messages, timed
+from eventlog import AsyncWorker, Finalizer, Summary, SummaryRequest
 from eventlog.audit.verify import verify_chain
 from eventlog.projection import replay
 from eventlog.session.fold import SessionFold
@@ -22,6 +23,7 @@ __all__ = [
     "appends_async",
     "commits",
     "fill",
+    "finalised",
     "import_time",
     "openings",
     "reading",
@@ -152,6 +154,28 @@ def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Ti
             session.commit(keep_recent=keep_recent)
             best = min(best, time.perf_counter() - begun)
     return Timing(1, best, best), Timing(1, append, append)
+
+
+def finalised(path: Path, count: int, at_once: int) -> Timing:
+    """Finalise archives that wait, with a summary that costs nothing, so many sessions at once."""
+
+    async def summarize(request: SummaryRequest) -> Summary:
+        return Summary(overview="overview", abstract="abstract")
+
+    async def run() -> Timing:
+        async with eventlog.open_async(_url(path)) as log:
+            worker = AsyncWorker(log, Finalizer(summarize), concurrency=at_once)
+            with timed(count) as result:
+                assert await worker.run_once() == count
+        return result()
+
+    with eventlog.open(_url(path) + "?synchronous=off") as log:
+        for number in range(at_once):
+            session = log.session(f"chat-{number}", create=True)
+            for message in messages(count // at_once):
+                session.append(message)
+                session.commit()
+    return asyncio.run(run())
 
 
 def import_time(*arguments: str, runs: int = 7) -> Timing:

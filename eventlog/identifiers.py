@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
+from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from typing import NewType, TypeAlias
@@ -43,7 +44,7 @@ _VERSION_8 = (0x8 << 76) | (0b10 << 62)
 _FREE_BITS = ~((0xF << 76) | (0b11 << 62))
 
 
-def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[int], bytes]) -> IdSource:
+def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[], bytes]) -> IdSource:
     last = counter = 0
 
     def draw() -> EventId:
@@ -55,14 +56,35 @@ def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[int], bytes
             counter += 1
             if counter > 0xFFF:
                 last, counter = last + 1, 0
-        entropy = int.from_bytes(random(8), "big") & _ENTROPY
+        entropy = int.from_bytes(random(), "big") & _ENTROPY
         value = (last << 80) | _VERSION_7 | (counter << 64) | _VARIANT | entropy
         return EventId(value.to_bytes(16, "big"))
 
     return draw
 
 
-draw_id = _uuid7_source(lambda: time.time_ns() // 1_000_000, os.urandom)
+class _Randomness:
+    """The system's randomness, 8 bytes at a time.
+
+    Every question to the system lets other threads run first, which in a busy process takes far
+    longer than the answer; so many are asked at once. A forked child asks anew.
+    """
+
+    def __init__(self) -> None:
+        self._pool: deque[bytes] = deque()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._pool.clear)
+
+    def __call__(self) -> bytes:
+        try:
+            return self._pool.popleft()
+        except IndexError:
+            fetched = os.urandom(4096)
+            self._pool.extend(fetched[start : start + 8] for start in range(8, 4096, 8))
+            return fetched[:8]
+
+
+draw_id = _uuid7_source(lambda: time.time_ns() // 1_000_000, _Randomness())
 """Draw a UUIDv7 from the system's clock and randomness; ids of one process ascend."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from eventlog.errors import UnsupportedStore
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from eventlog.store import Store
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "split_url"]
 
 _BUILTIN: Final = {
     "memory": "eventlog.stores.memory",
@@ -34,17 +34,31 @@ def open_store(url: str) -> Store:
 
     Raises `UnsupportedStore` where no store has the scheme.
     """
-    parts = urlsplit(url)
-    module = _BUILTIN.get(parts.scheme) or _installed(parts.scheme)
+    scheme, location, options = split_url(url)
+    module = _BUILTIN.get(scheme) or _installed(scheme)
     if module is None:
         raise UnsupportedStore(
-            f"{url!r}: no store for the scheme {parts.scheme!r}; "
+            f"{url!r}: no store for the scheme {scheme!r}; "
             f"write one of {', '.join(f'{scheme}:' for scheme in sorted(_BUILTIN))}, "
             "such as sqlite:///agent.db"
         )
-    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
     opener = cast("Callable[[str, str, dict[str, str]], Store]", import_module(module).open_store)
-    return opener(url, unquote(location), dict(parse_qsl(parts.query)))
+    return opener(url, location, options)
+
+
+class Parts(NamedTuple):
+    """What the URL of a store says: which kind, where it is, and what else it should know."""
+
+    scheme: str
+    location: str
+    options: dict[str, str]
+
+
+def split_url(url: str) -> Parts:
+    """Take a store's URL apart, as `open_store` understands it."""
+    parts = urlsplit(url)
+    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
+    return Parts(parts.scheme, unquote(location), dict(parse_qsl(parts.query)))
 
 
 def _installed(scheme: str) -> str | None:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eventlog.log import Log
+    from eventlog.session.context import Context
     from eventlog.session.core import Core
     from eventlog.session.views import ArchiveView
     from eventlog.tasks.events import ArchiveFinalized
 
-__all__ = ["event_document", "session_document"]
+__all__ = ["context_document", "event_document", "session_document"]
 
 
 def session_document(
@@ -66,6 +67,15 @@ def _archive_document(core: Core, view: ArchiveView, *, archived: bool) -> dict[
 
 def _messages(messages: Iterable[Message]) -> list[Any]:
     return [message_data(message) for message in messages]
+
+
+def context_document(context: Context) -> dict[str, Any]:
+    """Return a context with its messages in full."""
+    return {
+        **context._asdict(),
+        "messages": _messages(context.messages),
+        "stats": context.stats._asdict(),
+    }
 
 
 def event_document(recorded: Recorded) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import eventlog
 from eventlog.errors import InvalidError
 from eventlog.log import Log
+from eventlog.opening import split_url
 
 __all__ = ["LogNotFound", "open_log"]
 
@@ -32,10 +32,9 @@ def open_log(url: str, *, create: bool = False) -> Log:
 
 
 def _path(url: str) -> Path | None:
-    """Return the file of a log that is kept in one; it is named as in `eventlog.opening`."""
-    parts = urlsplit(url)
-    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
-    return Path(unquote(location)) if parts.scheme == "sqlite" and location else None
+    """Return the file of a log that is kept in one."""
+    scheme, location, _ = split_url(url)
+    return Path(location) if scheme == "sqlite" and location else None
 
 
 def _is_empty(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""``eventlog show``: one session, as a conversation or as its events."""
+"""``eventlog show``: one session, as a conversation, as its events, or as a model's context."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.documents import event_document, session_document
+from eventlog.cli.documents import context_document, event_document, session_document
 from eventlog.cli.gists import gist
-from eventlog.cli.output import one_line
+from eventlog.cli.output import counted, one_line
 from eventlog.clock import format_time
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
@@ -46,6 +46,20 @@ _META = (
 @click.argument("session_id", metavar="SESSION")
 @click.option("--events", "as_events", is_flag=True, help="List the events instead.")
 @click.option("--history", is_flag=True, help="Show archived messages too, not only live ones.")
+@click.option(
+    "--context",
+    "as_context",
+    is_flag=True,
+    help="Show what a model is given: the latest overview, and the messages that it lacks.",
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(min=0),
+    default=128_000,
+    show_default=True,
+    metavar="TOKENS",
+    help="With --context: how long that may be.",
+)
 @click.option("--last", type=click.IntRange(min=0), metavar="N", help="Only the newest N.")
 @click.option("--full", is_flag=True, help="Cut no long text.")
 @click.option(
@@ -64,6 +78,8 @@ def show(
     session_id: str,
     as_events: bool,
     history: bool,
+    as_context: bool,
+    budget: int,
     last: int | None,
     full: bool,
     output: tuple[str, str] | None,
@@ -85,6 +101,9 @@ def show(
         return
     if find is not None or limit is not None or offset:
         raise click.UsageError("--find, --offset and --limit go with --output MESSAGE TOOL")
+    if as_context:
+        _show_context(invocation, session_id, budget, full=full)
+        return
     if as_events:
         _show_events(invocation, session_id, last)
         return
@@ -148,6 +167,26 @@ def _rows(events: list[Recorded]) -> Iterator[tuple[object, ...]]:
         yield recorded.version, time, recorded.type, gist(recorded)
 
 
+# ---- the context ------------------------------------------------------------------------------
+
+
+def _show_context(invocation: Invocation, session_id: str, budget: int, *, full: bool) -> None:
+    with invocation.open() as log:
+        document = context_document(log.session(session_id).context(budget))
+    invocation.answer(document, lambda terminal: _print_context(terminal, document, full=full))
+
+
+def _print_context(terminal: Terminal, document: dict[str, Any], *, full: bool) -> None:
+    stats = document["stats"]
+    terminal.line(
+        f"{stats['included']} of {counted(stats['total'], 'message')}, "
+        f"about {counted(document['estimated_tokens'], 'token')}",
+        "bold",
+    )
+    _print_overview(terminal, document["latest_archive_overview"])
+    _print_messages(terminal, "messages", document["messages"], full=full)
+
+
 # ---- the conversation -------------------------------------------------------------------------
 
 
@@ -160,9 +199,7 @@ def _print_session(
         {name.replace("_", " "): meta[name] for name in _META if meta[name] not in (None, "")}
     )
     _print_archives(terminal, document["archives"])
-    if document["overview"]:
-        terminal.heading("overview")
-        terminal.print(terminal.markdown(document["overview"]))
+    _print_overview(terminal, document["overview"])
     if history:
         for archive in document["archives"]:
             _print_messages(terminal, archive["archive_id"], archive["messages"], full=full)
@@ -187,6 +224,12 @@ def _print_archives(terminal: Terminal, archives: list[dict[str, Any]]) -> None:
             for archive in archives
         ],
     )
+
+
+def _print_overview(terminal: Terminal, overview: str) -> None:
+    if overview:
+        terminal.heading("overview")
+        terminal.print(terminal.markdown(overview))
 
 
 def _print_messages(

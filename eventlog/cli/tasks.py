@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.output import one_line
+from eventlog.cli.output import one_line, printable
 from eventlog.errors import SessionNotFound
-from eventlog.tasks.machine import FINALISE, POLLER_VIEW
+from eventlog.tasks.machine import FINALISE, OPEN_STATES, POLLER_VIEW
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
+    from eventlog.cli.watching import Wanted
+    from eventlog.log import Log
 
 __all__ = ["tasks"]
 
@@ -25,15 +28,55 @@ _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
     "--state", type=click.Choice(_STATES), metavar="STATE", help=f"One of {', '.join(_STATES)}."
 )
 @click.option("--kind", help="Only those of this kind, such as finalise.")
+@click.option("--watch", is_flag=True, help="Show what becomes of them, until Ctrl-C.")
 def tasks(
-    invocation: Invocation, session_id: str | None, state: str | None, kind: str | None
+    invocation: Invocation,
+    session_id: str | None,
+    state: str | None,
+    kind: str | None,
+    watch: bool,
 ) -> None:
-    """Oldest first. Pollers' state `failed` stands for terminal_failed and abandoned."""
+    """Oldest first. Pollers' state `failed` stands for terminal_failed and abandoned.
+
+    --watch shows a table on a terminal; elsewhere a line per open task, then one per change.
+    """
     with invocation.open() as log:
         if session_id is not None and not log.exists(session_id):
             raise SessionNotFound(session_id)
+        if watch:
+            _refuse_beside_watch(invocation, state)
+            _watch(
+                log,
+                lambda task: session_id in (None, task.session_id) and kind in (None, task.kind),
+            )
+            return
         documents = [view._asdict() for view in log.tasks(session_id, state, kind)]
     invocation.answer(documents, lambda terminal: _print(terminal, documents))
+
+
+def _refuse_beside_watch(invocation: Invocation, state: str | None) -> None:
+    for option, given in (("--json", invocation.json), ("--state", state)):
+        if given:
+            raise click.UsageError(f"{option} has no meaning with --watch, which tells of changes")
+
+
+def _watch(log: Log, wanted: Wanted) -> None:
+    from rich.console import Console
+
+    from eventlog.cli.watching import LiveWatcher, Watcher, described
+
+    console = Console()
+    with suppress(KeyboardInterrupt):
+        if console.is_terminal:
+            live = LiveWatcher(log, console, wanted)
+            with live.live:
+                live.follow()
+        else:
+            watching = Watcher(log, wanted, tell=lambda line: click.echo(printable(line)))
+            for task in log.tasks():
+                if wanted(task) and task.state in OPEN_STATES:
+                    click.echo(printable(described(task)))
+            watching.follow()
 
 
 def _print(terminal: Terminal, documents: list[dict[str, Any]]) -> None:

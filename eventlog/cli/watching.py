@@ -1,27 +1,33 @@
-"""What a person sees of a worker: lines on stderr, or a live table if that is a terminal."""
+"""What a person sees of tasks as they move: a line for each change, or a live table on a terminal."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Generator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from eventlog.cli.output import one_line, say
+from eventlog.cli.output import counted, one_line, say
 from eventlog.tasks.machine import OPEN_STATES, TASK_MACHINE
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.progress import Progress
+    from rich.table import Table
 
     from eventlog.log import Log
     from eventlog.records import Recorded
     from eventlog.session.views import TaskView
 
-__all__ = ["Watcher", "watcher"]
+__all__ = ["LiveWatcher", "Wanted", "Watcher", "described", "watcher"]
+
+Wanted: TypeAlias = Callable[["TaskView"], bool]
+"""Tells which tasks are watched."""
 
 _WORDS: Final = {
+    "commit_published": "waits for a worker",
+    "task_queued": "waits for a worker",
     "task_claimed": "running",
     "archive_finalized": "completed",
     "task_completed": "completed",
@@ -30,18 +36,30 @@ _WORDS: Final = {
     "task_failed": "failed for good",
     "lease_expired": "its worker is gone",
     "task_released": "given back",
+    "retry_requested": "gets new attempts",
+    "archive_abandoned": "abandoned",
+    "task_abandoned": "abandoned",
 }
 """The events that people are told of, in words."""
 
 ROWS: Final = 16
-"""Tasks in the live table: what fits on a small terminal beside the bar."""
+"""Sessions in the live table: what fits on a small terminal beside the bar."""
+
+
+def everything(task: TaskView) -> bool:
+    """Watch every task."""
+    return True
 
 
 class Watcher:
     """Follows the events of tasks from where the log stood when it was made."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(
+        self, log: Log, wanted: Wanted = everything, tell: Callable[[str], None] = say
+    ) -> None:
         self._log = log
+        self._wanted = wanted
+        self._say = tell
         self._position = log.position()
         self._workers: dict[str, str] = {}
         self._completed: Counter[str] = Counter()
@@ -52,25 +70,32 @@ class Watcher:
         """Take in what happened since the last look."""
         types = tuple(TASK_MACHINE.events)
         for recorded in self._log.read_all(after=self._position, types=types):
-            self._position = recorded.position
+            self._take(recorded)
+
+    def follow(self) -> None:
+        """Take in what happens, until interrupted."""
+        for recorded in self._log.follow(self._position, tuple(TASK_MACHINE.events)):
             self._take(recorded)
 
     def _take(self, recorded: Recorded) -> None:
+        self._position = recorded.position
         event: Any = recorded.event
-        task_id: str = event.task_id
+        task = self._log.task(event.task_id)
+        if not self._wanted(task):
+            return
         if recorded.type == "task_claimed":
-            self._workers[task_id] = event.worker
+            self._workers[task.task_id] = event.worker
         elif _WORDS.get(recorded.type) == "completed":
-            self._completed[self._workers.pop(task_id, "")] += 1
-        self.tasks.pop(task_id, None)
-        self.tasks[task_id] = self._log.task(task_id)
-        self._tell(recorded, self.tasks[task_id])
+            self._completed[self._workers.pop(task.task_id, "")] += 1
+        self.tasks.pop(task.task_id, None)
+        self.tasks[task.task_id] = task
+        self._tell(recorded, task)
 
     def _tell(self, recorded: Recorded, task: TaskView) -> None:
         words = _WORDS.get(recorded.type)
         if words is not None:
             error: str = getattr(recorded.event, "error", "")
-            say(f"{_name(task)}: {words}{f' ({one_line(error)})' if error else ''}")
+            self._say(f"{_name(task)}: {words}{f' ({one_line(error)})' if error else ''}")
 
     def completed_by(self, worker: str) -> int:
         """Return how many tasks a worker has completed since."""
@@ -82,74 +107,110 @@ class Watcher:
 
 
 class LiveWatcher(Watcher):
-    """Shows the same as a table that is brought up to date in place."""
+    """Shows the same as a table of sessions that is brought up to date in place."""
 
-    def __init__(self, log: Log) -> None:
-        from rich.console import Console
+    def __init__(self, log: Log, console: Console, wanted: Wanted = everything) -> None:
         from rich.live import Live
 
-        super().__init__(log)
-        self._known = {task.task_id for task in log.tasks() if task.state in OPEN_STATES}
+        super().__init__(log, wanted)
+        self._known = {
+            task.task_id: task
+            for task in log.tasks()
+            if wanted(task) and task.state in (*OPEN_STATES, "terminal_failed")
+        }
+        """What was to be done at the start or since, and what has become of it."""
         self._bar = _bar()
-        self._bar_task = self._bar.add_task("finalising", waiting=0)
-        self.live = Live(self._table(), console=Console(stderr=True), transient=True)
-
-    def look(self) -> None:
-        super().look()
-        self.live.update(self._table())
+        self._bar_task = self._bar.add_task("finalising")
+        self.live = Live(get_renderable=self._table, console=console, transient=True)
 
     def _tell(self, recorded: Recorded, task: TaskView) -> None:
-        self._known.add(task.task_id)
+        self._known[task.task_id] = task
 
     def _table(self) -> RenderableType:
         from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
 
-        self._bar.update(
-            self._bar_task,
-            total=len(self._known),
-            completed=sum(task.state not in OPEN_STATES for task in self.tasks.values()),
-            waiting=len(self._known - self.tasks.keys()) + self.count("retry"),
+        tasks = list(self._known.values())
+        settled = sum(task.state not in OPEN_STATES for task in tasks)
+        self._bar.update(self._bar_task, total=len(tasks), completed=settled)
+        return Group(self._bar, _table_of_sessions(tasks))
+
+
+# ---- the table --------------------------------------------------------------------------------
+
+
+def _table_of_sessions(tasks: Iterable[TaskView]) -> Table:
+    """Say per session what is running, waiting and failed, and why."""
+    from rich.table import Table
+    from rich.text import Text
+
+    sessions: defaultdict[str, list[TaskView]] = defaultdict(list)
+    for task in tasks:
+        sessions[task.session_id].append(task)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("session", "running", "waiting", "completed", "failed", "why"):
+        table.add_column(column, justify="right" if column in ("waiting", "completed") else "left")
+    most_urgent_first = sorted(sessions.items(), key=lambda item: _urgency(item[1]))
+    for session, found in most_urgent_first[:ROWS]:
+        table.add_row(
+            Text(session),
+            Text(_named(found, "running"), "cyan"),
+            str(sum(task.status == "pending" or task.state == "retry" for task in found)),
+            Text(str(sum(task.state == "completed" for task in found)), "green"),
+            Text(_named(found, "terminal_failed"), "bold red"),
+            Text(_why(found), "dim", no_wrap=True, overflow="ellipsis"),
         )
-        table = Table.grid(padding=(0, 2))
-        latest_first = list(self.tasks.values())[::-1]
-        for task in sorted(latest_first, key=_is_quiet)[:ROWS]:
-            table.add_row(
-                Text(_name(task)),
-                Text(task.state, _STYLES.get(task.state, "")),
-                Text(_why(task), "dim"),
-            )
-        return Group(self._bar, table)
+    if len(sessions) > ROWS:
+        table.add_row(Text(f"… {counted(len(sessions) - ROWS, 'more session')}", "dim"))
+    return table
 
 
-_STYLES: Final = {"running": "cyan", "completed": "green", "terminal_failed": "bold red"}
+def _urgency(tasks: list[TaskView]) -> tuple[bool, bool, bool]:
+    """Sort sessions where something runs first, then those in trouble, then those that wait."""
+    states = {task.state for task in tasks}
+    in_trouble = states & {"terminal_failed", "retry"}
+    return "running" not in states, not in_trouble, not states & OPEN_STATES
+
+
+def _named(tasks: list[TaskView], state: str) -> str:
+    """Name the tasks in a state, with the number of an attempt that is not the first."""
+    return ", ".join(
+        f"{task.archive_id or ''} {'' if task.kind == 'finalise' else task.kind}".strip()
+        + (f" (attempt {task.attempts})" if state == "running" and task.attempts > 1 else "")
+        for task in tasks
+        if task.state == state
+    )
+
+
+def _why(tasks: list[TaskView]) -> str:
+    """Return the error of what failed, else of what waits for another attempt and until when."""
+    for task in tasks:
+        if task.state == "terminal_failed":
+            return one_line(task.error or "", 60)
+    for task in tasks:
+        if task.state == "retry":
+            return f"next attempt {task.due_at[11:19]}Z: {one_line(task.error or '', 60)}"
+    return ""
 
 
 def _bar() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[waiting]} waiting"),
-        TimeElapsedColumn(),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     )
+
+
+# ---- words ------------------------------------------------------------------------------------
 
 
 def _name(task: TaskView) -> str:
     return f"{task.session_id} {task.archive_id or ''} {task.kind}".replace("  ", " ")
 
 
-def _is_quiet(task: TaskView) -> tuple[bool, bool]:
-    """Sort what runs first, then what has an error, then what is done."""
-    return task.state != "running", not task.error
-
-
-def _why(task: TaskView) -> str:
-    attempt = f"attempt {task.attempts}" if task.attempts else ""
-    return " · ".join(filter(None, [attempt, one_line(task.error or "", 60)]))
+def described(task: TaskView) -> str:
+    """Return one line about a task as it stands."""
+    error = f" ({one_line(task.error)})" if task.error else ""
+    return f"{_name(task)}: {task.state}{error}"
 
 
 @contextmanager
@@ -158,6 +219,8 @@ def watcher(log: Log) -> Generator[Watcher]:
     if not sys.stderr.isatty():
         yield Watcher(log)
         return
-    watching = LiveWatcher(log)
+    from rich.console import Console
+
+    watching = LiveWatcher(log, Console(stderr=True))
     with watching.live:
         yield watching

@@ -148,7 +148,8 @@ async def _keep_looking(log: AsyncLog, watching: Watcher) -> None:
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:
     terminal.line(f"{counted(document['completed'], 'task')} completed by {document['worker']}")
     if document["retry"]:
-        terminal.line(f"{document['retry']} wait for another attempt; `eventlog tasks` says why")
+        again = counted(document["retry"], "task")
+        terminal.line(f"{again} to be tried again later; `eventlog tasks` says why")
     if document["failed"]:
         terminal.line(
             f"{document['failed']} failed for good; `eventlog tasks --state terminal_failed` says "

@@ -234,10 +234,17 @@ class Core:
         else:
             self._ahead = state
 
-    def confirm(self, request: Foldable, count: int) -> None:
-        """Fold the ``count`` records of a request that was stored."""
+    def confirm(self, request: Foldable, count: int, after: SessionState | None = None) -> None:
+        """Fold the ``count`` records of a request that was stored.
+
+        ``after`` is the state with these records, if the decision made one: it takes the place of
+        the present one, unless one of the two was folded further since.
+        """
         with self._lock:
-            request.fold(self.state)
+            if after is not None and after.version == self.state.version + count:
+                self.state = after
+            else:
+                request.fold(self.state)
             self._since_snapshot += count
             self.wants_care = self._since_snapshot >= self._care_after
 
@@ -254,6 +261,7 @@ class SessionRequest(Request):
     """One command of one session on its way through the committer."""
 
     __slots__ = (
+        "_after",
         "_command",
         "_core",
         "_drafts",
@@ -279,6 +287,7 @@ class SessionRequest(Request):
         self._ids: list[EventId] = []
         self._drafts: Sequence[Draft] = ()
         self._recorded: list[Recorded] = []
+        self._after: SessionState | None = None
         if metadata is None:
             self._metadata = EMPTY_METADATA
         else:
@@ -331,7 +340,7 @@ class SessionRequest(Request):
             self.settle_repeated(appended.versions)
             return False
         command, recorded = self._command, self._recorded
-        self._core.confirm(self, len(recorded))
+        self._core.confirm(self, len(recorded), self._after)
         if len(recorded) > len(self._drafts):
             recorded = recorded[1:]
         if command.returns_records:
@@ -390,8 +399,9 @@ class SessionRequest(Request):
             indexed = indexed or may_change_index(state, type_, time)
         self._recorded = recorded
         index: tuple[IndexEntry, ...] = ()
+        self._after = None
         if indexed:
-            after = state.copy()
+            after = self._after = state.copy()
             for entry in recorded:
                 apply(after, entry)
             index = index_changes(state, recorded, after)

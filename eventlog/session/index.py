@@ -184,9 +184,11 @@ def _touched_tasks(
             touched[event.task_id] = after.tasks.get(event.task_id)
         elif isinstance(event, TaskEvent):
             task_id = event.task_id
-            task = touched.get(task_id) or before.tasks.get(task_id)
-            moved = None if task is None else advance(task, entry.record, event)
-            touched[task_id] = after.tasks.get(task_id) or moved or task
+            task = after.tasks.get(task_id)
+            if task is None:  # It was settled, so no state holds what it has become.
+                task = touched.get(task_id) or before.tasks.get(task_id)
+                task = task and (advance(task, entry.record, event) or task)
+            touched[task_id] = task
         if isinstance(event, ArchiveFinalized):
             for follow_up in event.follow_ups:
                 touched[follow_up["task_id"]] = after.tasks.get(follow_up["task_id"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
 from eventlog.session.commit import archive_id
-from eventlog.session.queries import find_task, read_archived
+from eventlog.session.queries import read_archived
 from eventlog.tasks.commands import (
     CompleteTask,
     FailAttempt,
@@ -117,9 +117,10 @@ class Attempt:
     # ---- the work -----------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        task = await self._log.run(find_task, self._log.store, self._task_id)
+        # The claim was folded here, so the state has the task until somebody settles it.
+        task = self._core.state.tasks.get(self._task_id)
         if task is None:
-            raise LeaseLost(self._task_id, self._fence, "the task is not in the index")
+            raise LeaseLost(self._task_id, self._fence, "the task is finished")
         steps = self._steps = RecordedSteps(
             self._log, self._core, task, self._fence, write=self._write, check=self._check
         )

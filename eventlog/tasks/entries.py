@@ -104,7 +104,8 @@ def _state_entries(material: Material) -> Iterator[Entry]:
     yield Entry(f"{name}: {counts_of(material)}.", 9)
     uncovered = len(material.messages) - len(material.request.messages)
     if uncovered > 0:
-        yield Entry(f"{uncovered:,} of these are of earlier archives without an overview.", 8)
+        which = "is of an earlier archive" if uncovered == 1 else "are of earlier archives"
+        yield Entry(f"{uncovered:,} of these {which} without an overview.", 8)
     yield Entry(f"**Stands at:** {_standing(material)}.", 8)
     for role in ("user", "assistant"):
         text = _last_text(material.messages, role)

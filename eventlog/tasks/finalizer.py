@@ -165,8 +165,7 @@ def gather_material(
     core: Core, task: Task, attempt: int, uncovered_budget: int, steps: RecordedSteps
 ) -> Material:
     """Read what a task's callables are handed (I/O): messages, and what came before them."""
-    core.refresh()
-    state = core.snapshot_of_state()
+    state = core.snapshot_of_state()  # As of the claim at least: what came before is in it.
     index = cast("int", task.archive)
     archive = state.archives.get(index) or _stored(core, index)
     overview, _, _ = latest_overview(core, _before(state, index))

@@ -16,6 +16,7 @@ from eventlog.session.rebuild import compare_index
 from eventlog.snapshots import replay_stream
 from eventlog.tasks.events import (
     ArchiveFinalized,
+    LeaseRenewed,
     RetryRequested,
     TaskClaimed,
     TaskEvent,
@@ -162,17 +163,23 @@ def _check_claimed_in_order(events: Sequence[Recorded]) -> None:
 
 
 def _check_leases(events: Sequence[Recorded]) -> None:
-    """P5: one owner at a time, and only the owner's fence on what an owner writes."""
+    """P5: one owner at a time, only its fence on what it writes, and no lease gets shorter."""
     owner: dict[str, int] = {}
+    until: dict[str, int] = {}
     for recorded in events:
         event, version = recorded.event, recorded.version
         if isinstance(event, TaskClaimed):
             expect(f"owner when version {version} claims (P5)", owner.get(event.task_id), None)
             owner[event.task_id] = version
+            until[event.task_id] = event.lease_until
         elif isinstance(event, TaskEvent):
             fence: Any = getattr(event, "fence", None)
             if fence is not None:
                 expect(f"fence of version {version} (P5)", fence, owner.get(event.task_id))
+            if isinstance(event, LeaseRenewed):
+                shorter = event.lease_until < until[event.task_id]
+                expect(f"whether version {version} shortens the lease (F2)", shorter, False)
+                until[event.task_id] = event.lease_until
             if event.event_type not in ("lease_renewed", "step_completed"):
                 owner.pop(event.task_id, None)
 

@@ -1,6 +1,6 @@
-"""A state machine of hypothesis that writes programs, with a fault at any step of any command.
+"""State machines of hypothesis that write programs, with a fault at any step of any command.
 
-Run it on storage of your own::
+Run them on storage of your own::
 
     class Programs(SessionMachine):
         def make_backing(self) -> Backing:
@@ -13,18 +13,21 @@ A failing program shrinks to a few rules and is printed as plain Python.
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from typing import Any
 
-from eventlog.testing.machine_base import actors, places
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from eventlog.testing.machine_base import ProgramMachine, actors, places
+from eventlog.testing.machine_messages import MessageRules
 from eventlog.testing.machine_tasks import TaskRules
 from eventlog.testing.programs import By, shown
 
-__all__ = ["SessionMachine"]
+__all__ = ["SessionMachine", "TaskMachine"]
 
 
-class SessionMachine(TaskRules):
-    """Programs on one session by two processes, with crashes, cuts and a clock that jumps."""
+class ProcessRules(ProgramMachine):
+    """What befalls processes, whatever they do: a clock that jumps, ends and beginnings."""
 
     @rule(seconds=st.sampled_from([0.5, 1, 5, 31, 299, 301, 7_200, -1, -3_600]))
     def clock_jumps(self, seconds: float) -> None:
@@ -47,3 +50,31 @@ class SessionMachine(TaskRules):
     def snapshot(self, by: By, damaged: bool) -> None:
         """Write a snapshot of what a process has folded; it must never matter (L12)."""
         self.program.write_snapshot(by, damaged=damaged)
+
+
+class SessionMachine(TaskRules, MessageRules, ProcessRules):
+    """Programs on one session by two processes, with crashes, cuts and a clock that jumps."""
+
+
+class TaskMachine(TaskRules, ProcessRules):
+    """Programs about tasks only, with archives from the start; every law is checked at each step.
+
+    What workers and operators may do in a wrong moment is reached in a few steps here, which
+    programs that also hold a conversation come to only now and then.
+    """
+
+    @initialize(failed_archives=st.sampled_from(["block", "skip"]), rounds=st.integers(1, 4))
+    def begin(self, failed_archives: Any, rounds: int) -> None:
+        super().begin(failed_archives, rounds)
+
+    @rule(by=actors)
+    def commit(self, by: By) -> None:
+        """Take one more message into an archive of its own."""
+        name = f"more{len(self.model.said)}"
+        self.program.append(by, [{"id": name, "role": "user", "parts": []}])
+        self.program.commit(by)
+
+    @invariant()
+    def laws_hold(self) -> None:
+        if hasattr(self, "program"):
+            self.program.check()

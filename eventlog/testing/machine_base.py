@@ -62,6 +62,10 @@ class ProgramMachine(RuleBasedStateMachine):
         self.program.end()
         type(self).ran.update(programs=1, **self.program.ran)
 
+    def archive(self, pick: int) -> int:
+        """Return the index of one of the archives."""
+        return pick % len(self.model.archives) + 1
+
     @property
     def model(self) -> SessionModel:
         return self.program.model

@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from eventlog.session.commit import archive_id
 from eventlog.testing.machine_base import ProgramMachine, actors, picks
 from eventlog.testing.model_conversation import FINAL
 from eventlog.testing.programs import By
@@ -17,7 +16,7 @@ __all__ = ["MessageRules"]
 
 
 class MessageRules(ProgramMachine):
-    """Messages, tool results, usage, commits, and what an operator does about archives."""
+    """Messages, tool results, usage, commits, and the end of the session."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,26 +135,6 @@ class MessageRules(ProgramMachine):
     def commit(self, by: By, keep: int, tokens: int | None, key: str | None) -> None:
         self.program.commit(by, 0 if tokens is not None else keep, tokens, key)
 
-    @precondition(lambda self: self.model.archives)
-    @rule(by=actors, pick=picks, beyond=st.sampled_from([0, 0, 0, 1]))
-    def retry(self, by: By, pick: int, beyond: int) -> None:
-        index = self.archive(pick) + beyond
-        self.program.run(
-            by,
-            lambda model: model.retry(self.now, index),
-            lambda session: session.retry(archive_id(index), actor="ops"),
-        )
-
-    @precondition(lambda self: len(self.model.archives) > 1)
-    @rule(by=actors, pick=picks)
-    def abandon(self, by: By, pick: int) -> None:
-        index = self.archive(pick)
-        self.program.run(
-            by,
-            lambda model: model.abandon(self.now, index),
-            lambda session: session.abandon(archive_id(index), actor="ops"),
-        )
-
     @precondition(lambda self: self.model.version > 24)
     @rule(by=actors, how=st.sampled_from(["close", "close", "delete"]))
     def end_session(self, by: By, how: str) -> None:
@@ -164,7 +143,3 @@ class MessageRules(ProgramMachine):
             lambda model: getattr(model, how)(self.now),
             lambda session: getattr(session, how)(),
         )
-
-    def archive(self, pick: int) -> int:
-        """Return the index of one of the archives."""
-        return pick % len(self.model.archives) + 1

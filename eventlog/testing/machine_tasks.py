@@ -1,4 +1,5 @@
-"""Rules for workers: every command of theirs by itself, early or late, and a whole worker."""
+"""Rules for tasks: every command of a worker by itself, early or late, a whole worker, and what an
+operator does about archives."""
 
 from __future__ import annotations
 
@@ -25,9 +26,8 @@ from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
 from eventlog.tasks.requests import Summary, SummaryRequest
 from eventlog.tasks.worker import Worker
-from eventlog.testing.crashing import PowerFailure
-from eventlog.testing.machine_base import actors, picks
-from eventlog.testing.machine_messages import MessageRules
+from eventlog.testing.crashing import Crash
+from eventlog.testing.machine_base import ProgramMachine, actors, picks
 from eventlog.testing.model import SessionModel
 from eventlog.testing.programs import IN_DOUBT, By
 
@@ -51,7 +51,7 @@ class Owned(NamedTuple):
         return f"overview of {archive_id(self.archive)}"
 
 
-class TaskRules(MessageRules):
+class TaskRules(ProgramMachine):
     """Claims, and writes under the fences that were given out, however late they come."""
 
     def __init__(self) -> None:
@@ -67,14 +67,18 @@ class TaskRules(MessageRules):
         self._claim(by, index, gone)
 
     @precondition(lambda self: self.model.lane_head() is not None)
-    @rule(by=actors, times=st.integers(1, 4))
-    def workers_vanish(self, by: By, times: int) -> None:
-        """One worker after another claims what is next, and is not heard of again (P6)."""
-        for _ in range(times):
+    @rule(by=actors, ends=st.lists(st.sampled_from(["lost", "lost", "failed"]), max_size=4))
+    def attempts_end(self, by: By, ends: list[str]) -> None:
+        """One worker after another claims what is next; it fails, or is not heard of again (P6)."""
+        for end in ends:
             head = self.model.lane_head()
-            if head is not None:
-                self._claim(by, head.index)
-                self.program.clock.advance(LEASE / 1_000_000 + 1)
+            if head is None:
+                return
+            claimed = len(self.owned)
+            self._claim(by, head.index)
+            if end == "failed" and len(self.owned) > claimed:
+                self.fail(by, pick=0, fatal=False, delay=0)
+            self.program.clock.advance(LEASE / 1_000_000 + 1)
 
     def _claim(self, by: By, index: int, gone: int | None = None) -> None:
         task_id = self.program.task_id(index)
@@ -172,6 +176,28 @@ class TaskRules(MessageRules):
             lambda session: self.program.execute(by, command(owned)),
         )
 
+    # ---- operators ----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.model.archives)
+    @rule(by=actors, pick=picks, beyond=st.sampled_from([0, 0, 0, 1]))
+    def retry(self, by: By, pick: int, beyond: int) -> None:
+        index = self.archive(pick) + beyond
+        self.program.run(
+            by,
+            lambda model: model.retry(self.now, index),
+            lambda session: session.retry(archive_id(index), actor="ops"),
+        )
+
+    @precondition(lambda self: len(self.model.archives) > 1)
+    @rule(by=actors, pick=picks)
+    def abandon(self, by: By, pick: int) -> None:
+        index = self.archive(pick)
+        self.program.run(
+            by,
+            lambda model: model.abandon(self.now, index),
+            lambda session: session.abandon(archive_id(index), actor="ops"),
+        )
+
     # ---- a whole worker -----------------------------------------------------------------------
 
     @precondition(lambda self: self.model.archives)
@@ -207,7 +233,7 @@ class TaskRules(MessageRules):
                 case "fatal":
                     raise NonRetryableError("it will not do")
                 case _:
-                    raise PowerFailure("in the middle of the summary")
+                    raise Crash("in the middle of the summary")
 
         return Worker(
             self.program.processes[by.place].log,

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 import eventlog
 from eventlog import AsyncWorker, Finalizer, Message, Summary, SummaryRequest, Worker
+from eventlog.cli.watching import LiveWatcher
+from eventlog.tasks.commands import ClaimTask
 from eventlog.tasks.due import seconds_until_due
+from eventlog.tasks.owner import this_process
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -129,7 +135,7 @@ def test_work_once_does_not_wait_for_another_attempt(
     monkeypatch.setitem(cast("Any", AsyncWorker.__init__).__kwdefaults__, "draw", lambda: 1.0)
     answer = run("work", "--once", "--finalizer", f"{finalizers}:losing")
     assert answer.code == 0
-    assert "1 wait for another attempt" in answer.stdout
+    assert "1 task to be tried again later" in answer.stdout
     assert "(RetryableError: connection reset by peer)" in answer.stderr
     (task,) = run.json("tasks")
     assert (task["state"], task["attempts"]) == ("retry", 1)
@@ -232,7 +238,7 @@ def test_a_worker_without_room_does_not_look_for_more(
     assert seen == [0]
 
 
-# ---- tasks, retry, abandon --------------------------------------------------------------------
+# ---- tasks ------------------------------------------------------------------------------------
 
 
 def test_tasks_can_be_chosen_by_session_state_and_kind(run: CommandLine, finalizers: str) -> None:
@@ -256,6 +262,76 @@ def test_tasks_show_people_the_error(run: CommandLine, finalizers: str) -> None:
     shown = run("tasks").stdout
     assert "terminal_failed" in shown
     assert "prompt is too long" in shown
+
+
+# ---- watching ---------------------------------------------------------------------------------
+
+
+def test_tasks_are_watched_line_by_line_until_ctrl_c(run: CommandLine, finalizers: str) -> None:
+    """Where no terminal is: what is open, then each change of what was chosen."""
+    fail(run, finalizers)
+    for session in ("chat-2", "chat-3"):
+        converse(run, session)
+        run("commit", session)
+    with run.spawn("tasks", "--watch", "--session", "chat-2") as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == "chat-2 archive_001 finalise: pending\n"
+        run("work", "--once")
+        seen = [watch.stdout.readline() for _ in range(2)]
+        converse(run, "chat-2")
+        run("commit", "chat-2")
+        seen.append(watch.stdout.readline())
+        run("abandon", "chat-2", "archive_002")
+        seen.append(watch.stdout.readline())
+        watch.send_signal(signal.SIGINT)
+        stdout, stderr = watch.communicate()
+    assert seen == [
+        "chat-2 archive_001 finalise: running\n",
+        "chat-2 archive_001 finalise: completed\n",
+        "chat-2 archive_002 finalise: waits for a worker\n",
+        "chat-2 archive_002 finalise: abandoned\n",
+    ]
+    assert (watch.returncode, stdout, stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--state", "pending"]])
+def test_watching_is_for_people_and_for_all_states(run: CommandLine, words: list[str]) -> None:
+    converse(run)
+    answer = run("tasks", "--watch", *words)
+    assert answer.code == 2
+    assert f"{words[0]} has no meaning with --watch" in answer.stderr
+
+
+def test_a_terminal_shows_per_session_what_runs_waits_and_failed(
+    run: CommandLine, finalizers: str
+) -> None:
+    """The live table, as a terminal gets it."""
+    fail(run, finalizers)
+    for _ in range(3):
+        converse(run, "chat-2")
+        run("commit", "chat-2")
+    with eventlog.open(run.store) as log:
+        screen = StringIO()
+        console = Console(file=screen, force_terminal=True, width=120)
+        watching = LiveWatcher(log, console)
+        (first, *_) = log.tasks("chat-2")
+        claim = ClaimTask(first.task_id, "nightly", this_process(), 1_000_000, 3)
+        log.execute(log.core("chat-2"), claim)
+        watching.look()
+        console.print(watching.live.get_renderable())
+    bar, *table = Text.from_ansi(screen.getvalue()).plain.splitlines()
+    assert "1/4" in bar
+    assert [line.split() for line in table] == [
+        ["session", "running", "waiting", "completed", "failed", "why"],
+        ["chat-2", "archive_001", "2", "0"],
+        [
+            *("chat-1", "0", "0", "archive_001"),
+            *("NonRetryableError:", "prompt", "is", "too", "long:", "210,000", "tokens"),
+        ],
+    ]
+
+
+# ---- retry, abandon ---------------------------------------------------------------------------
 
 
 def test_a_failed_archive_is_finalised_after_a_retry(run: CommandLine, finalizers: str) -> None:

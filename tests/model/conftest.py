@@ -32,10 +32,17 @@ def examples() -> Callable[[int], settings]:
             deadline=None,
             print_blob=nightly,
             stateful_step_count=40,
+            report_multiple_bugs=False,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _soon_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell of a failure soon, if need be with a longer program than the shortest there is."""
+    monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 15)
 
 
 @pytest.fixture(autouse=True)

@@ -13,33 +13,38 @@ from eventlog import EventLogError, LeaseLost
 from eventlog.session.window import Window
 from eventlog.stores.memory import MemoryStore
 from eventlog.tasks import commands, state
+from eventlog.tasks.commands import ClaimTask
 from eventlog.testing.backing import Backing, MemoryBacking
-from eventlog.testing.machine import SessionMachine
+from eventlog.testing.machine import SessionMachine, TaskMachine
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
 
     from eventlog.errors import EventLogError as Refused
-    from eventlog.identifiers import EventId
+    from eventlog.identifiers import EventId, IdSource
     from eventlog.records import Append, Appended
     from eventlog.session.state import SessionState
     from eventlog.session.window import VersionRange
     from eventlog.tasks.state import Task
+    from eventlog.testing.machine_base import ProgramMachine
 
 
 @pytest.fixture
 def find_the_defect(
     examples: Callable[[int], settings], programs: Counter[str]
-) -> Callable[[Callable[[], MemoryStore]], None]:
+) -> Callable[..., None]:
     """Run programs on a store until one fails; fail if none does."""
 
-    def run(make_store: Callable[[], MemoryStore] = MemoryStore) -> None:
-        class Programs(SessionMachine):
+    def run(
+        make_store: Callable[[], MemoryStore] = MemoryStore,
+        machine: type[ProgramMachine] = SessionMachine,
+    ) -> None:
+        class Programs(machine):  # type: ignore[misc, valid-type]  # a class made from another
             def make_backing(self) -> Backing:
                 return MemoryBacking(make_store())
 
-        generating = settings(examples(1_000), phases=[Phase.generate], report_multiple_bugs=False)
+        generating = settings(examples(1_000), phases=[Phase.generate])
         with pytest.raises((AssertionError, EventLogError)):
             run_state_machine_as_test(Programs, settings=generating)
         programs["defects found"] += 1
@@ -49,7 +54,7 @@ def find_the_defect(
 
 
 def test_a_commit_that_leaves_what_it_took_live_is_found(
-    find_the_defect: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P2: the lost clear, in a fold."""
     archive = Window.archive
@@ -64,7 +69,7 @@ def test_a_commit_that_leaves_what_it_took_live_is_found(
 
 
 def test_a_commit_that_drops_what_it_should_retain_is_found(
-    find_the_defect: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P1: retained messages are in no archive."""
     archive = Window.archive
@@ -78,8 +83,11 @@ def test_a_commit_that_drops_what_it_should_retain_is_found(
     find_the_defect()
 
 
+# ---- tasks ------------------------------------------------------------------------------------
+
+
 def test_writes_without_a_fence_are_found(
-    find_the_defect: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P5: a late owner writes as if the task were still its own."""
 
@@ -90,11 +98,51 @@ def test_writes_without_a_fence_are_found(
         return task
 
     monkeypatch.setattr(commands, "_owned", anybody)
-    find_the_defect()
+    find_the_defect(machine=TaskMachine)
+
+
+def test_claims_of_what_is_in_work_are_found(
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P5, F2: a lease that has not ended is taken from its owner."""
+
+    def always(self: ClaimTask, task: Task, now: int) -> bool:
+        return task.is_open
+
+    monkeypatch.setattr(ClaimTask, "_is_free", always)
+    find_the_defect(machine=TaskMachine)
+
+
+def test_claims_out_of_order_are_found(
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P5, F1: an archive is taken before those in front of it are done."""
+    decide = ClaimTask.decide
+
+    def decide_for_any(self: ClaimTask, found: SessionState, now: int, ids: IdSource) -> Any:
+        alone = found.copy()
+        alone.lane = {1: self.task_id} if self.task_id in alone.tasks else {}
+        return decide(self, alone, now, ids)
+
+    monkeypatch.setattr(ClaimTask, "decide", decide_for_any)
+    find_the_defect(machine=TaskMachine)
+
+
+def test_claims_beyond_the_last_attempt_are_found(
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P6: a poison archive ends one worker after another."""
+    decide = ClaimTask.decide
+
+    def decide_for_ever(self: ClaimTask, found: SessionState, now: int, ids: IdSource) -> Any:
+        return decide(replace(self, attempts=1_000), found, now, ids)
+
+    monkeypatch.setattr(ClaimTask, "decide", decide_for_ever)
+    find_the_defect(machine=TaskMachine)
 
 
 def test_crashes_that_are_not_counted_are_found(
-    find_the_defect: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    find_the_defect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P6: a poison archive would be tried for ever."""
     advance = state.advance
@@ -107,7 +155,10 @@ def test_crashes_that_are_not_counted_are_found(
 
     monkeypatch.setattr("eventlog.session.state.advance", forgetful)
     monkeypatch.setattr("eventlog.session.index.advance", forgetful)
-    find_the_defect()
+    find_the_defect(machine=TaskMachine)
+
+
+# ---- stores -----------------------------------------------------------------------------------
 
 
 class ForgetfulStore(MemoryStore):
@@ -164,7 +215,7 @@ class LosingStore(MemoryStore):
 
 @pytest.mark.parametrize("store", [ForgetfulStore, LateIndexStore, LaxStore, LosingStore])
 def test_a_store_that_breaks_its_word_is_found(
-    store: type[MemoryStore], find_the_defect: Callable[[Callable[[], MemoryStore]], None]
+    store: type[MemoryStore], find_the_defect: Callable[..., None]
 ) -> None:
     """P1, P8, L14."""
     find_the_defect(store)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
-from eventlog.testing.machine import SessionMachine
+from eventlog.testing.machine import SessionMachine, TaskMachine
 from eventlog.testing.sqlite import SQLiteBacking
 
 if TYPE_CHECKING:
@@ -34,6 +34,21 @@ def test_programs_on_memory_do_what_the_model_does(
     programs.update({f"memory {what}": count for what, count in MemoryPrograms.ran.items()})
 
 
+class MemoryTasks(TaskMachine):
+    """Programs about tasks, on the memory store."""
+
+    def make_backing(self) -> Backing:
+        return MemoryBacking()
+
+
+def test_tasks_keep_every_law_at_each_step(
+    examples: Callable[[int], settings], programs: Counter[str]
+) -> None:
+    """P4 to P7: late and lost workers, retries, abandons, crashes, and a clock that jumps."""
+    run_state_machine_as_test(MemoryTasks, settings=examples(40))
+    programs.update({f"task {what}": count for what, count in MemoryTasks.ran.items()})
+
+
 def test_programs_on_sqlite_do_what_the_model_does(
     examples: Callable[[int], settings],
     programs: Counter[str],
@@ -45,7 +60,8 @@ def test_programs_on_sqlite_do_what_the_model_does(
     Records are merged into the index tables after every few, not after thousands, so that programs
     of a few commands cross that too.
     """
-    monkeypatch.setattr("eventlog.stores.sqlite.MERGE_AT", 5)
+    for module in ("sqlite", "sqlite_lookup"):
+        monkeypatch.setattr(f"eventlog.stores.{module}.MERGE_AT", 5)
 
     class SQLitePrograms(SessionMachine):
         def make_backing(self) -> Backing:

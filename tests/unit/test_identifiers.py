@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -24,7 +26,7 @@ from eventlog.identifiers import (
 
 def test_a_drawn_id_is_a_uuid_of_version_7() -> None:
     """RFC 9562: 48 bits of milliseconds, version, 12 bits of counter, variant, 62 random bits."""
-    draw = _uuid7_source(lambda: 0x0123_4567_89AB, lambda size: b"\xff" * size)
+    draw = _uuid7_source(lambda: 0x0123_4567_89AB, lambda: b"\xff" * 8)
 
     first, second = draw(), draw()
 
@@ -53,6 +55,22 @@ def test_more_ids_in_a_millisecond_than_the_counter_holds_take_the_next_one() ->
     assert ids == sorted(set(ids))
     assert format_id(ids[0xFFF]) == "00000000-03e8-7fff-8000-000000000000"
     assert format_id(ids[0x1000]) == "00000000-03e9-7000-8000-000000000000"
+
+
+def test_a_forked_child_draws_other_randomness_than_its_parent() -> None:
+    """L15: what was fetched from the system before the fork is not used by both."""
+    script = (
+        "import os, sys\n"
+        "from eventlog.identifiers import new_id\n"
+        "new_id()\n"
+        "child = os.fork()\n"
+        "sys.stdout.write(new_id()[-16:] + ' ')\n"
+        "sys.stdout.flush()\n"
+        "child and os.waitpid(child, 0)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    one, other = told.stdout.split()
+    assert one != other
 
 
 def test_the_librarys_own_source_gives_ids_of_now() -> None:

@@ -449,6 +449,8 @@ def test_messages_of_earlier_archives_are_covered_and_counted() -> None:
     found = summary(*TRIP[6:], uncovered=TRIP[:6])
     assert "6 of these are of earlier archives without an overview." in found.overview
     assert "“Sure, it is anna_berg_12.”" in found.overview
+    alone = summary(*TRIP[6:], uncovered=TRIP[:1]).overview
+    assert "1 of these is of an earlier archive without an overview." in alone
 
 
 def test_a_digest_among_them_is_carried_like_an_overview() -> None:

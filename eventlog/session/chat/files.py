@@ -106,7 +106,7 @@ def _decoded(raw: bytes, line: int) -> str:
 
 def _not_json(error: Exception, line: int) -> InvalidMessage:
     if isinstance(error, json.JSONDecodeError):
-        problem = f"{error.msg} at character {error.colno}"
+        problem = f"{error.msg.removesuffix(' at')} at character {error.colno}"
         line += error.lineno - 1
     else:
         problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
