@@ -17,6 +17,7 @@ one that the crash struck is ``host.in_doubt``.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 
 from eventlog.testing.crashing import Crash
 from eventlog.testing.exploring import look
-from eventlog.testing.fates import KEPT, Fate
+from eventlog.testing.fates import KEPT, LOST, Fate
 from eventlog.testing.host import Call, Host
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class CrashProgram:
 
     calls: tuple[Call, ...]
     step: int
-    """The step at which it fails, counted from the last call's first; if the call has fewer steps,
-    it fails right after the call."""
+    """The step at which it fails, counted from the last call's first; with 0, or if the call has
+    fewer steps, it fails right after the call."""
     fate: Fate = KEPT
 
     def run(
@@ -59,19 +60,20 @@ class CrashProgram:
         """
         with make_host() as host:
             opened = subject(host)
-            for place, call in enumerate(self.calls, 1):
-                if place == len(self.calls):
-                    host.steps.fail(host.steps.count + self.step)
-                host.in_doubt = call
-                try:
-                    call.on(opened)
-                except Crash:
-                    break
-                host.told.append(call)
-                host.in_doubt = None
-            name = getattr(subject, "__name__", "subject")
-            checks = getattr(check, "__name__", "check")
-            return look(host, self.fate, check, code=self.code(name, checks))
+            *first, last = self.calls
+            for call in first:
+                host.call(getattr(opened, call.name), *call.arguments)
+            if self.step:
+                host.steps.fail(host.steps.count + self.step)
+            with suppress(Crash):
+                host.call(getattr(opened, last.name), *last.arguments)
+            return look(host, self.fate, check, code=self.code(_name(subject), _name(check)))
+
+    def __str__(self) -> str:
+        """Say in a line what happens."""
+        said = ", ".join(map(str, self.calls))
+        crash = f"crash at step {self.step} of that" if self.step else "crash"
+        return f"{said}, {crash}, {self.fate}"
 
     def code(self, subject: str, check: str) -> str:
         """Return plain Python that does the same, to be pasted into a test."""
@@ -80,24 +82,29 @@ class CrashProgram:
             "def test_a_crash_that_was_found():",
             "    with Host() as host:",
             f"        subject = {subject}(host)",
-            *(line for call in first for line in (f"        subject.{call}", _told(call))),
-            f"        host.steps.fail(host.steps.count + {self.step})",
-            f"        host.in_doubt = {last!r}",
-            "        try:",
-            f"            subject.{last}",
-            "        except Crash:",
-            "            pass",
-            "        else:",
-            f"    {_told(last)}",
-            "            host.in_doubt = None",
+            *(f"        {_call(call)}" for call in first),
+            *self._last_lines(_call(last)),
             f"        with host.after_crash({self.fate!r}) as left:",
             f"            {check}(left)",
         ]
         return "\n".join(lines)
 
+    def _last_lines(self, call: str) -> list[str]:
+        if not self.step:
+            return [f"        {call}"]
+        return [
+            f"        host.steps.fail(host.steps.count + {self.step})",
+            "        with suppress(Crash):",
+            f"            {call}",
+        ]
 
-def _told(call: Call) -> str:
-    return f"        host.told.append({call!r})"
+
+def _call(call: Call) -> str:
+    return f"host.call({', '.join([f'subject.{call.name}', *map(repr, call.arguments)])})"
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__name__", "subject")
 
 
 def crashes(
@@ -107,7 +114,7 @@ def crashes(
     return st.builds(
         CrashProgram,
         calls=st.lists(calls, min_size=1, max_size=max_calls).map(tuple),
-        step=st.integers(1, max_steps),
+        step=st.integers(0, max_steps),
         fate=fates(max_steps),
     )
 
@@ -118,16 +125,14 @@ def calls(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Ca
 
 
 def fates(places: int = 16) -> st.SearchStrategy[Fate]:
-    """Draw fates, from all operations kept to each of the last ``places`` with one of its own."""
-    some = st.lists(st.integers(1, places), max_size=3, unique=True).map(
-        lambda drawn: tuple(sorted(drawn))
-    )
-    none = st.just(())
-    return st.builds(
-        Fate,
-        rest=st.sampled_from(["kept", "kept", "lost"]),
-        lost=none | some,
-        torn=none | some,
-        zeroed=none | some,
-        kept=none | some,
+    """Draw fates: the simplest keeps everything, the next ones lose one operation, then several."""
+    place = st.integers(1, places)
+    several = st.lists(place, max_size=3, unique=True).map(lambda drawn: tuple(sorted(drawn)))
+    mixed = {"lost": several, "torn": several, "zeroed": several}
+    return st.one_of(
+        st.just(KEPT),
+        place.map(lambda one: Fate(lost=(one,))),
+        st.just(LOST),
+        st.builds(Fate, **mixed),
+        st.builds(Fate, rest=st.just("lost"), kept=several, **mixed),
     )

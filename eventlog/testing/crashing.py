@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.store import Store
 
-__all__ = ["Crash", "CrashingStore", "Fault", "PowerFailure", "StepFailed", "Steps"]
+__all__ = ["Crash", "CrashingStore", "Fault", "StepFailed", "Steps"]
 
 Fault = Literal["power", "cut", "full"]
 """What happens at a step: the process ends (``power``), the storage does not answer (``cut``), or
@@ -41,10 +41,6 @@ class Crash(BaseException):
 
     Not an `Exception`: nothing that merely handles errors may live through it.
     """
-
-
-PowerFailure = Crash
-"""The name that programs know it by."""
 
 
 class StepFailed(Exception):

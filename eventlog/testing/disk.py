@@ -160,16 +160,18 @@ class Disk:
                 self._take(name)
             except OSError:
                 # The system reports a page that it could not write once, and takes it for written.
+                # Names are in a journal, which the next sync tries to store again.
                 for pending in self._pending:
-                    pending.stuck = pending.stuck or pending.operation.place == number
+                    if pending.operation.place == number and number not in self._seen.folders:
+                        pending.stuck = True
                 raise
-            left: list[Pending] = []
             for pending in self._pending:
+                # What an earlier sync failed on is lost for good: nobody writes it again.
                 if pending.operation.place == number and not pending.stuck:
                     pending.operation.apply(self._stored)
-                else:
-                    left.append(pending)
-            self._pending = left
+            self._pending = [
+                pending for pending in self._pending if pending.operation.place != number
+            ]
 
     # ---- the end of the power ------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class DiskFile:
 
 
 class DiskView:
-    """An open file that is read."""
+    """An open file that is read at any place."""
 
     def __init__(self, disk: Disk, number: int) -> None:
         self._disk = disk

@@ -11,60 +11,67 @@ connection, which all connections of the store share, in turn: a transaction kee
 
 from __future__ import annotations
 
-import random
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import apsw
 
 from eventlog.testing.crashing import Crash
-from eventlog.testing.disk_vfs import DiskVFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from eventlog.testing.disk import Disk
+    from eventlog.testing.crashing import Steps
+    from eventlog.testing.disk_vfs import SteppedVFS
 
 __all__ = ["Database"]
 
-_BEGINS: Final = ("BEGIN",)
-_ENDS: Final = ("COMMIT", "ROLLBACK")
-
 
 class Database:
-    """A SQLite file on a disk, open for as long as somebody uses it.
+    """A SQLite file behind a VFS, open for as long as somebody uses it.
 
     ``pragmas`` are set behind the store's back when it sets or asks for one of these names: for
-    stores that do not do what they say. Deterministic: SQLite's random numbers are drawn from
-    ``seed``.
+    stores that do not do what they say.
     """
 
     def __init__(
-        self,
-        disk: Disk,
-        path: str = "/log.db",
-        *,
-        pragmas: Mapping[str, Any] | None = None,
-        seed: int = 0,
+        self, vfs: SteppedVFS, path: str, *, pragmas: Mapping[str, Any] | None = None
     ) -> None:
-        self.disk = disk
         self.path = path
         self.pragmas = dict(pragmas or {})
         self.lock = threading.RLock()
-        self._vfs = DiskVFS(disk, random.Random(seed))
+        self._vfs = vfs
         self._connection: Any = None
+        self._held = False
+
+    def hold(self) -> None:
+        """Keep the other threads out, for a transaction."""
+        self.lock.acquire()
+        self._held = True
+
+    def let_go(self) -> None:
+        """Let the others in; idempotent, and theirs to find out that there was a crash."""
+        if self._held:
+            self._held = False
+            self.lock.release()
 
     def connect(self, path: str = "", timeout: float = 0.0) -> sqlite3.Connection:
         """Return a connection, as `eventlog.stores.sqlite.SQLiteStore` wants one."""
         return cast("sqlite3.Connection", _Connection(self))
 
     @property
+    def steps(self) -> Steps:
+        """The steps of whatever the file is on."""
+        return self._vfs.steps
+
+    @property
     def connection(self) -> Any:
         """The one connection there is; opened when it is needed."""
         if self._connection is None:
             self._connection = apsw.Connection(self.path, vfs=self._vfs.vfs_name)
-            self._connection.execute("PRAGMA locking_mode = exclusive").fetchall()
+            locking = self.pragmas.get("locking_mode", "exclusive")
+            self._connection.execute(f"PRAGMA locking_mode = {locking}").fetchall()
         return self._connection
 
     def close(self) -> None:
@@ -118,33 +125,35 @@ class _Connection:
 
     @property
     def in_transaction(self) -> bool:
-        return not self._database.disk.steps.dead and self._database.connection.in_transaction
+        return not self._database.steps.dead and self._database.connection.in_transaction
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> _Cursor:
         pragma = self._pragma(statement)
         if pragma is not None:
             return pragma
+        database = self._database
+        database.steps.refuse_if_dead(statement)
         verb = statement.split(None, 1)[0].upper().rstrip(";")
-        if verb in _BEGINS:
-            self._database.lock.acquire()
+        if verb == "BEGIN":
+            database.hold()
         try:
-            with self._database.lock:
+            with database.lock:
                 return self._run(statement, parameters)
-        except BaseException:
-            if verb in _BEGINS:
-                self._database.lock.release()
+        except BaseException as error:
+            if verb == "BEGIN" or isinstance(error, Crash):
+                database.let_go()
             raise
         finally:
-            if verb in _ENDS:
-                self._database.lock.release()
+            if verb in ("COMMIT", "ROLLBACK"):
+                database.let_go()
 
     def executemany(self, statement: str, rows: Iterable[Any]) -> None:
         for row in rows:
-            self._run(statement, row)
+            self.execute(statement, row)
 
     def _run(self, statement: str, parameters: Sequence[Any]) -> _Cursor:
         database = self._database
-        database.disk.steps.refuse_if_dead(statement)
+        database.steps.refuse_if_dead(statement)
         try:
             connection = database.connection
             cursor = connection.cursor().execute(statement, parameters)

@@ -22,11 +22,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventlog.testing.crashing import Crash
-from eventlog.testing.fates import KEPT, every_fate
+from eventlog.testing.fates import KEPT, LOST, every_fate
 from eventlog.testing.findings import CrashFound, Finding
 from eventlog.testing.host import Host
 
@@ -88,7 +90,8 @@ def every_crash(
     service would, and asserts; what it returns must be the same when it looks once more.
 
     With ``power=False`` only the process ends: what it wrote is there, synchronised or not. With
-    ``recovery=True`` the check is crashed at each of its own steps too. ``make_host`` makes the
+    ``recovery=True`` the check, too, is crashed at each of its own steps, where all was kept and
+    where all was lost; that takes long if it takes many. ``make_host`` makes the
     host that the program finds: what it does there itself is not crashed.
     """
     began = time.perf_counter()
@@ -104,15 +107,20 @@ def crash_at(
     *,
     step: int,
     fate: Fate = KEPT,
+    recovery: tuple[int, Fate] | None = None,
     make_host: Callable[[], Host] = Host,
 ) -> Any:
     """Crash a program at one step, with one fate, and return what the check makes of it.
 
+    With ``recovery`` the check is crashed first, at a step of its own and with a fate of its own.
     This is how a finding of `every_crash` is repeated.
     """
     explorer = _Explorer(program, check, make_host, power=True, recovery=False)
     with explorer.crashed(step) as host:
-        return explorer.look(host, fate, step)
+        if recovery is None:
+            return explorer.look(host, step, fate)
+        with explorer.recovering(host, fate, recovery[0]) as left:
+            return explorer.look(left, step, fate, recovery)
 
 
 def survives_every_crash(check: Check, **options: Any) -> Callable[[Program], Callable[[], None]]:
@@ -172,10 +180,8 @@ class _Explorer:
         try:
             if step:
                 host.steps.fail(host.steps.count + step)
-            try:
+            with suppress(Crash):
                 self._program(host)
-            except Crash:
-                pass
             if step and not host.steps.dead:
                 raise AssertionError(
                     f"{_name(self._program)} ended before step {step}, which it had before: a "
@@ -191,9 +197,9 @@ class _Explorer:
         self.report.points += 1
         for fate in every_fate(len(host.disk.pending), power=self._power):
             if self._is_new(host, fate):
-                self.look(host, fate, step)
-                if self._recovery:
-                    self._crash_recovery(host, fate, step)
+                self.look(host, step, fate)
+                if self._recovery and fate in (KEPT, LOST):
+                    self._crash_recovery(host, step, fate)
 
     def _is_new(self, host: Host, fate: Fate) -> bool:
         """Tell whether no crash has left the same before, with the same things told."""
@@ -207,30 +213,35 @@ class _Explorer:
         self.report.images += 1
         return True
 
-    def look(self, host: Host, fate: Fate, step: int) -> Any:
-        """Start the host again with this fate, and check it twice."""
-        return look(host, fate, self._check, code=self._code(fate, step))
+    def look(
+        self, host: Host, step: int, fate: Fate, recovery: tuple[int, Fate] | None = None
+    ) -> Any:
+        """Start the host again, with its last crash's fate, and check it twice."""
+        arguments = f"{_name(self._program)}, {_name(self._check)}, step={step}, fate={fate!r}"
+        if recovery is not None:
+            arguments += f", recovery={recovery!r}"
+        code = f"from eventlog.testing import Fate, crash_at\n\ncrash_at({arguments})"
+        last = fate if recovery is None else recovery[1]
+        return look(host, last, self._check, code=code)
 
-    def _code(self, fate: Fate, step: int) -> str:
-        call = f"crash_at({_name(self._program)}, {_name(self._check)}, step={step}, fate={fate!r})"
-        return f"from eventlog.testing import Fate, crash_at\n\n{call}"
+    def recovering(self, host: Host, fate: Fate, at: int) -> Host:
+        """Start the host again, and crash its check at a step, unless it has fewer."""
+        left = host.after_crash(fate)
+        left.steps.fail(at)
+        with suppress(Crash):
+            self._check(left)
+        return left
 
-    def _crash_recovery(self, host: Host, fate: Fate, step: int) -> None:
+    def _crash_recovery(self, host: Host, step: int, fate: Fate) -> None:
         """Crash the check at each of its own steps: what is left must be as good as before."""
-        at = 0
-        while True:
-            at += 1
-            with host.after_crash(fate) as left:
-                left.steps.fail(at)
-                try:
-                    self._check(left)
-                except Crash:
-                    self.report.recoveries += 1
-                else:
+        for at in count(1):
+            with self.recovering(host, fate, at) as left:
+                if not left.steps.dead:
                     return
-                for worst in every_fate(len(left.disk.pending), power=self._power):
+                self.report.recoveries += 1
+                for worst in (KEPT, LOST) if self._power else (KEPT,):
                     if self._is_new(left, worst):
-                        self.look(left, worst, step)
+                        self.look(left, step, fate, (at, worst))
 
 
 def look(host: Host, fate: Fate, check: Check, *, code: str) -> Any:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from eventlog.log import Log
 from eventlog.stores.sqlite import SQLiteStore
@@ -29,29 +30,27 @@ from eventlog.testing.disk_files import DiskFiles
 from eventlog.testing.fates import KEPT, Fate
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.operations import Image
-from eventlog.testing.plain_files import WatchedFolder
+from eventlog.testing.plain_files import WatchedFolder, begin_watching, end_watching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from eventlog.testing.crashing import Steps
     from eventlog.testing.disk_sqlite import Database
 
 __all__ = ["HOME", "Call", "Host"]
 
+Answer = TypeVar("Answer")
+
 HOME: Final = "/home"
 """The folder of the disk that `Host.folder` shows."""
 
 
 class Call(NamedTuple):
-    """A call of some object's method."""
+    """What was called, with which arguments."""
 
     name: str
     arguments: tuple[Any, ...] = ()
-
-    def on(self, subject: object) -> Any:
-        """Make the call."""
-        return getattr(subject, self.name)(*self.arguments)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
@@ -85,6 +84,8 @@ class Host:
         self._logs: list[Log] = []
         self._folder: WatchedFolder | None = None
         self._place: TemporaryDirectory[str] | None = None
+        self._closed = False
+        begin_watching()
 
     @property
     def steps(self) -> Steps:
@@ -102,11 +103,12 @@ class Host:
         """Open the SQLite store in a file of the disk."""
         # Needs apsw, which whoever crashes files alone does not.
         from eventlog.testing.disk_sqlite import Database
+        from eventlog.testing.disk_vfs import DiskVFS
 
         database = self._databases.get(path)
         if database is None:
-            database = Database(self.disk, path, pragmas=self._pragmas)
-            self._databases[path] = database
+            vfs = DiskVFS(self.disk, Random(path))
+            self._databases[path] = database = Database(vfs, path, pragmas=self._pragmas)
         return SQLiteStore(path, connect=database.connect, **options)
 
     @property
@@ -116,6 +118,14 @@ class Host:
             self._place = TemporaryDirectory(prefix="eventlog-host-")
             self._folder = WatchedFolder(Path(self._place.name).resolve(), self.disk, HOME)
         return self._folder.root
+
+    def call(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Call something for the host's user: in doubt until it answers, told from then on."""
+        self.in_doubt = call = Call(function.__name__, arguments)
+        answer = function(*arguments)
+        self.told.append(call)
+        self.in_doubt = None
+        return answer
 
     def after_crash(self, fate: Fate = KEPT) -> Host:
         """Return the host as it starts again: what is left on its disk, its clock, what it told."""
@@ -130,7 +140,9 @@ class Host:
 
     def close(self) -> None:
         """End everything that runs here; what is on the disk stays as it is."""
-        self.steps.dead = True
+        if self._closed:
+            return
+        self._closed = self.steps.dead = True
         for log in self._logs:
             with suppress(Crash):
                 log.close()  # Only its threads end: nothing reaches the disk any more.
@@ -139,6 +151,7 @@ class Host:
         if self._folder is not None and self._place is not None:
             self._folder.stop()
             self._place.cleanup()
+        end_watching()
 
     def __enter__(self) -> Self:
         return self

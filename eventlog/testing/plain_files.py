@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eventlog.testing.disk import Disk
 
-__all__ = ["WatchedFolder"]
+__all__ = ["WatchedFolder", "begin_watching", "end_watching"]
 
 
 class WatchedFolder:
@@ -34,7 +34,7 @@ class WatchedFolder:
         self._open: dict[int, int | str] = {}
         """What each descriptor of ours has open: the number of a file, or the path of a folder."""
         self._fill()
-        _watch(self)
+        _watched.append(self)
 
     def _fill(self) -> None:
         for path, content in self._disk.files().items():
@@ -47,7 +47,7 @@ class WatchedFolder:
 
     def stop(self) -> None:
         """Let the calls pass by again."""
-        _unwatch(self)
+        _watched.remove(self)
 
     def path(self, file: Any) -> str | None:
         """Return the path on the disk of what is in this folder; None for anything else."""
@@ -179,6 +179,7 @@ class _WatchedFile(io.FileIO):
 # ---- the calls that are watched ----------------------------------------------------------------
 
 _watched: list[WatchedFolder] = []
+_watchers = 0
 _lock = threading.Lock()
 
 
@@ -239,13 +240,21 @@ def _os_sendfile(out: int, source: int, offset: Any, count: int) -> int:
     return _os_write(out, os.pread(source, count, offset))
 
 
-def _on_descriptor(name: str, do: Callable[..., None]) -> Callable[..., Any]:
-    def call(descriptor: Any, *arguments: Any) -> Any:
+def _os_ftruncate(descriptor: int, size: int) -> None:
+    folder = _owner(descriptor)
+    if folder is not None:
+        folder.resize(descriptor, size)
+    _REAL["os.ftruncate"](descriptor, size)
+
+
+def _os_sync(name: str) -> Callable[[Any], None]:
+    def call(descriptor: Any) -> None:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         folder = _owner(number)
-        if folder is not None:
-            do(folder, number, *arguments)
-        return _REAL[name](descriptor, *arguments)
+        if folder is None:
+            _REAL[name](descriptor)
+        else:
+            folder.sync(number)  # The real file is scratch: it need not outlive anything.
 
     return call
 
@@ -295,9 +304,9 @@ _WATCHING: Final[dict[str, Callable[..., Any]]] = {
     "os.write": _os_write,
     "os.close": _os_close,
     "os.sendfile": _os_sendfile,
-    "os.fsync": _on_descriptor("os.fsync", WatchedFolder.sync),
-    "os.fdatasync": _on_descriptor("os.fdatasync", WatchedFolder.sync),
-    "os.ftruncate": _on_descriptor("os.ftruncate", WatchedFolder.resize),
+    "os.fsync": _os_sync("os.fsync"),
+    "os.fdatasync": _os_sync("os.fdatasync"),
+    "os.ftruncate": _os_ftruncate,
     "os.rename": _on_path("os.rename", _rename),
     "os.replace": _on_path("os.replace", _rename),
     "os.remove": _on_path("os.remove", _remove),
@@ -307,19 +316,26 @@ _WATCHING: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def _watch(folder: WatchedFolder) -> None:
+def begin_watching() -> None:
+    """Have the calls looked at from now on, for one more who wants it.
+
+    A host does so before anybody asks for its folder: ``open(host.folder / "file")`` looks up
+    ``open`` first.
+    """
+    global _watchers
     with _lock:
-        _watched.append(folder)
-        if len(_watched) == 1:
+        _watchers += 1
+        if _watchers == 1:
             _install(_WATCHING)
 
 
-def _unwatch(folder: WatchedFolder) -> None:
+def end_watching() -> None:
+    """Leave the calls alone again, when the last one who wanted it has said so."""
+    global _watchers
     with _lock:
-        if folder in _watched:
-            _watched.remove(folder)
-            if not _watched:
-                _install(_REAL)
+        _watchers -= 1
+        if not _watchers:
+            _install(_REAL)
 
 
 def _install(calls: dict[str, Callable[..., Any]]) -> None:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from eventlog.stores.sqlite import SQLiteStore
+from eventlog.stores.sqlite import SQLiteStore, connect
 from eventlog.testing.crashing import Crash, StepFailed, Steps
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ class CrashingSQLiteStore(SQLiteStore):
     def __init__(self, path: Path, steps: Steps, *, synchronous: str) -> None:
         self._steps = steps
         self._opened: list[sqlite3.Connection] = []
-        super().__init__(path, synchronous=synchronous)
+        super().__init__(path, synchronous=synchronous, connect=self._open_stepped)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = super()._connect()
+    def _open_stepped(self, path: str, busy_timeout: float) -> sqlite3.Connection:
+        connection = connect(path, busy_timeout)
         self._opened.append(connection)
         return cast("sqlite3.Connection", _SteppedConnection(connection, self._steps))
 

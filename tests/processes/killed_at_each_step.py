@@ -1,7 +1,8 @@
 """Kill a process with signal 9 at each step of its writes, one process per step.
 
-Arguments: a folder; ``sqlite`` or ``files``, whose steps are statements, or calls that change files
-and folders. This script has no thread and no open log, so it may fork: a child carries out a
+Arguments: a folder; and what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
+files, or one call of the ``files`` store that changes files and folders. This script has no thread
+and no open log, so it may fork: a child carries out a
 scenario on a file of its own and kills itself at one step; the next child finds what is left,
 checks it, repeats the scenario and checks again. Says one line: how many were killed.
 """
@@ -22,6 +23,8 @@ from eventlog.store import Store
 from eventlog.stores.files import FilesStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.crashing import Steps
+from eventlog.testing.disk_sqlite import Database
+from eventlog.testing.disk_vfs import SteppedVFS
 from eventlog.testing.files import SteppedFiles
 from eventlog.testing.laws import check_laws
 from eventlog.testing.sqlite import CrashingSQLiteStore
@@ -81,8 +84,10 @@ class Unsynced(LocalFiles):
 
 def stepped(kind: str, path: Path, steps: Steps) -> Store:
     """Open a store whose writes are steps."""
-    if kind == "sqlite":
+    if kind == "statements":
         return CrashingSQLiteStore(path, steps, synchronous="full")
+    if kind == "writes":
+        return SQLiteStore(path, connect=Database(SteppedVFS(steps), str(path)).connect)
     return FilesStore(path, files=SteppedFiles(Unsynced(), steps), segment_bytes=SEGMENT_BYTES)
 
 
@@ -97,7 +102,7 @@ def run(kind: str, path: Path, last: int) -> int:
 
 def finish(kind: str, path: Path) -> int:
     """Check what is left, carry the scenario out again, and check what it leads to."""
-    log = Log(SQLiteStore(path) if kind == "sqlite" else FilesStore(path, files=Unsynced()))
+    log = Log(FilesStore(path, files=Unsynced()) if kind == "files" else SQLiteStore(path))
     check_laws(log.store)
     scenario(log)
     check_laws(log.store)

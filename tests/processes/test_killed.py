@@ -149,13 +149,13 @@ def test_a_summary_that_was_paid_for_is_not_made_again(
         check_laws(log.store, attempts=ATTEMPTS)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "files"])
-def test_a_process_killed_at_any_statement_that_it_writes_leaves_what_can_be_finished(
+@pytest.mark.parametrize("kind", ["statements", "writes", "files"])
+def test_a_process_killed_at_any_step_that_it_writes_leaves_what_can_be_finished(
     kind: str, tmp_path: Path, start: Callable[..., Script], account: Counter[str]
 ) -> None:
-    """K4, P1 to P8: one process after another, each killed one statement later."""
+    """K4, P1 to P8: one process after another, each killed one step later."""
     script = start("killed_at_each_step.py", tmp_path, kind)
     killed = script.rest()
     assert script.process.returncode == 0
     assert int(killed[0]) > 20
-    account[f"processes killed at a step of {kind}"] += int(killed[0])
+    account[f"processes killed at each of their {kind}"] += int(killed[0])
