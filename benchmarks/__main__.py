@@ -28,7 +28,15 @@ _QUICK = Scale(
     trials=1,
     archives=40,
 )
-_PEERS = ("sqlite3", "psycopg", "nats-py", "eventsourcing", "openai-agents", "dbos")
+_PEERS = (
+    "sqlite3",
+    "write + fdatasync",
+    "psycopg",
+    "nats-py",
+    "eventsourcing",
+    "openai-agents",
+    "dbos",
+)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "eventsourcing_replay",
     "openai_appends",
     "openai_load",
+    "plain_appends",
     "raw_appends",
     "raw_read",
 ]
@@ -41,6 +43,21 @@ def synchronous_of(path: Path) -> str:
         level = connection.execute("PRAGMA synchronous").fetchone()[0]
     connection.close()
     return f"{journal}, synchronous={level}"
+
+
+# ---- a plain file -----------------------------------------------------------------------------
+
+
+def plain_appends(path: Path, count: int) -> Timing:
+    """One line and one fdatasync each: the least that a durable append to a file can cost."""
+    line = f"{PAYLOAD}\n".encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with timed(count) as result:
+        for _ in range(count):
+            os.write(descriptor, line)
+            os.fdatasync(descriptor)
+    os.close(descriptor)
+    return result()
 
 
 # ---- sqlite3 ----------------------------------------------------------------------------------

@@ -187,6 +187,56 @@ def _commit(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _files(scale: Scale) -> Iterator[Row]:
+    """The files store beside the least that it could do; no goal was set."""
+    for sessions in (1, 64):
+        with _folder() as new:
+            plain = best_of(
+                scale.runs, lambda: contenders.plain_appends(new("plain"), scale.appends)
+            )
+            if sessions == 1:
+                mine = best_of(
+                    scale.runs, lambda: ours.appends(f"files:///{new('f')}", scale.appends)
+                )
+            else:
+                mine = best_of(
+                    scale.runs, lambda: ours.appends_async(f"files:///{new('f')}", scale.many, 64)
+                )
+            what = "one session, one append at a time" if sessions == 1 else "64 sessions at once"
+            yield Row(
+                f"files: {what}; {mine.cpu_microseconds:.1f} µs of CPU each",
+                _rate(mine),
+                {"write + fdatasync": _against(mine, plain)},
+            )
+
+
+def _attached(scale: Scale) -> Iterator[Row]:
+    count = scale.appends // 4
+    with _folder() as new:
+
+        def measure(live: int, *, folder: bool) -> Timing:
+            return ours.appends_followed(new("ours"), count, live=live, folder=folder)
+
+        kinds = [(10, False), (10, True), (scale.replayed, True)]
+        # In turn, so that a busy hour of the disk slows all of them.
+        rounds = [[measure(live, folder=folder) for live, folder in kinds] for _ in range(5)]
+        plain, short, long = (min(timings, key=quickest) for timings in zip(*rounds, strict=True))
+        yield Row("append without a folder, 10 live messages", _cost(plain))
+        for timing, live in ((short, 10), (long, scale.replayed)):
+            ratio = timing.wall / plain.wall
+            yield Row(
+                f"append with a folder attached, {live:,} live messages",
+                f"{_cost(timing)} ({ratio:.2f} × without)",
+                {},
+                "≤ 1.7 ×",
+                ratio <= 1.7,
+            )
+
+
+def _cost(timing: Timing) -> str:
+    return f"{timing.microseconds:.0f} µs, {timing.cpu_microseconds:.0f} µs of CPU"
+
+
 def _tasks(scale: Scale) -> Iterator[Row]:
     at_once = 64
     with _folder() as new:
@@ -287,6 +337,7 @@ FIGURES = (
     Figure("B6", "commit", _commit),
     Figure("B7", "finalising, with a summary that costs nothing", _tasks),
     Figure("B9", "PostgreSQL", _postgres),
+    Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
     Figure("K6", "PostgreSQL: server killed", _postgres_killed),
@@ -294,4 +345,5 @@ FIGURES = (
     Figure("L8", "JetStream", _jetstream),
     Figure("K6J", "JetStream: leader killed", _jetstream_killed),
     Figure("P5J", "JetStream: worker killed", _jetstream_archives),
+    Figure("FILES", "appends to plain files", _files),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from eventlog.store import Store
 __all__ = [
     "appends",
     "appends_async",
+    "appends_followed",
     "commits",
     "fill",
     "finalised",
@@ -50,6 +52,21 @@ def appends(path: Path | str, count: int) -> Timing:
     with eventlog.open(_url(path)) as log:
         session = log.session("chat", create=True)
         payload = messages(count)
+        with timed(count) as result:
+            for message in payload:
+                session.append(message)
+    return result()
+
+
+def appends_followed(path: Path, count: int, *, live: int, folder: bool) -> Timing:
+    """Append to a session of ``live`` messages, with or without a folder that follows it."""
+    with eventlog.open(_url(path)) as log:
+        session = log.session("chat", create=True)
+        session.extend(messages(live))
+        if folder:
+            session.attach_folder(path.with_suffix(""))
+        payload = messages(count)
+        os.sync()  # What was prepared is not to be written back meanwhile.
         with timed(count) as result:
             for message in payload:
                 session.append(message)

@@ -25,6 +25,9 @@ from eventlog.errors import (
     CorruptLog,
     DuplicateEvent,
     EventLogError,
+    FolderLocked,
+    FolderUnavailable,
+    HistoryConflict,
     IllegalTransition,
     Indeterminate,
     InvalidArgument,
@@ -50,8 +53,11 @@ from eventlog.log import Log, open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
 from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
+from eventlog.session.adoption import Adoption, AdoptionFinding
+from eventlog.session.attachment import FolderReport, FolderView
 from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, ContextStats, SearchContext
+from eventlog.session.events import FolderFinding
 from eventlog.session.messages import (
     ContextPart,
     ImagePart,
@@ -87,6 +93,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ANY",
     "START",
+    "Adoption",
+    "AdoptionFinding",
     "ArchiveNotFound",
     "ArchiveView",
     "ArchivedMessages",
@@ -111,6 +119,12 @@ __all__ = [
     "Extraction",
     "Finalizer",
     "Finding",
+    "FolderFinding",
+    "FolderLocked",
+    "FolderReport",
+    "FolderUnavailable",
+    "FolderView",
+    "HistoryConflict",
     "IllegalTransition",
     "ImagePart",
     "Indeterminate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from eventlog.clock import Clock, JumpWatch, system_clock
@@ -13,17 +14,19 @@ from eventlog.log import Log
 from eventlog.log import open as open_log
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
 from eventlog.session.aio import AsyncSession
-from eventlog.session.core import Core, SessionRequest
+from eventlog.session.core import Core
 from eventlog.session.events import FailedArchives
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+from eventlog.session.request import SessionRequest
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
-    from eventlog.committer import Request
+    from eventlog.committer import Follower, Request
     from eventlog.projection import Projection
+    from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.views import TaskView
@@ -68,6 +71,7 @@ class AsyncLog:
         failed_archives: FailedArchives = "block",
         tool_output: ToolOutputPolicy | None = None,
         auto_commit: AutoCommitPolicy | None = None,
+        follow_folder: bool = True,
     ) -> AsyncSession:
         """Open a session; see `eventlog.Log.session`."""
         opened = await self.run(
@@ -82,9 +86,30 @@ class AsyncLog:
                 failed_archives=failed_archives,
                 tool_output=tool_output,
                 auto_commit=auto_commit,
+                follow_folder=follow_folder,
             )
         )
         return AsyncSession(self, self._log.core(opened.id))
+
+    async def adopt(
+        self,
+        path: str | PathLike[str],
+        session_id: str | None = None,
+        *,
+        quarantine: bool = False,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Adoption:
+        """Take over a session folder that another program wrote; see `eventlog.Log.adopt`."""
+        return await self.run(
+            lambda: self._log.adopt(
+                path,
+                session_id,
+                quarantine=quarantine,
+                actor=actor,
+                correlation_id=correlation_id,
+            )
+        )
 
     def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
         """Yield the ids of all sessions, or of a workspace's, by id."""
@@ -215,6 +240,11 @@ class AsyncLog:
     # ---- inside -------------------------------------------------------------------------------
 
     @property
+    def blocking(self) -> Log:
+        """The log itself, for what does I/O in a thread."""
+        return self._log
+
+    @property
     def store(self) -> Store:
         return self._log.store
 
@@ -248,7 +278,16 @@ class AsyncLog:
         """Queue a request; return the future of its answer."""
         future = request.awaited_by(asyncio.get_running_loop())
         self._log.submit(request)
-        return future
+        follower = request.subject.follower
+        return (
+            future if follower is None else asyncio.ensure_future(self._written(future, follower))
+        )
+
+    async def _written(self, future: asyncio.Future[Any], follower: Follower) -> Any:
+        """Answer when what was recorded is in the attached folder, too."""
+        answer = await future
+        await self.run(follower.follow)
+        return answer
 
     async def run(
         self,

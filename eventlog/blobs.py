@@ -12,14 +12,14 @@ event names is therefore there, unless the storage was damaged.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from eventlog.errors import CorruptLog, VersionConflict
 
 if TYPE_CHECKING:
-    from eventlog.store import Store
+    from eventlog.store import Blob, Store
 
-__all__ = ["digest_of", "get_value", "put_value"]
+__all__ = ["digest_of", "get_value", "has_value", "put_value"]
 
 
 def digest_of(data: bytes) -> str:
@@ -45,7 +45,18 @@ def put_value(store: Store, session: str, data: bytes) -> str:
     return digest
 
 
-def get_value(store: Store, session: str, digest: str) -> bytes:
+class Blobs(Protocol):
+    """As much of a store as reading values takes."""
+
+    def get_blob(self, key: str) -> Blob | None: ...
+
+
+def has_value(store: Blobs, session: str, digest: str) -> bool:
+    """Tell whether a value of this name is stored, sound or not."""
+    return store.get_blob(_key(session, digest)) is not None
+
+
+def get_value(store: Blobs, session: str, digest: str) -> bytes:
     """Return a value whose bytes have this digest; raise `CorruptLog` for one that has not."""
     blob = store.get_blob(_key(session, digest))
     if blob is not None and digest_of(blob.data) == digest:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Iterable, Sequence
 
+    from eventlog.records import Recorded
     from eventlog.store import Store
 
-__all__ = ["Committer", "Request"]
+__all__ = ["Committer", "Follower", "Request"]
 
 BATCH_LIMIT: Final = 1_024
 """Requests per transaction: bounds the latency of the first of them, far above what pays off."""
@@ -44,11 +45,30 @@ DOUBT_LIMIT: Final = 5
 """Decisions of one request whose appends fail in a way that leaves their outcome open."""
 
 
+class Follower(Protocol):
+    """Something that writes what was recorded to another place."""
+
+    def note(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of what was recorded, to write it with the next `follow`."""
+        ...
+
+    def follow(self, *, foreign: bool = False) -> None:
+        """Write what was noted, and if asked what others recorded; never raises."""
+        ...
+
+    def release(self) -> None:
+        """Write what is left, and nothing after it; idempotent."""
+        ...
+
+
 class Subject(Protocol):
     """What requests are decided on: one stream's core."""
 
     wants_care: bool
     """Whether `care` should be called when everybody has an answer."""
+
+    follower: Follower | None
+    """What writes files after it; whoever gets an answer lets it do so first."""
 
     def care(self) -> Request | None:
         """Do what may wait until after a round, such as writing a snapshot; never raises.
@@ -277,8 +297,14 @@ class Committer:
             return
         self._round(follow_ups, leader and follow_ups[0])
         for request in follow_ups:
+            follower = request.subject.follower
             if request.error is not None:
                 log_fact(logging.WARNING, "automatic_command_refused", error=str(request.error))
+            elif follower is not None:
+                # Not in this thread: it may write files, and record that it did.
+                threading.Thread(
+                    target=follower.follow, name="eventlog-follower", daemon=True
+                ).start()
 
     def _prepare(self, batch: Iterable[Request]) -> list[Append]:
         appends: list[Append] = []

@@ -29,6 +29,9 @@ __all__ = [
     "CorruptLog",
     "DuplicateEvent",
     "EventLogError",
+    "FolderLocked",
+    "FolderUnavailable",
+    "HistoryConflict",
     "IllegalTransition",
     "Indeterminate",
     "InvalidArgument",
@@ -121,6 +124,26 @@ class CommitBlocked(ConflictError):
         self.last_error = last_error
 
 
+class FolderLocked(ConflictError):
+    """Another process owns the session folder and alone writes it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"folder {path}: another process owns it and keeps it up to date; call this there, or "
+            "stop that process first"
+        )
+        self.path = path
+
+
+class HistoryConflict(ConflictError):
+    """Two logs hold different records of one session at one version."""
+
+    def __init__(self, stream: str, version: int, detail: str) -> None:
+        super().__init__(f"session {stream!r}, version {version}: {detail}")
+        self.stream = stream
+        self.version = version
+
+
 # ---- invalid ----------------------------------------------------------------------------------
 
 
@@ -211,10 +234,14 @@ class ToolOutputNotFound(InvalidError, LookupError):
 
 
 class SessionClosed(InvalidError):
-    """The session was closed or deleted; it takes no further writes."""
+    """The session was closed or deleted, or is still being adopted; it takes no writes."""
 
     def __init__(self, session: str, how: str) -> None:
-        super().__init__(f"session {session!r} is {how}; start a new session under another id")
+        if how == "adopting":
+            remedy = "`eventlog import` its folder once more to go on where the adoption stopped"
+        else:
+            remedy = "start a new session under another id"
+        super().__init__(f"session {session!r} is {how}; {remedy}")
         self.session = session
         self.how = how
 
@@ -287,6 +314,21 @@ class CorruptFolder(CorruptError):
 
 class StoreUnavailable(UnavailableError):
     """The store cannot be reached, is locked, or has no room; nothing was stored."""
+
+
+_HEAL = (
+    "nothing is lost, for the log has everything: mend that, and `eventlog heal` writes the files "
+    "again"
+)
+
+
+class FolderUnavailable(UnavailableError):
+    """A session folder cannot be read or written; nothing is lost by that."""
+
+    def __init__(self, path: str, problem: str, remedy: str = _HEAL) -> None:
+        super().__init__(f"folder {path}: {problem}; {remedy}")
+        self.path = path
+        self.problem = problem
 
 
 class Indeterminate(UnavailableError):

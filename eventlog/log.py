@@ -7,6 +7,9 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from importlib import import_module
+from os import PathLike
+from os.path import abspath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from eventlog.clock import Clock, JumpWatch, system_clock
@@ -20,12 +23,13 @@ from eventlog.errors import (
     StoreUnavailable,
     TaskNotFound,
 )
+from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
 from eventlog.session.arguments import about, creation
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
-from eventlog.session.core import Core, SessionRequest
+from eventlog.session.core import Core
 from eventlog.session.events import FailedArchives
 from eventlog.session.index import (
     SESSIONS,
@@ -37,6 +41,7 @@ from eventlog.session.index import (
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.queries import find_task
+from eventlog.session.request import SessionRequest
 from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.projection import Projection
+    from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
@@ -80,8 +86,11 @@ class Log:
         estimate_tokens: TokenEstimator = estimate_tokens,
         tool_output: ToolOutputPolicy | None = None,
         auto_commit: AutoCommitPolicy | None = None,
+        files: FileSystem | None = None,
     ) -> None:
         self.store = store
+        self.files = files or LocalFiles()
+        """Where attached folders are."""
         self.clock = clock
         self.ids = ids
         self.estimate_tokens = estimate_tokens
@@ -110,12 +119,15 @@ class Log:
         failed_archives: FailedArchives = "block",
         tool_output: ToolOutputPolicy | None = None,
         auto_commit: AutoCommitPolicy | None = None,
+        follow_folder: bool = True,
     ) -> Session:
         """Open a session (M1).
 
         With ``create=True`` a session that does not exist comes into being with its first write,
         which records the further arguments; without an ``id`` a UUIDv7 is drawn. ``tool_output``
-        and ``auto_commit`` are policies, by default those of the log.
+        and ``auto_commit`` are policies, by default those of the log. A folder that is attached to
+        it is owned and brought up to date (O2) if no other process owns it, unless
+        ``follow_folder`` is false, as for a program that only reads.
 
         Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
         `InvalidArgument` for an id that cannot be one.
@@ -134,7 +146,43 @@ class Log:
             auto_commit=auto_commit or self._auto_commit,
         )
         core.open(created if create else None)
+        if follow_folder and core.state.folder is not None and core.follower is None:
+            _reattach(self, core)
         return Session(self, core)
+
+    def adopt(
+        self,
+        path: str | PathLike[str],
+        session_id: str | None = None,
+        *,
+        quarantine: bool = False,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Adoption:
+        """Take over a session folder that another program wrote (O4, O5).
+
+        Without an id the session gets that of the folder's metadata, or the folder's name. One
+        atomic append as far as the store takes it; durable at return. Adopting the same folder
+        again changes nothing, and goes on where a crash stopped it. The folder itself stays as it
+        is, but for files that keep what was dropped of it.
+
+        Raises `CorruptFolder` for a line that is no message, unless such lines may be dropped into
+        ``quarantine``; `InvalidArgument` for a folder that is no session's; `FileNotFoundError`;
+        `FolderUnavailable`; `DuplicateEvent` if the session exists and is not this folder's, or the
+        folder has changed since.
+        """
+        # Loaded by name, as stores are: the log knows no projection.
+        adoption = import_module("eventlog.projections.adoption")
+        policies = creation(tool_output=self._tool_output, auto_commit=self._auto_commit)
+        adopted: Adoption = adoption.adopt(
+            self,
+            abspath(path),
+            session_id,
+            policies,
+            quarantine=quarantine,
+            by=about(actor, correlation_id),
+        )
+        return adopted
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
         """Yield the ids of all sessions, or of a workspace's, by id; from the index (L14)."""
@@ -337,13 +385,22 @@ class Log:
         command: Command[Any],
         metadata: Metadata | None = None,
         expected: Expected = ANY,
+        *,
+        follow: bool = True,
     ) -> Any:
-        """Have a command decided, stored and folded; return its result."""
-        return self.answer(SessionRequest(core, command, metadata, expected))
+        """Have a command decided, stored and folded, then written to the attached folder unless
+        that does not ``follow``; return its result."""
+        request = SessionRequest(core, command, metadata, expected)
+        return self.answer(request) if follow else self._committer.run(request)
 
     def answer(self, request: Request) -> Any:
-        """Have a request decided, stored and folded; return its result."""
-        return self._committer.run(request)
+        """Have a request decided, stored, folded, and written to the attached folder if there is
+        one; return its result."""
+        result = self._committer.run(request)
+        follower = request.subject.follower
+        if follower is not None:
+            follower.follow()
+        return result
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""
@@ -367,10 +424,18 @@ class Log:
         """Finish what is queued and release the store; idempotent (L15)."""
         if self._closed:
             return
-        self._committer.close()
-        self._closed = True
-        _logs.discard(self)
-        self.store.close()
+        followers = [core.follower for core in list(self._cores.values())]
+        try:
+            for follower in filter(None, followers):
+                follower.follow()
+            self._committer.close()
+            for follower in filter(None, followers):
+                follower.release()
+        finally:
+            self._committer.close()
+            self._closed = True
+            _logs.discard(self)
+            self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -382,6 +447,13 @@ class Log:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _reattach(log: Log, core: Core) -> None:
+    # Imported when first needed: most sessions have no folder.
+    from eventlog.folder.attaching import reattach
+
+    reattach(log, core)
 
 
 _logs: weakref.WeakSet[Log] = weakref.WeakSet()
@@ -405,7 +477,8 @@ def open(
     tool_output: ToolOutputPolicy | None = None,
     auto_commit: AutoCommitPolicy | None = None,
 ) -> Log:
-    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db`` or an installed store's (L1).
+    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db``, ``files:///agent-log`` or an
+    installed store's (L1).
 
     ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
     come from; ``tool_output`` and ``auto_commit`` are recorded as the policies of the sessions that

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store", "public_url", "split_url"]
 
 _BUILTIN: Final = {
+    "files": "eventlog.stores.files",
     "memory": "eventlog.stores.memory",
     "nats": "eventlog.stores.jetstream",
     "postgresql": "eventlog.stores.postgres",

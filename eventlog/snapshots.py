@@ -17,6 +17,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from eventlog.chain import GENESIS
+from eventlog.errors import CorruptLog
 from eventlog.projection import Projection
 from eventlog.telemetry import log_fact
 
@@ -114,7 +115,11 @@ def write_snapshot(
 
 
 def _read(store: Store, stream: str, projection: Projection[Any, Any]) -> Replayed | None:
-    blob = store.get_blob(snapshot_key(stream, projection))
+    try:
+        blob = store.get_blob(snapshot_key(stream, projection))
+    except CorruptLog as error:
+        log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
+        return None
     if blob is None:
         return None
     try:

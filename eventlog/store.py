@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from eventlog.records import ANY, START
+from eventlog.errors import DuplicateEvent
+from eventlog.records import ANY, START, Appended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventlog.errors import EventLogError
     from eventlog.identifiers import EventId
-    from eventlog.records import Append, Appended, Durability, Expected, Head, Position, Record
+    from eventlog.records import Append, Durability, Expected, Head, Position, Record
 
-__all__ = ["Blob", "Finding", "Store", "Timekeeper"]
+__all__ = ["Blob", "Finding", "Store", "Timekeeper", "repeated"]
 
 
 class Blob(NamedTuple):
@@ -146,3 +147,19 @@ class Timekeeper(Protocol):
     def now(self) -> int:
         """Tell the time of the one clock of all who use the store, in Unix microseconds."""
         ...
+
+
+def repeated(append: Append, versions: Sequence[int | None]) -> Appended | DuplicateEvent:
+    """Answer an append of which ids are stored already (L3), given the version of each, or None.
+
+    All of them in this order: the append was stored before, and that is the answer. Else it is
+    refused.
+    """
+    first = versions[0]
+    if first is None or list(versions) != list(range(first, first + len(versions))):
+        return DuplicateEvent(
+            append.stream,
+            f"some of the {len(versions)} event ids are stored already, or in another order; "
+            "repeat the whole batch as it was, or leave out what is stored",
+        )
+    return Appended(tuple(range(first, first + len(versions))), (), replayed=True)

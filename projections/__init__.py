@@ -6,6 +6,7 @@ if __name__ != "eventlog.projections":
     )
 
 from eventlog.projections.archives import ArchiveContents, Archives
+from eventlog.projections.folder_files import FolderState, SessionFolder, folder_files
 from eventlog.projections.live_tail import LiveTail
 from eventlog.projections.meta import Meta
 from eventlog.projections.tasks import Tasks
@@ -15,9 +16,12 @@ __all__ = [
     "ArchiveContents",
     "Archives",
     "CommitUsage",
+    "FolderState",
     "LiveTail",
     "Meta",
+    "SessionFolder",
     "SessionUsage",
     "Tasks",
     "Usage",
+    "folder_files",
 ]

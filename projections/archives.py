@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from eventlog.projection import Projection
 from eventlog.projections.tasks import entries_of
+from eventlog.session.archive import Archive
 from eventlog.session.index import (
     INDEXED_TYPES,
     TASKS,
@@ -14,13 +16,13 @@ from eventlog.session.index import (
     read_archive,
     read_task,
 )
-from eventlog.session.state import Archive, SessionState, apply
+from eventlog.session.state import SessionState, apply
 from eventlog.session.views import ArchiveView, archive_view
 from eventlog.tasks.state import Task
 
 if TYPE_CHECKING:
     from eventlog.records import Recorded
-    from eventlog.session.events import MessageAppended
+    from eventlog.session.events import MessageAppended, VersionRange
     from eventlog.tasks.events import ArchiveFinalized
 
 __all__ = ["ArchiveContents", "Archives", "ArchivesState"]
@@ -37,14 +39,15 @@ class ArchiveContents(NamedTuple):
 
 @dataclass(slots=True)
 class ArchivesState:
-    """Archives by index, their tasks by id, and the ids of the messages that may be taken next."""
+    """Archives by index, their tasks by id, and the ids of all messages by version, ascending."""
 
     session: SessionState
     archives: dict[int, Archive] = field(default_factory=dict[int, Archive])
     tasks: dict[str, Task] = field(default_factory=dict[str, Task])
     message_ids: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
     summaries: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
-    live: dict[int, str] = field(default_factory=dict[int, str])
+    versions: list[int] = field(default_factory=list[int])
+    ids: list[str] = field(default_factory=list[str])
 
 
 class Archives(Projection[ArchivesState, tuple[ArchiveContents, ...]]):
@@ -61,10 +64,11 @@ class Archives(Projection[ArchivesState, tuple[ArchiveContents, ...]]):
 
     def apply(self, state: ArchivesState, recorded: Recorded) -> ArchivesState:
         if recorded.type == "message_appended":
+            illegal_steps = len(state.session.findings)
             apply(state.session, recorded)
-            if state.session.status == "open":
-                message = cast("MessageAppended", recorded.event).message
-                state.live[recorded.version] = message["id"]
+            if len(state.session.findings) == illegal_steps:
+                state.versions.append(recorded.version)
+                state.ids.append(cast("MessageAppended", recorded.event).message["id"])
             return state
         archives = archive_prefix(recorded.stream)
         for key, value in entries_of(state.session, recorded):
@@ -95,9 +99,12 @@ def _take(state: ArchivesState, archive: Archive, recorded: Recorded) -> None:
         event = cast("ArchiveFinalized", recorded.event)
         state.summaries[archive.index] = event.overview, event.abstract
     elif archive.prepared == recorded.version:
-        taken = [
-            version
-            for version in state.live
-            if any(first <= version <= last for first, last in archive.takes)
-        ]
-        state.message_ids[archive.index] = tuple(state.live.pop(version) for version in taken)
+        state.message_ids[archive.index] = tuple(
+            state.ids[place] for span in archive.takes for place in _places(state.versions, span)
+        )
+
+
+def _places(versions: list[int], span: VersionRange) -> range:
+    """Return where the messages of a version range stand among ascending versions."""
+    first, last = span
+    return range(bisect_left(versions, first), bisect_right(versions, last))

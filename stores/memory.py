@@ -20,7 +20,7 @@ from eventlog.records import (
     Position,
     Record,
 )
-from eventlog.store import Blob, Finding
+from eventlog.store import Blob, Finding, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,15 +66,8 @@ class MemoryStore:
                 append.stream, "an event id stands twice in one append; give each event its own"
             )
         known = [ids.get(record.event_id) for record in append.records]
-        first = known[0]
         if any(version is not None for version in known):
-            if first is None or known != list(range(first, first + len(known))):
-                return DuplicateEvent(
-                    append.stream,
-                    f"some of the {len(known)} event ids are stored already, or in another order; "
-                    "repeat the whole batch as it was, or leave out what is stored",
-                )
-            return Appended(tuple(range(first, first + len(known))), (), replayed=True)
+            return repeated(append, known)
         last = stream[-1].hash if stream else EMPTY_HEAD.hash
         if len(stream) != append.expected or append.previous not in (None, last):
             return VersionConflict(append.stream, append.expected, len(stream))

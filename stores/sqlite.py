@@ -45,7 +45,7 @@ from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema, refuse_
 from eventlog.stores.sqlite_tail import MERGE_AT
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from eventlog.identifiers import EventId
 
@@ -111,11 +111,23 @@ def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
     )
 
 
+def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
+    """Open a connection that any thread may use, with transactions left to the store."""
+    return sqlite3.connect(
+        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+    )
+
+
 class SQLiteStore:
     """A log in one SQLite file; see `eventlog.store.Store` for the contract."""
 
     def __init__(
-        self, path: str | Path, *, synchronous: str = "full", busy_timeout: float = 5.0
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "full",
+        busy_timeout: float = 5.0,
+        connect: Callable[[str, float], sqlite3.Connection] = connect,
     ) -> None:
         if synchronous not in _SYNCHRONOUS:
             raise InvalidArgument(
@@ -125,6 +137,7 @@ class SQLiteStore:
         self.durability: Durability = _SYNCHRONOUS[synchronous][1]
         self._synchronous = synchronous
         self._busy_timeout = busy_timeout
+        self._open_connection = connect
         self._start()
 
     def _start(self) -> None:
@@ -153,12 +166,7 @@ class SQLiteStore:
         self._idle_readers: list[sqlite3.Connection] = []
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path,
-            timeout=self._busy_timeout,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        connection = self._open_connection(self.path, self._busy_timeout)
         try:
             refuse_foreign(connection, self.path)
             self._set(connection, "journal_mode", "wal", "wal")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from eventlog.errors import DuplicateEvent, VersionConflict
 from eventlog.records import Appended
+from eventlog.store import repeated
 
 if TYPE_CHECKING:
     import sqlite3
@@ -117,18 +118,11 @@ class Batch:
         rows = self.rows if self._doubled else []
         staged = {row[3]: row[2] for row in rows if row[1] == stream_id}
         versions = [self._stored.get((stream_id, id_)) or staged.get(id_) for id_ in ids]
-        first = versions[0]
-        if not any(versions):
-            if len(set(ids)) < len(ids):
-                return DuplicateEvent(append.stream, "one batch has an event id twice")
-            return None
-        if first is None or list(versions) != list(range(first, first + len(versions))):
-            return DuplicateEvent(
-                append.stream,
-                f"some of the {len(versions)} event ids are stored already, or in another order; "
-                "repeat the whole batch as it was, or leave out what is stored",
-            )
-        return Appended(tuple(cast("Sequence[int]", versions)), (), replayed=True)
+        if any(versions):
+            return repeated(append, versions)
+        if len(set(ids)) < len(ids):
+            return DuplicateEvent(append.stream, "one batch has an event id twice")
+        return None
 
 
 def put_entries(

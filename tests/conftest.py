@@ -166,7 +166,7 @@ def ids() -> NumberedIds:
     return NumberedIds()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "nats"])
+@pytest.fixture(params=["memory", "sqlite", "files", "postgres", "nats"])
 def log_url(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -180,7 +180,12 @@ def log_url(
         # Leases are counted in the server's time, which these tests cannot move.
         monkeypatch.delattr("eventlog.stores.postgres.PostgresStore.now")
         return postgres_schema(request.getfixturevalue("newest_postgres"), tmp_path)
-    urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path / 'log.db'}"}
+    urls = {
+        "memory": "memory:",
+        "sqlite": f"sqlite:///{tmp_path / 'log.db'}",
+        # Several logs of a test write to it in turns, as if they were of several processes.
+        "files": f"files:///{tmp_path / 'log'}?writers=many",
+    }
     return urls[str(request.param)]
 
 

@@ -20,7 +20,7 @@ Implementation: TypeAlias = "Callable[..., ExitCode | None]"
 
 SUMMARIES: Final = {
     "demo": "Watch a session survive a kill -9, in seconds.",
-    "import": "Import conversations from chat JSON or JSON Lines.",
+    "import": "Import chats from JSON or JSON Lines, or a session folder.",
     "append": "Append one message to a session.",
     "commit": "Move a session's live messages into a new archive.",
     "work": "Finalise archives: once, or until stopped.",
@@ -29,8 +29,11 @@ SUMMARIES: Final = {
     "abandon": "Give an unfinished archive up.",
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives or events.",
+    "materialize": "Write a session's folder.",
+    "heal": "Make a session's folder what the log says, or check it.",
     "verify": "Check hash chains and state machines.",
-    "doctor": "Look the store over; rebuild its index.",
+    "copy": "Copy a log into another store.",
+    "doctor": "Look a store or a session folder over.",
 }
 """Every command in the order of ``eventlog --help``, which reads it here and imports none."""
 

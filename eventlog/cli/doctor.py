@@ -1,9 +1,10 @@
-"""``eventlog doctor``: is the store sound, and is it set as it should be?"""
+"""``eventlog doctor``: is the store sound, and is it set as it should be? Or is a folder?"""
 
 from __future__ import annotations
 
 import platform
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,9 +12,12 @@ import click
 from eventlog import __version__
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
+from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
+from eventlog.errors import CorruptLog
 from eventlog.opening import public_url
 from eventlog.session.rebuild import compare_index, rebuild_index
+from eventlog.store import Finding
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -30,15 +34,45 @@ LISTED: Final = 20
 
 
 @command("doctor")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), required=False)
 @click.option("--rebuild-index", "rebuild", is_flag=True, help="Rebuild the index from the events.")
-def doctor(invocation: Invocation, rebuild: bool) -> ExitCode:
+def doctor(invocation: Invocation, folder: Path | None, rebuild: bool) -> ExitCode:
     """Checks the storage engine, its settings, and the index against the events.
+
+    With DIR it looks a session folder over instead, without a store: what is damaged, and what
+    `eventlog import DIR` would make of it. Nothing is changed.
 
     Exits with 1 if something is wrong. Rebuild the index only while nothing else writes to the log.
     """
+    if folder is None:
+        return _examine_store(invocation, rebuild=rebuild)
+    if rebuild:
+        raise click.UsageError("--rebuild-index is for a store; leave out the folder")
+    return _examine_folder(invocation, folder)
+
+
+def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:
+    from eventlog.cli.import_folder import finding_document as document_of
+    from eventlog.cli.import_folder import print_findings
+    from eventlog.projections.adoption import examine_folder
+
+    findings = examine_folder(str(folder))
+    document = {"path": str(folder), "findings": [document_of(finding) for finding in findings]}
+
+    def tell(terminal: Terminal) -> None:
+        if findings:
+            print_findings(terminal, findings)
+        told = counted(len(findings), "finding") if findings else "the folder is sound"
+        terminal.line(f"{folder}: {told}", "" if findings else "green")
+
+    invocation.answer(document, tell)
+    return ExitCode.FINDINGS if findings else ExitCode.OK
+
+
+def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
     with invocation.open() as log:
         findings = log.store.check()
-        differences = (rebuild_index if rebuild else compare_index)(log.store)
+        differences = _compare_index(log, findings, rebuild=rebuild)
         document: dict[str, Any] = {
             "eventlog": __version__,
             "python": platform.python_version(),
@@ -49,13 +83,26 @@ def doctor(invocation: Invocation, rebuild: bool) -> ExitCode:
             "warnings": _warnings(log),
             "findings": [finding_document(finding) for finding in findings],
             "index": {
-                "rebuilt": rebuild,
-                "differences": [_difference_document(entry) for entry in differences],
+                "compared": differences is not None,
+                "rebuilt": rebuild and differences is not None,
+                "differences": [_difference_document(entry) for entry in differences or ()],
             },
         }
     invocation.answer(document, lambda terminal: _print(terminal, document))
     unmended = differences and not rebuild
     return ExitCode.FINDINGS if findings or unmended else ExitCode.OK
+
+
+def _compare_index(
+    log: Log, findings: list[Finding], *, rebuild: bool
+) -> list[IndexDifference] | None:
+    """Compare, or rebuild, the index; None where the events cannot be read, which is a finding."""
+    try:
+        return (rebuild_index if rebuild else compare_index)(log.store)
+    except CorruptLog as error:
+        if not findings:
+            findings.append(Finding(error.stream, error.version, "damaged", str(error)))
+        return None
 
 
 def _warnings(log: Log) -> list[str]:
@@ -97,13 +144,17 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
         terminal.line(f"warning: {warning}", "yellow")
     for finding in document["findings"]:
         terminal.line(f"{finding['kind']}: {finding['detail']}", "bold red")
-    _print_index(terminal, document["index"])
+    _print_index(terminal, document["index"], sound=not document["findings"])
 
 
-def _print_index(terminal: Terminal, index: dict[str, Any]) -> None:
+def _print_index(terminal: Terminal, index: dict[str, Any], *, sound: bool) -> None:
     differences = index["differences"]
+    if not index["compared"]:
+        terminal.line("the index was not compared, since not all events can be read")
+        return
     if not differences:
-        terminal.line("the storage is sound, and the index is what the events say", "green")
+        storage = "the storage is sound, and " if sound else ""
+        terminal.line(f"{storage}the index is what the events say", "green" if sound else "")
         return
     for entry in differences[:LISTED]:
         kind = "missing" if entry["stored"] is None else "different"

@@ -31,7 +31,7 @@ def session_document(
     every state, and its overview once it is completed. Where less is wanted, of the live messages
     only the ``last`` ones are read, and of the ``archived`` ones none.
     """
-    session = log.session(session_id)
+    session = log.session(session_id, follow_folder=False)
     core = log.core(session_id)
     tail = session.tail(last)
     archives = [_archive_document(core, view, archived=archived) for view in session.archives()]

@@ -1,4 +1,4 @@
-"""``eventlog import``: conversations from a file of chat messages."""
+"""``eventlog import``: conversations from a file of chat messages, or from a session folder."""
 
 from __future__ import annotations
 
@@ -50,16 +50,36 @@ class Imported(NamedTuple):
 @command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--session", "session_id", metavar="ID", help="The session of a file that names none itself."
+    "--session",
+    "session_id",
+    metavar="ID",
+    help="The session of a file or folder that names none itself, or another one for a folder.",
 )
-def import_(invocation: Invocation, path: Path, session_id: str | None) -> None:
+@click.option(
+    "--quarantine",
+    is_flag=True,
+    help="Of a folder: go on past lines that are no messages, and keep them in a file beside.",
+)
+def import_(invocation: Invocation, path: Path, session_id: str | None, quarantine: bool) -> None:
     """PATH is a JSON array of chat messages, or JSON Lines of them: one session.
 
     JSON Lines of {"id", "messages"} are one session per line. Without an id the session is named
     after the file. '-' reads stdin. Importing a file again adds only what is new in it.
+
+    A folder with messages.jsonl, .meta.json and history/ is adopted as a session: what is damaged
+    is told, what is dropped is kept in a file beside. `eventlog doctor PATH` tells it beforehand.
     """
     if path.is_dir():
-        raise click.UsageError(f"{path} is a folder; name a file of chat messages")
+        from eventlog.cli.import_folder import import_folder
+
+        return import_folder(invocation, path, session_id, quarantine=quarantine)
+    if quarantine:
+        raise click.UsageError("--quarantine is for session folders; mend the line in the file")
+    return _import_chat(invocation, path, session_id)
+
+
+def _import_chat(invocation: Invocation, path: Path, session_id: str | None) -> None:
+    """Import a file of chat messages."""
     done: list[Imported] = []
     try:
         with _readable(path) as file:

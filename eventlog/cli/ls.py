@@ -22,7 +22,7 @@ def ls(invocation: Invocation) -> None:
 
 
 def _document(log: Log, session_id: str) -> dict[str, Any]:
-    session = log.session(session_id)
+    session = log.session(session_id, follow_folder=False)
     meta = session.meta._asdict()
     return {"session_id": session_id, "version": session.version, **meta}
 

@@ -54,10 +54,12 @@ def _is_on_server(url: str) -> bool:
 
 
 def _path(url: str) -> Path | None:
-    """Return the file of a log that is kept in one."""
+    """Return the file or folder of a log that is kept in one."""
     scheme, location, _ = split_url(url)
-    return Path(location) if scheme == "sqlite" and location else None
+    return Path(location) if scheme in ("sqlite", "files") and location else None
 
 
 def _is_empty(path: Path) -> bool:
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    if path.is_dir():
+        return not any(path.iterdir())
+    return not path.exists() or path.stat().st_size == 0

@@ -151,7 +151,7 @@ def _find_in_output(
 def _show_events(invocation: Invocation, session_id: str, last: int | None) -> None:
     with invocation.open() as log:
         after = 0
-        version = log.session(session_id).version
+        version = log.session(session_id, follow_folder=False).version
         if last is not None:
             after = max(0, version - last)
         events = list(log.read(session_id, after=after, until=version))

@@ -10,8 +10,7 @@ from eventlog.audit.verify import verify_stream
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, progress
-from eventlog.errors import SessionNotFound
-from eventlog.session.rebuild import stored_streams
+from eventlog.errors import CorruptLog, SessionNotFound
 from eventlog.store import Finding, Store
 
 if TYPE_CHECKING:
@@ -34,8 +33,9 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     with invocation.open() as log:
         if session_id is not None and not log.exists(session_id):
             raise SessionNotFound(session_id)
-        streams = _all_streams(log) if session_id is None else [session_id]
+        streams, damage = _all_streams(log) if session_id is None else ([session_id], [])
         events, findings = _verify(log.store, streams)
+        findings = findings or damage
     document = {
         "sessions": len(streams),
         "events": events,
@@ -45,9 +45,19 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
-def _all_streams(log: Log) -> list[str]:
-    """Return what has records, and what the index lists: neither is taken on trust."""
-    return sorted({*stored_streams(log.store), *log.sessions()})
+def _all_streams(log: Log) -> tuple[list[str], list[Finding]]:
+    """Return what has records, and what the index lists: neither is taken on trust.
+
+    Where the log cannot be read to its end there is a finding, too; as a rule it comes up again, and
+    more precisely, with the session that it is of.
+    """
+    streams, damage = set(log.sessions()), list[Finding]()
+    try:
+        for record in log.store.read_all():
+            streams.add(record.stream)
+    except CorruptLog as error:
+        damage.append(Finding(error.stream, error.version, "damaged", str(error)))
+    return sorted(streams), damage
 
 
 def _verify(store: Store, streams: list[str]) -> tuple[int, list[Finding]]:

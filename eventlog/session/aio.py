@@ -9,8 +9,8 @@ from eventlog.session import arguments, queries
 from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
-from eventlog.session.core import SessionRequest
 from eventlog.session.messages import Message
+from eventlog.session.request import SessionRequest
 from eventlog.session.tool_output import (
     CONTEXT_CHARACTERS,
     SEARCH_LIMIT,
@@ -25,10 +25,12 @@ from eventlog.session.views import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
     from eventlog.aio import AsyncLog
     from eventlog.events import Event
+    from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.core import Core
     from eventlog.tasks.commands import RetryStatus
@@ -73,8 +75,8 @@ class AsyncSession:
     # ---- reading ------------------------------------------------------------------------------
 
     async def refresh(self) -> SessionMeta:
-        """Fold what others recorded, and return the metadata."""
-        await self._log.run(self._core.refresh)
+        """Fold what others recorded, and return the metadata; an attached folder follows, too."""
+        await self._log.run(self._core.catch_up)
         return self.meta
 
     async def tail(self, last: int | None = None) -> tuple[Message, ...]:
@@ -275,6 +277,41 @@ class AsyncSession:
         by = arguments.about(actor, correlation_id, idempotency_key)
         task_id: str = await self._do(arguments.task(kind, payload), by)
         return task_id
+
+    # ---- the folder ---------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> FolderView | None:
+        """How the attached folder stands; None without one. No I/O."""
+        from eventlog.folder import attaching
+
+        return attaching.view(self._core)
+
+    async def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
+        """Let the files in a folder follow the session; see `Session.attach_folder` (O1, O2)."""
+        from eventlog.folder import attaching
+
+        return await self._log.run(attaching.attach, self._log.blocking, self._core, path)
+
+    async def detach_folder(self) -> None:
+        """Let the folder follow no longer; its files stay as they are."""
+        from eventlog.folder import attaching
+
+        await self._log.run(attaching.detach, self._log.blocking, self._core)
+
+    async def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
+        """Write the session's folder once, without attaching it; see `Session.materialize`."""
+        from eventlog.folder import attaching
+
+        return await self._log.run(attaching.materialize, self._log.blocking, self._core, path)
+
+    async def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
+        """Make a folder what the records say, or only look; see `Session.heal` (O3)."""
+        from eventlog.folder import attaching
+
+        return await self._log.run(
+            attaching.heal, self._log.blocking, self._core, path, check=check
+        )
 
     # ---- the session itself -------------------------------------------------------------------
 

@@ -18,11 +18,12 @@ from eventlog.codec import encode_metadata
 from eventlog.committer import Request
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
-from eventlog.records import Append, Appended, Metadata, Record
+from eventlog.records import Append, Appended, Metadata, Record, Recorded
 from eventlog.session.commands import AppendMessages
-from eventlog.session.core import Core, SessionRequest
+from eventlog.session.core import Core
 from eventlog.session.events import MessageAppended
 from eventlog.session.messages import Message, MessageData
+from eventlog.session.request import SessionRequest
 from eventlog.session.state import SessionState, apply_message
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class MessageRequest(Request):
         """Fold the message, if it comes next in the state."""
         if self._record.version == state.version + 1:
             apply_message(state, self._record, self._data, self._tokens)
+
+    def recorded(self) -> Sequence[Recorded]:
+        event = MessageAppended.trusted({"message": self._data, "tokens": self._tokens})
+        return [Recorded(self._record, event)]
 
     def recall(self) -> bool:
         request = self._the_long_way()

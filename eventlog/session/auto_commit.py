@@ -1,9 +1,10 @@
 """Commits that a session's own policy asks for (C8): when they are due, and the command.
 
-What is counted is looked at after every command, by the process that gave it; the commit follows as
-a command of its own, when that was answered or, to a synchronous caller, just before: if the process
-ends in between, the next one makes good for it. Idleness is found by whoever looks, in the index: a session with live messages
-has an entry there under the time from which it counts as idle.
+What is counted is looked at after every command, by the process that gave it. The commit follows
+as a command of its own, after the answer (for a synchronous caller just before it); if the process
+ends in between, the session's next command makes good for it. Idleness is found by whoever looks,
+in the index: a session with live messages has an entry there under the time from which it counts
+as idle.
 """
 
 from __future__ import annotations

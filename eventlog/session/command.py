@@ -48,6 +48,9 @@ class Command(ABC, Generic[Result]):
     gathers: ClassVar[bool] = False
     """Whether `gather` wants to be called before every decision."""
 
+    creates: ClassVar[bool] = False
+    """Whether it brings the session into being by an event of its own."""
+
     returns_records: ClassVar[bool] = False
     """Whether the caller gets the records themselves, so that they must tell their positions."""
 

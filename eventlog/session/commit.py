@@ -107,6 +107,8 @@ class Commit(Command[CommitResult]):
             usage_until=state.version,
             usage_count=state.usage_count,
         )
+        if state.folder is not None:
+            return [Draft(prepared)]  # Published when the raw archive is in the folder.
         return [Draft(prepared), Draft(CommitPublished(task_id=task_id))]
 
     def result(self, recorded: Sequence[Recorded]) -> CommitResult:

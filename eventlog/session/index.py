@@ -6,7 +6,7 @@ key                                       value
 ``session/{session}``                     what is known of the session at its creation, or end
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
 ``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
-``archive/{session}/{index}``             the whole archive, as `eventlog.session.state.Archive`
+``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
                                           something is said until then (C8)
@@ -25,17 +25,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 
+from eventlog.session.archive import Archive, archive_of
 from eventlog.session.auto_commit import idle_from
-from eventlog.session.events import CommitPrepared, MessageAppended, SessionCreated
-from eventlog.tasks.events import ArchiveFinalized, TaskEvent
+from eventlog.session.events import CommitPrepared, MessageAppended
+from eventlog.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
 from eventlog.tasks.machine import TASK_MACHINE
-from eventlog.tasks.state import Task, advance
+from eventlog.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.records import IndexEntry, Recorded
-    from eventlog.session.state import Archive, SessionState
+    from eventlog.session.state import SessionState
     from eventlog.store import Store
 
 __all__ = [
@@ -57,12 +58,16 @@ __all__ = [
     "workspace_prefix",
 ]
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | {
-    "session_created",
-    "session_closed",
-    "session_deleted",
-}
+SESSION_TYPES: Final = frozenset(
+    {"session_created", "adoption_begun", "folder_adopted", "session_closed", "session_deleted"}
+)
+"""The event types that may change what is known of the session itself."""
+
+INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
 """The event types that may change an entry; a message does in the sessions that may be idle."""
+
+_WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
+"""Those at which the workspace's entry is written, too."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
@@ -139,13 +144,18 @@ def may_change_index(state: SessionState, type: str, time: int) -> bool:
 def index_changes(
     before: SessionState, recorded: Sequence[Recorded], after: SessionState
 ) -> tuple[IndexEntry, ...]:
-    """Return what records change in the index, given the states on both sides of them."""
+    """Return what records change in the index, given the states on both sides of them.
+
+    Illegal steps change nothing in it, as they change nothing in the state.
+    """
+    illegal = {version for version, _ in after.findings[len(before.findings) :]}
+    recorded = [entry for entry in recorded if entry.version not in illegal]
     changes: dict[str, bytes | None] = {}
     _index_session(changes, recorded, after)
     touched = _touched_tasks(before, recorded, after)
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
-    _index_archives(changes, before, recorded, after)
+    _index_archives(changes, before, recorded)
     old = {**_due_entries(before, touched), **_idle_entry(before)}
     new = {**_due_entries(after, touched), **_idle_entry(after)}
     for key in old.keys() - new.keys():
@@ -163,14 +173,13 @@ def _json(value: Any) -> bytes:
 def _index_session(
     changes: dict[str, bytes | None], recorded: Sequence[Recorded], after: SessionState
 ) -> None:
-    if not any(entry.type.startswith("session_") for entry in recorded):
+    types = {entry.type for entry in recorded}
+    if types.isdisjoint(SESSION_TYPES):
         return
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
-    for entry in recorded:
-        event = entry.event
-        if isinstance(event, SessionCreated) and event.workspace is not None:
-            changes[workspace_prefix(event.workspace) + after.session_id] = _json(value)
+    if after.workspace is not None and not types.isdisjoint(_WORKSPACE_TYPES):
+        changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
 
 
 def _touched_tasks(
@@ -181,7 +190,11 @@ def _touched_tasks(
     for entry in recorded:
         event = entry.event
         if isinstance(event, CommitPrepared):
-            touched[event.task_id] = after.tasks.get(event.task_id)
+            made = after.tasks.get(event.task_id) or finalising_task(entry.record, event)
+            touched[event.task_id] = made
+        elif isinstance(event, TaskQueued):
+            made = after.tasks.get(event.task_id) or queued_task(entry.record, event)
+            touched[event.task_id] = made
         elif isinstance(event, TaskEvent):
             task_id = event.task_id
             task = after.tasks.get(task_id)
@@ -191,27 +204,27 @@ def _touched_tasks(
             touched[task_id] = task
         if isinstance(event, ArchiveFinalized):
             for follow_up in event.follow_ups:
-                touched[follow_up["task_id"]] = after.tasks.get(follow_up["task_id"])
+                made = after.tasks.get(follow_up["task_id"])
+                made = made or follow_up_task(entry.record, event.archive, follow_up)
+                touched[follow_up["task_id"]] = made
     return [task for task in touched.values() if task is not None]
 
 
 def _index_archives(
-    changes: dict[str, bytes | None],
-    before: SessionState,
-    recorded: Sequence[Recorded],
-    after: SessionState,
+    changes: dict[str, bytes | None], before: SessionState, recorded: Sequence[Recorded]
 ) -> None:
+    made: dict[int, Archive] = {}
     for entry in recorded:
         event = entry.event
         if isinstance(event, CommitPrepared):
-            archive = after.archives.get(event.archive)
+            made[event.archive] = archive_of(entry.record, event)
         elif isinstance(event, ArchiveFinalized):
-            known = before.archives.get(event.archive)
-            archive = known and replace(known, finalized=entry.version, covers=event.covers)
-        else:
-            continue
-        if archive is not None:
-            changes[archive_key(after.session_id, archive.index)] = _json(archive)
+            known = made.get(event.archive) or before.archives.get(event.archive)
+            if known is not None:
+                finalized = replace(known, finalized=entry.version, covers=event.covers)
+                made[event.archive] = finalized
+    for archive in made.values():
+        changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
 
 def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, bytes]:
@@ -254,8 +267,6 @@ def read_task(value: bytes) -> Task:
 
 def read_archive(value: bytes) -> Archive:
     """Read an ``archive/`` entry."""
-    from eventlog.session.state import Archive
-
     fields = pydantic_core.from_json(value)
     fields["takes"] = [(first, last) for first, last in fields["takes"]]
     return Archive(**fields)

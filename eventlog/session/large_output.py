@@ -117,7 +117,7 @@ def _hydrated(
 ) -> MessageData:
     parts = list(data["parts"])
     for number, part in enumerate(parts):
-        digest = kept_digest(reader.stream, part)
+        digest = _digest_of(reader, part)
         if digest is None:
             continue
         try:
@@ -130,6 +130,18 @@ def _hydrated(
         else:
             parts[number] = {**without_large_output(part), "tool_output": known[digest]}
     return cast("MessageData", {**data, "parts": parts})
+
+
+def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
+    """Return under which name the session keeps a part's output, if it does.
+
+    An output that another program kept elsewhere has come along if its folder was adopted.
+    """
+    digest = kept_digest(reader.stream, part)
+    if digest is not None or not part.get("tool_output_truncated"):
+        return digest
+    adopted = part.get("tool_output_sha256")
+    return adopted if isinstance(adopted, str) and reader.has_value(adopted) else None
 
 
 def read_output(
@@ -158,7 +170,7 @@ def find_in_output(
 
 def _whole_output(reader: Reader, message_id: str, tool_id: str) -> str:
     part = _part_with_output(reader, message_id, tool_id)
-    digest = kept_digest(reader.stream, part)
+    digest = _digest_of(reader, part)
     if digest is not None:
         return reader.value(digest).decode()
     if part.get("tool_output_truncated"):

@@ -1,4 +1,7 @@
-"""The machine of a session: it is created once, and closed or deleted once."""
+"""The machine of a session: it is created once, and closed or deleted once.
+
+One that is adopted from a folder takes what the folder holds, and nothing else until that is done.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ __all__ = ["SESSION_MACHINE"]
 
 SESSION_MACHINE: Final = StateMachine(
     "session",
-    states=["open", "closed", "deleted"],
+    states=["open", "adopting", "closed", "deleted"],
     transitions=[
         Transition("session_created", (ABSENT,), "open"),
         Transition("message_appended", ("open",), "open"),
@@ -19,7 +22,19 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("project_assigned", ("open",), "open"),
         Transition("memory_session_assigned", ("open",), "open"),
         Transition("commit_prepared", ("open",), "open"),
+        Transition("adoption_begun", ("open",), "adopting"),
+        Transition("adoption_finding_recorded", ("adopting",), "adopting"),
+        Transition("message_appended", ("adopting",), "adopting"),
+        Transition("commit_prepared", ("adopting",), "adopting"),
+        Transition("archive_adopted", ("adopting",), "adopting"),
+        Transition("folder_adopted", ("adopting",), "open"),
         Transition("session_closed", ("open",), "closed"),
-        Transition("session_deleted", ("open", "closed"), "deleted"),
+        Transition("session_deleted", ("open", "adopting", "closed"), "deleted"),
+        # The files of a session outlive it, and must not change what it is.
+        *(
+            Transition(event, (state,), state)
+            for event in ("folder_attached", "folder_detached", "folder_healed")
+            for state in ("open", "closed", "deleted")
+        ),
     ],
 )

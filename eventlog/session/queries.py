@@ -23,11 +23,12 @@ from eventlog.tasks.events import ArchiveFinalized
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventlog.session.archive import Archive
     from eventlog.session.core import Core
     from eventlog.session.events import VersionRange
     from eventlog.session.messages import Message
     from eventlog.session.reader import StoredMessage
-    from eventlog.session.state import Archive, SessionState
+    from eventlog.session.state import SessionState
     from eventlog.session.tokens import TokenEstimator
     from eventlog.session.tool_output import OutputMatch, ToolOutput
     from eventlog.store import Store

@@ -3,9 +3,9 @@ values that they name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from eventlog.blobs import get_value, put_value
+from eventlog.blobs import get_value, has_value, put_value
 from eventlog.identifiers import derived_id
 from eventlog.records import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from eventlog.identifiers import EventId
+    from eventlog.records import Head, Record
     from eventlog.session.events import VersionRange
-    from eventlog.store import Store
+    from eventlog.store import Blob, Store
     from eventlog.tasks.state import Task
 
 __all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
@@ -64,16 +65,34 @@ def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
     return cast("MessageData", {**data, "parts": parts})
 
 
-class Reader:
-    """Reads one stream and its large values; every method does I/O."""
+class Readable(Protocol):
+    """As much of a store as reading messages takes."""
 
-    def __init__(self, store: Store, stream: str) -> None:
+    def read(
+        self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
+    ) -> Iterator[Record]: ...
+
+    def head(self, stream: str) -> Head: ...
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]: ...
+
+    def get_blob(self, key: str) -> Blob | None: ...
+
+
+class Reader:
+    """Reads one stream and its large values; every method does what I/O the store does."""
+
+    def __init__(self, store: Readable, stream: str) -> None:
         self.stream = stream
         self._store = store
 
     def keep_value(self, data: bytes) -> str:
         """Store a large value before an event names it; return its digest (L11)."""
-        return put_value(self._store, self.stream, data)
+        return put_value(cast("Store", self._store), self.stream, data)
+
+    def has_value(self, digest: str) -> bool:
+        """Tell whether the session has a large value of this name."""
+        return has_value(self._store, self.stream, digest)
 
     def value(self, digest: str) -> bytes:
         """Return a large value; raise `CorruptLog` if it is missing or damaged."""
@@ -88,6 +107,12 @@ class Reader:
         """Return the versions of those ids that are stored."""
         return self._store.find(self.stream, ids)
 
+    def newest_of(self, types: Sequence[str]) -> Iterator[Recorded]:
+        """Yield the records of some types, the newest first."""
+        for record in self._store.read(self.stream, reverse=True):
+            if record.type in types:
+                yield Recorded(record)
+
     def recorded_as(self, key: str, number: int = 0) -> Recorded | None:
         """Return the ``number``-th record of the command with an idempotency key."""
         event_id = derived_id(self.stream, key, number)
@@ -96,7 +121,7 @@ class Reader:
 
     def task(self, task_id: str) -> Task | None:
         """Return a task of this session, a finished one included, as its last record left it."""
-        value = read_entry(self._store, task_key(task_id))
+        value = read_entry(cast("Store", self._store), task_key(task_id))
         task = None if value is None else read_task(value)
         return task if task is not None and task.session_id == self.stream else None
 
@@ -106,12 +131,16 @@ class Reader:
         return found if found is not None and found.type == "message_appended" else None
 
     def messages(
-        self, ranges: Sequence[VersionRange], *, last: int | None = None
+        self,
+        ranges: Sequence[VersionRange],
+        *,
+        last: int | None = None,
+        as_of: int | None = None,
     ) -> list[StoredMessage]:
         """Return the messages in ascending ranges, in order; only the ``last`` ones if given.
 
         A call that has no result in what was read is looked up, so a result counts wherever in
-        the stream it was recorded.
+        the stream it was recorded, unless that was after the version ``as_of``.
         """
         found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
@@ -123,7 +152,15 @@ class Reader:
             else:
                 results[version] = event
         found.reverse()
-        return self._completed(found, results)
+        return self._completed(found, results, as_of)
+
+    def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
+        """Return the record of the first message in ascending ranges."""
+        for first, last in ranges:
+            for record in self._store.read(self.stream, after=first - 1, until=last):
+                if record.type == "message_appended":
+                    return Recorded(record)
+        return None
 
     def history(self) -> list[StoredMessage]:
         """Return every message ever recorded, in order."""
@@ -141,10 +178,13 @@ class Reader:
                     yield cast("MessageAppended | ToolResultRecorded", event), record.version
 
     def _completed(
-        self, found: list[StoredMessage], results: dict[int, ToolResultRecorded]
+        self,
+        found: list[StoredMessage],
+        results: dict[int, ToolResultRecorded],
+        as_of: int | None,
     ) -> list[StoredMessage]:
         """Write the latest result of each call into it; those found in passing come first."""
-        results = {**results, **dict(self._later_results(found, results))}
+        results = {**results, **dict(self._later_results(found, results, as_of))}
         if not results:
             return found
         by_message: dict[str, dict[str, ToolResultRecorded]] = {}
@@ -163,7 +203,10 @@ class Reader:
         return StoredMessage(entry.version, data, tokens)
 
     def _later_results(
-        self, found: Sequence[StoredMessage], known: dict[int, ToolResultRecorded]
+        self,
+        found: Sequence[StoredMessage],
+        known: dict[int, ToolResultRecorded],
+        as_of: int | None,
     ) -> Iterator[tuple[int, ToolResultRecorded]]:
         """Look up, by version, results of calls that are not completed by those found in passing.
 
@@ -184,7 +227,8 @@ class Reader:
             return
         places = self._store.find(self.stream, [derived_id(self.stream, key) for key in keys])
         for version in places.values():
-            recorded = None if version in known else self.record(version)
+            skipped = version in known or (as_of is not None and version > as_of)
+            recorded = None if skipped else self.record(version)
             if recorded is not None:
                 yield version, cast("ToolResultRecorded", recorded.event)
 

@@ -24,10 +24,12 @@ from eventlog.session.views import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
     from eventlog.events import Event
     from eventlog.log import Log
+    from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.core import Core
     from eventlog.tasks.commands import RetryStatus
@@ -70,8 +72,8 @@ class Session:
     # ---- reading ------------------------------------------------------------------------------
 
     def refresh(self) -> SessionMeta:
-        """Fold what others recorded, and return the metadata."""
-        self._core.refresh()
+        """Fold what others recorded, and return the metadata; an attached folder follows, too."""
+        self._core.catch_up()
         return self.meta
 
     def tail(self, last: int | None = None) -> tuple[Message, ...]:
@@ -273,6 +275,55 @@ class Session:
         by = arguments.about(actor, correlation_id, idempotency_key)
         task_id: str = self._do(arguments.task(kind, payload), by)
         return task_id
+
+    # ---- the folder ---------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> FolderView | None:
+        """How the attached folder stands; None without one. No I/O."""
+        from eventlog.folder import attaching
+
+        return attaching.view(self._core)
+
+    def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
+        """Let the files in a folder follow the session: now, and whenever it is opened (O1, O2).
+
+        One process owns a folder and alone writes it, before its caller has the answer to a
+        command; a commit's task can be claimed once its archive is on disk. What other processes
+        record, workers among them, is written with the owner's next command or `refresh`. The
+        attachment is recorded, so the next process that opens the session owns the folder, if no
+        other does.
+
+        Raises `FolderLocked` if another process owns it, `CorruptFolder` if it holds what the
+        session does not have, `InvalidArgument` if it is another session's or the session has
+        another folder, `FolderUnavailable` if it cannot be written.
+        """
+        from eventlog.folder import attaching
+
+        return attaching.attach(self._log, self._core, path)
+
+    def detach_folder(self) -> None:
+        """Let the folder follow no longer; its files stay as they are."""
+        from eventlog.folder import attaching
+
+        attaching.detach(self._log, self._core)
+
+    def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
+        """Write the session's folder once, without attaching it (O1); raises as `attach_folder`."""
+        from eventlog.folder import attaching
+
+        return attaching.materialize(self._log, self._core, path)
+
+    def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
+        """Make a folder what the records say, and record what it was not; or only look (O3).
+
+        What a file has beyond the log is kept in quarantine beside it, unknown files are left
+        alone, and a healthy folder is not touched. Raises `InvalidArgument` if there is no folder,
+        or another session's, `FolderLocked`, `FolderUnavailable`.
+        """
+        from eventlog.folder import attaching
+
+        return attaching.heal(self._log, self._core, path, check=check)
 
     # ---- the session itself -------------------------------------------------------------------
 

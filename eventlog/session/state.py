@@ -20,10 +20,13 @@ from eventlog.codec import decode_event
 from eventlog.events import is_builtin_type
 from eventlog.machine import ABSENT
 from eventlog.records import Record, Recorded
+from eventlog.session.archive import Archive, Overview, archive_of
 from eventlog.session.events import (
     CommitPrepared,
     ContextsUsed,
     FailedArchives,
+    FolderAdopted,
+    FolderAttached,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -39,43 +42,20 @@ from eventlog.tasks.events import (
     ArchiveFinalized,
     StepCompleted,
     TaskCompleted,
-    TaskEvent,
     TaskQueued,
     TokenUsage,
 )
-from eventlog.tasks.machine import FINALISE, MEMORIES
-from eventlog.tasks.state import Task, add_usage, advance
+from eventlog.tasks.machine import MEMORIES
+from eventlog.tasks.state import (
+    Task,
+    add_usage,
+    advance,
+    finalising_task,
+    follow_up_task,
+    queued_task,
+)
 
-__all__ = ["Archive", "Overview", "SessionState", "apply", "apply_message", "apply_records"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
-    """The raw side of an archive: which messages are in it, and since when."""
-
-    index: int
-    task_id: str
-    takes: list[VersionRange]
-    message_count: int
-    tokens: int
-    prepared: int
-    """The version of its ``commit_prepared``."""
-    prepared_at: int
-    usage_after: int
-    usage_until: int
-    finalized: int | None = None
-    """The version of its ``archive_finalized``."""
-    covers: list[int] = field(default_factory=list[int])
-    covered: bool = False
-    """Whether an overview stands for its messages already, while its own task is not settled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """Which archive has the latest overview, and the version of the record that holds it."""
-
-    archive: int
-    version: int
+__all__ = ["SessionState", "apply", "apply_message", "apply_records"]
 
 
 @dataclass(slots=True)
@@ -102,6 +82,8 @@ class SessionState:
     failed_archives: FailedArchives = "block"
     tool_output: ToolOutputPolicy = field(default_factory=ToolOutputPolicy)
     auto_commit: AutoCommitPolicy | None = None
+    folder: str | None = None
+    """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
     commit_count: int = 0
     keep_recent: int = 0
@@ -119,6 +101,8 @@ class SessionState:
     lane: dict[int, str] = field(default_factory=dict[int, str])
     """The finalising tasks among them by archive index, ascending."""
     abandoned: list[int] = field(default_factory=list[int])
+    unused: list[VersionRange] = field(default_factory=list[VersionRange])
+    """Ranges of archive numbers that no archive has: an adopted folder's need not be gapless."""
     overview: Overview | None = None
     findings: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Steps that a machine does not have, as found in the history, with their versions (P7)."""
@@ -129,6 +113,15 @@ class SessionState:
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
         return copied
+
+    def as_seen(self, creation: SessionCreated | None) -> SessionState:
+        """Return what commands see: of a session that does not exist yet, what it will begin as."""
+        if self.status != ABSENT or creation is None:
+            return self
+        begun = self.copy()
+        begun.status = "open"
+        begun.follow(creation)
+        return begun
 
     def follow(self, creation: SessionCreated) -> None:
         """Take over whom the session belongs to, and the policies that it was given."""
@@ -144,8 +137,11 @@ class SessionState:
     def lane_head(self) -> Task | None:
         """Return the finalising task that is next in order (F1), if one is to be worked on.
 
-        A task that failed for good holds the lane where the policy is to wait for it.
+        A task that failed for good holds the lane where the policy is to wait for it; none is
+        worked on before a folder is adopted entirely.
         """
+        if self.status == "adopting":
+            return None
         for task_id in self.lane.values():
             task = self.tasks[task_id]
             if task.state == "terminal_failed":
@@ -154,6 +150,12 @@ class SessionState:
                 continue
             return task
         return None
+
+    def has_archive(self, index: int) -> bool:
+        """Tell whether an archive has this number."""
+        return 1 <= index <= self.commit_count and not any(
+            first <= index <= last for first, last in self.unused
+        )
 
     def uncovered(self) -> list[Archive]:
         """Return the archives whose messages no overview stands for, in order (X1)."""
@@ -178,14 +180,18 @@ _CONTAINERS: Final = (
     "tasks",
     "lane",
     "abandoned",
+    "unused",
     "findings",
 )
 
 _MESSAGE: Final = MessageAppended.event_type
 _MESSAGE_SCHEMA: Final = MessageAppended.event_schema
 
-_QUIET: Final = frozenset({"lease_renewed"})
-"""Events that say nothing about the session itself, so they leave ``updated_at`` alone (M8)."""
+_QUIET: Final = frozenset(
+    {"lease_renewed", "folder_attached", "folder_detached", "folder_healed", "folder_adopted"}
+)
+"""Events that leave ``updated_at`` alone (M8): they say nothing about the session itself, or tell
+when it was updated."""
 
 
 def apply(state: SessionState, recorded: Recorded) -> SessionState:
@@ -322,57 +328,65 @@ def _memory_session(state: SessionState, record: Record, event: MemorySessionAss
         state.memory_sessions[event.provider] = event.memory_session_id
 
 
-def _ended(state: SessionState, record: Record, event: Any) -> None:
+def _folder_attached(state: SessionState, record: Record, event: FolderAttached) -> None:
+    if _step(state, record):
+        state.folder = event.path
+
+
+def _folder_detached(state: SessionState, record: Record, event: Any) -> None:
+    if _step(state, record):
+        state.folder = None
+
+
+def _step_only(state: SessionState, record: Record, event: Any) -> None:
     _step(state, record)
 
 
 def _commit_prepared(state: SessionState, record: Record, event: CommitPrepared) -> None:
     if not _step(state, record):
         return
-    state.window.archive(record.version, event.retains, event.message_count, event.tokens)
+    left_count = event.message_count - event.repeated_count
+    left_tokens = event.tokens - event.repeated_tokens
+    state.window.archive(record.version, event.retains, left_count, left_tokens)
+    _count_commits(state, event.archive - 1)
     state.commit_count = max(state.commit_count, event.archive)
     state.last_commit_at = record.time
     state.keep_recent = event.keep_recent
     state.usage_after = event.usage_until
     state.usage_count = max(0, state.usage_count - event.usage_count)
-    state.archives[event.archive] = Archive(
-        index=event.archive,
-        task_id=event.task_id,
-        takes=event.takes,
-        message_count=event.message_count,
-        tokens=event.tokens,
-        prepared=record.version,
-        prepared_at=record.time,
-        usage_after=event.usage_after,
-        usage_until=event.usage_until,
-    )
+    state.archives[event.archive] = archive_of(record, event)
     state.lane[event.archive] = event.task_id
-    _begin_task(state, record, event.task_id, FINALISE, event.archive)
+    _begin(state, finalising_task(record, event))
 
 
-def _begin_task(
-    state: SessionState,
-    record: Record,
-    task_id: str,
-    kind: str,
-    archive: int | None = None,
-    payload: dict[str, Any] | None = None,
-    as_type: str | None = None,
-) -> None:
-    task = Task(
-        task_id=task_id,
-        kind=kind,
-        session_id=state.session_id,
-        archive=archive,
-        payload=payload or {},
-    )
-    begun = advance(task, record._replace(type=as_type or record.type), TaskEvent(task_id=task_id))
-    if begun is not None:
-        state.tasks[task_id] = begun
+def _count_commits(state: SessionState, count: int) -> None:
+    """Count commits up to ``count``, and note the numbers that are passed over as unused."""
+    if count > state.commit_count:
+        state.unused.append((state.commit_count + 1, count))
+        state.commit_count = count
+
+
+def _begin(state: SessionState, task: Task | None) -> None:
+    if task is not None:
+        state.tasks[task.task_id] = task
+
+
+def _folder_adopted(state: SessionState, record: Record, event: FolderAdopted) -> None:
+    if not _step(state, record):
+        return
+    state.created_at = event.created_at or state.created_at
+    state.updated_at = event.updated_at or record.time
+    state.last_message_at = event.last_message_at
+    state.last_commit_at = event.last_commit_at
+    state.total_message_count = event.total_message_count
+    _count_commits(state, event.commit_count)
+    state.keep_recent = event.keep_recent
+    state.memories = dict(event.memories)
+    state.usage = event.usage
 
 
 def _task_queued(state: SessionState, record: Record, event: TaskQueued) -> None:
-    _begin_task(state, record, event.task_id, event.kind, payload=event.payload)
+    _begin(state, queued_task(record, event))
 
 
 def _fold_task(state: SessionState, record: Record, event: Any) -> Task | None:
@@ -438,14 +452,7 @@ def _finalized(state: SessionState, record: Record, event: ArchiveFinalized) -> 
         for index in event.covers:
             _cover(state, index)
     for follow_up in event.follow_ups:
-        _begin_task(
-            state,
-            record,
-            follow_up["task_id"],
-            follow_up["kind"],
-            archive=event.archive,
-            as_type="task_queued",
-        )
+        _begin(state, follow_up_task(record, event.archive, follow_up))
 
 
 _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
@@ -456,8 +463,15 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "project_assigned": _project,
     "memory_session_assigned": _memory_session,
     "commit_prepared": _commit_prepared,
-    "session_closed": _ended,
-    "session_deleted": _ended,
+    "adoption_begun": _step_only,
+    "adoption_finding_recorded": _step_only,
+    "archive_adopted": _step_only,
+    "folder_adopted": _folder_adopted,
+    "folder_attached": _folder_attached,
+    "folder_detached": _folder_detached,
+    "folder_healed": _step_only,
+    "session_closed": _step_only,
+    "session_deleted": _step_only,
     "task_queued": _task_queued,
     "step_completed": _step_completed,
     "task_completed": _task_completed,

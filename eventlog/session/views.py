@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.clock import format_time
@@ -13,12 +14,20 @@ from eventlog.tasks.state import add_usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventlog.session.state import Archive, SessionState
+    from eventlog.session.archive import Archive
+    from eventlog.session.state import SessionState
     from eventlog.tasks.state import Task
 
-__all__ = ["ArchiveView", "ArchivedMessages", "SessionMeta", "TaskView", "session_meta"]
+__all__ = [
+    "TOKEN_KINDS",
+    "ArchiveView",
+    "ArchivedMessages",
+    "SessionMeta",
+    "TaskView",
+    "session_meta",
+]
 
-_TOKEN_KINDS = (
+TOKEN_KINDS = (
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
@@ -53,6 +62,7 @@ class SessionMeta(NamedTuple):
     status: str
 
 
+@lru_cache(maxsize=64)  # Of the times in metadata at most one is new with every message.
 def _time(microseconds: int) -> str:
     return format_time(microseconds) if microseconds else ""
 
@@ -70,7 +80,7 @@ def session_meta(state: SessionState) -> SessionMeta:
         memories_extracted={**state.memories, "total": sum(state.memories.values())},
         last_commit_at=_time(state.last_commit_at),
         last_message_at=_time(state.last_message_at),
-        llm_token_usage={kind: usage.get(kind, 0) for kind in _TOKEN_KINDS},
+        llm_token_usage={kind: usage.get(kind, 0) for kind in TOKEN_KINDS},
         embedding_token_usage={"total_tokens": usage.get("embedding_tokens", 0)},
         pending_tokens=state.window.tokens_before(state.keep_recent),
         keep_recent_count=state.keep_recent,

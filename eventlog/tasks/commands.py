@@ -55,6 +55,7 @@ __all__ = [
     "CompleteTask",
     "FailAttempt",
     "FinalizeArchive",
+    "PublishCommit",
     "QueueTask",
     "ReleaseTask",
     "RenewLease",
@@ -113,6 +114,24 @@ class QueueTask(Command[str]):
 
     def result(self, recorded: Sequence[Recorded]) -> str:
         return cast("TaskQueued", recorded[0].event).task_id
+
+
+@dataclass(frozen=True, slots=True)
+class PublishCommit(Command[None]):
+    """Let a commit's task be claimed: its raw archive is in the folder; else record nothing."""
+
+    task_id: str
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[None]:
+        task = state.tasks.get(self.task_id)
+        if task is None or task.state != "preparing":
+            return Outcome(None)
+        return [Draft(CommitPublished(task_id=self.task_id))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,10 +346,10 @@ class _OperatorsCommand(Command[Result]):
         return replace(self, finished=reader.task(self.task_id))
 
     def _find(self, state: SessionState) -> Task | Literal["completed", "abandoned"]:
-        if state.status == "deleted":
+        if state.status in ("adopting", "deleted"):
             raise SessionClosed(state.session_id, state.status)
         if self.archive is not None:
-            if not 1 <= self.archive <= state.commit_count:
+            if not state.has_archive(self.archive):
                 raise ArchiveNotFound(
                     state.session_id, archive_id(self.archive), state.commit_count
                 )

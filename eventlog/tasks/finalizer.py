@@ -26,9 +26,10 @@ from eventlog.tasks.requests import (
 )
 
 if TYPE_CHECKING:
+    from eventlog.session.archive import Archive
     from eventlog.session.core import Core
     from eventlog.session.messages import Message
-    from eventlog.session.state import Archive, SessionState
+    from eventlog.session.state import SessionState
     from eventlog.tasks.policy import ErrorClass
     from eventlog.tasks.state import Task
     from eventlog.tasks.steps import RecordedSteps
@@ -164,10 +165,18 @@ async def _call(function: Callable[[Any], Any], request: object) -> Any:
 def gather_material(
     core: Core, task: Task, attempt: int, uncovered_budget: int, steps: RecordedSteps
 ) -> Material:
-    """Read what a task's callables are handed (I/O): messages, and what came before them."""
+    """Read what a task's callables are handed (I/O): messages, and what came before them.
+
+    Raises `NonRetryableError` for an archive without messages, as an adopted one may be whose file
+    could not be read: there is nothing to summarise.
+    """
     state = core.snapshot_of_state()  # As of the claim at least: what came before is in it.
     index = cast("int", task.archive)
     archive = state.archives.get(index) or _stored(core, index)
+    if not archive.message_count:
+        raise NonRetryableError(
+            f"{archive_id(index)} has no messages: there were none to adopt; abandon it"
+        )
     overview, _, _ = latest_overview(core, _before(state, index))
     earlier = [found for found in state.uncovered() if found.index < index]
     given, covers = _within_budget(core, state, earlier, uncovered_budget)

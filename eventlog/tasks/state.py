@@ -12,6 +12,7 @@ from eventlog.tasks.events import (
     ArchiveFailed,
     ArchiveFinalized,
     AttemptFailed,
+    FollowUp,
     LeaseExpired,
     LeaseRenewed,
     OwnerData,
@@ -30,8 +31,17 @@ from eventlog.tasks.machine import FINALISE, OPEN_STATES, TASK_MACHINE
 
 if TYPE_CHECKING:
     from eventlog.records import Record
+    from eventlog.session.events import CommitPrepared
 
-__all__ = ["PUBLISH_AFTER", "Task", "add_usage", "advance"]
+__all__ = [
+    "PUBLISH_AFTER",
+    "Task",
+    "add_usage",
+    "advance",
+    "finalising_task",
+    "follow_up_task",
+    "queued_task",
+]
 
 PUBLISH_AFTER: Final = 30_000_000
 """Microseconds after which a ``preparing`` task is published by whoever finds it."""
@@ -86,6 +96,34 @@ def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
     for name, count in addend.items():
         summed[name] = summed.get(name, 0) + count
     return summed  # type: ignore[return-value]
+
+
+def finalising_task(record: Record, event: CommitPrepared) -> Task | None:
+    """Return the task that a commit makes."""
+    return _begun(
+        record, Task(task_id=event.task_id, kind=FINALISE, session_id="", archive=event.archive)
+    )
+
+
+def queued_task(record: Record, event: TaskQueued) -> Task | None:
+    """Return the task of a user's own kind that was queued."""
+    return _begun(
+        record,
+        Task(task_id=event.task_id, kind=event.kind, session_id="", payload=event.payload),
+    )
+
+
+def follow_up_task(record: Record, archive: int, follow_up: FollowUp) -> Task | None:
+    """Return a task that the completion of an archive's queues."""
+    task = Task(
+        task_id=follow_up["task_id"], kind=follow_up["kind"], session_id="", archive=archive
+    )
+    return _begun(record._replace(type=TaskQueued.event_type), task)
+
+
+def _begun(record: Record, task: Task) -> Task | None:
+    task = replace(task, session_id=record.stream)
+    return advance(task, record, TaskEvent(task_id=task.task_id))
 
 
 def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:

@@ -1,0 +1,43 @@
+"""Crash points, a simulated disk, and what else proves a store or a service: see README.md here.
+
+What stands here needs nothing but eventlog; strategies need hypothesis, SQLite on a simulated disk
+needs apsw, the conformance suite needs pytest: the extra ``testing`` has all three.
+"""
+
+from __future__ import annotations
+
+from eventlog.testing.clock import FakeClock
+from eventlog.testing.crashing import Crash, CrashingStore, Steps
+from eventlog.testing.disk import Disk
+from eventlog.testing.disk_files import DiskFiles
+from eventlog.testing.exploring import CrashReport, crash_at, every_crash, survives_every_crash
+from eventlog.testing.fates import KEPT, LOST, Fate
+from eventlog.testing.findings import CrashFound
+from eventlog.testing.host import Call, Host
+from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.laws import check_laws
+from eventlog.testing.wrapping import FaultyStore, RecordingStore, SlowStore
+
+__all__ = [
+    "KEPT",
+    "LOST",
+    "Call",
+    "Crash",
+    "CrashFound",
+    "CrashReport",
+    "CrashingStore",
+    "Disk",
+    "DiskFiles",
+    "FakeClock",
+    "Fate",
+    "FaultyStore",
+    "Host",
+    "NumberedIds",
+    "RecordingStore",
+    "SlowStore",
+    "Steps",
+    "check_laws",
+    "crash_at",
+    "every_crash",
+    "survives_every_crash",
+]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from eventlog.log import Log
 from eventlog.stores.memory import MemoryStore
-from eventlog.testing.crashing import CrashingStore, PowerFailure, Steps
+from eventlog.testing.crashing import Crash, CrashingStore, Steps
 
 if TYPE_CHECKING:
     from eventlog.clock import Clock
@@ -93,6 +93,6 @@ class Process:
         The log is closed only to end its threads, which a dead process does not have either.
         """
         self.steps.dead = True
-        with suppress(PowerFailure):
+        with suppress(Crash):
             self.log.close()
         self.backing.kill(self.store)

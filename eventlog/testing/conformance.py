@@ -30,7 +30,7 @@ pytest.register_assert_rewrite(
 )
 
 from eventlog.testing.conformance_appends import AppendContract
-from eventlog.testing.conformance_base import draft, make_record, unplaced
+from eventlog.testing.conformance_base import draft, make_record, must_append, unplaced
 from eventlog.testing.conformance_model import ModelContract
 from eventlog.testing.conformance_reads import ReadContract
 from eventlog.testing.conformance_scale import ScaleConformance
@@ -47,6 +47,7 @@ __all__ = [
     "StoreConformance",
     "draft",
     "make_record",
+    "must_append",
     "unplaced",
 ]
 

@@ -34,6 +34,7 @@ class ReadContract(StoreContract):
     # ---- one stream ---------------------------------------------------------------------------
 
     def test_a_stream_that_does_not_exist_is_empty(self, store: Store) -> None:
+        """Answer with nothing and `EMPTY_HEAD`, raise nothing."""
         must_append(store, draft("other"))
 
         assert list(store.read("s")) == []
@@ -42,6 +43,7 @@ class ReadContract(StoreContract):
         assert store.find("s", [make_record("other", 1).event_id]) == {}
 
     def test_every_range_of_a_long_stream_is_read_in_both_directions(self, store: Store) -> None:
+        """Return ``after < version <= until``, in either direction, over all pages."""
         _fill(store, "s", LENGTH)
         records = list(store.read("s"))
         assert unplaced(records) == list(draft("s", LENGTH).records)
@@ -52,6 +54,7 @@ class ReadContract(StoreContract):
             assert list(store.read("s", after=after, until=until, reverse=True)) == expected[::-1]
 
     def test_a_limit_takes_the_first_ones_of_either_direction(self, store: Store) -> None:
+        """``limit`` counts from where the reading begins: with ``reverse`` from the end."""
         _fill(store, "s", LENGTH)
         records = list(store.read("s"))
 
@@ -95,6 +98,7 @@ class ReadContract(StoreContract):
     # ---- the whole log ------------------------------------------------------------------------
 
     def test_the_log_is_read_in_the_order_in_which_it_was_written(self, store: Store) -> None:
+        """`read_all` yields by position, which is the order of storing."""
         batches = [
             [draft("a", 2), draft("b", 1)],
             [draft("c", 1), draft("a", 1, expected=2)],
@@ -110,6 +114,7 @@ class ReadContract(StoreContract):
         assert _ascending(found)
 
     def test_the_log_goes_on_after_every_position(self, store: Store) -> None:
+        """``after`` is exclusive, and may be any position that was ever given."""
         for number in range(7):
             must_append(store, draft(f"s{number % 2}", 1, expected=number // 2))
         found = list(store.read_all())

@@ -24,11 +24,13 @@ class IndexContract(StoreContract):
     """What index entries promise (L14): stored with their append, read by key range."""
 
     def test_entries_are_stored_with_their_append(self, store: Store) -> None:
+        """Store `Append.entries` in the transaction of the records."""
         must_append(store, draft("s", 1, entries=(("b", b"2"), ("a", b"1"))))
 
         assert _entries(store) == [("a", b"1"), ("b", b"2")]
 
     def test_a_later_entry_replaces_an_earlier_one(self, store: Store) -> None:
+        """A key has one value: the last one."""
         must_append(store, draft("s", 1, entries=(("k", b"old"),)))
         must_append(
             store,
@@ -39,6 +41,7 @@ class IndexContract(StoreContract):
         assert _entries(store) == [("k", b"new")]
 
     def test_an_entry_without_value_removes_the_key(self, store: Store) -> None:
+        """None removes; a key that is not there is no error."""
         must_append(store, draft("s", 1, entries=(("a", b"1"), ("b", b"2"))))
 
         must_append(store, draft("s", 1, expected=1, entries=(("a", None), ("absent", None))))
@@ -46,6 +49,7 @@ class IndexContract(StoreContract):
         assert _entries(store) == [("b", b"2")]
 
     def test_a_refused_append_leaves_the_index_alone(self, store: Store) -> None:
+        """Touch the index only when the append is accepted; not for a repetition either."""
         must_append(store, draft("s", 2, entries=(("kept", b"1"),)))
         change: tuple[IndexEntry, ...] = (("kept", None), ("new", b"2"))
 
@@ -61,6 +65,7 @@ class IndexContract(StoreContract):
         assert _entries(store) == [("accepted", b"3"), ("kept", b"1")]
 
     def test_a_range_holds_its_start_but_not_its_end(self, store: Store) -> None:
+        """Return ``start <= key < end``."""
         keys = ["a", "b", "ba", "bb", "c"]
         must_append(store, draft("s", 1, entries=tuple((key, key.encode()) for key in keys)))
 
@@ -79,6 +84,7 @@ class IndexContract(StoreContract):
         assert [key for key, _ in store.scan("\ufffd", "\U0001f601")] == keys[6:8]
 
     def test_a_long_range_is_scanned_whole_and_up_to_its_limit(self, store: Store) -> None:
+        """Go on after a page; None is no limit."""
         entries = tuple((f"key/{number:05d}", b"%d" % number) for number in range(1_300))
         store.put_index(entries)
 
@@ -94,6 +100,7 @@ class IndexContract(StoreContract):
         assert _entries(store) == list(entries)
 
     def test_the_index_can_be_rebuilt_without_an_append(self, store: Store) -> None:
+        """`put_index` stores and removes as an append does, and touches no record."""
         must_append(store, draft("s", 1, entries=(("stale", b"1"), ("kept", b"2"))))
 
         store.put_index([("stale", None), ("fresh", b"3")])
@@ -130,14 +137,17 @@ class BlobContract(StoreContract):
     """What blobs promise: the last value under a key, stored by compare-and-swap."""
 
     def test_a_key_without_value_has_no_blob(self, store: Store) -> None:
+        """Return None, raise nothing."""
         assert store.get_blob("k") is None
 
     def test_revisions_count_from_one(self, store: Store) -> None:
+        """Return the new revision: 1, 2, 3 … of each key, also if the value is the same."""
         assert [store.put_blob("k", data) for data in (b"a", b"b", b"b")] == [1, 2, 3]
         assert store.get_blob("k") == Blob(b"b", 3)
         assert store.put_blob("other", b"c", ANY) == 1
 
     def test_any_bytes_come_back(self, store: Store) -> None:
+        """A blob is bytes of any value and size, no text."""
         for data in (b"", bytes(range(256)), b"\xff" * 3_000_000):
             store.put_blob("k\U0001f600/\u00e9", data)
             found = store.get_blob("k\U0001f600/\u00e9")
@@ -148,6 +158,7 @@ class BlobContract(StoreContract):
     def test_another_revision_than_the_expected_one_is_a_conflict(
         self, store: Store, expected: int
     ) -> None:
+        """Compare revisions for equality, in the transaction that writes; raise `VersionConflict`."""
         store.put_blob("k", b"a")
         store.put_blob("k", b"b")
 
@@ -159,12 +170,14 @@ class BlobContract(StoreContract):
         assert store.put_blob("k", b"c", 2) == 3
 
     def test_a_value_that_must_be_new_is_stored_once(self, store: Store) -> None:
+        """Revision 0 is that of a key without value."""
         assert store.put_blob("k", b"first", 0) == 1
         with pytest.raises(VersionConflict):
             store.put_blob("k", b"second", 0)
         assert store.get_blob("k") == Blob(b"first", 1)
 
     def test_of_rivals_for_one_revision_one_wins(self, store: Store) -> None:
+        """Compare and store in one step: no other writer in between."""
         rivals, rounds = 4, 15
 
         def count_up() -> None:
@@ -188,21 +201,25 @@ class LifeContract(StoreContract):
     """What opening, looking over and closing promise (P9)."""
 
     def test_the_durability_is_one_of_three(self, store: Store) -> None:
+        """Declare ``none``, ``process`` or ``power``: what survives of an answered append."""
         assert store.durability in get_args(Durability)
 
     def test_a_store_that_is_well_has_no_findings(self, store: Store) -> None:
+        """`check` returns a list: of what is wrong, so an empty one."""
         for start in range(0, 5_000, 1_000):
             must_append(store, draft("s", 1_000, expected=start, entries=(("k", b"v"),)))
 
         assert store.check() == []
 
     def test_settings_are_told_as_text(self, store: Store) -> None:
+        """Tell at least one setting, all as text."""
         settings = store.settings()
 
         assert settings
         assert all(isinstance(value, str) for value in settings.values())
 
     def test_closing_twice_is_closing_once(self, tmp_path: Path) -> None:
+        """`close` is idempotent."""
         store = self.make_store(tmp_path)
         must_append(store, draft("s"))
 

@@ -8,45 +8,47 @@ arriving::
     steps = Steps()
     log = Log(CrashingStore(store, steps))
     steps.fail(steps.count + 2)          # the second step from now on
-    with pytest.raises(PowerFailure):
+    with pytest.raises(Crash):
         session.append(Message.user("stored, but never acknowledged"))
 
-After a `PowerFailure` every further call fails too, so no ``finally`` can save anything. What is
+After a `Crash` every further call fails too, so no ``finally`` can save anything. What is
 left is in the store that was wrapped; open another log on it, as the next process would.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from eventlog.errors import Indeterminate, StoreUnavailable
-from eventlog.records import ANY, START
+from eventlog.testing.wrapping import Answer, StoreCall, WrappedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable
 
-    from eventlog.errors import EventLogError
-    from eventlog.identifiers import EventId
-    from eventlog.records import Append, Appended, Durability, Expected, Head, Position, Record
-    from eventlog.store import Blob, Finding, Store
+    from eventlog.records import Position
+    from eventlog.store import Store
 
-__all__ = ["CrashingStore", "Fault", "PowerFailure", "Steps"]
+__all__ = ["Crash", "CrashingStore", "Fault", "StepFailed", "Steps"]
 
-Fault = Literal["power", "cut"]
-"""What happens at a step: the process ends (``power``), or the storage does not answer (``cut``)."""
+Fault = Literal["power", "cut", "full"]
+"""What happens at a step: the process ends (``power``), the storage does not answer (``cut``), or
+has no room (``full``)."""
 
 
-class PowerFailure(BaseException):
+class Crash(BaseException):
     """The process is no more.
 
     Not an `Exception`: nothing that merely handles errors may live through it.
     """
 
 
-class ConnectionCut(Exception):
-    """The storage did not answer at this step; what that means is up to the call it was part of."""
+class StepFailed(Exception):
+    """The storage failed at this step; what that means is up to the call it was part of."""
+
+    def __init__(self, fault: Fault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
 
 
 class Steps:
@@ -73,10 +75,9 @@ class Steps:
                 del self._plan[step]
 
     def take(self, name: str) -> None:
-        """Take one step; raise `PowerFailure` or `ConnectionCut` if that is planned for it."""
+        """Take one step; raise `Crash` or `StepFailed` if that is planned for it."""
         with self._lock:
-            if self.dead:
-                raise PowerFailure(f"{name}: this process has ended")
+            self.refuse_if_dead(name)
             self.count += 1
             self.trace.append(name)
             fault = self._plan.pop(self.count, None)
@@ -84,105 +85,36 @@ class Steps:
                 self.struck.append(fault)
             if fault == "power":
                 self.dead = True
-                raise PowerFailure(f"step {self.count}: {name}")
-        if fault == "cut":
-            raise ConnectionCut(f"step {self.count}: {name}")
+                raise Crash(f"step {self.count}: {name}")
+        if fault is not None:
+            raise StepFailed(fault, f"step {self.count}: {name}")
+
+    def refuse_if_dead(self, name: str) -> None:
+        """Raise `Crash` once the process has ended: it asks for nothing any more."""
+        if self.dead:
+            raise Crash(f"{name}: this process has ended")
 
 
-class CrashingStore:
+class CrashingStore(WrappedStore):
     """Another store, seen through numbered steps; see `eventlog.store.Store` for the contract."""
 
     def __init__(self, store: Store, steps: Steps | None = None) -> None:
+        super().__init__(store)
         self.steps = steps or Steps()
-        self._store = store
 
-    @property
-    def durability(self) -> Durability:
-        return self._store.durability
-
-    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+    def around(self, call: StoreCall, go_on: Callable[[], Answer]) -> Answer:
+        asked = False
         try:
-            self.steps.take("append")
-            answers = self._store.append(batch)
-            self.steps.take("append's answer")
-        except ConnectionCut as cut:
-            raise Indeterminate(str(cut)) from cut
-        return answers
-
-    def read(
-        self,
-        stream: str,
-        *,
-        after: int = 0,
-        until: int | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Iterator[Record]:
-        self._take("read")
-        yield from self._store.read(stream, after=after, until=until, limit=limit, reverse=reverse)
-
-    def read_all(
-        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
-    ) -> Iterator[Record]:
-        self._take("read_all")
-        yield from self._store.read_all(after=after, types=types, limit=limit)
-
-    def head(self, stream: str) -> Head:
-        self._take("head")
-        return self._store.head(stream)
-
-    def tip(self) -> Position:
-        self._take("tip")
-        return self._store.tip()
-
-    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
-        self._take("find")
-        return self._store.find(stream, ids)
-
-    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-        self._take("scan")
-        yield from self._store.scan(start, end, limit)
+            self.steps.take(call.verb)
+            asked = True
+            answer = go_on()
+            if call.writes:
+                self.steps.take(f"{call.verb}'s answer")
+        except StepFailed as failed:
+            unknown = call.verb == "append" and (asked or failed.fault == "cut")
+            raise (Indeterminate if unknown else StoreUnavailable)(str(failed)) from failed
+        return answer
 
     def wait(self, after: Position, timeout: float) -> bool:
-        """Wait as the store does: no step, since how often a caller waits depends on time."""
-        if self.steps.dead:
-            raise PowerFailure("wait: this process has ended")
-        return self._store.wait(after, timeout)
-
-    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
-        with self._writing("put_blob"):
-            return self._store.put_blob(key, data, expected)
-
-    def get_blob(self, key: str) -> Blob | None:
-        self._take("get_blob")
-        return self._store.get_blob(key)
-
-    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
-        with self._writing("put_index"):
-            self._store.put_index(entries)
-
-    def check(self) -> list[Finding]:
-        self._take("check")
-        return self._store.check()
-
-    def settings(self) -> dict[str, str]:
-        return self._store.settings()
-
-    def reopen_after_fork(self) -> None:
-        self._store.reopen_after_fork()
-
-    def close(self) -> None:
-        with self._writing("close"):
-            self._store.close()
-
-    def _take(self, name: str) -> None:
-        try:
-            self.steps.take(name)
-        except ConnectionCut as cut:
-            raise StoreUnavailable(str(cut)) from cut
-
-    @contextmanager
-    def _writing(self, name: str) -> Generator[None, None, None]:
-        self._take(name)
-        yield
-        self._take(f"{name}'s answer")
+        self.steps.refuse_if_dead("wait")
+        return super().wait(after, timeout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+import threading
 from typing import Final
 
 from eventlog.identifiers import EventId
@@ -20,9 +20,13 @@ class NumberedIds:
     crash, has used would be taken for a repetition.
     """
 
-    def __init__(self) -> None:
-        self._numbers = count(1)
+    def __init__(self, drawn: int = 0) -> None:
+        self.drawn = drawn
+        """How many were drawn so far."""
+        self._lock = threading.Lock()
 
     def __call__(self) -> EventId:
-        value = (next(self._numbers) << 80) | _VERSION_7 | _VARIANT
+        with self._lock:
+            self.drawn += 1
+            value = (self.drawn << 80) | _VERSION_7 | _VARIANT
         return EventId(value.to_bytes(16, "big"))

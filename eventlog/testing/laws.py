@@ -112,7 +112,7 @@ def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
         for recorded in events
         if isinstance(recorded.event, MessageAppended)
     ]
-    opened = log.session(session)
+    opened = log.session(session, follow_folder=False)
     live = [message.id for message in opened.tail()]
     archived = archived_messages(events)
     kept = [*live, *(name for names in archived.values() for name in names)]
@@ -136,7 +136,7 @@ def _check_overview(log: Log, session: str, events: Sequence[Recorded]) -> None:
         recorded.event for recorded in events if isinstance(recorded.event, ArchiveFinalized)
     ]
     latest = max(finalized, key=lambda event: event.archive, default=None)
-    shown = log.session(session).context(token_budget=1 << 40)
+    shown = log.session(session, follow_folder=False).context(token_budget=1 << 40)
     overview = "" if latest is None else latest.overview
     expect("overview (P4)", shown.latest_archive_overview, overview)
 

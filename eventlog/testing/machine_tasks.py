@@ -26,7 +26,7 @@ from eventlog.tasks.finalizer import Finalizer
 from eventlog.tasks.policy import RetryPolicy
 from eventlog.tasks.requests import Summary, SummaryRequest
 from eventlog.tasks.worker import Worker
-from eventlog.testing.crashing import PowerFailure
+from eventlog.testing.crashing import Crash
 from eventlog.testing.machine_base import ProgramMachine, actors, picks
 from eventlog.testing.model import SessionModel
 from eventlog.testing.programs import IN_DOUBT, By
@@ -233,7 +233,7 @@ class TaskRules(ProgramMachine):
                 case "fatal":
                     raise NonRetryableError("it will not do")
                 case _:
-                    raise PowerFailure("in the middle of the summary")
+                    raise Crash("in the middle of the summary")
 
         return Worker(
             self.program.processes[by.place].log,

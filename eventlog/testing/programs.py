@@ -16,7 +16,7 @@ from eventlog.errors import EventLogError, UnavailableError
 from eventlog.log import Log
 from eventlog.testing.backing import Process
 from eventlog.testing.clock import FakeClock
-from eventlog.testing.crashing import PowerFailure
+from eventlog.testing.crashing import Crash
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.laws import archived_messages, check_laws, expect, state_bytes
 from eventlog.testing.model import Refusal, SessionModel
@@ -82,7 +82,7 @@ class Program:
         found = None
         try:
             found = call(self.sessions[by.place])
-        except PowerFailure:
+        except Crash:
             self.crash(by.place, [self.model, after])
             return IN_DOUBT
         except UnavailableError:
@@ -172,7 +172,7 @@ class Program:
         self._begin(by._replace(fault="power"))
         try:
             found = worker.run_once()
-        except PowerFailure:
+        except Crash:
             self.crash(by.place, [self.model, *on_the_way, after])
             return
         expect("completed tasks", found, completed)
@@ -192,7 +192,7 @@ class Program:
         self._begin(by)
         try:
             core.write_snapshot()
-        except PowerFailure:
+        except Crash:
             self.crash(by.place, [self.model])
             return
         store = self.backing.watch()

@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from eventlog.stores.sqlite import SQLiteStore
-from eventlog.testing.crashing import ConnectionCut, PowerFailure, Steps
+from eventlog.stores.sqlite import SQLiteStore, connect
+from eventlog.testing.crashing import Crash, StepFailed, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,15 +49,15 @@ class _SteppedConnection:
 
     def _take(self, verb: str, code: int = sqlite3.SQLITE_FULL) -> None:
         if self._steps.dead:
-            raise PowerFailure(f"{verb}: this process has ended")
+            raise Crash(f"{verb}: this process has ended")
         if not verb.startswith(_WRITES):
             return
         try:
             self._steps.take(verb)
-        except ConnectionCut as cut:
-            error = sqlite3.OperationalError(str(cut))
+        except StepFailed as failed:
+            error = sqlite3.OperationalError(str(failed))
             error.sqlite_errorcode = code
-            raise error from cut
+            raise error from failed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
@@ -69,10 +69,10 @@ class CrashingSQLiteStore(SQLiteStore):
     def __init__(self, path: Path, steps: Steps, *, synchronous: str) -> None:
         self._steps = steps
         self._opened: list[sqlite3.Connection] = []
-        super().__init__(path, synchronous=synchronous)
+        super().__init__(path, synchronous=synchronous, connect=self._open_stepped)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = super()._connect()
+    def _open_stepped(self, path: str, busy_timeout: float) -> sqlite3.Connection:
+        connection = connect(path, busy_timeout)
         self._opened.append(connection)
         return cast("sqlite3.Connection", _SteppedConnection(connection, self._steps))
 

@@ -1,12 +1,83 @@
-"""Hypothesis strategies for what people and programs say in a session."""
+"""Hypothesis strategies for what people and programs say and do in a session.
+
+`messages` and `commands` need no care of yours: a message's id follows from its content, so what is
+drawn twice is a repetition, and calls of tools that nobody answered stay open.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-__all__ = ["json_values", "message_contents", "texts"]
+from eventlog.errors import EventLogError
+from eventlog.log import Log
+from eventlog.stores.memory import MemoryStore
+from eventlog.testing.clock import FakeClock
+from eventlog.testing.host import Call
+from eventlog.testing.identifiers import NumberedIds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.records import Recorded
+
+__all__ = ["commands", "histories", "json_values", "message_contents", "messages", "texts"]
+
+_AT: Final = "2026-01-01T00:00:00Z"
+
+
+def messages(*, calls: int = 2) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw whole messages, as `eventlog.Session.append` takes them."""
+    return message_contents(calls=calls).map(_named)
+
+
+def commands() -> st.SearchStrategy[Call]:
+    """Draw calls of a `eventlog.Session`: append, extend, commit and used."""
+    batches = st.lists(
+        messages(), min_size=1, max_size=3, unique_by=lambda message: str(message["id"])
+    )
+    return st.one_of(
+        st.builds(_command, st.just("append"), messages()),
+        st.builds(_command, st.just("extend"), batches),
+        st.builds(_command, st.just("commit"), st.integers(0, 3)),
+        st.builds(
+            _command, st.just("used"), st.lists(st.sampled_from("ab"), min_size=1, max_size=2)
+        ),
+    )
+
+
+def histories(*, max_commands: int = 12) -> st.SearchStrategy[tuple[Recorded, ...]]:
+    """Draw the records of one session, ``chat``: what a few commands have led to."""
+    return st.lists(commands(), max_size=max_commands).map(_history)
+
+
+def _command(name: str, argument: Any) -> Call:
+    return Call(name, (argument,))
+
+
+def _named(content: dict[str, Any]) -> dict[str, Any]:
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    name = f"m-{digest[:12]}"
+    parts = [
+        {**part, "tool_id": f"{name}-{part['tool_id']}"} if part["type"] == "tool" else part
+        for part in content["parts"]
+    ]
+    return {**content, "id": name, "parts": parts, "created_at": _AT}
+
+
+def _history(calls: Sequence[Call]) -> tuple[Recorded, ...]:
+    clock = FakeClock()
+    with Log(MemoryStore(), clock=clock, ids=NumberedIds()) as log:
+        session = log.session("chat", create=True)
+        for call in calls:
+            clock.advance(1)
+            with suppress(EventLogError):  # Such as a message that is archived and said again.
+                getattr(session, call.name)(*call.arguments)
+        return tuple(log.read("chat"))
 
 
 def texts(*, max_size: int = 6) -> st.SearchStrategy[str]:

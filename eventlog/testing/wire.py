@@ -122,9 +122,9 @@ class PostgresWire:
         if to_server:
             self._begun = True
             self._listens = self._listens or b"LISTEN " in message
-        if self._listens or not message:
-            return "", message
-        return "startup" if first else chr(message[0]), message
+        name = "startup" if first else chr(message[0]) if message else ""
+        # A good-bye is not counted: it may still be on its way when the cut is planned.
+        return "" if self._listens or name == "X" else name, message
 
 
 class NatsWire:

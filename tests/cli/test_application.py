@@ -50,8 +50,9 @@ def imported_by(*words: str) -> set[str]:
 def test_help_lists_every_command_with_its_summary(run: CommandLine) -> None:
     answer = run("--help")
     assert answer.code == 0
+    width = max(map(len, SUMMARIES)) + 2
     for name, summary in SUMMARIES.items():
-        assert f"  {name:<9}{summary}\n" in answer.stdout
+        assert f"  {name:<{width}}{summary}\n" in answer.stdout
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

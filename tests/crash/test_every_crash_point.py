@@ -31,15 +31,18 @@ from eventlog import (
 )
 from eventlog.tasks.commands import Claim, ClaimTask, FinalizeArchive
 from eventlog.tasks.events import OwnerData
+from eventlog.testing import Host, every_crash
 from eventlog.testing.backing import Backing, Process
 from eventlog.testing.clock import FakeClock
-from eventlog.testing.crashing import PowerFailure, Steps
+from eventlog.testing.crashing import Crash, Steps
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.laws import check_laws, state_bytes
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Sequence
+
+    from eventlog.store import Store
 
 CHAT = "chat"
 LEASE_SECONDS = 300.0
@@ -318,7 +321,7 @@ def finish(world: World, actions: Sequence[Action]) -> int:
         while True:
             try:
                 action(world)
-            except PowerFailure:
+            except Crash:
                 failures += 1
                 world.power_fails()
                 check_laws(world.backing.watch(), attempts=5)
@@ -379,6 +382,58 @@ def _reopens_to_the_same_bytes(world: World) -> None:
     before = state_bytes(world.backing.watch(), CHAT)
     world.power_fails()
     assert state_bytes(world.backing.watch(), CHAT) == before
+
+
+class HostBacking:
+    """SQLite on the disk of a host, as the storage of a scenario: the host's steps count."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def open(self, steps: Steps) -> Store:
+        return self._host.open_store()
+
+    def watch(self) -> Store:
+        return self._host.after_crash().open_store()
+
+    def kill(self, store: Store) -> None:
+        """All processes of the host end together."""
+
+    def image(self) -> HostBacking:
+        return HostBacking(self._host.after_crash())
+
+    def close(self) -> None:
+        """The host is its maker's."""
+
+
+def host_with_a_log() -> Host:
+    host = Host()
+    host.open_store()
+    return host
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_power_failure_at_any_write_of_sqlite_leaves_a_log_that_keeps_its_promises(
+    name: str, points: Counter[str]
+) -> None:
+    """K3: at every write and sync, with every fate of what was not synchronised: P1 to P8 hold."""
+
+    def scenario(host: Host) -> None:
+        world = World(HostBacking(host))
+        world.steps, world.clock, world.ids = host.steps, host.clock, host.ids
+        for action in SCENARIOS[name]:
+            action(world)
+
+    def laws_hold(host: Host) -> bytes:
+        store = host.open_store()
+        check_laws(store, attempts=5)
+        return state_bytes(store, CHAT)
+
+    report = every_crash(scenario, laws_hold, make_host=host_with_a_log)
+
+    assert report.points == report.steps + 1 > 15
+    points["sqlite on a simulated disk"] += report.points
+    points["sqlite on a simulated disk, images"] += report.images
 
 
 def test_a_crash_while_a_crash_is_made_good_changes_nothing(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eventlog import AsyncLog, AsyncSession, Log, Message, VersionConflict
 from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite import SQLiteStore
-from eventlog.testing.crashing import CrashingStore, PowerFailure, Steps
+from eventlog.testing.crashing import Crash, CrashingStore, Steps
 from eventlog.testing.laws import check_laws
 
 if TYPE_CHECKING:
@@ -326,4 +326,4 @@ def test_all_tasks_of_a_batch_learn_of_a_power_failure() -> None:
 
     _run(CrashingStore(MemoryStore(), steps), work)
     assert len(answers) == 8
-    assert all(isinstance(answer, PowerFailure) for answer in answers)
+    assert all(isinstance(answer, Crash) for answer in answers)

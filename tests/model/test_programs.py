@@ -8,6 +8,7 @@ import psycopg
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
+from eventlog.testing.files import FilesBacking
 from eventlog.testing.machine import SessionMachine, TaskMachine
 from eventlog.testing.nats_backing import NatsBacking
 from eventlog.testing.postgres_backing import PostgresBacking
@@ -91,6 +92,24 @@ def test_programs_on_postgres_do_what_the_model_does(
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute('DROP SCHEMA IF EXISTS programs, "programs-image" CASCADE')
     programs.update({f"PostgreSQL {what}": count for what, count in PostgresPrograms.ran.items()})
+
+
+def test_programs_on_files_do_what_the_model_does(
+    examples: Callable[[int], settings], programs: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on memory, but a fault also strikes between the writes and syncs of a batch, and each sync
+    and write may fail.
+
+    Segments and runs are begun after a few records, so that programs of a few commands cross that.
+    """
+    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 5)
+
+    class FilesPrograms(SessionMachine):
+        def make_backing(self) -> Backing:
+            return FilesBacking(segment_bytes=2_000)
+
+    run_state_machine_as_test(FilesPrograms, settings=examples(150))
+    programs.update({f"files {what}": count for what, count in FilesPrograms.ran.items()})
 
 
 def test_programs_on_jetstream_do_what_the_model_does(

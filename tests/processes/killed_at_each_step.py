@@ -1,8 +1,10 @@
-"""Kill a process with signal 9 at each statement that it writes, one process per statement.
+"""Kill a process with signal 9 at each step of its writes, one process per step.
 
-Argument: a folder. This script has no thread and no open log, so it may fork: a child carries out a
-scenario on a file of its own and kills itself at one step; the next child finds what is left,
-checks it, repeats the scenario and checks again. Says one line: how many were killed.
+Arguments: a folder; and what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
+files, or one call of the ``files`` store that changes files and folders. This script has no thread
+and no open log, so it may fork: a child carries out a scenario on a file of its own and kills
+itself at one step; the next child finds what is left, checks it, repeats the scenario and checks
+again. Says one line: how many were killed.
 """
 
 from __future__ import annotations
@@ -16,13 +18,20 @@ from pathlib import Path
 import sqlite_utils  # noqa: F401 - once here rather than in every child
 
 from eventlog import Finalizer, Log, Message, RetryPolicy, Summary, SummaryRequest, Worker
+from eventlog.filesystem import LocalFile, LocalFiles, LocalView
+from eventlog.store import Store
+from eventlog.stores.files import FilesStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.crashing import Steps
+from eventlog.testing.disk_sqlite import Database
+from eventlog.testing.disk_vfs import SteppedVFS
+from eventlog.testing.files import SteppedFiles
 from eventlog.testing.laws import check_laws
 from eventlog.testing.sqlite import CrashingSQLiteStore
 
 CHAT = "chat"
 NEVER = 1_000_000
+SEGMENT_BYTES = 3_000
 
 
 class DeadlySteps(Steps):
@@ -56,18 +65,44 @@ def scenario(log: Log) -> None:
     Worker(log, Finalizer(summarizer=summarize), retry=RetryPolicy(attempts=9)).run_once()
 
 
-def run(path: Path, last: int) -> int:
+class Unsynced(LocalFiles):
+    """Files whose syncs are steps and nothing else: what a killed process wrote outlives it."""
+
+    def open(self, path: str, *, empty: bool = False) -> LocalFile:
+        file = super().open(path, empty=empty)
+        file.sync = lambda: None  # type: ignore[method-assign]
+        return file
+
+    def view(self, path: str) -> LocalView:
+        view = super().view(path)
+        view.sync = lambda: None  # type: ignore[method-assign]
+        return view
+
+    def sync_folder(self, path: str) -> None:
+        """Leave it to the system."""
+
+
+def stepped(kind: str, path: Path, steps: Steps) -> Store:
+    """Open a store whose writes are steps."""
+    if kind == "statements":
+        return CrashingSQLiteStore(path, steps, synchronous="full")
+    if kind == "writes":
+        return SQLiteStore(path, connect=Database(SteppedVFS(steps), str(path)).connect)
+    return FilesStore(path, files=SteppedFiles(Unsynced(), steps), segment_bytes=SEGMENT_BYTES)
+
+
+def run(kind: str, path: Path, last: int) -> int:
     """Carry the scenario out, to the end or to its last step; return how many steps it took."""
     steps = DeadlySteps(last)
-    log = Log(CrashingSQLiteStore(path, steps, synchronous="full"))
+    log = Log(stepped(kind, path, steps))
     scenario(log)
     log.close()
     return steps.count
 
 
-def finish(path: Path) -> int:
+def finish(kind: str, path: Path) -> int:
     """Check what is left, carry the scenario out again, and check what it leads to."""
-    log = Log(SQLiteStore(path))
+    log = Log(FilesStore(path, files=Unsynced()) if kind == "files" else SQLiteStore(path))
     check_laws(log.store)
     scenario(log)
     check_laws(log.store)
@@ -99,15 +134,15 @@ def in_a_child(work: Callable[[], int]) -> int:
     return code if code else int(said)
 
 
-def main(folder: Path) -> None:
-    steps = in_a_child(lambda: run(folder / "calm.db", NEVER))
+def main(folder: Path, kind: str) -> None:
+    steps = in_a_child(lambda: run(kind, folder / "calm.db", NEVER))
     for last in range(1, steps + 1):
         path = folder / f"{last}.db"
-        ended = in_a_child(lambda: run(path, last))  # noqa: B023 - called before the next step
+        ended = in_a_child(lambda: run(kind, path, last))  # noqa: B023 - called before the next step
         assert ended == -signal.SIGKILL, f"step {last}: {ended}"
-        assert in_a_child(lambda: finish(path)) == 0, f"step {last}"  # noqa: B023 - as above
+        assert in_a_child(lambda: finish(kind, path)) == 0, f"step {last}"  # noqa: B023 - as above
     print(steps, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -20,20 +20,26 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("how", ["idle", "busy"])
 @pytest.mark.parametrize("time", range(3))
+@pytest.mark.parametrize("log", ["sqlite:///{}/log.db", "files:///{}/log?writers=many"])
 def test_parent_and_children_write_without_losing_a_message(
-    how: str, time: int, tmp_path: Path, start: Callable[..., Script], account: Counter[str]
+    how: str,
+    time: int,
+    log: str,
+    tmp_path: Path,
+    start: Callable[..., Script],
+    account: Counter[str],
 ) -> None:
     """P1: all that parent, thread and children were told is stored is there after them all."""
-    url = f"sqlite:///{tmp_path}/log.db"
+    url = log.format(tmp_path)
     family = start("forked.py", url, how)
     told = family.rest()
     assert family.process.returncode == 0
-    with eventlog.open(url) as log:
-        stored = [message.id for message in log.session("s1").history()]
+    with eventlog.open(url) as opened:
+        stored = [message.id for message in opened.session("s1").history()]
         assert sorted(stored) == sorted(told)
         for name in {message_id.partition("-")[0] for message_id in stored}:
             numbers = [int(one.partition("-")[2]) for one in stored if one.startswith(f"{name}-")]
             assert numbers == sorted(numbers)
-        check_laws(log.store)
-        log.session("s1").append(eventlog.Message.user("afterwards"))
+        check_laws(opened.store)
+        opened.session("s1").append(eventlog.Message.user("afterwards"))
     account[f"forks of a log that was {how}"] += 3

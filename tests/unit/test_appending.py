@@ -12,7 +12,7 @@ import eventlog
 from eventlog import Log, Message, Record
 from eventlog.session import arguments
 from eventlog.session.appending import MessageRequest
-from eventlog.session.core import SessionRequest
+from eventlog.session.request import SessionRequest
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.strategies import message_contents

@@ -115,7 +115,8 @@ def test_every_task_state_has_a_word_for_pollers() -> None:
 
 def test_nothing_leads_out_of_an_end() -> None:
     assert not [step for step in TASK_MACHINE.table if step[0] in ("completed", "abandoned")]
-    assert not [step for step in SESSION_MACHINE.table if step[0] == "deleted"]
+    ends = [target for (state, _), target in SESSION_MACHINE.table.items() if state == "deleted"]
+    assert set(ends) == {"deleted"}  # Its files may still be healed.
 
 
 def test_a_machines_fingerprint_changes_with_its_table_only() -> None:

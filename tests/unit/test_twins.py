@@ -41,7 +41,7 @@ def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
 
 @pytest.mark.parametrize(("plain", "awaited"), PAIRS, ids=lambda cls: cls.__name__)
 def test_twins_have_the_same_names(plain: type, awaited: type) -> None:
-    inside = {"store", "clock", "ids", "estimate_tokens", "jumps", "name"}
+    inside = {"blocking", "store", "clock", "ids", "estimate_tokens", "jumps", "name"}
 
     assert set(public(plain)) - inside == set(public(awaited)) - inside
 

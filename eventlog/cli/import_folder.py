@@ -1,0 +1,92 @@
+"""``eventlog import`` of a session folder: what was adopted, and what was found on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventlog.cli.output import counted
+from eventlog.projections.adoption import check_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from eventlog.cli.command import Invocation
+    from eventlog.cli.terminal import Terminal
+    from eventlog.session.adoption import Adoption, AdoptionFinding
+    from eventlog.session.views import ArchiveView
+
+__all__ = ["finding_document", "import_folder", "print_findings"]
+
+
+def import_folder(
+    invocation: Invocation, path: Path, session_id: str | None, *, quarantine: bool
+) -> None:
+    """Adopt the folder at ``path``."""
+    # Before the log is opened, so that a folder which cannot be adopted does not create one.
+    check_folder(str(path), quarantine=quarantine)
+    with invocation.open(create=True) as log:
+        adoption = log.adopt(path, session_id, quarantine=quarantine)
+        archives = log.session(adoption.session_id).archives()
+    document = _document(path, adoption, archives)
+    invocation.answer(document, lambda terminal: _print(terminal, adoption, archives))
+
+
+def _document(path: Path, adoption: Adoption, archives: Iterable[ArchiveView]) -> dict[str, Any]:
+    """Return the answer as JSON; the sums are named as those of a chat file's import."""
+    is_new = adoption.status == "adopted"
+    return {
+        "path": str(path),
+        "session_id": adoption.session_id,
+        "status": adoption.status,
+        "version": adoption.version,
+        "imported": adoption.messages if is_new else 0,
+        "already_there": 0 if is_new else adoption.messages,
+        "live": adoption.live,
+        "archives": [
+            {"archive_id": view.archive_id, "state": view.state, "messages": view.message_count}
+            for view in archives
+        ],
+        "findings": [finding_document(finding) for finding in adoption.findings],
+        "quarantined": list(adoption.quarantined),
+    }
+
+
+def finding_document(finding: AdoptionFinding) -> dict[str, Any]:
+    """Return a finding as JSON has it."""
+    return {**finding._asdict(), "message_ids": list(finding.message_ids)}
+
+
+def print_findings(terminal: Terminal, findings: Iterable[AdoptionFinding]) -> None:
+    """Print findings as a table: what was found where, and what adopting makes of it."""
+    terminal.table(
+        ("rule", "file", "line", "found", "adopting"),
+        [
+            (
+                finding.rule,
+                finding.path,
+                "" if finding.line is None else finding.line,
+                finding.detail,
+                finding.action,
+            )
+            for finding in findings
+        ],
+    )
+
+
+def _print(terminal: Terminal, adoption: Adoption, archives: Iterable[ArchiveView]) -> None:
+    if adoption.findings:
+        print_findings(terminal, adoption.findings)
+    for path in adoption.quarantined:
+        terminal.line(f"kept in quarantine: {path}", "yellow")
+    views = list(archives)
+    states = ", ".join(
+        f"{sum(view.state == state for view in views)} {state}"
+        for state in sorted({view.state for view in views})
+    )
+    adopted = "adopted as" if adoption.status == "adopted" else "already adopted as"
+    terminal.line(
+        f"{adopted} {adoption.session_id}: {counted(adoption.messages, 'message')}, "
+        f"{adoption.live:,} of them live; {counted(len(views), 'archive')}"
+        + (f" ({states})" if views else "")
+    )

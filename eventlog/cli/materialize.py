@@ -1,0 +1,37 @@
+"""``eventlog materialize``: the files of a session, for programs that read those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from eventlog.cli.command import Invocation, command
+from eventlog.cli.heal import report_document
+from eventlog.cli.output import counted
+
+if TYPE_CHECKING:
+    from eventlog.session.attachment import FolderReport
+
+__all__ = ["materialize"]
+
+
+@command("materialize")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("path", metavar="DIR", type=click.Path(file_okay=False))
+def materialize(invocation: Invocation, session_id: str, path: str) -> None:
+    """Writes messages.jsonl, .meta.json and history/ into DIR, which is created if need be.
+
+    DIR may be empty, or hold an earlier state of the same session: then only what differs is
+    written. The folder does not follow the session; services use session.attach_folder for that.
+    """
+    with invocation.open() as log:
+        report = log.session(session_id, follow_folder=False).materialize(path)
+    invocation.answer(
+        report_document(session_id, report), lambda terminal: terminal.line(_summary(report))
+    )
+
+
+def _summary(report: FolderReport) -> str:
+    written = counted(len(report.findings), "file") + " written"
+    return f"{report.path}: {written if report.findings else 'all files were up to date'}"

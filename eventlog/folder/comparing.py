@@ -1,0 +1,278 @@
+"""What differs between a folder's files and the records, and what a file would lose (O3).
+
+Every file is held against what the records say, never against another file. What it has beyond that
+is looked up in the log, message by message: most of it is there, at another place or time, and so
+nothing is lost with it. The rest is what the log does not know, and belongs in quarantine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+
+from eventlog.projections.folder_files import failure_document, file_content
+from eventlog.projections.folder_layout import (
+    ABSTRACT,
+    ARCHIVE_FILES,
+    FAILED,
+    HISTORY,
+    MESSAGES,
+    META,
+    OVERVIEW,
+    SESSION_FILES,
+    is_output,
+    is_temporary,
+    json_object,
+    message_line,
+    split_archive_file,
+)
+from eventlog.session.commit import archive_id, archive_index
+
+if TYPE_CHECKING:
+    from eventlog.folder.writing import Folder
+    from eventlog.projections.folder_files import FolderState
+    from eventlog.session.events import FolderFinding, MessageAppended
+    from eventlog.session.reader import Reader
+
+__all__ = ["Difference", "Loss", "compare", "finding", "loss_of"]
+
+Problem = Literal["missing", "different", "unexpected", "temporary"]
+
+NAMED: Final = 100
+"""Dropped messages that a finding names; the others are counted."""
+
+
+_BEGINNING: Final = b'{"id": "'
+_LINE_ID: Final = re.compile(rb'\{"id": "(?:[^"\\]|\\.)*"')
+
+
+class Difference(NamedTuple):
+    """A file that is not what the records say."""
+
+    path: str
+    problem: Problem
+    found: bytes | None
+    expected: bytes | None
+    is_archive: bool = False
+    """Whether it is the folder of an archive that the log does not know; what was ``found`` are
+    the messages in it."""
+
+
+class Loss(NamedTuple):
+    """What a file no longer has when it is made what the records say."""
+
+    dropped: int = 0
+    message_ids: tuple[str, ...] = ()
+    unknown: bytes = b""
+    """As much of it as is nowhere in the log."""
+
+
+# ---- what differs -----------------------------------------------------------------------------
+
+
+def compare(
+    folder: Folder, state: FolderState, reader: Reader, *, thorough: bool
+) -> Iterator[Difference]:
+    """Yield what differs, file by file, so that no more than one file is in memory.
+
+    Unless it is ``thorough``, a file that never changes is taken for what it is to be when it is
+    there at all; see `eventlog.folder.writing` for why it is.
+    """
+    expected_paths = state.paths()
+    archives = {archived[0] for path in expected_paths if (archived := split_archive_file(path))}
+    outputs = {path for path in expected_paths if is_output(path)}
+    present = {
+        *_present(folder, archives),
+        *_present_outputs(folder, outputs),
+        *_present_of(folder, state.kept),
+    }
+    for path in expected_paths:
+        if path in present and not thorough and not _may_be_outdated(path):
+            continue
+        found = folder.read(path) if path in present else None
+        expected = file_content(path, state, reader)
+        if found != expected:
+            yield Difference(path, "missing" if found is None else "different", found, expected)
+    for path in sorted(present.difference(expected_paths)):
+        yield _surplus(folder, path)
+
+
+def _may_be_outdated(path: str) -> bool:
+    """Tell whether a file may be there with content of an earlier time."""
+    archived = split_archive_file(path)
+    return not is_output(path) if archived is None else archived[1] == FAILED
+
+
+def _present(folder: Folder, archives: set[int]) -> Iterator[str]:
+    """Yield what is there under a name that only this library's files have.
+
+    Of an archive that the log does not know that is the folder as a whole.
+    """
+    for name in folder.names():
+        if name in SESSION_FILES or is_temporary(name):
+            yield name
+    for name in folder.names(HISTORY):
+        path, index = f"{HISTORY}/{name}", archive_index(name)
+        if index is None or archive_id(index) != name:
+            continue
+        if index not in archives:
+            yield path
+            continue
+        for inner in folder.names(path):
+            if inner in ARCHIVE_FILES or is_temporary(inner):
+                yield f"{path}/{inner}"
+
+
+def _present_outputs(folder: Folder, outputs: set[str]) -> Iterator[str]:
+    """Yield those of a session's outputs that are there, and what a crash left beside them."""
+    for parent in {path.rpartition("/")[0] for path in outputs}:
+        for name in folder.names(parent):
+            path = f"{parent}/{name}"
+            if path in outputs or is_temporary(name):
+                yield path
+
+
+def _present_of(folder: Folder, paths: Iterable[str]) -> Iterator[str]:
+    """Yield those of some paths under which a file is there."""
+    for path in paths:
+        parent, _, name = path.rpartition("/")
+        if name in folder.names(parent):
+            yield path
+
+
+def _surplus(folder: Folder, path: str) -> Difference:
+    """Return the difference that something makes which is not to be there."""
+    if is_temporary(path.rpartition("/")[2]):
+        return Difference(path, "temporary", folder.read(path), None)
+    if split_archive_file(path) is not None:
+        return Difference(path, "unexpected", folder.read(path), None)
+    return Difference(path, "unexpected", folder.read(f"{path}/{MESSAGES}"), None, is_archive=True)
+
+
+# ---- what is lost with it ---------------------------------------------------------------------
+
+
+def loss_of(difference: Difference, state: FolderState, reader: Reader) -> Loss:
+    """Return what is dropped when a difference is mended, and how much of it the log lacks.
+
+    Zeros are what a loss of power leaves of a file whose length, but not its content, was stored.
+    """
+    path, problem, found, expected, is_archive = difference
+    if found is None or not found.strip(b"\0") or problem == "temporary":
+        return Loss()
+    if path.endswith(MESSAGES) or is_archive:
+        return _lost_lines(found, expected or b"", reader)
+    if expected is not None and expected.startswith(found.rstrip(b"\0")):
+        return Loss()
+    known = _is_known(path, found, expected, state, reader)
+    return Loss(1, unknown=b"" if known else found)
+
+
+def _lost_lines(found: bytes, expected: bytes, reader: Reader) -> Loss:
+    """Return the lines that are no longer there, however often each of them was."""
+    missing = Counter(expected.split(b"\n"))
+    dropped: list[bytes] = []
+    for line in found.split(b"\n"):
+        if missing[line]:
+            missing[line] -= 1
+        elif line.strip(b"\0"):
+            dropped.append(line)
+    if not dropped:
+        return Loss()
+    ids = [message_id for line in dropped if (message_id := _message_id(line))]
+    forms = [form for line, count in missing.items() if count for form in _forms(line, reader)]
+    unknown = [line + b"\n" for line in dropped if not _is_recorded(line, forms, reader)]
+    return Loss(len(dropped), tuple(ids[:NAMED]), b"".join(unknown))
+
+
+def _is_recorded(line: bytes, missing: list[bytes], reader: Reader) -> bool:
+    """Tell whether the log has a line's message, or all that is left of it.
+
+    A write that was cut off, or of which only the length was stored, leaves pieces of lines with
+    zeros for the rest.
+    """
+    return all(_is_recorded_piece(piece, missing, reader) for piece in line.split(b"\0") if piece)
+
+
+def _is_recorded_piece(piece: bytes, missing: list[bytes], reader: Reader) -> bool:
+    forms, fields = _forms(piece, reader), json_object(piece)
+    if fields is not None:
+        return fields in [json_object(form) for form in forms]
+    if any(piece in form for form in (*forms, *missing)):
+        return True
+    # It was cut off before the end of its id, so it says nothing at all.
+    return _BEGINNING.startswith(piece) or (
+        piece.startswith(_BEGINNING) and b'"' not in piece.removeprefix(_BEGINNING)
+    )
+
+
+def _forms(line: bytes, reader: Reader) -> list[bytes]:
+    """Return the lines that the log has of a line's message: as it was appended, and as it is."""
+    message_id = _message_id(line)
+    recorded = reader.message(message_id) if message_id else None
+    if recorded is None:
+        return []
+    said = cast("MessageAppended", recorded.event).message
+    (now,) = reader.messages([(recorded.version, recorded.version)])
+    return [message_line(said), message_line(now.data)]
+
+
+def _is_known(
+    path: str, found: bytes, expected: bytes | None, state: FolderState, reader: Reader
+) -> bool:
+    """Tell whether the log has all that a document or a summary said."""
+    name = path.rpartition("/")[2]
+    if name == META:
+        return _says_nothing_new(found, expected or b"")
+    if name == FAILED:
+        failures = reader.newest_of(("archive_failed", "archive_abandoned"))
+        return any(failure_document(failure) == found for failure in failures)
+    if path in (OVERVIEW, ABSTRACT):
+        earlier = (other for other in state.files if other.endswith(f"/{name}"))
+        return any(file_content(other, state, reader) == found for other in earlier)
+    return False
+
+
+def _says_nothing_new(found: bytes, expected: bytes) -> bool:
+    """Tell whether metadata is ours, of some time: each of our values follows from the records.
+
+    It is if it has no other keys; or, cut off, if it begins as ours does at all times.
+    """
+    fields, ours = json_object(found), json_object(expected) or {}
+    if fields is not None:
+        return fields.get("session_id") == ours.get("session_id") and fields.keys() <= ours.keys()
+    lasting, changes, _ = expected.partition(b'"updated_at"')
+    return bool(changes) and found.startswith(lasting)
+
+
+def _message_id(line: bytes) -> str | None:
+    """Return the id of a line's message, also of a line whose end is missing."""
+    fields = json_object(line)
+    if fields is None:
+        beginning = _LINE_ID.match(line)
+        fields = beginning and json_object(beginning[0] + b"}")
+    message_id = None if fields is None else fields.get("id")
+    return message_id if isinstance(message_id, str) else None
+
+
+# ---- what is said of it -----------------------------------------------------------------------
+
+
+def finding(difference: Difference, loss: Loss, quarantine: str | None) -> FolderFinding:
+    """Return what an event and a report say of a difference."""
+    return {
+        "path": difference.path,
+        "problem": difference.problem,
+        "found": _digest(difference.found),
+        "expected": _digest(difference.expected),
+        "dropped": loss.dropped,
+        "message_ids": list(loss.message_ids),
+        "quarantine": quarantine,
+    }
+
+
+def _digest(content: bytes | None) -> str | None:
+    return None if content is None else sha256(content).hexdigest()

@@ -1,0 +1,100 @@
+"""Making the files of a folder what the records say (O3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from eventlog.folder.comparing import Difference, compare, finding, loss_of
+from eventlog.folder.writing import write_files
+from eventlog.projections.folder_files import file_content
+from eventlog.projections.folder_layout import HISTORY, quarantine_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventlog.folder.writing import Content, Folder
+    from eventlog.projections.folder_files import FolderState
+    from eventlog.session.events import FolderFinding
+    from eventlog.session.reader import Reader
+
+__all__ = ["content_of", "look", "mend"]
+
+
+class _Repair(NamedTuple):
+    """What is to be done about a difference, without the content of the file."""
+
+    path: str
+    problem: str
+    renamed: str | None = None
+    """The name that the folder of an unknown archive gets."""
+
+
+def look(folder: Folder, state: FolderState, reader: Reader) -> tuple[FolderFinding, ...]:
+    """Return what is not as the records say, and change nothing."""
+    return tuple(
+        finding(difference, loss_of(difference, state, reader), None)
+        for difference in compare(folder, state, reader, thorough=True)
+    )
+
+
+def mend(
+    folder: Folder,
+    state: FolderState,
+    reader: Reader,
+    *,
+    thorough: bool,
+    record: Callable[[Sequence[FolderFinding]], object],
+) -> tuple[FolderFinding, ...]:
+    """Make the files what the records say; return what they were not.
+
+    What the log does not have is in quarantine first, durably; then ``record`` is called with the
+    findings, if there are any; then the files are written. So a crash in between can neither
+    destroy anything nor hide it: the next time finds what is still different.
+    """
+    findings: list[FolderFinding] = []
+    repairs: list[_Repair] = []
+    for difference in compare(folder, state, reader, thorough=thorough):
+        loss = loss_of(difference, state, reader)
+        kept = renamed = None
+        if difference.is_archive:
+            renamed = _free_name(folder, difference)
+            kept = f"{HISTORY}/{renamed}"
+        elif loss.unknown:
+            kept = folder.quarantine(difference.path, loss.unknown)
+        findings.append(finding(difference, loss, kept))
+        repairs.append(_Repair(difference.path, difference.problem, renamed))
+    if findings:
+        record(findings)
+        _repair(folder, repairs, content_of(state, reader))
+    return tuple(findings)
+
+
+def content_of(state: FolderState, reader: Reader) -> Content:
+    """Return what tells the content of each file of a state's folder."""
+    paths = set(state.paths())
+    return lambda path: file_content(path, state, reader) if path in paths else None
+
+
+def _free_name(folder: Folder, difference: Difference) -> str:
+    """Return a name for the folder of an unknown archive that readers of archives pass over."""
+    name = quarantine_name(difference.path.rpartition("/")[2], difference.found or b"")
+    taken, number, free = set(folder.names(HISTORY)), 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _repair(folder: Folder, repairs: Sequence[_Repair], content: Content) -> None:
+    for repair in repairs:
+        if repair.renamed is not None:
+            folder.rename(repair.path, repair.renamed)
+            folder.settle(HISTORY)
+        elif repair.problem == "temporary":
+            folder.remove(repair.path)
+    written = [
+        repair.path
+        for repair in repairs
+        if repair.renamed is None and repair.problem != "temporary"
+    ]
+    write_files(folder, written, content, durable=True)

@@ -1,0 +1,114 @@
+"""The commands about a session's folder, and what callers are told of it; the files themselves are
+written by `eventlog.folder`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from eventlog.errors import InvalidArgument, SessionClosed, SessionNotFound
+from eventlog.machine import ABSENT
+from eventlog.session.command import Command, Draft, Outcome
+from eventlog.session.events import FolderAttached, FolderDetached, FolderFinding, FolderHealed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.identifiers import IdSource
+    from eventlog.records import Recorded
+    from eventlog.session.state import SessionState
+
+__all__ = [
+    "AttachFolder",
+    "DetachFolder",
+    "FolderReport",
+    "FolderView",
+    "RecordHealing",
+    "refuse_second_folder",
+]
+
+
+class FolderView(NamedTuple):
+    """How a session's folder stands, as this process sees it."""
+
+    path: str
+    owned: bool
+    """Whether this process keeps it up to date; at most one does."""
+    version: int
+    """The version of the session up to which this process has written it; 0 if it does not own
+    it."""
+    problem: str | None = None
+    """Why it is behind, if it could not be written; it is tried again with the next command."""
+
+
+class FolderReport(NamedTuple):
+    """What was found in a folder by comparing it with the records."""
+
+    path: str
+    version: int
+    """The version of the session that it was compared with."""
+    findings: tuple[FolderFinding, ...]
+    healed: bool
+    """Whether the files are now what the records say."""
+
+
+def refuse_second_folder(state: SessionState, path: str) -> None:
+    """Raise `InvalidArgument` if the session has another folder than the one at ``path``."""
+    if state.folder not in (None, path):
+        raise InvalidArgument(
+            f"session {state.session_id!r} has the folder {state.folder}; detach_folder() first, "
+            "then attach the other"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AttachFolder(Command[None]):
+    """Let the files in a folder follow the session (O2)."""
+
+    path: str
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[None]:
+        if state.status == ABSENT:
+            raise SessionNotFound(state.session_id)
+        if state.status == "deleted":
+            raise SessionClosed(state.session_id, state.status)
+        refuse_second_folder(state, self.path)
+        if state.folder == self.path:
+            return Outcome(None)
+        return [Draft(FolderAttached(path=self.path))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DetachFolder(Command[None]):
+    """Let the files in a folder follow the session no longer."""
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[None]:
+        if state.folder is None:
+            return Outcome(None)
+        return [Draft(FolderDetached(path=state.folder))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHealing(Command[None]):
+    """Record what was found in a folder that is made what the records say (O3)."""
+
+    path: str
+    findings: tuple[FolderFinding, ...]
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        if state.status == ABSENT:
+            raise SessionNotFound(state.session_id)
+        return [Draft(FolderHealed(path=self.path, findings=list(self.findings)))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None

@@ -1,0 +1,90 @@
+"""What a crash that went wrong looks like to people: the trace, the disk before and after, and code
+that repeats it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eventlog.testing.fates import Fate
+    from eventlog.testing.host import Host
+
+__all__ = ["CrashFound", "Finding"]
+
+_STEPS_SHOWN: Final = 24
+_BYTES_SHOWN: Final = 160
+
+
+class Finding(NamedTuple):
+    """A check that failed on what a crash had left."""
+
+    check: str
+    host: Host
+    """The host as it was when its power failed."""
+    fate: Fate
+    error: Exception
+    code: str
+    """Python that repeats it."""
+
+    def text(self) -> str:
+        """Return the whole of it, to be read from top to bottom."""
+        steps = self.host.steps
+        where = f"step {steps.count}" if steps.struck else "the end"
+        before, after = self.host.disk, self.host.disk.after_crash(self.fate)
+        parts = (
+            f"{self.check} failed after a crash at {where}: {self.error!r}",
+            _section("steps, with what became of those not synchronised", self._trace()),
+            _section("the disk before, as the program saw it", _files(before.files())),
+            _section("the disk after", _files(after.files())),
+            _section("what its user was told", [repr(told) for told in self.host.told] or ["-"]),
+            _section("to repeat it", self.code.splitlines()),
+        )
+        return "\n\n".join(parts)
+
+    def _trace(self) -> Iterator[str]:
+        steps = self.host.steps
+        pending = self.host.disk.pending
+        outcomes = dict(
+            zip(
+                (entry.step for entry in pending),
+                self.fate.outcomes(len(pending)),
+                strict=True,
+            )
+        )
+        first = max(0, steps.count - _STEPS_SHOWN)
+        if first:
+            yield f"  … {first} steps before"
+        for number, name in enumerate(steps.trace[first:], first + 1):
+            fatal = bool(steps.struck) and number == steps.count
+            outcome = outcomes.get(number, "")
+            mark = ">" if fatal else " "
+            end = "  <- the power failed here" if fatal else ""
+            yield f"{mark} {number:3} {outcome.upper():6} {name}{end}".rstrip()
+
+
+class CrashFound(AssertionError):
+    """A crash leaves what must not be; the text says how, and how to repeat it."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text())
+        self.finding = finding
+
+
+def _section(title: str, lines: Iterator[str] | list[str]) -> str:
+    return f"{title}:\n{textwrap.indent(chr(10).join(lines), '    ')}"
+
+
+def _files(files: Mapping[str, bytes]) -> list[str]:
+    return [_file(path, content) for path, content in files.items()] or ["(empty)"]
+
+
+def _file(path: str, content: bytes) -> str:
+    if path.endswith("/"):
+        return path
+    if content[:16] == b"SQLite format 3\0" or len(content) > 16 * _BYTES_SHOWN:
+        return f"{path}  {len(content)} bytes"
+    shown = repr(content[:_BYTES_SHOWN])[1:]
+    return f"{path}  {len(content)} bytes  {shown}{'…' if len(content) > _BYTES_SHOWN else ''}"

@@ -1,0 +1,48 @@
+"""Fixtures for pytest; ask for them in a ``conftest.py``, nothing is loaded otherwise::
+
+pytest_plugins = ["eventlog.testing.pytest_plugin"]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventlog.testing.exploring import CrashReport, every_crash
+from eventlog.testing.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from eventlog.testing.exploring import Check, Program
+
+__all__ = ["crash_everywhere", "host", "pytest_terminal_summary"]
+
+_reports: list[CrashReport] = []
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A computer with an empty disk, switched off afterwards."""
+    with Host() as made:
+        yield made
+
+
+@pytest.fixture
+def crash_everywhere(request: pytest.FixtureRequest) -> Callable[..., CrashReport]:
+    """Call `every_crash`, same arguments; what was tried is told when all tests are done."""
+
+    def explore(program: Program, check: Check, **options: Any) -> CrashReport:
+        report = every_crash(program, check, **options)
+        report.name = request.node.name
+        _reports.append(report)
+        return report
+
+    return explore
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many crashes were tried."""
+    for report in _reports:
+        terminalreporter.write_line(str(report))

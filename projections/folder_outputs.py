@@ -1,0 +1,104 @@
+"""The tool outputs of a session folder that are too large for their message (O1, M6).
+
+Each has a folder of its own, named as the message refers to it: ``output.txt`` with the whole
+output, and ``metadata.json`` about it. Both follow from the record that first names the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventlog.clock import format_time
+from eventlog.projections.folder_layout import (
+    TOOL_METADATA,
+    TOOL_OUTPUT,
+    TOOL_RESULTS,
+    document,
+)
+from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.tool_output import kept_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventlog.records import Recorded
+    from eventlog.session.reader import Reader
+
+__all__ = ["OUTPUT_TYPES", "names_output", "output_content", "output_files"]
+
+OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded"})
+"""The event types that may name an output which is kept elsewhere."""
+
+
+class _Named(NamedTuple):
+    """An output that a record names: of which call it is, and the fields that tell of it."""
+
+    message_id: str
+    tool_id: str
+    part: Mapping[str, Any]
+
+    @property
+    def folder(self) -> str:
+        return str(self.part["tool_output_ref"]).rpartition("/")[2]
+
+
+def names_output(recorded: Recorded) -> bool:
+    """Tell from the bytes, without decoding them, whether a record may name an output."""
+    return b'"tool_output_ref"' in recorded.record.data
+
+
+def output_files(recorded: Recorded) -> list[str]:
+    """Return the paths of the files that a record's outputs make."""
+    return [
+        f"{TOOL_RESULTS}/{named.folder}/{name}"
+        for named in _named_in(recorded)
+        for name in (TOOL_OUTPUT, TOOL_METADATA)
+    ]
+
+
+def output_content(path: str, recorded: Recorded, reader: Reader) -> bytes:
+    """Return what one of those files is to hold; raises `CorruptLog` if the output is missing."""
+    _, folder, name = path.split("/")
+    named = next(found for found in _named_in(recorded) if found.folder == folder)
+    if name == TOOL_OUTPUT:
+        return reader.value(str(named.part["tool_output_sha256"]))
+    return document(_metadata(named, recorded, reader))
+
+
+def _named_in(recorded: Recorded) -> Iterator[_Named]:
+    event = recorded.event
+    if isinstance(event, MessageAppended):
+        for part in event.message["parts"]:
+            if kept_digest(recorded.stream, part):
+                yield _Named(event.message["id"], str(part.get("tool_id", "")), part)
+    elif isinstance(event, ToolResultRecorded) and kept_digest(recorded.stream, event.large or {}):
+        yield _Named(event.message_id, event.tool_id, event.large or {})
+
+
+def _metadata(named: _Named, recorded: Recorded, reader: Reader) -> dict[str, Any]:
+    uri = str(named.part["tool_output_ref"])
+    return {
+        "tool_result_id": named.folder,
+        "session_id": recorded.stream,
+        "message_id": named.message_id,
+        "tool_id": named.tool_id,
+        "tool_name": _tool_name(named, reader),
+        "created_at": format_time(recorded.time),
+        "original_chars": named.part["tool_output_original_chars"],
+        "preview_chars": named.part["tool_output_preview_chars"],
+        "sha256": named.part["tool_output_sha256"],
+        "mime_type": "text/plain",
+        "storage_uri": uri,
+        "output_uri": f"{uri}/{TOOL_OUTPUT}",
+        "offset_unit": "unicode_code_point",
+    }
+
+
+def _tool_name(named: _Named, reader: Reader) -> str:
+    """Return the name of the called tool, which the record of a later result does not have."""
+    recorded = reader.message(named.message_id)
+    event = None if recorded is None else recorded.event
+    parts = event.message["parts"] if isinstance(event, MessageAppended) else []
+    names = (part.get("tool_name", "") for part in parts if part.get("tool_id") == named.tool_id)
+    return str(next(names, ""))

