@@ -92,7 +92,7 @@ class MessageRequest(Request):
         if appended.replayed:
             self._settle_repeated(appended.versions)
             return False
-        self._core.confirm(self, 1)
+        self._core.confirm(self, (self._record,))
         self.result = self._message
         return True
 

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
-from eventlog.records import Recorded
+from eventlog.records import Record, Recorded
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue, is_limit_reached
 from eventlog.session.command import Draft
 from eventlog.session.fold import SessionFold
 from eventlog.session.reader import Reader
 from eventlog.session.request import SessionRequest
 from eventlog.session.state import SessionState, apply
-from eventlog.snapshots import SNAPSHOT_INTERVAL, is_due, replay_stream, write_snapshot
+from eventlog.snapshots import (
+    SNAPSHOT_INTERVAL,
+    is_due,
+    replay_stream,
+    replay_weight,
+    write_snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,13 +146,14 @@ class Core:
         on it must not see half of a record.
         """
         state = self.snapshot_of_state()
-        known = state.version
-        for record in self.store.read(self.session, after=known):
+        weight = 0
+        for record in self.store.read(self.session, after=state.version):
             apply(state, Recorded(record))
+            weight += replay_weight(record)
         with self._lock:
             if state.version > self.state.version:
                 self.state = state
-                self._since_snapshot += state.version - known
+                self._since_snapshot += weight
 
     def snapshot_of_state(self) -> SessionState:
         """Return a state that no later record changes under the reader's hands."""
@@ -219,18 +226,21 @@ class Core:
         else:
             self._ahead = state
 
-    def confirm(self, request: Foldable, count: int, after: SessionState | None = None) -> None:
-        """Fold the ``count`` records of a request that was stored.
+    def confirm(
+        self, request: Foldable, records: Sequence[Record], after: SessionState | None = None
+    ) -> None:
+        """Fold the records of a request that was stored.
 
         ``after`` is the state with these records, if the decision made one: it takes the place of
         the present one, unless one of the two was folded further since.
         """
         with self._lock:
-            if after is not None and after.version == self.state.version + count:
+            if after is not None and after.version == self.state.version + len(records):
                 self.state = after
             else:
                 request.fold(self.state)
-            self._since_snapshot += count
+            for record in records:
+                self._since_snapshot += replay_weight(record)
             self.wants_care = self._since_snapshot >= self._care_after
         if self.follower is not None:
             self.follower.note(request.recorded())

@@ -121,7 +121,7 @@ class SessionRequest(Request):
             self.settle_repeated(appended.versions)
             return False
         command, recorded = self._command, self._recorded
-        self._core.confirm(self, len(recorded), self._after)
+        self._core.confirm(self, [entry.record for entry in recorded], self._after)
         if command.creates:
             self._core.follow_policies()
         if len(recorded) > len(self._drafts):

@@ -150,6 +150,17 @@ def test_snapshots_are_written_now_and_then(log: Log) -> None:
     assert 2 <= snapshot(log).revision <= 3
 
 
+def test_large_records_are_kept_out_of_an_opening_by_earlier_snapshots() -> None:
+    """L12: what opening replays is bounded in bytes, not only in records."""
+    store = CountingStore()
+    session = Log(store).session("s", create=True)
+    for _ in range(40):
+        session.append(Message.user("x" * 15_000))
+    store.read_count = 0
+    assert Log(store).session("s").version == session.version
+    assert store.read_count <= SNAPSHOT_INTERVAL * 1_024 // 15_000 + 1
+
+
 def test_a_store_that_cannot_keep_snapshots_serves_sessions_all_the_same() -> None:
     class Forgetful(MemoryStore):
         def put_blob(self, key: str, data: bytes, expected: Any = "any") -> int:
