@@ -39,8 +39,10 @@ from eventlog.records import (
 )
 from eventlog.store import Blob, Finding
 from eventlog.stores.sqlite_batch import Batch, put_entries
+from eventlog.stores.sqlite_check import check_tables
 from eventlog.stores.sqlite_errors import mapped, mapped_errors
 from eventlog.stores.sqlite_lookup import Lookup
+from eventlog.stores.sqlite_pages import log_page, stream_page
 from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema, refuse_foreign
 from eventlog.stores.sqlite_tail import MERGE_AT
 
@@ -67,31 +69,6 @@ _SYNCHRONOUS: Final[dict[str, tuple[int, Durability]]] = {
 _CHECKPOINT_PAGES: Final = 1_000
 """WAL pages (of 4 KiB) at which SQLite checkpoints and begins the WAL anew. Syncing a file that
 keeps its size is cheaper than one that grows, so a larger WAL would make each commit slower."""
-
-_COLUMNS: Final = (
-    "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
-    "CAST(metadata AS BLOB), hash"
-)
-_INDEX_CHECKS: Final = (
-    # Records that the index tables should hold, and do not, or at another place.
-    (
-        "SELECT count(*) FROM records AS r LEFT JOIN record_versions AS v "
-        "ON v.stream = r.stream AND v.version = r.version "
-        "LEFT JOIN record_ids AS i ON i.event_id = r.event_id AND i.stream = r.stream "
-        "WHERE r.position <= (SELECT position FROM progress WHERE name = 'indexed') "
-        "AND (v.position IS NOT r.position OR i.version IS NOT r.version)"
-    ),
-    # Entries of records that do not exist, or are others.
-    (
-        "SELECT count(*) FROM record_versions AS v LEFT JOIN records AS r ON r.position = v.position "
-        "WHERE r.stream IS NOT v.stream OR r.version IS NOT v.version"
-    ),
-    (
-        "SELECT count(*) FROM record_ids AS i LEFT JOIN record_versions AS v "
-        "ON v.stream = i.stream AND v.version = i.version "
-        "LEFT JOIN records AS r ON r.position = v.position WHERE r.event_id IS NOT i.event_id"
-    ),
-)
 
 
 def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
@@ -318,7 +295,10 @@ class SQLiteStore:
         low, high, left = after, until, limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = self._page(stream, low, high, size, reverse=reverse)
+            with self._reading() as connection:
+                page = stream_page(
+                    connection, self._lookup, stream, low, high, size, reverse=reverse
+                )
             yield from page
             if len(page) < size:
                 return
@@ -329,86 +309,20 @@ class SQLiteStore:
             else:
                 low = page[-1].version
 
-    def _page(
-        self, stream: str, after: int, until: int | None, size: int, *, reverse: bool
-    ) -> list[Record]:
-        with self._reading() as connection:
-            stream_id = self._lookup.stream_id(connection, stream)
-            if stream_id is None:
-                return []
-            with self._lookup.lock:
-                last = self._lookup.end(connection, stream_id)[0]
-                until = last if until is None else min(until, last)
-                first = self._lookup.tail.first_version(stream_id)
-                tail = self._lookup.tail.positions(stream_id, after, until)
-            indexed = until if first is None else min(until, first - 1)
-            if reverse:
-                rows = self._tail_rows(connection, stream, tail[-size:])[::-1]
-                if len(rows) < size and indexed > after:
-                    rows += self._indexed_rows(
-                        connection, stream, stream_id, after, indexed, size - len(rows), "DESC"
-                    )
-            else:
-                rows = []
-                if indexed > after:
-                    rows = self._indexed_rows(
-                        connection, stream, stream_id, after, indexed, size, "ASC"
-                    )
-                if len(rows) < size:
-                    rows += self._tail_rows(connection, stream, tail[: size - len(rows)])
-        return list(map(Record._make, rows))
-
-    @staticmethod
-    def _indexed_rows(
-        connection: sqlite3.Connection,
-        stream: str,
-        stream_id: int,
-        after: int,
-        until: int,
-        limit: int,
-        order: str,
-    ) -> list[Any]:
-        columns = _COLUMNS.replace("version, position", "r.version, r.position")
-        return connection.execute(
-            f"SELECT ?, {columns} FROM record_versions AS v "
-            "JOIN records AS r ON r.position = v.position "
-            "WHERE v.stream = ? AND v.version > ? AND v.version <= ? "
-            f"ORDER BY v.version {order} LIMIT ?",
-            (stream, stream_id, after, until, limit),
-        ).fetchall()
-
-    @staticmethod
-    def _tail_rows(
-        connection: sqlite3.Connection, stream: str, positions: Sequence[int]
-    ) -> list[Any]:
-        if not positions:
-            return []
-        return connection.execute(
-            f"SELECT ?, {_COLUMNS} FROM records WHERE position IN "
-            "(SELECT value FROM json_each(?)) ORDER BY position",
-            (stream, str(list(positions))),
-        ).fetchall()
-
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[Record]:
         low, left = after, limit
-        only = f"AND type IN ({','.join('?' * len(types))}) " if types else ""
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
             with self._reading() as connection:
-                rows = connection.execute(
-                    f"SELECT name, {_COLUMNS} FROM records JOIN streams USING (stream) "
-                    f"WHERE position > ? {only}ORDER BY position LIMIT ?",
-                    (low, *types, size),
-                ).fetchall()
-            for row in rows:
-                yield Record(*row)
-            if len(rows) < size:
+                page = log_page(connection, low, types, size)
+            yield from page
+            if len(page) < size:
                 return
             if left is not None:
-                left -= len(rows)
-            low = Position(rows[-1][2])
+                left -= len(page)
+            low = page[-1].position
 
     def head(self, stream: str) -> Head:
         with self._reading() as connection:
@@ -512,17 +426,8 @@ class SQLiteStore:
     # ---- the whole ----------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        findings: list[Finding] = []
         with self._reading() as connection:
-            for (line,) in connection.execute("PRAGMA quick_check").fetchall():
-                if line != "ok":
-                    findings.append(Finding(None, None, "storage", str(line)))
-            wrong = sum(connection.execute(query).fetchone()[0] for query in _INDEX_CHECKS)
-        if wrong:
-            findings.append(
-                Finding(None, None, "index", f"{wrong} entries are wrong in the index tables")
-            )
-        return findings
+            return check_tables(connection)
 
     def settings(self) -> dict[str, str]:
         with self._write_lock:
