@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from eventlog.errors import DuplicateEvent, EventLogError, VersionConflict
 from eventlog.records import EMPTY_HEAD, Appended, Head, Position
+from eventlog.store import repeated
 from eventlog.stores.jetstream_messages import EXPECTED, Message, Subjects, encode, encode_entries
 
 if TYPE_CHECKING:
@@ -72,18 +73,11 @@ class Batch:
             stored.get(event_id) or (staged.ids.get(event_id) if staged else None)
             for event_id in ids
         ]
-        first = versions[0]
-        if not any(versions):
-            if len(set(ids)) < len(ids):
-                return DuplicateEvent(append.stream, "one batch has an event id twice")
-            return None
-        if first is None or versions != list(range(first, first + len(versions))):
-            return DuplicateEvent(
-                append.stream,
-                f"some of the {len(versions)} event ids are stored already, or in another order; "
-                "repeat the whole batch as it was, or leave out what is stored",
-            )
-        return Appended(tuple(range(first, first + len(versions))), (), replayed=True)
+        if any(versions):
+            return repeated(append, versions)
+        if len(set(ids)) < len(ids):
+            return DuplicateEvent(append.stream, "one batch has an event id twice")
+        return None
 
     def _refused(self, append: Append) -> VersionConflict | None:
         head = (self.changed.get(append.stream) or self._known[append.stream]).head

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.errors import DuplicateEvent, InvalidArgument, VersionConflict
 from eventlog.records import EMPTY_HEAD, Appended, Position
+from eventlog.store import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ class Batch:
         if stored:
             versions = [stored.get((stream, event_id)) for event_id in ids]
             if any(versions):
-                return _repeated(stream, versions)
+                return repeated(append, versions)
         if len(ids) > 1 and len(set(ids)) < len(ids):
             return DuplicateEvent(
                 stream, "an event id stands twice in one append; give each event its own"
@@ -111,19 +112,6 @@ class Batch:
             else answer
             for answer in self._answers
         ]
-
-
-def _repeated(stream: str, versions: Sequence[int | None]) -> Appended | EventLogError:
-    """Answer an append of which ids are stored already: all of them in order, or refuse."""
-    first = versions[0]
-    expected = () if first is None else tuple(range(first, first + len(versions)))
-    if tuple(versions) != expected:
-        return DuplicateEvent(
-            stream,
-            f"some of the {len(versions)} event ids are stored already, or in another order; "
-            "repeat the whole batch as it was, or leave out what is stored",
-        )
-    return Appended(expected, (), replayed=True)
 
 
 def split_entries(
