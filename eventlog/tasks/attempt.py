@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
 from eventlog.session.commit import archive_id
 from eventlog.session.queries import read_archived
 from eventlog.tasks.commands import (
+    CompleteStep,
     CompleteTask,
     FailAttempt,
     FinalizeArchive,
@@ -31,6 +32,7 @@ from eventlog.tasks.policy import (
 )
 from eventlog.tasks.requests import EffectRequest, StepResult, TaskRequest
 from eventlog.tasks.steps import RecordedSteps, as_stored
+from eventlog.tasks.tenure import Tenure
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from eventlog.tasks.state import Task
 
 __all__ = ["Attempt", "Terms"]
+
+Result = TypeVar("Result")
 
 UNWINDING_SECONDS: Final = 10.0
 """How long a cancelled callable may take to end before its worker goes on without it."""
@@ -82,37 +86,41 @@ class Attempt:
         self._task_id = task_id
         self._fence = claim.fence or 0
         self._number = claim.attempt
-        self._lost: ConflictError | None = None
         self._steps: RecordedSteps | None = None
+        self._called: asyncio.Task[Any] | None = None
+        self._tenure = Tenure(
+            self._renew,
+            renewal_seconds=leases.lease / 3_000_000,
+            timeout_seconds=terms.attempt_timeout,
+        )
 
     async def run(self) -> bool:
         """Do the attempt to its end, whatever that is; tell whether it completed the task."""
-        work = asyncio.create_task(self._work())
-        heartbeat = asyncio.create_task(self._renew(work))
-        timeout = self._terms.attempt_timeout
         try:
-            await asyncio.wait_for(asyncio.shield(work), timeout)
+            with self._tenure:
+                await self._work()
             return True
         except LeaseLost as error:
             self._tell_lost(error)
         except asyncio.CancelledError:
-            if self._lost is not None:
-                self._tell_lost(self._lost)
-            elif work.done():
-                await self._fail(RuntimeError("the callable cancelled itself"))
-            else:  # It is the worker that is being stopped.
+            verdict = self._tenure.verdict
+            if verdict is None:  # It is the worker that is being stopped.
                 await self._release()
                 raise
-        except TimeoutError as error:
-            own = TimeoutError(f"the attempt took longer than {timeout:g} s")
-            await self._fail(error if work.done() else own)
+            await self._end_by(verdict)
         except Exception as error:  # noqa: BLE001 - whatever a callable raises is classified
             await self._fail(error)
         finally:
             if self._steps is not None:
                 self._steps.end()
-            await self._unwind(work, heartbeat)
+            await self._unwind(self._called, self._tenure.renewal)
         return False
+
+    async def _end_by(self, verdict: Exception) -> None:
+        if isinstance(verdict, ConflictError):
+            self._tell_lost(verdict)
+        else:
+            await self._fail(verdict)
 
     # ---- the work -----------------------------------------------------------------------------
 
@@ -132,11 +140,11 @@ class Attempt:
             await self._complete(await self._affect(task, steps))
         else:
             await self._complete(
-                await steps.run_own(task.kind, partial(self._extract, task, steps))
+                *await steps.run_own(task.kind, partial(self._extract, task, steps))
             )
 
     async def _finalise(self, task: Task, steps: RecordedSteps) -> FinalizeArchive:
-        summary = await steps.run_own("summary", partial(self._summarize, task, steps))
+        summary, step = await steps.run_own("summary", partial(self._summarize, task, steps))
         return FinalizeArchive(
             task.task_id,
             self._fence,
@@ -145,6 +153,7 @@ class Attempt:
             covers=tuple(summary["covers"]),
             usage=steps.usage,
             follow_ups=self._terms.finalizer.follow_ups,
+            own_step=step,
         )
 
     async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:
@@ -152,7 +161,7 @@ class Attempt:
         material = await self._log.run(
             gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
-        summary = await finalizer.summarize(material.request)
+        summary = await self._call(finalizer.summarize(material.request))
         self._check(summary)
         output = {
             "overview": summary.overview,
@@ -166,7 +175,7 @@ class Attempt:
         material = await self._log.run(
             gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
-        return await finalizer.extract(task.kind, material.request)
+        return await self._call(finalizer.extract(task.kind, material.request))
 
     async def _affect(self, task: Task, steps: RecordedSteps) -> dict[str, Any]:
         name = archive_id(task.archive or 0)
@@ -179,7 +188,7 @@ class Attempt:
             idempotency_key=task.task_id,
             steps=steps,
         )
-        return await self._terms.finalizer.affect(task.kind, request)
+        return await self._call(self._terms.finalizer.affect(task.kind, request))
 
     async def _do(self, task: Task, steps: RecordedSteps) -> Any:
         request = TaskRequest(
@@ -191,13 +200,28 @@ class Attempt:
             idempotency_key=task.task_id,
             steps=steps,
         )
-        result = await self._terms.finalizer.do(request)
+        result = await self._call(self._terms.finalizer.do(request))
         self._check(result)
         return as_stored(f"the result of {task.kind}", result)
 
-    async def _complete(self, outcome: Any) -> None:
-        """Complete a task that is not an archive's; its steps have counted what it cost."""
-        await self._write(CompleteTask(self._task_id, self._fence, outcome, TokenUsage()))
+    async def _call(self, callable: Coroutine[Any, Any, Result]) -> Result:
+        """Await what a user's callable does, in a task of its own.
+
+        So it can neither cancel the attempt by cancelling itself, nor keep it from ending.
+        """
+        called = self._called = asyncio.create_task(callable)
+        try:
+            return await asyncio.shield(called)
+        except asyncio.CancelledError as error:
+            if called.cancelled():
+                raise RuntimeError("the callable cancelled itself") from error
+            raise
+
+    async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
+        """Complete a task that is not an archive's; its steps count what it cost."""
+        await self._write(
+            CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step)
+        )
 
     def _check(self, result: object) -> None:
         """Raise `UnusableResult` for an error that was returned as text (F4)."""
@@ -228,21 +252,16 @@ class Attempt:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _renew(self, work: asyncio.Task[None]) -> None:
-        """Renew the lease at a third of it; cancel the work when it is lost (F2)."""
-        lease = self._leases.lease
-        while True:
-            await asyncio.sleep(lease / 3_000_000)
-            try:
-                time = await self._leases.store_time()
-                renewal = RenewLease(self._task_id, self._fence, lease, time)
-                await self._log.execute(self._core, renewal)
-            except ConflictError as error:
-                self._lost = error
-                work.cancel()
-                return
-            except EventLogError as error:
-                self._tell("lease_renewal_failed", error)
+    async def _renew(self) -> None:
+        """Renew the lease; raise if it is lost."""
+        try:
+            time = await self._leases.store_time()
+            renewal = RenewLease(self._task_id, self._fence, self._leases.lease, time)
+            await self._log.execute(self._core, renewal)
+        except ConflictError:
+            raise
+        except EventLogError as error:
+            self._tell("lease_renewal_failed", error)
 
     async def _fail(self, error: BaseException) -> None:
         terms = self._terms
@@ -273,11 +292,14 @@ class Attempt:
 
     # ---- its end ------------------------------------------------------------------------------
 
-    async def _unwind(self, *tasks: asyncio.Task[None]) -> None:
+    async def _unwind(self, *tasks: asyncio.Task[Any] | None) -> None:
         """Cancel what is left, and wait for it, but not for what will not be cancelled."""
-        for task in tasks:
+        left = [task for task in tasks if task is not None and not task.done()]
+        if not left:
+            return
+        for task in left:
             task.cancel()
-        ended, stuck = await asyncio.wait(tasks, timeout=UNWINDING_SECONDS)
+        ended, stuck = await asyncio.wait(left, timeout=UNWINDING_SECONDS)
         await asyncio.gather(*ended, return_exceptions=True)
         for task in stuck:
             task.add_done_callback(lambda task: task.cancelled() or task.exception())

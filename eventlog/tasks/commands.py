@@ -37,7 +37,7 @@ from eventlog.tasks.events import (
     TaskReleased,
     TokenUsage,
 )
-from eventlog.tasks.state import Task
+from eventlog.tasks.state import Task, add_usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,7 +247,11 @@ class CompleteStep(Command[int]):
         task = _owned(state, self.task_id, self.fence)
         if self.step in task.steps:
             return Outcome(task.steps[self.step])
-        event = StepCompleted(
+        return [Draft(self.event())]
+
+    def event(self) -> StepCompleted:
+        """Return what is recorded of a step that was not recorded before."""
+        return StepCompleted(
             task_id=self.task_id,
             fence=self.fence,
             step=self.step,
@@ -255,7 +259,6 @@ class CompleteStep(Command[int]):
             usage=self.usage,
             blob=self.blob,
         )
-        return [Draft(event)]
 
     def result(self, recorded: Sequence[Recorded]) -> int:
         return recorded[0].version
@@ -269,13 +272,17 @@ class FinalizeArchive(_OwnersCommand):
     abstract: str
     covers: tuple[int, ...]
     usage: TokenUsage
-    """What the archive cost; its steps have counted it already."""
+    """What the recorded steps cost; they have counted it already."""
     follow_ups: tuple[str, ...]
+    own_step: CompleteStep | None = None
+    """The step that made the overview, unless it is recorded: then that is done here, too."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
         if task.archive is None:
             raise InvalidArgument(f"task {self.task_id} is a {task.kind}, not of an archive")
+        made = None if self.own_step is None else self.own_step.event()
+        cost = TokenUsage() if made is None else made.usage
         event = ArchiveFinalized(
             task_id=self.task_id,
             fence=self.fence,
@@ -283,11 +290,11 @@ class FinalizeArchive(_OwnersCommand):
             overview=self.overview,
             abstract=self.abstract,
             covers=list(self.covers),
-            usage=self.usage,
-            session_usage=state.usage,
+            usage=add_usage(self.usage, cost),
+            session_usage=add_usage(state.usage, cost),
             follow_ups=[FollowUp(task_id=format_id(ids()), kind=kind) for kind in self.follow_ups],
         )
-        return [Draft(event)]
+        return [Draft(event)] if made is None else [Draft(made), Draft(event)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,13 +303,16 @@ class CompleteTask(_OwnersCommand):
 
     outcome: Any
     usage: TokenUsage
+    own_step: CompleteStep | None = None
+    """The step that the task consists of, if it does and it is not recorded yet."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         _owned(state, self.task_id, self.fence)
         event = TaskCompleted(
             task_id=self.task_id, fence=self.fence, result=self.outcome, usage=self.usage
         )
-        return [Draft(event)]
+        step = self.own_step
+        return [Draft(event)] if step is None else [Draft(step.event()), Draft(event)]
 
 
 @dataclass(frozen=True, slots=True)

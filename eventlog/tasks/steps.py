@@ -61,7 +61,7 @@ class RecordedSteps:
         self.reserved: str | None = None
         """The step that the library itself records for this task."""
         self.usage = task.usage
-        """What all attempts at the task have cost so far."""
+        """What the recorded steps of all attempts at the task have cost so far."""
 
     def end(self) -> None:
         """Refuse whatever a thread that outlives its attempt still asks for."""
@@ -69,11 +69,17 @@ class RecordedSteps:
 
     # ---- for the library ----------------------------------------------------------------------
 
-    async def run_own(self, name: str, function: Callable[[], Awaitable[StepResult]]) -> Any:
-        """Run the step that the task consists of, in the eyes of the library."""
+    async def run_own(
+        self, name: str, function: Callable[[], Awaitable[StepResult]]
+    ) -> tuple[Any, CompleteStep | None]:
+        """Run the step that the task consists of, in the eyes of the library.
+
+        Returns its output, and what records it: since nothing comes between the two, that is done
+        in one append with the end of the task. None if an earlier attempt has recorded it.
+        """
         self.reserved = name
         found = await self._find(name)
-        return found.output if found else await self._record(name, await function())
+        return (found.output, None) if found else await self._made(name, await function())
 
     # ---- for callables ------------------------------------------------------------------------
 
@@ -115,6 +121,13 @@ class RecordedSteps:
 
     async def _record(self, name: str, value: Any) -> Any:
         """Record a step as done; return its output as later attempts will read it."""
+        output, step = await self._made(name, value)
+        self._done[name] = await self._write(step)
+        self.usage = add_usage(self.usage, step.usage)
+        return output
+
+    async def _made(self, name: str, value: Any) -> tuple[Any, CompleteStep]:
+        """Return a step's output as later attempts will read it, and what records it."""
         self._check(value)
         made = value if isinstance(value, StepResult) else StepResult(output=value)
         data = _json(f"the output of step {name!r}", made.output)
@@ -124,10 +137,8 @@ class RecordedSteps:
         if self._ended:
             raise self._lost()
         inline = output if blob is None else None
-        command = CompleteStep(self._task_id, self._fence, name, inline, made.usage, blob)
-        self._done[name] = await self._write(command)
-        self.usage = add_usage(self.usage, made.usage)
-        return output
+        step = CompleteStep(self._task_id, self._fence, name, inline, made.usage, blob)
+        return output, step
 
     def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
         """Wait in a thread for what only the loop can do."""

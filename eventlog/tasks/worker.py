@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import EventLogError, InvalidArgument, LogClosed, UnavailableError
 from eventlog.identifiers import new_id
+from eventlog.session.request import SessionRequest
 from eventlog.tasks.attempt import Attempt, Terms
 from eventlog.tasks.commands import Claim, ClaimTask
 from eventlog.tasks.due import DueTask, due_tasks, seconds_until_due
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from eventlog.aio import AsyncLog
     from eventlog.log import Log
     from eventlog.records import Position
+    from eventlog.session.core import Core
 
 __all__ = ["AsyncWorker", "Worker"]
 
@@ -87,6 +89,8 @@ class AsyncWorker:
         self._owner = this_process()
         self._stopping = asyncio.Event()
         self._grace: float | None = None
+        self._bell = asyncio.Event()
+        """Rung when something has happened that a waiting worker should look at."""
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._suspect = ""
         """The task that was started last on its last attempt after its worker was lost."""
@@ -123,7 +127,7 @@ class AsyncWorker:
                     self._collect()
                     continue
                 full = len(self._running) >= self._concurrency
-                await self._reap(wake=None if full else self._news(seen))
+                await self._reap(None if full else seen)
             await self._finish()
         finally:
             await self._cancel_all()
@@ -132,6 +136,7 @@ class AsyncWorker:
         """Claim no more; give what is running so long to end, then release it (F12)."""
         self._grace = grace_seconds
         self._stopping.set()
+        self._ring()
 
     # ---- claiming -----------------------------------------------------------------------------
 
@@ -175,11 +180,9 @@ class AsyncWorker:
         others = [due for due in found if not self._is_suspect(due)]
         if suspects and self._suspect not in self._running:
             room -= 1
-        tries = [self._start(due, store_time) for due in others[:room]]
-        for failure in await asyncio.gather(*tries, return_exceptions=True):
-            if failure is not None:
-                raise failure
-        return len(tries) + await self._start_one(suspects, store_time)
+        tried = others[:room]
+        await self._start(tried, store_time)
+        return len(tried) + await self._start_one(suspects, store_time)
 
     def _is_suspect(self, due: DueTask) -> bool:
         """Tell whether a task's workers were lost so often that one attempt is left.
@@ -195,24 +198,39 @@ class AsyncWorker:
         for due in suspects:
             if self._suspect in self._running:
                 break
-            await self._start(due, store_time)
+            await self._start([due], store_time)
             self._suspect = due.task_id
             tried += 1
         return tried
 
-    async def _start(self, due: DueTask, store_time: int | None) -> None:
-        try:
-            core = await self._log.core(due.session)
-            claim: Claim = await self._log.execute(core, self._claim(due, store_time))
-        except (LogClosed, UnavailableError):
-            raise
-        except EventLogError as error:  # Only this session cannot be read: others go on (F1).
-            self._tell("task_not_claimable", error, session_id=due.session, task_id=due.task_id)
-            self._declined[due.task_id] = due
-            return
+    async def _start(self, tasks: Sequence[DueTask], store_time: int | None) -> None:
+        """Claim tasks, all in one batch, and begin an attempt at each that is got.
+
+        Raises when the others are begun, if one could not be claimed because of the store.
+        """
+        cores = [await self._log.core(due.session) for due in tasks]
+        claims = [
+            self._log.answer(SessionRequest(core, self._claim(due, store_time)))
+            for due, core in zip(tasks, cores, strict=True)
+        ]
+        await asyncio.gather(*claims, return_exceptions=True)
+        failure: EventLogError | None = None
+        for due, core, claim in zip(tasks, cores, claims, strict=True):
+            try:
+                self._begin(due, core, claim.result())
+            except (LogClosed, UnavailableError) as error:
+                failure = error
+            except EventLogError as error:  # Only this session cannot be read: others go on (F1).
+                self._tell("task_not_claimable", error, session_id=due.session, task_id=due.task_id)
+                self._declined[due.task_id] = due
+        if failure is not None:
+            raise failure
+
+    def _begin(self, due: DueTask, core: Core, claim: Claim) -> None:
         if claim.fence is not None:
             attempt = Attempt(self._log, self._leases, self._terms, core, due.task_id, claim)
-            self._running[due.task_id] = asyncio.create_task(attempt.run())
+            task = self._running[due.task_id] = asyncio.create_task(attempt.run())
+            task.add_done_callback(self._ring)
         elif not claim.failed:
             self._declined[due.task_id] = due
 
@@ -230,34 +248,36 @@ class AsyncWorker:
 
     # ---- waiting ------------------------------------------------------------------------------
 
-    async def _reap(self, wake: asyncio.Task[Any] | None = None) -> int:
-        """Wait for a running task to end, or for news; return how many were completed."""
-        stopping = asyncio.create_task(self._stopping.wait())
-        helpers = [stopping] if wake is None else [stopping, wake]
+    async def _reap(self, seen: Position | None = None) -> int:
+        """Wait for a task to end; return how many were completed.
+
+        While there is room for more tasks, news of the log after what was seen end the wait, too.
+        """
+        listening = None if seen is None else asyncio.create_task(self._listen(seen))
         try:
-            await asyncio.wait(
-                [*self._running.values(), *helpers], return_when=asyncio.FIRST_COMPLETED
-            )
+            if listening is not None:
+                listening.add_done_callback(self._ring)
+            await self._bell.wait()
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+        self._bell.clear()
         return self._collect()
+
+    def _ring(self, _: object = None) -> None:
+        self._bell.set()
 
     def _collect(self) -> int:
         done = [task_id for task_id, task in self._running.items() if task.done()]
         return sum(1 for task_id in done if self._running.pop(task_id).result())
 
-    def _news(self, seen: Position) -> asyncio.Task[None]:
+    async def _listen(self, seen: Position) -> None:
         """Wait for a record after a position, or until something that is known becomes due."""
-
-        async def wait() -> None:
-            soonest = asyncio.get_running_loop().time() + NEWS_SECONDS
-            with suppress(UnavailableError):  # The next look tells.
-                await self._log.wait(seen, await self._seconds_to_wait())
-            await asyncio.sleep(soonest - asyncio.get_running_loop().time())
-
-        return asyncio.create_task(wait())
+        soonest = asyncio.get_running_loop().time() + NEWS_SECONDS
+        with suppress(UnavailableError):  # The next look tells.
+            await self._log.wait(seen, await self._seconds_to_wait())
+        await asyncio.sleep(soonest - asyncio.get_running_loop().time())
 
     async def _seconds_to_wait(self) -> float:
         due = await self._log.run(
