@@ -21,7 +21,8 @@ stand elsewhere.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pydantic_core
 
@@ -35,7 +36,7 @@ from eventlog.tasks.state import Task, advance, finalising_task, follow_up_task,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import IndexEntry, Recorded
+    from eventlog.records import IndexEntry, Record, Recorded
     from eventlog.session.state import SessionState
     from eventlog.store import Store
 
@@ -108,6 +109,7 @@ def archive_key(session: str, index: int) -> str:
     return f"{archive_prefix(session)}{index:09d}"
 
 
+@lru_cache
 def due_prefix(kind: str) -> str:
     return f"due/{_without_slash(kind)}/"
 
@@ -148,8 +150,9 @@ def index_changes(
 
     Illegal steps change nothing in it, as they change nothing in the state.
     """
-    illegal = {version for version, _ in after.findings[len(before.findings) :]}
-    recorded = [entry for entry in recorded if entry.version not in illegal]
+    if len(after.findings) > len(before.findings):
+        illegal = {version for version, _ in after.findings[len(before.findings) :]}
+        recorded = [entry for entry in recorded if entry.version not in illegal]
     changes: dict[str, bytes | None] = {}
     _index_session(changes, recorded, after)
     touched = _touched_tasks(before, recorded, after)
@@ -162,7 +165,7 @@ def index_changes(
         changes[key] = None
     for key, value in new.items():
         if old.get(key) != value:
-            changes[key] = value
+            changes[key] = _json(value)
     return tuple(changes.items())
 
 
@@ -188,26 +191,29 @@ def _touched_tasks(
     """Return the tasks that the records are about, as they stand after them."""
     touched: dict[str, Task | None] = {}
     for entry in recorded:
-        event = entry.event
-        if isinstance(event, CommitPrepared):
-            made = after.tasks.get(event.task_id) or finalising_task(entry.record, event)
-            touched[event.task_id] = made
-        elif isinstance(event, TaskQueued):
-            made = after.tasks.get(event.task_id) or queued_task(entry.record, event)
-            touched[event.task_id] = made
-        elif isinstance(event, TaskEvent):
-            task_id = event.task_id
-            task = after.tasks.get(task_id)
-            if task is None:  # It was settled, so no state holds what it has become.
-                task = touched.get(task_id) or before.tasks.get(task_id)
-                task = task and (advance(task, entry.record, event) or task)
-            touched[task_id] = task
-        if isinstance(event, ArchiveFinalized):
+        if entry.type not in TASK_MACHINE.events:
+            continue
+        event = cast("TaskEvent", entry.event)
+        task = after.tasks.get(event.task_id)
+        if task is None:  # It was settled, so no state holds what it has become.
+            task = touched.get(event.task_id) or before.tasks.get(event.task_id)
+            task = _advanced(task, entry.record, event)
+        touched[event.task_id] = task
+        if type(event) is ArchiveFinalized:
             for follow_up in event.follow_ups:
                 made = after.tasks.get(follow_up["task_id"])
                 made = made or follow_up_task(entry.record, event.archive, follow_up)
                 touched[follow_up["task_id"]] = made
     return [task for task in touched.values() if task is not None]
+
+
+def _advanced(task: Task | None, record: Record, event: TaskEvent | CommitPrepared) -> Task | None:
+    """Return the task after an event that may have begun it."""
+    if type(event) is CommitPrepared:
+        return finalising_task(record, event)
+    if type(event) is TaskQueued:
+        return queued_task(record, event)
+    return task and (advance(task, record, cast("TaskEvent", event)) or task)
 
 
 def _index_archives(
@@ -216,9 +222,9 @@ def _index_archives(
     made: dict[int, Archive] = {}
     for entry in recorded:
         event = entry.event
-        if isinstance(event, CommitPrepared):
+        if type(event) is CommitPrepared:
             made[event.archive] = archive_of(entry.record, event)
-        elif isinstance(event, ArchiveFinalized):
+        elif type(event) is ArchiveFinalized:
             known = made.get(event.archive) or before.archives.get(event.archive)
             if known is not None:
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
@@ -227,7 +233,7 @@ def _index_archives(
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
 
-def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, bytes]:
+def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict[str, Any]]:
     """Return the due entries of the lane's head and of those unordered tasks that were touched."""
     head = state.lane_head()
     tasks = [] if head is None else [head]
@@ -238,21 +244,19 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, byte
     return {due_key(task.kind, task.due_at, task.task_id): _due_value(task) for task in tasks}
 
 
-def _idle_entry(state: SessionState) -> dict[str, bytes]:
+def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     time = idle_from(state)
-    return {} if time is None else {idle_key(time, state.session_id): b"{}"}
+    return {} if time is None else {idle_key(time, state.session_id): {}}
 
 
-def _due_value(task: Task) -> bytes:
-    return _json(
-        {
-            "session": task.session_id,
-            "state": task.state,
-            "owner": task.owner,
-            "fence": task.fence,
-            "attempts": task.attempts,
-        }
-    )
+def _due_value(task: Task) -> dict[str, Any]:
+    return {
+        "session": task.session_id,
+        "state": task.state,
+        "owner": task.owner,
+        "fence": task.fence,
+        "attempts": task.attempts,
+    }
 
 
 def read_entry(store: Store, key: str) -> bytes | None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from eventlog.tasks.commands import Claim
     from eventlog.tasks.lease import LeaseClock
     from eventlog.tasks.state import Task
+    from eventlog.tasks.visits import Visits
 
 __all__ = ["Attempt", "Terms"]
 
@@ -75,6 +76,7 @@ class Attempt:
         log: AsyncLog,
         leases: LeaseClock,
         terms: Terms,
+        visits: Visits,
         core: Core,
         task_id: str,
         claim: Claim,
@@ -82,6 +84,7 @@ class Attempt:
         self._log = log
         self._leases = leases
         self._terms = terms
+        self._visits = visits
         self._core = core
         self._task_id = task_id
         self._fence = claim.fence or 0
@@ -158,7 +161,7 @@ class Attempt:
 
     async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:
         finalizer = self._terms.finalizer
-        material = await self._log.run(
+        material = await self._visits.read(
             gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
         summary = await self._call(finalizer.summarize(material.request))
@@ -172,14 +175,14 @@ class Attempt:
 
     async def _extract(self, task: Task, steps: RecordedSteps) -> StepResult:
         finalizer = self._terms.finalizer
-        material = await self._log.run(
+        material = await self._visits.read(
             gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
         return await self._call(finalizer.extract(task.kind, material.request))
 
     async def _affect(self, task: Task, steps: RecordedSteps) -> dict[str, Any]:
         name = archive_id(task.archive or 0)
-        archived = await self._log.run(read_archived, self._core, name)
+        archived = await self._visits.read(read_archived, self._core, name)
         request = EffectRequest(
             session_id=task.session_id,
             archive_id=name,

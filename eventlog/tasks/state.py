@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.machine import ABSENT
@@ -98,32 +99,34 @@ def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
     return summed  # type: ignore[return-value]
 
 
-def finalising_task(record: Record, event: CommitPrepared) -> Task | None:
+def finalising_task(record: Record, event: CommitPrepared) -> Task:
     """Return the task that a commit makes."""
-    return _begun(
-        record, Task(task_id=event.task_id, kind=FINALISE, session_id="", archive=event.archive)
-    )
+    due_at = record.time + PUBLISH_AFTER
+    return _begun(record, event.task_id, FINALISE, due_at, archive=event.archive)
 
 
-def queued_task(record: Record, event: TaskQueued) -> Task | None:
+def queued_task(record: Record, event: TaskQueued) -> Task:
     """Return the task of a user's own kind that was queued."""
-    return _begun(
-        record,
-        Task(task_id=event.task_id, kind=event.kind, session_id="", payload=event.payload),
-    )
+    return _begun(record, event.task_id, event.kind, record.time, payload=event.payload)
 
 
-def follow_up_task(record: Record, archive: int, follow_up: FollowUp) -> Task | None:
+def follow_up_task(record: Record, archive: int, follow_up: FollowUp) -> Task:
     """Return a task that the completion of an archive's queues."""
-    task = Task(
-        task_id=follow_up["task_id"], kind=follow_up["kind"], session_id="", archive=archive
+    record = record._replace(type=TaskQueued.event_type)
+    return _begun(record, follow_up["task_id"], follow_up["kind"], record.time, archive=archive)
+
+
+def _begun(record: Record, task_id: str, kind: str, due_at: int, **about: Any) -> Task:
+    return Task(
+        task_id=task_id,
+        kind=kind,
+        session_id=record.stream,
+        state=TASK_MACHINE.table[ABSENT, record.type],
+        created_at=record.time,
+        updated_at=record.time,
+        due_at=due_at,
+        **about,
     )
-    return _begun(record._replace(type=TaskQueued.event_type), task)
-
-
-def _begun(record: Record, task: Task) -> Task | None:
-    task = replace(task, session_id=record.stream)
-    return advance(task, record, TaskEvent(task_id=task.task_id))
 
 
 def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
@@ -131,16 +134,24 @@ def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
     state = TASK_MACHINE.table.get((task.state, record.type))
     if state is None:
         return None
-    changes = _CHANGES[record.type](task, record, event) if record.type in _CHANGES else {}
-    return replace(task, **{"state": state, "updated_at": record.time, **changes})
+    changes = {"state": state, "updated_at": record.time}
+    if record.type in _CHANGES:
+        changes.update(_CHANGES[record.type](task, record, event))
+    return _changed(task, changes)
 
 
-def _queued(task: Task, record: Record, event: TaskQueued) -> dict[str, Any]:
-    return {"created_at": record.time, "due_at": record.time}
+def _changed(task: Task, changes: dict[str, Any]) -> Task:
+    """Do what `dataclasses.replace` does, at half the cost."""
+    changed = object.__new__(Task)
+    for set_field, value in zip(_SETTERS.values(), _values(task), strict=True):
+        set_field(changed, value)
+    for name, value in changes.items():
+        _SETTERS[name](changed, value)
+    return changed
 
 
-def _prepared(task: Task, record: Record, event: TaskEvent) -> dict[str, Any]:
-    return {"created_at": record.time, "due_at": record.time + PUBLISH_AFTER}
+_SETTERS: Final = {each.name: getattr(Task, each.name).__set__ for each in fields(Task)}
+_values: Final = attrgetter(*_SETTERS)
 
 
 def _published(task: Task, record: Record, event: TaskEvent) -> dict[str, Any]:
@@ -227,9 +238,7 @@ def _ended(record: Record) -> dict[str, Any]:
 _NO_OWNER: Final[dict[str, Any]] = {"worker": None, "owner": None}
 
 _CHANGES: Final[dict[str, Callable[[Task, Any, Any], dict[str, Any]]]] = {
-    "commit_prepared": _prepared,
     "commit_published": _published,
-    "task_queued": _queued,
     "task_claimed": _claimed,
     "lease_renewed": _renewed,
     "step_completed": _step,

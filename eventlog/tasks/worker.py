@@ -30,6 +30,7 @@ from eventlog.tasks.policy import (
     classify_result,
     redacted,
 )
+from eventlog.tasks.visits import Visits
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class AsyncWorker:
             classify_result=result_classifier,
             draw=draw,
         )
+        self._visits = Visits(log)
         self._kinds = self._terms.finalizer.task_kinds
         self._owner = this_process()
         self._stopping = asyncio.Event()
@@ -228,7 +230,9 @@ class AsyncWorker:
 
     def _begin(self, due: DueTask, core: Core, claim: Claim) -> None:
         if claim.fence is not None:
-            attempt = Attempt(self._log, self._leases, self._terms, core, due.task_id, claim)
+            attempt = Attempt(
+                self._log, self._leases, self._terms, self._visits, core, due.task_id, claim
+            )
             task = self._running[due.task_id] = asyncio.create_task(attempt.run())
             task.add_done_callback(self._ring)
         elif not claim.failed:

@@ -1,0 +1,99 @@
+"""Reading for several attempts in one visit to the threads of a log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
+
+from eventlog.aio import READERS
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog
+
+__all__ = ["Visits"]
+
+PATIENCE_SECONDS: Final = 0.05
+"""How long one thread reads before another helps it, and what was read waits for the rest."""
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class _Reading(NamedTuple):
+    read: Callable[[], Any]
+    answer: asyncio.Future[Any]
+
+
+class Visits:
+    """How the attempts of a worker read: what they ask for in one turn of the loop, together.
+
+    Going to a thread and coming back costs as much as reading a small archive there, and attempts
+    that get their answers together write together, in one batch of the committer. Where reading
+    takes long, more threads help, so that a large archive keeps no other waiting (F1).
+    """
+
+    def __init__(self, log: AsyncLog) -> None:
+        self._log = log
+        self._wanted: deque[_Reading] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def read(
+        self,
+        function: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Call what reads from the store in a thread of the log."""
+        loop = asyncio.get_running_loop()
+        if not self._wanted:
+            loop.call_soon(self._set_out)
+        answer = loop.create_future()
+        self._wanted.append(_Reading(partial(function, *args, **kwargs), answer))
+        result: Result = await answer
+        return result
+
+    def _set_out(self) -> None:
+        wanted, self._wanted = self._wanted, deque()
+        visit = asyncio.create_task(self._visit(wanted))
+        self._under_way.add(visit)
+        visit.add_done_callback(self._under_way.discard)
+
+    async def _visit(self, wanted: deque[_Reading]) -> None:
+        done: deque[tuple[_Reading, Any]] = deque()
+        threads: set[asyncio.Task[None]] = set()
+        while wanted or threads:
+            if wanted and len(threads) < READERS:
+                threads.add(asyncio.create_task(self._log.run(_read_all, wanted, done)))
+            ended, threads = await asyncio.wait(threads, timeout=PATIENCE_SECONDS)
+            for failure in filter(None, (thread.exception() for thread in ended)):
+                # The log was closed, and has no threads any more.
+                done.extend((reading, failure) for reading in wanted)
+                wanted.clear()
+            while done:
+                _settle(*done.popleft())
+
+
+def _read_all(wanted: deque[_Reading], done: deque[tuple[_Reading, Any]]) -> None:
+    """Read what is wanted until nothing is left, beside other threads that do the same."""
+    while True:
+        try:
+            reading = wanted.popleft()
+        except IndexError:
+            return
+        try:
+            outcome = reading.read()
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            outcome = error
+        done.append((reading, outcome))
+
+
+def _settle(reading: _Reading, outcome: Any) -> None:
+    if reading.answer.done():
+        return
+    if isinstance(outcome, BaseException):
+        reading.answer.set_exception(outcome)
+    else:
+        reading.answer.set_result(outcome)
