@@ -167,8 +167,8 @@ def _beginning(overview: str) -> str:
 def _show_killed(terminal: Terminal, scene: Killed) -> None:
     terminal.heading("4. kill -9, half-way through the finalisation of archive_002")
     terminal.line(
-        f"A worker in process {scene.process_id} claimed the archive and stored its summary. Before "
-        f"it could finalise, signal {-scene.exit_code} killed it. The log's last events:"
+        f"A worker in process {scene.process_id} claimed the archive and stored a draft of its "
+        f"overview. Before it could finalise, signal {-scene.exit_code} killed it. The log's last events:"
     )
     _print_events(terminal, scene.events)
 
@@ -189,7 +189,7 @@ def _show_recovered(terminal: Terminal, scene: Recovered) -> None:
     terminal.heading("6. The next worker takes over")
     how = "proves that the owner is dead" if scene.is_proven else "waits until the lease is over"
     terminal.line(
-        f"It {how}, counts the crash as an attempt, finds the summary in the log instead of making "
+        f"It {how}, counts the crash as an attempt, finds the draft in the log instead of making "
         "it again, and finalises:"
     )
     _print_events(terminal, scene.events)

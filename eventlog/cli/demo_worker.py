@@ -1,8 +1,8 @@
-"""The process that ``eventlog demo`` kills: a worker that stops dead after its summary step.
+"""The process that ``eventlog demo`` kills: a worker that stops dead in the middle of a summary.
 
-Run as a module with a log's URL and a time. It works as any worker does, until the record that its
-summary is done has become durable; it says so on stdout, and does nothing more. It ends when it is
-killed, or when its stdin is closed because whoever started it has gone.
+Run as a module with a log's URL and a time. It works as any worker does, until the record that the
+first step of its summary is done has become durable; it says so on stdout, and does nothing more.
+It ends when it is killed, or when its stdin is closed because whoever started it has gone.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.log import Log
 from eventlog.opening import open_store
+from eventlog.tasks.finalizer import Finalizer
+from eventlog.tasks.requests import Summary, SummaryRequest
+from eventlog.tasks.summary import summarize as extractive
 from eventlog.tasks.worker import Worker
 
 if TYPE_CHECKING:
@@ -21,10 +24,23 @@ if TYPE_CHECKING:
     from eventlog.records import Append, Appended
     from eventlog.store import Store
 
-__all__ = ["STOPPED"]
+__all__ = ["DRAFT", "STOPPED", "demo_finalizer"]
 
-STOPPED = "the summary is stored, the archive is not finalised"
+STOPPED = "the draft is stored, the archive is not finalised"
 """The line that tells that the moment to kill this process has come."""
+
+DRAFT: Final = "draft"
+"""The step of a summary that would be the expensive one, if a model made it."""
+
+
+def demo_finalizer() -> Finalizer:
+    """Return what all workers of the demo summarise with, the dead one and its heir."""
+
+    def summarize(request: SummaryRequest) -> Summary:
+        draft = request.step_sync(DRAFT, extractive, request)
+        return Summary(**draft)
+
+    return Finalizer(summarize)
 
 
 class _StoppingStore:
@@ -49,7 +65,7 @@ class _StoppingStore:
 def _main(url: str, now: str) -> None:
     store = cast("Store", _StoppingStore(open_store(url)))
     with Log(store, clock=lambda: int(now)) as log:
-        Worker(log, name="worker-1").run_once()
+        Worker(log, demo_finalizer(), name="worker-1").run_once()
 
 
 if __name__ == "__main__":

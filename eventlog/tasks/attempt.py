@@ -222,9 +222,7 @@ class Attempt:
 
     async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
         """Complete a task that is not an archive's; its steps count what it cost."""
-        await self._write(
-            CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step)
-        )
+        await self._write(CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step))
 
     def _check(self, result: object) -> None:
         """Raise `UnusableResult` for an error that was returned as text (F4)."""

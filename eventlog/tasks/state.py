@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from eventlog.frozen import changed
 from eventlog.machine import ABSENT
 from eventlog.tasks.events import (
     ArchiveAbandoned,
@@ -90,9 +90,11 @@ class Task:
 
 def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
     """Add token counts; a missing total is the sum of prompt and completion."""
+    if not right:
+        return left
     summed: dict[str, int] = dict(left)  # type: ignore[arg-type]  # all values are int
     addend: dict[str, int] = dict(right)  # type: ignore[arg-type]
-    if addend and "total_tokens" not in addend:
+    if "total_tokens" not in addend:
         addend["total_tokens"] = addend.get("prompt_tokens", 0) + addend.get("completion_tokens", 0)
     for name, count in addend.items():
         summed[name] = summed.get(name, 0) + count
@@ -137,21 +139,7 @@ def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
     changes = {"state": state, "updated_at": record.time}
     if record.type in _CHANGES:
         changes.update(_CHANGES[record.type](task, record, event))
-    return _changed(task, changes)
-
-
-def _changed(task: Task, changes: dict[str, Any]) -> Task:
-    """Do what `dataclasses.replace` does, at half the cost."""
-    changed = object.__new__(Task)
-    for set_field, value in zip(_SETTERS.values(), _values(task), strict=True):
-        set_field(changed, value)
-    for name, value in changes.items():
-        _SETTERS[name](changed, value)
-    return changed
-
-
-_SETTERS: Final = {each.name: getattr(Task, each.name).__set__ for each in fields(Task)}
-_values: Final = attrgetter(*_SETTERS)
+    return changed(task, changes)
 
 
 def _published(task: Task, record: Record, event: TaskEvent) -> dict[str, Any]:

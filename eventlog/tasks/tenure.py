@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 from eventlog.errors import ConflictError
@@ -17,7 +18,8 @@ class Tenure:
     """While entered, keeps the lease, and cancels the task that entered it when its time is over.
 
     `verdict` then tells why: the lease is lost to another owner, or the attempt takes too long. It
-    is timers that wait, not tasks: as a rule the work is done long before one of them is due.
+    is a timer that waits, not a task: as a rule the work is done long before there is anything to
+    do.
     """
 
     def __init__(
@@ -37,21 +39,25 @@ class Tenure:
     def __enter__(self) -> Self:
         loop = self._loop = asyncio.get_running_loop()
         self._holder = asyncio.current_task(loop)
-        self._deadline = loop.call_later(self._timeout_seconds, self._time_out)
-        self._await_renewal()
+        now = loop.time()
+        self._ends_at = now + self._timeout_seconds
+        self._wait(now + self._renewal_seconds)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._deadline.cancel()
-        self._next_renewal.cancel()
+        self._timer.cancel()
         if self.renewal is not None:
             self.renewal.cancel()
 
-    def _await_renewal(self) -> None:
-        self._next_renewal = self._loop.call_later(self._renewal_seconds, self._begin_renewal)
+    def _wait(self, renewal_at: float) -> None:
+        if renewal_at < self._ends_at:
+            self._timer = self._loop.call_at(renewal_at, self._begin_renewal)
+        else:
+            self._timer = self._loop.call_at(self._ends_at, self._time_out)
 
     def _begin_renewal(self) -> None:
         self.renewal = self._loop.create_task(self._renew_once())
+        self._wait(math.inf)  # A renewal that hangs ends with the attempt.
 
     async def _renew_once(self) -> None:
         try:
@@ -59,7 +65,8 @@ class Tenure:
         except ConflictError as error:
             self._end(error)
         else:
-            self._await_renewal()
+            self._timer.cancel()
+            self._wait(self._loop.time() + self._renewal_seconds)
 
     def _time_out(self) -> None:
         self._end(TimeoutError(f"the attempt took longer than {self._timeout_seconds:g} s"))

@@ -44,7 +44,7 @@ def test_the_demo_kills_a_worker_and_ends_the_same(run: CommandLine) -> None:
     ]
     assert types[0].count("lease_expired") == 1
     assert types[0].count("task_claimed") == 3
-    assert types[0].count("step_completed") == types[1].count("step_completed") == 2
+    assert types[0].count("step_completed") == types[1].count("step_completed") == 4
     assert "lease_expired" not in types[1]
     tails = [
         run.json("--store", url, "show", "checkout-rollout")["tail"] for url in (crashed, calm)
@@ -134,7 +134,7 @@ def test_the_worker_of_the_demo_ends_with_whoever_started_it(run: CommandLine) -
         process.stdin.close()
         assert process.wait() == 1
     (task,) = run.json("tasks")
-    assert (task["state"], task["steps"]) == ("running", ["summary"])
+    assert (task["state"], task["steps"]) == ("running", ["draft"])
 
 
 def test_the_story_is_json_that_anyone_can_read() -> None:

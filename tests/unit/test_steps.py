@@ -26,6 +26,8 @@ from eventlog import (
     TaskRequest,
     Worker,
 )
+from eventlog.tasks.commands import ClaimTask, CompleteStep
+from eventlog.tasks.events import OwnerData, TokenUsage
 from eventlog.tasks.steps import INLINE_BYTES
 from eventlog.testing.clock import FakeClock
 
@@ -244,14 +246,45 @@ def test_the_built_in_steps_go_the_same_way(log: Log) -> None:
     assert session.meta.memories_extracted == {"facts": 2, "total": 2}
 
 
-def test_memories_are_not_paid_twice_when_their_worker_dies_after_them(
+def test_what_a_task_consists_of_is_recorded_together_with_its_end(log: Log) -> None:
+    """F5: a crash leaves both or neither, so that no attempt finds the one without the other."""
+    batches: list[list[str]] = []
+    append = log.store.append
+
+    def watch(batch: Any) -> Any:
+        batches.extend([record.type for record in entry.records] for entry in batch)
+        return append(batch)
+
+    def remember(request: SummaryRequest) -> Extraction:
+        return Extraction(memories={"facts": 1}, usage={"prompt_tokens": 5})
+
+    async def summarize(request: SummaryRequest) -> Summary:
+        return Summary(overview="overview", abstract="", usage={"prompt_tokens": 3})
+
+    session = committed(log)
+    log.store.append = watch  # type: ignore[method-assign]
+    assert Worker(log, Finalizer(summarize, memory_extractor=remember)).run_once() == 2
+
+    assert [batch for batch in batches if batch[0] != "task_claimed"] == [
+        ["step_completed", "archive_finalized"],
+        ["step_completed", "task_completed"],
+    ]
+    (finalized,) = events(log, "archive_finalized")
+    assert finalized.usage["prompt_tokens"] == finalized.session_usage["prompt_tokens"] == 3
+    assert session.refresh().llm_token_usage["prompt_tokens"] == 8
+
+
+def test_a_step_of_memories_is_not_paid_twice_when_their_worker_dies_after_it(
     log: Log, clock: FakeClock
 ) -> None:
     calls: list[int] = []
 
-    def remember(request: SummaryRequest) -> Extraction:
+    def look() -> StepResult:
         calls.append(1)
-        return Extraction(memories={"facts": 1}, usage={"prompt_tokens": 5})
+        return StepResult(output=1, usage={"prompt_tokens": 5})
+
+    def remember(request: SummaryRequest) -> Extraction:
+        return Extraction(memories={"facts": request.step_sync("look", look)})
 
     session = committed(log)
     finalizer = Finalizer(memory_extractor=remember)
@@ -264,6 +297,31 @@ def test_memories_are_not_paid_twice_when_their_worker_dies_after_them(
 
     assert len(calls) == 1
     assert session.refresh().llm_token_usage["prompt_tokens"] == 5
+
+
+def test_a_summary_that_an_earlier_version_recorded_by_itself_is_not_made_again(
+    log: Log, clock: FakeClock
+) -> None:
+    """F5: it used to be recorded before the end of its task."""
+    session = committed(log)
+    (task,) = log.tasks("s")
+    core = log.core("s")
+    owner = OwnerData(host="elsewhere", boot="", pid=1, started="")
+    claim = log.execute(core, ClaimTask(task.task_id, "w", owner, 300_000_000, 3))
+    output = {"overview": "paid for", "abstract": "short", "covers": [1]}
+    usage: TokenUsage = {"prompt_tokens": 7}
+    log.execute(core, CompleteStep(task.task_id, claim.fence, "summary", output, usage))
+    clock.advance(301)
+
+    def summarize(request: SummaryRequest) -> Summary:
+        raise AssertionError("it was made already")
+
+    assert Worker(log, Finalizer(summarize)).run_once() == 1
+
+    assert session.archive("archive_001").overview == "paid for"
+    (finalized,) = events(log, "archive_finalized")
+    assert finalized.usage["prompt_tokens"] == finalized.session_usage["prompt_tokens"] == 7
+    assert session.refresh().llm_token_usage["prompt_tokens"] == 7
 
 
 class Refusing:
