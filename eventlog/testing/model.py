@@ -164,7 +164,7 @@ class SessionModel(Conversation):
                         self.fail(now, archive.index, fence, 0, fatal=fatal)
                         done(self)
                         continue
-                done(self)
+            # One append with the summary: no state has a summary that is made and not finalised.
             self.finalize(now, archive.index, fence, str(archive.summary))
             completed += 1
             done(self)
