@@ -59,8 +59,8 @@ class Lookup:
                 self.tail = Tail(_indexed(connection))
                 self.tail.succeed(older)
             rows = connection.execute(
-                "SELECT position, stream, version, event_id, NULL, NULL, time, hash, NULL, NULL "
-                "FROM records WHERE position > ? ORDER BY position",
+                "SELECT position, stream, version, event_id, time, hash FROM records "
+                "WHERE position > ? ORDER BY position",
                 (self.tail.last,),
             )
             self.tail.add(cast("Iterable[TailRow]", rows))

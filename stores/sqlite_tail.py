@@ -14,7 +14,7 @@ records are never moved or removed.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,10 +32,8 @@ _RUN: Final = 64
 _ENDS_LIMIT: Final = 65_536
 """Streams whose ends are remembered; beyond it they are looked up again."""
 
-TailRow = tuple[int, int, int, bytes, Any, Any, int, bytes, Any, Any]
-"""A row of the log as it is inserted, of which the tail needs the position, the stream's number,
-the version, the event id, the time (at 6) and the hash (at 7)."""
-
+TailRow = tuple[int, int, int, bytes, int, bytes]
+"""Of a record: the position, the stream's number, the version, the event id, the time, the hash."""
 
 End = tuple[int, bytes, int, int]
 """The version, hash, position and time of a stream's last record: a `Head` in the making."""
@@ -81,7 +79,7 @@ class Tail:
     def add(self, rows: Iterable[TailRow]) -> None:
         """Take committed records in, ascending; those that are known already are passed over."""
         last, size, streams, ids, ends = self.last, self.size, self.streams, self.ids, self.ends
-        for position, stream, version, event_id, _, _, time, hash_, _, _ in rows:
+        for position, stream, version, event_id, time, hash_ in rows:
             if position <= last:
                 continue
             last = position
