@@ -66,6 +66,9 @@ _SYNCHRONOUS: Final[dict[str, tuple[int, Durability]]] = {
     "extra": (3, "power"),
 }
 
+_CACHE_KIB: Final = 8_192
+"""What the writer may keep of the file: the tail that is merged, and the pages that takes."""
+
 _CHECKPOINT_PAGES: Final = 1_000
 """WAL pages (of 4 KiB) at which SQLite checkpoints and begins the WAL anew. Syncing a file that
 keeps its size is cheaper than one that grows, so a larger WAL would make each commit slower."""
@@ -149,6 +152,7 @@ class SQLiteStore:
             self._set(connection, "journal_mode", "wal", "wal")
             level = _SYNCHRONOUS[self._synchronous][0]
             self._set(connection, "synchronous", level, level)
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}").fetchall()
             self._set(connection, "wal_autocheckpoint", _CHECKPOINT_PAGES, _CHECKPOINT_PAGES)
         except BaseException:
             connection.close()
@@ -173,9 +177,9 @@ class SQLiteStore:
             lookup = self._lookup
             try:
                 work, answers = self._run(connection, batch)
-                merge = lookup.tail.size + len(work.rows) >= MERGE_AT
-                if merge:
-                    lookup.merge(connection, work.last)
+                merged = None
+                if lookup.tail.size >= MERGE_AT:
+                    merged = lookup.merge(connection)
             except BaseException as error:
                 self._roll_back(connection)
                 if isinstance(error, sqlite3.Error):
@@ -185,9 +189,9 @@ class SQLiteStore:
             with lookup.lock:
                 if work.new_streams:
                     lookup.streams.update(work.new_streams)
+                if merged is not None:
+                    lookup.tail.merged(merged)
                 lookup.tail.add(work.rows)
-                if merge:
-                    lookup.tail.merged()
         if self._waiting:
             with self._news:
                 self._news.notify_all()
@@ -500,7 +504,7 @@ class SQLiteStore:
         writer.execute("BEGIN IMMEDIATE").fetchall()
         try:
             self._lookup.catch_up(writer)
-            self._lookup.merge(writer, self._lookup.tail.last)
+            self._lookup.merge(writer)
             writer.execute("COMMIT").fetchall()
         except BaseException:
             self._roll_back(writer)

@@ -11,24 +11,31 @@ if TYPE_CHECKING:
 
 __all__ = ["check_tables"]
 
+_PLACES: Final = (
+    "WITH places AS MATERIALIZED (SELECT stream, first + key AS version, value AS position "
+    "FROM record_runs, json_each(CASE WHEN json_valid(positions) THEN positions ELSE '[]' END)) "
+)
+"""What the runs say, a row per record."""
+
 _INDEX_CHECKS: Final = (
     # Records that the index tables should hold, and do not, or at another place.
     (
-        "SELECT count(*) FROM records AS r LEFT JOIN record_versions AS v "
-        "ON v.stream = r.stream AND v.version = r.version "
+        f"{_PLACES} SELECT count(*) FROM records AS r LEFT JOIN places AS p "
+        "ON p.stream = r.stream AND p.version = r.version "
         "LEFT JOIN record_ids AS i ON i.event_id = r.event_id AND i.stream = r.stream "
         "WHERE r.position <= (SELECT position FROM progress WHERE name = 'indexed') "
-        "AND (v.position IS NOT r.position OR i.version IS NOT r.version)"
+        "AND (p.position IS NOT r.position OR i.version IS NOT r.version)"
     ),
     # Entries of records that do not exist, or are others.
     (
-        "SELECT count(*) FROM record_versions AS v LEFT JOIN records AS r ON r.position = v.position "
-        "WHERE r.stream IS NOT v.stream OR r.version IS NOT v.version"
+        f"{_PLACES} SELECT count(*) FROM places AS p LEFT JOIN records AS r "
+        "ON r.position = p.position "
+        "WHERE r.stream IS NOT p.stream OR r.version IS NOT p.version"
     ),
     (
-        "SELECT count(*) FROM record_ids AS i LEFT JOIN record_versions AS v "
-        "ON v.stream = i.stream AND v.version = i.version "
-        "LEFT JOIN records AS r ON r.position = v.position WHERE r.event_id IS NOT i.event_id"
+        f"{_PLACES} SELECT count(*) FROM record_ids AS i LEFT JOIN places AS p "
+        "ON p.stream = i.stream AND p.version = i.version "
+        "LEFT JOIN records AS r ON r.position = p.position WHERE r.event_id IS NOT i.event_id"
     ),
 )
 

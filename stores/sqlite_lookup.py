@@ -7,12 +7,13 @@ not: while it holds SQLite's write lock nobody has news to take in.
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Final, cast
 
 from eventlog.errors import CorruptLog
 from eventlog.records import EMPTY_HEAD
-from eventlog.stores.sqlite_tail import MERGE_AT, End, Tail, TailRow
+from eventlog.stores.sqlite_tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,26 +59,24 @@ class Lookup:
                 self.tail = Tail(_indexed(connection))
                 self.tail.succeed(older)
             rows = connection.execute(
-                "SELECT position, stream, version, event_id, NULL, NULL, time, hash, NULL, NULL "
-                "FROM records WHERE position > ? ORDER BY position",
+                "SELECT position, stream, version, event_id, time, hash FROM records "
+                "WHERE position > ? ORDER BY position",
                 (self.tail.last,),
             )
             self.tail.add(cast("Iterable[TailRow]", rows))
         return True
 
-    def merge(self, connection: sqlite3.Connection, last: int) -> None:
-        """Bring the index tables up to the position ``last``, the end of the log."""
-        connection.execute(
-            "INSERT INTO record_versions SELECT stream, version, position FROM records "
-            "WHERE position > (SELECT position FROM progress WHERE name = 'indexed') "
-            "ORDER BY stream, version"
-        )
+    def merge(self, connection: sqlite3.Connection) -> int:
+        """Bring the index tables up to the end of the tail, whose position is returned."""
+        tail, indexed = self.tail, _indexed(connection)
+        connection.executemany(INSERT_RUN, tail.runs(indexed))
         connection.execute(
             "INSERT INTO record_ids SELECT event_id, stream, version FROM records "
-            "WHERE position > (SELECT position FROM progress WHERE name = 'indexed') "
-            "ORDER BY event_id, stream"
+            "WHERE position > ? AND position <= ? ORDER BY event_id, stream",
+            (indexed, tail.last),
         )
-        connection.execute("UPDATE progress SET position = ? WHERE name = 'indexed'", (last,))
+        connection.execute("UPDATE progress SET position = ? WHERE name = 'indexed'", (tail.last,))
+        return tail.last
 
     def stream_id(self, connection: sqlite3.Connection, stream: str) -> int | None:
         """Return a stream's number; None if it has no record."""
@@ -95,14 +94,35 @@ class Lookup:
         """Return the version, hash, position and time of a stream's last record."""
         found = self.tail.ends.get(stream_id)
         if found is None:
-            found = connection.execute(
-                "SELECT r.version, r.hash, r.position, r.time FROM record_versions AS v "
-                "JOIN records AS r ON r.position = v.position "
-                "WHERE v.stream = ? ORDER BY v.version DESC LIMIT 1",
-                (stream_id,),
-            ).fetchone()
-            self.tail.ends.setdefault(stream_id, found or EMPTY_HEAD)
-        return found or EMPTY_HEAD
+            found = self.tail.ends.setdefault(stream_id, _indexed_end(connection, stream_id))
+        return found
+
+    def places(
+        self,
+        connection: sqlite3.Connection,
+        stream_id: int,
+        after: int,
+        until: int | None,
+        size: int,
+        *,
+        reverse: bool,
+    ) -> list[int]:
+        """Return the positions of the first, or the last, ``size`` with ``after < version <= until``.
+
+        They ascend either way.
+        """
+        with self.lock:
+            last = self.end(connection, stream_id)[0]
+            until = last if until is None else min(until, last)
+            first = self.tail.first_version(stream_id)
+            in_tail = self.tail.positions(stream_id, after, until)
+        indexed = until if first is None else min(until, first - 1)
+        if reverse:
+            in_tail = in_tail[-size:]
+            left = size - len(in_tail)
+            return _last_indexed(connection, stream_id, after, indexed, left) + in_tail
+        found = _first_indexed(connection, stream_id, after, indexed, size)
+        return found + in_tail[: size - len(found)]
 
     def stored(
         self, connection: sqlite3.Connection, ids: Sequence[bytes]
@@ -125,6 +145,77 @@ class Lookup:
             rows = connection.execute(_FIND[size], (*page, *[b""] * (size - len(page))))
             found.update(((stream, event_id), version) for stream, event_id, version in rows)
         return found
+
+
+def _indexed_end(connection: sqlite3.Connection, stream_id: int) -> End:
+    run = connection.execute(
+        "SELECT positions FROM record_runs WHERE stream = ? ORDER BY first DESC LIMIT 1",
+        (stream_id,),
+    ).fetchone()
+    if run is None:
+        return EMPTY_HEAD
+    last = _read_run(run[0])[-1]
+    found: End | None = connection.execute(
+        "SELECT version, hash, position, time FROM records WHERE position = ?", (last,)
+    ).fetchone()
+    if found is None:
+        raise CorruptLog(
+            f"the table record_runs names position {last}, where no record is; `eventlog doctor` "
+            "tells what else is wrong"
+        )
+    return found
+
+
+def _first_indexed(
+    connection: sqlite3.Connection, stream_id: int, after: int, until: int, size: int
+) -> list[int]:
+    found: list[int] = []
+    if after >= until or not size:
+        return found
+    runs = connection.execute(
+        "SELECT first, positions FROM record_runs WHERE stream = ? AND first <= ? AND first >= "
+        "ifnull((SELECT max(first) FROM record_runs WHERE stream = ? AND first <= ?), 0) "
+        "ORDER BY first LIMIT ?",
+        (stream_id, until, stream_id, after + 1, size),
+    )
+    for first, positions in runs:
+        found += _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
+        if len(found) >= size:
+            break
+    runs.close()
+    return found[:size]
+
+
+def _last_indexed(
+    connection: sqlite3.Connection, stream_id: int, after: int, until: int, size: int
+) -> list[int]:
+    found: list[int] = []
+    if after >= until or not size:
+        return found
+    runs = connection.execute(
+        "SELECT first, positions FROM record_runs WHERE stream = ? AND first <= ? "
+        "ORDER BY first DESC LIMIT ?",
+        (stream_id, until, size),
+    )
+    for first, positions in runs:
+        found[:0] = _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
+        if len(found) >= size or first <= after + 1:
+            break
+    runs.close()
+    return found[-size:]
+
+
+def _read_run(positions: str) -> list[int]:
+    try:
+        found = json.loads(positions)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found:
+        raise CorruptLog(
+            f"the table record_runs has {positions!r:.40} where an array of positions belongs; "
+            "`eventlog doctor` tells what else is wrong"
+        )
+    return cast("list[int]", found)
 
 
 def _indexed(connection: sqlite3.Connection) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from eventlog.records import Record
 
@@ -34,23 +34,22 @@ def stream_page(
     stream_id = lookup.stream_id(connection, stream)
     if stream_id is None:
         return []
-    with lookup.lock:
-        last = lookup.end(connection, stream_id)[0]
-        until = last if until is None else min(until, last)
-        first = lookup.tail.first_version(stream_id)
-        tail = lookup.tail.positions(stream_id, after, until)
-    indexed = until if first is None else min(until, first - 1)
-    if reverse:
-        rows = _tail_rows(connection, stream, tail[-size:])[::-1]
-        if len(rows) < size and indexed > after:
-            left = size - len(rows)
-            rows += _indexed_rows(connection, stream, stream_id, after, indexed, left, "DESC")
+    places = lookup.places(connection, stream_id, after, until, size, reverse=reverse)
+    if not places:
+        return []
+    if places[-1] - places[0] == len(places) - 1:
+        rows = connection.execute(
+            f"SELECT ?, {_COLUMNS} FROM records WHERE position BETWEEN ? AND ? ORDER BY position "
+            f"{'DESC' if reverse else 'ASC'}",
+            (stream, places[0], places[-1]),
+        )
     else:
-        rows = []
-        if indexed > after:
-            rows = _indexed_rows(connection, stream, stream_id, after, indexed, size, "ASC")
-        if len(rows) < size:
-            rows += _tail_rows(connection, stream, tail[: size - len(rows)])
+        # The order is that of the array: a cross join is never turned round.
+        rows = connection.execute(
+            f"SELECT ?, {_COLUMNS} FROM (SELECT value AS place FROM json_each(?)) "
+            "CROSS JOIN records ON position = place",
+            (stream, str(places[::-1] if reverse else places)),
+        )
     return list(map(Record._make, rows))
 
 
@@ -65,32 +64,3 @@ def log_page(
         (after, *types, size),
     ).fetchall()
     return list(map(Record._make, rows))
-
-
-def _indexed_rows(
-    connection: sqlite3.Connection,
-    stream: str,
-    stream_id: int,
-    after: int,
-    until: int,
-    limit: int,
-    order: str,
-) -> list[Any]:
-    columns = _COLUMNS.replace("version, position", "r.version, r.position")
-    return connection.execute(
-        f"SELECT ?, {columns} FROM record_versions AS v "
-        "JOIN records AS r ON r.position = v.position "
-        "WHERE v.stream = ? AND v.version > ? AND v.version <= ? "
-        f"ORDER BY v.version {order} LIMIT ?",
-        (stream, stream_id, after, until, limit),
-    ).fetchall()
-
-
-def _tail_rows(connection: sqlite3.Connection, stream: str, positions: Sequence[int]) -> list[Any]:
-    if not positions:
-        return []
-    return connection.execute(
-        f"SELECT ?, {_COLUMNS} FROM records WHERE position IN "
-        "(SELECT value FROM json_each(?)) ORDER BY position",
-        (stream, str(list(positions))),
-    ).fetchall()

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import sqlite3
 from importlib.resources import files
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from eventlog.errors import UnsupportedStore
+from eventlog.stores.sqlite_tail import INSERT_RUN, runs
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "ensure_schema", "refuse_foreign"]
 
 APPLICATION_ID: Final = 0x45764C67
 """``EvLg`` in ASCII."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 def ensure_schema(connection: sqlite3.Connection, path: str) -> None:
@@ -66,6 +69,12 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return value
 
 
+def _execute(connection: sqlite3.Connection, script: str) -> None:
+    """Run the statements of a script, which empty lines separate, inside the transaction."""
+    for statement in files("eventlog.stores").joinpath(script).read_text("utf-8").split(";\n\n"):
+        connection.execute(statement).fetchall()
+
+
 def _migrate(connection: sqlite3.Connection) -> None:
     # Imported here: sqlite-utils takes longer to import than opening an existing file does.
     from sqlite_utils import Database, Migrations
@@ -74,9 +83,19 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
     @migrations(name="1_log")
     def _(database: Database) -> None:
-        script = files("eventlog.stores").joinpath("sqlite_schema.sql").read_text("utf-8")
-        for statement in script.split(";\n\n"):
-            database.conn.execute(statement).fetchall()
+        _execute(database.conn, "sqlite_1_log.sql")
+
+    @migrations(name="2_runs")
+    def _(database: Database) -> None:
+        _execute(database.conn, "sqlite_2_runs.sql")
+        places = database.conn.execute(
+            "SELECT stream, version, position FROM record_versions ORDER BY stream, version"
+        )
+        for stream, of_stream in groupby(places, key=itemgetter(0)):
+            (_, first, position), *rest = of_stream
+            positions = [position, *(position for _, _, position in rest)]
+            database.conn.executemany(INSERT_RUN, runs(stream, first, positions))
+        database.conn.execute("DROP TABLE record_versions").fetchall()
 
     migrations.apply(Database(connection, execute_plugins=False))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}").fetchall()

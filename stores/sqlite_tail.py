@@ -13,26 +13,36 @@ records are never moved or removed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["MERGE_AT", "Tail"]
+__all__ = ["INSERT_RUN", "MERGE_AT", "Tail", "runs"]
 
 MERGE_AT: Final = 4_096
 """Records in the tail at which it is merged: a few milliseconds of work, some MB of memory."""
 
+INSERT_RUN: Final = "INSERT INTO record_runs VALUES (?, ?, ?)"
+
+_RUN: Final = 64
+"""Positions per run: so many fit into a page's cell, and a session's last records need few runs."""
+
 _ENDS_LIMIT: Final = 65_536
 """Streams whose ends are remembered; beyond it they are looked up again."""
 
-TailRow = tuple[int, int, int, bytes, Any, Any, int, bytes, Any, Any]
-"""A row of the log as it is inserted, of which the tail needs the position, the stream's number,
-the version, the event id, the time (at 6) and the hash (at 7)."""
-
+TailRow = tuple[int, int, int, bytes, int, bytes]
+"""Of a record: the position, the stream's number, the version, the event id, the time, the hash."""
 
 End = tuple[int, bytes, int, int]
 """The version, hash, position and time of a stream's last record: a `Head` in the making."""
+
+
+def runs(stream: int, first: int, positions: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+    """Yield the rows that tell where a stream's records from the version ``first`` on are."""
+    for start in range(0, len(positions), _RUN):
+        yield stream, first + start, str(positions[start : start + _RUN])
 
 
 class StreamTail:
@@ -40,9 +50,14 @@ class StreamTail:
 
     __slots__ = ("first", "positions")
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, positions: list[int]) -> None:
         self.first = first
-        self.positions: list[int] = []
+        self.positions = positions
+
+    def behind(self, position: int) -> StreamTail:
+        """Return the part of it that lies behind a position."""
+        known = bisect_right(self.positions, position)
+        return StreamTail(self.first + known, self.positions[known:])
 
 
 class Tail:
@@ -64,14 +79,14 @@ class Tail:
     def add(self, rows: Iterable[TailRow]) -> None:
         """Take committed records in, ascending; those that are known already are passed over."""
         last, size, streams, ids, ends = self.last, self.size, self.streams, self.ids, self.ends
-        for position, stream, version, event_id, _, _, time, hash_, _, _ in rows:
+        for position, stream, version, event_id, time, hash_ in rows:
             if position <= last:
                 continue
             last = position
             size += 1
             tail = streams.get(stream)
             if tail is None:
-                tail = streams[stream] = StreamTail(version)
+                tail = streams[stream] = StreamTail(version, [])
             tail.positions.append(position)
             if ids.setdefault(event_id, position) != position:
                 self.twins.setdefault(event_id, []).append(position)
@@ -83,11 +98,27 @@ class Tail:
         if older.last >= self.begins_at:
             self.ends = older.ends
 
-    def merged(self) -> None:
-        """Forget the records, which the index tables hold now; the ends stay true."""
-        self.size = 0
-        self.begins_at = self.last
-        self.streams, self.ids, self.twins = {}, {}, {}
+    def runs(self, indexed: int) -> Iterator[tuple[int, int, str]]:
+        """Yield the rows of all records behind a position, sorted."""
+        for stream in sorted(self.streams):
+            tail = self.streams[stream].behind(indexed)
+            yield from runs(stream, tail.first, tail.positions)
+
+    def merged(self, indexed: int) -> None:
+        """Forget the records up to a position, which the index tables hold; the ends stay true.
+
+        Others may be in the tail already: a reader takes in what was committed without waiting for
+        the writer.
+        """
+        self.begins_at = indexed
+        rest = {stream: tail.behind(indexed) for stream, tail in self.streams.items()}
+        self.streams = {stream: tail for stream, tail in rest.items() if tail.positions}
+        self.size = sum(len(tail.positions) for tail in self.streams.values())
+        placed = [*self.ids.items(), *((id_, at) for id_ in self.twins for at in self.twins[id_])]
+        self.ids, self.twins = {}, {}
+        for event_id, position in placed:
+            if position > indexed and self.ids.setdefault(event_id, position) != position:
+                self.twins.setdefault(event_id, []).append(position)
         if len(self.ends) > _ENDS_LIMIT:
             self.ends = {}
 

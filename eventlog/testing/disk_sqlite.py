@@ -102,6 +102,9 @@ class _Cursor:
     def fetchone(self) -> Any:
         return next(self._rows, None)
 
+    def close(self) -> None:
+        self._rows = iter(())
+
     def __iter__(self) -> Iterator[Any]:
         return self._rows
 

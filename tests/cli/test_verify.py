@@ -66,7 +66,7 @@ def test_a_session_that_the_index_forgot_is_verified_all_the_same(talk: CommandL
 
 
 def test_a_session_whose_records_are_gone_is_found(talk: CommandLine) -> None:
-    for table in ("records", "record_versions", "record_ids"):
+    for table in ("records", "record_runs", "record_ids"):
         change(talk, f"DELETE FROM {table} WHERE stream = 1")
     answer = talk("verify", "--json")
     assert answer.code == 1
@@ -128,7 +128,7 @@ def test_a_wrong_index_is_found_and_rebuilt(
 
 
 def test_doctor_reports_what_the_engine_finds(talk: CommandLine) -> None:
-    change(talk, "UPDATE record_versions SET position = 99 WHERE version = 2")
+    change(talk, "UPDATE record_runs SET positions = json_set(positions, '$[1]', 99)")
     answer = talk("doctor", "--json")
     assert answer.code == 1
     assert answer.document["findings"][0]["kind"] == "index"

@@ -229,11 +229,13 @@ def test_a_file_that_is_replaced_by_a_shorter_one_is_noticed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "damage",
     [
-        "DELETE FROM record_versions WHERE version = 3",
+        "UPDATE record_runs SET positions = json_remove(positions, '$[2]')",
         "DELETE FROM record_ids WHERE version = 3",
-        "UPDATE record_versions SET position = 1 WHERE version = 3",
+        "UPDATE record_runs SET positions = json_set(positions, '$[2]', 1)",
+        "UPDATE record_runs SET first = 2",
+        "UPDATE record_runs SET positions = 'no array'",
         "UPDATE record_ids SET version = 7 WHERE version = 3",
-        "DELETE FROM record_versions",
+        "DELETE FROM record_runs",
         "UPDATE records SET version = 99 WHERE position = 3",
         "UPDATE records SET event_id = x'00' WHERE position = 3",
     ],
@@ -259,13 +261,71 @@ def test_an_index_table_that_disagrees_with_the_log_is_found(tmp_path: Path, dam
 @pytest.mark.parametrize(
     "damage",
     [
-        "INSERT INTO record_versions VALUES (1, 99, 1)",
+        "INSERT INTO record_runs VALUES (1, 99, '[1]')",
         "INSERT INTO record_ids VALUES (x'00', 1, 1)",
         "DELETE FROM records WHERE position = 3",
     ],
 )
 def test_an_index_table_that_names_what_is_not_there_is_found(tmp_path: Path, damage: str) -> None:
     test_an_index_table_that_disagrees_with_the_log_is_found(tmp_path, damage)
+
+
+def test_a_run_that_is_no_array_is_told_to_its_readers(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    store = SQLiteStore(path)
+    store.append([draft("s", 5)])
+    store.close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE record_runs SET positions = '7'")
+        raw.commit()
+
+    store = SQLiteStore(path)
+    for reverse in (False, True):
+        with pytest.raises(CorruptLog, match="has '7' where an array of positions belongs"):
+            list(store.read("s", reverse=reverse))
+    store.close()
+
+
+# ---- an older schema --------------------------------------------------------------------------
+
+
+def _as_schema_1(path: Path) -> None:
+    """Give a file the tables that it had before there were runs."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(
+            "CREATE TABLE record_versions (stream INTEGER NOT NULL, version INTEGER NOT NULL, "
+            "position INTEGER NOT NULL, PRIMARY KEY (stream, version)) WITHOUT ROWID"
+        )
+        raw.execute(
+            "INSERT INTO record_versions SELECT stream, version, position FROM records "
+            "WHERE position <= (SELECT position FROM progress)"
+        )
+        raw.execute("DROP TABLE record_runs")
+        raw.execute("DELETE FROM _sqlite_migrations WHERE name = '2_runs'")
+        raw.execute("PRAGMA user_version = 1")
+        raw.commit()
+
+
+def test_a_file_of_schema_1_is_migrated_and_says_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    store = SQLiteStore(path)
+    for number in range(100):
+        store.append([draft("s", 2, expected=2 * number), draft(f"s{number}", 1)])
+    before = list(store.read_all())
+    store.close()
+    _as_schema_1(path)
+
+    store = SQLiteStore(path)
+    store.append([draft("s", 1, expected=200)])
+
+    assert list(store.read_all())[:-1] == before
+    for stream in ("s", "s0", "s99"):
+        of_stream = [record for record in store.read_all() if record.stream == stream]
+        assert list(store.read(stream)) == of_stream
+        assert list(store.read(stream, reverse=True)) == of_stream[::-1]
+    assert [record.version for record in store.read("s", after=63, until=66)] == [64, 65, 66]
+    assert store.check() == []
+    store.close()
 
 
 # ---- places -----------------------------------------------------------------------------------

@@ -107,6 +107,30 @@ def test_a_derived_id_is_a_uuid_of_version_8(session: str, key: str, number: int
     assert (value.version, value.variant) == (8, uuid.RFC_4122)
 
 
+def test_a_key_that_is_a_uuid_of_version_7_is_the_first_id_itself() -> None:
+    key = new_id()
+
+    assert format_id(derived_id("s", key)) == format_id(derived_id("t", key)) == key
+    assert uuid.UUID(bytes=derived_id("s", key, 1)).version == 8
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0192F0C1-7A5E-7B3C-9D21-5E6F70819203",
+        "0192f0c17a5e7b3c9d215e6f70819203",
+        "0192f0c17-a5e-7b3c-9d21-5e6f70819203",
+        "0192f0c1-7a5e-4b3c-9d21-5e6f70819203",
+        "0192f0c1-7a5e-7b3c-1d21-5e6f70819203",
+        "0192f0c1-7a5e-7b3c-9d21-5e6f7081920\u0663",
+        "0192f0c1-7a5e-7b3c-9d21-5e6f70819203\n",
+    ],
+)
+def test_what_is_no_canonical_uuid_of_version_7_is_a_key_like_any_other(key: str) -> None:
+    """Or else two keys would have one id."""
+    assert uuid.UUID(bytes=derived_id("s", key)).version == 8
+
+
 def test_session_key_and_number_each_make_another_id() -> None:
     ids = {
         derived_id("s", "k"),

@@ -5,8 +5,9 @@ CREATE TABLE streams (
     name TEXT NOT NULL UNIQUE
 );
 
--- The log itself. It has no index but its order: record_versions and record_ids below hold what
--- lies up to the position in `progress`, and every process keeps the short rest in memory.
+-- The log itself. It has no index but its order: the tables of places below (of schema 2, the runs
+-- instead of record_versions) hold what lies up to the position in `progress`, and every process
+-- keeps the short rest in memory.
 CREATE TABLE records (
     position INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL REFERENCES streams,
