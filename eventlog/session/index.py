@@ -20,12 +20,12 @@ stand elsewhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pydantic_core
 
-from eventlog.frozen import changed
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.auto_commit import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
@@ -227,8 +227,8 @@ def _index_archives(
         elif type(event) is ArchiveFinalized:
             known = made.get(event.archive) or before.archives.get(event.archive)
             if known is not None:
-                news = {"finalized": entry.version, "covers": event.covers}
-                made[event.archive] = changed(known, news)
+                finalized = replace(known, finalized=entry.version, covers=event.covers)
+                made[event.archive] = finalized
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 

@@ -366,8 +366,9 @@ def _count_commits(state: SessionState, count: int) -> None:
         state.commit_count = count
 
 
-def _begin(state: SessionState, task: Task) -> None:
-    state.tasks[task.task_id] = task
+def _begin(state: SessionState, task: Task | None) -> None:
+    if task is not None:
+        state.tasks[task.task_id] = task
 
 
 def _folder_adopted(state: SessionState, record: Record, event: FolderAdopted) -> None:
