@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
 from eventlog.session.commit import archive_id
 from eventlog.session.queries import read_archived
+from eventlog.session.request import SessionRequest
 from eventlog.tasks.commands import (
     CompleteStep,
     CompleteTask,
@@ -237,15 +238,17 @@ class Attempt:
     async def _write(self, command: Command[Any]) -> Any:
         """Record what was done; while the store is unavailable, try again as long as makes sense.
 
-        What was paid for is not dropped because the store was away for a while. A third of a lease
-        is as long as an owner may be silent anyway.
+        What was paid for is not dropped because the store was away for a while, or because the
+        attempt ends while it is being written. A third of a lease is as long as an owner may be
+        silent anyway.
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._leases.lease / 3_000_000
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._log.execute(self._core, command)
+                written = self._log.answer(SessionRequest(self._core, command))
+                return await asyncio.shield(written)
             except UnavailableError as error:
                 if loop.time() + pause > give_up_at:
                     raise

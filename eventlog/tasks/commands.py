@@ -275,7 +275,7 @@ class FinalizeArchive(_OwnersCommand):
     """What the recorded steps cost; they have counted it already."""
     follow_ups: tuple[str, ...]
     own_step: CompleteStep | None = None
-    """The step that made the overview, unless it is recorded: then that is done here, too."""
+    """The step that made the overview, to be recorded in the same append if it is not yet."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
@@ -304,7 +304,7 @@ class CompleteTask(_OwnersCommand):
     outcome: Any
     usage: TokenUsage
     own_step: CompleteStep | None = None
-    """The step that the task consists of, if it does and it is not recorded yet."""
+    """The step that the task consists of, to be recorded in the same append if it is not yet."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         _owned(state, self.task_id, self.fence)

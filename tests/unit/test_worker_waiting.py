@@ -27,8 +27,10 @@ from eventlog import (
 )
 from eventlog.records import Position
 from eventlog.session.core import Core
-from eventlog.tasks.commands import ClaimTask
+from eventlog.tasks.commands import ClaimTask, FinalizeArchive, ReleaseTask
 from eventlog.tasks.events import OwnerData
+from eventlog.tasks.tenure import Tenure
+from eventlog.tasks.visits import Visits
 from eventlog.tasks.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
 from eventlog.testing.clock import FakeClock
 
@@ -256,6 +258,73 @@ def test_a_failure_that_cannot_be_recorded_ends_no_worker(
     assert {task.session_id: task.attempts for task in log.tasks()} == {"a": 2, "b": 1}
 
 
+def test_what_is_being_written_when_a_worker_is_stopped_is_not_dropped(log: Log) -> None:
+    """F5, F12: it waits behind another's append, and is stored before the task is given back."""
+    append, entered, gate = log.store.append, threading.Event(), threading.Event()
+
+    def held(batch: Any) -> Any:
+        entered.set()
+        assert gate.wait(60)
+        return append(batch)
+
+    class Stopping(AsyncLog):
+        def answer(self, request: Any) -> asyncio.Future[Any]:
+            future = super().answer(request)
+            if isinstance(request._command, FinalizeArchive):
+                asyncio.get_running_loop().call_soon(worker.stop, 0)
+            elif isinstance(request._command, ReleaseTask):
+                gate.set()
+            return future
+
+    async def hold(request: SummaryRequest) -> Summary:
+        log.store.append = held  # type: ignore[method-assign]
+        other.start()
+        await asyncio.to_thread(entered.wait, 60)
+        return await summarize(request)
+
+    committed(log)
+    busy = log.session("busy", create=True)
+    other = threading.Thread(target=lambda: busy.append(Message.user("hello")))
+    worker = AsyncWorker(Stopping(log), Finalizer(hold))
+
+    asyncio.run(worker.run())
+    other.join()
+
+    (task,) = log.tasks("s")
+    assert task.state == "completed"
+
+
+def test_a_session_that_is_slow_to_read_keeps_no_other_waiting(log: Log) -> None:
+    """F1: even if it was asked for first, in one visit with the other."""
+    read, finished = log.store.read, threading.Event()
+
+    def slow(stream: str, **options: Any) -> Any:
+        if stream == "a" and not finished.is_set():
+            assert finished.wait(60)
+        return read(stream, **options)
+
+    async def finish(request: SummaryRequest) -> Summary:
+        if request.session_id == "b":
+            finished.set()
+        return await summarize(request)
+
+    for name in "ab":
+        committed(log, name)
+    log.store.read = slow  # type: ignore[method-assign]
+
+    assert Worker(log, Finalizer(finish)).run_once() == 2
+
+
+def test_a_worker_whose_log_is_closed_reads_nothing(log: Log) -> None:
+    async def main() -> None:
+        reading = AsyncLog(log)
+        await reading.close()
+        await Visits(reading).read(len, "abc")
+
+    with pytest.raises(RuntimeError, match="shutdown"):
+        asyncio.run(main())
+
+
 # ---- callables that do not end ----------------------------------------------------------------
 
 
@@ -280,6 +349,21 @@ def test_a_plain_callable_that_hangs_keeps_no_worker_from_ending(log: Log) -> No
         "retry",
         "TimeoutError: the attempt took longer than 0.3 s",
     )
+
+
+def test_an_attempt_ends_in_time_although_its_renewal_hangs() -> None:
+    """F2."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        tenure = Tenure(hang, renewal_seconds=0, timeout_seconds=0.01)
+        with pytest.raises(asyncio.CancelledError), tenure:
+            await asyncio.Event().wait()
+        assert str(tenure.verdict) == "the attempt took longer than 0.01 s"
+
+    asyncio.run(main())
 
 
 def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
