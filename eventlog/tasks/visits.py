@@ -83,9 +83,10 @@ def _read_all(wanted: deque[_Reading], done: deque[tuple[_Reading, Any]]) -> Non
             reading = wanted.popleft()
         except IndexError:
             return
+        outcome: Any
         try:
             outcome = reading.read()
-        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
             outcome = error
         done.append((reading, outcome))
 
