@@ -38,7 +38,7 @@ def describe(request):
 
 async def be_stopped(request):
     os.kill(os.getpid(), signal.SIGTERM)
-    for _ in range(3):  # The event loop takes notice of the signal.
+    for _ in range(30):  # The event loop takes notice of the signal, then the worker.
         await asyncio.sleep(0)
     return describe(request)
 
