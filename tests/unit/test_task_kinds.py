@@ -9,7 +9,6 @@ import pytest
 
 import eventlog
 from eventlog import (
-    AsyncLog,
     AsyncWorker,
     Finalizer,
     IllegalTransition,
@@ -263,12 +262,15 @@ def test_an_unreadable_session_is_not_in_the_way_of_others(log: Log, rival: Log)
         session.append(Message.user("hello"))
         session.commit()
 
-    class Broken(AsyncLog):
-        async def execute(self, core: Any, *arguments: Any, **options: Any) -> Any:
-            if core.session == "bad":
-                raise eventlog.CorruptLog("session 'bad', version 1: damaged")
-            return await super().execute(core, *arguments, **options)
+    read = rival.store.read
 
-    assert asyncio.run(AsyncWorker(Broken(rival)).run_once()) == 1
+    def broken(stream: str, **options: Any) -> Any:
+        if stream == "bad":
+            raise eventlog.CorruptLog("session 'bad', version 1: damaged")
+        return read(stream, **options)
+
+    rival.store.read = broken  # type: ignore[method-assign]
+
+    assert Worker(rival).run_once() == 1
 
     assert [task.session_id for task in log.tasks(state="completed")] == ["good"]
