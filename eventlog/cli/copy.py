@@ -35,7 +35,7 @@ def copy(invocation: Invocation, source: str, destination: str, verify: bool) ->
 
     if source == destination:
         raise click.UsageError("SRC and DST are the same log; name two")
-    began = time.perf_counter()
+    began, earlier = time.perf_counter(), None
     with (
         open_log(source) as origin,
         open_log(destination, create=True) as target,
@@ -43,7 +43,9 @@ def copy(invocation: Invocation, source: str, destination: str, verify: bool) ->
     ):
 
         def advance_at(done: int, session: str) -> None:
-            rate = done / (time.perf_counter() - began)
+            nonlocal earlier
+            earlier = done if earlier is None else earlier
+            rate = (done - earlier) / (time.perf_counter() - began)
             advance(done, f"{done:,} records, {rate:,.0f}/s, {session}")
 
         report = copy_log(origin.store, target.store, verify=verify, advance=advance_at)

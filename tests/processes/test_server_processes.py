@@ -107,3 +107,19 @@ def test_two_workers_on_a_server_finish_all_archives_in_order_though_one_is_kill
         assert {task.state for task in log.tasks()} == {"completed"}
         assert len(list(log.tasks())) == SESSIONS * ARCHIVES
         check_laws(log.store, attempts=1_000)
+
+
+def test_a_log_that_is_copied_from_store_to_store_comes_back_as_it_was(
+    start: Callable[..., Script], tmp_path: Path
+) -> None:
+    """L9: by the command line, on a terminal; run by itself the script copies 100,000 records."""
+    script = start("copied_round.py", tmp_path, 1_500, "--quick")
+    told = script.rest()
+    assert script.process.returncode == 0
+    assert [line.partition(":")[0] for line in told[:-1]] == [
+        "SQLite → PostgreSQL",
+        "PostgreSQL → files",
+        "files → JetStream",
+        "JetStream → SQLite",
+    ]
+    assert told[-1].endswith("every copy has the same versions, times, ids and hashes")
