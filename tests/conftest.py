@@ -17,7 +17,8 @@ from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.nats import NatsCluster, NatsServer, delete_log
-from eventlog.testing.postgres import VERSIONS, PostgresServer, ServerFailed
+from eventlog.testing.postgres import VERSIONS, PostgresServer
+from eventlog.testing.server import ServerFailed
 
 settings.register_profile(
     "suite",
