@@ -20,13 +20,14 @@ from benchmarks.workload import Timing, timed
 from eventlog.testing.archives import check_finished, leave_archives
 from eventlog.testing.feed import compete
 from eventlog.testing.outage import write_through
-from eventlog.testing.postgres import VERSIONS, PostgresServer
+from eventlog.testing.postgres import VERSIONS, PostgresPair, PostgresServer
 
 __all__ = [
     "best_plain_inserts",
     "finish_archives",
     "finish_archives_on",
     "follow",
+    "kill_primary",
     "kill_server",
     "new_log",
     "plain_inserts",
@@ -136,11 +137,16 @@ def kill_server(trials: int) -> Iterator[str]:
                 started.kill()
                 started.start()
 
-            outage = write_through(started.url(), strike, writers=16, before=3_000, after=3_000)
-        yield (
-            f"{outage.acknowledged:,} acknowledged, {outage.lost} lost, {outage.doubled} doubled, "
-            f"{outage.repeated} repeated; writes went on after {outage.gap_seconds:.2f} s"
-        )
+            yield str(write_through(started.url(), strike, writers=16, before=3_000, after=3_000))
+
+
+def kill_primary(trials: int) -> Iterator[str]:
+    """K6: kill the primary under load and promote its standby; tell what became of what was said."""
+    for _ in range(trials):
+        with PostgresPair(VERSIONS[-1], disk=True) as pair:
+            yield str(
+                write_through(pair.url(), pair.fail_over, writers=16, before=3_000, after=3_000)
+            )
 
 
 def finish_archives(archives: int, per_session: int = 10) -> str:

@@ -11,12 +11,18 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+import psycopg
+
 from eventlog.testing.server import (
     LOOPBACK,
+    PAUSE_SECONDS,
+    Closing,
     Server,
     ServerFailed,
     ending_with_parent,
@@ -26,7 +32,7 @@ from eventlog.testing.server import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERSIONS", "PostgresServer"]
+__all__ = ["VERSIONS", "PostgresPair", "PostgresServer"]
 
 VERSIONS: Final = (16, 18)
 """The versions in the wheel: the oldest that the store takes, and the newest."""
@@ -39,13 +45,22 @@ _LOCALE: Final = {"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "")}
 
 
 class PostgresServer(Server):
-    """One server with an empty cluster of its own, and with the settings that are given."""
+    """One server with an empty cluster of its own, and with the settings that are given.
+
+    If it ``follows`` another one, it is that one's standby.
+    """
 
     STOP = signal.SIGINT
     MAY_BE_HELD_UP = True  # By the shared memory.
 
     def __init__(
-        self, version: int, *, disk: bool = False, host: str = LOOPBACK, **settings: str | int
+        self,
+        version: int,
+        *,
+        disk: bool = False,
+        host: str = LOOPBACK,
+        follows: PostgresServer | None = None,
+        **settings: str | int,
     ) -> None:
         super().__init__(f"postgres-{version}", disk=disk, host=host)
         self.version = version
@@ -54,13 +69,30 @@ class PostgresServer(Server):
         with self._beginning():
             self._binaries = _binaries(version)
             self._runner = _Runner(self._binaries / "postgres", self.folder)
-            self._initialise("--locale=C.UTF-8", "--encoding=UTF8", "--auth=trust", "--no-sync")
+            if follows is None:
+                self._initialise()
+            else:
+                self._copy(follows)
             self.start()
 
     def url(self, database: str = "postgres", **parameters: str) -> str:
         """Return the address of a database, as `eventlog.open` takes it."""
         address = f"postgresql://eventlog@{self.host}:{self.port}/{database}"
         return with_options(address, dict(parameters))
+
+    def promote(self) -> None:
+        """Have a standby take writes; return when it does."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+
+    def await_standby(self) -> None:
+        """Have every commit wait for a standby from now on; return when there is one."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            synchronous = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while connection.execute(synchronous).fetchone() is None:
+                time.sleep(PAUSE_SECONDS)
 
     def kill(self) -> None:
         """End the server and all its processes with signal 9."""
@@ -85,16 +117,52 @@ class PostgresServer(Server):
         ready = [str(self._binaries / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]
         return not subprocess.run(ready, check=False, env=_LOCALE).returncode
 
-    def _initialise(self, *options: str) -> None:
-        command = [self._binaries / "initdb", "-D", self._data, "-U", "eventlog", *options]
-        process = self._runner.start(command, subprocess.PIPE)
-        said, _ = process.communicate()
-        if process.returncode:
-            raise ServerFailed(f"initdb of PostgreSQL {self.version} failed: {said.decode()}")
+    def _initialise(self) -> None:
+        options = ("--locale=C.UTF-8", "--encoding=UTF8", "--auth=trust", "--no-sync")
+        self._make("initdb", "-U", "eventlog", *options)
         rules = self._data / "pg_hba.conf"
         guard = f"host all {GUARDED} samenet scram-sha-256\n"
         neighbours = "host all,replication all samenet trust\n"
         rules.write_text(guard + neighbours + rules.read_text("utf-8"), "utf-8")
+
+    def _copy(self, primary: PostgresServer) -> None:
+        address = ("-h", primary.host, "-p", primary.port, "-U", "eventlog")
+        self._make("pg_basebackup", *address, "-R", "--checkpoint=fast", "--no-sync")
+
+    def _make(self, program: str, *options: object) -> None:
+        """Have a program make the data folder."""
+        command = [self._binaries / program, "-D", self._data, *options]
+        process = self._runner.start(command, subprocess.PIPE)
+        said, _ = process.communicate()
+        if process.returncode:
+            raise ServerFailed(f"{program} of PostgreSQL {self.version} failed: {said.decode()}")
+
+
+class PostgresPair(Closing):
+    """A primary, and a standby that every commit waits for."""
+
+    def __init__(self, version: int, *, disk: bool = False) -> None:
+        self.primary = PostgresServer(version, disk=disk)
+        with ExitStack() as begun:
+            begun.callback(self.primary.close)
+            self.standby = PostgresServer(version, disk=disk, follows=self.primary)
+            begun.callback(self.standby.close)
+            self.primary.await_standby()
+            self._begun = begun.pop_all()
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database on whichever server takes writes."""
+        hosts = ",".join(f"{server.host}:{server.port}" for server in (self.primary, self.standby))
+        return f"postgresql://eventlog@{hosts}/{database}?target_session_attrs=read-write"
+
+    def fail_over(self) -> None:
+        """Kill the primary with signal 9, and promote the standby."""
+        self.primary.kill()
+        self.standby.promote()
+
+    def close(self) -> None:
+        """End both servers, and leave nothing behind."""
+        self._begun.close()
 
 
 class _Runner:

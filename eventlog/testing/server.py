@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOOPBACK",
+    "PAUSE_SECONDS",
     "START_SECONDS",
     "Closing",
     "Server",
