@@ -31,6 +31,14 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--nats-cluster",
+        action="store_true",
+        help="three NATS servers that replicate wherever one would do: all tests, more slowly",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "packaging: builds and installs the distribution")
 
@@ -107,10 +115,12 @@ OTHER_NATS = os.environ.get("EVENTLOG_TEST_NATS")
 
 
 @pytest.fixture(scope="session")
-def nats_server() -> Iterator[str]:
+def nats_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a NATS server with JetStream."""
     if OTHER_NATS:
         yield OTHER_NATS
+    elif request.config.getoption("--nats-cluster"):
+        yield request.getfixturevalue("nats_cluster").url()
     else:
         with NatsServer() as server:
             yield server.url()

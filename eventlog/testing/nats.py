@@ -30,7 +30,7 @@ from eventlog.testing.server import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NatsCluster", "NatsServer", "ask", "delete_log", "store_message"]
+__all__ = ["NatsCluster", "NatsServer", "ask", "delete_log", "first_address", "store_message"]
 
 MAX_PAYLOAD: Final = 32 << 20
 
@@ -183,9 +183,8 @@ def store_message(
     """Publish one message past the store, and return what JetStream answers."""
 
     async def run() -> dict[str, Any]:
-        address = url.partition("?")[0].partition(",")[0]
         client = Client()
-        await client.connect([address], allow_reconnect=False, max_reconnect_attempts=1)
+        await client.connect([first_address(url)], allow_reconnect=False, max_reconnect_attempts=1)
         try:
             message = await client.request(subject, payload, timeout=2, headers=headers)
             answer: dict[str, Any] = json.loads(message.data)
@@ -194,6 +193,11 @@ def store_message(
             await client.close()
 
     return asyncio.run(run())
+
+
+def first_address(url: str) -> str:
+    """Return the address of the first server of a log's URL, as nats-py takes it."""
+    return url.partition("?")[0].partition(",")[0]
 
 
 def delete_log(url: str, stream: str) -> None:

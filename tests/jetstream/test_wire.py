@@ -23,8 +23,8 @@ ENOUGH = 60
 
 @pytest.fixture
 def proxy(nats_server: str) -> Iterator[CuttingProxy]:
-    parts = urlsplit(nats_server)
-    with CuttingProxy(parts.hostname or "localhost", parts.port or 4222, NatsWire) as proxy:
+    host, _, port = urlsplit(nats_server).netloc.partition(",")[0].partition(":")
+    with CuttingProxy(host, int(port or 4222), NatsWire) as proxy:
         yield proxy
 
 
