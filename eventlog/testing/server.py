@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
@@ -36,6 +37,9 @@ START_SECONDS: Final = 60.0
 
 PAUSE_SECONDS: Final = 0.01
 """Between two looks whether it answers."""
+
+PORTS: Final = range(10_000, 32_000)
+"""Where servers listen; see `free_port`."""
 
 MEMORY_BYTES: Final = 4 << 30
 """How much room there must be in memory for the files of a server to be put there."""
@@ -150,10 +154,18 @@ def ending_with_parent(name: str) -> list[str]:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server((host, 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port
+    """Return a port that nobody listens on.
+
+    It is none of those that the system gives to outgoing connections: one of these would keep a
+    server that was stopped for a moment from getting its port back.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        try:
+            socket.create_server((host, port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def with_options(address: str, options: dict[str, object]) -> str:
