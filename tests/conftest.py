@@ -115,15 +115,21 @@ OTHER_NATS = os.environ.get("EVENTLOG_TEST_NATS")
 
 
 @pytest.fixture(scope="session")
-def nats_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a NATS server with JetStream."""
+def single_nats() -> Iterator[str]:
+    """The address of a NATS server with JetStream that is alone."""
     if OTHER_NATS:
         yield OTHER_NATS
-    elif request.config.getoption("--nats-cluster"):
-        yield request.getfixturevalue("nats_cluster").url()
     else:
         with NatsServer() as server:
             yield server.url()
+
+
+@pytest.fixture(scope="session")
+def nats_server(request: pytest.FixtureRequest) -> str:
+    """The address of a NATS server with JetStream, or of three."""
+    if request.config.getoption("--nats-cluster"):
+        return str(request.getfixturevalue("nats_cluster").url())
+    return str(request.getfixturevalue("single_nats"))
 
 
 @pytest.fixture(scope="session")
