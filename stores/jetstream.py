@@ -185,7 +185,8 @@ class JetStreamStore:
         except CorruptLog as error:
             log_fact(logging.ERROR, "records_lost", stream=self.place.stream, error=str(error))
             kept = self._checkpoints.index()
-            self._reader.expect_versions(kept.versions if kept else {})
+            noted = {end.stream: end.version}
+            self._reader.expect_versions({**kept.versions, **noted} if kept else noted)
 
     async def _greet(self, client: Client) -> None:
         check_server(client, self._where)
