@@ -16,14 +16,17 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from eventlog.testing.server import LOOPBACK, Closing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["CuttingProxy", "NatsWire", "PostgresWire", "Wire"]
+
+ENOUGH: Final = 60
+"""More messages than any append takes."""
 
 
 class CuttingProxy(Closing):
@@ -47,6 +50,15 @@ class CuttingProxy(Closing):
         with self._lock:
             self._left = message
             self.passed = []
+
+    def each_cut(self) -> Iterator[int]:
+        """Yield 1, 2, 3 … to `cut_at`, each time once, until so many messages do not come."""
+        for message in range(1, ENOUGH):
+            self.cuts = 0
+            yield message
+            if not self.cuts:
+                break
+        self.spare()
 
     def spare(self) -> None:
         """Cut nothing any more."""
