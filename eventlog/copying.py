@@ -46,8 +46,8 @@ KEPT_ELSEWHERE: Final = b'"tool_output_ref":"eventlog://'
 _VALUE = re.compile(rb'"tool_output_sha256":"([0-9a-f]{64})"')
 
 Advance: TypeAlias = Callable[[int, str], object]
-"""Is told how many records were dealt with, earlier runs included, and of which session the newest
-one is; first of all what earlier runs dealt with."""
+"""Is told how many records were dealt with, earlier runs included, and what is next: a session, or
+in the end the index and what is verified. First of all it is told what earlier runs dealt with."""
 
 
 class CopyReport(NamedTuple):
@@ -73,7 +73,7 @@ def copy_log(
     destination: Store,
     *,
     verify: bool = False,
-    advance: Advance = lambda done, session: None,
+    advance: Advance = lambda done, at: None,
 ) -> CopyReport:
     """Copy everything that the destination does not have yet; idempotent.
 
@@ -87,8 +87,11 @@ def copy_log(
     if source is destination:
         raise InvalidArgument("source and destination are the same log; name two")
     copy = _Copy(source, destination, advance)
-    copy.run()
+    done = copy.run()
+    advance(done, "the index")
     entries = copy.index()
+    if verify:
+        advance(done, "verifying")
     verified, findings = _verified(source, destination) if verify else (0, ())
     return CopyReport(
         len(copy.copied), copy.records, copy.already_there, copy.values, entries, verified, findings
@@ -112,20 +115,21 @@ class _Copy:
         self.copied: set[str] = set()
         self.records = self.already_there = self.values = 0
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """Copy records; return how many were dealt with, earlier runs included."""
+        done = self._progress.records
         records = self._source.read_all(after=self._progress.position)
-        earlier = self._progress.records
         pages, last = 0, None
-        self._advance(earlier, "")
+        self._advance(done, "")
         while page := list(islice(records, PAGE)):
             self._store(list(self._missing(page)))
-            pages, last = pages + 1, page[-1]
-            done = earlier + self.records + self.already_there
+            pages, last, done = pages + 1, page[-1], done + len(page)
             if pages % CHECKPOINT_EVERY == 0:
                 self._progress.note(last, done)
             self._advance(done, last.stream)
         if last is not None:
-            self._progress.note(last, earlier + self.records + self.already_there)
+            self._progress.note(last, done)
+        return done
 
     def index(self) -> int:
         """Make the destination's index what its events say; return how many entries changed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,9 @@ def server() -> Iterator[NatsServer]:
         yield server
 
 
-def test_a_log_is_read_written_and_looked_over(run: CommandLine, server: NatsServer) -> None:
+def test_a_log_is_read_written_looked_over_and_copied(
+    run: CommandLine, server: NatsServer, tmp_path: Path
+) -> None:
     url = f"nats://ada:secret@127.0.0.1:{server.port}?stream=log"
     for _ in range(2):
         missing = run("--store", url, "ls")
@@ -34,7 +37,9 @@ def test_a_log_is_read_written_and_looked_over(run: CommandLine, server: NatsSer
 
     assert doctor.code == 0
     assert doctor.document["settings"]["replicas"] == "1"
-    assert "secret" not in doctor.stdout + doctor.stderr
+    copied = run("copy", url, f"files:///{tmp_path / 'copy'}", "--json")
+    assert copied.document["records"] == 2
+    assert "secret" not in doctor.stdout + doctor.stderr + copied.stdout + copied.stderr
 
 
 def test_a_token_is_not_shown() -> None:
