@@ -145,7 +145,13 @@ class PostgresPair(Closing):
         self.primary = PostgresServer(version, disk=disk)
         with ExitStack() as begun:
             begun.callback(self.primary.close)
-            self.standby = PostgresServer(version, disk=disk, follows=self.primary)
+            self.standby = PostgresServer(
+                version,
+                disk=disk,
+                follows=self.primary,
+                # One that has just begun to wait for its primary sleeps through a promotion.
+                wal_retrieve_retry_interval="100ms",
+            )
             begun.callback(self.standby.close)
             self.primary.await_standby()
             self._begun = begun.pop_all()
