@@ -139,9 +139,7 @@ class _Copy:
         if not self._indexed:
             changed = len(rebuild_index(self._destination))
         elif self._begins:
-            entries = list(self._changes())
-            write_entries(self._destination, entries)
-            changed = len(entries)
+            changed = write_entries(self._destination, self._changes())
         else:
             return 0
         self._progress.note_indexed()

@@ -7,6 +7,7 @@ reading and the writing would be lost, so a log that grows is refused.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
@@ -15,7 +16,7 @@ from eventlog.session.index import SESSIONS, index_changes, keys_under, may_chan
 from eventlog.session.state import SessionState, apply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from eventlog.records import IndexEntry
     from eventlog.store import Store
@@ -107,7 +108,10 @@ def rebuild_index(store: Store) -> list[IndexDifference]:
     return differences
 
 
-def write_entries(store: Store, entries: Sequence[IndexEntry]) -> None:
-    """Store or remove index entries, in as many transactions as they are worth."""
-    for start in range(0, len(entries), WRITE_PAGE):
-        store.put_index(entries[start : start + WRITE_PAGE])
+def write_entries(store: Store, entries: Iterable[IndexEntry]) -> int:
+    """Store or remove index entries, so many per transaction; return how many there were."""
+    left, written = iter(entries), 0
+    while page := list(islice(left, WRITE_PAGE)):
+        store.put_index(page)
+        written += len(page)
+    return written

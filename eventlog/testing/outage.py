@@ -46,7 +46,8 @@ class Outage(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.acknowledged:,} acknowledged, {self.lost} lost, {self.doubled} doubled, "
-            f"{self.disordered} disordered, {self.repeated} repeated; writes went on after {self.gap_seconds:.2f} s"
+            f"{self.disordered} disordered, {self.repeated} repeated; writes went on after "
+            f"{self.gap_seconds:.2f} s"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 import signal
@@ -43,6 +44,9 @@ PORTS: Final = range(10_000, 32_000)
 
 MEMORY_BYTES: Final = 4 << 30
 """How much room there must be in memory for the files of a server to be put there."""
+
+
+_given: Final = set[int]()
 
 
 class ServerFailed(Exception):
@@ -157,15 +161,23 @@ def free_port(host: str = LOOPBACK) -> int:
     """Return a port that nobody listens on.
 
     It is none of those that the system gives to outgoing connections: one of these would keep a
-    server that was stopped for a moment from getting its port back.
+    server that was stopped for a moment from getting its port back. Nor is any given twice.
     """
     while True:
         port = secrets.choice(PORTS)
-        try:
-            socket.create_server((host, port)).close()
-        except OSError:
-            continue
-        return port
+        if port not in _given and _is_free(host, port):
+            _given.add(port)
+            return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def with_options(address: str, options: dict[str, object]) -> str:
