@@ -279,6 +279,11 @@ def _postgres_killed(scale: Scale) -> Iterator[Row]:
         yield Row(f"server killed under load, trial {trial}", line)
 
 
+def _postgres_failed_over(scale: Scale) -> Iterator[Row]:
+    for trial, line in enumerate(postgres.kill_primary(scale.trials), 1):
+        yield Row(f"primary killed under load, standby promoted, trial {trial}", line)
+
+
 def _postgres_archives(scale: Scale) -> Iterator[Row]:
     yield Row("two worker processes", postgres.finish_archives(scale.archives))
 
@@ -341,6 +346,7 @@ FIGURES = (
     Figure("B11", "start-up", _imports),
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
     Figure("K6", "PostgreSQL: server killed", _postgres_killed),
+    Figure("K6F", "PostgreSQL: primary killed, standby promoted", _postgres_failed_over),
     Figure("P5", "PostgreSQL: worker killed", _postgres_archives),
     Figure("L8", "JetStream", _jetstream),
     Figure("K6J", "JetStream: leader killed", _jetstream_killed),

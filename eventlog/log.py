@@ -355,9 +355,10 @@ class Log:
         from eventlog.audit.verify import verify_stream
 
         self._refuse_if_closed()
-        if not self.exists(session):
+        findings = verify_stream(self.store, check_session_id(session))
+        if not findings and not self.exists(session):
             raise SessionNotFound(session)
-        return verify_stream(self.store, session)
+        return findings
 
     @property
     def durability(self) -> Durability:
