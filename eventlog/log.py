@@ -67,6 +67,9 @@ View = TypeVar("View")
 CORES: Final = 1_024
 """Sessions whose states are kept although nobody holds them; others are replayed when needed."""
 
+SNAPSHOTS_LEFT: Final = 64
+"""Sessions of which closing may write a snapshot: each takes a durable write of its own."""
+
 FOLLOW_SECONDS: Final = 1.0
 """How long one wait of `Log.follow` lasts before it looks whether the log was closed."""
 
@@ -431,11 +434,18 @@ class Log:
             self._committer.close()
             for follower in filter(None, followers):
                 follower.release()
+            self._leave_snapshots()
         finally:
             self._committer.close()
             self._closed = True
             _logs.discard(self)
             self.store.close()
+
+    def _leave_snapshots(self) -> None:
+        """Let the sessions that were used last be opened from where they stand now (L12)."""
+        for core in list(self._recent.values())[-SNAPSHOTS_LEFT:]:
+            if not core.leave_snapshot():
+                return  # The store is away, and would let each of them wait.
 
     def __enter__(self) -> Self:
         return self

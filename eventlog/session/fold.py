@@ -34,7 +34,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """Everything that commands of one session are decided on."""
 
     name = "session"
-    schema = 3
+    schema = 4
     types = None
 
     session_id: str = ""

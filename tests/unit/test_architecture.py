@@ -45,6 +45,7 @@ PURE = (
     "eventlog.session.index",
     "eventlog.session.machine",
     "eventlog.session.policies",
+    "eventlog.session.shared_dict",
     "eventlog.session.state",
     "eventlog.session.tokens",
     "eventlog.session.tool_output",
