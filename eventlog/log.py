@@ -46,7 +46,6 @@ from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.snapshots import project_stream
-from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
+    from eventlog.tasks.commands import RetryStatus
     from eventlog.tasks.state import Task
 
 __all__ = ["Log", "open"]
@@ -247,6 +247,8 @@ class Log:
         correlation_id: str | None = None,
     ) -> RetryStatus:
         """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        from eventlog.tasks.commands import RetryTask
+
         core = self.core(self.task(task_id).session_id)
         by = about(actor, correlation_id, idempotency_key)
         status: RetryStatus = self.execute(core, RetryTask(task_id=task_id, reason=reason), by)
@@ -262,6 +264,8 @@ class Log:
         correlation_id: str | None = None,
     ) -> None:
         """Give an unfinished task of any kind up; what waits behind it goes on."""
+        from eventlog.tasks.commands import AbandonTask
+
         core = self.core(self.task(task_id).session_id)
         by = about(actor, correlation_id, idempotency_key)
         self.execute(core, AbandonTask(task_id=task_id, reason=reason), by)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,6 @@ def _adapter() -> TypeAdapter[Any]:
     return TypeAdapter(SessionState)
 
 
-@dataclass(frozen=True)
 class SessionFold(Projection[SessionState, SessionState]):
     """Everything that commands of one session are decided on."""
 
@@ -37,10 +35,11 @@ class SessionFold(Projection[SessionState, SessionState]):
     schema = 4
     types = None
 
-    session_id: str = ""
+    def __init__(self, session_id: str = "") -> None:
+        self._session_id = session_id
 
     def initial(self) -> SessionState:
-        return SessionState(self.session_id)
+        return SessionState(self._session_id)
 
     def apply(self, state: SessionState, recorded: Recorded) -> SessionState:
         if not state.session_id:
