@@ -11,8 +11,7 @@ An upcaster takes the decoded JSON object of its schema number and returns that 
 chain from 1 to the current number must be complete, which is checked when the class is defined.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: those of `Event` would be compiled for each of its heirs.
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeAlias
@@ -28,7 +27,7 @@ Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _LIBRARY = "eventlog."
 _set = object.__setattr__
-_registry: dict[str, type[Event]] = {}
+_registry: "dict[str, type[Event]]" = {}
 
 
 class Event(BaseModel):
