@@ -105,10 +105,10 @@ class Window:
         kind = weights.typecode.encode()
         return b"".join((kind, self.versions.tobytes(), weights.tobytes(), self.turns))
 
-    def unpack(self, data: bytes) -> None:
+    def unpack(self, data: memoryview) -> None:
         """Take the columns that `packed` returned; raise `ValueError` if they are not whole."""
         versions, weights = array("I"), array(_WIDE if data[:1] == _WIDE.encode() else _NARROW)
-        columns = memoryview(data)[1:]
+        columns = data[1:]
         known, rest = divmod(len(columns), versions.itemsize + weights.itemsize + 1)
         if rest:
             raise ValueError("the columns of the live messages are cut off")

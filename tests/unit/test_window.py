@@ -114,7 +114,7 @@ class Pair:
             older = live[: max(0, len(live) - keep)]
             assert window.tokens_before(keep) == sum(entry.tokens for entry in older)
         restored = TypeAdapter(Window).validate_json(TypeAdapter(Window).dump_json(window))
-        restored.unpack(window.packed())
+        restored.unpack(memoryview(window.packed()))
         assert restored == window
 
 
