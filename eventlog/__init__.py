@@ -55,7 +55,6 @@ from eventlog.projection import Projection, replay
 from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
 from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, ContextStats, SearchContext
-from eventlog.session.events import FolderFinding
 from eventlog.session.messages import (
     ContextPart,
     ImagePart,
@@ -75,6 +74,7 @@ if TYPE_CHECKING:
     from eventlog.session.adoption import Adoption, AdoptionFinding
     from eventlog.session.aio import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.folder_events import FolderFinding
     from eventlog.tasks.finalizer import Finalizer
     from eventlog.tasks.policy import RetryPolicy
     from eventlog.tasks.requests import (
@@ -185,6 +185,7 @@ _LATER = {
     "EffectRequest": "eventlog.tasks.requests",
     "Extraction": "eventlog.tasks.requests",
     "Finalizer": "eventlog.tasks.finalizer",
+    "FolderFinding": "eventlog.session.folder_events",
     "FolderReport": "eventlog.session.attachment",
     "FolderView": "eventlog.session.attachment",
     "RetryPolicy": "eventlog.tasks.policy",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
@@ -26,8 +26,6 @@ from eventlog.session.events import (
     CommitPrepared,
     ContextsUsed,
     FailedArchives,
-    FolderAdopted,
-    FolderAttached,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -56,6 +54,9 @@ from eventlog.tasks.state import (
     follow_up_task,
     queued_task,
 )
+
+if TYPE_CHECKING:
+    from eventlog.session.folder_events import FolderAdopted, FolderAttached
 
 __all__ = ["SessionState", "apply", "apply_message", "apply_records"]
 

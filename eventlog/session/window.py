@@ -107,7 +107,8 @@ class Window:
 
     def unpack(self, data: memoryview) -> None:
         """Take the columns that `packed` returned; raise `ValueError` if they are not whole."""
-        versions, weights = array("I"), array(_WIDE if data[:1] == _WIDE.encode() else _NARROW)
+        is_wide = bytes(data[:1]) == _WIDE.encode()
+        versions, weights = array("I"), array(_WIDE if is_wide else _NARROW)
         columns = data[1:]
         known, rest = divmod(len(columns), versions.itemsize + weights.itemsize + 1)
         if rest:
