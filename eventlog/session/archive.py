@@ -1,4 +1,5 @@
-"""What is folded of an archive: a frozen value per archive, replaced when its overview comes."""
+"""What is folded of an archive: a value per archive, replaced when its overview comes, never
+changed."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "Overview", "archive_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Archive:
     """The raw side of an archive: which messages are in it, and since when."""
 
@@ -35,7 +36,7 @@ class Archive:
     """Whether an overview stands for its messages already, while its own task is not settled."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Overview:
     """Which archive has the latest overview, and the version of the record that holds it."""
 

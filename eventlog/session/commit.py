@@ -54,7 +54,7 @@ class CommitResult(NamedTuple):
     reason: Literal["no_messages", "all_within_keep_window", "not_due"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Commit(Command[CommitResult]):
     """Archive the live tail, less the newest messages or turns that are to stay."""
 

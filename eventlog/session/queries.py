@@ -81,18 +81,12 @@ def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Con
     ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
     messages = core.reader.messages(ranges)
     messages += core.reader.messages(state.window.ranges(state.version))
-    failed = sum(
-        1
-        for archive in state.archives.values()
-        if archive.task_id in state.tasks
-        and state.tasks[archive.task_id].state == "terminal_failed"
-    )
     return assemble(
         overview,
         estimate(overview),
         _in_order(messages),
         token_budget=token_budget,
-        failed_archives=failed,
+        failed_archives=len(state.failed),
         unreadable_overviews=unreadable,
     )
 

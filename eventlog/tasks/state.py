@@ -1,9 +1,10 @@
-"""What is folded of a task: a frozen value per task, replaced by each of its events."""
+"""What is folded of a task: a value per task, replaced by each of its events, never changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.machine import ABSENT
@@ -47,7 +48,7 @@ PUBLISH_AFTER: Final = 30_000_000
 """Microseconds after which a ``preparing`` task is published by whoever finds it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)  # Not frozen: building one for each event would take five times as long.
 class Task:
     """One durable piece of work; all times in microseconds since the Unix epoch."""
 
@@ -87,6 +88,9 @@ class Task:
         return self.kind == FINALISE
 
 
+_values: Final = attrgetter(*(each.name for each in fields(Task)))
+
+
 def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
     """Add token counts; a missing total is the sum of prompt and completion."""
     summed: dict[str, int] = dict(left)  # type: ignore[arg-type]  # all values are int
@@ -122,7 +126,7 @@ def follow_up_task(record: Record, archive: int, follow_up: FollowUp) -> Task | 
 
 
 def _begun(record: Record, task: Task) -> Task | None:
-    task = replace(task, session_id=record.stream)
+    task.session_id = record.stream
     return advance(task, record, TaskEvent(task_id=task.task_id))
 
 
@@ -131,8 +135,13 @@ def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
     state = TASK_MACHINE.table.get((task.state, record.type))
     if state is None:
         return None
-    changes = _CHANGES[record.type](task, record, event) if record.type in _CHANGES else {}
-    return replace(task, **{"state": state, "updated_at": record.time, **changes})
+    moved = Task(*_values(task))
+    moved.state = state
+    moved.updated_at = record.time
+    if record.type in _CHANGES:
+        for name, value in _CHANGES[record.type](task, record, event).items():
+            setattr(moved, name, value)
+    return moved
 
 
 def _queued(task: Task, record: Record, event: TaskQueued) -> dict[str, Any]:
