@@ -53,11 +53,8 @@ from eventlog.log import Log, open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
 from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
-from eventlog.session.adoption import Adoption, AdoptionFinding
-from eventlog.session.attachment import FolderReport, FolderView
 from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, ContextStats, SearchContext
-from eventlog.session.events import FolderFinding
 from eventlog.session.messages import (
     ContextPart,
     ImagePart,
@@ -71,21 +68,24 @@ from eventlog.session.session import Session
 from eventlog.session.tool_output import OutputMatch, ToolOutput
 from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
 from eventlog.store import Finding
-from eventlog.tasks.finalizer import Finalizer
-from eventlog.tasks.policy import RetryPolicy
-from eventlog.tasks.requests import (
-    EffectRequest,
-    Extraction,
-    Skills,
-    StepResult,
-    Summary,
-    SummaryRequest,
-    TaskRequest,
-)
 
 if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
+    from eventlog.session.adoption import Adoption, AdoptionFinding
     from eventlog.session.aio import AsyncSession
+    from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.folder_events import FolderFinding
+    from eventlog.tasks.finalizer import Finalizer
+    from eventlog.tasks.policy import RetryPolicy
+    from eventlog.tasks.requests import (
+        EffectRequest,
+        Extraction,
+        Skills,
+        StepResult,
+        Summary,
+        SummaryRequest,
+        TaskRequest,
+    )
     from eventlog.tasks.worker import AsyncWorker, Worker
 
 __version__ = "0.1.0"
@@ -177,16 +177,38 @@ __all__ = [
 ]
 
 _LATER = {
+    "Adoption": "eventlog.session.adoption",
+    "AdoptionFinding": "eventlog.session.adoption",
     "AsyncLog": "eventlog.aio",
     "AsyncSession": "eventlog.session.aio",
     "AsyncWorker": "eventlog.tasks.worker",
+    "EffectRequest": "eventlog.tasks.requests",
+    "Extraction": "eventlog.tasks.requests",
+    "Finalizer": "eventlog.tasks.finalizer",
+    "FolderFinding": "eventlog.session.folder_events",
+    "FolderReport": "eventlog.session.attachment",
+    "FolderView": "eventlog.session.attachment",
+    "RetryPolicy": "eventlog.tasks.policy",
+    "Skills": "eventlog.tasks.requests",
+    "StepResult": "eventlog.tasks.requests",
+    "Summary": "eventlog.tasks.requests",
+    "SummaryRequest": "eventlog.tasks.requests",
+    "TaskRequest": "eventlog.tasks.requests",
     "Worker": "eventlog.tasks.worker",
     "open_async": "eventlog.aio",
 }
-"""Names whose modules need asyncio, which takes longer to import than all the rest together."""
+"""Names that are imported when first asked for. asyncio alone takes longer to import than all the
+rest together; what workers and folders need is not needed to append."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # Or type checkers would take any name for one of these.
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -20,12 +20,13 @@ from eventlog.blobs import get_value, put_value
 from eventlog.chain import chain_hash
 from eventlog.errors import ChainBroken, EventLogError, HistoryConflict, InvalidArgument
 from eventlog.records import START, Append, Position, Record
-from eventlog.session.rebuild import rebuild_index
+from eventlog.session.rebuild import changes_since, rebuild_index, write_entries
 from eventlog.store import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from eventlog.records import IndexEntry
     from eventlog.store import Store
 
 __all__ = ["CopyReport", "copy_log"]
@@ -45,7 +46,8 @@ KEPT_ELSEWHERE: Final = b'"tool_output_ref":"eventlog://'
 _VALUE = re.compile(rb'"tool_output_sha256":"([0-9a-f]{64})"')
 
 Advance: TypeAlias = Callable[[int, str], object]
-"""Is told how many records were dealt with, and of which session the newest one is."""
+"""Is told how many records were dealt with, earlier runs included, and what is next: a session, or
+in the end the index and what is verified. First of all it is told what earlier runs dealt with."""
 
 
 class CopyReport(NamedTuple):
@@ -71,7 +73,7 @@ def copy_log(
     destination: Store,
     *,
     verify: bool = False,
-    advance: Advance = lambda done, session: None,
+    advance: Advance = lambda done, at: None,
 ) -> CopyReport:
     """Copy everything that the destination does not have yet; idempotent.
 
@@ -85,8 +87,11 @@ def copy_log(
     if source is destination:
         raise InvalidArgument("source and destination are the same log; name two")
     copy = _Copy(source, destination, advance)
-    copy.run()
+    done = copy.run()
+    advance(done, "the index")
     entries = copy.index()
+    if verify:
+        advance(done, "verifying")
     verified, findings = _verified(source, destination) if verify else (0, ())
     return CopyReport(
         len(copy.copied), copy.records, copy.already_there, copy.values, entries, verified, findings
@@ -103,32 +108,54 @@ class _Copy:
         self._ends: dict[str, tuple[int, bytes]] = {}
         """Where the destination's sessions end: version and hash."""
         self._progress = _Progress(source, destination)
+        self._indexed = self._progress.indexed or destination.tip() == START
+        """Whether the destination's index is right up to where this run begins."""
+        self._begins: dict[str, int] = {}
+        """The sessions of which this run has read something, and the version before that."""
         self.copied: set[str] = set()
         self.records = self.already_there = self.values = 0
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """Copy records; return how many were dealt with, earlier runs included."""
+        done = self._progress.records
         records = self._source.read_all(after=self._progress.position)
         pages, last = 0, None
+        self._advance(done, "")
         while page := list(islice(records, PAGE)):
             self._store(list(self._missing(page)))
-            pages, last = pages + 1, page[-1]
+            pages, last, done = pages + 1, page[-1], done + len(page)
             if pages % CHECKPOINT_EVERY == 0:
-                self._progress.note(last, indexed=False)
-            self._advance(self.records + self.already_there, last.stream)
+                self._progress.note(last, done)
+            self._advance(done, last.stream)
         if last is not None:
-            self._progress.note(last, indexed=not self.records and self._progress.indexed)
+            self._progress.note(last, done)
+        return done
 
     def index(self) -> int:
-        """Make the destination's index what its events say; return how many entries changed."""
-        if self._progress.indexed and not self.records:
+        """Make the destination's index what its events say; return how many entries changed.
+
+        Where it was right before, only what this run has read can have changed it.
+        """
+        if not self._indexed:
+            changed = len(rebuild_index(self._destination))
+        elif self._begins:
+            changed = write_entries(self._destination, self._changes())
+        else:
             return 0
-        changed = len(rebuild_index(self._destination))
         self._progress.note_indexed()
         return changed
+
+    def _changes(self) -> Iterator[IndexEntry]:
+        """Yield the index entries to store, and those to remove that may have been there."""
+        for stream, version in self._begins.items():
+            for key, value in dict(changes_since(self._destination, stream, version)).items():
+                if version or value is not None:
+                    yield key, value
 
     def _missing(self, page: Sequence[Record]) -> Iterator[Record]:
         """Yield the records that the destination does not have; raise if one is not sound."""
         for record in page:
+            self._begins.setdefault(record.stream, record.version - 1)
             version, previous = self._end(record.stream)
             if record.version <= version:
                 self.already_there += 1
@@ -222,6 +249,9 @@ def _refuse_other_history(source: Store, destination: Store, stream: str, versio
 
 
 def _hash_at(store: Store, stream: str, version: int) -> bytes | None:
+    head = store.head(stream)
+    if head.version == version:
+        return head.hash
     record = next(store.read(stream, after=version - 1, until=version), None)
     return None if record is None else record.hash
 
@@ -253,7 +283,7 @@ class _Progress:
         self._destination = destination
         first = next(source.read_all(limit=1), None)
         self._key = "" if first is None else f"copy/{first.hash.hex()}"
-        self.position, self.indexed = START, False
+        self.position, self.records, self.indexed = START, 0, False
         self._fields: dict[str, Any] = {}
         blob = destination.get_blob(self._key) if self._key else None
         if blob is not None:
@@ -270,16 +300,18 @@ class _Progress:
         ):
             self._fields = fields
             self.position, self.indexed = Position(fields["position"]), fields["indexed"]
+            self.records = fields.get("records", 0)
 
-    def note(self, record: Record, *, indexed: bool) -> None:
-        """Note that everything up to a record of the source is in the destination."""
+    def note(self, record: Record, records: int) -> None:
+        """Note that all records of the source up to this one, so many, are in the destination."""
         self._fields = {
             "position": record.position,
             "session": record.stream,
             "version": record.version,
             "hash": record.hash.hex(),
+            "records": records,
         }
-        self._put(indexed=indexed)
+        self._put(indexed=False)
 
     def note_indexed(self) -> None:
         """Note that the destination's index is what its events say."""
@@ -287,5 +319,5 @@ class _Progress:
             self._put(indexed=True)
 
     def _put(self, *, indexed: bool) -> None:
-        self._fields["indexed"] = self.indexed = indexed
+        self._fields["indexed"] = indexed
         self._destination.put_blob(self._key, json.dumps(self._fields).encode())

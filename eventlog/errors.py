@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventlog.records import Position
+
 __all__ = [
     "ArchiveNotFound",
     "ChainBroken",
@@ -276,15 +278,22 @@ class TooLarge(InvalidError):
 class CorruptLog(CorruptError):
     """The store holds bytes that no eventlog wrote, or lost some that it did.
 
-    ``stream`` and ``version`` name the first record that is concerned, where that is known.
+    ``stream`` and ``version`` name the first record that is concerned, where that is known, and
+    ``position`` the last place of the log that is: behind it more can be read.
     """
 
     def __init__(
-        self, detail: str, *, stream: str | None = None, version: int | None = None
+        self,
+        detail: str,
+        *,
+        stream: str | None = None,
+        version: int | None = None,
+        position: Position | None = None,
     ) -> None:
         super().__init__(detail)
         self.stream = stream
         self.version = version
+        self.position = position
 
 
 class UnknownEventType(CorruptError):

@@ -11,10 +11,10 @@ An upcaster takes the decoded JSON object of its schema number and returns that 
 chain from 1 to the current number must be complete, which is checked when the class is defined.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: those of `Event` would be compiled for each of its heirs.
 import re
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -27,8 +27,11 @@ Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _LIBRARY = "eventlog."
+_SELDOM = "eventlog.session.folder_events"
+"""The library's own events of which few logs have any: imported when one of them is read."""
+
 _set = object.__setattr__
-_registry: dict[str, type[Event]] = {}
+_registry: "dict[str, type[Event]]" = {}
 
 
 class Event(BaseModel):
@@ -103,6 +106,9 @@ def is_builtin_type(type: str) -> bool:
 def event_class(type: str, schema: int) -> type[Event]:
     """Return the class that reads ``type``; raise `UnknownEventType` if none here can."""
     found = _registry.get(type)
+    if found is None and is_builtin_type(type):
+        import_module(_SELDOM)
+        found = _registry.get(type)
     if found is None:
         raise UnknownEventType(
             type,

@@ -46,7 +46,6 @@ from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.snapshots import project_stream
-from eventlog.tasks.commands import AbandonTask, RetryStatus, RetryTask
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.store import Finding, Store
+    from eventlog.tasks.commands import RetryStatus
     from eventlog.tasks.state import Task
 
 __all__ = ["Log", "open"]
@@ -66,6 +66,9 @@ View = TypeVar("View")
 
 CORES: Final = 1_024
 """Sessions whose states are kept although nobody holds them; others are replayed when needed."""
+
+SNAPSHOTS_LEFT: Final = 64
+"""Sessions of which closing may write a snapshot: each takes a durable write of its own."""
 
 FOLLOW_SECONDS: Final = 1.0
 """How long one wait of `Log.follow` lasts before it looks whether the log was closed."""
@@ -244,6 +247,8 @@ class Log:
         correlation_id: str | None = None,
     ) -> RetryStatus:
         """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        from eventlog.tasks.commands import RetryTask
+
         core = self.core(self.task(task_id).session_id)
         by = about(actor, correlation_id, idempotency_key)
         status: RetryStatus = self.execute(core, RetryTask(task_id=task_id, reason=reason), by)
@@ -259,6 +264,8 @@ class Log:
         correlation_id: str | None = None,
     ) -> None:
         """Give an unfinished task of any kind up; what waits behind it goes on."""
+        from eventlog.tasks.commands import AbandonTask
+
         core = self.core(self.task(task_id).session_id)
         by = about(actor, correlation_id, idempotency_key)
         self.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
@@ -355,9 +362,10 @@ class Log:
         from eventlog.audit.verify import verify_stream
 
         self._refuse_if_closed()
-        if not self.exists(session):
+        findings = verify_stream(self.store, check_session_id(session))
+        if not findings and not self.exists(session):
             raise SessionNotFound(session)
-        return verify_stream(self.store, session)
+        return findings
 
     @property
     def durability(self) -> Durability:
@@ -431,11 +439,18 @@ class Log:
             self._committer.close()
             for follower in filter(None, followers):
                 follower.release()
+            self._leave_snapshots()
         finally:
             self._committer.close()
             self._closed = True
             _logs.discard(self)
             self.store.close()
+
+    def _leave_snapshots(self) -> None:
+        """Let the sessions that were used last be opened from where they stand now (L12)."""
+        for core in list(self._recent.values())[-SNAPSHOTS_LEFT:]:
+            if not core.leave_snapshot():
+                return  # The store is away, and would let each of them wait.
 
     def __enter__(self) -> Self:
         return self

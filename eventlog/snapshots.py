@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from eventlog.store import Store
 
 __all__ = [
+    "LEAVING_INTERVAL",
     "SNAPSHOT_INTERVAL",
     "Replayed",
+    "is_due",
     "project_stream",
     "replay_stream",
     "replay_weight",
@@ -42,9 +44,12 @@ View = TypeVar("View")
 SNAPSHOT_INTERVAL: Final = 256
 """Weight of the records between snapshots: bounds what opening replays to about a millisecond."""
 
-_BYTES_PER_RECORD: Final = 256
-"""How much snapshot may be written per record of the log, so that a large state is not rewritten
-more often than the log itself grows."""
+LEAVING_INTERVAL: Final = 16
+"""The same where a log is closed: nobody waits for that, and whoever opens it next saves as much."""
+
+_BYTES_PER_INTERVAL: Final = 65_536
+"""How large a snapshot may be for an interval to be kept. For a larger one it is longer, so that a
+large state is not rewritten more often than the log itself grows."""
 
 
 class Replayed(NamedTuple):
@@ -68,9 +73,9 @@ def replay_weight(record: Record) -> int:
     return 1 + (len(record.data) >> 10)
 
 
-def is_due(since_snapshot: int, size: int) -> bool:
+def is_due(since_snapshot: int, size: int, interval: int = SNAPSHOT_INTERVAL) -> bool:
     """Tell whether records of such a weight pay for writing a snapshot of so many bytes."""
-    return since_snapshot >= max(SNAPSHOT_INTERVAL, size // _BYTES_PER_RECORD)
+    return since_snapshot >= max(interval, interval * size // _BYTES_PER_INTERVAL)
 
 
 def project_stream(store: Store, stream: str, projection: Projection[Any, View]) -> View:

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from eventlog.records import Metadata
     from eventlog.session.command import Draft
     from eventlog.session.core import Core
-    from eventlog.session.events import AdoptionBegun, SessionCreated
+    from eventlog.session.events import SessionCreated
+    from eventlog.session.folder_events import AdoptionBegun
 
 __all__ = ["adopt", "check_folder", "examine_folder"]
 

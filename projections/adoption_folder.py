@@ -31,7 +31,7 @@ from eventlog.tasks.policy import redacted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eventlog.session.events import KeptFile
+    from eventlog.session.folder_events import KeptFile
 
 __all__ = [
     "ARCHIVE_READ",

@@ -22,16 +22,18 @@ from eventlog.projections.folder_layout import HISTORY, archive_file
 from eventlog.session.adoption import ADOPTED_KEY, BEGUN_KEY, adoption_event_id
 from eventlog.session.command import Draft
 from eventlog.session.events import (
-    AdoptionBegun,
-    AdoptionFindingRecorded,
-    ArchiveAdopted,
     CommitPrepared,
-    FolderAdopted,
-    KeptFile,
     MessageAppended,
     SessionClosedEvent,
     SessionCreated,
     VersionRange,
+)
+from eventlog.session.folder_events import (
+    AdoptionBegun,
+    AdoptionFindingRecorded,
+    ArchiveAdopted,
+    FolderAdopted,
+    KeptFile,
 )
 from eventlog.session.messages import message_text
 from eventlog.session.reader import message_key

@@ -21,7 +21,7 @@ from eventlog.projections.folder_layout import (
     is_quarantined,
     is_temporary,
 )
-from eventlog.session.events import KeptFile
+from eventlog.session.folder_events import KeptFile
 
 if TYPE_CHECKING:
     from eventlog.filesystem import FileSystem

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -74,9 +73,6 @@ if TYPE_CHECKING:
 __all__ = ["JetStreamStore", "has_log", "open_store"]
 
 Answer = TypeVar("Answer")
-
-POLL_SECONDS: Final = 0.25
-"""How often a waiting reader looks without having been told."""
 
 MESSAGE_LIMIT: Final = 31 << 20
 """Bytes of a message beyond which JetStream's files cannot hold it, whatever max_payload says."""
@@ -185,7 +181,8 @@ class JetStreamStore:
         except CorruptLog as error:
             log_fact(logging.ERROR, "records_lost", stream=self.place.stream, error=str(error))
             kept = self._checkpoints.index()
-            self._reader.expect_versions(kept.versions if kept else {})
+            noted = {end.stream: end.version}
+            self._reader.expect_versions({**kept.versions, **noted} if kept else noted)
 
     async def _greet(self, client: Client) -> None:
         check_server(client, self._where)
@@ -368,15 +365,7 @@ class JetStreamStore:
             return {event_id: known[event_id] for event_id in ids if event_id in known}
 
     def wait(self, after: Position, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        while True:
-            seen = self._news.count  # Before looking: nothing said in between is missed.
-            if self.tip() > after:
-                return True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self._news.wait(seen, min(left, POLL_SECONDS))
+        return self._news.wait_for(self.tip, after, timeout)
 
     # ---- index entries and blobs --------------------------------------------------------------
 

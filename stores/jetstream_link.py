@@ -8,6 +8,7 @@ reckons with it any more.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -17,6 +18,7 @@ from nats.errors import ConnectionClosedError, Error, TimeoutError
 
 from eventlog.errors import EventLogError
 from eventlog.stores.jetstream_errors import mapped_connect
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -67,6 +69,7 @@ class Link:
         self._client: Client | None = None
         self._lost: asyncio.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_note_failed_task)
         self._turn = asyncio.Lock()
         self._gate = threading.Lock()
         self._closed = False
@@ -112,7 +115,8 @@ class Link:
 
     async def _connected(self) -> tuple[Client, asyncio.Future[None]]:
         client, lost = self._client, self._lost
-        if client is None or lost is None or lost.done():
+        # Not every client that has closed says so: not if the network fails as it sends its last.
+        if client is None or lost is None or lost.done() or client.is_closed:
             self._client, self._lost = client, lost = await self._connect()
             self.connections += 1
             known = [self._address.format(server.netloc) for server in client.discovered_servers]
@@ -201,6 +205,12 @@ class Link:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _note_failed_task(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave it to those who wait for an answer to tell that a connection has failed."""
+    error = context.get("exception") or context["message"]
+    log_fact(logging.DEBUG, "connection_failed", error=str(error))
 
 
 _inherited: list[Link] = []

@@ -6,10 +6,11 @@ itself now and then all the same.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from nats.errors import Error
+
+from eventlog.news import Hints
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["News"]
 
 
-class News:
-    """Counts what there may be to see; a store's own appends and those of others."""
+class News(Hints):
+    """Hears what others say, and tells them of this store's appends."""
 
     def __init__(self, subject: str) -> None:
+        super().__init__()
         self._subject = subject
-        self._condition = threading.Condition()
-        self.count = 0
 
     async def listen(self, client: Client) -> None:
         """Hear what is said from now on, for as long as the connection lasts."""
@@ -43,14 +43,3 @@ class News:
             await client.publish(self._subject)
         except Error:
             return
-
-    def hear(self) -> None:
-        """Wake everybody."""
-        with self._condition:
-            self.count += 1
-            self._condition.notify_all()
-
-    def wait(self, seen: int, seconds: float) -> None:
-        """Wait until there are more news than ``seen``, or for so long."""
-        with self._condition:
-            self._condition.wait_for(lambda: self.count != seen, seconds)

@@ -12,7 +12,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict
-from itertools import count
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventlog.errors import CorruptLog
@@ -334,22 +334,29 @@ class Reader:
                 yield decode(message, session).record
 
     def messages(self, after: int) -> Iterator[Message]:
-        """Yield all messages after a sequence, up to the newest one of now; none is missing."""
+        """Yield all messages after a sequence, up to the newest one of now.
+
+        Where one is missing it ends with `CorruptLog`.
+        """
         newest = self.last()
         last = 0 if newest is None else newest.sequence
         while after < last:
             size = min(PAGE, last - after)
             page = self._fetch(None, after + 1, size, last)
-            if not _is_whole(page, after):
+            if _sound(page, after) < max(1, len(page)):
                 page = self._fetch_from_leader(None, after + 1, size)
-            if not _is_whole(page, after):
+            sound = _sound(page, after)
+            yield from page[:sound]
+            if sound < max(1, len(page)):
+                first = after + sound + 1
+                behind = page[sound].sequence if page else first + 1
                 raise CorruptLog(
-                    f"{self._where}: position {_missing(page, after)} is missing, and the log goes "
-                    f"on to {last}: the server lost records; `eventlog verify SESSION` says which "
-                    "of a session, restore it"
+                    f"{self._where}: {_positions(first, behind - 1)} missing, and the log goes on "
+                    f"to {last}: the server lost records; `eventlog verify` says of which "
+                    "sessions, restore it",
+                    position=Position(behind - 1),
                 )
-            after = page[-1].sequence
-            yield from page
+            after += sound
 
 
 def _head(record: Record) -> Head:
@@ -366,11 +373,11 @@ def _wrong_version(found: Sequence[Stored], version: int, count: int) -> int | N
     return None if len(found) >= count else version + len(found) + 1
 
 
-def _is_whole(page: Sequence[Message], after: int) -> bool:
-    return bool(page) and page[0].sequence == after + 1 and page[-1].sequence == after + len(page)
+def _sound(page: Sequence[Message], after: int) -> int:
+    """Return how many messages at the beginning of a page follow ``after`` without a gap."""
+    expected = zip(page, count(after + 1), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0].sequence == pair[1], expected))
 
 
-def _missing(page: Sequence[Message], after: int) -> int:
-    """Return the first sequence behind ``after`` that a page lacks."""
-    there = {message.sequence for message in page}
-    return next(sequence for sequence in count(after + 1) if sequence not in there)
+def _positions(first: int, last: int) -> str:
+    return f"position {first} is" if first == last else f"positions {first} to {last} are"

@@ -12,7 +12,6 @@ statement, so no transaction stays open while a caller thinks.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
@@ -60,10 +59,6 @@ SCHEMA: Final = "eventlog"
 
 PAGE: Final = 512
 """Records per page of a read."""
-
-POLL_SECONDS: Final = 0.25
-"""How often a waiting reader looks without having been told: a record may be committed, and be
-told of, while an older transaction still hides it."""
 
 LOOKS: Final = 100
 """How often a batch is decided: as many mean a defect, not rivals."""
@@ -351,15 +346,7 @@ class PostgresStore:
         return dict(self._rows(_FIND, stream, list(ids))) if ids else {}
 
     def wait(self, after: Position, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        while True:
-            seen = self._news.count  # Before looking: nothing said in between is missed.
-            if self.tip() > after:
-                return True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self._news.wait(seen, min(left, POLL_SECONDS))
+        return self._news.wait_for(self.tip, after, timeout)
 
     # ---- index entries and blobs --------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from eventlog.errors import EventLogError
+from eventlog.news import Hints
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -32,38 +33,36 @@ RETRY_SECONDS: Final = 1.0
 """How long it takes until a lost connection is tried again; who waits polls meanwhile."""
 
 
-class News:
-    """Counts what there may be to see; a store's own appends and those of others."""
+class News(Hints):
+    """Hears what others say, and tells them of this store's appends."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], channel: str) -> None:
+        super().__init__()
         self._connect = connect
         self._channel = sql.Identifier(channel)
-        self._condition = threading.Condition()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._owed = False
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
-        self.count = 0
 
     def announce(self) -> None:
         """Tell everybody that something was appended."""
-        self._hear()
+        self.hear()
         self._start()
         if not self._owed:
             self._owed = True
             self._wake_thread()
 
     def wait(self, seen: int, seconds: float) -> None:
-        """Wait until there are more news than ``seen``, or for so long."""
+        """Wait as `Hints` does, with the thread that hears them."""
         self._start()
-        with self._condition:
-            self._condition.wait_for(lambda: self.count != seen, seconds)
+        super().wait(seen, seconds)
 
     def close(self) -> None:
         """Wake everybody and end the thread."""
         self._closed.set()
-        self._hear()
+        self.hear()
         with self._condition:
             thread, self._thread = self._thread, None
         if thread is not None:
@@ -75,11 +74,6 @@ class News:
         """Close what is this process's own: all that a forked child may do."""
         self._ours.close()
         self._theirs.close()
-
-    def _hear(self) -> None:
-        with self._condition:
-            self.count += 1
-            self._condition.notify_all()
 
     def _start(self) -> None:
         if self._thread is not None:
@@ -100,7 +94,7 @@ class News:
             try:
                 with self._connect() as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(self._channel))
-                    self._hear()  # Whatever was said while nobody listened.
+                    self.hear()  # Whatever was said while nobody listened.
                     self._serve(connection)
             except (psycopg.Error, EventLogError, OSError) as error:
                 log_fact(logging.DEBUG, "news_interrupted", error=str(error))
@@ -114,7 +108,7 @@ class News:
             while True:
                 woken = {key.fileobj for key, _ in selector.select()}
                 if connection.fileno() in woken and list(connection.notifies(timeout=0)):
-                    self._hear()
+                    self.hear()
                 if self._theirs in woken:
                     self._closed.wait(GATHER_SECONDS)
                     self._theirs.recv(4_096)

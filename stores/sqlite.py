@@ -1,10 +1,9 @@
 """The SQLite store: one file, durable against power loss, written by any number of processes.
 
-WAL with ``synchronous=FULL``; both are read back, because executing a pragma without fetching its
-answer hides its failure. Writing happens on one connection per process, always in ``BEGIN
-IMMEDIATE``: a deferred transaction that has read is refused at once, whatever the busy timeout,
-when another process writes. Reading uses connections of its own and returns whole pages, so that no
-read transaction stays open while a caller thinks.
+WAL with ``synchronous=FULL``, as `sqlite_connecting` sets it. Writing happens on one connection per
+process, always in ``BEGIN IMMEDIATE``: a deferred transaction that has read is refused at once,
+whatever the busy timeout, when another process writes. Reading uses connections of its own and
+returns whole pages, so that no read transaction stays open while a caller thinks.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import time
 import weakref
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
     EventLogError,
@@ -40,10 +39,11 @@ from eventlog.records import (
 from eventlog.store import Blob, Finding
 from eventlog.stores.sqlite_batch import Batch, put_entries
 from eventlog.stores.sqlite_check import check_tables
+from eventlog.stores.sqlite_connecting import Connecting, connect
 from eventlog.stores.sqlite_errors import mapped, mapped_errors
 from eventlog.stores.sqlite_lookup import Lookup
 from eventlog.stores.sqlite_pages import log_page, stream_page
-from eventlog.stores.sqlite_schema import SCHEMA_VERSION, ensure_schema, refuse_foreign
+from eventlog.stores.sqlite_schema import ensure_schema
 from eventlog.stores.sqlite_tail import MERGE_AT
 
 if TYPE_CHECKING:
@@ -58,20 +58,6 @@ PAGE: Final = 512
 
 POLL_SECONDS: Final = 0.05
 """How often a waiting reader looks for records of other processes."""
-
-_SYNCHRONOUS: Final[dict[str, tuple[int, Durability]]] = {
-    "off": (0, "process"),
-    "normal": (1, "process"),
-    "full": (2, "power"),
-    "extra": (3, "power"),
-}
-
-_CACHE_KIB: Final = 8_192
-"""What the writer may keep of the file: the tail that is merged, and the pages that takes."""
-
-_CHECKPOINT_PAGES: Final = 1_000
-"""WAL pages (of 4 KiB) at which SQLite checkpoints and begins the WAL anew. Syncing a file that
-keeps its size is cheaper than one that grows, so a larger WAL would make each commit slower."""
 
 
 def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
@@ -91,13 +77,6 @@ def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
     )
 
 
-def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
-    """Open a connection that any thread may use, with transactions left to the store."""
-    return sqlite3.connect(
-        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-    )
-
-
 class SQLiteStore:
     """A log in one SQLite file; see `eventlog.store.Store` for the contract."""
 
@@ -109,22 +88,16 @@ class SQLiteStore:
         busy_timeout: float = 5.0,
         connect: Callable[[str, float], sqlite3.Connection] = connect,
     ) -> None:
-        if synchronous not in _SYNCHRONOUS:
-            raise InvalidArgument(
-                f"synchronous={synchronous!r}: choose one of {', '.join(_SYNCHRONOUS)}"
-            )
         self.path = str(path)
-        self.durability: Durability = _SYNCHRONOUS[synchronous][1]
-        self._synchronous = synchronous
-        self._busy_timeout = busy_timeout
-        self._open_connection = connect
+        self._connecting = Connecting(self.path, synchronous, busy_timeout, connect)
+        self.durability: Durability = self._connecting.durability
         self._start()
 
     def _start(self) -> None:
         self._closed = False
         self._begin_unlocked()
         with mapped_errors(self.path):
-            writer = self._connect()
+            writer = self._connecting.writer()
             try:
                 ensure_schema(writer, self.path)
                 self._lookup = Lookup(writer, self.path)
@@ -144,30 +117,6 @@ class SQLiteStore:
         self._news = threading.Condition()
         self._waiting = 0
         self._idle_readers: list[sqlite3.Connection] = []
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = self._open_connection(self.path, self._busy_timeout)
-        try:
-            refuse_foreign(connection, self.path)
-            self._set(connection, "journal_mode", "wal", "wal")
-            level = _SYNCHRONOUS[self._synchronous][0]
-            self._set(connection, "synchronous", level, level)
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}").fetchall()
-            self._set(connection, "wal_autocheckpoint", _CHECKPOINT_PAGES, _CHECKPOINT_PAGES)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _set(self, connection: sqlite3.Connection, name: str, value: Any, expected: Any) -> None:
-        """Set a pragma and read it back (P9)."""
-        connection.execute(f"PRAGMA {name} = {value}").fetchall()
-        found = connection.execute(f"PRAGMA {name}").fetchone()[0]
-        if found != expected:
-            raise StoreUnavailable(
-                f"{self.path}: SQLite keeps {name} at {found!r}, needed is {expected!r}; "
-                "use a local file system"
-            )
 
     # ---- appending ----------------------------------------------------------------------------
 
@@ -223,7 +172,7 @@ class SQLiteStore:
             raise StoreUnavailable(f"{self.path} is closed; open the log again")
         if self._writer_closed:
             with mapped_errors(self.path):
-                self._writer = self._connect()
+                self._writer = self._connecting.writer()
             self._writer_closed = False
         return self._writer
 
@@ -276,8 +225,7 @@ class SQLiteStore:
         try:
             connection = self._idle_readers.pop()
         except IndexError:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only = 1").fetchall()
+            connection = self._connecting.reader()
         try:
             self._lookup.catch_up(connection)
             yield connection
@@ -435,21 +383,8 @@ class SQLiteStore:
 
     def settings(self) -> dict[str, str]:
         with self._write_lock:
-            connection = self._open_writer()
-
-            def pragma(name: str) -> str:
-                with mapped_errors(self.path):
-                    return str(connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-            levels = {str(level): name for name, (level, _) in _SYNCHRONOUS.items()}
-            return {
-                "file": str(Path(self.path).resolve()),
-                "sqlite": sqlite3.sqlite_version,
-                "schema": str(SCHEMA_VERSION),
-                "journal_mode": pragma("journal_mode"),
-                "synchronous": levels[pragma("synchronous")],
-                "busy_timeout": f"{self._busy_timeout:g} s",
-            }
+            settings = self._connecting.settings(self._open_writer())
+        return {"file": str(Path(self.path).resolve()), **settings}
 
     def reopen_after_fork(self) -> None:
         """Nothing is left to do: what is said at `pause_for_fork` was done."""

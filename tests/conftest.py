@@ -17,7 +17,8 @@ from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.nats import NatsCluster, NatsServer, delete_log
-from eventlog.testing.postgres import VERSIONS, PostgresServer, ServerFailed
+from eventlog.testing.postgres import VERSIONS, PostgresServer
+from eventlog.testing.server import ServerFailed
 
 settings.register_profile(
     "suite",
@@ -28,6 +29,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--nats-cluster",
+        action="store_true",
+        help="three NATS servers that replicate wherever one would do: all tests, more slowly",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,13 +115,21 @@ OTHER_NATS = os.environ.get("EVENTLOG_TEST_NATS")
 
 
 @pytest.fixture(scope="session")
-def nats_server() -> Iterator[str]:
-    """The address of a NATS server with JetStream."""
+def single_nats() -> Iterator[str]:
+    """The address of a NATS server with JetStream that is alone."""
     if OTHER_NATS:
         yield OTHER_NATS
     else:
         with NatsServer() as server:
             yield server.url()
+
+
+@pytest.fixture(scope="session")
+def nats_server(request: pytest.FixtureRequest) -> str:
+    """The address of a NATS server with JetStream, or of three."""
+    if request.config.getoption("--nats-cluster"):
+        return str(request.getfixturevalue("nats_cluster").url())
+    return str(request.getfixturevalue("single_nats"))
 
 
 @pytest.fixture(scope="session")

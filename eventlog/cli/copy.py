@@ -10,11 +10,13 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.opening import open_log
-from eventlog.cli.output import counted, progress
+from eventlog.cli.output import counted, progress, say
 from eventlog.cli.verify import finding_document
+from eventlog.opening import public_url
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
+    from eventlog.copying import CopyReport
     from eventlog.log import Log
 
 __all__ = ["copy"]
@@ -31,26 +33,18 @@ def copy(invocation: Invocation, source: str, destination: str, verify: bool) ->
     interruption, or to take over what is new. A session that has other records in DST than in SRC
     ends it with 4, a record that is not what was written with 5, findings of --verify with 1.
     """
-    from eventlog.copying import copy_log
-
     if source == destination:
         raise click.UsageError("SRC and DST are the same log; name two")
     began = time.perf_counter()
-    with (
-        open_log(source) as origin,
-        open_log(destination, create=True) as target,
-        progress("copying", lambda: _records(origin)) as advance,
-    ):
-
-        def advance_at(done: int, session: str) -> None:
-            rate = done / (time.perf_counter() - began)
-            advance(done, f"{done:,} records, {rate:,.0f}/s, {session}")
-
-        report = copy_log(origin.store, target.store, verify=verify, advance=advance_at)
+    try:
+        report = _copy(source, destination, verify)
+    except KeyboardInterrupt:
+        say("interrupted; run it again to go on where it was")
+        raise
     seconds = time.perf_counter() - began
     document: dict[str, Any] = {
-        "source": source,
-        "destination": destination,
+        "source": public_url(source),
+        "destination": public_url(destination),
         **report._asdict(),
         "verified": report.verified if verify else None,
         "findings": [finding_document(finding) for finding in report.findings],
@@ -59,6 +53,25 @@ def copy(invocation: Invocation, source: str, destination: str, verify: bool) ->
     }
     invocation.answer(document, lambda terminal: _print(terminal, document))
     return ExitCode.FINDINGS if report.findings else ExitCode.OK
+
+
+def _copy(source: str, destination: str, verify: bool) -> CopyReport:
+    from eventlog.copying import copy_log
+
+    began, earlier = time.perf_counter(), None
+    with (
+        open_log(source) as origin,
+        open_log(destination, create=True) as target,
+        progress("copying", lambda: _records(origin)) as advance,
+    ):
+
+        def advance_at(done: int, at: str) -> None:
+            nonlocal earlier
+            earlier = done if earlier is None else earlier
+            rate = (done - earlier) / (time.perf_counter() - began)
+            advance(done, f"{done:,} records, {rate:,.0f}/s, {at}")
+
+        return copy_log(origin.store, target.store, verify=verify, advance=advance_at)
 
 
 def _records(log: Log) -> int:

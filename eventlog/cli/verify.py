@@ -10,12 +10,14 @@ from eventlog.audit.verify import verify_stream
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, progress
-from eventlog.errors import CorruptLog, SessionNotFound
+from eventlog.errors import CorruptLog
+from eventlog.records import START
 from eventlog.store import Finding, Store
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
+    from eventlog.records import Position
 
 __all__ = ["finding_document", "verify"]
 
@@ -31,13 +33,13 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     with it.
     """
     with invocation.open() as log:
-        if session_id is not None and not log.exists(session_id):
-            raise SessionNotFound(session_id)
-        streams, damage = _all_streams(log) if session_id is None else ([session_id], [])
-        events, findings = _verify(log.store, streams)
-        findings = findings or damage
+        if session_id is None:
+            sessions, events, findings = _verify_all(log)
+        else:
+            findings = log.verify(session_id)
+            sessions, events = 1, _version(log.store, session_id)
     document = {
-        "sessions": len(streams),
+        "sessions": sessions,
         "events": events,
         "findings": [finding_document(finding) for finding in findings],
     }
@@ -45,34 +47,59 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
-def _all_streams(log: Log) -> tuple[list[str], list[Finding]]:
-    """Return what has records, and what the index lists: neither is taken on trust.
-
-    Where the log cannot be read to its end there is a finding, too; as a rule it comes up again, and
-    more precisely, with the session that it is of.
-    """
-    streams, damage = set(log.sessions()), list[Finding]()
-    try:
-        for record in log.store.read_all():
-            streams.add(record.stream)
-    except CorruptLog as error:
-        damage.append(Finding(error.stream, error.version, "damaged", str(error)))
-    return sorted(streams), damage
-
-
-def _verify(store: Store, streams: list[str]) -> tuple[int, list[Finding]]:
+def _verify_all(log: Log) -> tuple[int, int, list[Finding]]:
+    """Verify every session; return how many there are, of how many events, and what is wrong."""
+    streams, damage = _all_streams(log)
     events = 0
     findings: list[Finding] = []
     with progress("verifying", lambda: len(streams)) as advance:
         for done, stream in enumerate(streams, 1):
-            version = store.head(stream).version
+            found = verify_stream(log.store, stream)
+            version = _version(log.store, stream)
             events += version
-            if version:
-                findings += verify_stream(store, stream)
-            else:
+            findings += found
+            if not found and not version:
                 findings.append(Finding(stream, 0, "missing", MISSING))
             advance(done, stream)
-    return events, findings
+    told = {(finding.stream, finding.version) for finding in findings}
+    findings += [finding for finding in damage if (finding.stream, finding.version) not in told]
+    return len(streams), events, findings
+
+
+def _all_streams(log: Log) -> tuple[list[str], list[Finding]]:
+    """Return what has records, and what the index lists: neither is taken on trust.
+
+    Where the log cannot be read there is a finding, the session and version of which, if it does not
+    tell them, come up with those of the sessions.
+    """
+    streams, damage = set[str](), dict[Finding, None]()
+    try:
+        streams.update(log.sessions())
+    except CorruptLog as error:
+        damage[_damaged(error)] = None
+    after: Position | None = START
+    while after is not None:
+        try:
+            streams.update(record.stream for record in log.store.read_all(after=after))
+            after = None
+        except CorruptLog as error:
+            damage[_damaged(error)] = None
+            after = error.position
+    if damage:
+        streams.update(finding.stream for finding in log.store.check() if finding.stream)
+    return sorted(streams), list(damage)
+
+
+def _damaged(error: CorruptLog) -> Finding:
+    return Finding(error.stream, error.version, "damaged", str(error))
+
+
+def _version(store: Store, stream: str) -> int:
+    """Return how many records a session has; of one that lost its end, how many are left."""
+    try:
+        return store.head(stream).version
+    except CorruptLog as error:
+        return (error.version or 1) - 1
 
 
 def finding_document(finding: Finding) -> dict[str, Any]:

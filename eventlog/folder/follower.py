@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from eventlog.folder.writing import Folder
     from eventlog.log import Log
     from eventlog.session.core import Core
-    from eventlog.session.events import FolderFinding
+    from eventlog.session.folder_events import FolderFinding
 
 __all__ = ["Follower"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from eventlog.folder.writing import Content, Folder
     from eventlog.projections.folder_files import FolderState
-    from eventlog.session.events import FolderFinding
+    from eventlog.session.folder_events import FolderFinding
     from eventlog.session.reader import Reader
 
 __all__ = ["content_of", "look", "mend"]

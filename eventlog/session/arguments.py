@@ -32,13 +32,13 @@ from eventlog.session.messages import (
 )
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import has_large
-from eventlog.tasks.commands import AbandonTask, QueueTask, RetryTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from eventlog.session.core import Core
     from eventlog.session.tokens import TokenEstimator
+    from eventlog.tasks.commands import AbandonTask, QueueTask, RetryTask
 
 __all__ = [
     "abandon",
@@ -226,16 +226,22 @@ def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
         raise InvalidArgument(
             f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
         )
+    from eventlog.tasks.commands import QueueTask  # Workers need these; most sessions do not.
+
     return QueueTask(kind, {} if payload is None else payload)
 
 
 def retry(session: str, subject: str, reason: str | None) -> RetryTask:
     """Name what to retry: an archive by its index, any task by its id."""
+    from eventlog.tasks.commands import RetryTask
+
     return RetryTask(**_named(session, subject), reason=reason)
 
 
 def abandon(session: str, subject: str, reason: str | None) -> AbandonTask:
     """Name what to abandon: an archive by its index, any task by its id."""
+    from eventlog.tasks.commands import AbandonTask
+
     return AbandonTask(**_named(session, subject), reason=reason)
 
 

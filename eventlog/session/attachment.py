@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from eventlog.errors import InvalidArgument, SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
 from eventlog.session.command import Command, Draft, Outcome
-from eventlog.session.events import FolderAttached, FolderDetached, FolderFinding, FolderHealed
+from eventlog.session.folder_events import (
+    FolderAttached,
+    FolderDetached,
+    FolderFinding,
+    FolderHealed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

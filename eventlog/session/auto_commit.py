@@ -65,7 +65,7 @@ def idle_from(state: SessionState, last_message_at: int | None = None) -> int | 
     return -(-end // step) * step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class CommitIfDue(Command[CommitResult]):
     """Commit a session as its policy says, if it is time; an ordinary commit."""
 

@@ -1,8 +1,11 @@
-"""What a command is: a frozen value that decides, from a state, which events are recorded.
+"""What a command is: a value that decides, from a state, which events are recorded.
 
 Deciding is pure. What is random or bound to a clock (ids, delays, the end of a lease) is drawn
 before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`, and
 what must be stored before the event that names it is stored there.
+
+Nobody changes a command, or compares two. The dataclasses of those that every session needs say so
+by having no methods for it, which would be compiled whenever the package is imported.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)  # Not frozen, which would double the time it takes to build one.
+@dataclass(slots=True, eq=False)
 class AppendMessages(Command[tuple[Message, ...]]):
     """Append messages, all or none; ``data`` and ``tokens`` are theirs, in the same order.
 
@@ -96,7 +96,7 @@ def _as_recorded(message: Message, data: MessageData, recorded: Recorded) -> Mes
     return message if stored is data else Message.model_validate(stored)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AppendLargeMessages(AppendMessages):
     """Append messages after their large tool outputs were kept elsewhere (M6).
 
@@ -116,7 +116,7 @@ class AppendLargeMessages(AppendMessages):
         return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RecordToolResult(Command[None]):
     """Record the result of a tool call that a message made (M4)."""
 
@@ -196,7 +196,7 @@ class RecordToolResult(Command[None]):
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RecordUsage(Command[None]):
     """Record which contexts and which skill were used (M5)."""
 
@@ -215,7 +215,7 @@ class RecordUsage(Command[None]):
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AssignProject(Command[bool]):
     """Set the project of a session that has none; otherwise record nothing (M9)."""
 
@@ -235,7 +235,7 @@ class AssignProject(Command[bool]):
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AssignMemorySession(Command[str]):
     """Give a provider without sessions of its own a stable id for this one (M10)."""
 
@@ -261,7 +261,7 @@ class AssignMemorySession(Command[str]):
         return cast("MemorySessionAssigned", recorded[0].event).memory_session_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RecordEvents(Command["tuple[Recorded, ...]"]):
     """Record events of users' own types (L16)."""
 
@@ -284,7 +284,7 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
         return tuple(recorded)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class CloseSession(Command[None]):
     """Let the session take no more messages; what is open is still finalised."""
 
@@ -302,7 +302,7 @@ class CloseSession(Command[None]):
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class DeleteSession(Command[None]):
     """Take the session out of use and abandon its open tasks (M1); erasure is another matter."""
 

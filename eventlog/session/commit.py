@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from eventlog.errors import CommitBlocked, InvalidArgument
 from eventlog.identifiers import format_id
+from eventlog.quantities import check_count
 from eventlog.session.command import Command, Draft, Outcome, require_open
 from eventlog.session.events import CommitPrepared
 from eventlog.session.window import KEEP_LIMIT
@@ -53,7 +54,7 @@ class CommitResult(NamedTuple):
     reason: Literal["no_messages", "all_within_keep_window", "not_due"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Commit(Command[CommitResult]):
     """Archive the live tail, less the newest messages or turns that are to stay."""
 
@@ -61,18 +62,9 @@ class Commit(Command[CommitResult]):
     keep_turn_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("keep_recent", "keep_turn_tokens"):
-            count = getattr(self, name)
-            if count is not None and not isinstance(count, int):
-                raise InvalidArgument(f"{name} is {count!r:.80}; it is a whole number")
-        if not 0 <= self.keep_recent <= KEEP_LIMIT:
-            raise InvalidArgument(
-                f"keep_recent is {self.keep_recent}; it counts messages, from 0 to {KEEP_LIMIT:,}"
-            )
-        if self.keep_turn_tokens is not None and self.keep_turn_tokens < 0:
-            raise InvalidArgument(
-                f"keep_turn_tokens is {self.keep_turn_tokens}; a token budget is not negative"
-            )
+        check_count("keep_recent", self.keep_recent, "messages", highest=KEEP_LIMIT)
+        if self.keep_turn_tokens is not None:
+            check_count("keep_turn_tokens", self.keep_turn_tokens, "tokens")
         if self.keep_turn_tokens is not None and self.keep_recent:
             raise InvalidArgument("give either keep_recent or keep_turn_tokens, not both")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from eventlog.errors import InvalidArgument
+from eventlog.quantities import check_count
 from eventlog.session.messages import Message
 from eventlog.session.reader import StoredMessage
 
@@ -63,8 +63,7 @@ def assemble(
     Messages go first: whole turns are dropped, the oldest ones first, but never the first user
     message nor the newest turn. The overview is shown if it fits beside what is left.
     """
-    if token_budget < 0:
-        raise InvalidArgument(f"token_budget is {token_budget}; it counts tokens, from 0 up")
+    check_count("token_budget", token_budget, "tokens")
     kept = _within(_unique(messages), token_budget)
     active = sum(entry.tokens for entry in kept)
     if overview_tokens > token_budget - active:
@@ -89,8 +88,7 @@ def truncated(
     messages: Sequence[Message], *, keep_first_user: bool = True, recent: int = 20
 ) -> tuple[Message, ...]:
     """Return the first user message and the last ``recent`` ones, tool pairs whole (X6)."""
-    if recent < 0:
-        raise InvalidArgument(f"recent is {recent}; it counts messages, from 0 up")
+    check_count("recent", recent, "messages")
     start = _whole_from(messages, max(0, len(messages) - recent))
     first = next((place for place, message in enumerate(messages) if message.role == "user"), start)
     head = (messages[first],) if keep_first_user and first < start else ()

@@ -20,6 +20,7 @@ from eventlog.session.reader import Reader
 from eventlog.session.request import SessionRequest
 from eventlog.session.state import SessionState, apply
 from eventlog.snapshots import (
+    LEAVING_INTERVAL,
     SNAPSHOT_INTERVAL,
     is_due,
     replay_stream,
@@ -127,6 +128,7 @@ class Core:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
                     self._since_snapshot = replayed.since_snapshot
+                    self._snapshot_size = replayed.snapshot_size
                     self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_news()
@@ -180,14 +182,21 @@ class Core:
             return SessionRequest(self, CommitIfDue(), AUTOMATIC)
         return None
 
-    def write_snapshot(self) -> None:
-        """Store the state as a cache for the next opening."""
+    def write_snapshot(self) -> bool:
+        """Store the state as a cache for the next opening; tell whether that was possible."""
         with self._lock:
             state = self.state.copy()
             self._since_snapshot = 0
         self._snapshot_size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
+        return self._snapshot_size > 0
+
+    def leave_snapshot(self) -> bool:
+        """Store the state if commands were decided on it, and if that pays, before the log is
+        closed; tell whether it can be stored."""
+        worthwhile = is_due(self._since_snapshot, self._snapshot_size, LEAVING_INTERVAL)
+        return not (self._round and worthwhile) or self.write_snapshot()
 
     def deciding_state(self, round: int) -> SessionState:
         """Return the state that the next command of a round of the committer is decided on."""

@@ -1,33 +1,22 @@
 """The events of a session: what its people and programs did.
 
-Those that move a task are in `eventlog.tasks.events`. Nested payloads are typed dictionaries: they
-are validated like models at a third of the cost, and folds read them as they are.
+Those that move a task are in `eventlog.tasks.events`, those of session folders in
+`eventlog.session.folder_events`. Nested payloads are typed dictionaries: they are validated like
+models at a third of the cost, and folds read them as they are.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
-
 from eventlog.events import Event
 from eventlog.session.messages import MessageData
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
-from eventlog.tasks.events import TokenUsage
 
 __all__ = [
-    "AdoptionBegun",
-    "AdoptionFindingRecorded",
-    "ArchiveAdopted",
     "CommitPrepared",
     "ContextsUsed",
     "FailedArchives",
-    "FolderAdopted",
-    "FolderAttached",
-    "FolderDetached",
-    "FolderFinding",
-    "FolderHealed",
-    "KeptFile",
     "MemorySessionAssigned",
     "MessageAppended",
     "ProjectAssigned",
@@ -138,103 +127,3 @@ class SessionDeleted(Event, type="session_deleted"):
     """The session is gone for its users; its open tasks were abandoned in the same append."""
 
     reason: str | None = None
-
-
-class AdoptionBegun(Event, type="adoption_begun"):
-    """A folder that another program wrote is being taken over (O4).
-
-    Until `FolderAdopted` the session takes nothing but what the folder holds. ``digests`` has the
-    first 32 hexadecimal digits of the SHA-256 of every file, by its path in the folder.
-    """
-
-    path: str
-    digests: dict[str, str]
-
-
-class AdoptionFindingRecorded(Event, type="adoption_finding_recorded"):
-    """Something in the adopted folder was not as it should be, and what was made of it."""
-
-    rule: str
-    path: str
-    line: int | None = None
-    detail: str
-    action: str
-    message_ids: list[str]
-
-
-class ArchiveAdopted(Event, type="archive_adopted"):
-    """What an adopted archive's own files say beside its messages and summaries, to the letter.
-
-    None stands for a file that is not there, or that is no JSON object.
-    """
-
-    archive: int
-    meta: dict[str, Any] | None = None
-    done: dict[str, Any] | None = None
-    failed: dict[str, Any] | None = None
-
-
-class KeptFile(TypedDict):
-    """A file that means nothing here but belongs to the session: its bytes are in the blob area."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-class FolderAdopted(Event, type="folder_adopted"):
-    """The folder was taken over entirely: the session goes on from here.
-
-    Times are in microseconds, 0 where nothing is known. They, the counts and the token usage are
-    what the folder says where its messages cannot tell better; ``meta`` is the whole of its
-    metadata, unknown keys included.
-    """
-
-    created_at: int
-    updated_at: int
-    last_message_at: int
-    last_commit_at: int
-    total_message_count: int
-    commit_count: int
-    keep_recent: int
-    memories: dict[str, int]
-    usage: TokenUsage
-    meta: dict[str, Any]
-    files: list[KeptFile]
-
-
-class FolderAttached(Event, type="folder_attached"):
-    """The files in the folder at ``path`` follow this session from here on (O2)."""
-
-    path: str
-
-
-class FolderDetached(Event, type="folder_detached"):
-    """The folder's files stay as they are; they follow the session no longer."""
-
-    path: str
-
-
-class FolderFinding(TypedDict):
-    """A file of a session folder that was not what the records say.
-
-    ``found`` and ``expected`` are SHA-256 in hex, or None where there was, or is to be, no file.
-    ``dropped`` counts the lines, or for other files the contents, that the file no longer has;
-    ``message_ids`` names the first hundred messages among them. What the log does not hold itself
-    is kept in the file ``quarantine``.
-    """
-
-    path: str
-    problem: Literal["missing", "different", "unexpected", "temporary"]
-    found: str | None
-    expected: str | None
-    dropped: int
-    message_ids: list[str]
-    quarantine: str | None
-
-
-class FolderHealed(Event, type="folder_healed"):
-    """A folder was not what the records say, and was made so (O3)."""
-
-    path: str
-    findings: list[FolderFinding]

@@ -7,10 +7,10 @@ for the sessions that it creates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import Final, Literal
 
 from eventlog.errors import InvalidArgument
+from eventlog.quantities import check_count, check_seconds
 from eventlog.session.window import KEEP_LIMIT
 
 __all__ = ["AutoCommitPolicy", "ToolOutputPolicy"]
@@ -45,6 +45,8 @@ class ToolOutputPolicy:
     on_failure: Literal["keep_raw", "reject", "preview_only"] = "keep_raw"
 
     def __post_init__(self) -> None:
+        for name in ("inline_characters", "message_characters", "preview_characters"):
+            check_count(name, getattr(self, name), "characters")
         shortest = min(self.inline_characters, self.message_characters)
         if not SHORTEST_PREVIEW <= self.preview_characters <= shortest:
             raise InvalidArgument(
@@ -72,11 +74,14 @@ class AutoCommitPolicy:
     keep_recent: int = 0
 
     def __post_init__(self) -> None:
-        limits = (self.pending_tokens, self.messages, self.idle_seconds)
-        given = [limit for limit in limits if limit is not None]
-        makes_sense = given and all(0 < limit < inf for limit in given)
-        if not makes_sense or not 0 <= self.keep_recent <= KEEP_LIMIT:
+        if self.pending_tokens is not None:
+            check_count("pending_tokens", self.pending_tokens, "tokens", lowest=1)
+        if self.messages is not None:
+            check_count("messages", self.messages, "messages", lowest=1)
+        if self.idle_seconds is not None:
+            check_seconds("idle_seconds", self.idle_seconds)
+        if self.pending_tokens is self.messages is self.idle_seconds is None:
             raise InvalidArgument(
-                f"{self}: give at least one limit, all of them finite and above 0, and keep_recent "
-                f"from 0 to {KEEP_LIMIT:,}"
+                "an AutoCommitPolicy has at least one of pending_tokens, messages, idle_seconds"
             )
+        check_count("keep_recent", self.keep_recent, "messages", highest=KEEP_LIMIT)

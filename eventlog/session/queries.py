@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from eventlog.errors import ArchiveNotFound, CorruptError, InvalidArgument
+from eventlog.quantities import check_count
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import Context, SearchContext, assemble, truncated
 from eventlog.session.index import (
@@ -52,8 +53,8 @@ __all__ = [
 
 def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
     """Return the live messages, or the ``last`` of them, in order."""
-    if last is not None and last < 0:
-        raise InvalidArgument(f"last is {last}; it counts messages, from 0 up")
+    if last is not None:
+        check_count("last", last, "messages")
     if last == 0:
         return ()
     core.refresh()
@@ -80,18 +81,12 @@ def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Con
     ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
     messages = core.reader.messages(ranges)
     messages += core.reader.messages(state.window.ranges(state.version))
-    failed = sum(
-        1
-        for archive in state.archives.values()
-        if archive.task_id in state.tasks
-        and state.tasks[archive.task_id].state == "terminal_failed"
-    )
     return assemble(
         overview,
         estimate(overview),
         _in_order(messages),
         token_budget=token_budget,
-        failed_archives=failed,
+        failed_archives=len(state.failed),
         unreadable_overviews=unreadable,
     )
 
@@ -100,8 +95,7 @@ def read_search_context(
     core: Core, estimate: TokenEstimator, query: str, max_messages: int
 ) -> SearchContext:
     """Return what a memory search needs to understand a query (X5)."""
-    if max_messages < 0:
-        raise InvalidArgument(f"max_messages is {max_messages}; it counts messages, from 0 up")
+    check_count("max_messages", max_messages, "messages")
     context = read_context(core, estimate, token_budget=1 << 62)
     recent = context.messages[-max_messages:] if max_messages else ()
     return SearchContext(query, context.latest_archive_overview, recent)

@@ -9,7 +9,13 @@ from eventlog.blobs import get_value, has_value, put_value
 from eventlog.identifiers import derived_id
 from eventlog.records import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.index import read_entry, read_task, task_key
+from eventlog.session.index import (
+    archive_key,
+    read_archive,
+    read_entry,
+    read_task,
+    task_key,
+)
 from eventlog.session.messages import Message, MessageData
 from eventlog.session.tool_output import without_large_output
 
@@ -124,6 +130,11 @@ class Reader:
         value = read_entry(cast("Store", self._store), task_key(task_id))
         task = None if value is None else read_task(value)
         return task if task is not None and task.session_id == self.stream else None
+
+    def task_of_archive(self, index: int) -> Task | None:
+        """Return the task that finalises an archive, a finished one included."""
+        value = read_entry(cast("Store", self._store), archive_key(self.stream, index))
+        return None if value is None else self.task(read_archive(value).task_id)
 
     def message(self, message_id: str) -> Recorded | None:
         """Return the record of a message by the message's id."""

@@ -7,6 +7,7 @@ reading and the writing would be lost, so a log that grows is refused.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
@@ -15,17 +16,19 @@ from eventlog.session.index import SESSIONS, index_changes, keys_under, may_chan
 from eventlog.session.state import SessionState, apply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from eventlog.records import IndexEntry
     from eventlog.store import Store
 
 __all__ = [
     "IndexDifference",
+    "changes_since",
     "compare_index",
     "rebuild_index",
     "rebuilt_entries",
     "stored_streams",
+    "write_entries",
 ]
 
 WRITE_PAGE: Final = 1_000
@@ -54,23 +57,23 @@ def stored_streams(store: Store) -> list[str]:
     return sorted(streams)
 
 
-def rebuilt_entries(store: Store, stream: str) -> dict[str, bytes]:
-    """Return the index entries of a stream as its events say."""
-    entries: dict[str, bytes] = {}
+def changes_since(store: Store, stream: str, version: int) -> Iterator[IndexEntry]:
+    """Yield what the events of a stream behind a version change in the index, in their order."""
     state = SessionState(stream)
     for record in store.read(stream):
         recorded = Recorded(record)
-        if not may_change_index(state, record.type, record.time):
+        if record.version <= version or not may_change_index(state, record.type, record.time):
             apply(state, recorded)
             continue
         before = state.copy()
         apply(state, recorded)
-        for key, value in index_changes(before, [recorded], state):
-            if value is None:
-                entries.pop(key, None)
-            else:
-                entries[key] = value
-    return entries
+        yield from index_changes(before, [recorded], state)
+
+
+def rebuilt_entries(store: Store, stream: str) -> dict[str, bytes]:
+    """Return the index entries of a stream as its events say."""
+    changed = dict(changes_since(store, stream, 0))
+    return {key: value for key, value in changed.items() if value is not None}
 
 
 def compare_index(store: Store) -> list[IndexDifference]:
@@ -101,11 +104,14 @@ def rebuild_index(store: Store) -> list[IndexDifference]:
     Right entries are left alone, so that a sound index is not written to at all.
     """
     differences = compare_index(store)
-    for page in _pages([(difference.key, difference.rebuilt) for difference in differences]):
-        store.put_index(page)
+    write_entries(store, [(difference.key, difference.rebuilt) for difference in differences])
     return differences
 
 
-def _pages(entries: list[IndexEntry]) -> Iterator[list[IndexEntry]]:
-    for start in range(0, len(entries), WRITE_PAGE):
-        yield entries[start : start + WRITE_PAGE]
+def write_entries(store: Store, entries: Iterable[IndexEntry]) -> int:
+    """Store or remove index entries, so many per transaction; return how many there were."""
+    left, written = iter(entries), 0
+    while page := list(islice(left, WRITE_PAGE)):
+        store.put_index(page)
+        written += len(page)
+    return written

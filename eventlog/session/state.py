@@ -6,11 +6,12 @@ later decision needs. So its size follows what is open, not what was ever said (
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
@@ -25,8 +26,6 @@ from eventlog.session.events import (
     CommitPrepared,
     ContextsUsed,
     FailedArchives,
-    FolderAdopted,
-    FolderAttached,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -37,6 +36,7 @@ from eventlog.session.events import (
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.messages import MessageData
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+from eventlog.session.shared_dict import SharedDict
 from eventlog.session.window import Window
 from eventlog.tasks.events import (
     ArchiveFinalized,
@@ -54,6 +54,9 @@ from eventlog.tasks.state import (
     follow_up_task,
     queued_task,
 )
+
+if TYPE_CHECKING:
+    from eventlog.session.folder_events import FolderAdopted, FolderAttached
 
 __all__ = ["SessionState", "apply", "apply_message", "apply_records"]
 
@@ -94,13 +97,15 @@ class SessionState:
     """The version up to which earlier commits took the recorded usage (M5)."""
     usage_count: int = 0
     window: Window = field(default_factory=Window)
-    archives: dict[int, Archive] = field(default_factory=dict[int, Archive])
-    """Those that no overview covers yet, or whose task is not settled, by index."""
-    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
-    """Those that are neither completed nor abandoned, by id."""
-    lane: dict[int, str] = field(default_factory=dict[int, str])
-    """The finalising tasks among them by archive index, ascending."""
-    abandoned: list[int] = field(default_factory=list[int])
+    archives: SharedDict[int, Archive] = field(default_factory=SharedDict[int, Archive])
+    """Those that no overview covers yet, or whose task is not settled, by index; the others are in
+    the index of the log."""
+    tasks: SharedDict[str, Task] = field(default_factory=SharedDict[str, Task])
+    """Those that are neither completed nor abandoned, by id; the others are in the index."""
+    lane: list[int] = field(default_factory=list[int])
+    """The archives that are to be finalised, ascending: those whose task is open."""
+    failed: list[int] = field(default_factory=list[int])
+    """The archives whose finalisation failed for good, ascending."""
     unused: list[VersionRange] = field(default_factory=list[VersionRange])
     """Ranges of archive numbers that no archive has: an adopted folder's need not be gapless."""
     overview: Overview | None = None
@@ -142,14 +147,15 @@ class SessionState:
         """
         if self.status == "adopting":
             return None
-        for task_id in self.lane.values():
-            task = self.tasks[task_id]
-            if task.state == "terminal_failed":
-                if self.failed_archives == "block":
-                    return None
-                continue
-            return task
-        return None
+        waits = self.failed_archives == "block" and bool(self.failed)
+        if not self.lane or (waits and self.failed[0] < self.lane[0]):
+            return None
+        return self.finalising(self.lane[0])
+
+    def finalising(self, index: int) -> Task | None:
+        """Return the task that is to finalise an archive, or has failed to; None if it is ended."""
+        archive = self.archives.get(index)
+        return None if archive is None else self.tasks.get(archive.task_id)
 
     def has_archive(self, index: int) -> bool:
         """Tell whether an archive has this number."""
@@ -157,16 +163,19 @@ class SessionState:
             first <= index <= last for first, last in self.unused
         )
 
-    def uncovered(self) -> list[Archive]:
-        """Return the archives whose messages no overview stands for, in order (X1)."""
-        return [archive for _, archive in sorted(self.archives.items()) if not archive.covered]
+    def uncovered(self, before: int | None = None) -> list[Archive]:
+        """Return the archives whose messages no overview stands for, in order (X1); if given, only
+        those ``before`` an index."""
+        found = [archive for archive in self.archives.values() if not archive.covered]
+        if before is not None:
+            found = [archive for archive in found if archive.index < before]
+        return sorted(found, key=attrgetter("index"))
 
     def blocking_failure(self) -> Task | None:
         """Return the task whose failure blocks commits under the policy ``block`` (C5)."""
-        if self.failed_archives == "skip":
+        if self.failed_archives == "skip" or not self.failed:
             return None
-        failed = (self.tasks[task_id] for task_id in self.lane.values())
-        return next((task for task in failed if task.state == "terminal_failed"), None)
+        return self.finalising(self.failed[0])
 
 
 _values: Final = attrgetter(*(each.name for each in fields(SessionState)))
@@ -179,7 +188,7 @@ _CONTAINERS: Final = (
     "archives",
     "tasks",
     "lane",
-    "abandoned",
+    "failed",
     "unused",
     "findings",
 )
@@ -355,8 +364,10 @@ def _commit_prepared(state: SessionState, record: Record, event: CommitPrepared)
     state.usage_after = event.usage_until
     state.usage_count = max(0, state.usage_count - event.usage_count)
     state.archives[event.archive] = archive_of(record, event)
-    state.lane[event.archive] = event.task_id
-    _begin(state, finalising_task(record, event))
+    task = finalising_task(record, event)
+    if task is not None:
+        state.tasks[task.task_id] = task
+        _place_archive(state, event.archive, task)
 
 
 def _count_commits(state: SessionState, count: int) -> None:
@@ -398,19 +409,35 @@ def _fold_task(state: SessionState, record: Record, event: Any) -> Task | None:
     if moved is None:
         _report(state, record, f"task {event.task_id} is {task.state!r}")
         return None
-    if moved.state in ("completed", "abandoned"):
+    is_ended = moved.state in ("completed", "abandoned")
+    if is_ended:
         del state.tasks[moved.task_id]
-        if moved.ordered and moved.archive is not None:
-            _settle_archive(state, moved.archive, moved.state)
     else:
         state.tasks[moved.task_id] = moved
+    if moved.ordered and moved.archive is not None and not (task.is_open and moved.is_open):
+        _place_archive(state, moved.archive, moved)
+        if is_ended:
+            _settle_archive(state, moved.archive)
     return moved
 
 
-def _settle_archive(state: SessionState, index: int, outcome: str) -> None:
-    state.lane.pop(index, None)
-    if outcome == "abandoned":
-        state.abandoned.append(index)
+def _place_archive(state: SessionState, index: int, task: Task) -> None:
+    """Have an archive stand where its task says: in the lane, among the failed, or in neither."""
+    _take_out(state.lane, index)
+    _take_out(state.failed, index)
+    if task.is_open:
+        insort(state.lane, index)
+    elif task.state == "terminal_failed":
+        insort(state.failed, index)
+
+
+def _take_out(indexes: list[int], index: int) -> None:
+    place = bisect_left(indexes, index)
+    if indexes[place : place + 1] == [index]:
+        del indexes[place]
+
+
+def _settle_archive(state: SessionState, index: int) -> None:
     archive = state.archives.get(index)
     if archive is not None and archive.covered:
         del state.archives[index]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from math import ceil
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from eventlog.errors import InvalidArgument
 
@@ -19,7 +20,7 @@ __all__ = ["TokenEstimator", "checked_tokens", "estimate_tokens"]
 
 TokenEstimator: TypeAlias = Callable[[str], int]
 
-_WIDE = re.compile(
+_WIDE: Final = (
     "["
     "\u1100-\u11ff"  # hangul jamo
     "\u2e80-\u2fdf"  # CJK radicals
@@ -38,15 +39,20 @@ _WIDE = re.compile(
     "\U00020000-\U0003ffff"  # the ideographic planes
     "]"
 )
-_ASTRAL = re.compile("[\U00010000-\U0001ffff\U00040000-\U0010ffff]")
+_ASTRAL: Final = "[\U00010000-\U0001ffff\U00040000-\U0010ffff]"
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    # Compiled when first needed: that takes as long as importing several modules.
+    return re.compile(_WIDE), re.compile(_ASTRAL)
 
 
 def estimate_tokens(text: str) -> int:
     """Return ceil of the summed weights; see the module's law."""
     if text.isascii():
         return (len(text) + 3) // 4
-    wide = len(_WIDE.findall(text))
-    astral = len(_ASTRAL.findall(text))
+    wide, astral = (len(pattern.findall(text)) for pattern in _patterns())
     return ceil((len(text) - wide - astral) * 0.25 + wide * 1.5 + astral * 2.0)
 
 

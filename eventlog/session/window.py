@@ -30,6 +30,9 @@ VersionRange: TypeAlias = tuple[int, int]
 _KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
 """Known messages at which those beyond `KEEP_LIMIT` are let go: seldom, since it costs a copy."""
 
+_NARROW, _WIDE = "H", "Q"
+"""How tokens are held: in two bytes each, until one does not fit. The columns are most of what
+opening a session reads."""
 
 _Column = Annotated[Any, Field(exclude=True)]
 
@@ -71,7 +74,7 @@ class Window:
     count: int = 0
     tokens: int = 0
     versions: _Column = field(default_factory=lambda: array("I"))
-    weights: _Column = field(default_factory=lambda: array("I"))
+    weights: _Column = field(default_factory=lambda: array(_NARROW))
     turns: _Column = field(default_factory=bytearray)
     pending: list[PendingCall] = field(default_factory=list[PendingCall])
     """The tool calls without a result, in order."""
@@ -96,19 +99,25 @@ class Window:
         )
 
     def packed(self) -> bytes:
-        """Return the columns of the known messages, one behind the other, in this machine's order
-        of bytes."""
-        return b"".join((self.versions.tobytes(), self.weights.tobytes(), self.turns))
+        """Return how tokens are held, and the columns of the known messages one behind the other,
+        in this machine's order of bytes."""
+        weights = self.weights
+        kind = weights.typecode.encode()
+        return b"".join((kind, self.versions.tobytes(), weights.tobytes(), self.turns))
 
-    def unpack(self, data: bytes) -> None:
+    def unpack(self, data: memoryview) -> None:
         """Take the columns that `packed` returned; raise `ValueError` if they are not whole."""
-        known, rest = divmod(len(data), 2 * self.versions.itemsize + 1)
+        is_wide = bytes(data[:1]) == _WIDE.encode()
+        versions, weights = array("I"), array(_WIDE if is_wide else _NARROW)
+        columns = data[1:]
+        known, rest = divmod(len(columns), versions.itemsize + weights.itemsize + 1)
         if rest:
             raise ValueError("the columns of the live messages are cut off")
-        width = known * self.versions.itemsize
-        self.versions = array("I", data[:width])
-        self.weights = array("I", data[width : 2 * width])
-        self.turns = bytearray(data[2 * width :])
+        width = known * versions.itemsize
+        end = width + known * weights.itemsize
+        versions.frombytes(columns[:width])
+        weights.frombytes(columns[width:end])
+        self.versions, self.weights, self.turns = versions, weights, bytearray(columns[end:])
 
     # ---- folding ------------------------------------------------------------------------------
 
@@ -119,7 +128,11 @@ class Window:
             self.turns.append(1)
         else:
             self.turns.append(0)
-        self.weights.append(tokens)
+        try:
+            self.weights.append(tokens)
+        except OverflowError:
+            self.weights = array(_WIDE, self.weights)
+            self.weights.append(tokens)
         self.versions.append(version)
         self.count += 1
         self.tokens += tokens
@@ -148,7 +161,11 @@ class Window:
         self.tokens += tokens
         place = bisect_left(self.versions, version)
         if place < len(self.versions) and self.versions[place] == version:
-            self.weights[place] += tokens
+            try:
+                self.weights[place] += tokens
+            except OverflowError:
+                self.weights = array(_WIDE, self.weights)
+                self.weights[place] += tokens
 
     def archive(self, version: int, retains: list[VersionRange], taken: int, tokens: int) -> None:
         """Apply a commit recorded at ``version``: only what it retains stays live."""
@@ -248,7 +265,7 @@ class Window:
         """Keep the known messages of these segments only."""
         segments = [(start, stop) for start, stop in segments if start < stop]
         self.gaps = [self.versions[start] for start, _ in segments[1:]]
-        versions, weights, turns = array("I"), array("I"), bytearray()
+        versions, weights, turns = array("I"), self.weights[:0], bytearray()
         for start, stop in segments:
             versions.extend(self.versions[start:stop])
             weights.extend(self.weights[start:stop])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, c
 
 from eventlog.errors import (
     ArchiveNotFound,
+    CorruptError,
     IllegalTransition,
     InvalidArgument,
     LeaseLost,
@@ -351,25 +352,34 @@ class _OperatorsCommand(Command[Result]):
     gathers: ClassVar[bool] = True
 
     def gather(self, reader: Reader, state: SessionState) -> Command[Result]:
-        if self.task_id is None or self.task_id in state.tasks:
+        if self._unfinished(state) is not None:
             return self
-        return replace(self, finished=reader.task(self.task_id))
+        if self.archive is not None:
+            return replace(self, finished=reader.task_of_archive(self.archive))
+        return replace(self, finished=reader.task(self.task_id or ""))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        """What another command under way has just finished is not in the index yet."""
+        return self._unfinished(state) is None
+
+    def _unfinished(self, state: SessionState) -> Task | None:
+        if self.archive is not None:
+            return state.finalising(self.archive)
+        return state.tasks.get(self.task_id or "")
 
     def _find(self, state: SessionState) -> Task | Literal["completed", "abandoned"]:
         if state.status in ("adopting", "deleted"):
             raise SessionClosed(state.session_id, state.status)
-        if self.archive is not None:
-            if not state.has_archive(self.archive):
-                raise ArchiveNotFound(
-                    state.session_id, archive_id(self.archive), state.commit_count
-                )
-            task_id = state.lane.get(self.archive)
-            if task_id is not None:
-                return state.tasks[task_id]
-            return "abandoned" if self.archive in state.abandoned else "completed"
-        task = state.tasks.get(self.task_id or "")
+        if self.archive is not None and not state.has_archive(self.archive):
+            raise ArchiveNotFound(state.session_id, archive_id(self.archive), state.commit_count)
+        task = self._unfinished(state)
         if task is not None:
             return task
+        if self.finished is None and self.archive is not None:
+            raise CorruptError(
+                f"the index has no task of {archive_id(self.archive)}; "
+                "run `eventlog doctor --rebuild-index`"
+            )
         if self.finished is None:
             raise TaskNotFound(self.task_id or "")
         return "abandoned" if self.finished.state == "abandoned" else "completed"

@@ -178,8 +178,7 @@ def gather_material(
             f"{archive_id(index)} has no messages: there were none to adopt; abandon it"
         )
     overview, _, _ = latest_overview(core, _before(state, index))
-    earlier = [found for found in state.uncovered() if found.index < index]
-    given, covers = _within_budget(core, state, earlier, uncovered_budget)
+    given, covers = _within_budget(core, state, state.uncovered(before=index), uncovered_budget)
     request = SummaryRequest(
         session_id=core.session,
         archive_id=archive_id(index),

@@ -10,12 +10,12 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from eventlog.errors import (
     CorruptError,
-    InvalidArgument,
     InvalidError,
     NonRetryableError,
     RetryableError,
     UnavailableError,
 )
+from eventlog.quantities import check_count, check_seconds
 from eventlog.tasks.requests import Summary
 
 __all__ = [
@@ -89,8 +89,9 @@ class RetryPolicy:
     cap_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.base_seconds < 0 or self.cap_seconds < 0:
-            raise InvalidArgument(f"{self}: at least one attempt, and no negative time")
+        check_count("attempts", self.attempts, "attempts", lowest=1)
+        check_seconds("base_seconds", self.base_seconds, may_be_zero=True)
+        check_seconds("cap_seconds", self.cap_seconds, may_be_zero=True)
 
     def delay(self, attempt: int, drawn: float) -> int:
         """Return the wait after the ``attempt``-th attempt in microseconds.

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.errors import EventLogError, InvalidArgument, LogClosed, UnavailableError
+from eventlog.errors import EventLogError, LogClosed, UnavailableError
 from eventlog.identifiers import new_id
+from eventlog.quantities import check_count, check_seconds
 from eventlog.session.request import SessionRequest
 from eventlog.tasks.attempt import Attempt, Terms
 from eventlog.tasks.commands import Claim, ClaimTask
@@ -72,8 +73,9 @@ class AsyncWorker:
         result_classifier: ResultClassifier = classify_result,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        if concurrency < 1 or lease_seconds <= 0 or attempt_timeout <= 0:
-            raise InvalidArgument("concurrency, lease_seconds and attempt_timeout are positive")
+        check_count("concurrency", concurrency, "attempts at once", lowest=1)
+        check_seconds("lease_seconds", lease_seconds)
+        check_seconds("attempt_timeout", attempt_timeout)
         self.name = name or f"worker-{new_id()[:13]}"
         self._log = log
         self._concurrency = concurrency

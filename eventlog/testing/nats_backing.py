@@ -13,6 +13,7 @@ from eventlog.opening import open_store
 from eventlog.stores.jetstream_api import ask, next_message
 from eventlog.stores.jetstream_messages import EXPECTED
 from eventlog.testing.crashing import CrashingStore, Steps
+from eventlog.testing.nats import first_address
 
 if TYPE_CHECKING:
     from eventlog.store import Store
@@ -84,5 +85,5 @@ class NatsBacking:
 
     async def _client(self) -> Client:
         client = Client()
-        await client.connect([self._server.partition("?")[0]])
+        await client.connect([first_address(self._server)])
         return client

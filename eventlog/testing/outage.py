@@ -43,6 +43,13 @@ class Outage(NamedTuple):
     gap_seconds: float
     """The longest time in which nothing was acknowledged: until writes went on."""
 
+    def __str__(self) -> str:
+        return (
+            f"{self.acknowledged:,} acknowledged, {self.lost} lost, {self.doubled} doubled, "
+            f"{self.disordered} disordered, {self.repeated} repeated; writes went on after "
+            f"{self.gap_seconds:.2f} s"
+        )
+
 
 class _Load:
     """Writers, each with a session, and what they were told."""

@@ -10,154 +10,172 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from eventlog.testing.server import (
+    LOOPBACK,
+    PAUSE_SECONDS,
+    Closing,
+    Server,
+    ServerFailed,
+    ending_with_parent,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
-__all__ = ["VERSIONS", "PostgresServer", "ServerFailed"]
+__all__ = ["VERSIONS", "PostgresPair", "PostgresServer"]
 
 VERSIONS: Final = (16, 18)
 """The versions in the wheel: the oldest that the store takes, and the newest."""
 
-START_SECONDS: Final = 60.0
-"""How long a server may take until it answers; after that it has failed to start."""
-
 GUARDED: Final = "guarded"
 """The name of a role that needs its password; all others are trusted. Create it where needed."""
-
-MEMORY_BYTES: Final = 4 << 30
-"""How much room there must be in memory for the files of a server to be put there."""
 
 _FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}
 _LOCALE: Final = {"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "")}
 
 
-class ServerFailed(Exception):
-    """A test server did not start; the text has what it said."""
+class PostgresServer(Server):
+    """One server with an empty cluster of its own, and with the settings that are given.
 
-
-class PostgresServer:
-    """One server with an empty cluster of its own; everything is gone after `close`.
-
-    Where there is room in memory its files are there, unless they are to be on ``disk``: servers
-    are killed here, but no machine loses its power, and a synchronised disk is slow.
+    If it ``follows`` another one, it is that one's standby.
     """
 
-    def __init__(self, version: int, *, disk: bool = False, **settings: str | int) -> None:
+    STOP = signal.SIGINT
+    MAY_BE_HELD_UP = True  # By the shared memory.
+
+    def __init__(
+        self,
+        version: int,
+        *,
+        disk: bool = False,
+        host: str = LOOPBACK,
+        follows: PostgresServer | None = None,
+        **settings: str | int,
+    ) -> None:
+        super().__init__(f"postgres-{version}", disk=disk, host=host)
         self.version = version
-        self._binaries = _binaries(version)
-        place = None if disk else _memory()
-        self._folder = Path(mkdtemp(prefix=f"eventlog-postgres-{version}-", dir=place))
-        self._data = self._folder / "data"
-        self._runner = _Runner(self._binaries / "postgres", self._folder)
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
-        try:
-            self._initialise("--locale=C.UTF-8", "--encoding=UTF8", "--auth=trust", "--no-sync")
+        self._data = self.folder / "data"
+        with self._beginning():
+            self._binaries = _binaries(version)
+            self._runner = _Runner(self._binaries / "postgres", self.folder)
+            if follows is None:
+                self._initialise()
+            else:
+                self._copy(follows)
             self.start()
-        except BaseException:
-            self.close()
-            raise
 
     def url(self, database: str = "postgres", **parameters: str) -> str:
         """Return the address of a database, as `eventlog.open` takes it."""
-        query = "&".join(f"{name}={value}" for name, value in parameters.items())
-        address = f"postgresql://eventlog@127.0.0.1:{self.port}/{database}"
-        return f"{address}?{query}" if query else address
+        address = f"postgresql://eventlog@{self.host}:{self.port}/{database}"
+        return with_options(address, dict(parameters))
 
-    def start(self) -> None:
-        """Start the server, and wait until it answers."""
-        log = self._folder / "server.log"
-        settings = {"listen_addresses": "127.0.0.1", "port": self.port, **self._settings}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with log.open("ab") as output:
-                self._process = self._runner.start(
-                    [self._binaries / "postgres", "-D", self._data, "-k", "", *options], output
-                )
-            if self._answers(deadline):
-                return
-            # What a killed server leaves behind may keep its shared memory for a moment.
-            self._process.wait()
-            if time.monotonic() > deadline:
-                said = log.read_text("utf-8", "replace")[-2_000:]
-                raise ServerFailed(f"PostgreSQL {self.version} did not start: {said}")
+    def promote(self) -> None:
+        """Have a standby take writes; return when it does."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
 
-    def stop(self) -> None:
-        """End the server in good order; connections are cut."""
-        self._end(signal.SIGINT)
+    def await_standby(self) -> None:
+        """Have every commit wait for a standby from now on; return when there is one."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            synchronous = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while connection.execute(synchronous).fetchone() is None:
+                time.sleep(PAUSE_SECONDS)
 
     def kill(self) -> None:
         """End the server and all its processes with signal 9."""
         if self._process is not None:
             children = _children(self._process.pid)
-            self._process.kill()
+            super().kill()
             for child in children:
                 _kill(child)
-            self._process.wait()
-            self._process = None
 
     def close(self) -> None:
         """End the server, without having it tidy up what is removed then."""
         self._end(signal.SIGQUIT)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        super().close()
 
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait()
-            self._process = None
+    def _launch(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        settings = {"listen_addresses": self.host, "port": self.port, **self._settings}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [self._binaries / "postgres", "-D", self._data, "-k", "", *options]
+        return self._runner.start(command, output)
 
-    def __enter__(self) -> Self:
-        return self
+    def _answers(self) -> bool:
+        ready = [str(self._binaries / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]
+        return not subprocess.run(ready, check=False, env=_LOCALE).returncode
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _initialise(self) -> None:
+        options = ("--locale=C.UTF-8", "--encoding=UTF8", "--auth=trust", "--no-sync")
+        self._make("initdb", "-U", "eventlog", *options)
+        rules = self._data / "pg_hba.conf"
+        guard = f"host all {GUARDED} samenet scram-sha-256\n"
+        neighbours = "host all,replication all samenet trust\n"
+        rules.write_text(guard + neighbours + rules.read_text("utf-8"), "utf-8")
 
-    def _initialise(self, *options: str) -> None:
-        command = [self._binaries / "initdb", "-D", self._data, "-U", "eventlog", *options]
+    def _copy(self, primary: PostgresServer) -> None:
+        address = ("-h", primary.host, "-p", primary.port, "-U", "eventlog")
+        self._make("pg_basebackup", *address, "-R", "--checkpoint=fast", "--no-sync")
+
+    def _make(self, program: str, *options: object) -> None:
+        """Have a program make the data folder."""
+        command = [self._binaries / program, "-D", self._data, *options]
         process = self._runner.start(command, subprocess.PIPE)
         said, _ = process.communicate()
         if process.returncode:
-            raise ServerFailed(f"initdb of PostgreSQL {self.version} failed: {said.decode()}")
-        rules = self._data / "pg_hba.conf"
-        guard = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n"
-        rules.write_text(guard + rules.read_text("utf-8"), "utf-8")
+            raise ServerFailed(f"{program} of PostgreSQL {self.version} failed: {said.decode()}")
 
-    def _answers(self, deadline: float) -> bool:
-        """Wait until connections are taken; False if the process has ended."""
-        ready = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        while self._process is not None and time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                return False
-            if not subprocess.run(ready, check=False, env=_LOCALE).returncode:
-                return True
-            time.sleep(0.02)
-        self.kill()
-        return False
+
+class PostgresPair(Closing):
+    """A primary, and a standby that every commit waits for."""
+
+    def __init__(self, version: int, *, disk: bool = False) -> None:
+        self.primary = PostgresServer(version, disk=disk)
+        with ExitStack() as begun:
+            begun.callback(self.primary.close)
+            self.standby = PostgresServer(
+                version,
+                disk=disk,
+                follows=self.primary,
+                # One that has just begun to wait for its primary sleeps through a promotion.
+                wal_retrieve_retry_interval="100ms",
+            )
+            begun.callback(self.standby.close)
+            self.primary.await_standby()
+            self._begun = begun.pop_all()
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database on whichever server takes writes."""
+        hosts = ",".join(f"{server.host}:{server.port}" for server in (self.primary, self.standby))
+        return f"postgresql://eventlog@{hosts}/{database}?target_session_attrs=read-write"
+
+    def fail_over(self) -> None:
+        """Kill the primary with signal 9, and promote the standby."""
+        self.primary.kill()
+        self.standby.promote()
+
+    def close(self) -> None:
+        """End both servers, and leave nothing behind."""
+        self._begun.close()
 
 
 class _Runner:
     """Starts programs that refuse to be run by root."""
 
     def __init__(self, binary: Path, folder: Path) -> None:
-        # Where the system can do that, a server ends with the tests in whatever way they end.
-        self._prefix = ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
+        self._prefix = ending_with_parent("INT")
         self._options: dict[str, Any] = {}
         if os.geteuid():
             return
@@ -187,12 +205,6 @@ def _binaries(version: int) -> Path:
     return Path(next(iter(found.submodule_search_locations))) / _FOLDERS[version] / "bin"
 
 
-def _memory() -> Path | None:
-    shared = Path("/dev/shm")
-    roomy = shared.is_dir() and shutil.disk_usage(shared).free > MEMORY_BYTES
-    return shared if roomy else None
-
-
 def _runs(command: list[str], options: dict[str, Any]) -> bool:
     try:
         return subprocess.call(command, stdout=subprocess.DEVNULL, **options) == 0
@@ -211,9 +223,3 @@ def _kill(process: int) -> None:
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port

@@ -16,22 +16,26 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Protocol, Self
+from typing import IO, TYPE_CHECKING, Final, Protocol
+
+from eventlog.testing.server import LOOPBACK, Closing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Iterator
 
 __all__ = ["CuttingProxy", "NatsWire", "PostgresWire", "Wire"]
 
+ENOUGH: Final = 60
+"""More messages than any append takes."""
 
-class CuttingProxy:
+
+class CuttingProxy(Closing):
     """Listens on loopback, and passes on to a server."""
 
     def __init__(self, host: str, port: int, wire: Callable[[], Wire] | None = None) -> None:
         self._address = host, port
         self._wire = wire or PostgresWire
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listening.getsockname()[1]
         self._lock = threading.Lock()
         self._left: int | None = None
@@ -47,6 +51,15 @@ class CuttingProxy:
             self._left = message
             self.passed = []
 
+    def each_cut(self) -> Iterator[int]:
+        """Yield 1, 2, 3 … to `cut_at`, each time once, until so many messages do not come."""
+        for message in range(1, ENOUGH):
+            self.cuts = 0
+            yield message
+            if not self.cuts:
+                break
+        self.spare()
+
     def spare(self) -> None:
         """Cut nothing any more."""
         with self._lock:
@@ -57,17 +70,6 @@ class CuttingProxy:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
         self._listening.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _accept(self) -> None:
         while True:

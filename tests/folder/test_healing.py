@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventlog import InvalidArgument, Log, Message, Session, SessionNotFound
-from eventlog.session.events import FolderHealed
+from eventlog.session.folder_events import FolderHealed
 from tests.folder.folders import Files, converse, files_in, replayed, work
 
 Damage = Callable[[Path], object]

@@ -79,6 +79,9 @@ def test_an_end_that_was_lost_is_named_by_session_and_version(server: NatsServer
     whole, *findings = check(server)
 
     assert "but position 120 was seen in it before: the server lost records" in whole.detail
+    with eventlog.open(server.url(stream="log")) as log:
+        (finding,) = log.verify("b")
+    assert (finding.stream, finding.version, finding.kind) == ("b", BAD, "damaged")
     assert [(finding.stream, finding.version) for finding in findings] == [
         ("a", BAD + 1),
         ("b", BAD),

@@ -29,6 +29,12 @@ def refusal(url: str) -> EventLogError:
     return caught.value
 
 
+@pytest.fixture(scope="session")
+def nats_server(single_nats: str) -> str:
+    """A single server, also where others are to be three."""
+    return single_nats
+
+
 @pytest.fixture
 def store(nats_url: str) -> Iterator[Store]:
     with closing(open_store(nats_url)) as store:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from nats.aio.client import Client
 
 import eventlog
 from eventlog import Message, StoreUnavailable
 from eventlog.errors import UnavailableError
+from eventlog.stores.jetstream import JetStreamStore
 from eventlog.testing.laws import check_laws
 from eventlog.testing.nats import NatsCluster, NatsServer
 from eventlog.testing.outage import write_through
@@ -124,3 +126,22 @@ def test_who_waits_goes_on_waiting_after_a_restart(server: NatsServer) -> None:
 
         assert log.store.wait(position, 60.0) is True
         assert [recorded.version for recorded in log.read("s")] == [1, 2, 3]
+
+
+def test_a_connection_that_ended_without_a_word_is_replaced_at_once(server: NatsServer) -> None:
+    """nats-py tells nobody that it has closed if the network fails as it sends what was left."""
+
+    async def end(client: Client) -> None:
+        client._closed_cb = None
+        await client.close()
+
+    with eventlog.open(server.url(patience=1)) as log:
+        session = log.session("s", create=True)
+        session.append(Message.user("before"))
+        assert isinstance(log.store, JetStreamStore)
+        log.store._link.run(end)
+
+        assert [recorded.version for recorded in log.read("s")] == [1, 2]
+        log.store._link.run(end)
+        session.append(Message.user("after"))
+        assert len(session.history()) == 2

@@ -121,7 +121,9 @@ def test_claims_out_of_order_are_found(
 
     def decide_for_any(self: ClaimTask, found: SessionState, now: int, ids: IdSource) -> Any:
         alone = found.copy()
-        alone.lane = {1: self.task_id} if self.task_id in alone.tasks else {}
+        task = alone.tasks.get(self.task_id)
+        alone.lane = [task.archive] if task is not None and task.archive is not None else []
+        alone.failed = []
         return decide(self, alone, now, ids)
 
     monkeypatch.setattr(ClaimTask, "decide", decide_for_any)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog.testing.backing import Backing, MemoryBacking
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
     from hypothesis import settings
+
+    from eventlog.testing.nats import NatsCluster
 
 
 class MemoryPrograms(SessionMachine):
@@ -112,14 +114,22 @@ def test_programs_on_files_do_what_the_model_does(
     programs.update({f"files {what}": count for what, count in FilesPrograms.ran.items()})
 
 
+@pytest.mark.parametrize(("servers", "count"), [("nats_server", 12), ("nats_cluster", 3)])
 def test_programs_on_jetstream_do_what_the_model_does(
-    examples: Callable[[int], settings], programs: Counter[str], nats_server: str
+    servers: str,
+    count: int,
+    examples: Callable[[int], settings],
+    programs: Counter[str],
+    request: pytest.FixtureRequest,
 ) -> None:
-    """As on memory, on a real server."""
+    """As on memory, on a real server, and on three that replicate."""
+    started: str | NatsCluster = request.getfixturevalue(servers)
+    address = started if isinstance(started, str) else started.url()
 
     class JetStreamPrograms(SessionMachine):
         def make_backing(self) -> Backing:
-            return NatsBacking(nats_server)
+            return NatsBacking(address)
 
-    run_state_machine_as_test(JetStreamPrograms, settings=examples(12))
-    programs.update({f"JetStream {what}": count for what, count in JetStreamPrograms.ran.items()})
+    run_state_machine_as_test(JetStreamPrograms, settings=examples(count))
+    name = servers.replace("nats", "JetStream").replace("_", " ")
+    programs.update({f"{name} {what}": found for what, found in JetStreamPrograms.ran.items()})

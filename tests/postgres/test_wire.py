@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 
 import eventlog
-from eventlog import Message
 from eventlog.errors import Indeterminate, StoreUnavailable, UnavailableError
 from eventlog.opening import open_store
 from eventlog.records import Append, Appended
 from eventlog.store import Store
 from eventlog.testing.conformance import draft
-from eventlog.testing.laws import check_laws
+from eventlog.testing.cutting import commit_through_cuts, say_through_cuts, until_it_answers
 from eventlog.testing.wire import CuttingProxy
-
-ENOUGH = 60
-"""More messages than any append takes."""
 
 
 @pytest.fixture
@@ -39,18 +35,6 @@ def through(proxy: CuttingProxy, postgres_url: str) -> str:
     return f"{url}&sslmode=disable"
 
 
-def until_it_answers(call: Callable[[], object]) -> list[UnavailableError]:
-    """Repeat a call until it does not fail; return how it failed."""
-    failures: list[UnavailableError] = []
-    while True:
-        try:
-            call()
-        except UnavailableError as error:
-            failures.append(error)
-        else:
-            return failures
-
-
 def test_an_append_cut_at_any_message_and_repeated_is_stored_once(
     proxy: CuttingProxy, through: str, postgres_url: str
 ) -> None:
@@ -58,11 +42,11 @@ def test_an_append_cut_at_any_message_and_repeated_is_stored_once(
     store, direct = open_store(through), open_store(postgres_url)
     outcomes: Counter[str] = Counter()
     store.append([draft("warm")])
-    for message in range(1, ENOUGH):
+    for message in proxy.each_cut():
         append = draft("s", 2, expected=2 * message - 2)
         proxy.cut_at(message)
 
-        failures = until_it_answers(partial(_count_outcome, store, append, outcomes))
+        _, failures = until_it_answers(partial(_count_outcome, store, append, outcomes))
 
         assert len(failures) <= 1
         assert all(isinstance(error, Indeterminate) for error in failures)
@@ -70,9 +54,6 @@ def test_an_append_cut_at_any_message_and_repeated_is_stored_once(
             record.event_id for record in append.records
         ]
         assert direct.head("s").version == 2 * message
-        if not proxy.cuts:
-            break
-        proxy.cuts = 0
     assert proxy.passed == [">B", ">D", ">E", ">S", "<2", "<T", "<D", "<C", "<Z"]
     assert outcomes["stored before"] >= 4, "the answer of the server was on its way"
     assert outcomes["stored now"] >= 3
@@ -93,7 +74,7 @@ def test_a_first_append_cut_at_any_message_reports_what_is_true(
     """While the connection is being made nothing can have been stored, and the error says so."""
     with eventlog.open(postgres_url) as log:
         kinds: list[str] = []
-        for message in range(1, ENOUGH):
+        for message in proxy.each_cut():
             store = open_store(through)
             proxy.cut_at(message)
             try:
@@ -106,8 +87,6 @@ def test_a_first_append_cut_at_any_message_reports_what_is_true(
             store.append([draft(f"s{message}", 1)])
             assert log.store.head(f"s{message}").version == 1
             store.close()
-            if message > len(kinds):
-                break
     changes = [place for place, kind in enumerate(kinds) if kind != kinds[place - 1]]
     assert kinds[0] == StoreUnavailable.__name__
     assert kinds[-1] == Indeterminate.__name__
@@ -118,42 +97,11 @@ def test_a_message_whose_append_is_cut_anywhere_is_said_once(
     proxy: CuttingProxy, through: str, postgres_url: str
 ) -> None:
     """P1, P8: at the session, which finds out by itself and mostly needs no repetition."""
-    with eventlog.open(through) as log, eventlog.open(postgres_url) as direct:
-        session = log.session("chat", create=True)
-        session.append(Message.user("first", id="m0"))
-        for message in range(1, ENOUGH):
-            proxy.cut_at(message)
-            said = Message.user("hello", id=f"m{message}")
-            until_it_answers(lambda: session.append(said))  # noqa: B023 - called at once
-            if not proxy.cuts:
-                break
-            proxy.cuts = 0
-        proxy.spare()
-        history = [entry.id for entry in direct.session("chat").history()]
-        assert history == [f"m{number}" for number in range(message + 1)]
-        assert session.commit(idempotency_key="c").archived == len(history)
-        check_laws(direct.store)
+    say_through_cuts(proxy, through, postgres_url)
 
 
 def test_a_commit_cut_anywhere_is_one_commit(
     proxy: CuttingProxy, through: str, postgres_url: str
 ) -> None:
     """C1, L4: a repeated commit tells of the archive that the first one made."""
-    with eventlog.open(through) as log, eventlog.open(postgres_url) as direct:
-        session = log.session("chat", create=True)
-        for message in range(1, ENOUGH):
-            session.append(Message.user("hello"))
-            proxy.cut_at(message)
-            results: list[eventlog.CommitResult] = []
-
-            def commit(key: str, results: list[eventlog.CommitResult]) -> None:
-                results.append(session.commit(idempotency_key=key))
-
-            until_it_answers(lambda: commit(f"c{message}", results))  # noqa: B023 - at once
-            proxy.spare()
-            assert results[0].archive_id == f"archive_{message:03d}"
-            if not proxy.cuts:
-                break
-            proxy.cuts = 0
-        assert len(direct.session("chat").archives()) == message
-        check_laws(direct.store)
+    commit_through_cuts(proxy, through, postgres_url)

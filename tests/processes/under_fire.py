@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import sqlite_utils  # noqa: F401 - once here rather than in every child
 
 import eventlog
-from eventlog import Finalizer, Message, RetryPolicy, Summary, SummaryRequest, Worker
-from eventlog.testing.laws import check_laws
+from eventlog import Finalizer, RetryPolicy, Summary, SummaryRequest, Worker
+from eventlog.testing.archives import check_finished, leave_archives
 
 WORKERS = 3
 ATTEMPTS = 20
@@ -42,16 +42,6 @@ def child(work: Callable[[], None]) -> int:
         code = 0
     finally:
         os._exit(code)
-
-
-def fill(url: str, sessions: int, archives: int) -> None:
-    """Leave sessions with archives to finalise."""
-    with eventlog.open(url) as log:
-        for number in range(sessions):
-            session = log.session(f"s{number:02d}", create=True)
-            for _ in range(archives):
-                session.append(Message.user("Why did the deployment fail?"))
-                session.commit()
 
 
 def work(url: str) -> NoReturn:
@@ -108,21 +98,6 @@ def end(worker: int) -> None:
     assert code == -signal.SIGKILL, f"a worker ended with {code}"
 
 
-def check(url: str, sessions: int, archives: int) -> None:
-    """Assert that all is completed, in order, and every summary recorded once."""
-    expected = [f"archive_{number:03d}" for number in range(1, archives + 1)]
-    with eventlog.open(url) as log:
-        for name in log.sessions():
-            views = {view.task_id: view for view in log.session(name).archives()}
-            assert [view.archive_id for view in views.values()] == expected
-            assert {view.state for view in views.values()} == {"completed"}
-            for type_ in ("step_completed", "archive_finalized"):
-                recorded: list[Any] = [e.event for e in log.read(name) if e.type == type_]
-                assert [views[event.task_id].archive_id for event in recorded] == expected
-        assert len(list(log.sessions())) == sessions
-        check_laws(log.store, attempts=ATTEMPTS)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -133,11 +108,11 @@ def main() -> None:
     options = parser.parse_args()
     url = f"sqlite:///{options.folder / 'under-fire.db'}"
     total = options.sessions * options.per_session
-    fill(url, options.sessions, options.per_session)
+    leave_archives(url, options.sessions, options.per_session)
     begun = time.monotonic()
     killed = under_fire(url, total, seconds=options.seconds, every=options.archives)
     took = time.monotonic() - begun
-    check(url, options.sessions, options.per_session)
+    check_finished(url, options.sessions, options.per_session, attempts=ATTEMPTS)
     print(f"{total} archives completed, {killed} workers killed, {took:.1f} s", flush=True)
 
 

@@ -42,9 +42,11 @@ PURE = (
     "eventlog.session.context",
     "eventlog.session.events",
     "eventlog.session.fold",
+    "eventlog.session.folder_events",
     "eventlog.session.index",
     "eventlog.session.machine",
     "eventlog.session.policies",
+    "eventlog.session.shared_dict",
     "eventlog.session.state",
     "eventlog.session.tokens",
     "eventlog.session.tool_output",
@@ -168,6 +170,63 @@ def test_drivers_are_imported_by_their_stores_alone(name: str) -> None:
 def test_every_module_says_what_it_is_for(name: str) -> None:
     text = MODULES[name].read_text("utf-8")
     assert not text or ast.get_docstring(ast.parse(text))
+
+
+# ---- what importing takes ---------------------------------------------------------------------
+
+NOT_NEEDED_TO_APPEND = {
+    "asyncio",
+    "click",
+    "sqlite3",
+    "sqlite_utils",
+    "structlog",
+    "transitions",
+    "eventlog.aio",
+    "eventlog.copying",
+    "eventlog.folder.attaching",
+    "eventlog.projections",
+    "eventlog.session.adoption",
+    "eventlog.session.aio",
+    "eventlog.session.attachment",
+    "eventlog.session.folder_events",
+    "eventlog.tasks.commands",
+    "eventlog.tasks.finalizer",
+    "eventlog.tasks.policy",
+    "eventlog.tasks.requests",
+    "eventlog.tasks.worker",
+    "eventlog.testing",
+}
+"""B11: what is imported when it is first needed."""
+
+
+def in_a_fresh_process(program: str) -> list[str]:
+    """Return the words that a program prints which has imported nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(TREE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_the_package_imports_what_appending_takes_and_no_more() -> None:
+    imported = in_a_fresh_process("import eventlog, sys; print(*sys.modules)")
+    assert "eventlog.session.commands" in imported
+    assert not NOT_NEEDED_TO_APPEND & set(imported)
+
+
+def test_every_public_name_is_there_and_listed_before_it_is_imported() -> None:
+    listed = in_a_fresh_process("import eventlog; print(*dir(eventlog))")
+    assert set(eventlog.__all__) <= set(listed)
+    taken = in_a_fresh_process("from eventlog import *; print(*dir())")
+    assert set(eventlog.__all__) <= set(taken)
+
+
+def test_a_name_that_is_not_public_is_missing() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        eventlog.Nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 # ---- errors -----------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def work_beside(queued: int) -> tuple[Counter[str], Counter[str]]:
     core = log.core("long")
     log.session("long", create=True).append(Message.user("hello"))
     log.execute(core, QueueArchives(1 + queued))
-    first = core.state.lane[1]
+    first = core.state.archives[1].task_id
     claim = log.execute(core, ClaimTask(first, "lost", ELSEWHERE, 300_000_000, 3))
     in_work = counted_work(log, store, "beside-work")
     log.execute(core, FailAttempt(first, claim.fence, "broken", True, 3, 0))

@@ -166,6 +166,29 @@ def test_commands_of_one_batch_see_each_other() -> None:
     assert tail == []
 
 
+def test_what_ended_in_the_same_batch_is_known_as_it_ended() -> None:
+    """F9: of what is ended only the index tells, and it is stored with the batch."""
+
+    async def main() -> tuple[Any, list[str]]:
+        log = await opened(MemoryStore())
+        session = await log.session("s", create=True)
+        answers = await asyncio.gather(
+            session.append(Message.user("a")),
+            session.commit(),
+            session.abandon("archive_001"),
+            session.abandon("archive_001"),
+            session.retry("archive_001"),
+            return_exceptions=True,
+        )
+        return answers, [archive.state for archive in await session.archives()]
+
+    answers, states = asyncio.run(main())
+
+    assert answers[2:4] == [None, None]
+    assert isinstance(answers[4], eventlog.IllegalTransition)
+    assert states == ["abandoned"]
+
+
 def test_a_store_that_cannot_answer_tells_all_of_the_batch() -> None:
     """Nothing of it was stored; the next batch may be."""
 

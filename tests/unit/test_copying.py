@@ -185,6 +185,49 @@ def test_what_was_copied_is_not_read_again(source: Store, monkeypatch: pytest.Mo
     assert begun == [START, source.tip()], "once for the first record, once for what is new"
 
 
+def test_of_the_copy_only_the_sessions_with_something_new_are_read_again(
+    source: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L14: their index entries follow from their own records; a mirror is not rebuilt each time."""
+    destination = MemoryStore()
+    copy_log(source, destination)
+    with Log(source) as log:
+        log.session("a").append(Message.user("new"))
+        log.session("a").commit()
+    whole: set[str] = set()
+    read_stream = destination.read
+
+    def noted(stream: str, **options: Any) -> Iterator[Record]:
+        if options.get("until") is None:
+            whole.add(stream)
+        return read_stream(stream, **options)
+
+    monkeypatch.setattr(destination, "read", noted)
+    report = copy_log(source, destination)
+    monkeypatch.undo()
+
+    assert (whole, report.records > 1, report.index_entries > 1) == ({"a"}, True, True)
+    assert compare_index(destination) == []
+
+
+def test_what_earlier_runs_have_copied_counts_as_done(source: Store) -> None:
+    """So a progress bar goes on where it was, and ends with the whole."""
+    destination = Stopping()
+    destination.left = 9
+    told: list[int] = []
+    with pytest.raises(StoreUnavailable):
+        copy_log(source, destination, advance=lambda done, session: told.append(done))
+    stopped = told[-1]
+
+    told.clear()
+    copy_log(source, destination, advance=lambda done, session: told.append(done))
+
+    assert stopped - 14 <= told[0] <= stopped, "two pages are the most that is not noted"
+    assert told[0] > 0
+    assert told == sorted(told)
+    assert told[-1] == len(history(source))
+
+
 def test_a_note_of_another_history_is_not_believed(source: Store) -> None:
     destination = MemoryStore()
     copy_log(source, destination)

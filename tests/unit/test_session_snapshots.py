@@ -13,7 +13,7 @@ import eventlog
 from eventlog import Log, Message, Recorded, Session
 from eventlog.session.fold import SessionFold
 from eventlog.session.state import SessionState
-from eventlog.snapshots import SNAPSHOT_INTERVAL, replay_stream
+from eventlog.snapshots import LEAVING_INTERVAL, SNAPSHOT_INTERVAL, replay_stream
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore
 
@@ -159,6 +159,99 @@ def test_large_records_are_kept_out_of_an_opening_by_earlier_snapshots() -> None
     store.read_count = 0
     assert Log(store).session("s").version == session.version
     assert store.read_count <= SNAPSHOT_INTERVAL * 1_024 // 15_000 + 1
+
+
+def test_a_snapshot_holds_nothing_of_archives_that_are_ended(log: Log) -> None:
+    """L12: those that were finalised, and those that were given up and covered later."""
+
+    def size_after(archives: int) -> int:
+        session = log.session("s", create=True)
+        for number in range(archives):
+            session.append(Message.user("words"))
+            name = session.commit().archive_id
+            if number % 5 == 3:
+                session.abandon(name or "")
+            else:
+                eventlog.Worker(log).run_once()
+        log.core("s").write_snapshot()
+        return len(snapshot(log).data)
+
+    few = size_after(9)
+    assert size_after(50) < few + 20  # Some numbers in it have a digit more.
+
+
+class ClosingStore(CountingStore):
+    """Stays open for another look when its log is closed, and may have no room for snapshots."""
+
+    has_room = True
+
+    def put_blob(self, key: str, data: bytes, expected: Any = "any") -> int:
+        if not self.has_room:
+            self.refused += 1
+            raise eventlog.StoreUnavailable("no room")
+        return super().put_blob(key, data, expected)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_log_that_is_closed_leaves_sessions_that_open_at_once() -> None:
+    """L12: what is read then is the record that the snapshot is held against."""
+    store = ClosingStore()
+    with Log(store) as log:
+        session = filled(log, SNAPSHOT_INTERVAL + LEAVING_INTERVAL + 10)
+    store.read_count = 0
+
+    assert Log(store).session("s").meta == session.meta
+    assert store.read_count == 1
+
+
+def test_closing_writes_no_snapshot_for_little() -> None:
+    """Neither for a few records, nor of a session that was only read."""
+    store = ClosingStore()
+    writer = Log(store)
+    for number in range(3 * LEAVING_INTERVAL):
+        writer.session("read", create=True).append(Message.user(str(number)))
+    with Log(store) as log:
+        for number in range(LEAVING_INTERVAL - 2):
+            log.session("short", create=True).append(Message.user(str(number)))
+        log.session("read").tail()
+
+    assert [store.get_blob(f"snapshot/{name}/session") for name in ("short", "read")] == [None] * 2
+
+
+def test_closing_asks_a_store_without_room_once() -> None:
+    """A store that is away would let each of the sessions wait."""
+    store = ClosingStore()
+    with Log(store) as log:
+        for name in ("s", "t", "u"):
+            session = log.session(name, create=True)
+            session.extend([Message.user(str(number)) for number in range(LEAVING_INTERVAL)])
+        store.has_room = False
+
+    assert store.refused == 1
+    store.has_room = True
+    assert Log(store).session("t").meta.message_count == LEAVING_INTERVAL
+
+
+def test_a_large_snapshot_is_not_replaced_for_little_by_the_next_process() -> None:
+    """What was read of it tells how large it is."""
+    store = ClosingStore()
+    with Log(store) as log:
+        session = log.session("s", create=True)
+        session.extend([Message.user(str(number)) for number in range(11_000)])
+    for _ in range(3):
+        with Log(store) as log:
+            log.session("s").extend([Message.user("more") for _ in range(LEAVING_INTERVAL)])
+
+    blob = store.get_blob(KEY)
+    assert blob is not None
+    assert len(blob.data) > 65_536
+    assert blob.revision == 2
 
 
 def test_a_store_that_cannot_keep_snapshots_serves_sessions_all_the_same() -> None:

@@ -11,6 +11,7 @@ import pytest
 import eventlog
 from eventlog import (
     ArchiveNotFound,
+    CorruptError,
     Finalizer,
     IllegalTransition,
     InvalidArgument,
@@ -24,6 +25,7 @@ from eventlog import (
 )
 from eventlog.session.command import Draft
 from eventlog.session.commit import Commit
+from eventlog.session.index import archive_key
 from eventlog.tasks.commands import (
     Claim,
     ClaimTask,
@@ -253,6 +255,15 @@ def test_a_deleted_session_has_no_task_to_retry(task: Task) -> None:
     task.session.delete()
     for act in (task.session.retry, task.session.abandon):
         with pytest.raises(SessionClosed):
+            act("archive_001")
+
+
+def test_an_archive_that_the_index_has_lost_is_told_with_what_helps(task: Task) -> None:
+    """P10: whether it was completed or abandoned is not guessed."""
+    task.session.abandon("archive_001")
+    task.log.store.put_index([(archive_key(task.session.id, 1), None)])
+    for act in (task.session.retry, task.session.abandon):
+        with pytest.raises(CorruptError, match="no task of archive_001; run `eventlog doctor"):
             act("archive_001")
 
 

@@ -114,7 +114,7 @@ class Pair:
             older = live[: max(0, len(live) - keep)]
             assert window.tokens_before(keep) == sum(entry.tokens for entry in older)
         restored = TypeAdapter(Window).validate_json(TypeAdapter(Window).dump_json(window))
-        restored.unpack(window.packed())
+        restored.unpack(memoryview(window.packed()))
         assert restored == window
 
 
@@ -201,6 +201,19 @@ def test_a_commit_of_nothing_but_held_turns_takes_nothing() -> None:
     assert pair.commit().taken_count == 0
     pair.answer("call-1", 2)
     assert pair.commit().taken_tokens == 4
+
+
+@pytest.mark.parametrize("tokens", [65_536, 1 << 40])
+def test_tokens_may_be_as_many_as_an_estimator_says(tokens: int) -> None:
+    pair = Pair()
+    pair.message(tokens - 1, begins_turn=True, calls=1)
+    pair.answer("call-1", 1)
+    pair.message(tokens, begins_turn=True)
+    pair.message(1)
+    pair.check()
+
+    assert pair.commit(keep_recent=2).taken_tokens == tokens
+    pair.check()
 
 
 def test_a_copy_goes_its_own_way() -> None:

@@ -428,8 +428,16 @@ def test_a_worker_that_was_stopped_before_it_ran_does_nothing(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"concurrency": 0}, {"lease_seconds": 0}, {"attempt_timeout": -1}]
+    "options",
+    [
+        {"concurrency": 0},
+        {"concurrency": 1.5},
+        {"lease_seconds": 0},
+        {"lease_seconds": "5"},
+        {"lease_seconds": float("inf")},
+        {"attempt_timeout": -1},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(log: Log, options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match="are positive"):
+    with pytest.raises(InvalidArgument, match=f"{next(iter(options))} is "):
         Worker(log, **options).run_once()

@@ -1,0 +1,192 @@
+"""What the servers for tests share: a folder, a port, and a process that ends with the tests."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO, TYPE_CHECKING, ClassVar, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import TracebackType
+
+__all__ = [
+    "LOOPBACK",
+    "PAUSE_SECONDS",
+    "START_SECONDS",
+    "Closing",
+    "Server",
+    "ServerFailed",
+    "ending_with_parent",
+    "free_port",
+    "with_options",
+]
+
+LOOPBACK: Final = "127.0.0.1"
+
+START_SECONDS: Final = 60.0
+"""How long a server may take until it answers; after that it has failed to start."""
+
+PAUSE_SECONDS: Final = 0.01
+"""Between two looks whether it answers."""
+
+PORTS: Final = range(10_000, 32_000)
+"""Where servers listen; see `free_port`."""
+
+MEMORY_BYTES: Final = 4 << 30
+"""How much room there must be in memory for the files of a server to be put there."""
+
+
+_given: Final = set[int]()
+
+
+class ServerFailed(Exception):
+    """A test server did not start; the text has what it said."""
+
+
+class Closing(ABC):
+    """Something that is over with its ``with`` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, and leave nothing behind."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _beginning(self) -> Generator[None]:
+        """Leave nothing behind either if it cannot be begun."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+
+class Server(Closing):
+    """One server, listening on one address; everything is gone after `close`.
+
+    Where there is room in memory its files are there, unless they are to be on ``disk``: servers
+    are killed here, but no machine loses its power, and a synchronised disk is slow.
+    """
+
+    STOP: ClassVar = signal.SIGTERM
+    """What ends it in good order."""
+
+    MAY_BE_HELD_UP: ClassVar = False
+    """Whether it may fail to start because of what a killed one leaves behind for a moment."""
+
+    def __init__(self, name: str, *, disk: bool, host: str) -> None:
+        self.name = name
+        self.host = host
+        self.port = free_port(host)
+        place = None if disk else _memory()
+        self.folder = Path(mkdtemp(prefix=f"eventlog-{name}-", dir=place))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def _launch(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start the process."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Tell whether it takes connections."""
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        log = self.folder / "server.log"
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_started(log, deadline):
+            if not self.MAY_BE_HELD_UP or time.monotonic() > deadline:
+                said = log.read_text("utf-8", "replace")[-2_000:]
+                raise ServerFailed(f"{self.name} did not start: {said}")
+
+    def _is_started(self, log: Path, deadline: float) -> bool:
+        with log.open("ab") as output:
+            self._process = self._launch(output)
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if self._answers():
+                return True
+            time.sleep(PAUSE_SECONDS)
+        self.kill()
+        return False
+
+    def stop(self) -> None:
+        """End the server in good order; connections are cut."""
+        self._end(self.STOP)
+
+    def kill(self) -> None:
+        """End the server with signal 9."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the server, without having it tidy up what is removed then."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+
+def ending_with_parent(name: str) -> list[str]:
+    """Return what to put before a command so that it gets a signal when the tests end in any way.
+
+    Nothing where the system cannot do that.
+    """
+    return ["setpriv", "--pdeathsig", name] if shutil.which("setpriv") else []
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """Return a port that nobody listens on.
+
+    It is none of those that the system gives to outgoing connections: one of these would keep a
+    server that was stopped for a moment from getting its port back. Nor is any given twice.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        if port not in _given and _is_free(host, port):
+            _given.add(port)
+            return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
+
+
+def with_options(address: str, options: dict[str, object]) -> str:
+    """Return an address with options, as URLs have them."""
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return f"{address}?{query}" if query else address
+
+
+def _memory() -> Path | None:
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and shutil.disk_usage(shared).free > MEMORY_BYTES
+    return shared if roomy else None
