@@ -248,18 +248,18 @@ class SQLiteStore:
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
             with self._reading() as connection:
-                page = stream_page(
+                page, rest_after, rest_until = stream_page(
                     connection, self._lookup, stream, low, high, size, reverse=reverse
                 )
             yield from page
-            if len(page) < size:
+            if rest_after >= rest_until:
                 return
             if left is not None:
                 left -= len(page)
             if reverse:
-                high = page[-1].version - 1
+                high = rest_until
             else:
-                low = page[-1].version
+                low = rest_after
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

@@ -98,31 +98,14 @@ class Lookup:
         return found
 
     def places(
-        self,
-        connection: sqlite3.Connection,
-        stream_id: int,
-        after: int,
-        until: int | None,
-        size: int,
-        *,
-        reverse: bool,
+        self, connection: sqlite3.Connection, stream_id: int, after: int, until: int
     ) -> list[int]:
-        """Return the positions of the first, or the last, ``size`` with ``after < version <= until``.
-
-        They ascend either way.
-        """
+        """Return the positions of the records with ``after < version <= until``, ascending."""
         with self.lock:
-            last = self.end(connection, stream_id)[0]
-            until = last if until is None else min(until, last)
             first = self.tail.first_version(stream_id)
             in_tail = self.tail.positions(stream_id, after, until)
         indexed = until if first is None else min(until, first - 1)
-        if reverse:
-            in_tail = in_tail[-size:]
-            left = size - len(in_tail)
-            return _last_indexed(connection, stream_id, after, indexed, left) + in_tail
-        found = _first_indexed(connection, stream_id, after, indexed, size)
-        return found + in_tail[: size - len(found)]
+        return _indexed_places(connection, stream_id, after, indexed) + in_tail
 
     def stored(
         self, connection: sqlite3.Connection, ids: Sequence[bytes]
@@ -166,43 +149,23 @@ def _indexed_end(connection: sqlite3.Connection, stream_id: int) -> End:
     return found
 
 
-def _first_indexed(
-    connection: sqlite3.Connection, stream_id: int, after: int, until: int, size: int
+def _indexed_places(
+    connection: sqlite3.Connection, stream_id: int, after: int, until: int
 ) -> list[int]:
     found: list[int] = []
-    if after >= until or not size:
-        return found
-    runs = connection.execute(
-        "SELECT first, positions FROM record_runs WHERE stream = ? AND first <= ? AND first >= "
-        "ifnull((SELECT max(first) FROM record_runs WHERE stream = ? AND first <= ?), 0) "
-        "ORDER BY first LIMIT ?",
-        (stream_id, until, stream_id, after + 1, size),
-    )
-    for first, positions in runs:
-        found += _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
-        if len(found) >= size:
-            break
-    runs.close()
-    return found[:size]
-
-
-def _last_indexed(
-    connection: sqlite3.Connection, stream_id: int, after: int, until: int, size: int
-) -> list[int]:
-    found: list[int] = []
-    if after >= until or not size:
+    if after >= until:
         return found
     runs = connection.execute(
         "SELECT first, positions FROM record_runs WHERE stream = ? AND first <= ? "
-        "ORDER BY first DESC LIMIT ?",
-        (stream_id, until, size),
+        "ORDER BY first DESC",
+        (stream_id, until),
     )
     for first, positions in runs:
         found[:0] = _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
-        if len(found) >= size or first <= after + 1:
+        if first <= after + 1:
             break
     runs.close()
-    return found[-size:]
+    return found
 
 
 def _read_run(positions: str) -> list[int]:

@@ -29,12 +29,30 @@ def stream_page(
     size: int,
     *,
     reverse: bool,
-) -> list[Record]:
-    """Read the first, or the last, ``size`` records with ``after < version <= until``."""
+) -> tuple[list[Record], int, int]:
+    """Read the first, or the last, ``size`` records with ``after < version <= until``.
+
+    Returns them and the bounds of what is left, which meet where nothing is.
+    """
     stream_id = lookup.stream_id(connection, stream)
     if stream_id is None:
-        return []
-    places = lookup.places(connection, stream_id, after, until, size, reverse=reverse)
+        return [], after, after
+    with lookup.lock:
+        last = lookup.end(connection, stream_id)[0]
+    until = last if until is None else min(until, last)
+    if reverse:
+        low, high = max(after, until - size), until
+        left = after, low
+    else:
+        low, high = after, min(until, after + size)
+        left = high, until
+    places = lookup.places(connection, stream_id, low, high)
+    return _at(connection, stream, places, reverse=reverse), *left
+
+
+def _at(
+    connection: sqlite3.Connection, stream: str, places: list[int], *, reverse: bool
+) -> list[Record]:
     if not places:
         return []
     if places[-1] - places[0] == len(places) - 1:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from eventlog import Message, Session
-from eventlog.stores import sqlite
+from eventlog.stores import sqlite, sqlite_connecting
 from eventlog.testing import Crash, CrashFound, Host, check_laws, every_crash
 from eventlog.testing.conformance import draft
 from eventlog.testing.fates import random_fate
@@ -44,7 +44,7 @@ def seed(nightly: bool) -> int:
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoint and merge every few records, so that short programs crash in these, too."""
-    monkeypatch.setattr(sqlite, "_CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(sqlite_connecting, "_CHECKPOINT_PAGES", 12)
     monkeypatch.setattr(sqlite, "MERGE_AT", 5)
 
 
