@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
-from collections import OrderedDict
 from importlib import import_module
 from os import PathLike
 from os.path import abspath
@@ -29,7 +27,7 @@ from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
 from eventlog.session.arguments import about, creation
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
-from eventlog.session.core import Core
+from eventlog.session.cores import Cores
 from eventlog.session.events import FailedArchives
 from eventlog.session.index import (
     SESSIONS,
@@ -56,6 +54,7 @@ if TYPE_CHECKING:
     from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
+    from eventlog.session.core import Core
     from eventlog.store import Finding, Store
     from eventlog.tasks.commands import RetryStatus
     from eventlog.tasks.state import Task
@@ -63,12 +62,6 @@ if TYPE_CHECKING:
 __all__ = ["Log", "open"]
 
 View = TypeVar("View")
-
-CORES: Final = 1_024
-"""Sessions whose states are kept although nobody holds them; others are replayed when needed."""
-
-SNAPSHOTS_LEFT: Final = 64
-"""Sessions of which closing may write a snapshot: each takes a durable write of its own."""
 
 FOLLOW_SECONDS: Final = 1.0
 """How long one wait of `Log.follow` lasts before it looks whether the log was closed."""
@@ -101,9 +94,7 @@ class Log:
         self._tool_output = tool_output
         self._auto_commit = auto_commit
         self._committer = Committer(store)
-        self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
-        self._recent: OrderedDict[str, Core] = OrderedDict()
-        self._cores_lock = threading.Lock()
+        self._cores = Cores(store, clock, ids)
         self._closed = False
         _logs.add(self)
 
@@ -377,15 +368,7 @@ class Log:
     def core(self, session: str) -> Core:
         """Return the one core of a session in this log."""
         self._refuse_if_closed()
-        with self._cores_lock:
-            core = self._cores.get(session)
-            if core is None:
-                core = self._cores[session] = Core(self.store, session, self.clock, self.ids)
-            self._recent[session] = core
-            self._recent.move_to_end(session)
-            if len(self._recent) > CORES:
-                self._recent.popitem(last=False)
-        return core
+        return self._cores.get(session)
 
     def execute(
         self,
@@ -422,9 +405,7 @@ class Log:
         """Get a connection, a committer and locks of its own, in a forked child (L15)."""
         if self._closed:
             return
-        self._cores_lock = threading.Lock()
-        for core in self._cores.values():
-            core.begin_anew_after_fork()
+        self._cores.begin_anew_after_fork()
         self.store.reopen_after_fork()
         self._committer.reset()
 
@@ -432,25 +413,19 @@ class Log:
         """Finish what is queued and release the store; idempotent (L15)."""
         if self._closed:
             return
-        followers = [core.follower for core in list(self._cores.values())]
+        followers = self._cores.followers()
         try:
-            for follower in filter(None, followers):
+            for follower in followers:
                 follower.follow()
             self._committer.close()
-            for follower in filter(None, followers):
+            for follower in followers:
                 follower.release()
-            self._leave_snapshots()
+            self._cores.leave_snapshots()
         finally:
             self._committer.close()
             self._closed = True
             _logs.discard(self)
             self.store.close()
-
-    def _leave_snapshots(self) -> None:
-        """Let the sessions that were used last be opened from where they stand now (L12)."""
-        for core in list(self._recent.values())[-SNAPSHOTS_LEFT:]:
-            if not core.leave_snapshot():
-                return  # The store is away, and would let each of them wait.
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from eventlog.projection import Projection
 from eventlog.projections.tasks import entries_of
+from eventlog.session.applying import apply
 from eventlog.session.archive import Archive
 from eventlog.session.index import (
     INDEXED_TYPES,
@@ -16,7 +17,7 @@ from eventlog.session.index import (
     read_archive,
     read_task,
 )
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState
 from eventlog.session.views import ArchiveView, archive_view
 from eventlog.tasks.state import Task
 

@@ -24,11 +24,12 @@ from eventlog.projections.folder_outputs import (
     output_files,
 )
 from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
+from eventlog.session.applying import apply, apply_records
 from eventlog.session.events import CommitPrepared
 from eventlog.session.fold import SessionFold
 from eventlog.session.folder_events import ArchiveAdopted, FolderAdopted
 from eventlog.session.reader import Reader
-from eventlog.session.state import SessionState, apply, apply_records
+from eventlog.session.state import SessionState
 from eventlog.session.views import session_meta
 from eventlog.store import Blob
 from eventlog.tasks.events import (

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from eventlog.projection import Projection
+from eventlog.session.applying import apply
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.messages import Message, MessageData
 from eventlog.session.reader import with_result
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
     from eventlog.records import Recorded

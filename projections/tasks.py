@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from eventlog.projection import Projection
+from eventlog.session.applying import apply
 from eventlog.session.fold import SessionFold
 from eventlog.session.index import INDEXED_TYPES, TASKS, index_changes, read_task
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState
 from eventlog.session.views import TaskView, task_view
 from eventlog.tasks.state import Task
 

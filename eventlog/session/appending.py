@@ -19,12 +19,13 @@ from eventlog.committer import Request
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
 from eventlog.records import Append, Appended, Metadata, Record, Recorded
+from eventlog.session.applying import apply_message
 from eventlog.session.commands import AppendMessages
 from eventlog.session.core import Core
 from eventlog.session.events import MessageAppended
 from eventlog.session.messages import Message, MessageData
 from eventlog.session.request import SessionRequest
-from eventlog.session.state import SessionState, apply_message
+from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
 from eventlog.records import Record, Recorded
+from eventlog.session.applying import apply
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue, is_limit_reached
 from eventlog.session.command import Draft
 from eventlog.session.fold import SessionFold
 from eventlog.session.reader import Reader
 from eventlog.session.request import SessionRequest
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState
 from eventlog.snapshots import (
     LEAVING_INTERVAL,
     SNAPSHOT_INTERVAL,

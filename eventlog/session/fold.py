@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 
 from eventlog.projection import Projection
 from eventlog.records import Recorded
+from eventlog.session.applying import apply, apply_records
 from eventlog.session.machine import SESSION_MACHINE
-from eventlog.session.state import SessionState, apply, apply_records
+from eventlog.session.state import SessionState
 from eventlog.tasks.machine import TASK_MACHINE
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
 from eventlog.records import Recorded
+from eventlog.session.applying import apply
 from eventlog.session.index import SESSIONS, index_changes, keys_under, may_change_index
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -25,9 +25,10 @@ from eventlog.records import (
     Record,
     Recorded,
 )
+from eventlog.session.applying import apply
 from eventlog.session.command import Command, Draft, Outcome
 from eventlog.session.index import index_changes, may_change_index
-from eventlog.session.state import SessionState, apply
+from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

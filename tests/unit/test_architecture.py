@@ -35,6 +35,7 @@ PURE = (
     "eventlog.chain",
     "eventlog.machine",
     "eventlog.projection",
+    "eventlog.session.applying",
     "eventlog.session.auto_commit",
     "eventlog.session.command",
     "eventlog.session.commands",
