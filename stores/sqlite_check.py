@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["check_tables"]
 
 _PLACES: Final = (
-    "WITH places AS MATERIALIZED (SELECT stream, first + key AS version, value AS position "
+    "WITH places AS MATERIALIZED (SELECT stream, CAST(first + key AS INTEGER) AS version, "
+    "CAST(value AS INTEGER) AS position "
     "FROM record_runs, json_each(CASE WHEN json_valid(positions) THEN positions ELSE '[]' END)) "
 )
-"""What the runs say, a row per record."""
+"""What the runs say, a row per record. Without the casts the columns would have no affinity, SQLite
+would not index them for the joins, and each record would be held against all the others."""
 
 _INDEX_CHECKS: Final = (
     # Records that the index tables should hold, and do not, or at another place.

@@ -22,6 +22,7 @@ from eventlog import (
     UnsupportedStore,
 )
 from eventlog.stores.sqlite import SQLiteStore
+from eventlog.stores.sqlite_check import check_tables
 from eventlog.stores.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION
 from eventlog.testing.conformance import draft
 
@@ -268,6 +269,30 @@ def test_an_index_table_that_disagrees_with_the_log_is_found(tmp_path: Path, dam
 )
 def test_an_index_table_that_names_what_is_not_there_is_found(tmp_path: Path, damage: str) -> None:
     test_an_index_table_that_disagrees_with_the_log_is_found(tmp_path, damage)
+
+
+def _steps_of_a_check(path: Path, records: int) -> int:
+    """Return how many thousands of SQLite's instructions checking so long a log takes."""
+    store = SQLiteStore(path)
+    store.append([draft("s", records)])
+    store.close()
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with closing(sqlite3.connect(path)) as raw:
+        raw.set_progress_handler(step, 1_000)
+        assert check_tables(raw) == []
+    return steps
+
+
+def test_the_work_of_a_check_grows_with_the_log_and_not_faster(tmp_path: Path) -> None:
+    short = _steps_of_a_check(tmp_path / "short.db", 2_000)
+
+    assert _steps_of_a_check(tmp_path / "long.db", 8_000) < 5 * short
 
 
 def test_a_run_that_is_no_array_is_told_to_its_readers(tmp_path: Path) -> None:
