@@ -68,7 +68,7 @@ def _at(
             "CROSS JOIN records ON position = place",
             (stream, str(places[::-1] if reverse else places)),
         )
-    return list(map(Record._make, rows))
+    return list(map(Record._make, rows.fetchall()))
 
 
 def log_page(
