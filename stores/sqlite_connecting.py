@@ -64,23 +64,20 @@ class Connecting:
 
     def writer(self) -> sqlite3.Connection:
         """Open a connection that writes."""
-        connection = self._open()
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}").fetchall()
-        return connection
+        return self._open(f"cache_size = -{_CACHE_KIB}")
 
     def reader(self) -> sqlite3.Connection:
         """Open a connection that cannot write."""
-        connection = self._open()
-        connection.execute("PRAGMA query_only = 1").fetchall()
-        return connection
+        return self._open("query_only = 1")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, role: str) -> sqlite3.Connection:
         connection = self._connect(self._path, self._busy_timeout)
         try:
             refuse_foreign(connection, self._path)
             self._set(connection, "journal_mode", "wal", "wal")
             self._set(connection, "synchronous", self._level, self._level)
             self._set(connection, "wal_autocheckpoint", _CHECKPOINT_PAGES, _CHECKPOINT_PAGES)
+            connection.execute(f"PRAGMA {role}").fetchall()
         except BaseException:
             connection.close()
             raise

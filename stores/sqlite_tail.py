@@ -3,8 +3,8 @@
 Every append touches one leaf of a table that grows at its end. Indexing each record at once would
 touch two more leaves at random places, and writing those pages costs more than all else together.
 So the index tables lag behind: they hold the records up to the position in ``progress``, the rest
-(`MERGE_AT` records at most) is this structure in the memory of each process, and from time to time
-the writer merges that rest into the tables, sorted, in the transaction of an append.
+(`MERGE_AT` records and the batch that came last) is this structure in the memory of each process,
+and the writer merges it into the tables, sorted, in the transaction of the append that follows.
 
 The log is the truth for both: whoever finds the log longer than its tail reads the headers of what
 is new. A tail may hold records that another process has merged already; that does no harm, since
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["INSERT_RUN", "MERGE_AT", "Tail", "runs"]
 
 MERGE_AT: Final = 4_096
-"""Records in the tail at which it is merged: a few milliseconds of work, some MB of memory."""
+"""Records in the tail from which on the next append merges it: a few milliseconds of work, some MB of
+memory."""
 
 INSERT_RUN: Final = "INSERT INTO record_runs VALUES (?, ?, ?)"
 
