@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from benchmarks.contenders import PAYLOAD
 from benchmarks.postgres import finish_archives_on
 from benchmarks.workload import Timing, timed
-from eventlog.testing.nats import NatsCluster, NatsServer, ask, first_address
-from eventlog.testing.outage import write_through
+from eventlog.testing.servers.nats import NatsCluster, NatsServer, ask, first_address
+from eventlog.testing.servers.outage import write_through
 
 __all__ = [
     "Servers",

@@ -22,8 +22,8 @@ from benchmarks.workload import Timing, messages, timed
 from eventlog import AsyncWorker, Finalizer, Summary, SummaryRequest
 from eventlog.audit.verify import verify_chain
 from eventlog.projection import replay
-from eventlog.session.fold import SessionFold
 from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.projection import SessionFold
 from eventlog.store import Store
 
 __all__ = [

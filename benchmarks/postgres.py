@@ -17,10 +17,10 @@ import psycopg
 import eventlog
 from benchmarks.contenders import PAYLOAD
 from benchmarks.workload import Timing, timed
-from eventlog.testing.archives import check_finished, leave_archives
-from eventlog.testing.feed import compete
-from eventlog.testing.outage import write_through
-from eventlog.testing.postgres import VERSIONS, PostgresPair, PostgresServer
+from eventlog.testing.servers.archives import check_finished, leave_archives
+from eventlog.testing.servers.feed import compete
+from eventlog.testing.servers.outage import write_through
+from eventlog.testing.servers.postgres import VERSIONS, PostgresPair, PostgresServer
 
 __all__ = [
     "best_plain_inserts",

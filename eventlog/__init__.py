@@ -64,20 +64,19 @@ from eventlog.session.messages import (
     ToolPart,
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
-from eventlog.session.session import Session
 from eventlog.session.tool_output import OutputMatch, ToolOutput
 from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+from eventlog.session_face import Session
 from eventlog.store import Finding
 
 if TYPE_CHECKING:
+    from eventlog.adoption.commands import Adoption, AdoptionFinding
     from eventlog.aio import AsyncLog, open_async
-    from eventlog.session.adoption import Adoption, AdoptionFinding
-    from eventlog.session.aio import AsyncSession
+    from eventlog.async_session_face import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.folder_events import FolderFinding
-    from eventlog.tasks.finalizer import Finalizer
-    from eventlog.tasks.policy import RetryPolicy
-    from eventlog.tasks.requests import (
+    from eventlog.worker.finalizer import Finalizer
+    from eventlog.worker.requests import (
         EffectRequest,
         Extraction,
         Skills,
@@ -86,7 +85,8 @@ if TYPE_CHECKING:
         SummaryRequest,
         TaskRequest,
     )
-    from eventlog.tasks.worker import AsyncWorker, Worker
+    from eventlog.worker.retry_policy import RetryPolicy
+    from eventlog.worker.worker import AsyncWorker, Worker
 
 __version__ = "0.1.0"
 
@@ -177,24 +177,24 @@ __all__ = [
 ]
 
 _LATER = {
-    "Adoption": "eventlog.session.adoption",
-    "AdoptionFinding": "eventlog.session.adoption",
+    "Adoption": "eventlog.adoption.commands",
+    "AdoptionFinding": "eventlog.adoption.commands",
     "AsyncLog": "eventlog.aio",
-    "AsyncSession": "eventlog.session.aio",
-    "AsyncWorker": "eventlog.tasks.worker",
-    "EffectRequest": "eventlog.tasks.requests",
-    "Extraction": "eventlog.tasks.requests",
-    "Finalizer": "eventlog.tasks.finalizer",
+    "AsyncSession": "eventlog.async_session_face",
+    "AsyncWorker": "eventlog.worker.worker",
+    "EffectRequest": "eventlog.worker.requests",
+    "Extraction": "eventlog.worker.requests",
+    "Finalizer": "eventlog.worker.finalizer",
     "FolderFinding": "eventlog.session.folder_events",
     "FolderReport": "eventlog.session.attachment",
     "FolderView": "eventlog.session.attachment",
-    "RetryPolicy": "eventlog.tasks.policy",
-    "Skills": "eventlog.tasks.requests",
-    "StepResult": "eventlog.tasks.requests",
-    "Summary": "eventlog.tasks.requests",
-    "SummaryRequest": "eventlog.tasks.requests",
-    "TaskRequest": "eventlog.tasks.requests",
-    "Worker": "eventlog.tasks.worker",
+    "RetryPolicy": "eventlog.worker.retry_policy",
+    "Skills": "eventlog.worker.requests",
+    "StepResult": "eventlog.worker.requests",
+    "Summary": "eventlog.worker.requests",
+    "SummaryRequest": "eventlog.worker.requests",
+    "TaskRequest": "eventlog.worker.requests",
+    "Worker": "eventlog.worker.worker",
     "open_async": "eventlog.aio",
 }
 """Names that are imported when first asked for. asyncio alone takes longer to import than all the

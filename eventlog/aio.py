@@ -8,30 +8,30 @@ from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
+from eventlog.async_session_face import AsyncSession
 from eventlog.clock import Clock, JumpWatch, system_clock
+from eventlog.engine.core import Core
+from eventlog.engine.request import SessionRequest
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.log import Log
 from eventlog.log import open as open_log
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
-from eventlog.session.aio import AsyncSession
-from eventlog.session.core import Core
 from eventlog.session.events import FailedArchives
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
-from eventlog.session.request import SessionRequest
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
-    from eventlog.committer import Follower, Request
+    from eventlog.adoption.commands import Adoption
+    from eventlog.engine.committer import Follower, Request
     from eventlog.projection import Projection
-    from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
+    from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
-    from eventlog.tasks.commands import RetryStatus
 
 __all__ = ["AsyncLog", "open_async"]
 

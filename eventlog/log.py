@@ -11,7 +11,13 @@ from os.path import abspath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from eventlog.clock import Clock, JumpWatch, system_clock
-from eventlog.committer import Committer, Request
+from eventlog.engine.arguments import about, creation
+from eventlog.engine.committer import Committer, Request
+from eventlog.engine.core_cache import Cores
+from eventlog.engine.opening import open_store
+from eventlog.engine.queries import find_task
+from eventlog.engine.request import SessionRequest
+from eventlog.engine.snapshots import project_stream
 from eventlog.errors import (
     ConflictError,
     CorruptError,
@@ -23,11 +29,8 @@ from eventlog.errors import (
 )
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
-from eventlog.opening import open_store
 from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
-from eventlog.session.arguments import about, creation
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
-from eventlog.session.cores import Cores
 from eventlog.session.events import FailedArchives
 from eventlog.session.index import (
     SESSIONS,
@@ -38,26 +41,23 @@ from eventlog.session.index import (
     workspace_prefix,
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
-from eventlog.session.queries import find_task
-from eventlog.session.request import SessionRequest
-from eventlog.session.session import Session
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
-from eventlog.snapshots import project_stream
+from eventlog.session_face import Session
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from eventlog.adoption.commands import Adoption
+    from eventlog.engine.core import Core
     from eventlog.projection import Projection
-    from eventlog.session.adoption import Adoption
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
-    from eventlog.session.core import Core
+    from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.tasks.state import Task
     from eventlog.store import Finding, Store
-    from eventlog.tasks.commands import RetryStatus
-    from eventlog.tasks.state import Task
 
 __all__ = ["Log", "open"]
 
@@ -166,7 +166,7 @@ class Log:
         folder has changed since.
         """
         # Loaded by name, as stores are: the log knows no projection.
-        adoption = import_module("eventlog.projections.adoption")
+        adoption = import_module("eventlog.adoption.adopting")
         policies = creation(tool_output=self._tool_output, auto_commit=self._auto_commit)
         adopted: Adoption = adoption.adopt(
             self,
@@ -238,7 +238,7 @@ class Log:
         correlation_id: str | None = None,
     ) -> RetryStatus:
         """Give a task of any kind that failed for good another generation of attempts (F9)."""
-        from eventlog.tasks.commands import RetryTask
+        from eventlog.session.tasks.commands import RetryTask
 
         core = self.core(self.task(task_id).session_id)
         by = about(actor, correlation_id, idempotency_key)
@@ -255,7 +255,7 @@ class Log:
         correlation_id: str | None = None,
     ) -> None:
         """Give an unfinished task of any kind up; what waits behind it goes on."""
-        from eventlog.tasks.commands import AbandonTask
+        from eventlog.session.tasks.commands import AbandonTask
 
         core = self.core(self.task(task_id).session_id)
         by = about(actor, correlation_id, idempotency_key)

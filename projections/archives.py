@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from eventlog.projection import Projection
 from eventlog.projections.tasks import entries_of
-from eventlog.session.applying import apply
 from eventlog.session.archive import Archive
+from eventlog.session.folding import apply
 from eventlog.session.index import (
     INDEXED_TYPES,
     TASKS,
@@ -18,13 +18,13 @@ from eventlog.session.index import (
     read_task,
 )
 from eventlog.session.state import SessionState
+from eventlog.session.tasks.state import Task
 from eventlog.session.views import ArchiveView, archive_view
-from eventlog.tasks.state import Task
 
 if TYPE_CHECKING:
     from eventlog.records import Recorded
     from eventlog.session.events import MessageAppended, VersionRange
-    from eventlog.tasks.events import ArchiveFinalized
+    from eventlog.session.tasks.events import ArchiveFinalized
 
 __all__ = ["ArchiveContents", "Archives", "ArchivesState"]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventlog.clock import format_time
+from eventlog.engine.reader import Reader
 from eventlog.projection import Projection, replay
 from eventlog.projections import folder_layout as layout
 from eventlog.projections.folder_layout import archive_file
@@ -24,15 +25,12 @@ from eventlog.projections.folder_outputs import (
     output_files,
 )
 from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
-from eventlog.session.applying import apply, apply_records
 from eventlog.session.events import CommitPrepared
-from eventlog.session.fold import SessionFold
 from eventlog.session.folder_events import ArchiveAdopted, FolderAdopted
-from eventlog.session.reader import Reader
+from eventlog.session.folding import apply, apply_records
+from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
-from eventlog.session.views import session_meta
-from eventlog.store import Blob
-from eventlog.tasks.events import (
+from eventlog.session.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
     ArchiveFinalized,
@@ -40,6 +38,8 @@ from eventlog.tasks.events import (
     TaskCompleted,
     TaskEvent,
 )
+from eventlog.session.views import session_meta
+from eventlog.store import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

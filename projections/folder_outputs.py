@@ -22,8 +22,8 @@ from eventlog.session.tool_output import kept_digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventlog.engine.reader import Reader
     from eventlog.records import Recorded
-    from eventlog.session.reader import Reader
 
 __all__ = ["OUTPUT_TYPES", "names_output", "output_content", "output_files"]
 

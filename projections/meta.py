@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from eventlog.projection import Projection
-from eventlog.session.fold import SessionFold
+from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 from eventlog.session.views import SessionMeta, session_meta
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from eventlog.projection import Projection
-from eventlog.session.applying import apply
-from eventlog.session.fold import SessionFold
+from eventlog.session.folding import apply
 from eventlog.session.index import INDEXED_TYPES, TASKS, index_changes, read_task
+from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
+from eventlog.session.tasks.state import Task
 from eventlog.session.views import TaskView, task_view
-from eventlog.tasks.state import Task
 
 if TYPE_CHECKING:
     from eventlog.records import IndexEntry, Recorded

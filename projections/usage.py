@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from pydantic import TypeAdapter
 
 from eventlog.projection import Projection
-from eventlog.session.applying import apply
 from eventlog.session.commit import archive_id
-from eventlog.session.fold import SessionFold
+from eventlog.session.folding import apply
 from eventlog.session.index import INDEXED_TYPES
+from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 from eventlog.session.views import session_meta
 

@@ -16,9 +16,9 @@ import eventlog
 from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
-from eventlog.testing.nats import NatsCluster, NatsServer, delete_log
-from eventlog.testing.postgres import VERSIONS, PostgresServer
-from eventlog.testing.server import ServerFailed
+from eventlog.testing.servers.nats import NatsCluster, NatsServer, delete_log
+from eventlog.testing.servers.postgres import VERSIONS, PostgresServer
+from eventlog.testing.servers.server import ServerFailed
 
 settings.register_profile(
     "suite",
@@ -195,7 +195,7 @@ def log_url(
         return str(request.getfixturevalue("nats_url"))
     if request.param == "postgres":
         # Leases are counted in the server's time, which these tests cannot move.
-        monkeypatch.delattr("eventlog.stores.postgres.PostgresStore.now")
+        monkeypatch.delattr("eventlog.stores.postgres.store.PostgresStore.now")
         return postgres_schema(request.getfixturevalue("newest_postgres"), tmp_path)
     urls = {
         "memory": "memory:",

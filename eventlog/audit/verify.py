@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventlog.chain import GENESIS, chain_hash
 from eventlog.errors import CorruptError, CorruptLog
-from eventlog.session.fold import SessionFold
+from eventlog.session.projection import SessionFold
 from eventlog.store import Finding
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from eventlog.cli.gists import message_gist
+from eventlog.cli.event_lines import message_gist
 from eventlog.cli.output import one_line, printable
 
 __all__ = ["conversation"]

@@ -12,11 +12,11 @@ from eventlog.cli.exits import ExitCode
 from eventlog.cli.opening import open_log
 from eventlog.cli.output import counted, progress, say
 from eventlog.cli.verify import finding_document
-from eventlog.opening import public_url
+from eventlog.engine.opening import public_url
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
-    from eventlog.copying import CopyReport
+    from eventlog.exchange.copying import CopyReport
     from eventlog.log import Log
 
 __all__ = ["copy"]
@@ -56,7 +56,7 @@ def copy(invocation: Invocation, source: str, destination: str, verify: bool) ->
 
 
 def _copy(source: str, destination: str, verify: bool) -> CopyReport:
-    from eventlog.copying import copy_log
+    from eventlog.exchange.copying import copy_log
 
     began, earlier = time.perf_counter(), None
     with (

@@ -22,8 +22,8 @@ from eventlog.cli.demo_scenes import (
     Scene,
 )
 from eventlog.cli.demo_story import play
+from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
-from eventlog.cli.gists import gist
 from eventlog.cli.verify import finding_document
 
 if TYPE_CHECKING:

@@ -38,11 +38,11 @@ from eventlog.log import Log
 from eventlog.records import Recorded
 from eventlog.session.commit import CommitResult
 from eventlog.session.messages import Message
-from eventlog.session.session import Session
+from eventlog.session.tasks.events import StepCompleted
+from eventlog.session_face import Session
 from eventlog.store import Finding
-from eventlog.tasks.events import StepCompleted
-from eventlog.tasks.owner import this_process
-from eventlog.tasks.worker import Worker
+from eventlog.worker.owner import this_process
+from eventlog.worker.worker import Worker
 
 __all__ = ["play"]
 

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from eventlog.engine.opening import open_store
 from eventlog.log import Log
-from eventlog.opening import open_store
-from eventlog.tasks.finalizer import Finalizer
-from eventlog.tasks.requests import Summary, SummaryRequest
-from eventlog.tasks.summary import summarize as extractive
-from eventlog.tasks.worker import Worker
+from eventlog.summary.summarizer import summarize as extractive
+from eventlog.worker.finalizer import Finalizer
+from eventlog.worker.requests import Summary, SummaryRequest
+from eventlog.worker.worker import Worker
 
 if TYPE_CHECKING:
     from eventlog.errors import EventLogError

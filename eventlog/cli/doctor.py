@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from eventlog import __version__
+from eventlog.audit.index_check import compare_index, rebuild_index
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
+from eventlog.engine.opening import public_url
 from eventlog.errors import CorruptLog
-from eventlog.opening import public_url
-from eventlog.session.rebuild import compare_index, rebuild_index
 from eventlog.store import Finding
 
 if TYPE_CHECKING:
+    from eventlog.audit.index_check import IndexDifference
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
-    from eventlog.session.rebuild import IndexDifference
 
 __all__ = ["doctor"]
 
@@ -52,9 +52,9 @@ def doctor(invocation: Invocation, folder: Path | None, rebuild: bool) -> ExitCo
 
 
 def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:
+    from eventlog.adoption.adopting import examine_folder
     from eventlog.cli.import_folder import finding_document as document_of
     from eventlog.cli.import_folder import print_findings
-    from eventlog.projections.adoption import examine_folder
 
     findings = examine_folder(str(folder))
     document = {"path": str(folder), "findings": [document_of(finding) for finding in findings]}

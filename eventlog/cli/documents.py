@@ -6,18 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from eventlog.clock import format_time
+from eventlog.engine.queries import archived_messages, find_archive
 from eventlog.records import Recorded
 from eventlog.session.messages import Message, message_data
-from eventlog.session.queries import archived_messages, find_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from eventlog.engine.core import Core
     from eventlog.log import Log
     from eventlog.session.context import Context
-    from eventlog.session.core import Core
+    from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.views import ArchiveView
-    from eventlog.tasks.events import ArchiveFinalized
 
 __all__ = ["context_document", "event_document", "session_document"]
 

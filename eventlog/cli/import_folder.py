@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventlog.adoption.adopting import check_folder
 from eventlog.cli.output import counted
-from eventlog.projections.adoption import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from eventlog.adoption.commands import Adoption, AdoptionFinding
     from eventlog.cli.command import Invocation
     from eventlog.cli.terminal import Terminal
-    from eventlog.session.adoption import Adoption, AdoptionFinding
     from eventlog.session.views import ArchiveView
 
 __all__ = ["finding_document", "import_folder", "print_findings"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import eventlog
+from eventlog.engine.opening import public_url, split_url
 from eventlog.errors import InvalidError
 from eventlog.log import Log
-from eventlog.opening import public_url, split_url
 
 __all__ = ["LogNotFound", "open_log"]
 

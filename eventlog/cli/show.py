@@ -9,7 +9,7 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import context_document, event_document, session_document
-from eventlog.cli.gists import gist
+from eventlog.cli.event_lines import gist
 from eventlog.cli.output import counted, one_line
 from eventlog.clock import format_time
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT

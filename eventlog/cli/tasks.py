@@ -10,7 +10,7 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import one_line, printable
 from eventlog.errors import SessionNotFound
-from eventlog.tasks.machine import FINALISE, OPEN_STATES, POLLER_VIEW
+from eventlog.session.tasks.machine import FINALISE, OPEN_STATES, POLLER_VIEW
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from eventlog.cli.output import counted, one_line, say
-from eventlog.tasks.machine import OPEN_STATES, TASK_MACHINE
+from eventlog.session.tasks.machine import OPEN_STATES, TASK_MACHINE
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -16,8 +16,8 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import counted
 from eventlog.cli.watching import Watcher, watcher
 from eventlog.errors import UnavailableError
-from eventlog.tasks.finalizer import Finalizer
-from eventlog.tasks.worker import AsyncWorker
+from eventlog.worker.finalizer import Finalizer
+from eventlog.worker.worker import AsyncWorker
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal

@@ -37,8 +37,8 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from eventlog.engine.core import Core
     from eventlog.log import Log
-    from eventlog.session.core import Core
 
 __all__ = ["attach", "detach", "heal", "materialize", "reattach", "view"]
 

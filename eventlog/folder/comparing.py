@@ -32,11 +32,11 @@ from eventlog.projections.folder_layout import (
 from eventlog.session.commit import archive_id, archive_index
 
 if TYPE_CHECKING:
+    from eventlog.engine.reader import Reader
     from eventlog.folder.writing import Folder
     from eventlog.projections.folder_files import FolderState
     from eventlog.session.events import MessageAppended
     from eventlog.session.folder_events import FolderFinding
-    from eventlog.session.reader import Reader
 
 __all__ = ["Difference", "Loss", "compare", "finding", "loss_of"]
 

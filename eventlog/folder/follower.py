@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from eventlog.engine.snapshots import project_stream
 from eventlog.errors import EventLogError
 from eventlog.folder.mending import content_of, mend
 from eventlog.folder.writing import write_files
@@ -34,17 +35,16 @@ from eventlog.projections.folder_layout import (
 from eventlog.records import Recorded
 from eventlog.session.attachment import FolderView, RecordHealing
 from eventlog.session.events import MessageAppended
-from eventlog.snapshots import project_stream
-from eventlog.tasks.commands import PublishCommit
+from eventlog.session.tasks.commands import PublishCommit
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eventlog.engine.core import Core
     from eventlog.filesystem import FileLock
     from eventlog.folder.writing import Folder
     from eventlog.log import Log
-    from eventlog.session.core import Core
     from eventlog.session.folder_events import FolderFinding
 
 __all__ = ["Follower"]

@@ -12,10 +12,10 @@ from eventlog.projections.folder_layout import HISTORY, quarantine_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eventlog.engine.reader import Reader
     from eventlog.folder.writing import Content, Folder
     from eventlog.projections.folder_files import FolderState
     from eventlog.session.folder_events import FolderFinding
-    from eventlog.session.reader import Reader
 
 __all__ = ["content_of", "look", "mend"]
 

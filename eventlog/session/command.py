@@ -20,9 +20,9 @@ from eventlog.machine import ABSENT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventlog.engine.reader import Reader
     from eventlog.identifiers import EventId, IdSource
     from eventlog.records import Recorded
-    from eventlog.session.reader import Reader
     from eventlog.session.state import SessionState
 
 __all__ = ["Command", "Draft", "Outcome", "require_open"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from eventlog.engine.large_output import keep_large_outputs, keep_large_result
+from eventlog.engine.reader import message_key, tool_result_key
 from eventlog.errors import (
     IllegalTransition,
     InvalidArgument,
@@ -25,19 +27,17 @@ from eventlog.session.events import (
     SessionDeleted,
     ToolResultRecorded,
 )
-from eventlog.session.large_output import keep_large_outputs, keep_large_result
 from eventlog.session.messages import Message, MessageData, message_text, same_message
-from eventlog.session.reader import message_key, tool_result_key
+from eventlog.session.tasks.events import ArchiveAbandoned, TaskAbandoned
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
 from eventlog.session.tool_output import Place, same_output
-from eventlog.tasks.events import ArchiveAbandoned, TaskAbandoned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventlog.engine.reader import Reader
     from eventlog.identifiers import EventId, IdSource
     from eventlog.records import Recorded
-    from eventlog.session.reader import Reader
     from eventlog.session.state import SessionState
 
 __all__ = [

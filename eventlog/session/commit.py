@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+from eventlog.argument_checks import check_count
 from eventlog.errors import CommitBlocked, InvalidArgument
 from eventlog.identifiers import format_id
-from eventlog.quantities import check_count
 from eventlog.session.command import Command, Draft, Outcome, require_open
 from eventlog.session.events import CommitPrepared
+from eventlog.session.tasks.events import CommitPublished
 from eventlog.session.window import KEEP_LIMIT
-from eventlog.tasks.events import CommitPublished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The events of a session: what its people and programs did.
 
-Those that move a task are in `eventlog.tasks.events`, those of session folders in
+Those that move a task are in `eventlog.session.tasks.events`, those of session folders in
 `eventlog.session.folder_events`. Nested payloads are typed dictionaries: they are validated like
 models at a third of the cost, and folds read them as they are.
 """

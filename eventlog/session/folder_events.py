@@ -10,7 +10,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.events import Event
-from eventlog.tasks.events import TokenUsage
+from eventlog.session.tasks.events import TokenUsage
 
 __all__ = [
     "AdoptionBegun",

@@ -5,7 +5,7 @@ key                                       value
 ========================================= =====================================================
 ``session/{session}``                     what is known of the session at its creation, or end
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
-``task/{task id}``                        the whole task, as `eventlog.tasks.state.Task`
+``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
@@ -29,9 +29,9 @@ import pydantic_core
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.auto_commit import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
-from eventlog.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
-from eventlog.tasks.machine import TASK_MACHINE
-from eventlog.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
+from eventlog.session.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
+from eventlog.session.tasks.machine import TASK_MACHINE
+from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from eventlog.argument_checks import check_count, check_seconds
 from eventlog.errors import InvalidArgument
-from eventlog.quantities import check_count, check_seconds
 from eventlog.session.window import KEEP_LIMIT
 
 __all__ = ["AutoCommitPolicy", "ToolOutputPolicy"]

@@ -1,6 +1,6 @@
 """Dictionaries whose copies share what none of them has changed.
 
-Every decision on a task is taken on a copy of its session's state (`eventlog.session.request`), so
+Every decision on a task is taken on a copy of its session's state (`eventlog.engine.request`), so
 a copy must not cost more where 50,000 archives wait to be finalised.
 """
 

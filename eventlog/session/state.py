@@ -18,9 +18,9 @@ from eventlog.session.archive import Archive, Overview
 from eventlog.session.events import FailedArchives, SessionCreated, VersionRange
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.shared_dict import SharedDict
+from eventlog.session.tasks.events import TokenUsage
+from eventlog.session.tasks.state import Task
 from eventlog.session.window import Window
-from eventlog.tasks.events import TokenUsage
-from eventlog.tasks.state import Task
 
 __all__ = ["SessionState"]
 

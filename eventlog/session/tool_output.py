@@ -1,6 +1,6 @@
 """Tool outputs that are too large for their message: which they are, and what stands for them (M6).
 
-Pure functions over stored messages. An output that is kept in the blob area (`eventlog.blobs`) is
+Pure functions over stored messages. An output that is kept in the blob area (`eventlog.engine.blobs`) is
 named by fields of its tool part, under the names that other programs give them:
 
 =================================== ===========================================================
@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from eventlog.blobs import digest_of
+from eventlog.engine.blobs import digest_of
 
 if TYPE_CHECKING:
     from eventlog.session.messages import MessageData

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventlog.clock import format_time
 from eventlog.session.commit import archive_id, archive_uri
 from eventlog.session.messages import Message
-from eventlog.tasks.machine import POLLER_VIEW
-from eventlog.tasks.state import add_usage
+from eventlog.session.tasks.machine import POLLER_VIEW
+from eventlog.session.tasks.state import add_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventlog.session.archive import Archive
     from eventlog.session.state import SessionState
-    from eventlog.tasks.state import Task
+    from eventlog.session.tasks.state import Task
 
 __all__ = [
     "TOKEN_KINDS",

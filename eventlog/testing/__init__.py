@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash, CrashingStore, Steps
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.fates import KEPT, LOST, Fate
+from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.exploring import CrashReport, crash_at, every_crash, survives_every_crash
-from eventlog.testing.fates import KEPT, LOST, Fate
 from eventlog.testing.findings import CrashFound
 from eventlog.testing.host import Call, Host
 from eventlog.testing.identifiers import NumberedIds
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 from eventlog.testing.wrapping import FaultyStore, RecordingStore, SlowStore
 
 __all__ = [

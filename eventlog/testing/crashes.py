@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from eventlog.testing.crashing import Crash
+from eventlog.testing.disk.fates import KEPT, LOST, Fate
 from eventlog.testing.exploring import look
-from eventlog.testing.fates import KEPT, LOST, Fate
 from eventlog.testing.host import Call, Host
 
 if TYPE_CHECKING:

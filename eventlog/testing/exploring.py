@@ -28,12 +28,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventlog.testing.crashing import Crash
-from eventlog.testing.fates import KEPT, LOST, every_fate
+from eventlog.testing.disk.fates import KEPT, LOST, every_fate
 from eventlog.testing.findings import CrashFound, Finding
 from eventlog.testing.host import Host
 
 if TYPE_CHECKING:
-    from eventlog.testing.fates import Fate
+    from eventlog.testing.disk.fates import Fate
 
 __all__ = [
     "Check",

@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, cast
 
-from eventlog.stores.files import FilesStore
+from eventlog.stores.files.store import FilesStore
 from eventlog.testing.crashing import StepFailed, Steps
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
-from eventlog.testing.fates import KEPT
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.fates import KEPT
+from eventlog.testing.disk.files import DiskFiles
 
 if TYPE_CHECKING:
     from eventlog.filesystem import File, FileLock, FileSystem, FileView

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from eventlog.testing.fates import Fate
+    from eventlog.testing.disk.fates import Fate
     from eventlog.testing.host import Host
 
 __all__ = ["CrashFound", "Finding"]

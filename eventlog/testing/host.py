@@ -22,21 +22,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from eventlog.log import Log
-from eventlog.stores.sqlite import SQLiteStore
+from eventlog.stores.sqlite.store import SQLiteStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
-from eventlog.testing.fates import KEPT, Fate
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.fates import KEPT, Fate
+from eventlog.testing.disk.files import DiskFiles
+from eventlog.testing.disk.watched_folder import WatchedFolder, begin_watching, end_watching
 from eventlog.testing.identifiers import NumberedIds
-from eventlog.testing.operations import Image
-from eventlog.testing.plain_files import WatchedFolder, begin_watching, end_watching
+from eventlog.testing.model.operations import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from eventlog.testing.crashing import Steps
-    from eventlog.testing.disk_sqlite import Database
+    from eventlog.testing.disk.sqlite import Database
 
 __all__ = ["HOME", "Call", "Host"]
 
@@ -102,8 +102,8 @@ class Host:
     def open_store(self, path: str = "/log.db", **options: Any) -> SQLiteStore:
         """Open the SQLite store in a file of the disk."""
         # Needs apsw, which whoever crashes files alone does not.
-        from eventlog.testing.disk_sqlite import Database
-        from eventlog.testing.disk_vfs import DiskVFS
+        from eventlog.testing.disk.sqlite import Database
+        from eventlog.testing.disk.vfs import DiskVFS
 
         database = self._databases.get(path)
         if database is None:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventlog.opening import open_store
+from eventlog.engine.opening import open_store
 from eventlog.store import Store
 
 __all__ = ["TARGET", "Promise", "Report", "examine", "open_target"]
@@ -23,7 +23,7 @@ __all__ = ["TARGET", "Promise", "Report", "examine", "open_target"]
 TARGET: Final = "EVENTLOG_CONFORMANCE"
 """The variable that names the store to the tests that pytest runs."""
 
-_SUITE: Final = "eventlog.testing.conformance_run"
+_SUITE: Final = "eventlog.testing.conformance.run"
 _LINES_SHOWN: Final = 8
 
 

@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from eventlog.stores.sqlite import SQLiteStore
-from eventlog.stores.sqlite_connecting import connect
+from eventlog.stores.sqlite.connections import connect
+from eventlog.stores.sqlite.store import SQLiteStore
 from eventlog.testing.crashing import Crash, StepFailed, Steps
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from eventlog import Message
 from eventlog.cli import import_
-from eventlog.session.chat import chat_from_message
+from eventlog.exchange.openai_chat import chat_from_message
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine

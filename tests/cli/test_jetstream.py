@@ -10,8 +10,8 @@ import pytest
 
 import eventlog
 from eventlog import Message
-from eventlog.opening import public_url
-from eventlog.testing.nats import NatsServer
+from eventlog.engine.opening import public_url
+from eventlog.testing.servers.nats import NatsServer
 
 if TYPE_CHECKING:
     CommandLine = Any  # Of this folder's conftest, which cannot be imported from here.

@@ -23,8 +23,8 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
+from eventlog.audit.index_check import compare_index, rebuild_index, stored_streams
 from eventlog.errors import IllegalTransition, InvalidError
-from eventlog.session.rebuild import compare_index, rebuild_index, stored_streams
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds

@@ -14,9 +14,9 @@ from rich.text import Text
 import eventlog
 from eventlog import AsyncWorker, Finalizer, Message, Summary, SummaryRequest, Worker
 from eventlog.cli.watching import LiveWatcher
-from eventlog.tasks.commands import ClaimTask
-from eventlog.tasks.due import seconds_until_due
-from eventlog.tasks.owner import this_process
+from eventlog.session.tasks.commands import ClaimTask
+from eventlog.worker.due import seconds_until_due
+from eventlog.worker.owner import this_process
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -231,7 +231,7 @@ def test_a_worker_without_room_does_not_look_for_more(
     for session in ("a", "b", "c"):
         converse(run, session)
         run("commit", session)
-    monkeypatch.setattr("eventlog.tasks.worker.seconds_until_due", counted)
+    monkeypatch.setattr("eventlog.worker.worker.seconds_until_due", counted)
     with eventlog.open(run.store) as log:
         worker = Worker(log, Finalizer(summarize), concurrency=1)
         worker.run()

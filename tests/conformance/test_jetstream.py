@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from eventlog.opening import open_store
+from eventlog.engine.opening import open_store
 from eventlog.store import Store
 from eventlog.stores.jetstream import JetStreamStore
 from eventlog.testing.conformance import ScaleConformance, SharedConformance, StoreConformance
-from eventlog.testing.conformance_appends import AppendContract
-from eventlog.testing.conformance_sides import BlobContract, IndexContract, LifeContract
-from eventlog.testing.nats import NatsCluster, ask
+from eventlog.testing.conformance.appends import AppendContract
+from eventlog.testing.conformance.sides import BlobContract, IndexContract, LifeContract
+from eventlog.testing.servers.nats import NatsCluster, ask
 
 
 class TestJetStreamStore(StoreConformance, SharedConformance, ScaleConformance):

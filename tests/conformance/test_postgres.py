@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from eventlog.opening import open_store
+from eventlog.engine.opening import open_store
 from eventlog.store import Store
 from eventlog.stores.postgres import PostgresStore
 from eventlog.testing.conformance import (

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from eventlog.testing import CrashFound
-from eventlog.testing.backing import Backing, MemoryBacking
 from eventlog.testing.crashes import CrashProgram
 from eventlog.testing.files import FilesBacking
+from eventlog.testing.model.backing import Backing, MemoryBacking
 from eventlog.testing.sqlite import SQLiteBacking
 
 if TYPE_CHECKING:

@@ -29,14 +29,14 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
-from eventlog.tasks.commands import Claim, ClaimTask, FinalizeArchive
-from eventlog.tasks.events import OwnerData
+from eventlog.session.tasks.commands import Claim, ClaimTask, FinalizeArchive
+from eventlog.session.tasks.events import OwnerData
 from eventlog.testing import Host, every_crash
-from eventlog.testing.backing import Backing, Process
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash, Steps
 from eventlog.testing.identifiers import NumberedIds
-from eventlog.testing.laws import check_laws, state_bytes
+from eventlog.testing.model.backing import Backing, Process
+from eventlog.testing.model.laws import check_laws, state_bytes
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from eventlog import Message, Session
-from eventlog.stores import sqlite, sqlite_connecting
+from eventlog.stores.sqlite import connections, store
 from eventlog.testing import Crash, CrashFound, Host, check_laws, every_crash
 from eventlog.testing.conformance import draft
-from eventlog.testing.fates import random_fate
+from eventlog.testing.disk.fates import random_fate
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -44,8 +44,8 @@ def seed(nightly: bool) -> int:
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoint and merge every few records, so that short programs crash in these, too."""
-    monkeypatch.setattr(sqlite_connecting, "_CHECKPOINT_PAGES", 12)
-    monkeypatch.setattr(sqlite, "MERGE_AT", 5)
+    monkeypatch.setattr(connections, "_CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(store, "MERGE_AT", 5)
 
 
 def append_at_random(host: Host, random: Random) -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from eventlog import DuplicateEvent, Log, Message
 from eventlog.records import Append, Appended, Recorded
 from eventlog.stores.memory import MemoryStore
-from eventlog.stores.sqlite_lookup import Lookup
+from eventlog.stores.sqlite.lookup import Lookup
 from eventlog.testing import Host, check_laws
 from eventlog.testing.crashes import calls, crashes
-from eventlog.testing.laws import state_bytes
+from eventlog.testing.model.laws import state_bytes
 from eventlog.testing.strategies import commands, histories
 
 if TYPE_CHECKING:

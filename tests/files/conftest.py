@@ -13,8 +13,8 @@ from eventlog import Message
 from eventlog.filesystem import LocalFiles
 from eventlog.log import Log
 from eventlog.stores.files import FilesStore
-from eventlog.stores.files_index import BEGINNING
-from eventlog.stores.files_segments import End, Segments
+from eventlog.stores.files.index import BEGINNING
+from eventlog.stores.files.segments import End, Segments
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 

@@ -12,7 +12,7 @@ import pytest
 import eventlog
 from eventlog import CorruptLog, Log, Message
 from eventlog.stores.files import FilesStore
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 
 SEGMENT = "segments/0000000001.log"
 Place = Any  # Of this folder's conftest, which cannot be imported from here.
@@ -221,7 +221,7 @@ def test_a_damaged_index_changes_no_answer(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte of checkpoint and runs in turn: they are made anew, or not used."""
-    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 4)
+    monkeypatch.setattr("eventlog.stores.files.index.FLUSH_AT", 4)
     folder = write()
     with FilesStoreOpen(folder) as store:
         expected = _everything(store)

@@ -17,8 +17,7 @@ import pytest
 from eventlog.identifiers import parse_id
 from eventlog.records import START, Append, Record
 from eventlog.store import Blob
-from eventlog.stores import files_checksum
-from eventlog.stores.files import FilesStore
+from eventlog.stores.files import FilesStore, checksum
 from eventlog.testing.conformance import must_append, unplaced
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -51,7 +50,7 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, record in enumerate(golden_records()):
         entries = ENTRIES if number == 2 else ()
         if number == 20:
-            files_checksum._crc32c.cache_clear()
+            checksum._crc32c.cache_clear()
             monkeypatch.setitem(sys.modules, "google_crc32c", None)
         must_append(store, Append(record.stream, record.version - 1, (record,), entries))
     store.put_blob("value/s/digest", bytes(range(256)))
@@ -62,7 +61,7 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _forget_checksums() -> Iterator[None]:
     yield
-    files_checksum._crc32c.cache_clear()
+    checksum._crc32c.cache_clear()
 
 
 def test_a_golden_log_is_read() -> None:

@@ -11,7 +11,7 @@ import eventlog
 from eventlog import InvalidArgument, Message, StoreUnavailable, UnsupportedStore
 from eventlog.stores.files import FilesStore
 from eventlog.testing.conformance import draft, must_append, unplaced
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 
 
 def test_the_first_to_write_is_the_writer_until_it_closes(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_reader_sees_what_is_written_segment_after_segment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the writer has merged and removed the runs that the reader has open."""
-    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 7)
+    monkeypatch.setattr("eventlog.stores.files.index.FLUSH_AT", 7)
     writer = FilesStore(folder, segment_bytes=900)
     writer.put_index([])
     reader = FilesStore(folder, mode="ro")
@@ -68,7 +68,7 @@ def test_a_reader_sees_what_is_written_segment_after_segment(
 
 def test_two_that_take_turns_write_one_log(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each finds what the other has written, and the runs that the other has merged."""
-    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 7)
+    monkeypatch.setattr("eventlog.stores.files.index.FLUSH_AT", 7)
     stores = [FilesStore(folder, writers="many", segment_bytes=900) for _ in range(2)]
     for number in range(60):
         store = stores[number // 5 % 2]
@@ -162,7 +162,7 @@ def test_an_append_above_the_limit_is_refused_alone(
 ) -> None:
     from eventlog import TooLarge
 
-    monkeypatch.setattr("eventlog.stores.files_batch.FRAME_LIMIT", 3_000)
+    monkeypatch.setattr("eventlog.stores.files.batch.FRAME_LIMIT", 3_000)
     store = FilesStore(folder)
     small, large = draft("a", 1), draft("b", 1, data=b'"%s"' % (b"x" * 3_000))
 

@@ -11,14 +11,13 @@ import pytest
 
 from eventlog import Indeterminate, Log, Message, StoreUnavailable
 from eventlog.errors import UnsupportedStore
-from eventlog.stores import files_checksum
-from eventlog.stores.files import FilesStore
+from eventlog.stores.files import FilesStore, checksum
 from eventlog.testing import CrashFound, Host, every_crash
 from eventlog.testing.conformance import draft, must_append, unplaced
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
-from eventlog.testing.fates import LOST
-from eventlog.testing.laws import check_laws
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.fates import LOST
+from eventlog.testing.disk.files import DiskFiles
+from eventlog.testing.model.laws import check_laws
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -45,7 +44,7 @@ def test_a_disk_that_fails_at_any_step_loses_nothing_and_the_store_goes_on(
     fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The failed append answers with what is true of it, and can be repeated."""
-    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 4)
+    monkeypatch.setattr("eventlog.stores.files.index.FLUSH_AT", 4)
     calm = Disk()
     append_until_struck(_store(calm), calm)
     errors: list[str] = []
@@ -126,7 +125,7 @@ def test_what_a_failed_sync_has_left_in_memory_only_is_written_again() -> None:
 
 @pytest.fixture(autouse=True)
 def _few_records_per_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 4)
+    monkeypatch.setattr("eventlog.stores.files.index.FLUSH_AT", 4)
 
 
 def open_log(host: Host, files: Any = None) -> Log:
@@ -226,9 +225,9 @@ def without_wheel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import sys
 
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
-    files_checksum._crc32c.cache_clear()
+    checksum._crc32c.cache_clear()
     yield
-    files_checksum._crc32c.cache_clear()
+    checksum._crc32c.cache_clear()
 
 
 @pytest.mark.usefixtures("without_wheel")
@@ -238,7 +237,7 @@ def test_without_the_wheel_a_log_is_checked_by_zlib_and_says_so(tmp_path: Path) 
     assert store.settings()["checksum"] == "CRC-32"
     store.close()
 
-    files_checksum._crc32c.cache_clear()
+    checksum._crc32c.cache_clear()
     reopened = FilesStore(tmp_path / "log")
     assert unplaced(reopened.read("s")) == list(draft("s", 3).records)
     assert reopened.check() == []

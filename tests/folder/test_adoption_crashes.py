@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from eventlog.projections import adoption as adopting
+from eventlog.adoption import adopting
+from eventlog.audit.index_check import compare_index
 from eventlog.projections.folder_layout import is_quarantined, is_temporary
-from eventlog.session.rebuild import compare_index
 from eventlog.testing.exploring import every_crash
 from eventlog.testing.host import Host
 

@@ -24,8 +24,8 @@ from eventlog.projections import folder_files
 from eventlog.projections.folder_layout import LOCK
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.identifiers import NumberedIds
 
 FOLDER = "/chat"

@@ -34,7 +34,7 @@ from eventlog.projections.folder_layout import (
     split_archive_file,
 )
 from eventlog.session.commit import archive_id
-from eventlog.tasks.events import ArchiveFinalized
+from eventlog.session.tasks.events import ArchiveFinalized
 from eventlog.testing.exploring import every_crash
 from eventlog.testing.host import Host
 

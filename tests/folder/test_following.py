@@ -28,8 +28,8 @@ from eventlog import (
 )
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.identifiers import NumberedIds
 from tests.folder.folders import converse, files_in, replayed, work
 

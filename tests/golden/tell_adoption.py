@@ -15,7 +15,7 @@ from typing import Any
 
 import eventlog
 from eventlog import Metadata, Record
-from eventlog.projections.adoption import adopt
+from eventlog.adoption.adopting import adopt
 from eventlog.session.events import SessionCreated
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds

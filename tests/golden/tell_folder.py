@@ -25,8 +25,8 @@ from eventlog import (
 from eventlog.projections.folder_layout import LOCK
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
-from eventlog.testing.disk import Disk
-from eventlog.testing.disk_files import DiskFiles
+from eventlog.testing.disk.disk import Disk
+from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.identifiers import NumberedIds
 from tests.golden.tell_story import line
 

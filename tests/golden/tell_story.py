@@ -15,7 +15,7 @@ from typing import Any
 import eventlog
 from eventlog import AutoCommitPolicy, Log, Message, Record, Session, ToolOutputPolicy
 from eventlog.identifiers import format_id
-from eventlog.tasks.commands import (
+from eventlog.session.tasks.commands import (
     AbandonTask,
     ClaimTask,
     CompleteStep,
@@ -26,7 +26,7 @@ from eventlog.tasks.commands import (
     RenewLease,
     RetryTask,
 )
-from eventlog.tasks.events import OwnerData, TokenUsage
+from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 

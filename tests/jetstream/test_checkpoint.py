@@ -7,17 +7,17 @@ from contextlib import closing
 
 import pytest
 
-from eventlog.opening import open_store
+from eventlog.engine.opening import open_store
 from eventlog.store import Store
 from eventlog.stores.jetstream import JetStreamStore
-from eventlog.stores.jetstream_checkpoint import END_KEY, INDEX_KEY
+from eventlog.stores.jetstream.checkpoint import END_KEY, INDEX_KEY
 from eventlog.testing.conformance import draft
 
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventlog.stores.jetstream_index.CHECKPOINT_AT", 10)
-    monkeypatch.setattr("eventlog.stores.jetstream.NOTE_AT", 10)
+    monkeypatch.setattr("eventlog.stores.jetstream.index.CHECKPOINT_AT", 10)
+    monkeypatch.setattr("eventlog.stores.jetstream.store.NOTE_AT", 10)
 
 
 @pytest.fixture

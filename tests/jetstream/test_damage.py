@@ -9,13 +9,13 @@ import pytest
 
 import eventlog
 from eventlog import Message
+from eventlog.engine.opening import open_store
 from eventlog.errors import CorruptLog
-from eventlog.opening import open_store
 from eventlog.records import EMPTY_HEAD
 from eventlog.store import Finding
-from eventlog.stores.jetstream_messages import encode
+from eventlog.stores.jetstream.messages import encode
 from eventlog.testing.conformance import draft
-from eventlog.testing.nats import NatsServer, ask, store_message
+from eventlog.testing.servers.nats import NatsServer, ask, store_message
 
 SESSIONS = ("a", "b", "c")
 ROUNDS = 40

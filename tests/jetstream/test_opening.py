@@ -12,12 +12,12 @@ import pytest
 
 import eventlog
 from eventlog import InvalidArgument, Message, StoreUnavailable, TooLarge, UnsupportedStore
+from eventlog.engine.opening import open_store
 from eventlog.errors import CorruptLog, EventLogError
-from eventlog.opening import open_store
 from eventlog.records import Appended
 from eventlog.store import Store
 from eventlog.testing.conformance import draft
-from eventlog.testing.nats import NatsCluster, NatsServer, ask
+from eventlog.testing.servers.nats import NatsCluster, NatsServer, ask
 
 GUARD = "authorization { user: ada, password: secret }\n"
 

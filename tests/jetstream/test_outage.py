@@ -11,9 +11,9 @@ import eventlog
 from eventlog import Message, StoreUnavailable
 from eventlog.errors import UnavailableError
 from eventlog.stores.jetstream import JetStreamStore
-from eventlog.testing.laws import check_laws
-from eventlog.testing.nats import NatsCluster, NatsServer
-from eventlog.testing.outage import write_through
+from eventlog.testing.model.laws import check_laws
+from eventlog.testing.servers.nats import NatsCluster, NatsServer
+from eventlog.testing.servers.outage import write_through
 
 
 @pytest.fixture

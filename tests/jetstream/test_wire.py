@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from eventlog.opening import open_store
+from eventlog.engine.opening import open_store
 from eventlog.records import Appended
 from eventlog.testing.conformance import draft
-from eventlog.testing.cutting import commit_through_cuts, say_through_cuts
-from eventlog.testing.wire import CuttingProxy, NatsWire
+from eventlog.testing.servers.cutting import commit_through_cuts, say_through_cuts
+from eventlog.testing.servers.wire import CuttingProxy, NatsWire
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from eventlog import EventLogError, LeaseLost
+from eventlog.session.tasks import commands, state
+from eventlog.session.tasks.commands import ClaimTask
 from eventlog.session.window import Window
 from eventlog.stores.memory import MemoryStore
-from eventlog.tasks import commands, state
-from eventlog.tasks.commands import ClaimTask
-from eventlog.testing.backing import Backing, MemoryBacking
 from eventlog.testing.machine import SessionMachine, TaskMachine
+from eventlog.testing.model.backing import Backing, MemoryBacking
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from eventlog.identifiers import EventId, IdSource
     from eventlog.records import Append, Appended
     from eventlog.session.state import SessionState
+    from eventlog.session.tasks.state import Task
     from eventlog.session.window import VersionRange
-    from eventlog.tasks.state import Task
-    from eventlog.testing.machine_base import ProgramMachine
+    from eventlog.testing.model.base_rules import ProgramMachine
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_crashes_that_are_not_counted_are_found(
             return replace(moved, attempts=moved.attempts - 1)
         return moved
 
-    monkeypatch.setattr("eventlog.session.applying.advance", forgetful)
+    monkeypatch.setattr("eventlog.session.folding.advance", forgetful)
     monkeypatch.setattr("eventlog.session.index.advance", forgetful)
     find_the_defect(machine=TaskMachine)
 

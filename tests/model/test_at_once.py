@@ -14,7 +14,7 @@ from eventlog import AsyncLog, AsyncSession, Log, Message, VersionConflict
 from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.crashing import Crash, CrashingStore, Steps
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -9,11 +9,11 @@ import pytest
 
 from eventlog import DuplicateEvent, InvalidMessage, Log, Message, SessionClosed
 from eventlog.identifiers import draw_id
+from eventlog.session.tasks.commands import ClaimTask, FailAttempt
 from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite import SQLiteStore
-from eventlog.tasks.commands import ClaimTask, FailAttempt
-from eventlog.tasks.owner import this_process
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
+from eventlog.worker.owner import this_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,8 +159,8 @@ def test_a_process_that_looks_seldom_sees_what_another_has_merged_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P1: its tail is renewed, but no head of a stream is older than the tail's beginning."""
-    for module in ("sqlite", "sqlite_lookup"):
-        monkeypatch.setattr(f"eventlog.stores.{module}.MERGE_AT", 5)
+    for module in ("store", "lookup"):
+        monkeypatch.setattr(f"eventlog.stores.sqlite.{module}.MERGE_AT", 5)
     writer, looker = (SQLiteStore(tmp_path / "log.db", synchronous="off") for _ in range(2))
     session = _open(writer)
     for number in range(40):

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from eventlog.testing.backing import Backing, MemoryBacking
 from eventlog.testing.files import FilesBacking
 from eventlog.testing.machine import SessionMachine, TaskMachine
-from eventlog.testing.nats_backing import NatsBacking
-from eventlog.testing.postgres_backing import PostgresBacking
+from eventlog.testing.model.backing import Backing, MemoryBacking
+from eventlog.testing.servers.nats_backing import NatsBacking
+from eventlog.testing.servers.postgres_backing import PostgresBacking
 from eventlog.testing.sqlite import SQLiteBacking
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hypothesis import settings
 
-    from eventlog.testing.nats import NatsCluster
+    from eventlog.testing.servers.nats import NatsCluster
 
 
 class MemoryPrograms(SessionMachine):
@@ -66,8 +66,8 @@ def test_programs_on_sqlite_do_what_the_model_does(
     Records are merged into the index tables after every few, not after thousands, so that programs
     of a few commands cross that too.
     """
-    for module in ("sqlite", "sqlite_lookup"):
-        monkeypatch.setattr(f"eventlog.stores.{module}.MERGE_AT", 5)
+    for module in ("store", "lookup"):
+        monkeypatch.setattr(f"eventlog.stores.sqlite.{module}.MERGE_AT", 5)
 
     class SQLitePrograms(SessionMachine):
         def make_backing(self) -> Backing:
@@ -104,7 +104,7 @@ def test_programs_on_files_do_what_the_model_does(
 
     Segments and runs are begun after a few records, so that programs of a few commands cross that.
     """
-    monkeypatch.setattr("eventlog.stores.files_index.FLUSH_AT", 5)
+    monkeypatch.setattr("eventlog.stores.files.index.FLUSH_AT", 5)
 
     class FilesPrograms(SessionMachine):
         def make_backing(self) -> Backing:

@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_whole_tree_and_nothing_else(wheel: Path) -> None:
     shipped = {name for name in names if ".dist-info/" not in name}
 
     assert shipped == _tree_files()
-    assert {"eventlog/py.typed", "eventlog/stores/sqlite_1_log.sql"} <= shipped
+    assert {"eventlog/py.typed", "eventlog/stores/sqlite/1_log.sql"} <= shipped
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 import eventlog
 from eventlog import Message, Worker
-from eventlog.testing.laws import check_laws
-from eventlog.testing.outage import write_through
-from eventlog.testing.postgres import VERSIONS, PostgresPair
+from eventlog.testing.model.laws import check_laws
+from eventlog.testing.servers.outage import write_through
+from eventlog.testing.servers.postgres import VERSIONS, PostgresPair
 
 
 @pytest.fixture(params=VERSIONS)

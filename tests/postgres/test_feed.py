@@ -9,12 +9,12 @@ import psycopg
 
 import eventlog
 from eventlog import Message
-from eventlog.opening import open_store
+from eventlog.audit.index_check import compare_index, rebuild_index
+from eventlog.engine.opening import open_store
 from eventlog.records import START, Appended
-from eventlog.session.rebuild import compare_index, rebuild_index
 from eventlog.store import Store
 from eventlog.testing.conformance import draft, unplaced
-from eventlog.testing.feed import compete
+from eventlog.testing.servers.feed import compete
 
 Query = Callable[..., list[tuple[object, ...]]]
 

@@ -8,12 +8,11 @@ import pytest
 
 import eventlog
 from eventlog import InvalidArgument, Message, StoreUnavailable
+from eventlog.engine.opening import open_store
 from eventlog.errors import Indeterminate, TooLarge
-from eventlog.opening import open_store
 from eventlog.records import Append, Appended
 from eventlog.store import Store
-from eventlog.stores import postgres
-from eventlog.stores.postgres import PostgresStore
+from eventlog.stores.postgres import PostgresStore, store
 from eventlog.testing.conformance import draft
 
 Query = Callable[..., list[tuple[object, ...]]]
@@ -61,14 +60,14 @@ def test_bytes_come_back_as_they_were(store: Store, data: bytes) -> None:
 def test_an_append_that_is_too_large_fails_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.stores.postgres.APPEND_LIMIT", 100)
+    monkeypatch.setattr("eventlog.stores.postgres.store.APPEND_LIMIT", 100)
 
     small, large = store.append([draft("a"), draft("b", 1, data=b"x" * 101)])
 
     assert isinstance(small, Appended)
     assert isinstance(large, TooLarge)
     assert "the number of bytes of one append is 124, the limit is 100" in str(large)
-    monkeypatch.setattr("eventlog.stores.postgres.RECORDS_LIMIT", 2)
+    monkeypatch.setattr("eventlog.stores.postgres.store.RECORDS_LIMIT", 2)
     (many,) = store.append([draft("c", 3)])
     assert isinstance(many, TooLarge)
 
@@ -76,7 +75,7 @@ def test_an_append_that_is_too_large_fails_alone(
 def test_a_batch_that_is_too_much_for_one_call_is_stored_by_several(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.stores.postgres.CALL_BYTES", 100)
+    monkeypatch.setattr("eventlog.stores.postgres.store.CALL_BYTES", 100)
 
     answers = store.append([draft("s", 1, expected=number) for number in range(10)])
 
@@ -91,7 +90,7 @@ def test_what_fails_behind_a_part_that_was_stored_is_indeterminate(
 ) -> None:
     """`StoreUnavailable` would say that nothing of the batch was stored."""
     assert isinstance(store, PostgresStore)
-    monkeypatch.setattr("eventlog.stores.postgres.CALL_BYTES", 100)
+    monkeypatch.setattr("eventlog.stores.postgres.store.CALL_BYTES", 100)
     store.append([draft("warm")])
     take = store._store
     calls: list[object] = []
@@ -130,7 +129,7 @@ def test_a_reader_that_pauses_holds_no_connection(postgres_url: str) -> None:
 def test_who_waits_too_long_for_a_connection_is_told_of_the_pool(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.stores.postgres_connections.POOL_SECONDS", 0.01)
+    monkeypatch.setattr("eventlog.stores.postgres.connections.POOL_SECONDS", 0.01)
     store = open_store(f"{postgres_url}&pool_size=1")
     assert isinstance(store, PostgresStore)
 
@@ -190,15 +189,15 @@ def test_a_changed_byte_is_named_by_session_and_version(postgres_url: str, ask: 
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        (postgres._READ[False], ("s", "s", 0, 1 << 62, 512)),
-        (postgres._READ[True], ("s", "s", 0, 1 << 62, 512)),
-        (postgres._READ_ALL, (0, 512)),
-        (postgres._READ_TYPES, (0, ["acme.noted"], 512)),
-        (postgres._HEAD, ("s",)),
-        (postgres._TIP, ()),
-        (postgres._FIND, ("s", [b"x"])),
-        (postgres._LOOK, (["s"], ["s"], [b"x"])),
-        (postgres._SCAN, ("a", "b", 512)),
+        (store._READ[False], ("s", "s", 0, 1 << 62, 512)),
+        (store._READ[True], ("s", "s", 0, 1 << 62, 512)),
+        (store._READ_ALL, (0, 512)),
+        (store._READ_TYPES, (0, ["acme.noted"], 512)),
+        (store._HEAD, ("s",)),
+        (store._TIP, ()),
+        (store._FIND, ("s", [b"x"])),
+        (store._LOOK, (["s"], ["s"], [b"x"])),
+        (store._SCAN, ("a", "b", 512)),
     ],
 )
 def test_what_is_asked_follows_an_index_however_small_the_log_was_when_it_was_planned(

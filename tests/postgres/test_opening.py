@@ -10,11 +10,11 @@ import pytest
 
 import eventlog
 from eventlog import InvalidArgument, Message, StoreUnavailable, UnsupportedStore
+from eventlog.engine.opening import open_store
 from eventlog.errors import CorruptLog, EventLogError
-from eventlog.opening import open_store
 from eventlog.store import Store
 from eventlog.testing.conformance import draft
-from eventlog.testing.postgres import GUARDED, PostgresServer
+from eventlog.testing.servers.postgres import GUARDED, PostgresServer
 
 Query = Callable[..., list[tuple[object, ...]]]
 
@@ -127,7 +127,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 def test_a_server_that_is_too_old_is_refused(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.stores.postgres_connections.OLDEST", 99)
+    monkeypatch.setattr("eventlog.stores.postgres.connections.OLDEST", 99)
 
     error = refusal(postgres_url)
 

@@ -10,9 +10,9 @@ import pytest
 import eventlog
 from eventlog import Message, StoreUnavailable
 from eventlog.stores.postgres import PostgresStore
-from eventlog.testing.laws import check_laws
-from eventlog.testing.outage import write_through
-from eventlog.testing.postgres import VERSIONS, PostgresServer
+from eventlog.testing.model.laws import check_laws
+from eventlog.testing.servers.outage import write_through
+from eventlog.testing.servers.postgres import VERSIONS, PostgresServer
 
 
 @pytest.fixture(params=VERSIONS)

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 import pytest
 
 import eventlog
+from eventlog.engine.opening import open_store
 from eventlog.errors import Indeterminate, StoreUnavailable, UnavailableError
-from eventlog.opening import open_store
 from eventlog.records import Append, Appended
 from eventlog.store import Store
 from eventlog.testing.conformance import draft
-from eventlog.testing.cutting import commit_through_cuts, say_through_cuts, until_it_answers
-from eventlog.testing.wire import CuttingProxy
+from eventlog.testing.servers.cutting import commit_through_cuts, say_through_cuts, until_it_answers
+from eventlog.testing.servers.wire import CuttingProxy
 
 
 @pytest.fixture

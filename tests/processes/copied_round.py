@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import eventlog
 from eventlog import Message, Worker
-from eventlog.opening import open_store
-from eventlog.testing.nats import NatsCluster, NatsServer
-from eventlog.testing.postgres import VERSIONS, PostgresServer
+from eventlog.engine.opening import open_store
+from eventlog.testing.servers.nats import NatsCluster, NatsServer
+from eventlog.testing.servers.postgres import VERSIONS, PostgresServer
 
 PER_SESSION = 100
 """Records of a session, a little more with those of its commit and its archive."""

@@ -23,10 +23,10 @@ from eventlog.store import Store
 from eventlog.stores.files import FilesStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.crashing import Steps
-from eventlog.testing.disk_sqlite import Database
-from eventlog.testing.disk_vfs import SteppedVFS
+from eventlog.testing.disk.sqlite import Database
+from eventlog.testing.disk.vfs import SteppedVFS
 from eventlog.testing.files import SteppedFiles
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 from eventlog.testing.sqlite import CrashingSQLiteStore
 
 CHAT = "chat"

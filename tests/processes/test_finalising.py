@@ -9,7 +9,7 @@ import pytest
 
 import eventlog
 from eventlog import CommitBlocked, Message
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import eventlog
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import eventlog
-from eventlog.testing.archives import check_finished, leave_archives
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
+from eventlog.testing.servers.archives import check_finished, leave_archives
 
 if TYPE_CHECKING:
     from collections import Counter

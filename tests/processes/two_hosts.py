@@ -24,9 +24,9 @@ from collections import Counter
 from typing import Any
 
 import eventlog
-from eventlog.testing.archives import check_finished, leave_archives
-from eventlog.testing.nats import NatsCluster
-from eventlog.testing.postgres import VERSIONS, PostgresServer
+from eventlog.testing.servers.archives import check_finished, leave_archives
+from eventlog.testing.servers.nats import NatsCluster
+from eventlog.testing.servers.postgres import VERSIONS, PostgresServer
 
 PER_SESSION = 10
 LEASE_SECONDS = 5.0

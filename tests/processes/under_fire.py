@@ -24,7 +24,7 @@ import sqlite_utils  # noqa: F401 - once here rather than in every child
 
 import eventlog
 from eventlog import Finalizer, RetryPolicy, Summary, SummaryRequest, Worker
-from eventlog.testing.archives import check_finished, leave_archives
+from eventlog.testing.servers.archives import check_finished, leave_archives
 
 WORKERS = 3
 ATTEMPTS = 20

@@ -24,9 +24,9 @@ from eventlog import (
     ToolOutputNotFound,
     Worker,
 )
-from eventlog.projections import adoption as adopting
+from eventlog.adoption import adopting
+from eventlog.audit.index_check import compare_index
 from eventlog.records import Append, Appended
-from eventlog.session.rebuild import compare_index
 from eventlog.stores.memory import MemoryStore
 
 FIELDS = {

@@ -16,11 +16,11 @@ import pytest
 
 import eventlog
 from eventlog import Adoption, CorruptFolder, InvalidArgument, Log
+from eventlog.adoption.adopting import examine_folder
+from eventlog.audit.index_check import compare_index
 from eventlog.projections import Archives
-from eventlog.projections.adoption import examine_folder
 from eventlog.projections.folder_layout import is_quarantined
 from eventlog.session.events import CommitPrepared
-from eventlog.session.rebuild import compare_index
 
 COMMITTED = "2026-05-25T07:52:10.400Z"
 NOT_UTF_8 = b"\xff\xfe\x00encrypted\x00\n\xfe\xff\n"

@@ -22,8 +22,8 @@ from eventlog import (
     ToolOutputPolicy,
     Worker,
 )
+from eventlog.exchange.openai_chat import message_from_chat
 from eventlog.projections import Archives
-from eventlog.session.chat import message_from_chat
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.strategies import message_contents, texts

@@ -10,9 +10,9 @@ import pytest
 
 import eventlog
 from eventlog import Event, Log, Message, Projection, Recorded, SessionNotFound
+from eventlog.engine.snapshots import SNAPSHOT_INTERVAL
 from eventlog.projections import Archives, LiveTail, Meta, Tasks, Usage
 from eventlog.records import Record
-from eventlog.snapshots import SNAPSHOT_INTERVAL
 from eventlog.store import Blob
 from eventlog.testing.conformance import make_record
 

@@ -22,8 +22,8 @@ from eventlog import (
     UnsupportedStore,
 )
 from eventlog.stores.sqlite import SQLiteStore
-from eventlog.stores.sqlite_check import check_tables
-from eventlog.stores.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION
+from eventlog.stores.sqlite.check import check_tables
+from eventlog.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 from eventlog.testing.conformance import draft
 
 # ---- settings ---------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ def test_a_file_that_may_not_be_written_is_told(unprivileged_folder: Path) -> No
 NOBODY = """
 import os, sys
 import eventlog
-import eventlog.stores.sqlite
+import eventlog.stores.sqlite.store
 if os.geteuid() == 0:
     os.setuid(65534)
 try:

@@ -18,7 +18,7 @@ import eventlog
 from eventlog import DuplicateEvent, Message, VersionConflict
 from eventlog.records import Appended
 from eventlog.stores.sqlite import SQLiteStore
-from eventlog.stores.sqlite_tail import MERGE_AT
+from eventlog.stores.sqlite.tail import MERGE_AT
 from eventlog.testing.conformance import draft, make_record, unplaced
 
 Stores = tuple[SQLiteStore, SQLiteStore]
@@ -167,7 +167,7 @@ def test_a_reader_may_know_a_batch_before_its_writer_notes_it(
 ) -> None:
     """Between the commit and the note readers, and other writers, have gone on already."""
     first, second = stores
-    monkeypatch.setattr("eventlog.stores.sqlite.MERGE_AT", 5)
+    monkeypatch.setattr("eventlog.stores.sqlite.store.MERGE_AT", 5)
     commit = first._commit
     sent = 0
 
@@ -215,7 +215,7 @@ def test_a_process_that_ends_without_closing_leaves_a_tail_for_the_next(tmp_path
     """The index tables lag behind; the log is the truth."""
     program = (
         "import os, sys\n"
-        "from eventlog.stores.sqlite import SQLiteStore\n"
+        "from eventlog.stores.sqlite.store import SQLiteStore\n"
         "from eventlog.testing.conformance import draft\n"
         "store = SQLiteStore(sys.argv[1])\n"
         "store.append([draft('s', 700), draft('t', 3)])\n"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import eventlog
 from eventlog import Log, Message, Record
-from eventlog.session import arguments
-from eventlog.session.appending import MessageRequest
-from eventlog.session.request import SessionRequest
+from eventlog.engine import arguments
+from eventlog.engine.append_request import MessageRequest
+from eventlog.engine.request import SessionRequest
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.strategies import message_contents

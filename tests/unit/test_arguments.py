@@ -21,7 +21,7 @@ from eventlog import (
     TaskNotFound,
     Worker,
 )
-from eventlog.tasks.finalizer import Finalizer
+from eventlog.worker.finalizer import Finalizer
 
 WRONG: dict[str, Callable[[Session], Any]] = {
     "contexts of numbers": lambda session: session.used([1]),  # type: ignore[list-item]

@@ -21,7 +21,7 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
-from eventlog.session.rebuild import compare_index
+from eventlog.audit.index_check import compare_index
 from eventlog.testing.clock import FakeClock
 
 

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from eventlog import CorruptLog, Log
-from eventlog.blobs import get_value, put_value
+from eventlog.engine.blobs import get_value, put_value
 
 DATA = b"a large value" * 1_000
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -14,9 +14,9 @@ from eventlog.records import Append, Appended, Record
 from eventlog.session.command import Command, Draft
 from eventlog.session.events import CommitPrepared
 from eventlog.session.state import SessionState
+from eventlog.session.tasks.commands import ClaimTask, FailAttempt
+from eventlog.session.tasks.events import CommitPublished, OwnerData
 from eventlog.stores.memory import MemoryStore
-from eventlog.tasks.commands import ClaimTask, FailAttempt
-from eventlog.tasks.events import CommitPublished, OwnerData
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventlog.errors import InvalidMessage
-from eventlog.session.chat import (
+from eventlog.exchange.openai_chat import (
     Conversation,
     chat_from_message,
     chat_from_messages,

@@ -21,14 +21,14 @@ from eventlog import (
     StoreUnavailable,
     Worker,
 )
+from eventlog.audit.index_check import compare_index
 from eventlog.copying import copy_log
 from eventlog.records import START, Append, Appended
-from eventlog.session.rebuild import compare_index
 from eventlog.store import Store
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
-from eventlog.testing.laws import check_laws
+from eventlog.testing.model.laws import check_laws
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventlog.copying.PAGE", 7)
-    monkeypatch.setattr("eventlog.copying.RUN", 3)
-    monkeypatch.setattr("eventlog.copying.CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr("eventlog.exchange.copying.PAGE", 7)
+    monkeypatch.setattr("eventlog.exchange.copying.RUN", 3)
+    monkeypatch.setattr("eventlog.exchange.copying.CHECKPOINT_EVERY", 2)
 
 
 def history(store: Store) -> list[Record]:

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from eventlog.testing import KEPT, LOST, Crash, Disk, DiskFiles, Fate
-from eventlog.testing.fates import every_fate
+from eventlog.testing.disk.fates import every_fate
 
 
 def written(disk: Disk, path: str, data: bytes) -> int:

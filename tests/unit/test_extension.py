@@ -21,6 +21,7 @@ from eventlog import (
 )
 from eventlog.machine import ABSENT
 from eventlog.projections import LiveTail, Meta
+from eventlog.session.events import SessionDeleted
 from eventlog.testing.conformance import draft
 
 
@@ -106,7 +107,7 @@ def test_many_events_are_recorded_at_once_or_not_at_all(log: Log) -> None:
     session = log.session("s", create=True)
 
     with pytest.raises(IllegalTransition):
-        session.record(OrderPlaced(order="a"), eventlog.session.events.SessionDeleted())
+        session.record(OrderPlaced(order="a"), SessionDeleted())
     assert not log.exists("s")
 
     recorded = session.record(*(OrderPlaced(order=str(number)) for number in range(50)))

@@ -22,7 +22,7 @@ from eventlog import (
     Worker,
 )
 from eventlog.projections import Tasks
-from eventlog.tasks.events import OwnerData
+from eventlog.session.tasks.events import OwnerData
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 LEASE_SECONDS = 300

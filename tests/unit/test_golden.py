@@ -17,14 +17,14 @@ import pytest
 import eventlog
 from eventlog import AutoCommitPolicy, Record, Recorded, ToolOutputPolicy
 from eventlog.audit.verify import verify_chain
-from eventlog.blobs import digest_of
 from eventlog.codec import decode_event, encode_event
+from eventlog.engine.blobs import digest_of
 from eventlog.events import _registry, is_builtin_type
 from eventlog.identifiers import parse_id
 from eventlog.projections import Archives, LiveTail, Meta, Tasks, Usage
 from eventlog.projections.folder_files import folder_files
 from eventlog.records import Position
-from eventlog.session.fold import SessionFold
+from eventlog.session.projection import SessionFold
 from eventlog.session.tool_output import kept_digest
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -27,7 +27,7 @@ from eventlog import (
     UnavailableError,
     Worker,
 )
-from eventlog.blobs import digest_of
+from eventlog.engine.blobs import digest_of
 from eventlog.projections import LiveTail
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore

@@ -22,12 +22,12 @@ from eventlog import (
 from eventlog.clock import JumpWatch, system_clock
 from eventlog.session.command import Draft
 from eventlog.session.commit import Commit
+from eventlog.session.tasks.commands import ClaimTask, RenewLease
+from eventlog.session.tasks.events import OwnerData
 from eventlog.stores.memory import MemoryStore
-from eventlog.tasks.commands import ClaimTask, RenewLease
-from eventlog.tasks.events import OwnerData
-from eventlog.tasks.owner import this_process
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.worker.owner import this_process
 
 LEASE = 300_000_000
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")

@@ -13,7 +13,7 @@ from transitions import MachineError
 from eventlog import StateMachine, Transition
 from eventlog.machine import ABSENT
 from eventlog.session.machine import SESSION_MACHINE
-from eventlog.tasks.machine import OPEN_STATES, POLLER_VIEW, TASK_MACHINE
+from eventlog.session.tasks.machine import OPEN_STATES, POLLER_VIEW, TASK_MACHINE
 
 MACHINES = [SESSION_MACHINE, TASK_MACHINE]
 each_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)

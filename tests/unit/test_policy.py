@@ -19,8 +19,8 @@ from eventlog import (
     StoreUnavailable,
     Summary,
 )
-from eventlog.tasks.finalizer import EmptySummary
-from eventlog.tasks.policy import (
+from eventlog.worker.finalizer import EmptySummary
+from eventlog.worker.retry_policy import (
     ERROR_LENGTH,
     ERROR_TEXT_LENGTH,
     classify,

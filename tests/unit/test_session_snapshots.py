@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import eventlog
 from eventlog import Log, Message, Recorded, Session
-from eventlog.session.fold import SessionFold
+from eventlog.engine.snapshots import LEAVING_INTERVAL, SNAPSHOT_INTERVAL, replay_stream
+from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
-from eventlog.snapshots import LEAVING_INTERVAL, SNAPSHOT_INTERVAL, replay_stream
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore
 

@@ -26,10 +26,10 @@ from eventlog import (
     TaskRequest,
     Worker,
 )
-from eventlog.tasks.commands import ClaimTask, CompleteStep
-from eventlog.tasks.events import OwnerData, TokenUsage
-from eventlog.tasks.steps import INLINE_BYTES
+from eventlog.session.tasks.commands import ClaimTask, CompleteStep
+from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
+from eventlog.worker.steps import INLINE_BYTES
 
 
 def committed(log: Log) -> Session:

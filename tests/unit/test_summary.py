@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.session.messages import Message, ToolPart, as_message
-from eventlog.tasks.requests import Summary, SummaryRequest
-from eventlog.tasks.summary import ABSTRACT_CHARACTERS, OVERVIEW_CHARACTERS, Section, summarize
+from eventlog.summary.summarizer import ABSTRACT_CHARACTERS, OVERVIEW_CHARACTERS, Section, summarize
+from eventlog.worker.requests import Summary, SummaryRequest
 
 HEADINGS = [section.heading for section in Section]
 

@@ -23,8 +23,8 @@ from eventlog import (
     TaskRequest,
     Worker,
 )
-from eventlog.tasks.commands import ClaimTask
-from eventlog.tasks.events import OwnerData
+from eventlog.session.tasks.commands import ClaimTask
+from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")

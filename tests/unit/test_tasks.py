@@ -26,7 +26,7 @@ from eventlog import (
 from eventlog.session.command import Draft
 from eventlog.session.commit import Commit
 from eventlog.session.index import archive_key
-from eventlog.tasks.commands import (
+from eventlog.session.tasks.commands import (
     Claim,
     ClaimTask,
     CompleteStep,
@@ -36,7 +36,7 @@ from eventlog.tasks.commands import (
     ReleaseTask,
     RenewLease,
 )
-from eventlog.tasks.events import OwnerData
+from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
 
 OWNER = OwnerData(host="elsewhere", boot="", pid=1, started="")

@@ -21,7 +21,7 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
-from eventlog.tasks.events import AttemptFailed, OwnerData
+from eventlog.session.tasks.events import AttemptFailed, OwnerData
 from eventlog.testing.clock import FakeClock
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")

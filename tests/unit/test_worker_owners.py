@@ -27,10 +27,10 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
-from eventlog.tasks.commands import ClaimTask, CompleteStep
-from eventlog.tasks.events import OwnerData, TokenUsage
-from eventlog.tasks.owner import this_process
+from eventlog.session.tasks.commands import ClaimTask, CompleteStep
+from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
+from eventlog.worker.owner import this_process
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 LEASE_SECONDS = 300

@@ -25,14 +25,14 @@ from eventlog import (
     TaskRequest,
     Worker,
 )
+from eventlog.engine.core import Core
 from eventlog.records import Position
-from eventlog.session.core import Core
-from eventlog.tasks.commands import ClaimTask, FinalizeArchive, ReleaseTask
-from eventlog.tasks.events import OwnerData
-from eventlog.tasks.tenure import Tenure
-from eventlog.tasks.visits import Visits
-from eventlog.tasks.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
+from eventlog.session.tasks.commands import ClaimTask, FinalizeArchive, ReleaseTask
+from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
+from eventlog.worker.batched_reads import Visits
+from eventlog.worker.lease_keeper import Tenure
+from eventlog.worker.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
@@ -369,7 +369,7 @@ def test_an_attempt_ends_in_time_although_its_renewal_hangs() -> None:
 def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.tasks.attempt.UNWINDING_SECONDS", 0.01)
+    monkeypatch.setattr("eventlog.worker.attempt.UNWINDING_SECONDS", 0.01)
     ignored: list[str] = []
 
     async def stubborn(request: SummaryRequest) -> Summary:

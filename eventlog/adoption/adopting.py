@@ -1,0 +1,252 @@
+"""Adopting a session folder that another program wrote, and looking one over (O4, O5).
+
+A folder is read, examined and planned as events (`eventlog.adoption.rules` and
+`eventlog.adoption.plan` are pure); then what is dropped goes into quarantine beside its
+file, what is kept as it is into the blob area, and the plan into the log. In that order: a crash
+leaves copies that nobody misses, and the repeated adoption makes the same ones.
+
+The plan is one atomic append where the store takes it. A plan of more than `WHOLE_EVENTS`, or one
+that the store finds too large, goes in parts. Until the last of them is stored the session is
+``adopting``: nobody else can write to it and no worker touches it. All ids follow from the folder's
+content, so adopting it again goes on where it stopped, or finds that it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, cast
+
+from eventlog.adoption.commands import (
+    ADOPTED_KEY,
+    BEGUN_KEY,
+    Adoption,
+    AdoptionFinding,
+    RecordAdoption,
+)
+from eventlog.adoption.foreign_folder import text_in
+from eventlog.adoption.plan import folder_digests, plan_adoption
+from eventlog.adoption.reading import read_contents
+from eventlog.adoption.rules import Examined, examine
+from eventlog.engine.blobs import put_value
+from eventlog.errors import (
+    CorruptFolder,
+    DuplicateEvent,
+    FolderUnavailable,
+    TooLarge,
+    VersionConflict,
+)
+from eventlog.filesystem import FileSystem, LocalFiles
+from eventlog.folder.writing import Folder
+from eventlog.identifiers import check_session_id
+from eventlog.projections.folder_layout import quarantine_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventlog.adoption.foreign_folder import Contents
+    from eventlog.engine.core import Core
+    from eventlog.log import Log
+    from eventlog.records import Metadata
+    from eventlog.session.command import Draft
+    from eventlog.session.events import SessionCreated
+    from eventlog.session.folder_events import AdoptionBegun
+
+__all__ = ["adopt", "check_folder", "examine_folder"]
+
+WHOLE_EVENTS: Final = 20_000
+"""Events up to which a folder is adopted in one append: about a second of one transaction."""
+
+NAMED: Final = 5
+"""Files that an error names, of those that changed."""
+
+
+def examine_folder(path: str, files: FileSystem | None = None) -> tuple[AdoptionFinding, ...]:
+    """Return what is wrong in a session folder, and what adopting it would do; changes nothing.
+
+    Raises as `adopt` does for a folder that is none of a session.
+    """
+    return examine(_read(files or LocalFiles(), path)).findings
+
+
+def check_folder(
+    path: str, *, quarantine: bool = False, files: FileSystem | None = None
+) -> Examined:
+    """Return what is to be adopted of a folder; raise as `adopt` does where it is too damaged."""
+    return _examined(_read(files or LocalFiles(), path), quarantine=quarantine)
+
+
+def _read(files: FileSystem, path: str) -> Contents:
+    with _mapped_errors(path):
+        return read_contents(files, path)
+
+
+def _examined(contents: Contents, *, quarantine: bool) -> Examined:
+    examined = examine(contents)
+    for note in examined.notes:
+        if note.hopeless or (note.refuses and not quarantine):
+            finding = note.finding
+            line = "" if finding.line is None else f", line {finding.line}"
+            remedy = (
+                "restore the file, or take another folder"
+                if note.hopeless
+                else "mend the line, or have it put into quarantine (--quarantine)"
+            )
+            raise CorruptFolder(f"{contents.path}/{finding.path}{line}: {finding.detail}; {remedy}")
+    return examined
+
+
+def adopt(
+    log: Log,
+    path: str,
+    session_id: str | None,
+    policies: SessionCreated,
+    *,
+    quarantine: bool,
+    by: Metadata | None,
+) -> Adoption:
+    """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
+    contents = _read(log.files, path)
+    examined = _examined(contents, quarantine=quarantine)
+    session = check_session_id(session_id or _name_of(path, examined))
+    plan = plan_adoption(session, contents, examined, policies, log.estimate_tokens)
+    core = log.core(session)
+    stored = _stored(log, core, contents, plan)
+    if stored < len(plan):
+        with _mapped_errors(path):
+            _keep_beside(log, session, contents, examined)
+        try:
+            _record(log, core, plan, stored, by)
+        except VersionConflict:
+            if _stored(log, core, contents, plan) < len(plan):
+                raise  # Else another adopted the same folder meanwhile.
+    return _adoption(session, examined, plan, is_new=stored < len(plan))
+
+
+def _keep_beside(log: Log, session: str, contents: Contents, examined: Examined) -> None:
+    """Keep, durably, what is dropped beside the files, and what is unknown beside the log."""
+    folder = Folder(log.files, contents.path)
+    for path, dropped in examined.dropped.items():
+        folder.quarantine(path, dropped)
+    for path, kept in contents.kept.items():
+        data = folder.read(path)
+        if data is None or put_value(log.store, session, data) != kept["sha256"]:
+            raise FolderUnavailable(
+                contents.path, f"{path} was changed meanwhile", "stop what writes, then try again"
+            )
+
+
+@contextmanager
+def _mapped_errors(path: str) -> Generator[None]:
+    """Map what the system says of a folder that is there; one that is not is a wrong path."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        remedy = "nothing was adopted; check its permissions, then try again"
+        raise FolderUnavailable(path, str(error), remedy) from error
+
+
+def _name_of(path: str, examined: Examined) -> str:
+    """Return the id that the folder says, or else its name."""
+    return text_in(examined.folder.meta, "session_id") or path.rpartition("/")[2]
+
+
+# ---- what is stored already -------------------------------------------------------------------
+
+
+def _stored(log: Log, core: Core, contents: Contents, plan: Sequence[Draft]) -> int:
+    """Return how many of the plan's events are stored: none, a first part, or all of them.
+
+    Raises `DuplicateEvent` if the session was adopted from other content, or came into being in
+    another way.
+    """
+    version = log.store.head(core.session).version
+    if not version:
+        return 0
+    begun = core.reader.recorded_as(BEGUN_KEY)
+    if begun is None:
+        raise DuplicateEvent(
+            core.session,
+            f"it exists already, and was not adopted from {contents.path}; "
+            "adopt the folder under another id (--session)",
+        )
+    _refuse_changes(core.session, contents, cast("AdoptionBegun", begun.event))
+    if core.reader.recorded_as(ADOPTED_KEY) is not None:
+        return len(plan)
+    return version
+
+
+def _refuse_changes(session: str, contents: Contents, begun: AdoptionBegun) -> None:
+    now = folder_digests(contents)
+    if now == begun.digests:
+        return
+    raise DuplicateEvent(
+        session,
+        f"it was adopted from this folder when that was different: {_difference(begun.digests, now)}"
+        "; adopt the folder as it is now under another id (--session)",
+    )
+
+
+def _difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    both = before.keys() & now.keys()
+    changes = {
+        "changed": sorted(path for path in both if before[path] != now[path]),
+        "new": sorted(now.keys() - before.keys()),
+        "gone": sorted(before.keys() - now.keys()),
+    }
+    return "; ".join(
+        f"{what}: {', '.join(paths[:NAMED])}{_more(len(paths) - NAMED)}"
+        for what, paths in changes.items()
+        if paths
+    )
+
+
+def _more(count: int) -> str:
+    return f" and {count:,} more" if count > 0 else ""
+
+
+# ---- recording --------------------------------------------------------------------------------
+
+
+def _record(log: Log, core: Core, plan: Sequence[Draft], stored: int, by: Metadata | None) -> None:
+    for start in range(stored, len(plan), WHOLE_EVENTS):
+        _record_part(log, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by)
+
+
+def _record_part(
+    log: Log, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata | None
+) -> None:
+    """Record a part of the plan; where the store finds it too large, in two halves.
+
+    The session's creation and `AdoptionBegun` stay together: in between it would be open to all.
+    """
+    try:
+        log.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
+    except TooLarge:
+        middle = max(2, (start + stop) // 2)
+        if not start < middle < stop:
+            raise
+        _record_part(log, core, plan, start, middle, by)
+        _record_part(log, core, plan, middle, stop, by)
+
+
+def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new: bool) -> Adoption:
+    messages = {line.id for _, lines in examined.archives for line in lines}
+    return Adoption(
+        session_id=session,
+        status="adopted" if is_new else "already_adopted",
+        version=len(plan),
+        live=len(examined.live),
+        archives=len(examined.archives),
+        messages=len(messages | {line.id for line in examined.live}),
+        findings=examined.findings,
+        quarantined=tuple(_beside(path, content) for path, content in examined.dropped.items()),
+    )
+
+
+def _beside(path: str, content: bytes) -> str:
+    """Return the path under which `Folder.quarantine` keeps what is dropped from a file."""
+    inside, slash, name = path.rpartition("/")
+    return f"{inside}{slash}{quarantine_name(name, content)}"

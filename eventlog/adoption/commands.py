@@ -1,0 +1,99 @@
+"""What adopting a session folder tells its caller, and the command that records it (O4).
+
+Reading a folder and making a plan of events is the business of `eventlog.adoption.adopting`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from eventlog.errors import SessionClosed
+from eventlog.identifiers import derived_id
+from eventlog.machine import ABSENT
+from eventlog.session.command import Command, Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.identifiers import EventId, IdSource
+    from eventlog.records import Recorded
+    from eventlog.session.state import SessionState
+
+__all__ = [
+    "ADOPTED_KEY",
+    "BEGUN_KEY",
+    "Adoption",
+    "AdoptionFinding",
+    "RecordAdoption",
+    "adoption_event_id",
+]
+
+BEGUN_KEY = "\0adoption_begun"
+"""The idempotency key of a session's `AdoptionBegun`: no message can have it as its id."""
+
+ADOPTED_KEY = "\0folder_adopted"
+"""The idempotency key of a session's `FolderAdopted`."""
+
+
+class AdoptionFinding(NamedTuple):
+    """Something in a folder that is not as it should be, and what adopting makes of it."""
+
+    rule: str
+    """What was found, in a word that a program can test for, such as ``lost_clear``."""
+    path: str
+    """The file, relative to the folder."""
+    line: int | None
+    """The first line concerned, from 1; None where it is about a file as a whole."""
+    detail: str
+    action: str
+    message_ids: tuple[str, ...] = ()
+
+
+class Adoption(NamedTuple):
+    """What became of a folder that was to be adopted."""
+
+    session_id: str
+    status: Literal["adopted", "already_adopted"]
+    version: int
+    """The session's version at which all of the folder is recorded."""
+    live: int
+    """Live messages."""
+    archives: int
+    messages: int
+    """Messages in all, live and archived."""
+    findings: tuple[AdoptionFinding, ...]
+    quarantined: tuple[str, ...]
+    """The files, relative to the folder, in which what was dropped is kept."""
+
+
+def adoption_event_id(session: str, digest: str, number: int) -> EventId:
+    """Return the id of the ``number``-th event of adopting what has this digest.
+
+    The same folder gives the same ids, so an adoption that was cut off goes on where it stopped,
+    and a finished one is found.
+    """
+    return derived_id(session, f"\0adoption\0{digest}", number)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAdoption(Command[None]):
+    """Record a part of what a folder holds; only with the version before it as expected one."""
+
+    drafts: tuple[Draft, ...]
+
+    creates = True
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        if state.status not in (ABSENT, "adopting"):
+            raise SessionClosed(state.session_id, state.status)
+        return self.drafts
+
+    def event_ids(self, session: str) -> Sequence[EventId]:
+        return [draft.event_id for draft in self.drafts if draft.event_id is not None]
+
+    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
+        return True  # The ids say so: they follow from the content.
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None

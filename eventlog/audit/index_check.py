@@ -1,0 +1,118 @@
+"""Rebuild the index from the events, and tell where the stored one differs (L14).
+
+The index is stored with the events that it follows from, so the two can only differ by damage, or
+by a defect. Nothing may be written to the log meanwhile: entries of what was appended between the
+reading and the writing would be lost, so a log that grows is refused.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from eventlog.errors import StoreUnavailable
+from eventlog.records import Recorded
+from eventlog.session.folding import apply
+from eventlog.session.index import SESSIONS, index_changes, keys_under, may_change_index
+from eventlog.session.state import SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from eventlog.records import IndexEntry
+    from eventlog.store import Store
+
+__all__ = [
+    "IndexDifference",
+    "changes_since",
+    "compare_index",
+    "rebuild_index",
+    "rebuilt_entries",
+    "stored_streams",
+    "write_entries",
+]
+
+WRITE_PAGE: Final = 1_000
+"""Entries per transaction of a rebuild."""
+
+
+class IndexDifference(NamedTuple):
+    """An entry that is not what the events say; None stands for no entry."""
+
+    key: str
+    stored: bytes | None
+    rebuilt: bytes | None
+
+
+def stored_streams(store: Store) -> list[str]:
+    """Return the streams that have records, by reading the log.
+
+    The index is not believed, but asked: a store may not show yet in the log of all streams what
+    it has in the streams themselves.
+    """
+    streams = {record.stream for record in store.read_all()}
+    for key, _ in store.scan(*keys_under(SESSIONS)):
+        stream = key.removeprefix(SESSIONS)
+        if stream not in streams and store.head(stream).version:
+            streams.add(stream)
+    return sorted(streams)
+
+
+def changes_since(store: Store, stream: str, version: int) -> Iterator[IndexEntry]:
+    """Yield what the events of a stream behind a version change in the index, in their order."""
+    state = SessionState(stream)
+    for record in store.read(stream):
+        recorded = Recorded(record)
+        if record.version <= version or not may_change_index(state, record.type, record.time):
+            apply(state, recorded)
+            continue
+        before = state.copy()
+        apply(state, recorded)
+        yield from index_changes(before, [recorded], state)
+
+
+def rebuilt_entries(store: Store, stream: str) -> dict[str, bytes]:
+    """Return the index entries of a stream as its events say."""
+    changed = dict(changes_since(store, stream, 0))
+    return {key: value for key, value in changed.items() if value is not None}
+
+
+def compare_index(store: Store) -> list[IndexDifference]:
+    """Return where the stored index differs from what the events say, by key.
+
+    Raises `StoreUnavailable` if the log grew meanwhile.
+    """
+    before = store.tip()
+    rebuilt: dict[str, bytes] = {}
+    for stream in stored_streams(store):
+        rebuilt.update(rebuilt_entries(store, stream))
+    stored = dict(store.scan("", "\U0010ffff"))
+    if store.tip() != before:
+        raise StoreUnavailable(
+            "the log grew while it was compared with its index; stop what writes to it, then try "
+            "again"
+        )
+    return [
+        IndexDifference(key, stored.get(key), rebuilt.get(key))
+        for key in sorted(stored.keys() | rebuilt.keys())
+        if stored.get(key) != rebuilt.get(key)
+    ]
+
+
+def rebuild_index(store: Store) -> list[IndexDifference]:
+    """Make the stored index what the events say; return where it was not.
+
+    Right entries are left alone, so that a sound index is not written to at all.
+    """
+    differences = compare_index(store)
+    write_entries(store, [(difference.key, difference.rebuilt) for difference in differences])
+    return differences
+
+
+def write_entries(store: Store, entries: Iterable[IndexEntry]) -> int:
+    """Store or remove index entries, so many per transaction; return how many there were."""
+    left, written = iter(entries), 0
+    while page := list(islice(left, WRITE_PAGE)):
+        store.put_index(page)
+        written += len(page)
+    return written

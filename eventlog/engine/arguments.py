@@ -1,0 +1,257 @@
+"""From the arguments of a session's methods to commands: checked and built once for both twins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from eventlog.codec import refusal
+from eventlog.engine.append_request import MessageRequest
+from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
+from eventlog.events import Event
+from eventlog.identifiers import derived_id, format_id, parse_id
+from eventlog.records import ANY, Expected, Metadata
+from eventlog.session.commands import (
+    AppendLargeMessages,
+    AppendMessages,
+    AssignMemorySession,
+    RecordEvents,
+    RecordToolResult,
+    RecordUsage,
+)
+from eventlog.session.commit import archive_index
+from eventlog.session.events import SessionCreated
+from eventlog.session.messages import (
+    Message,
+    MessageData,
+    as_message,
+    check_text,
+    message_data,
+    message_text,
+)
+from eventlog.session.tokens import checked_tokens
+from eventlog.session.tool_output import has_large
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from eventlog.engine.core import Core
+    from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
+    from eventlog.session.tokens import TokenEstimator
+
+__all__ = [
+    "abandon",
+    "about",
+    "append",
+    "append_one",
+    "creation",
+    "events",
+    "expected_version",
+    "memory_session",
+    "retry",
+    "task",
+    "tool_result",
+    "usage",
+]
+
+
+def about(
+    actor: str | None,
+    correlation_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Metadata | None:
+    """Say who wants something as part of what; None where nothing is said."""
+    if actor is None and correlation_id is None and idempotency_key is None:
+        return None
+    by = {"actor": actor, "correlation_id": correlation_id, "idempotency_key": idempotency_key}
+    for name, value in by.items():
+        if value is not None:
+            _text(name, value)
+    return Metadata(**by)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{name} is text, not {value!r:.80}")
+    return value
+
+
+def creation(**arguments: Any) -> SessionCreated:
+    """Check what a session is to be created with."""
+    try:
+        return SessionCreated(**arguments)
+    except ValidationError as error:
+        raise refusal(error) from error
+
+
+def append_one(
+    core: Core,
+    estimate: TokenEstimator,
+    value: Message | dict[str, Any],
+    idempotency_key: str | None,
+    by: Metadata | None,
+) -> MessageRequest:
+    """Check one message before it is stored; give it an id from the key, if there is one."""
+    message = value if type(value) is Message else as_message(value)
+    if idempotency_key is not None:
+        (message,) = _keyed(core.session, (message,), idempotency_key)
+    data = message_data(message)
+    text = message_text(data)
+    if len(text) > core.plain_characters and (
+        core.plain_characters < 0 or has_large(data, core.tool_output)
+    ):
+        request = MessageRequest(core, message, data, 0, by)
+        request.go_the_long_way(_append(core, estimate, (message,), (data,), [text]))
+        return request
+    return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
+
+
+def append(
+    core: Core,
+    estimate: TokenEstimator,
+    values: Iterable[Message | dict[str, Any]],
+    idempotency_key: str | None,
+) -> AppendMessages:
+    """Check all messages before any is stored; give those without an id one from the key."""
+    messages = tuple([as_message(value, index=place) for place, value in enumerate(values)])
+    if idempotency_key is not None:
+        messages = _keyed(core.session, messages, idempotency_key)
+    data = tuple([message_data(message) for message in messages])
+    texts = [message_text(entry) for entry in data]
+    for index, text in enumerate(texts):
+        check_text(text, "parts", index)
+    if len({entry["id"] for entry in data}) < len(data):
+        raise InvalidMessage("two messages of one batch have the same id", field="id")
+    return _append(core, estimate, messages, data, texts)
+
+
+def _append(
+    core: Core,
+    estimate: TokenEstimator,
+    messages: tuple[Message, ...],
+    data: tuple[MessageData, ...],
+    texts: Sequence[str],
+) -> AppendMessages:
+    large = {
+        place
+        for place, text in enumerate(texts)
+        if len(text) > core.plain_characters and has_large(data[place], core.tool_output)
+    }
+    tokens = tuple(
+        [
+            0 if place in large else checked_tokens(estimate, text)
+            for place, text in enumerate(texts)
+        ]
+    )
+    if not large:
+        return AppendMessages(messages, data, tokens)
+    return AppendLargeMessages(messages, data, tokens, estimate=estimate, large=frozenset(large))
+
+
+def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Message, ...]:
+    """Derive the ids of messages from an idempotency key, since a message's id is its key (M3)."""
+    for message in messages:
+        if "id" in message.model_fields_set:
+            raise InvalidArgument(
+                f"message {message.id!r} has an id, which is its idempotency key; "
+                "leave out one of the two"
+            )
+    return tuple(
+        message.model_copy(update={"id": format_id(derived_id(session, key, number))})
+        for number, message in enumerate(messages)
+    )
+
+
+def tool_result(
+    core: Core,
+    estimate: TokenEstimator,
+    message_id: str,
+    tool_id: str,
+    output: str,
+    status: Literal["running", "completed", "error"],
+    duration_ms: float | None,
+) -> RecordToolResult:
+    """Check a result before it is stored."""
+    for name, value in (("message_id", message_id), ("tool_id", tool_id), ("output", output)):
+        _text(name, value)
+    if status not in ("running", "completed", "error"):
+        raise InvalidMessage(
+            f"{status!r} is no status of a result; it is 'running', 'completed' or 'error'",
+            field="status",
+        )
+    is_large = len(output) > core.tool_output.inline_characters
+    tokens = None if is_large else checked_tokens(estimate, output)
+    return RecordToolResult(
+        message_id, tool_id, output, status, duration_ms, tokens, estimate=estimate
+    )
+
+
+def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
+    """Check what was used before it is stored."""
+    if isinstance(contexts, str):
+        raise InvalidArgument("contexts is a list of URIs, not one text")
+    try:
+        return RecordUsage(tuple(contexts), skill)
+    except TypeError:
+        raise InvalidArgument(f"contexts is a list of URIs, not {contexts!r:.80}") from None
+
+
+def memory_session(provider: str) -> AssignMemorySession:
+    """Check the provider before it is looked up."""
+    return AssignMemorySession(_text("provider", provider))
+
+
+def events(recorded: tuple[Event, ...]) -> RecordEvents:
+    """Check that there is nothing but events."""
+    for event in recorded:
+        if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"{event!r:.80} is no event; build it with a class of yours")
+    return RecordEvents(recorded)
+
+
+def expected_version(expected: Expected) -> Expected:
+    """Check the version that a caller expects."""
+    is_version = isinstance(expected, int) and expected >= 0
+    if expected != ANY and not is_version:
+        raise InvalidArgument(
+            f"expected is {expected!r:.80}; it is a version from 0 up, or eventlog.ANY"
+        )
+    return expected
+
+
+def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
+    """Check the kind of a task; its payload is checked as it is stored."""
+    if "." not in _text("kind", kind):
+        raise InvalidArgument(
+            f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
+        )
+    from eventlog.session.tasks.commands import (
+        QueueTask,  # Workers need these; most sessions do not.
+    )
+
+    return QueueTask(kind, {} if payload is None else payload)
+
+
+def retry(session: str, subject: str, reason: str | None) -> RetryTask:
+    """Name what to retry: an archive by its index, any task by its id."""
+    from eventlog.session.tasks.commands import RetryTask
+
+    return RetryTask(**_named(session, subject), reason=reason)
+
+
+def abandon(session: str, subject: str, reason: str | None) -> AbandonTask:
+    """Name what to abandon: an archive by its index, any task by its id."""
+    from eventlog.session.tasks.commands import AbandonTask
+
+    return AbandonTask(**_named(session, subject), reason=reason)
+
+
+def _named(session: str, subject: str) -> dict[str, Any]:
+    index = archive_index(_text("archive_id", subject))
+    if index is not None:
+        return {"archive": index}
+    try:
+        return {"task_id": format_id(parse_id(subject))}
+    except InvalidArgument:
+        raise ArchiveNotFound(session, subject, None) from None

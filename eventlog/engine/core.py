@@ -1,0 +1,268 @@
+"""The core of a session: one per log and session id, whatever number of `Session` objects.
+
+All commands of a session in one process pass through its core, in turn. Each is decided on the
+state that its predecessors of the same round leave, so they never conflict with each other; only a
+foreign write makes one decide again.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from eventlog.engine.reader import Reader
+from eventlog.engine.request import SessionRequest
+from eventlog.engine.snapshots import (
+    LEAVING_INTERVAL,
+    SNAPSHOT_INTERVAL,
+    is_due,
+    replay_stream,
+    replay_weight,
+    write_snapshot,
+)
+from eventlog.errors import SessionClosed, SessionNotFound
+from eventlog.machine import ABSENT
+from eventlog.records import Record, Recorded
+from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue, is_limit_reached
+from eventlog.session.command import Draft
+from eventlog.session.folding import apply
+from eventlog.session.projection import SessionFold
+from eventlog.session.state import SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.clock import Clock
+    from eventlog.engine.committer import Follower, Request
+    from eventlog.identifiers import EventId, IdSource
+    from eventlog.session.events import SessionCreated, VersionRange
+    from eventlog.session.policies import ToolOutputPolicy
+    from eventlog.store import Store
+
+__all__ = ["Core"]
+
+
+class Core:
+    """The folded state of one session in this process, and the way commands take to the log."""
+
+    def __init__(self, store: Store, session: str, clock: Clock, ids: IdSource) -> None:
+        self.session = session
+        self.creation: SessionCreated | None = None
+        """What to record before the first command, if the session does not exist yet."""
+        self._creation_id: EventId | None = None
+        self.reader = Reader(store, session)
+        self.state = SessionState(session)
+        self.clock = clock
+        self.ids = ids
+        self.store = store
+        self._fold = SessionFold(session)
+        self._lock = threading.Lock()
+        self._round = 0
+        self._ahead: SessionState | None = None
+        self._uncommitted: list[Foldable] = []
+        self._trusted = False
+        self.wants_care = False
+        """Whether `care` may have something to do."""
+        self.follower: Follower | None = None
+        """What writes the attached folder, where this process owns it."""
+        self._care_after = SNAPSHOT_INTERVAL
+        """Records since the last snapshot from which on `care` is wanted."""
+        self._since_snapshot = 0
+        self._snapshot_size = 0
+        self.plain_characters = 0
+        """Up to so many characters a message is plain: its length alone tells that (M6). Negative
+        where none is, because appends may carry index entries (C8)."""
+        self.follow_policies()
+
+    def open(self, creation: SessionCreated | None) -> None:
+        """Fold the stream; note what to record first if the session does not exist (M1)."""
+        state = self.refresh()
+        if state.status == ABSENT:
+            if creation is None and self.creation is None:
+                raise SessionNotFound(self.session)
+            self.creation = self.creation or creation
+            self.follow_policies()
+        elif creation is not None and state.status != "open":
+            raise SessionClosed(self.session, state.status)
+
+    @property
+    def tool_output(self) -> ToolOutputPolicy:
+        """What is done about large tool outputs."""
+        return self.state.as_seen(self.creation).tool_output
+
+    def follow_policies(self) -> None:
+        """Note what appending has to look at, so that it need not ask for every message."""
+        state = self.state.as_seen(self.creation)
+        large, auto_commit = state.tool_output, state.auto_commit
+        self.plain_characters = min(large.inline_characters, large.message_characters)
+        if auto_commit is not None:
+            self._care_after = 0
+            if auto_commit.idle_seconds is not None:
+                self.plain_characters = -1
+
+    def creation_draft(self) -> Draft:
+        """Return the event that brings the session into being.
+
+        Its id is drawn, once: of several that create a session at the same time the later ones are
+        in conflict about the version, and decide again without a creation.
+        """
+        assert self.creation is not None
+        if self._creation_id is None:
+            self._creation_id = self.ids()
+        return Draft(self.creation, self._creation_id)
+
+    def begin_anew_after_fork(self) -> None:
+        """Drop what a forked child may have copied in the middle of a change."""
+        self.state = SessionState(self.session)
+        self._lock = threading.Lock()
+        self._round = 0
+        self._trusted = False
+        self.follower = None  # The parent owns the folder.
+
+    # ---- the state that the log says ----------------------------------------------------------
+
+    def refresh(self) -> SessionState:
+        """Fold what the log has beyond the state, and return it (I/O)."""
+        if not self.state.version:
+            replayed = replay_stream(self.store, self.session, self._fold)
+            with self._lock:
+                if replayed.version > self.state.version:
+                    self.state = replayed.state
+                    self._since_snapshot = replayed.since_snapshot
+                    self._snapshot_size = replayed.snapshot_size
+                    self.follow_policies()
+        elif self.store.head(self.session).version != self.state.version:
+            self._fold_news()
+        self._trusted = True
+        return self.state
+
+    def catch_up(self) -> None:
+        """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
+        self.refresh()
+        if self.follower is not None:
+            self.follower.follow(foreign=True)
+
+    def _fold_news(self) -> None:
+        """Fold what others have recorded into a copy, and put that in place.
+
+        The state itself is changed in place only by the committer: a decision that is being taken
+        on it must not see half of a record.
+        """
+        state = self.snapshot_of_state()
+        weight = 0
+        for record in self.store.read(self.session, after=state.version):
+            apply(state, Recorded(record))
+            weight += replay_weight(record)
+        with self._lock:
+            if state.version > self.state.version:
+                self.state = state
+                self._since_snapshot += weight
+
+    def snapshot_of_state(self) -> SessionState:
+        """Return a state that no later record changes under the reader's hands."""
+        with self._lock:
+            return self.state.copy()
+
+    def live_ranges(self) -> list[VersionRange]:
+        """Return the version ranges in which the live messages are, in order."""
+        with self._lock:
+            return self.state.window.ranges(self.state.version)
+
+    # ---- one round of the committer -----------------------------------------------------------
+
+    def distrust(self) -> None:
+        self._trusted = False
+        if not self._care_after:
+            self.wants_care = True  # What was recorded before may have had no commit behind it.
+
+    def care(self) -> Request | None:
+        self.wants_care = False
+        if is_due(self._since_snapshot, self._snapshot_size):
+            self.write_snapshot()
+        if is_limit_reached(self.state):
+            return SessionRequest(self, CommitIfDue(), AUTOMATIC)
+        return None
+
+    def write_snapshot(self) -> bool:
+        """Store the state as a cache for the next opening; tell whether that was possible."""
+        with self._lock:
+            state = self.state.copy()
+            self._since_snapshot = 0
+        self._snapshot_size = write_snapshot(
+            self.store, self.session, self._fold, state, state.version, state.hash
+        )
+        return self._snapshot_size > 0
+
+    def leave_snapshot(self) -> bool:
+        """Store the state if commands were decided on it, and if that pays, before the log is
+        closed; tell whether it can be stored."""
+        worthwhile = is_due(self._since_snapshot, self._snapshot_size, LEAVING_INTERVAL)
+        return not (self._round and worthwhile) or self.write_snapshot()
+
+    def deciding_state(self, round: int) -> SessionState:
+        """Return the state that the next command of a round of the committer is decided on."""
+        if not self._trusted:
+            self.refresh()
+        if round != self._round:
+            self._round = round
+            self._ahead = None
+            self._uncommitted.clear()
+            return self.state
+        if not self._uncommitted:
+            return self._ahead or self.state
+        ahead = self._ahead or self.state.copy()
+        for request in self._uncommitted:
+            request.fold(ahead)
+        self._uncommitted.clear()
+        self._ahead = ahead
+        return ahead
+
+    @property
+    def has_predecessors(self) -> bool:
+        """Whether requests of this round were prepared already."""
+        return self._ahead is not None or bool(self._uncommitted)
+
+    def up_to_date(self, state: SessionState) -> SessionState:
+        """Return the state with foreign records folded, unless predecessors are under way.
+
+        Those are checked against the log's version when they are stored.
+        """
+        return state if self.has_predecessors else self.refresh()
+
+    def foresee(self, request: Foldable, state: SessionState | None = None) -> None:
+        """Note a prepared request, and the state that it would leave if that is known."""
+        if state is None:
+            self._uncommitted.append(request)
+        else:
+            self._ahead = state
+
+    def confirm(
+        self, request: Foldable, records: Sequence[Record], after: SessionState | None = None
+    ) -> None:
+        """Fold the records of a request that was stored.
+
+        ``after`` is the state with these records, if the decision made one: it takes the place of
+        the present one, unless one of the two was folded further since.
+        """
+        with self._lock:
+            if after is not None and after.version == self.state.version + len(records):
+                self.state = after
+            else:
+                request.fold(self.state)
+            for record in records:
+                self._since_snapshot += replay_weight(record)
+            self.wants_care = self._since_snapshot >= self._care_after
+        if self.follower is not None:
+            self.follower.note(request.recorded())
+
+
+class Foldable(Protocol):
+    """A request that can fold what it records."""
+
+    def fold(self, state: SessionState) -> None:
+        """Fold the records that come next in the state; a reader may have folded them already."""
+        ...
+
+    def recorded(self) -> Sequence[Recorded]:
+        """Return the records."""
+        ...

@@ -1,0 +1,65 @@
+"""The one core of each session in a log: made when asked for, kept while it is of use."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from eventlog.engine.core import Core
+
+if TYPE_CHECKING:
+    from eventlog.clock import Clock
+    from eventlog.engine.committer import Follower
+    from eventlog.identifiers import IdSource
+    from eventlog.store import Store
+
+__all__ = ["Cores"]
+
+KEPT: Final = 1_024
+"""Sessions whose states are kept although nobody holds them; others are replayed when needed."""
+
+SNAPSHOTS_LEFT: Final = 64
+"""Sessions of which closing may write a snapshot: each takes a durable write of its own."""
+
+
+class Cores:
+    """The cores of a log. Thread-safe."""
+
+    def __init__(self, store: Store, clock: Clock, ids: IdSource) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[str, Core] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, session: str) -> Core:
+        """Return the one core of a session."""
+        with self._lock:
+            core = self._cores.get(session)
+            if core is None:
+                core = self._cores[session] = Core(self._store, session, self._clock, self._ids)
+            self._recent[session] = core
+            self._recent.move_to_end(session)
+            if len(self._recent) > KEPT:
+                self._recent.popitem(last=False)
+        return core
+
+    def followers(self) -> list[Follower]:
+        """Return what writes the attached folders of this process."""
+        followers = [core.follower for core in list(self._cores.values())]
+        return [follower for follower in followers if follower is not None]
+
+    def leave_snapshots(self) -> None:
+        """Let the sessions that were used last be opened from where they stand now (L12)."""
+        for core in list(self._recent.values())[-SNAPSHOTS_LEFT:]:
+            if not core.leave_snapshot():
+                return  # The store is away, and would let each of them wait.
+
+    def begin_anew_after_fork(self) -> None:
+        """Drop what a forked child may have copied in the middle of a change."""
+        self._lock = threading.Lock()
+        for core in self._cores.values():
+            core.begin_anew_after_fork()

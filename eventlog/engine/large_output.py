@@ -1,0 +1,200 @@
+"""Keeping tool outputs that are too large for their message, and reading them back (M6).
+
+An output goes into the blob area before the event that names it is decided (L11). Where it cannot,
+the session's policy says what is recorded instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from eventlog.engine.blobs import digest_of
+from eventlog.errors import CorruptLog, EventLogError, InvalidArgument, ToolOutputNotFound
+from eventlog.session.messages import MessageData, check_text
+from eventlog.session.tool_output import (
+    OutputMatch,
+    Place,
+    ToolOutput,
+    kept_digest,
+    outputs_of,
+    preview_fields,
+    search,
+    select_large,
+    without_large_output,
+)
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventlog.engine.reader import Reader, StoredMessage
+    from eventlog.session.policies import ToolOutputPolicy
+
+__all__ = [
+    "find_in_output",
+    "hydrated",
+    "keep_large_outputs",
+    "keep_large_result",
+    "read_output",
+]
+
+
+# ---- keeping ----------------------------------------------------------------------------------
+
+
+def keep_large_outputs(reader: Reader, data: MessageData, policy: ToolOutputPolicy) -> MessageData:
+    """Return a message as it is recorded: its large outputs kept, and previews in their place."""
+    outputs, inline = outputs_of(data)
+    parts = list(data["parts"])
+    for number, reason in select_large(outputs, inline, policy).items():
+        part = parts[number]
+        place = Place(reader.stream, data["id"], part.get("tool_id", ""))
+        parts[number] = {**part, **_keep(reader, place, outputs[number], reason, policy)}
+    return cast("MessageData", {**data, "parts": parts})
+
+
+def keep_large_result(
+    reader: Reader, version: int, place: Place, output: str, policy: ToolOutputPolicy
+) -> dict[str, Any]:
+    """Return what is recorded of a late result in place of its output; nothing if it stays.
+
+    ``version`` is that of the message that made the call: its other outputs count.
+    """
+    if len(output) <= policy.preview_characters:
+        return {}
+    (message,) = reader.messages([(version, version)])
+    others = sum(
+        len(part.get("tool_output") or "")
+        for part in message.data["parts"]
+        if part["type"] == "tool" and part.get("tool_id") != place.tool_id
+    )
+    reason = select_large({0: output}, others, policy).get(0)
+    return {} if reason is None else _keep(reader, place, output, reason, policy)
+
+
+def _keep(
+    reader: Reader, place: Place, output: str, reason: str, policy: ToolOutputPolicy
+) -> dict[str, Any]:
+    """Store an output; return the fields of the tool part that stand for it."""
+    check_text(output, "tool_output")
+    data = output.encode()
+    digest, problem = digest_of(data), None
+    try:
+        reader.keep_value(data)
+    except EventLogError as error:
+        if policy.on_failure == "reject":
+            raise
+        problem = str(error)
+        log_fact(logging.WARNING, "tool_output_not_kept", session=place.session, error=problem)
+        if policy.on_failure == "keep_raw":
+            return {"tool_output_externalization_error": problem}
+    return preview_fields(
+        place, output, reason, policy.preview_characters, digest=digest, error=problem
+    )
+
+
+# ---- reading back -----------------------------------------------------------------------------
+
+
+def hydrated(
+    reader: Reader, messages: Iterable[StoredMessage], *, previews_will_do: bool = False
+) -> list[StoredMessage]:
+    """Return copies of messages that have their kept outputs in them, as they were appended (F6).
+
+    Raises `CorruptLog` for an output that is missing or damaged; where ``previews_will_do``, that
+    is logged, and its preview stays.
+    """
+    known: dict[str, str] = {}
+    return [
+        entry._replace(data=_hydrated(reader, entry.data, known, previews_will_do))
+        for entry in messages
+    ]
+
+
+def _hydrated(
+    reader: Reader, data: MessageData, known: dict[str, str], previews_will_do: bool
+) -> MessageData:
+    parts = list(data["parts"])
+    for number, part in enumerate(parts):
+        digest = _digest_of(reader, part)
+        if digest is None:
+            continue
+        try:
+            if digest not in known:
+                known[digest] = reader.value(digest).decode()
+        except CorruptLog as error:
+            if not previews_will_do:
+                raise
+            log_fact(logging.WARNING, "tool_output_unreadable", error=str(error))
+        else:
+            parts[number] = {**without_large_output(part), "tool_output": known[digest]}
+    return cast("MessageData", {**data, "parts": parts})
+
+
+def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
+    """Return under which name the session keeps a part's output, if it does.
+
+    An output that another program kept elsewhere has come along if its folder was adopted.
+    """
+    digest = kept_digest(reader.stream, part)
+    if digest is not None or not part.get("tool_output_truncated"):
+        return digest
+    adopted = part.get("tool_output_sha256")
+    return adopted if isinstance(adopted, str) and reader.has_value(adopted) else None
+
+
+def read_output(
+    reader: Reader, message_id: str, tool_id: str, offset: int, limit: int | None
+) -> ToolOutput:
+    """Return a piece of a tool's output, wherever it is kept."""
+    if offset < 0 or (limit is not None and limit < 0):
+        raise InvalidArgument(f"offset {offset}, limit {limit}: both count characters, from 0 up")
+    output = _whole_output(reader, message_id, tool_id)
+    end = None if limit is None else offset + limit
+    return ToolOutput(output[offset:end], min(offset, len(output)), len(output))
+
+
+def find_in_output(
+    reader: Reader, message_id: str, tool_id: str, text: str, *, limit: int, context: int
+) -> tuple[OutputMatch, ...]:
+    """Return where a text stands in a tool's output, to the letter."""
+    if not text or limit < 0 or context < 0:
+        raise InvalidArgument(
+            f"text {text!r}, limit {limit}, context {context}: search for one character at least, "
+            "and count matches and characters from 0 up"
+        )
+    output = _whole_output(reader, message_id, tool_id)
+    return tuple(search(output, text, limit=limit, context=context))
+
+
+def _whole_output(reader: Reader, message_id: str, tool_id: str) -> str:
+    part = _part_with_output(reader, message_id, tool_id)
+    digest = _digest_of(reader, part)
+    if digest is not None:
+        return reader.value(digest).decode()
+    if part.get("tool_output_truncated"):
+        ref = part.get("tool_output_ref")
+        reason = (
+            f"it is kept elsewhere, as {ref}"
+            if ref
+            else f"only a preview was kept ({part.get('tool_output_externalization_error')})"
+        )
+        raise ToolOutputNotFound(reader.stream, message_id, tool_id, reason)
+    return str(part["tool_output"])
+
+
+def _part_with_output(reader: Reader, message_id: str, tool_id: str) -> dict[str, Any]:
+    recorded = reader.message(message_id)
+    if recorded is None:
+        raise ToolOutputNotFound(reader.stream, message_id, tool_id, "there is no such message")
+    (message,) = reader.messages([(recorded.version, recorded.version)])
+    parts: dict[Any, dict[str, Any]] = {
+        part.get("tool_id"): part
+        for part in message.data["parts"]
+        if part["type"] == "tool" and part.get("tool_output") is not None
+    }
+    if tool_id not in parts:
+        reason = f"the message has outputs of {list(parts)}"
+        raise ToolOutputNotFound(reader.stream, message_id, tool_id, reason)
+    return parts[tool_id]

@@ -1,0 +1,230 @@
+"""What both twins of a session read, written once. Every function does I/O but none writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from eventlog.argument_checks import check_count
+from eventlog.engine.large_output import find_in_output, hydrated, read_output
+from eventlog.errors import ArchiveNotFound, CorruptError, InvalidArgument
+from eventlog.session.commit import archive_id, archive_index
+from eventlog.session.context import Context, SearchContext, assemble, truncated
+from eventlog.session.index import (
+    archive_key,
+    archive_prefix,
+    keys_under,
+    read_archive,
+    read_entry,
+    read_task,
+    task_key,
+)
+from eventlog.session.tasks.events import ArchiveFinalized
+from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.engine.core import Core
+    from eventlog.engine.reader import StoredMessage
+    from eventlog.session.archive import Archive
+    from eventlog.session.events import VersionRange
+    from eventlog.session.messages import Message
+    from eventlog.session.state import SessionState
+    from eventlog.session.tasks.state import Task
+    from eventlog.session.tokens import TokenEstimator
+    from eventlog.session.tool_output import OutputMatch, ToolOutput
+    from eventlog.store import Store
+
+__all__ = [
+    "find_archive",
+    "find_task",
+    "latest_overview",
+    "read_archived",
+    "read_archives",
+    "read_context",
+    "read_history",
+    "read_search_context",
+    "read_tail",
+    "read_tool_output",
+    "read_truncated",
+    "search_tool_output",
+]
+
+
+def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
+    """Return the live messages, or the ``last`` of them, in order."""
+    if last is not None:
+        check_count("last", last, "messages")
+    if last == 0:
+        return ()
+    core.refresh()
+    found = core.reader.messages(core.live_ranges(), last=last)
+    return tuple(entry.message for entry in found)
+
+
+def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[Message, ...]:
+    """Return the first live user message and the last ``recent`` ones, tool pairs whole (X6)."""
+    return truncated(read_tail(core), keep_first_user=keep_first_user, recent=recent)
+
+
+def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
+    """Return every message ever recorded, in order, whatever became of its archive (X7)."""
+    found = core.reader.history()
+    return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
+
+
+def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
+    """Return the latest overview and the messages that it does not cover (X1)."""
+    core.refresh()
+    state = core.snapshot_of_state()
+    overview, unreadable, uncovered = latest_overview(core, state)
+    ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
+    messages = core.reader.messages(ranges)
+    messages += core.reader.messages(state.window.ranges(state.version))
+    return assemble(
+        overview,
+        estimate(overview),
+        _in_order(messages),
+        token_budget=token_budget,
+        failed_archives=len(state.failed),
+        unreadable_overviews=unreadable,
+    )
+
+
+def read_search_context(
+    core: Core, estimate: TokenEstimator, query: str, max_messages: int
+) -> SearchContext:
+    """Return what a memory search needs to understand a query (X5)."""
+    check_count("max_messages", max_messages, "messages")
+    context = read_context(core, estimate, token_budget=1 << 62)
+    recent = context.messages[-max_messages:] if max_messages else ()
+    return SearchContext(query, context.latest_archive_overview, recent)
+
+
+def latest_overview(core: Core, state: SessionState) -> tuple[str, int, list[Archive]]:
+    """Return the newest readable overview, how many unreadable ones were passed over, and the
+    archives whose messages it does not stand for (X3)."""
+    uncovered = state.uncovered()
+    if state.overview is None:
+        return "", 0, uncovered
+    text = _overview_text(core, state.overview.version)
+    if text is not None:
+        return text, 0, uncovered
+    unreadable = 1
+    archives = list(_stored_archives(core.store, core.session))
+    bare: set[int] = {
+        index
+        for archive in archives
+        if archive.index == state.overview.archive
+        for index in archive.covers
+    }
+    text = ""
+    for archive in reversed(archives):
+        if archive.finalized is None or archive.index >= state.overview.archive:
+            continue
+        older = _overview_text(core, archive.finalized)
+        if older is not None:
+            text = older
+            break
+        unreadable += 1
+        bare.update(archive.covers)
+    known = {archive.index for archive in uncovered}
+    again = [archive for archive in archives if archive.index in bare - known]
+    return text, unreadable, sorted([*uncovered, *again], key=lambda archive: archive.index)
+
+
+def _overview_text(core: Core, version: int) -> str | None:
+    try:
+        recorded = core.reader.record(version)
+        if recorded is None or not isinstance(recorded.event, ArchiveFinalized):
+            return None
+    except CorruptError:
+        return None
+    return recorded.event.overview or None
+
+
+def _in_order(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    return sorted(messages, key=lambda entry: entry.version)
+
+
+def read_tool_output(
+    core: Core, message_id: str, tool_id: str, offset: int, limit: int | None
+) -> ToolOutput:
+    """Return a piece of a tool's output, wherever it is kept (M6)."""
+    return read_output(core.reader, message_id, tool_id, offset, limit)
+
+
+def search_tool_output(
+    core: Core, message_id: str, tool_id: str, text: str, *, limit: int, context: int
+) -> tuple[OutputMatch, ...]:
+    """Return where a text stands in a tool's output (M6)."""
+    return find_in_output(core.reader, message_id, tool_id, text, limit=limit, context=context)
+
+
+def read_archives(core: Core) -> tuple[ArchiveView, ...]:
+    """Return all archives of the session with their states, oldest first."""
+    core.refresh()
+    return tuple(
+        archive_view(core.session, archive, _task_of(core.store, archive))
+        for archive in _stored_archives(core.store, core.session)
+    )
+
+
+def read_archived(core: Core, archive: str, *, hydrate: bool = False) -> ArchivedMessages:
+    """Return the summaries and messages of a completed archive (X7)."""
+    core.refresh()
+    found = find_archive(core, archive)
+    recorded = None if found.finalized is None else core.reader.record(found.finalized)
+    if recorded is None:
+        state = _task_of(core.store, found).state
+        raise InvalidArgument(
+            f"{archive} of session {core.session!r} is {state!r}, so it has no overview yet; "
+            "run a worker, or read history()"
+        )
+    event = cast("ArchiveFinalized", recorded.event)
+    return ArchivedMessages(
+        archive_id=archive_id(found.index),
+        abstract=event.abstract,
+        overview=event.overview,
+        messages=archived_messages(core, found, hydrate=hydrate),
+    )
+
+
+def archived_messages(
+    core: Core, archive: Archive, *, hydrate: bool = False, previews_will_do: bool = False
+) -> tuple[Message, ...]:
+    """Return the messages that an archive took, with the results known today."""
+    found = core.reader.messages(archive.takes)
+    if hydrate:
+        found = hydrated(core.reader, found, previews_will_do=previews_will_do)
+    return tuple(entry.message for entry in found)
+
+
+def find_archive(core: Core, archive: str) -> Archive:
+    """Return an archive by its id; raise `ArchiveNotFound`."""
+    index = archive_index(archive)
+    if index is not None:
+        value = read_entry(core.store, archive_key(core.session, index))
+        if value is not None:
+            return read_archive(value)
+    raise ArchiveNotFound(core.session, archive, core.state.commit_count)
+
+
+def find_task(store: Store, task_id: str) -> Task | None:
+    """Return a task by its id, as its last record left it (L14)."""
+    value = read_entry(store, task_key(task_id))
+    return None if value is None else read_task(value)
+
+
+def _stored_archives(store: Store, session: str) -> list[Archive]:
+    prefix = archive_prefix(session)
+    return [read_archive(value) for _, value in store.scan(*keys_under(prefix))]
+
+
+def _task_of(store: Store, archive: Archive) -> Task:
+    task = find_task(store, archive.task_id)
+    if task is None:
+        raise CorruptError(
+            f"the index has no task {archive.task_id}; run `eventlog doctor --rebuild-index`"
+        )
+    return task

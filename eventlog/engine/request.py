@@ -1,0 +1,282 @@
+"""One command of one session on its way: decided, encoded, chained; then folded and answered."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+import pydantic_core
+from pydantic_core import PydanticSerializationError, ValidationError
+
+from eventlog.chain import EMPTY_METADATA, chained_record
+from eventlog.codec import encode_event, encode_metadata, refusal
+from eventlog.engine.committer import Request
+from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
+from eventlog.identifiers import EventId, derived_id
+from eventlog.machine import ABSENT
+from eventlog.records import (
+    ANY,
+    Append,
+    Appended,
+    Expected,
+    IndexEntry,
+    Metadata,
+    Position,
+    Record,
+    Recorded,
+)
+from eventlog.session.command import Command, Draft, Outcome
+from eventlog.session.folding import apply
+from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.state import SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventlog.engine.core import Core
+
+__all__ = ["SessionRequest"]
+
+
+class SessionRequest(Request):
+    """One command of one session on its way through the committer."""
+
+    __slots__ = (
+        "_after",
+        "_command",
+        "_core",
+        "_drafts",
+        "_expected",
+        "_ids",
+        "_key",
+        "_metadata",
+        "_recorded",
+    )
+
+    def __init__(
+        self,
+        core: Core,
+        command: Command[Any],
+        metadata: Metadata | None = None,
+        expected: Expected = ANY,
+    ) -> None:
+        super().__init__(core)
+        self._core = core
+        self._command = command
+        self._expected = expected
+        self._key = None if metadata is None else metadata.idempotency_key
+        self._ids: list[EventId] = []
+        self._drafts: Sequence[Draft] = ()
+        self._recorded: list[Recorded] = []
+        self._after: SessionState | None = None
+        if metadata is None:
+            self._metadata = EMPTY_METADATA
+        else:
+            if self._key is not None:
+                metadata = metadata._replace(command=_fingerprint(command))
+            self._metadata = encode_metadata(metadata)
+
+    # ---- what the committer asks for ----------------------------------------------------------
+
+    def prepare(self, round: int) -> Append | None:
+        core = self._core
+        state = core.deciding_state(round)
+        if self._key is not None:
+            # Another with this key may be on its way in this round, and cannot be seen yet.
+            self.waits = core.has_predecessors
+            if self.waits or self._recall_by_key(self._key):
+                return None
+        if self._expected is not ANY and self._expected != state.version:
+            state = self._at_expected(state)
+        creates = self._command.creates
+        seen = state if creates else state.as_seen(core.creation)
+        command = self._command
+        if command.gathers:
+            self.waits = core.has_predecessors and command.reads_stored(seen)
+            if self.waits:
+                return None
+            command = self._command = command.gather(core.reader, seen)
+        now = core.clock()
+        version = state.version
+        try:
+            decision = command.decide(seen, now, core.ids)
+        except ValidationError as error:
+            raise refusal(error) from error
+        except EventLogError:
+            if self._recall_by_drafts():
+                return None
+            if core.up_to_date(state).version != version:
+                return self.prepare(round)
+            raise
+        if isinstance(decision, Outcome):
+            if core.up_to_date(state).version != version:
+                return self.prepare(round)
+            self.result = decision.result
+            return None
+        self._drafts = decision
+        return self._build(state, max(state.time, now))
+
+    def confirm(self, appended: Appended) -> bool:
+        if appended.replayed:
+            self._core.distrust()
+            self.settle_repeated(appended.versions)
+            return False
+        command, recorded = self._command, self._recorded
+        self._core.confirm(self, [entry.record for entry in recorded], self._after)
+        if command.creates:
+            self._core.follow_policies()
+        if len(recorded) > len(self._drafts):
+            recorded = recorded[1:]
+        if command.returns_records:
+            recorded = self._placed(appended.positions)
+        self.result = command.result(recorded)
+        return True
+
+    def fold(self, state: SessionState) -> None:
+        for recorded in self._recorded:
+            if recorded.record.version == state.version + 1:
+                apply(state, recorded)
+
+    def recorded(self) -> Sequence[Recorded]:
+        return self._recorded
+
+    def recall(self) -> bool:
+        append = self.append
+        if append is None:
+            return False
+        ids = [record.event_id for record in append.records]
+        found = self._core.reader.versions(ids)
+        if len(found) < len(ids):
+            return False
+        self._core.refresh()
+        self.settle_repeated([found[event_id] for event_id in ids])
+        return True
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _at_expected(self, state: SessionState) -> SessionState:
+        """Return the state if it is at the version that the caller expects, news included."""
+        state = self._core.up_to_date(state)
+        if self._expected != state.version:
+            raise VersionConflict(self._core.session, int(self._expected), state.version)
+        return state
+
+    def _build(self, state: SessionState, time: int) -> Append:
+        """Encode and chain the drafts into the append to store."""
+        core = self._core
+        stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
+        drafts, first = self._drafts, 0
+        if state.status == ABSENT and core.creation is not None and not self._command.creates:
+            # The command's own events are numbered as if nothing came before them.
+            drafts, first = (core.creation_draft(), *drafts), -1
+        recorded: list[Recorded] = []
+        records: list[Record] = []
+        indexed = False
+        for number, (event, event_id) in enumerate(drafts, first):
+            version += 1
+            type_, schema = event.event_type, event.event_schema
+            data = encode_event(event)
+            event_id = event_id or self._id(number)
+            record = chained_record(
+                hash_, stream, version, event_id, type_, schema, time, data, metadata
+            )
+            hash_ = record.hash
+            records.append(record)
+            recorded.append(Recorded(record, event))
+            indexed = indexed or may_change_index(state, type_, time)
+        self._recorded = recorded
+        index: tuple[IndexEntry, ...] = ()
+        self._after = None
+        if indexed:
+            after = self._after = state.copy()
+            for entry in recorded:
+                apply(after, entry)
+            index = index_changes(state, recorded, after)
+            core.foresee(self, after)
+        else:
+            core.foresee(self)
+        return Append(stream, state.version, tuple(records), index, state.hash)
+
+    def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
+        """Return the command's own records with the positions that the store gave them."""
+        placed = [
+            Recorded(entry.record._replace(position=position), entry.event)
+            for entry, position in zip(self._recorded, positions, strict=True)
+        ]
+        return placed[len(placed) - len(self._drafts) :]
+
+    def _id(self, number: int) -> EventId:
+        """Return the id of the ``number``-th event: the same one at every decision."""
+        ids = self._ids
+        while len(ids) <= number:
+            key = self._key
+            ids.append(
+                self._core.ids() if key is None else derived_id(self._core.session, key, len(ids))
+            )
+        return ids[number]
+
+    def settle_repeated(self, versions: Sequence[int]) -> None:
+        """Answer with the original outcome if the content is the same (P8)."""
+        core, command = self._core, self._command
+        count = len(self._drafts) or len(command.event_ids(core.session))
+        own = versions[len(versions) - count :]
+        recorded = [self._record(version) for version in own]
+        if command.repeats(recorded, self._drafts):
+            self.result = command.result(recorded)
+        else:
+            self.error = DuplicateEvent(
+                core.session,
+                f"the event id of version {own[0]} was used before with other content; "
+                "take another id or idempotency key",
+            )
+
+    def _recall_by_key(self, key: str) -> bool:
+        """Find what a command with this idempotency key recorded before, and answer with it."""
+        recorded = list(self._recorded_as(key))
+        if not recorded:
+            return False
+        if recorded[0].metadata.command != _fingerprint(self._command):
+            raise DuplicateEvent(
+                self._core.session,
+                f"the idempotency key {key!r} was used before for another command; "
+                "take another key",
+            )
+        self.result = self._command.result(recorded)
+        return True
+
+    def _recorded_as(self, key: str) -> Iterator[Recorded]:
+        number = 0
+        while True:
+            found = self._core.reader.recorded_as(key, number)
+            if found is None:
+                return
+            yield found
+            number += 1
+
+    def _recall_by_drafts(self) -> bool:
+        """Find events that carry ids of their own, for a command that would now be refused."""
+        ids = self._command.event_ids(self._core.session)
+        if not ids:
+            return False
+        found = self._core.reader.versions(ids)
+        if len(found) < len(ids):
+            return False
+        versions = [found[event_id] for event_id in ids]
+        if versions != list(range(versions[0], versions[0] + len(versions))):
+            return False  # They were not one batch.
+        self.settle_repeated(versions)
+        if self.error is not None:
+            raise self.error
+        return True
+
+    def _record(self, version: int) -> Recorded:
+        return cast("Recorded", self._core.reader.record(version))
+
+
+def _fingerprint(command: Command[Any]) -> str:
+    """Tell commands of other content apart that come with one idempotency key."""
+    try:
+        content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
+    except PydanticSerializationError as error:
+        raise InvalidArgument(f"it cannot be stored as JSON: {error}; mend the value") from error
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -1,0 +1,291 @@
+"""Chat messages to messages."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from eventlog.clock import format_time, parse_time
+from eventlog.errors import InvalidMessage
+from eventlog.exchange.openai_chat.format import (
+    LIST,
+    MISSING,
+    NESTING_LEVELS,
+    ROLES,
+    Fields,
+    compact,
+    is_deeper,
+    is_list,
+    is_object,
+    kind,
+    parse_json,
+    usual_call,
+)
+from eventlog.session.messages import Message, as_message
+
+__all__ = ["located", "message_fields", "message_from_chat"]
+
+_TAKEN_NAMES: Final = {"id", "parts", "created_at"}
+_PREFIX: Final = "chat_"
+
+MESSAGE_ID_CHARACTERS: Final = 512
+"""The longest id of its own that a message keeps: what `Message` accepts."""
+
+UNIX_SECONDS_FROM: Final = 1_000_000_000
+"""A smaller number as time (before 2001) is an offset, or counts something else."""
+
+UNIX_MILLISECONDS_FROM: Final = 100_000_000_000
+"""A number as time counts milliseconds from here on: in seconds it would be the year 5138."""
+
+
+def message_from_chat(
+    data: dict[str, Any], *, line: int | None = None, index: int | None = None
+) -> Message:
+    """Return a chat message as a message; `chat_from_message` gives it back as it was.
+
+    Its own id is kept if it is text of 1 to 512 characters, and its own time (``created_at`` or
+    ``timestamp``: ISO 8601 with a zone, or Unix time) if it has one; else both are drawn. Raises
+    `InvalidMessage`, which names the field and repeats ``line`` and ``index``.
+    """
+    try:
+        return as_message(message_fields(data))
+    except InvalidMessage as error:
+        raise located(error, line, index) from error
+
+
+def located(error: InvalidMessage, line: int | None, index: int | None) -> InvalidMessage:
+    return InvalidMessage(error.reason, field=error.field, line=line, index=index)
+
+
+def message_fields(data: Any) -> Fields:
+    if not is_object(data):
+        raise InvalidMessage(f"a chat message is a JSON object, not {kind(data)}")
+    role = _role(data)
+    fields: Fields = {"role": role, **_kept_fields(data, _consumed(data, role))}
+    if data["role"] != role:
+        fields["chat_role"] = data["role"]
+    if "content" not in data:
+        fields["chat_content"] = MISSING
+    if role == "tool":
+        fields["parts"] = [_result_part(data)]
+        return fields
+    content = _content_parts(data.get("content"))
+    if isinstance(data.get("content"), list) and _reads_as_string(content):
+        fields["chat_content"] = LIST
+    calls = data.get("tool_calls") if role == "assistant" else None
+    if "tool_calls" in data and role == "assistant" and not calls:
+        fields["chat_tool_calls"] = calls
+    fields["parts"] = [*content, *_call_parts(calls)]
+    return fields
+
+
+def _role(data: Fields) -> str:
+    role = data.get("role")
+    if isinstance(role, str) and role in ROLES:
+        return ROLES[role]
+    found = f"role {role!r} is unknown" if "role" in data else "the role is missing"
+    raise InvalidMessage(f"{found}; a chat message has one of {', '.join(ROLES)}", field="role")
+
+
+def _consumed(data: Fields, role: str) -> set[str]:
+    """Return the names of the fields that parts stand for, so that they need no extra field."""
+    names = {"role", "content"}
+    if role == "assistant":
+        names.add("tool_calls")
+    if role == "tool":
+        names.update(name for name in ("tool_call_id", "name") if data.get(name))
+    return names
+
+
+def _kept_fields(data: Fields, consumed: set[str]) -> Fields:
+    kept: Fields = {}
+    taken: Fields = {}
+    for name, value in data.items():
+        if name in _TAKEN_NAMES or name.startswith(_PREFIX):
+            taken[name] = value
+        elif name not in consumed:
+            kept[name] = value
+    if taken:
+        kept["chat_fields"] = taken
+    return {**kept, **_own_id(data), **_own_time(data)}
+
+
+def _own_id(data: Fields) -> Fields:
+    own = data.get("id")
+    usable = isinstance(own, str) and 1 <= len(own) <= MESSAGE_ID_CHARACTERS and _is_printed(own)
+    return {"id": own} if usable else {}
+
+
+def _is_printed(text: str) -> bool:
+    return not any(character < " " or character == "\x7f" for character in text)
+
+
+def _own_time(data: Fields) -> Fields:
+    for name in ("created_at", "timestamp"):
+        written = _written_time(data.get(name))
+        if written is not None:
+            return {"created_at": written}
+    return {}
+
+
+def _written_time(value: Any) -> str | None:
+    try:
+        if isinstance(value, str):
+            parse_time(value)
+            return value
+        if isinstance(value, int | float) and value >= UNIX_SECONDS_FROM:
+            scale = 1_000 if value >= UNIX_MILLISECONDS_FROM else 1_000_000
+            return format_time(round(value * scale))
+    except (ValueError, OverflowError):
+        pass  # no time that can be read: the message draws one, the field itself is kept
+    return None
+
+
+def _content_parts(content: Any) -> list[Fields]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if is_list(content):
+        return [_content_part(part, f"content.{place}") for place, part in enumerate(content)]
+    raise InvalidMessage(
+        f"content is a string, null or a list of parts, not {kind(content)}", field="content"
+    )
+
+
+def _reads_as_string(parts: list[Fields]) -> bool:
+    """Tell whether these parts alone, without a note, would come back as a string or null."""
+    return not parts or (len(parts) == 1 and parts[0].keys() == {"type", "text"})
+
+
+def _content_part(part: Any, field: str) -> Fields:
+    if not is_object(part) or not isinstance(part.get("type"), str):
+        raise InvalidMessage(
+            f"a content part is an object with a 'type', not {kind(part)}", field=field
+        )
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        raise InvalidMessage("the text of a text part is a string", field=f"{field}.text")
+    return part if _holdable(part) else {"type": "chat_part", "chat_part": part}
+
+
+def _holdable(part: Fields) -> bool:
+    """Tell whether a part here can be this content part and give it back.
+
+    Tool parts stand for calls and results, so a content part that calls itself so is not one.
+    """
+    match part["type"]:
+        case "tool" | "chat_part":
+            return False
+        case "image_url":
+            return isinstance(part.get("image_url"), dict)
+        case "context":
+            fields = (part.get("uri"), part.get("context_type", ""), part.get("abstract", ""))
+            return all(isinstance(field, str) for field in fields)
+        case _:
+            return True
+
+
+def _call_parts(calls: Any) -> list[Fields]:
+    if calls is None:
+        return []
+    if not is_list(calls):
+        raise InvalidMessage(
+            f"tool_calls is a list of calls, not {kind(calls)}", field="tool_calls"
+        )
+    return [_call_part(call, f"tool_calls.{place}") for place, call in enumerate(calls)]
+
+
+def _call_part(call: Any, field: str) -> Fields:
+    if not is_object(call):
+        raise InvalidMessage(f"a tool call is an object, not {kind(call)}", field=field)
+    function = _object(call, "function", field)
+    named = function if function is not None else (_object(call, "custom", field) or {})
+    part: Fields = {
+        "type": "tool",
+        "tool_id": _text(call, "id", f"{field}.id"),
+        "tool_name": _text(named, "name", f"{field}.name"),
+        "tool_status": "pending",
+    }
+    if function is not None and "arguments" in function:
+        part.update(_arguments_fields(function["arguments"]))
+    elif function is None and isinstance(named.get("input"), str):
+        part["tool_input"] = {"input": named["input"]}
+    outline = _without_arguments(call, function)
+    if outline != usual_call(part) or "arguments" not in (function or {}):
+        part["chat_call"] = outline
+    return part
+
+
+def _without_arguments(call: Fields, function: Fields | None) -> Fields:
+    if function is None:
+        return call
+    kept = {name: value for name, value in function.items() if name != "arguments"}
+    return {**call, "function": kept}
+
+
+def _arguments_fields(arguments: Any) -> Fields:
+    parsed = _parsed_arguments(arguments)
+    fields: Fields = {} if parsed is None else {"tool_input": parsed}
+    if parsed is None or compact(parsed) != arguments:
+        fields["chat_arguments"] = arguments
+    return fields
+
+
+def _parsed_arguments(arguments: Any) -> Fields | None:
+    """Return the arguments as an object that can be stored, ``None`` if they are not one."""
+    if is_object(arguments):
+        return arguments if _is_storable(arguments) else None
+    if not isinstance(arguments, str):
+        return None
+    try:
+        parsed = parse_json(arguments)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if is_object(parsed) and _is_storable(parsed) else None
+
+
+def _is_storable(value: Fields) -> bool:
+    try:
+        compact(value).encode()
+    except (ValueError, RecursionError):
+        return False  # infinite, a lone surrogate, or far too deep
+    return not is_deeper(value, NESTING_LEVELS)
+
+
+def _result_part(data: Fields) -> Fields:
+    content = data.get("content")
+    part: Fields = {
+        "type": "tool",
+        "tool_id": _text(data, "tool_call_id", "tool_call_id"),
+        "tool_name": _text(data, "name", "name"),
+        "tool_status": "completed",
+    }
+    if isinstance(content, str):
+        part["tool_output"] = content
+    elif content is not None:
+        part |= {"tool_output": _output_text(content), "chat_output": content}
+    return part
+
+
+def _output_text(content: Any) -> str:
+    """Return what a reader sees of a content that is no string: its texts, else its JSON."""
+    if is_list(content):
+        texts = [part.get("text") for part in content if is_object(part)]
+        found = [text for text in texts if isinstance(text, str)]
+        if found:
+            return "\n".join(found)
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _text(data: Fields, name: str, field: str) -> str:
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidMessage(f"{name} is a string, not {kind(value)}", field=field)
+    return value or ""
+
+
+def _object(data: Fields, name: str, field: str) -> Fields | None:
+    value = data.get(name)
+    if value is not None and not is_object(value):
+        raise InvalidMessage(f"{name} is an object, not {kind(value)}", field=f"{field}.{name}")
+    return value

@@ -1,0 +1,69 @@
+"""The session's state as a projection: what opening a session replays, and snapshots keep."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from eventlog.projection import Projection
+from eventlog.records import Recorded
+from eventlog.session.folding import apply, apply_records
+from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.state import SessionState
+from eventlog.session.tasks.machine import TASK_MACHINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventlog.records import Record
+
+__all__ = ["SessionFold"]
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    # Built when a snapshot is first read or written: it costs more than importing this module.
+    return TypeAdapter(SessionState)
+
+
+class SessionFold(Projection[SessionState, SessionState]):
+    """Everything that commands of one session are decided on."""
+
+    name = "session"
+    schema = 4
+    types = None
+
+    def __init__(self, session_id: str = "") -> None:
+        self._session_id = session_id
+
+    def initial(self) -> SessionState:
+        return SessionState(self._session_id)
+
+    def apply(self, state: SessionState, recorded: Recorded) -> SessionState:
+        if not state.session_id:
+            state.session_id = recorded.stream
+        return apply(state, recorded)
+
+    def fold(self, state: SessionState, records: Iterable[Record | Recorded]) -> SessionState:
+        apply_records(state, records)
+        return state
+
+    def view(self, state: SessionState) -> SessionState:
+        return state
+
+    def fingerprint(self) -> str:
+        machines = (SESSION_MACHINE.fingerprint, TASK_MACHINE.fingerprint)
+        return f"{self.schema}-{'-'.join(machines)}-{sys.byteorder}"
+
+    def dump(self, state: SessionState) -> bytes:
+        """Write the state as one line of JSON, and behind it the columns of the live messages."""
+        return _adapter().dump_json(state) + b"\n" + state.window.packed()
+
+    def load(self, data: bytes) -> SessionState:
+        end = data.index(b"\n")
+        state: SessionState = _adapter().validate_json(data[:end])
+        state.window.unpack(memoryview(data)[end + 1 :])  # Most of it, and not to be copied twice.
+        return state

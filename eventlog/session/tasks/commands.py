@@ -1,0 +1,427 @@
+"""The commands that move tasks: a worker's, each fenced, and an operator's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
+
+from eventlog.errors import (
+    ArchiveNotFound,
+    CorruptError,
+    IllegalTransition,
+    InvalidArgument,
+    LeaseLost,
+    SessionClosed,
+    TaskNotFound,
+)
+from eventlog.identifiers import format_id
+from eventlog.session.command import Command, Draft, Outcome, require_open
+from eventlog.session.commit import archive_id
+from eventlog.session.tasks.events import (
+    ArchiveAbandoned,
+    ArchiveFailed,
+    ArchiveFinalized,
+    AttemptFailed,
+    CommitPublished,
+    FollowUp,
+    LeaseExpired,
+    LeaseRenewed,
+    OwnerData,
+    RetryRequested,
+    StepCompleted,
+    TaskAbandoned,
+    TaskClaimed,
+    TaskCompleted,
+    TaskEvent,
+    TaskFailed,
+    TaskQueued,
+    TaskReleased,
+    TokenUsage,
+)
+from eventlog.session.tasks.state import Task, add_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.engine.reader import Reader
+    from eventlog.identifiers import IdSource
+    from eventlog.records import Recorded
+    from eventlog.session.state import SessionState
+
+__all__ = [
+    "AbandonTask",
+    "Claim",
+    "ClaimTask",
+    "CompleteStep",
+    "CompleteTask",
+    "FailAttempt",
+    "FinalizeArchive",
+    "PublishCommit",
+    "QueueTask",
+    "ReleaseTask",
+    "RenewLease",
+    "RetryTask",
+]
+
+Result = TypeVar("Result")
+
+RetryStatus = Literal["accepted", "already_completed", "running"]
+
+WORKER_LOST = "worker lost"
+"""The error of an attempt whose owner was found gone."""
+
+
+class Claim(NamedTuple):
+    """What a worker got by claiming: the right to write with this fence, if ``fence`` is set.
+
+    Without a fence the task was not free; ``failed`` tells that it was found with its attempts used
+    up, and has failed for good.
+    """
+
+    fence: int | None = None
+    attempt: int = 0
+    failed: bool = False
+
+
+def _failed_for_good(task: Task, error: str) -> TaskEvent:
+    if task.ordered:
+        return ArchiveFailed(task_id=task.task_id, error=error)
+    return TaskFailed(task_id=task.task_id, error=error)
+
+
+def _owned(state: SessionState, task_id: str, fence: int) -> Task:
+    """Return the task if ``fence`` is that of its present owner, else raise `LeaseLost` (P5)."""
+    task = state.tasks.get(task_id)
+    if task is None:
+        raise LeaseLost(task_id, fence, "the task is finished")
+    if task.state != "running":
+        raise LeaseLost(task_id, fence, f"the task is {task.state!r}")
+    if task.fence != fence:
+        raise LeaseLost(task_id, fence, f"worker {task.worker!r} has fence {task.fence}")
+    return task
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTask(Command[str]):
+    """Queue a task of a user's own kind (L16)."""
+
+    kind: str
+    payload: dict[str, Any]
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        require_open(state)
+        task_id = format_id(ids())
+        return [Draft(TaskQueued(task_id=task_id, kind=self.kind, payload=self.payload))]
+
+    def result(self, recorded: Sequence[Recorded]) -> str:
+        return cast("TaskQueued", recorded[0].event).task_id
+
+
+@dataclass(frozen=True, slots=True)
+class PublishCommit(Command[None]):
+    """Let a commit's task be claimed: its raw archive is in the folder; else record nothing."""
+
+    task_id: str
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[None]:
+        task = state.tasks.get(self.task_id)
+        if task is None or task.state != "preparing":
+            return Outcome(None)
+        return [Draft(CommitPublished(task_id=self.task_id))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTask(Command[Claim]):
+    """Take a task that is due, from nobody or from an owner that is gone (F1, F2)."""
+
+    task_id: str
+    worker: str
+    owner: OwnerData
+    lease: int
+    """Microseconds."""
+    attempts: int
+    """How many are allowed, crashes included (F3)."""
+    owner_gone: int | None = None
+    """The fence of an owner that was proven dead, whatever is left of its lease."""
+    lease_now: int | None = None
+    """The time in which leases are counted, if it is not the log's."""
+    expires_leases: bool = True
+    """Whether the time can be trusted to tell that a lease has ended (F2)."""
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[Claim]:
+        task = state.tasks.get(self.task_id)
+        if task is None or not self._is_free(task, now):
+            return Outcome(Claim())
+        if task.ordered and task is not state.lane_head():
+            return Outcome(Claim())
+        events: list[TaskEvent] = []
+        if task.state == "preparing":
+            events.append(CommitPublished(task_id=task.task_id))
+        if task.state == "running":
+            events.append(LeaseExpired(task_id=task.task_id, fence=task.fence, error=WORKER_LOST))
+            if task.attempts >= self.attempts:
+                events.append(_failed_for_good(task, WORKER_LOST))
+                return [Draft(event) for event in events]
+        events.append(
+            TaskClaimed(
+                task_id=task.task_id,
+                worker=self.worker,
+                owner=self.owner,
+                attempt=task.attempts + 1,
+                lease_until=(self.lease_now or now) + self.lease,
+            )
+        )
+        return [Draft(event) for event in events]
+
+    def _is_free(self, task: Task, now: int) -> bool:
+        if task.state == "pending":
+            return True
+        if task.state == "running":
+            if task.fence == self.owner_gone:
+                return True
+            return self.expires_leases and task.due_at <= (self.lease_now or now)
+        return task.is_open and task.due_at <= now
+
+    def result(self, recorded: Sequence[Recorded]) -> Claim:
+        last = recorded[-1]
+        if isinstance(last.event, TaskClaimed):
+            return Claim(fence=last.version, attempt=last.event.attempt)
+        return Claim(failed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnersCommand(Command[None]):
+    """A write of the worker that holds the lease."""
+
+    task_id: str
+    fence: int
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease(_OwnersCommand):
+    """Ask for more time."""
+
+    lease: int
+    lease_now: int | None = None
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        task = _owned(state, self.task_id, self.fence)
+        until = max((self.lease_now or now) + self.lease, task.due_at)
+        return [Draft(LeaseRenewed(task_id=self.task_id, fence=self.fence, lease_until=until))]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTask(_OwnersCommand):
+    """Give the task back unfinished, because the worker was asked to stop."""
+
+    reason: str
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        _owned(state, self.task_id, self.fence)
+        return [Draft(TaskReleased(task_id=self.task_id, fence=self.fence, reason=self.reason))]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteStep(Command[int]):
+    """Record one step as done and paid for (F5); return the version of its record."""
+
+    task_id: str
+    fence: int
+    step: str
+    output: Any
+    usage: TokenUsage
+    blob: str | None = None
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[int]:
+        task = _owned(state, self.task_id, self.fence)
+        if self.step in task.steps:
+            return Outcome(task.steps[self.step])
+        return [Draft(self.event())]
+
+    def event(self) -> StepCompleted:
+        """Return what is recorded of a step that was not recorded before."""
+        return StepCompleted(
+            task_id=self.task_id,
+            fence=self.fence,
+            step=self.step,
+            output=self.output,
+            usage=self.usage,
+            blob=self.blob,
+        )
+
+    def result(self, recorded: Sequence[Recorded]) -> int:
+        return recorded[0].version
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeArchive(_OwnersCommand):
+    """Complete an archive, and queue what follows from it (F5, F8)."""
+
+    overview: str
+    abstract: str
+    covers: tuple[int, ...]
+    usage: TokenUsage
+    """What the recorded steps cost; they have counted it already."""
+    follow_ups: tuple[str, ...]
+    own_step: CompleteStep | None = None
+    """The step that made the overview, to be recorded in the same append if it is not yet."""
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        task = _owned(state, self.task_id, self.fence)
+        if task.archive is None:
+            raise InvalidArgument(f"task {self.task_id} is a {task.kind}, not of an archive")
+        made = None if self.own_step is None else self.own_step.event()
+        cost = TokenUsage() if made is None else made.usage
+        event = ArchiveFinalized(
+            task_id=self.task_id,
+            fence=self.fence,
+            archive=task.archive,
+            overview=self.overview,
+            abstract=self.abstract,
+            covers=list(self.covers),
+            usage=add_usage(self.usage, cost),
+            session_usage=add_usage(state.usage, cost),
+            follow_ups=[FollowUp(task_id=format_id(ids()), kind=kind) for kind in self.follow_ups],
+        )
+        return [Draft(event)] if made is None else [Draft(made), Draft(event)]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteTask(_OwnersCommand):
+    """Complete a follow-up, or a task of a user's own kind."""
+
+    outcome: Any
+    usage: TokenUsage
+    own_step: CompleteStep | None = None
+    """The step that the task consists of, to be recorded in the same append if it is not yet."""
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        _owned(state, self.task_id, self.fence)
+        event = TaskCompleted(
+            task_id=self.task_id, fence=self.fence, result=self.outcome, usage=self.usage
+        )
+        step = self.own_step
+        return [Draft(event)] if step is None else [Draft(step.event()), Draft(event)]
+
+
+@dataclass(frozen=True, slots=True)
+class FailAttempt(_OwnersCommand):
+    """Record a failed attempt: another one after ``delay``, or none (F3, F4)."""
+
+    error: str
+    fatal: bool
+    attempts: int
+    delay: int
+    """Microseconds, as the worker drew them."""
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        task = _owned(state, self.task_id, self.fence)
+        if self.fatal or task.attempts >= self.attempts:
+            return [Draft(_failed_for_good(task, self.error))]
+        event = AttemptFailed(
+            task_id=self.task_id,
+            fence=self.fence,
+            error=self.error,
+            next_run_at=now + self.delay,
+        )
+        return [Draft(event)]
+
+
+@dataclass(frozen=True, slots=True)
+class _OperatorsCommand(Command[Result]):
+    """What names its task either by id or by the archive that it finalises."""
+
+    task_id: str | None = None
+    archive: int | None = None
+    reason: str | None = None
+    finished: Task | None = None
+    """What the index says of the task, since the session's state holds no finished ones."""
+
+    gathers: ClassVar[bool] = True
+
+    def gather(self, reader: Reader, state: SessionState) -> Command[Result]:
+        if self._unfinished(state) is not None:
+            return self
+        if self.archive is not None:
+            return replace(self, finished=reader.task_of_archive(self.archive))
+        return replace(self, finished=reader.task(self.task_id or ""))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        """What another command under way has just finished is not in the index yet."""
+        return self._unfinished(state) is None
+
+    def _unfinished(self, state: SessionState) -> Task | None:
+        if self.archive is not None:
+            return state.finalising(self.archive)
+        return state.tasks.get(self.task_id or "")
+
+    def _find(self, state: SessionState) -> Task | Literal["completed", "abandoned"]:
+        if state.status in ("adopting", "deleted"):
+            raise SessionClosed(state.session_id, state.status)
+        if self.archive is not None and not state.has_archive(self.archive):
+            raise ArchiveNotFound(state.session_id, archive_id(self.archive), state.commit_count)
+        task = self._unfinished(state)
+        if task is not None:
+            return task
+        if self.finished is None and self.archive is not None:
+            raise CorruptError(
+                f"the index has no task of {archive_id(self.archive)}; "
+                "run `eventlog doctor --rebuild-index`"
+            )
+        if self.finished is None:
+            raise TaskNotFound(self.task_id or "")
+        return "abandoned" if self.finished.state == "abandoned" else "completed"
+
+    def _subject(self) -> str:
+        return f"task {self.task_id}" if self.archive is None else archive_id(self.archive)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTask(_OperatorsCommand[RetryStatus]):
+    """Give what failed for good another generation of attempts (F9)."""
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[RetryStatus]:
+        task = self._find(state)
+        if task == "completed":
+            return Outcome("already_completed")
+        if task == "abandoned":
+            raise IllegalTransition(self._subject(), "abandoned", "retry_requested")
+        if task.is_open:
+            return Outcome("running")
+        return [Draft(RetryRequested(task_id=task.task_id, reason=self.reason))]
+
+    def result(self, recorded: Sequence[Recorded]) -> RetryStatus:
+        return "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonTask(_OperatorsCommand[None]):
+    """Give an unfinished task up; what waits behind it goes on."""
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[None]:
+        task = self._find(state)
+        if task == "abandoned":
+            return Outcome(None)
+        if task == "completed":
+            raise IllegalTransition(self._subject(), "completed", "archive_abandoned")
+        event = ArchiveAbandoned if task.ordered else TaskAbandoned
+        return [Draft(event(task_id=task.task_id, reason=self.reason))]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None

@@ -1,0 +1,106 @@
+"""What a user does with each message: asks, confirms, refuses, corrects, answers, or says goodbye.
+
+Everything here is pure and linear in the length of its text: the same messages give the same
+findings on every machine. Word lists are for English with the commonest words of a few other
+languages; a text in any other language loses the classification that they give, not its place.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from eventlog.summary.text import QUESTION_MARKS, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventlog.session.messages import Message
+
+__all__ = ["Move", "read_moves"]
+
+MoveKind: TypeAlias = Literal[
+    "request", "confirmation", "refusal", "correction", "answer", "closing"
+]
+
+_YES = re.compile(
+    r"\W*(?:(?:yes|yeah|yep|ok|okay|sure|correct|confirm(?:ed)?|agreed|approved|go ahead|do it"
+    r"|proceed|please do|sounds good|looks good|lgtm|perfect|ja|oui|sí|sim|si|da|да|tak)\b"
+    r"|是|好|可以|はい|네|예)",
+    re.IGNORECASE,
+)
+_NO = re.compile(
+    r"\W*(?:(?:no|nope|nah|not|never|don'?t|nein|non|não|нет|nie)\b|不|いいえ|아니)", re.IGNORECASE
+)
+_CLOSING = re.compile(
+    r"\b(?:thanks?|thank you|thx|bye|goodbye|cheers|(?:that'?s|that is|that will be|that'll be)"
+    r" (?:all|it|everything)|have a (?:great|nice|good)|danke|merci|gracias|obrigad[oa]|grazie"
+    r"|спасибо)\b|谢谢|ありがとう|감사",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(
+    r"(?:^|[.!,;]\s+|\bbut )(?:actually|wait|stop|wrong|incorrect|sorry, i meant|i meant|i said)\b"
+    r"|\b(?:that'?s|that is|this is|it'?s|you'?re|you are|you were|was) (?:wrong|incorrect"
+    r"|not (?:right|correct|true|what))|\bnot what i\b"
+    r"|\byou (?:misunderstood|forgot|missed|broke)\b|\b(?:made|there is|there's) a mistake\b"
+    r"|\bi (?:already )?told you\b",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"[?\uff1f]|\b(?:i(?:'d| would) (?:like|prefer|rather)|i(?:'m| am) (?:looking|trying|calling)"
+    r"|i (?:want|need|wish|have to|hope)|(?:can|could|would|will) (?:you|we|i)|let'?s|help me"
+    r"|please|ich (?:möchte|will)|bitte|je (?:veux|voudrais)|quiero|por favor)\b"
+    r"|请|我想|我要|ください|たいです|주세요",
+    re.IGNORECASE,
+)
+_PROPOSAL = re.compile(
+    r"\b(?:confirm|proceed|shall i|should i|would you like|do you want|go ahead|ready to|okay to"
+    r"|may i|if you agree|\(yes|is (?:that|this) (?:right|correct|ok|okay|fine|acceptable))\b"
+    r"|确认|是否|よろしいですか",
+    re.IGNORECASE,
+)
+CLOSING_CHARACTERS: Final = 160
+"""Longer messages do not merely say goodbye."""
+
+
+class Move(NamedTuple):
+    """What a user message does in the conversation; ``before`` is what it reacts to."""
+
+    kind: MoveKind
+    text: str
+    before: str
+
+
+def read_moves(messages: Iterable[Message]) -> list[Move]:
+    """Return what each user message with text does, in order."""
+    moves: list[Move] = []
+    before = ""
+    for message in messages:
+        text = read_text(message).strip()
+        if message.role == "assistant" and text:
+            before = text
+        elif message.role == "user" and text:
+            moves.append(Move(_kind_of(text, before), text, before))
+            before = ""
+    return moves
+
+
+def _kind_of(text: str, before: str) -> MoveKind:
+    asks = any(mark in before for mark in QUESTION_MARKS) or bool(_PROPOSAL.search(before))
+    if _YES.match(text) and _PROPOSAL.search(before):
+        return "confirmation"
+    if _is_closing(text):
+        return "closing"
+    if _CORRECTION.search(text):
+        return "correction"
+    if _NO.match(text):
+        return "refusal" if asks else "correction"
+    return "answer" if asks and not _REQUEST.search(text) else "request"
+
+
+def _is_closing(text: str) -> bool:
+    return (
+        len(text) <= CLOSING_CHARACTERS
+        and _CLOSING.search(text) is not None
+        and not _REQUEST.search(text)
+    )

@@ -1,0 +1,330 @@
+"""What is new in an archive, section by section: the entries of an overview (F7).
+
+Every entry is a quote or a fact of the messages; nothing is worded anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from eventlog.session.messages import ContextPart, ImagePart, Message, OtherPart
+from eventlog.summary.intents import Move
+from eventlog.summary.text import (
+    QUESTION_MARKS,
+    best_sentences,
+    one_line,
+    plain,
+    quote,
+    read_text,
+    reference_in,
+    sentences_of,
+    tokens_of,
+    weigh_names,
+)
+from eventlog.summary.tool_calls import Call, compact_input, compact_output
+from eventlog.worker.requests import SummaryRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = [
+    "ASKED",
+    "ENTRY_CHARACTERS",
+    "LASTING",
+    "NAMES_START",
+    "NEW_ENTRIES",
+    "NO_RESULT",
+    "OVERVIEW_CHARACTERS",
+    "PROMPT",
+    "UNANSWERED",
+    "Entry",
+    "Material",
+    "Section",
+    "counts_of",
+    "names_entry",
+    "weight_of",
+]
+
+OVERVIEW_CHARACTERS: Final = 8_000
+"""The longest overview: about 2,000 tokens of English, little beside any model's context, and as
+much as a person reads before turning to the messages themselves."""
+
+QUOTE_CHARACTERS: Final = 300
+"""Enough of a user's message to hold what it asks for; the rest is in the archive."""
+
+ENTRY_CHARACTERS: Final = 480
+"""The longest entry: a quote and what it is about. Carried entries are cut to it as well."""
+
+SHOWN_NAMES: Final = 16
+
+STATEMENTS: Final = 4
+
+LASTING: Final = 1_000
+"""The weight of what is never too old: the first request, the prompt, the line of names."""
+
+
+class Section(Enum):
+    """What an overview tells of (F7): its heading, and the characters that its entries may take.
+
+    Their sum leaves `OVERVIEW_CHARACTERS` room for the title, the headings and the counts.
+    """
+
+    STATE = ("Current state", 1_100)
+    GOALS = ("Task and goals", 1_300)
+    FACTS = ("Key facts and decisions", 2_400)
+    FILES = ("Files and context", 700)
+    ERRORS = ("Errors and corrections", 800)
+    OPEN = ("Open issues", 600)
+
+    def __init__(self, heading: str, characters: int) -> None:
+        self.heading = heading
+        self.characters = characters
+
+
+class Entry(NamedTuple):
+    """One line of a section; where not all fit, those of weight stay, and the later ones."""
+
+    text: str
+    weight: int = 1
+
+
+class Material(NamedTuple):
+    """What the messages of a request were found to hold, read once."""
+
+    request: SummaryRequest
+    messages: tuple[Message, ...]
+    moves: list[Move]
+    calls: list[Call]
+
+
+def _state_entries(material: Material) -> Iterator[Entry]:
+    name = material.request.archive_id
+    yield Entry(f"{name}: {counts_of(material)}.", 9)
+    uncovered = len(material.messages) - len(material.request.messages)
+    if uncovered > 0:
+        which = "is of an earlier archive" if uncovered == 1 else "are of earlier archives"
+        yield Entry(f"{uncovered:,} of these {which} without an overview.", 8)
+    yield Entry(f"**Stands at:** {_standing(material)}.", 8)
+    for role in ("user", "assistant"):
+        text = _last_text(material.messages, role)
+        if text:
+            yield Entry(f"**Last from the {role}:** {quote(plain(text), QUOTE_CHARACTERS)}", 7)
+    used = Counter(call.name for call in material.calls if call.name)
+    if used:
+        shown = ", ".join(f"`{name}` \u00d7{count}" for name, count in used.most_common(10))
+        yield Entry(one_line(f"**Tools used:** {shown}", 320), 1)
+
+
+def _standing(material: Material) -> str:
+    """Tell whose turn it is."""
+    waiting = [call for call in material.calls if not call.is_done]
+    if waiting:
+        return f"{len(waiting)} tool {_plural('call', len(waiting))} without result"
+    last = _last_spoken(material.messages)
+    if last is None:
+        return "no text was exchanged"
+    if last.role == "assistant":
+        asked = bool(_last_question(last.text))
+        return "the assistant awaits an answer" if asked else "the assistant had the last word"
+    if last.role != "user":
+        return "the conversation has not begun"
+    is_closing = material.moves[-1].kind == "closing"
+    return "the user said goodbye" if is_closing else "the user awaits an answer"
+
+
+def _last_spoken(messages: Sequence[Message]) -> Message | None:
+    return next((found for found in reversed(messages) if found.text.strip()), None)
+
+
+def counts_of(material: Material) -> str:
+    roles = Counter(message.role for message in material.messages)
+    by_role = ", ".join(f"{count} {role}" for role, count in roles.items())
+    total, calls = len(material.messages), len(material.calls)
+    failed = sum(call.is_failed for call in material.calls)
+    counts = [f"{total:,} {_plural('message', total)}" + (f" ({by_role})" if by_role else "")]
+    if calls:
+        counts.append(f"{calls:,} tool {_plural('call', calls)}")
+    if failed:
+        counts.append(f"{failed:,} failed")
+    return ", ".join(counts)
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _last_text(messages: Iterable[Message], role: str) -> str:
+    texts = (read_text(found).strip() for found in reversed(tuple(messages)) if found.role == role)
+    return next(filter(None, texts), "")
+
+
+def _goal_entries(material: Material) -> Iterator[Entry]:
+    weight = LASTING
+    for move in material.moves:
+        if move.kind == "request":
+            yield Entry(quote(move.text, QUOTE_CHARACTERS), weight)
+            weight = 2
+
+
+def _fact_entries(material: Material) -> Iterator[Entry]:
+    for move in material.moves:
+        if move.kind in ("confirmation", "refusal"):
+            verb = "Confirmed" if move.kind == "confirmation" else "Declined"
+            said = quote(move.text, QUOTE_CHARACTERS // 2)
+            yield Entry(
+                f"**{verb}:** {said} in reply to {quote(plain(move.before), 220)}", weight_of(verb)
+            )
+        elif move.kind == "answer":
+            yield Entry(f"**User said:** {quote(move.text, 200)}", weight_of("User said"))
+    for call in material.calls:
+        if call.is_done and not call.is_failed:
+            label = "Looked up" if call.is_reading else "Done"
+            yield Entry(f"**{label}:** {_shown_call(call)}", weight_of(label))
+    texts = (read_text(found) for found in material.messages if found.role == "assistant")
+    for sentence in best_sentences(texts, STATEMENTS):
+        yield Entry(f"**Assistant:** {quote(sentence, 240)}", weight_of("Assistant"))
+    yield from names_entry(_names(material))
+
+
+def _shown_call(call: Call) -> str:
+    limit = 120 if call.is_reading else 180
+    return f"{_shown_request(call, limit)} → {compact_output(call, limit) or 'no output'}"
+
+
+def _shown_failure(call: Call) -> str:
+    return f"{_shown_request(call, 80)} → {compact_output(call, 240) or 'no output'}"
+
+
+def _shown_request(call: Call, limit: int) -> str:
+    name = f"`{one_line(call.name or 'tool', 60)}`"
+    return name if call.input is None else f"{name}({compact_input(call.input, limit)})"
+
+
+def _names(material: Material) -> list[str]:
+    """Return identifiers, amounts and dates that the user or the calls named, as they came up."""
+    names: Counter[str] = Counter()
+    for message in material.messages:
+        weight = {"user": 3, "assistant": 1}.get(message.role)
+        if weight:
+            weigh_names(read_text(message), weight, names)
+    for call in material.calls:
+        weigh_names(compact_input(call.input, 400).replace("=", " "), 2, names)
+    chosen = {name for name, _ in names.most_common(SHOWN_NAMES)}
+    return [name for name in names if name in chosen]
+
+
+def names_entry(names: list[str]) -> list[Entry]:
+    """Return one entry of the latest names that fit into one, or none if there are no names."""
+    room = ENTRY_CHARACTERS - len(NAMES_START)
+    fitting: list[str] = []
+    for name in reversed(names):
+        room -= len(name) + 2
+        if room < 0:
+            break
+        fitting.insert(0, name)
+    return [Entry(NAMES_START + ", ".join(fitting), LASTING)] if fitting else []
+
+
+def _file_entries(material: Material) -> Iterator[Entry]:
+    for text in dict.fromkeys(_context_texts(material.messages)):
+        yield Entry(text, 3)
+    references: Counter[str] = Counter()
+    for message in material.messages:
+        if message.role != "system":
+            references.update(_references(read_text(message)))
+    for call in material.calls:
+        references.update(_references(compact_input(call.input, 400).replace("=", " ")))
+    for reference, count in references.items():
+        yield Entry(f"`{one_line(reference, 120)}`", 2 if count > 1 else 1)
+
+
+def _references(text: str) -> Iterator[str]:
+    return filter(None, map(reference_in, tokens_of(text)))
+
+
+def _context_texts(messages: Iterable[Message]) -> Iterator[str]:
+    for message in messages:
+        if message.role == "system" and message.text.strip():
+            size = len(message.text)
+            yield f"{PROMPT} {size:,} characters: {quote(message.text, 120)}"
+        for part in message.parts:
+            if isinstance(part, ContextPart):
+                about = one_line(part.abstract, 160)
+                shown = f"`{one_line(part.uri, 120)}` ({one_line(part.context_type, 40)})"
+                yield f"{shown}: {about}" if about else shown
+            elif isinstance(part, ImagePart):
+                yield f"Image `{one_line(str(part.image_url.get('url', '')), 120)}`"
+            elif isinstance(part, OtherPart):
+                yield f"A part of type `{one_line(part.type, 40)}`"
+
+
+def _error_entries(material: Material) -> Iterator[Entry]:
+    recovered: set[str] = set()
+    failures: list[str] = []
+    for call in reversed(material.calls):
+        if call.is_failed:
+            later = "; a later call succeeded" if call.name in recovered else ""
+            failures.append(f"**Failed:** {_shown_failure(call)}{later}")
+        elif call.is_done:
+            recovered.add(call.name)
+    yield from (Entry(failure, 2) for failure in reversed(failures))
+    for move in material.moves:
+        if move.kind == "correction":
+            about = f", in reply to {quote(plain(move.before), 140)}" if move.before else ""
+            yield Entry(f"**Corrected by the user:** {quote(move.text, 240)}{about}", 3)
+    for message in material.messages:
+        if (message.model_extra or {}).get("interrupted"):
+            yield Entry(f"**Interrupted:** {quote(read_text(message), 160)}", 1)
+
+
+def _open_entries(material: Material) -> Iterator[Entry]:
+    for call in material.calls:
+        if not call.is_done:
+            shown = _shown_request(call, 160)
+            yield Entry(f"{NO_RESULT} {shown} [{one_line(call.tool_id, 80)}]", 2)
+    last = _last_spoken(material.messages)
+    if last is None:
+        return
+    text = read_text(last)
+    if last.role == "user" and material.moves[-1].kind != "closing":
+        yield Entry(f"{UNANSWERED} {quote(text, QUOTE_CHARACTERS)}", 3)
+    question = _last_question(text)
+    if last.role == "assistant" and question:
+        yield Entry(f"{ASKED} {quote(question, QUOTE_CHARACTERS)}", 3)
+
+
+def _last_question(text: str) -> str:
+    questions = [found for found in sentences_of(text) if found[-1] in QUESTION_MARKS]
+    return questions[-1] if questions else ""
+
+
+PROMPT: Final = "System prompt of"
+NO_RESULT: Final = "**Without result:**"
+UNANSWERED: Final = "**Unanswered:**"
+ASKED: Final = "**Asked of the user:**"
+NAMES_START: Final = "**Names and numbers:** "
+_WEIGHTS: Final = {
+    "Confirmed": 6,
+    "Declined": 5,
+    "Done": 4,
+    "User said": 3,
+    "Assistant": 2,
+    "Looked up": 1,
+}
+"""What stays longest of the key facts: decisions, then what was done, then what was looked up."""
+
+
+def weight_of(label: str) -> int:
+    return _WEIGHTS.get(label, 3)
+
+
+NEW_ENTRIES: Final[dict[Section, Callable[[Material], Iterator[Entry]]]] = {
+    Section.STATE: _state_entries,
+    Section.GOALS: _goal_entries,
+    Section.FACTS: _fact_entries,
+    Section.FILES: _file_entries,
+    Section.ERRORS: _error_entries,
+    Section.OPEN: _open_entries,
+}

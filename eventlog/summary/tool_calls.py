@@ -1,0 +1,173 @@
+"""Tool calls and what came of them, as they are told in a summary.
+
+Everything here is pure and linear in the length of its text: the same messages give the same
+findings on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import TypeIs
+
+from eventlog.summary.text import both_ends, one_line
+
+if TYPE_CHECKING:
+    from eventlog.session.messages import Message, ToolPart
+
+__all__ = ["Call", "compact_input", "compact_output", "pair_calls"]
+
+JSON_CHARACTERS: Final = 200_000
+"""The longest tool output that is parsed to be shown by its fields; a longer one is shown raw."""
+
+SHOWN_ITEMS: Final = 8
+"""How many fields or items of a JSON value are shown per level."""
+
+INTEGER_BITS: Final = 256
+"""The largest number that is shown; Python refuses to write one of 4,300 digits."""
+
+_FAILURE = re.compile(
+    r"\s*\W{0,3}(?:error|exception|traceback|failed|failure|fatal|panic|denied|invalid)\b"
+    r"|\s*[\w.]{1,60}(?:Error|Exception):",
+    re.IGNORECASE,
+)
+_READING = re.compile(
+    r"(?:get|list|search|find|read|fetch|look|lookup|query|show|view|describe|check|calculate"
+    r"|count|think|ls|cat|grep|glob|open|browse|web)(?![a-z])",
+    re.IGNORECASE,
+)
+_FAILED_STATES: Final = {"error", "failed", "failure"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call and what came of it; ``output`` is ``None`` while there is no result."""
+
+    tool_id: str
+    name: str
+    input: dict[str, Any] | None
+    output: str | None = None
+    is_done: bool = False
+    is_failed: bool = False
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the tool's name says that it changes nothing."""
+        return bool(_READING.match(self.name.rpartition(".")[2]))
+
+
+def pair_calls(messages: Iterable[Message]) -> list[Call]:
+    """Return the calls in order, each with its result.
+
+    A result belongs to the latest call with its id that has none yet, for ids are used again in
+    one conversation; one without such a call (it is in an earlier archive) stands for itself.
+    """
+    calls: list[Call] = []
+    waiting: dict[str, int] = {}
+    for message in messages:
+        for part in message.tools:
+            call = _call_of(part)
+            place = waiting.pop(part.tool_id, None) if call.is_done else None
+            if place is not None:
+                calls[place] = _answered(calls[place], call)
+                continue
+            if not call.is_done:
+                waiting[part.tool_id] = len(calls)
+            calls.append(call)
+    return calls
+
+
+def _call_of(part: ToolPart) -> Call:
+    is_done = part.tool_output is not None or part.tool_status in ("completed", "error")
+    return Call(
+        tool_id=part.tool_id,
+        name=part.tool_name,
+        input=part.tool_input,
+        output=part.tool_output,
+        is_done=is_done,
+        is_failed=part.tool_status == "error" or _reports_failure(part.tool_output or ""),
+    )
+
+
+def _answered(call: Call, result: Call) -> Call:
+    given = result.input if call.input is None else call.input
+    return replace(result, name=call.name or result.name, input=given)
+
+
+def _reports_failure(output: str) -> bool:
+    value = _as_json(output)
+    if not _is_object(value):
+        return bool(_FAILURE.match(output[:200]))
+    state = value.get("status")
+    return (
+        bool(value.get("error") or value.get("is_error"))
+        or value.get("success") is False
+        or (isinstance(state, str) and state.lower() in _FAILED_STATES)
+    )
+
+
+def _as_json(text: str) -> Any:
+    if text.lstrip()[:1] not in ("{", "[") or len(text) > JSON_CHARACTERS:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def compact_input(value: dict[str, Any] | None, limit: int) -> str:
+    """Return a call's input as ``name=value`` pairs."""
+    return one_line(_shown_fields(value, 2), limit) if value else ""
+
+
+def compact_output(call: Call, limit: int) -> str:
+    """Return a call's result by its fields if it is JSON, else by its two ends.
+
+    Fields that only repeat the input are not shown, and those of one value come first.
+    """
+    text, given = call.output or "", call.input or {}
+    value = _as_json(text)
+    if _is_object(value):
+        news = {name: inner for name, inner in value.items() if given.get(name, _NONE) != inner}
+        plain = {
+            name: inner
+            for name, inner in news.items()
+            if not (_is_object(inner) or _is_list(inner))
+        }
+        return one_line(_shown_fields({**plain, **news}, 2) or "as given", limit)
+    if _is_list(value):
+        items = "item" if len(value) == 1 else "items"
+        shown = _shown(value[0], 3) if value else ""
+        return one_line(f"{len(value)} {items}{': ' if shown else ''}{shown}", limit)
+    return both_ends(text, limit)
+
+
+_NONE: Final = object()
+
+
+def _is_object(value: Any) -> TypeIs[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> TypeIs[list[Any]]:
+    return isinstance(value, list)
+
+
+def _shown_fields(value: dict[str, Any], depth: int) -> str:
+    shown = [f"{name}={_shown(inner, depth)}" for name, inner in list(value.items())[:SHOWN_ITEMS]]
+    return ", ".join([*shown, "…"] if len(value) > SHOWN_ITEMS else shown)
+
+
+def _shown(value: Any, depth: int) -> str:
+    if _is_object(value):
+        return f"{{{_shown_fields(value, depth - 1) if depth else '…'}}}"
+    if _is_list(value):
+        items = [_shown(inner, depth - 1) for inner in value[:SHOWN_ITEMS]] if depth else ["…"]
+        return f"[{', '.join([*items, '…'] if len(value) > SHOWN_ITEMS else items)}]"
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+        return "…"
+    return one_line(value, 80) if isinstance(value, str) else json.dumps(value, default=str)

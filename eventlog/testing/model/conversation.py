@@ -1,0 +1,277 @@
+"""The conversation of `eventlog.testing.model.session`: messages, tool results, usage and commits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from eventlog.errors import (
+    CommitBlocked,
+    DuplicateEvent,
+    EventLogError,
+    InvalidMessage,
+    SessionClosed,
+)
+
+__all__ = ["FINAL", "Archived", "Conversation", "Refusal", "Said", "weight"]
+
+FINAL: Final = ("completed", "error")
+"""The states of a tool call that has its result."""
+
+
+class Refusal(Exception):
+    """The command must be refused with one of these errors, or may be where that is ``optional``.
+
+    Either way it changes nothing.
+    """
+
+    def __init__(self, *errors: type[EventLogError], optional: bool = False) -> None:
+        super().__init__(" or ".join(error.__name__ for error in errors))
+        self.errors = errors
+        self.optional = optional
+
+
+def weight(message: dict[str, Any]) -> int:
+    """Return the length of all text in a message that counts as tokens."""
+    return sum(
+        len(part.get("text", ""))
+        + len(part.get("abstract", ""))
+        + len(part.get("tool_id", ""))
+        + len(part.get("tool_name", ""))
+        + len(part.get("tool_output") or "")
+        for part in message["parts"]
+    )
+
+
+@dataclass
+class Said:
+    """A message, and what became of the calls in it."""
+
+    message: dict[str, Any]
+    version: int
+    tokens: int
+    turn: int
+    """The version of the first message of its turn."""
+    results: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Status and output by the id of the call."""
+
+    @property
+    def id(self) -> str:
+        return str(self.message["id"])
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return [part for part in self.message["parts"] if part["type"] == "tool"]
+
+    def shown(self) -> dict[str, Any]:
+        """Return what a reader is to see: what was said, with the results that are known."""
+        return {**self.message, "parts": [self._answered(part) for part in self.message["parts"]]}
+
+    def _answered(self, part: dict[str, Any]) -> dict[str, Any]:
+        if part["type"] != "tool" or part["tool_id"] not in self.results:
+            return part
+        status, output = self.results[part["tool_id"]]
+        return {**part, "tool_status": status, "tool_output": output}
+
+
+@dataclass
+class Archived:
+    """An archive and the task that finalises it."""
+
+    index: int
+    messages: list[str]
+    state: str = "pending"
+    attempts: int = 0
+    fence: int = 0
+    due_at: int = 0
+    summary: str | None = None
+    overview: str | None = None
+    covered: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"archive_{self.index:03d}"
+
+
+@dataclass
+class Conversation:
+    """What was said in a session, what is live, and what commits have archived."""
+
+    failed_archives: str = "block"
+    attempts: int = 3
+    """How many a task gets."""
+    status: str = "absent"
+    version: int = 0
+    time: int = 0
+    said: dict[str, Said] = field(default_factory=dict[str, Said])
+    live: list[str] = field(default_factory=list[str])
+    archives: list[Archived] = field(default_factory=list[Archived])
+    waiting: dict[str, str] = field(default_factory=dict[str, str])
+    """The live message of each call without result, by the call's id."""
+    turn: int = 0
+    tool_results: dict[tuple[str, str, str], str] = field(
+        default_factory=dict[tuple[str, str, str], str]
+    )
+    keyed: dict[str, tuple[Any, Any]] = field(default_factory=dict[str, tuple[Any, Any]])
+    """Command and outcome by idempotency key."""
+    used_since_commit: int = 0
+    summaries_paid: int = 0
+    overview_of: int = 0
+
+    # ---- messages -----------------------------------------------------------------------------
+
+    def append(self, now: int, messages: list[dict[str, Any]]) -> None:
+        """Take messages in, all or none; repeated as they were they change nothing (P8)."""
+        known = [self.said.get(message["id"]) for message in messages]
+        if any(known):
+            self._repeat(messages, [said for said in known if said is not None])
+            return
+        self.require_open()
+        self.create(now)
+        for message in messages:
+            self.record(now)
+            self._say(message)
+
+    def _repeat(self, messages: list[dict[str, Any]], known: list[Said]) -> None:
+        versions = [said.version for said in known]
+        same = [said.message for said in known] == messages
+        if same and versions == list(range(versions[0], versions[0] + len(messages))):
+            return
+        # Stored in this order, but in more than one batch: what they say is there either way.
+        optional = same and versions == sorted(versions)
+        raise self._duplicate(optional=optional)
+
+    def _duplicate(self, *, optional: bool = False) -> Refusal:
+        closed = () if self.status == "open" else (SessionClosed,)
+        return Refusal(DuplicateEvent, *closed, optional=optional)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        parts = message["parts"]
+        tools = [part for part in parts if part["type"] == "tool"]
+        begins = message["role"] == "user" and (len(tools) < len(parts) or not parts)
+        if begins or not self.live:
+            self.turn = self.version
+        said = Said(message, self.version, weight(message), self.turn)
+        self.said[said.id] = said
+        self.live.append(said.id)
+        for part in tools:
+            if part.get("tool_status", "pending") in FINAL:
+                self.waiting.pop(part["tool_id"], None)
+            else:
+                self.waiting[part["tool_id"]] = said.id
+
+    def tool_result(
+        self, now: int, message_id: str, tool_id: str, output: str, status: str
+    ) -> None:
+        """Write the result of a call into its message."""
+        said = self.said.get(message_id)
+        if said is None or all(call["tool_id"] != tool_id for call in said.calls):
+            raise Refusal(InvalidMessage, *([] if self.status == "open" else [SessionClosed]))
+        known = self.tool_results.get((message_id, tool_id, status))
+        if known is not None:
+            if known != output:
+                raise self._duplicate()
+            return
+        self.require_open()
+        self.record(now)
+        self.tool_results[message_id, tool_id, status] = output
+        said.results[tool_id] = (status, output)
+        if status in FINAL and self.waiting.pop(tool_id, None) is not None:
+            said.tokens += len(output)
+
+    def used(self, now: int, contexts: list[str], key: str | None) -> None:
+        """Note usage for the next commit."""
+        if self._repeats(key, ("used", contexts)):
+            return
+        self.require_open()
+        self.create(now)
+        self.record(now)
+        self.used_since_commit += 1
+        self._remember(key, ("used", contexts), None)
+
+    # ---- commits ------------------------------------------------------------------------------
+
+    def commit(
+        self, now: int, keep_recent: int, keep_turn_tokens: int | None, key: str | None
+    ) -> tuple[str, int, str | None]:
+        """Archive what is live; return the status, how many were archived, and the archive."""
+        command = ("commit", keep_recent, keep_turn_tokens)
+        if self._repeats(key, command):
+            outcome: tuple[str, int, str | None] = self.keyed[str(key)][1]
+            return outcome
+        self.require_open()
+        if not self.live:
+            return ("skipped", 0, None)
+        if self.failed_archives == "block" and self._failed():
+            raise Refusal(CommitBlocked)
+        stays = self._retained(keep_recent, keep_turn_tokens)
+        taken = [name for name in self.live if name not in stays]
+        if not taken:
+            return ("skipped", 0, None)
+        self.record(now, 2)
+        self.live = [name for name in self.live if name in stays]
+        self.waiting = {call: name for call, name in self.waiting.items() if name in stays}
+        self.used_since_commit = 0
+        archive = Archived(len(self.archives) + 1, taken, due_at=self.time)
+        self.archives.append(archive)
+        outcome = ("accepted", len(taken), archive.name)
+        self._remember(key, command, outcome)
+        return outcome
+
+    def _retained(self, keep_recent: int, keep_turn_tokens: int | None) -> set[str]:
+        """Return what stays live: the newest messages or turns, and turns with a waiting call."""
+        if keep_turn_tokens is None:
+            stays = set(self.live[len(self.live) - keep_recent :]) if keep_recent else set[str]()
+            if keep_recent >= len(self.live):
+                stays = set(self.live)
+        else:
+            stays = self._newest_turns(keep_turn_tokens)
+        for name in self.waiting.values():
+            stays |= self._turn(self.said[name].turn)
+        return stays
+
+    def _newest_turns(self, budget: int) -> set[str]:
+        stays: set[str] = set()
+        for turn in sorted({self.said[name].turn for name in self.live}, reverse=True):
+            whole = self._turn(turn)
+            budget -= sum(self.said[name].tokens for name in whole)
+            if budget < 0:
+                break
+            stays |= whole
+        return stays
+
+    def _turn(self, turn: int) -> set[str]:
+        """Return what is live of a turn."""
+        return {name for name in self.live if self.said[name].turn == turn}
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def require_open(self) -> None:
+        """Refuse what an ended session does not take."""
+        if self.status in ("closed", "deleted"):
+            raise Refusal(SessionClosed)
+
+    def create(self, now: int) -> None:
+        """Bring the session into being with its first record."""
+        if self.status == "absent":
+            self.record(now)
+            self.status = "open"
+
+    def record(self, now: int, events: int = 1) -> None:
+        """Count records, at this time or the last one's."""
+        self.version += events
+        self.time = max(self.time, now)
+
+    def _failed(self) -> bool:
+        return any(archive.state == "terminal_failed" for archive in self.archives)
+
+    def _repeats(self, key: str | None, command: Any) -> bool:
+        if key is None or key not in self.keyed:
+            return False
+        if self.keyed[key][0] != command:
+            raise Refusal(DuplicateEvent)
+        return True
+
+    def _remember(self, key: str | None, command: Any, outcome: Any) -> None:
+        if key is not None:
+            self.keyed[key] = (command, outcome)

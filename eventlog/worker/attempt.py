@@ -1,0 +1,324 @@
+"""One attempt at one task: its work, its heartbeat, and whatever end it comes to (F2 to F6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from eventlog.engine.queries import read_archived
+from eventlog.engine.request import SessionRequest
+from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
+from eventlog.session.commit import archive_id
+from eventlog.session.tasks.commands import (
+    CompleteStep,
+    CompleteTask,
+    FailAttempt,
+    FinalizeArchive,
+    ReleaseTask,
+    RenewLease,
+)
+from eventlog.session.tasks.events import TokenUsage
+from eventlog.session.tasks.machine import EFFECT
+from eventlog.telemetry import log_fact
+from eventlog.worker.finalizer import Finalizer, UnusableResult, gather_material
+from eventlog.worker.lease_keeper import Tenure
+from eventlog.worker.requests import EffectRequest, StepResult, TaskRequest
+from eventlog.worker.retry_policy import (
+    Classifier,
+    ResultClassifier,
+    RetryPolicy,
+    redacted,
+    retry_after,
+)
+from eventlog.worker.steps import RecordedSteps, as_stored
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog
+    from eventlog.engine.core import Core
+    from eventlog.session.command import Command
+    from eventlog.session.tasks.commands import Claim
+    from eventlog.session.tasks.state import Task
+    from eventlog.worker.batched_reads import Visits
+    from eventlog.worker.lease_clock import LeaseClock
+
+__all__ = ["Attempt", "Terms"]
+
+Result = TypeVar("Result")
+
+UNWINDING_SECONDS: Final = 10.0
+"""How long a cancelled callable may take to end before its worker goes on without it."""
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""The pauses between tries of a write while the store is unavailable: doubled from first to last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms a worker does its attempts."""
+
+    finalizer: Finalizer
+    attempt_timeout: float
+    retry: RetryPolicy
+    classify: Classifier
+    classify_result: ResultClassifier
+    draw: Callable[[], float]
+
+
+class Attempt:
+    """What a worker does with a task that it has claimed."""
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        leases: LeaseClock,
+        terms: Terms,
+        visits: Visits,
+        core: Core,
+        task_id: str,
+        claim: Claim,
+    ) -> None:
+        self._log = log
+        self._leases = leases
+        self._terms = terms
+        self._visits = visits
+        self._core = core
+        self._task_id = task_id
+        self._fence = claim.fence or 0
+        self._number = claim.attempt
+        self._steps: RecordedSteps | None = None
+        self._called: asyncio.Task[Any] | None = None
+        self._tenure = Tenure(
+            self._renew,
+            renewal_seconds=leases.lease / 3_000_000,
+            timeout_seconds=terms.attempt_timeout,
+        )
+
+    async def run(self) -> bool:
+        """Do the attempt to its end, whatever that is; tell whether it completed the task."""
+        try:
+            with self._tenure:
+                await self._work()
+            return True
+        except LeaseLost as error:
+            self._tell_lost(error)
+        except asyncio.CancelledError:
+            verdict = self._tenure.verdict
+            if verdict is None:  # It is the worker that is being stopped.
+                await self._release()
+                raise
+            await self._end_by(verdict)
+        except Exception as error:  # noqa: BLE001 - whatever a callable raises is classified
+            await self._fail(error)
+        finally:
+            if self._steps is not None:
+                self._steps.end()
+            await self._unwind(self._called, self._tenure.renewal)
+        return False
+
+    async def _end_by(self, verdict: Exception) -> None:
+        if isinstance(verdict, ConflictError):
+            self._tell_lost(verdict)
+        else:
+            await self._fail(verdict)
+
+    # ---- the work -----------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        # The claim was folded here, so the state has the task until somebody settles it.
+        task = self._core.state.tasks.get(self._task_id)
+        if task is None:
+            raise LeaseLost(self._task_id, self._fence, "the task is finished")
+        steps = self._steps = RecordedSteps(
+            self._log, self._core, task, self._fence, write=self._write, check=self._check
+        )
+        if task.ordered:
+            await self._write(await self._finalise(task, steps))
+        elif task.archive is None:
+            await self._complete(await self._do(task, steps))
+        elif task.kind.startswith(EFFECT):
+            await self._complete(await self._affect(task, steps))
+        else:
+            await self._complete(
+                *await steps.run_own(task.kind, partial(self._extract, task, steps))
+            )
+
+    async def _finalise(self, task: Task, steps: RecordedSteps) -> FinalizeArchive:
+        summary, step = await steps.run_own("summary", partial(self._summarize, task, steps))
+        return FinalizeArchive(
+            task.task_id,
+            self._fence,
+            overview=summary["overview"],
+            abstract=summary["abstract"],
+            covers=tuple(summary["covers"]),
+            usage=steps.usage,
+            follow_ups=self._terms.finalizer.follow_ups,
+            own_step=step,
+        )
+
+    async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:
+        finalizer = self._terms.finalizer
+        material = await self._visits.read(
+            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+        )
+        summary = await self._call(finalizer.summarize(material.request))
+        self._check(summary)
+        output = {
+            "overview": summary.overview,
+            "abstract": summary.abstract,
+            "covers": material.covers,
+        }
+        return StepResult(output=output, usage=summary.usage)
+
+    async def _extract(self, task: Task, steps: RecordedSteps) -> StepResult:
+        finalizer = self._terms.finalizer
+        material = await self._visits.read(
+            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+        )
+        return await self._call(finalizer.extract(task.kind, material.request))
+
+    async def _affect(self, task: Task, steps: RecordedSteps) -> dict[str, Any]:
+        name = archive_id(task.archive or 0)
+        archived = await self._visits.read(read_archived, self._core, name)
+        request = EffectRequest(
+            session_id=task.session_id,
+            archive_id=name,
+            overview=archived.overview,
+            abstract=archived.abstract,
+            idempotency_key=task.task_id,
+            steps=steps,
+        )
+        return await self._call(self._terms.finalizer.affect(task.kind, request))
+
+    async def _do(self, task: Task, steps: RecordedSteps) -> Any:
+        request = TaskRequest(
+            session_id=task.session_id,
+            task_id=task.task_id,
+            kind=task.kind,
+            payload=task.payload,
+            attempt=self._number,
+            idempotency_key=task.task_id,
+            steps=steps,
+        )
+        result = await self._call(self._terms.finalizer.do(request))
+        self._check(result)
+        return as_stored(f"the result of {task.kind}", result)
+
+    async def _call(self, callable: Coroutine[Any, Any, Result]) -> Result:
+        """Await what a user's callable does, in a task of its own.
+
+        So it can neither cancel the attempt by cancelling itself, nor keep it from ending.
+        """
+        called = self._called = asyncio.create_task(callable)
+        try:
+            return await asyncio.shield(called)
+        except asyncio.CancelledError as error:
+            if called.cancelled():
+                raise RuntimeError("the callable cancelled itself") from error
+            raise
+
+    async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
+        """Complete a task that is not an archive's; its steps count what it cost."""
+        await self._write(CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step))
+
+    def _check(self, result: object) -> None:
+        """Raise `UnusableResult` for an error that was returned as text (F4)."""
+        output = result.output if isinstance(result, StepResult) else result
+        found = self._terms.classify_result(output)
+        if found is not None:
+            text = getattr(output, "overview", output)
+            raise UnusableResult(f"the callable returned an error as text: {text}", found)
+
+    # ---- its writes ---------------------------------------------------------------------------
+
+    async def _write(self, command: Command[Any]) -> Any:
+        """Record what was done; while the store is unavailable, try again as long as makes sense.
+
+        What was paid for is not dropped because the store was away for a while, or because the
+        attempt ends while it is being written. A third of a lease is as long as an owner may be
+        silent anyway.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._leases.lease / 3_000_000
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                written = self._log.answer(SessionRequest(self._core, command))
+                return await asyncio.shield(written)
+            except UnavailableError as error:
+                if loop.time() + pause > give_up_at:
+                    raise
+                self._tell("store_unavailable", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _renew(self) -> None:
+        """Renew the lease; raise if it is lost."""
+        try:
+            time = await self._leases.store_time()
+            renewal = RenewLease(self._task_id, self._fence, self._leases.lease, time)
+            await self._log.execute(self._core, renewal)
+        except ConflictError:
+            raise
+        except EventLogError as error:
+            self._tell("lease_renewal_failed", error)
+
+    async def _fail(self, error: BaseException) -> None:
+        terms = self._terms
+        found = error.error_class if isinstance(error, UnusableResult) else terms.classify(error)
+        drawn = terms.retry.delay(self._number, terms.draw())
+        command = FailAttempt(
+            self._task_id,
+            self._fence,
+            error=redacted(error),
+            fatal=found == "fatal",
+            attempts=terms.retry.attempts,
+            delay=max(drawn, retry_after(error, self._log.clock())),
+        )
+        self._tell("attempt_failed", error)
+        await self._settle(command)
+
+    async def _release(self) -> None:
+        await self._settle(ReleaseTask(self._task_id, self._fence, "the worker was stopped"))
+
+    async def _settle(self, command: Command[None]) -> None:
+        """Record how the attempt ended; what cannot be recorded ends with its lease."""
+        try:
+            await self._log.execute(self._core, command)
+        except LeaseLost as error:
+            self._tell_lost(error)
+        except EventLogError as error:
+            self._tell("attempt_unrecorded", error)
+
+    # ---- its end ------------------------------------------------------------------------------
+
+    async def _unwind(self, *tasks: asyncio.Task[Any] | None) -> None:
+        """Cancel what is left, and wait for it, but not for what will not be cancelled."""
+        left = [task for task in tasks if task is not None and not task.done()]
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        ended, stuck = await asyncio.wait(left, timeout=UNWINDING_SECONDS)
+        await asyncio.gather(*ended, return_exceptions=True)
+        for task in stuck:
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            log_fact(logging.ERROR, "callable_ignores_cancellation", **self._who())
+
+    def _tell_lost(self, error: ConflictError) -> None:
+        self._tell("lease_lost", error)
+
+    def _tell(self, fact: str, error: BaseException) -> None:
+        log_fact(logging.WARNING, fact, **self._who(), error=redacted(error))
+
+    def _who(self) -> dict[str, Any]:
+        return {
+            "session_id": self._core.session,
+            "task_id": self._task_id,
+            "fence": self._fence,
+            "attempt": self._number,
+        }

@@ -1,0 +1,108 @@
+"""Which tasks can be moved now, from the index alone: blocked sessions are not even seen (F1)."""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pydantic_core
+
+from eventlog.session.index import due_key, due_prefix, keys_under
+from eventlog.session.tasks.events import OwnerData
+from eventlog.worker.owner import is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from eventlog.store import Store
+
+__all__ = ["DueTask", "due_tasks", "seconds_until_due"]
+
+SCAN_LIMIT: Final = 64
+"""Due tasks looked at per scan: more than one worker takes at once, few enough to stay fresh."""
+
+EARLY_LIMIT: Final = 256
+"""Tasks looked at that may be free although their time has not come."""
+
+
+class DueTask(NamedTuple):
+    """A task that may be free to claim; the claim decides."""
+
+    due_at: int
+    task_id: str
+    kind: str
+    session: str
+    state: str
+    owner: OwnerData | None
+    """Who has claimed it; if it is due all the same, its owner is lost."""
+    fence: int
+    attempts: int
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether its owner is proven to be gone, whatever is left of the lease."""
+        return self.owner is not None and is_gone(self.owner)
+
+
+def due_tasks(
+    store: Store, now: int, kinds: Collection[str], room: int, known: Mapping[str, DueTask | None]
+) -> list[DueTask]:
+    """Return tasks of these kinds that are due, oldest first, then those that are free early.
+
+    The latter are looked for only where fewer are due than there is ``room`` for. What is ``known``
+    by its id is left out, if it still stands so; None: however it stands.
+    """
+
+    def is_news(task: DueTask) -> bool:
+        return task.task_id not in known or known[task.task_id] not in (None, task)
+
+    due = _scan(store, kinds, 0, now + 1, SCAN_LIMIT + len(known))
+    found = [task for task in due if is_news(task)]
+    if len(found) < room:
+        early = _scan(store, kinds, now + 1, None, EARLY_LIMIT)
+        found += _free_early(filter(is_news, early))
+    return found
+
+
+def _free_early(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
+    """Yield the tasks that may be claimed before their time.
+
+    They are pending, and the clock was set back since; or they are running, and their owner is
+    gone. Of each owner that is found out once.
+    """
+    gone: dict[str, bool] = {}
+    for task in tasks:
+        if task.owner is not None:
+            name = str(task.owner)
+            if name not in gone:
+                gone[name] = is_gone(task.owner)
+            if gone[name]:
+                yield task
+        elif task.state == "pending":
+            yield task
+
+
+def seconds_until_due(store: Store, now: int, kinds: Collection[str]) -> float | None:
+    """Return when the next task of these kinds becomes due that is not so yet; None: there is none.
+
+    What is due already was looked at, and is not waited for.
+    """
+    first = next(_scan(store, kinds, now + 1, None, 1), None)
+    return None if first is None else (first.due_at - now) / 1_000_000
+
+
+def _scan(
+    store: Store, kinds: Collection[str], start: int, end: int | None, limit: int
+) -> Iterator[DueTask]:
+    """Yield the first ``limit`` tasks of these kinds with ``start <= due_at < end``, by time."""
+    return islice(merge(*(_scan_kind(store, kind, start, end, limit) for kind in kinds)), limit)
+
+
+def _scan_kind(
+    store: Store, kind: str, start: int, end: int | None, limit: int
+) -> Iterator[DueTask]:
+    stop = keys_under(due_prefix(kind))[1] if end is None else due_key(kind, end)
+    for key, value in store.scan(due_key(kind, start), stop, limit):
+        time, task_id = key.rsplit("/", 2)[1:]
+        yield DueTask(int(time), task_id, kind, **pydantic_core.from_json(value))

@@ -1,0 +1,239 @@
+"""Finalising: which callables do the work, and what each is handed (F5, F6, F8, L16)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from eventlog.engine.queries import archived_messages, latest_overview
+from eventlog.errors import InvalidArgument, NonRetryableError
+from eventlog.session.commit import archive_id
+from eventlog.session.tasks.machine import EFFECT, FINALISE, MEMORIES, SKILLS
+from eventlog.worker.requests import (
+    EffectRequest,
+    Extraction,
+    MemoryExtractor,
+    SideEffect,
+    SkillExtractor,
+    Skills,
+    StepResult,
+    Summarizer,
+    Summary,
+    SummaryRequest,
+    TaskCallable,
+    TaskRequest,
+)
+
+if TYPE_CHECKING:
+    from eventlog.engine.core import Core
+    from eventlog.session.archive import Archive
+    from eventlog.session.messages import Message
+    from eventlog.session.state import SessionState
+    from eventlog.session.tasks.state import Task
+    from eventlog.worker.retry_policy import ErrorClass
+    from eventlog.worker.steps import RecordedSteps
+
+__all__ = ["EmptySummary", "Finalizer", "Material", "UnusableResult", "gather_material"]
+
+
+class EmptySummary(Exception):
+    """A summariser returned no overview; another attempt may do better."""
+
+
+class UnusableResult(Exception):
+    """A callable returned what is no result: something else, or an error as text (F4)."""
+
+    def __init__(self, text: str, error_class: ErrorClass) -> None:
+        super().__init__(text)
+        self.error_class = error_class
+
+
+class Material(NamedTuple):
+    """What a finalisation works on, read once per attempt."""
+
+    request: SummaryRequest
+    covers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finalizer:
+    """The callables of a worker, plain or async; without any, a summariser that needs no model.
+
+    Only the summary decides whether an archive is completed. Memories, skills and side effects are
+    follow-up tasks: they may fail for good without blocking anything. ``kinds`` has the callables
+    for tasks of your own kinds, as ``session.queue_task`` names them (L16).
+    """
+
+    summarizer: Summarizer | None = None
+    memory_extractor: MemoryExtractor | None = None
+    skill_extractor: SkillExtractor | None = None
+    side_effects: tuple[SideEffect, ...] = ()
+    uncovered_budget: int = 16_000
+    """Tokens of earlier failed archives that a summariser is handed raw (F6)."""
+    kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            if "." not in kind:
+                raise InvalidArgument(
+                    f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
+                )
+        if len(set(self.follow_ups)) < len(self.follow_ups):
+            raise InvalidArgument(
+                f"side effects are told apart by their names, here {list(self.follow_ups)}; "
+                "give each function a name of its own"
+            )
+
+    @property
+    def follow_ups(self) -> tuple[str, ...]:
+        """The kinds of tasks that a completed archive queues."""
+        kinds = [MEMORIES] if self.memory_extractor else []
+        kinds += [SKILLS] if self.skill_extractor else []
+        return (*kinds, *(f"{EFFECT}{_name(effect)}" for effect in self.side_effects))
+
+    @property
+    def task_kinds(self) -> frozenset[str]:
+        """The kinds of tasks that a worker with these callables can do."""
+        return frozenset({FINALISE, *self.follow_ups, *self.kinds})
+
+    async def summarize(self, request: SummaryRequest) -> Summary:
+        """Run the summariser; raise `EmptySummary` for a summary without overview."""
+        summary = await _call(self.summarizer or _extractive(), request)
+        if not isinstance(summary, Summary) or not summary.overview.strip():
+            raise EmptySummary("the summarizer returned no overview")
+        return summary
+
+    async def extract(self, kind: str, request: SummaryRequest) -> StepResult:
+        """Run the extractor of a completed archive that this kind of follow-up stands for."""
+        if kind == MEMORIES and self.memory_extractor is not None:
+            extraction = _expect(Extraction, await _call(self.memory_extractor, request))
+            memories = {str(name): int(count) for name, count in extraction.memories.items()}
+            output = {"memories_extracted": memories, "memory_diff": extraction.diff}
+            return StepResult(output=output, usage=extraction.usage)
+        if kind == SKILLS and self.skill_extractor is not None:
+            skills = _expect(Skills, await _call(self.skill_extractor, request))
+            uris = list(skills.uris)
+            output = {"session_skills_extracted": len(uris), "session_skill_uris": uris}
+            return StepResult(output=output, usage=skills.usage)
+        raise _unknown(kind)
+
+    async def affect(self, kind: str, request: EffectRequest) -> dict[str, Any]:
+        """Run a side effect of a completed archive."""
+        for side_effect in self.side_effects:
+            if kind == f"{EFFECT}{_name(side_effect)}":
+                await _call(side_effect, request)
+                return {"active_count_updated": True}
+        raise _unknown(kind)
+
+    async def do(self, request: TaskRequest) -> Any:
+        """Run the callable for a kind of a user's own; return what it returns."""
+        if request.kind not in self.kinds:
+            raise _unknown(request.kind)
+        return await _call(self.kinds[request.kind], request)
+
+
+def _unknown(kind: str) -> NonRetryableError:
+    return NonRetryableError(f"no callable of this worker's finalizer does {kind!r}")
+
+
+def _expect(expected: type[Any], answer: object) -> Any:
+    if not isinstance(answer, expected):
+        found = type(answer).__name__
+        raise UnusableResult(f"the callable returned {found}, not {expected.__name__}", "transient")
+    return answer
+
+
+def _extractive() -> Summarizer:
+    # Imported when first needed: a service with a summariser of its own never does.
+    from eventlog.summary.summarizer import summarize
+
+    return summarize
+
+
+def _name(effect: SideEffect) -> str:
+    return getattr(effect, "__name__", type(effect).__name__)
+
+
+async def _call(function: Callable[[Any], Any], request: object) -> Any:
+    # Imported when first needed, for asyncio takes long.
+    from eventlog.worker.callables import call
+
+    return await call(function, request)
+
+
+def gather_material(
+    core: Core, task: Task, attempt: int, uncovered_budget: int, steps: RecordedSteps
+) -> Material:
+    """Read what a task's callables are handed (I/O): messages, and what came before them.
+
+    Raises `NonRetryableError` for an archive without messages, as an adopted one may be whose file
+    could not be read: there is nothing to summarise.
+    """
+    state = core.snapshot_of_state()  # As of the claim at least: what came before is in it.
+    index = cast("int", task.archive)
+    archive = state.archives.get(index) or _stored(core, index)
+    if not archive.message_count:
+        raise NonRetryableError(
+            f"{archive_id(index)} has no messages: there were none to adopt; abandon it"
+        )
+    overview, _, _ = latest_overview(core, _before(state, index))
+    given, covers = _within_budget(core, state, state.uncovered(before=index), uncovered_budget)
+    request = SummaryRequest(
+        session_id=core.session,
+        archive_id=archive_id(index),
+        messages=archived_messages(core, archive, hydrate=True, previews_will_do=True),
+        previous_overview=overview,
+        uncovered=given,
+        attempt=attempt,
+        steps=steps,
+    )
+    return Material(request, (*covers, index))
+
+
+def _stored(core: Core, index: int) -> Archive:
+    from eventlog.engine.queries import find_archive
+
+    return find_archive(core, archive_id(index))
+
+
+def _before(state: SessionState, index: int) -> SessionState:
+    """Return a state whose overview, if any, is of an archive before this one."""
+    if state.overview is not None and state.overview.archive >= index:
+        earlier = state.copy()
+        earlier.overview = None
+        return earlier
+    return state
+
+
+def _within_budget(
+    core: Core, state: SessionState, earlier: list[Archive], budget: int
+) -> tuple[tuple[Message, ...], list[int]]:
+    """Return the messages of earlier archives that no overview covers, and which archives those are.
+
+    Beyond the budget an archive is handed over as a digest of its own, so that one oversized
+    archive cannot make every later summary too long. What was only digested is not covered: its
+    messages stay visible.
+    """
+    messages: list[Message] = []
+    covers: list[int] = []
+    for archive in earlier:
+        found = archived_messages(core, archive)
+        if archive.tokens <= budget:
+            budget -= archive.tokens
+            messages += found
+            covers.append(archive.index)
+        else:
+            messages.append(_digest(core, archive, found))
+    return tuple(messages), covers
+
+
+def _digest(core: Core, archive: Archive, messages: tuple[Message, ...]) -> Message:
+    from eventlog.session.messages import Message
+    from eventlog.summary.summarizer import summarize
+
+    name = archive_id(archive.index)
+    digest = summarize(SummaryRequest(session_id=core.session, archive_id=name, messages=messages))
+    return Message.system(
+        f"Digest of {name}, which failed:\n{digest.overview}", id=f"{name}-digest"
+    )

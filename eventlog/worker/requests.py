@@ -1,0 +1,144 @@
+"""What tasks hand to their callables, and what they expect back (F5, F6, L16)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from eventlog.session.messages import Message
+from eventlog.session.tasks.events import TokenUsage
+
+if TYPE_CHECKING:
+    from eventlog.worker.steps import RecordedSteps
+
+__all__ = [
+    "EffectRequest",
+    "Extraction",
+    "MemoryExtractor",
+    "SideEffect",
+    "SkillExtractor",
+    "Skills",
+    "StepResult",
+    "Summarizer",
+    "Summary",
+    "SummaryRequest",
+    "TaskCallable",
+    "TaskRequest",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What a step returns that has cost tokens: its output, as JSON can hold it, and its cost."""
+
+    output: Any
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What every callable is handed: a way to record steps of its own."""
+
+    steps: RecordedSteps | None = field(default=None, repr=False, compare=False)
+    """Set by the worker. Without it, as in a test of the callable, a step is just run."""
+
+    async def step(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Run ``function(*arguments)``, plain or async, and record what it returns (F5).
+
+        Over all attempts at the task, a step that was recorded is not run again: its output is
+        read back. So the name stands for one piece of work, and the output is what JSON can hold,
+        or a `StepResult` with what it cost. A crash between the work and the record repeats it.
+
+        Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold, and
+        `LeaseLost` if another attempt owns the task by now: let these pass.
+        """
+        if self.steps is not None:
+            return await self.steps.run(name, function, *arguments)
+        from eventlog.worker.callables import call
+
+        return _output(await call(function, *arguments))
+
+    def step_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Do the same in a plain callable, which runs in a thread; ``function`` is plain too."""
+        if self.steps is not None:
+            return self.steps.run_sync(name, function, *arguments)
+        return _output(function(*arguments))
+
+
+def _output(value: Any) -> Any:
+    return value.output if isinstance(value, StepResult) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRequest(_Request):
+    """An archive to summarise.
+
+    ``previous_overview`` is that of the latest completed archive before it, empty if there is none;
+    ``uncovered`` are the messages of earlier archives that failed or were abandoned and that no
+    overview stands for yet. What they say should be carried into the new overview.
+    """
+
+    session_id: str
+    archive_id: str
+    messages: tuple[Message, ...]
+    previous_overview: str = ""
+    uncovered: tuple[Message, ...] = ()
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A long and a one-line summary; an empty overview counts as a failure."""
+
+    overview: str
+    abstract: str
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """Memories by category, and an account of what changed by them."""
+
+    memories: Mapping[str, int]
+    diff: dict[str, Any] | None = None
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skills:
+    """The URIs of the skills that were learnt."""
+
+    uris: tuple[str, ...] = ()
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectRequest(_Request):
+    """A completed archive, for a side effect; ``idempotency_key`` is the same at every repeat."""
+
+    session_id: str
+    archive_id: str
+    overview: str
+    abstract: str
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest(_Request):
+    """A task of a user's own kind; ``idempotency_key`` is the same at every attempt (L16)."""
+
+    session_id: str
+    task_id: str
+    kind: str
+    payload: dict[str, Any]
+    attempt: int
+    idempotency_key: str
+
+
+Summarizer: TypeAlias = Callable[[SummaryRequest], Summary | Awaitable[Summary]]
+MemoryExtractor: TypeAlias = Callable[[SummaryRequest], Extraction | Awaitable[Extraction]]
+SkillExtractor: TypeAlias = Callable[[SummaryRequest], Skills | Awaitable[Skills]]
+SideEffect: TypeAlias = Callable[[EffectRequest], object]
+TaskCallable: TypeAlias = Callable[[TaskRequest], object]
+"""Returns the task's result as JSON can hold it, or None; plain or async."""

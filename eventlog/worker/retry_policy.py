@@ -1,0 +1,241 @@
+"""When an attempt is worth repeating, and after how long (F3, F4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from eventlog.argument_checks import check_count, check_seconds
+from eventlog.errors import (
+    CorruptError,
+    InvalidError,
+    NonRetryableError,
+    RetryableError,
+    UnavailableError,
+)
+from eventlog.worker.requests import Summary
+
+__all__ = [
+    "Classifier",
+    "ErrorClass",
+    "ResultClassifier",
+    "RetryPolicy",
+    "classify",
+    "classify_result",
+    "redacted",
+    "retry_after",
+]
+
+ErrorClass: TypeAlias = Literal["transient", "fatal"]
+
+Classifier: TypeAlias = Callable[[BaseException], ErrorClass]
+"""Tells of an error whether another attempt may succeed."""
+
+ResultClassifier: TypeAlias = Callable[[object], ErrorClass | None]
+"""Tells of what a callable returned which class of error it really is; None: it is a result."""
+
+ERROR_LENGTH: Final = 500
+"""Characters of an error that are kept in an event."""
+
+ERROR_TEXT_LENGTH: Final = 500
+"""Characters up to which a result may be an error that was returned as text: an overview that
+speaks of errors is longer, and begins with its title."""
+
+LONGEST_HINT: Final = 3_600_000_000
+"""Microseconds that a service may ask to be left alone for; a longer wish is cut to this."""
+
+CAUSES: Final = 5
+"""How many errors behind an error are asked for an HTTP status."""
+
+_TOO_LONG: Final = re.compile(
+    r"prompt is too long|prompt too long|input is too long|context[ _-]length"
+    r"|context window|maximum context|too many tokens",
+    re.IGNORECASE,
+)
+_BUSY: Final = re.compile(r"rate.?limit|too many requests|overloaded", re.IGNORECASE)
+_ERROR_TEXT: Final = re.compile(
+    r"""["'{\[\s]*(?:(?:api|http|internal|server)[ _-])*(?:error|exception)\b""", re.IGNORECASE
+)
+_STATUS_TEXT: Final = re.compile(r"\b[45]\d\d\b")
+_SECRETS: Final = re.compile(
+    r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"
+    r"|\bgh[oprsu]_[A-Za-z0-9]{16,}"
+    r"|\bgithub_pat_[A-Za-z0-9_]{16,}"
+    r"|\bglpat-[A-Za-z0-9_-]{16,}"
+    r"|\bhf_[A-Za-z0-9]{16,}"
+    r"|\bxox[abprs]-[A-Za-z0-9-]{8,}"
+    r"|\bAKIA[A-Z0-9]{12,}"
+    r"|\bAIza[A-Za-z0-9_-]{20,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    r"|(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{6,}"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+)
+_TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How many attempts a task gets, and how long it waits between them.
+
+    The wait before attempt n + 1 is drawn evenly from 0 to ``base_seconds`` times 2 to the n - 1,
+    capped at ``cap_seconds`` (full jitter).
+    """
+
+    attempts: int = 3
+    base_seconds: float = 1.0
+    cap_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_count("attempts", self.attempts, "attempts", lowest=1)
+        check_seconds("base_seconds", self.base_seconds, may_be_zero=True)
+        check_seconds("cap_seconds", self.cap_seconds, may_be_zero=True)
+
+    def delay(self, attempt: int, drawn: float) -> int:
+        """Return the wait after the ``attempt``-th attempt in microseconds.
+
+        ``drawn`` is a random number from 0 to 1.
+        """
+        longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 64))
+        return int(longest * drawn * 1_000_000)
+
+
+# ---- errors -----------------------------------------------------------------------------------
+
+
+def classify(error: BaseException) -> ErrorClass:
+    """Tell whether another attempt may succeed.
+
+    What the raiser says goes first; then the text (a limit of rate passes, a prompt that is too
+    long stays so); then an HTTP status, wherever the usual clients keep it, also on the error that
+    this one was raised from; then the type. What nothing is known of is worth another attempt:
+    attempts are bounded. A group of errors is fatal if one of them is.
+    """
+    if isinstance(error, NonRetryableError):
+        return "fatal"
+    if isinstance(error, (RetryableError, UnavailableError)):
+        return "transient"
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return "fatal" if "fatal" in map(classify, group.exceptions) else "transient"
+    status = next((found for found in map(_http_status, _chain(error)) if found), None)
+    text = str(error)
+    if status == 429 or (status is None and _BUSY.search(text)):
+        return "transient"
+    if _TOO_LONG.search(text):
+        return "fatal"
+    if status is not None:
+        return _class_of_status(status)
+    if isinstance(error, (OSError, TimeoutError)):
+        return "transient"
+    if isinstance(error, (CorruptError, InvalidError)):
+        return "fatal"
+    if isinstance(error, (ValueError, TypeError, LookupError, AttributeError)):
+        return "fatal"
+    return "transient"
+
+
+def _class_of_status(status: int) -> ErrorClass:
+    return "transient" if status >= 500 or status in _TRANSIENT_STATUS else "fatal"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    for _ in range(CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__
+
+
+def _http_status(error: BaseException) -> int | None:
+    holders: tuple[Any, ...] = (error, getattr(error, "response", None))
+    for holder in holders:
+        for name in ("status_code", "status", "http_status", "code"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and 400 <= value <= 599:
+                return value
+    return None
+
+
+# ---- results ----------------------------------------------------------------------------------
+
+
+def classify_result(result: object) -> ErrorClass | None:
+    """Tell which class of error a result is, if it is one that was returned as text (F4).
+
+    Some clients return "Prompt is too long" or "API Error: 529 …" where an answer was asked for.
+    Only a short text can be one, which begins with the complaint.
+    """
+    text = result.overview if isinstance(result, Summary) else result
+    if not isinstance(text, str) or len(text) > ERROR_TEXT_LENGTH:
+        return None
+    text = text.strip()
+    is_error = _ERROR_TEXT.match(text) is not None
+    if _TOO_LONG.match(text) or (is_error and _TOO_LONG.search(text)):
+        return "fatal"
+    if not is_error:
+        return None
+    if _BUSY.search(text):
+        return "transient"
+    status = _STATUS_TEXT.search(text)
+    return _class_of_status(int(status.group())) if status else None
+
+
+# ---- hints ------------------------------------------------------------------------------------
+
+
+def retry_after(error: BaseException, now: int) -> int:
+    """Return for how many microseconds the service wants to be left alone, as far as it says so.
+
+    Read are the attribute ``retry_after`` (seconds), and of a response the headers
+    ``retry-after-ms`` and ``retry-after`` (seconds or a date, RFC 9110).
+    """
+    hints = (hint for found in _chain(error) for hint in _hints(found, now))
+    return min(LONGEST_HINT, max(0, next(hints, 0)))
+
+
+def _hints(error: BaseException, now: int) -> Iterator[int]:
+    wish = getattr(error, "retry_after", None)
+    if isinstance(wish, (int, float)):
+        yield int(wish * 1_000_000)
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    if not isinstance(headers, Mapping):
+        return
+    said = cast("Mapping[object, object]", headers)
+    fields = {str(name).lower(): str(value) for name, value in said.items()}
+    yield from _number(fields.get("retry-after-ms"), 1_000)
+    text = fields.get("retry-after")
+    yield from _number(text, 1_000_000)
+    yield from _until(text, now)
+
+
+def _number(text: str | None, unit: int) -> Iterator[int]:
+    try:
+        yield int(float(text or "") * unit)
+    except (ValueError, OverflowError):
+        return
+
+
+def _until(text: str | None, now: int) -> Iterator[int]:
+    from email.utils import parsedate_to_datetime  # Imported when needed, for it takes long.
+
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    yield int(moment.timestamp() * 1_000_000) - now
+
+
+# ---- texts ------------------------------------------------------------------------------------
+
+
+def redacted(error: BaseException | str) -> str:
+    """Return an error's text without secrets, in at most `ERROR_LENGTH` characters (F11)."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    text = _SECRETS.sub("[redacted]", text)
+    return text if len(text) <= ERROR_LENGTH else text[: ERROR_LENGTH - 1] + "…"

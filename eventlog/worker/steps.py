@@ -1,0 +1,182 @@
+"""The steps of one attempt: what an earlier attempt has done is read back, not done again (F5)."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import pydantic_core
+from pydantic_core import PydanticSerializationError
+
+from eventlog.engine.blobs import get_value, put_value
+from eventlog.errors import InvalidArgument, LeaseLost
+from eventlog.session.tasks.commands import CompleteStep
+from eventlog.session.tasks.events import StepCompleted
+from eventlog.session.tasks.state import add_usage
+from eventlog.worker.callables import call
+from eventlog.worker.requests import StepResult
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog
+    from eventlog.engine.core import Core
+    from eventlog.session.command import Command
+    from eventlog.session.tasks.state import Task
+
+__all__ = ["INLINE_BYTES", "RecordedSteps", "as_stored"]
+
+INLINE_BYTES: Final = 16_384
+"""The largest output, as JSON, that stands in its event; overviews do. Every replay of the session
+reads what is in its events, but a blob is read by the attempt that needs it alone."""
+
+
+class _Found(NamedTuple):
+    output: Any
+
+
+class RecordedSteps:
+    """Runs the steps of one attempt, each at most once over all attempts at the task."""
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        core: Core,
+        task: Task,
+        fence: int,
+        *,
+        write: Callable[[Command[Any]], Awaitable[Any]],
+        check: Callable[[object], None],
+    ) -> None:
+        self._log = log
+        self._core = core
+        self._task_id = task.task_id
+        self._fence = fence
+        self._write = write
+        self._check = check
+        self._loop = asyncio.get_running_loop()
+        self._done = dict(task.steps)
+        self._running: dict[str, asyncio.Lock] = {}
+        self._ended = False
+        self.reserved: str | None = None
+        """The step that the library itself records for this task."""
+        self.usage = task.usage
+        """What the recorded steps of all attempts at the task have cost so far."""
+
+    def end(self) -> None:
+        """Refuse whatever a thread that outlives its attempt still asks for."""
+        self._ended = True
+
+    # ---- for the library ----------------------------------------------------------------------
+
+    async def run_own(
+        self, name: str, function: Callable[[], Awaitable[StepResult]]
+    ) -> tuple[Any, CompleteStep | None]:
+        """Run the step that the task consists of, in the eyes of the library.
+
+        Returns its output, and what records it: since nothing comes between the two, that is done
+        in one append with the end of the task. None if an earlier attempt has recorded it.
+        """
+        self.reserved = name
+        found = await self._find(name)
+        return (found.output, None) if found else await self._made(name, await function())
+
+    # ---- for callables ------------------------------------------------------------------------
+
+    async def run(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Run a step of a callable, from the event loop."""
+        self._refuse_reserved(name)
+        async with self._running.setdefault(name, asyncio.Lock()):
+            found = await self._find(name)
+            if found:
+                return found.output
+            return await self._record(name, await call(function, *arguments))
+
+    def run_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Run a step of a callable, in the thread that the callable runs in."""
+        self._refuse_reserved(name)
+        found = self._ask(self._find(name))
+        if found:
+            return found.output
+        return self._ask(self.run(name, _returning(function(*arguments))))
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _refuse_reserved(self, name: str) -> None:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"a step has a name, not {name!r:.80}")
+        if name == self.reserved:
+            raise InvalidArgument(
+                f"step {name!r} is what the task itself records; take another name for yours"
+            )
+
+    async def _find(self, name: str) -> _Found | None:
+        """Read the output of a step, if it is done."""
+        if self._ended:
+            raise self._lost()
+        version = self._done.get(name)
+        if version is None:
+            return None
+        return _Found(await self._log.run(_read, self._core, version))
+
+    async def _record(self, name: str, value: Any) -> Any:
+        """Record a step as done; return its output as later attempts will read it."""
+        output, step = await self._made(name, value)
+        self._done[name] = await self._write(step)
+        self.usage = add_usage(self.usage, step.usage)
+        return output
+
+    async def _made(self, name: str, value: Any) -> tuple[Any, CompleteStep]:
+        """Return a step's output as later attempts will read it, and what records it."""
+        self._check(value)
+        made = value if isinstance(value, StepResult) else StepResult(output=value)
+        data = _json(f"the output of step {name!r}", made.output)
+        output, blob = pydantic_core.from_json(data), None
+        if len(data) > INLINE_BYTES:
+            blob = await self._log.run(put_value, self._core.store, self._core.session, data)
+        if self._ended:
+            raise self._lost()
+        inline = output if blob is None else None
+        step = CompleteStep(self._task_id, self._fence, name, inline, made.usage, blob)
+        return output, step
+
+    def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
+        """Wait in a thread for what only the loop can do."""
+        try:
+            return asyncio.run_coroutine_threadsafe(question, self._loop).result()
+        except (RuntimeError, concurrent.futures.CancelledError) as error:
+            question.close()
+            if self._ended or self._loop.is_closed():
+                raise self._lost() from error
+            raise
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(self._task_id, self._fence, "the attempt has ended")
+
+
+def _returning(value: Any) -> Callable[[], Awaitable[Any]]:
+    async def give() -> Any:
+        return value
+
+    return give
+
+
+def as_stored(what: str, value: Any) -> Any:
+    """Return a value as it will be read back from the log; raise for what JSON cannot hold."""
+    return pydantic_core.from_json(_json(what, value))
+
+
+def _json(what: str, value: Any) -> bytes:
+    try:
+        return pydantic_core.to_json(value, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError) as error:
+        raise InvalidArgument(f"{what} cannot be stored as JSON: {error}") from error
+
+
+def _read(core: Core, version: int) -> Any:
+    """Read the output of the step that is recorded at a version (I/O)."""
+    recorded = core.reader.record(version)
+    event = cast("StepCompleted", recorded.event if recorded else None)
+    if event.blob is None:
+        return event.output
+    return pydantic_core.from_json(get_value(core.store, core.session, event.blob))

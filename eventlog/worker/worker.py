@@ -1,0 +1,350 @@
+"""The worker: claims what is due, does it, and records every step under its fence.
+
+All of its logic is here, asynchronous; `Worker` runs it in an event loop of its own. Nothing needs
+a reaper: a worker that finds an expired lease takes the task over, and crashes count as attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.argument_checks import check_count, check_seconds
+from eventlog.engine.request import SessionRequest
+from eventlog.errors import EventLogError, LogClosed, UnavailableError
+from eventlog.identifiers import new_id
+from eventlog.session.tasks.commands import Claim, ClaimTask
+from eventlog.telemetry import log_fact
+from eventlog.worker.attempt import Attempt, Terms
+from eventlog.worker.batched_reads import Visits
+from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
+from eventlog.worker.finalizer import Finalizer
+from eventlog.worker.lease_clock import LeaseClock
+from eventlog.worker.owner import this_process
+from eventlog.worker.retry_policy import (
+    Classifier,
+    ResultClassifier,
+    RetryPolicy,
+    classify,
+    classify_result,
+    redacted,
+)
+
+if TYPE_CHECKING:
+    from eventlog.aio import AsyncLog
+    from eventlog.engine.core import Core
+    from eventlog.log import Log
+    from eventlog.records import Position
+
+__all__ = ["AsyncWorker", "Worker"]
+
+WATCH_SECONDS: Final = 5.0
+"""The longest wait without a look: bounds how late a lost owner elsewhere is noticed."""
+
+NEWS_SECONDS: Final = 0.05
+"""The shortest time between two looks that news of the log cause: a session that is written to a
+thousand times a second is no reason to look for tasks as often."""
+
+DECLINED_SECONDS: Final = 1.0
+"""How long a task that could not be claimed is left alone, unless something happens to it."""
+
+LONGEST_PAUSE_SECONDS: Final = 30.0
+"""The longest pause between two looks while the store is unavailable; the first takes a second."""
+
+
+class AsyncWorker:
+    """Finalises what is due on an `AsyncLog`; see `Worker`."""
+
+    def __init__(
+        self,
+        log: AsyncLog,
+        finalizer: Finalizer | None = None,
+        *,
+        concurrency: int = 4,
+        lease_seconds: float = 300.0,
+        attempt_timeout: float = 1800.0,
+        name: str | None = None,
+        retry: RetryPolicy | None = None,
+        classifier: Classifier = classify,
+        result_classifier: ResultClassifier = classify_result,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        check_count("concurrency", concurrency, "attempts at once", lowest=1)
+        check_seconds("lease_seconds", lease_seconds)
+        check_seconds("attempt_timeout", attempt_timeout)
+        self.name = name or f"worker-{new_id()[:13]}"
+        self._log = log
+        self._concurrency = concurrency
+        self._leases = LeaseClock(log, lease_seconds)
+        self._terms = Terms(
+            finalizer=finalizer or Finalizer(),
+            attempt_timeout=attempt_timeout,
+            retry=retry or RetryPolicy(),
+            classify=classifier,
+            classify_result=result_classifier,
+            draw=draw,
+        )
+        self._visits = Visits(log)
+        self._kinds = self._terms.finalizer.task_kinds
+        self._owner = this_process()
+        self._stopping = asyncio.Event()
+        self._grace: float | None = None
+        self._bell = asyncio.Event()
+        """Rung when something has happened that a waiting worker should look at."""
+        self._running: dict[str, asyncio.Task[bool]] = {}
+        self._suspect = ""
+        """The task that was started last on its last attempt after its worker was lost."""
+        self._declined: dict[str, DueTask] = {}
+        self._declined_until = 0.0
+        self._failed_looks = 0
+
+    # ---- the two ways to run ------------------------------------------------------------------
+
+    async def run_once(self) -> int:
+        """Work until nothing is due any more; return how many tasks were completed."""
+        completed = 0
+        try:
+            await self._log.commit_idle()
+            while not self._stopping.is_set():
+                tried = await self._start_due()
+                if self._running:
+                    completed += await self._reap()
+                elif not tried:
+                    break
+            await self._finish()
+            return completed + self._collect()
+        finally:
+            self._declined.clear()
+            await self._cancel_all()
+
+    async def run(self) -> None:
+        """Work until `stop` is called, waking when tasks become due."""
+        try:
+            while not self._stopping.is_set():
+                seen = await self._look()
+                if seen is None:
+                    await self._pause()
+                    self._collect()
+                    continue
+                full = len(self._running) >= self._concurrency
+                await self._reap(None if full else seen)
+            await self._finish()
+        finally:
+            await self._cancel_all()
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        """Claim no more; give what is running so long to end, then release it (F12)."""
+        self._grace = grace_seconds
+        self._stopping.set()
+        self._ring()
+
+    # ---- claiming -----------------------------------------------------------------------------
+
+    async def _look(self) -> Position | None:
+        """Start what is due, and return the position up to which the log was seen for it.
+
+        None if the store cannot answer: a worker outlives its store's bad hours.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._declined_until:
+            self._declined.clear()
+            self._declined_until = now + DECLINED_SECONDS
+        try:
+            seen = await self._log.position()
+            await self._log.commit_idle()
+            await self._start_due()
+        except UnavailableError as error:
+            self._failed_looks += 1
+            self._tell("store_unavailable", error)
+            return None
+        self._failed_looks = 0
+        return seen
+
+    async def _pause(self) -> None:
+        """Leave the store alone for a while, which grows with every look that fails."""
+        longest = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._failed_looks, 16) / 2)
+        seconds = longest * (1 + self._terms.draw()) / 2
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _start_due(self) -> int:
+        """Claim due tasks as far as there is room for them; return how many were tried."""
+        room = self._concurrency - len(self._running)
+        if room <= 0:
+            return 0
+        store_time = await self._leases.store_time()
+        now = max(self._log.clock(), store_time or 0)
+        known = {**self._declined, **dict.fromkeys(self._running)}
+        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, room, known)
+        suspects = [due for due in found if self._is_suspect(due)]
+        others = [due for due in found if not self._is_suspect(due)]
+        if suspects and self._suspect not in self._running:
+            room -= 1
+        tried = others[:room]
+        await self._start(tried, store_time)
+        return len(tried) + await self._start_one(suspects, store_time)
+
+    def _is_suspect(self, due: DueTask) -> bool:
+        """Tell whether a task's workers were lost so often that one attempt is left.
+
+        A summary that ends its process takes along what runs beside it. So that it does not take
+        the last attempt of another, of the tasks that may have done it only one runs at a time.
+        """
+        return due.owner is not None and due.attempts == self._terms.retry.attempts - 1
+
+    async def _start_one(self, suspects: list[DueTask], store_time: int | None) -> int:
+        """Claim one of these, unless one like them is running; return how many were tried."""
+        tried = 0
+        for due in suspects:
+            if self._suspect in self._running:
+                break
+            await self._start([due], store_time)
+            self._suspect = due.task_id
+            tried += 1
+        return tried
+
+    async def _start(self, tasks: Sequence[DueTask], store_time: int | None) -> None:
+        """Claim tasks, all in one batch, and begin an attempt at each that is got.
+
+        Raises when the others are begun, if one could not be claimed because of the store.
+        """
+        cores = [await self._log.core(due.session) for due in tasks]
+        claims = [
+            self._log.answer(SessionRequest(core, self._claim(due, store_time)))
+            for due, core in zip(tasks, cores, strict=True)
+        ]
+        await asyncio.gather(*claims, return_exceptions=True)
+        failure: EventLogError | None = None
+        for due, core, claim in zip(tasks, cores, claims, strict=True):
+            try:
+                self._begin(due, core, claim.result())
+            except (LogClosed, UnavailableError) as error:
+                failure = error
+            except EventLogError as error:  # Only this session cannot be read: others go on (F1).
+                self._tell("task_not_claimable", error, session_id=due.session, task_id=due.task_id)
+                self._declined[due.task_id] = due
+        if failure is not None:
+            raise failure
+
+    def _begin(self, due: DueTask, core: Core, claim: Claim) -> None:
+        if claim.fence is not None:
+            attempt = Attempt(
+                self._log, self._leases, self._terms, self._visits, core, due.task_id, claim
+            )
+            task = self._running[due.task_id] = asyncio.create_task(attempt.run())
+            task.add_done_callback(self._ring)
+        elif not claim.failed:
+            self._declined[due.task_id] = due
+
+    def _claim(self, due: DueTask, store_time: int | None) -> ClaimTask:
+        return ClaimTask(
+            task_id=due.task_id,
+            worker=self.name,
+            owner=self._owner,
+            lease=self._leases.lease,
+            attempts=self._terms.retry.attempts,
+            owner_gone=due.fence if due.orphaned else None,
+            lease_now=store_time,
+            expires_leases=self._leases.is_steady,
+        )
+
+    # ---- waiting ------------------------------------------------------------------------------
+
+    async def _reap(self, seen: Position | None = None) -> int:
+        """Wait for a task to end; return how many were completed.
+
+        While there is room for more tasks, news of the log after what was seen end the wait, too.
+        """
+        listening = None if seen is None else asyncio.create_task(self._listen(seen))
+        try:
+            if listening is not None:
+                listening.add_done_callback(self._ring)
+            await self._bell.wait()
+        finally:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+        self._bell.clear()
+        return self._collect()
+
+    def _ring(self, _: object = None) -> None:
+        self._bell.set()
+
+    def _collect(self) -> int:
+        done = [task_id for task_id, task in self._running.items() if task.done()]
+        return sum(1 for task_id in done if self._running.pop(task_id).result())
+
+    async def _listen(self, seen: Position) -> None:
+        """Wait for a record after a position, or until something that is known becomes due."""
+        soonest = asyncio.get_running_loop().time() + NEWS_SECONDS
+        with suppress(UnavailableError):  # The next look tells.
+            await self._log.wait(seen, await self._seconds_to_wait())
+        await asyncio.sleep(soonest - asyncio.get_running_loop().time())
+
+    async def _seconds_to_wait(self) -> float:
+        due = await self._log.run(
+            seconds_until_due, self._log.store, self._log.clock(), self._kinds
+        )
+        longest = DECLINED_SECONDS if self._declined else WATCH_SECONDS
+        return longest if due is None else min(longest, due)
+
+    async def _finish(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=self._grace)
+
+    async def _cancel_all(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._running.clear()
+
+    def _tell(self, fact: str, error: BaseException, **fields: Any) -> None:
+        log_fact(logging.WARNING, fact, worker=self.name, **fields, error=redacted(error))
+
+
+class Worker:
+    """Finalises archives and runs what follows from them.
+
+    Within a session archives are finalised in order; ``concurrency`` sessions are worked on at
+    once. Any number of workers may share a store, in any number of processes: a task has one owner
+    at a time, and a late one cannot change anything (P5).
+    """
+
+    def __init__(self, log: Log, finalizer: Finalizer | None = None, **options: Any) -> None:
+        self._log = log
+        self._finalizer = finalizer
+        self._options = options
+        self._worker: AsyncWorker | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: float | None = None
+
+    def run_once(self) -> int:
+        """Work until nothing is due any more; return how many tasks were completed."""
+        completed: int = asyncio.run(self._started(lambda worker: worker.run_once()))
+        return completed
+
+    def run(self) -> None:
+        """Work until `stop` is called, from another thread or a signal handler."""
+        asyncio.run(self._started(lambda worker: worker.run()))
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        """Claim no more; give what is running so long to end, then release it (F12).
+
+        From any thread, also before `run`; a stopped worker stays stopped.
+        """
+        self._stopped = grace_seconds
+        if self._worker is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._worker.stop, grace_seconds)
+
+    async def _started(self, run: Callable[[AsyncWorker], Any]) -> Any:
+        from eventlog.aio import AsyncLog
+
+        self._loop = asyncio.get_running_loop()
+        self._worker = AsyncWorker(AsyncLog(self._log), self._finalizer, **self._options)
+        if self._stopped is not None:
+            self._worker.stop(self._stopped)
+        return await run(self._worker)

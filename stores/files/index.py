@@ -1,0 +1,307 @@
+"""What one process knows of a files log: runs for the older part, the tail for the newest.
+
+Opening reads the checkpoint, which names the runs and how far they reach, and then the log behind
+that. Checkpoint and runs are caches: without them, or with damaged ones, the log is read from its
+beginning. Only the writer stores them; others keep the runs they make in memory.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import logging
+import os
+import zlib
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventlog.filesystem import replace_file
+from eventlog.records import EMPTY_HEAD, Head
+from eventlog.stores.files.frames import HEADER_BYTES
+from eventlog.stores.files.index_pages import CacheDamaged, PagedFile
+from eventlog.stores.files.index_run import Run, RunContent, from_tail, merged, written
+from eventlog.stores.files.index_tail import FLUSH_AT, Tail
+from eventlog.stores.files.recovery import Scan
+from eventlog.stores.files.segments import End
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.filesystem import FileSystem
+    from eventlog.stores.files.recovery import Batch
+    from eventlog.stores.files.segments import Segments
+
+__all__ = ["Index"]
+
+MERGE_LIMIT: Final = 1 << 20
+"""Records of the largest run: a larger one would take seconds to write. A log has one more run per
+so many records, and each look-up of an id asks all of them, in a microsecond each."""
+
+HEADS_LIMIT: Final = 65_536
+"""Streams whose heads are remembered; beyond it they are looked up again."""
+
+CHECKPOINT: Final = "checkpoint"
+BEGINNING: Final = End(1, HEADER_BYTES, 1, 1)
+
+
+class Checkpoint(NamedTuple):
+    """What was known when it was written: it holds as long as the log is this one."""
+
+    covered: End
+    """Up to where the runs reach; so far the log was synced."""
+    runs: tuple[str, ...] = ()
+
+
+class MemoryView:
+    """A file that is in memory only."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self._data[offset : offset + size]
+
+    def size(self) -> int:
+        return len(self._data)
+
+    def sync(self) -> None:
+        """There is nothing to sync."""
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+class Index:
+    """Where everything in a log is; every method runs under the store's lock."""
+
+    def __init__(
+        self,
+        files: FileSystem,
+        folder: str,
+        segments: Segments,
+        log_id: bytes,
+        *,
+        syncs: bool,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._segments = segments
+        self._log_id = log_id
+        self._syncs = syncs
+        self._heads: dict[str, Head] = {}
+        self.runs: list[Run] = []
+        self.torn = 0
+        """Bytes behind the end that are no whole batch."""
+        self.durable = BEGINNING
+        """Up to where the log is known to be synced: nothing before it can be torn."""
+        self._begin(self._load())
+        self.unproven: End | None = self.durable
+        """From where on bytes are read that a failed sync may have left in memory only."""
+        self.in_doubt = False
+        """Whether this process itself does not know what became of its last batch."""
+        self.named = 0
+        """The segment whose name is known to be durable."""
+        self.catch_up()
+        if self.end == self.unproven:
+            self.unproven = None
+
+    def _begin(self, checkpoint: Checkpoint) -> None:
+        for run in self.runs:
+            run.close()
+        self._checkpoint = checkpoint
+        self._heads.clear()
+        self.tail = Tail()
+        self.end = checkpoint.covered
+        self.durable = max(self.durable, checkpoint.covered)
+        try:
+            self.runs = [self._run(name) for name in checkpoint.runs]
+        except (FileNotFoundError, CacheDamaged) as error:
+            self.start_over(error)
+
+    def start_over(self, error: Exception) -> None:
+        """Forget what runs say, for they are damaged, and read the log from its beginning."""
+        log_fact(logging.WARNING, "files_index_rebuilt", folder=self._folder, reason=str(error))
+        self._begin(Checkpoint(BEGINNING))
+        self.catch_up()
+
+    # ---- following the log --------------------------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Take in what was stored since; raise `CorruptLog`."""
+        scan = Scan(self._segments, self.end, self.durable, syncs=self._syncs)
+        for batch in scan.batches():
+            self.take_in(batch, scan.end)
+            if self.is_full:
+                self._keep_in_memory()
+        self.end = self.durable = scan.end
+        self.torn = scan.torn
+
+    def take_in(self, batch: Batch, end: End) -> None:
+        """Add a stored batch."""
+        for place, (records, entries) in batch:
+            self.tail.add(place, records, entries)
+        self.end = end
+
+    # ---- looking up ---------------------------------------------------------------------------
+
+    def head(self, stream: str) -> Head:
+        found = self.tail.heads.get(stream) or self._heads.get(stream)
+        if found is None:
+            found = self._head_in_runs(stream)
+            if len(self._heads) >= HEADS_LIMIT:
+                self._heads.clear()
+            self._heads[stream] = found
+        return found
+
+    def _head_in_runs(self, stream: str) -> Head:
+        for run in reversed(self.runs):
+            found = run.head(stream)
+            if found is not None:
+                return found[1]
+        return EMPTY_HEAD
+
+    def stored(self, stream: str, ids: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the versions of those ids that the stream has: of few, as a rule."""
+        found: dict[bytes, int] = {}
+        tail = self.tail.streams.get(stream)
+        if tail is not None and not tail.ids.keys().isdisjoint(ids):
+            found = {event_id: tail.ids[event_id] for event_id in ids if event_id in tail.ids}
+        for run in self.runs:
+            for event_id in ids:
+                for place in run.frames_with(event_id):
+                    for record in self._segments.at(place, stream).records:
+                        if record.event_id == event_id and record.stream == stream:
+                            found[event_id] = record.version
+        return found
+
+    def places(self, stream: str, after: int, until: int) -> list[int]:
+        """Return where the frames of the versions ``after < version <= until`` are."""
+        places: list[int] = []
+        for run in self.runs:
+            places += run.places(stream, after, until)
+        return places + self.tail.places(stream, after, until)
+
+    def place_before(self, position: int) -> int:
+        """Return a frame not far before a position, from which on to read."""
+        found = self.tail.mark_before(position)
+        for run in reversed(self.runs):
+            if found is not None:
+                return found
+            found = run.mark_before(position)
+        return BEGINNING.place if found is None else found
+
+    def entries(self, start: str, end: str, limit: int) -> list[tuple[str, bytes]]:
+        """Return the first index entries with ``start <= key < end``."""
+        low, high = start.encode(), end.encode()
+        parts = [self.tail.changed(start, end)]
+        parts += [run.entries(low, high) for run in reversed(self.runs)]
+        # Of equal keys the one of the first, and so newest, part comes first.
+        everything = heapq.merge(*parts, key=itemgetter(0))
+        newest = (next(found) for _, found in groupby(everything, key=itemgetter(0)))
+        there = ((key.decode(), value) for key, value in newest if value is not None)
+        return list(islice(there, limit))
+
+    @property
+    def records(self) -> int:
+        return self.end.position - 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the tail is to become a run."""
+        return self.tail.size >= FLUSH_AT
+
+    # ---- keeping it ---------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Store what is known, as the writer, so that the next opening reads none of the log again.
+
+        Others may have done so meanwhile, and removed runs that are known here: then begin with
+        theirs.
+        """
+        stored = self._load()
+        if stored.covered.batch > self._checkpoint.covered.batch:
+            self._begin(stored)
+            self.catch_up()
+        if self.end != self._checkpoint.covered:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write tail and neighbouring smaller runs as one run, and a checkpoint that names it."""
+        runs = list(self.runs)  # What is known stays as it is until the new run is stored.
+        content = from_tail(self.tail)
+        while runs and self._pays(runs[-1], content):
+            older = runs.pop()
+            content = merged(older.content(), content, oldest=not runs)
+        name = f"{self.end.batch:020d}.run"
+        self._write(name, written(content, self._log_id))
+        runs.append(self._run(name))
+        names = tuple(run.name for run in runs)
+        self._store(Checkpoint(self.end, names))
+        self._heads.update(self.tail.heads)
+        self.runs, self.tail = runs, Tail()
+        for unused in set(self._files.names(self._folder)) - {CHECKPOINT, *names}:
+            self._files.remove(self._path(unused))
+
+    @staticmethod
+    def _pays(run: Run, content: RunContent) -> bool:
+        """Tell whether to merge: always with what is in memory only, else with what is no larger,
+        so that a record is written again as often as the log has doubled."""
+        together = run.records + content.records
+        return run.name == "" or (run.records <= content.records and together <= MERGE_LIMIT)
+
+    def _keep_in_memory(self) -> None:
+        """Make a run of the tail that is in no file, where it is another's to write one."""
+        runs = list(self.runs)
+        content = from_tail(self.tail)
+        while runs and runs[-1].name == "" and runs[-1].records <= content.records:
+            older = runs.pop()
+            content = merged(older.content(), content, oldest=not runs)
+        view = MemoryView(written(content, self._log_id))
+        runs.append(Run(PagedFile(view, "in memory"), self._log_id, ""))
+        self._heads.update(self.tail.heads)
+        self.runs, self.tail = runs, Tail()
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _run(self, name: str) -> Run:
+        path = self._path(name)
+        return Run(PagedFile(self._files.view(path), path), self._log_id, name)
+
+    def _write(self, name: str, data: bytes) -> None:
+        replace_file(self._files, self._path(name), data)
+        self._files.sync_folder(self._folder)
+
+    def _store(self, checkpoint: Checkpoint) -> None:
+        fields: dict[str, Any] = {
+            "log": self._log_id.hex(),
+            "covered": checkpoint.covered,
+            "runs": checkpoint.runs,
+        }
+        text = json.dumps(fields).encode()
+        self._write(CHECKPOINT, b"%08x\n%s\n" % (zlib.crc32(text), text))
+        self._checkpoint = checkpoint
+
+    def _load(self) -> Checkpoint:
+        """Read the checkpoint; one that says nothing if there is none, or a damaged one."""
+        try:
+            data = self._files.read(self._path(CHECKPOINT))
+            checksum, text, _ = data.split(b"\n")
+            if int(checksum, 16) != zlib.crc32(text):
+                raise ValueError("its checksum does not fit")
+            fields = json.loads(text)
+            if fields["log"] != self._log_id.hex():
+                raise ValueError("it is of another log")
+            return Checkpoint(End(*fields["covered"]), tuple(fields["runs"]))
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            path = self._path(CHECKPOINT)
+            log_fact(logging.WARNING, "files_checkpoint_ignored", path=path, reason=str(error))
+        return Checkpoint(BEGINNING)
+
+    def close(self) -> None:
+        for run in self.runs:
+            run.close()

@@ -1,0 +1,330 @@
+"""The files store: one log in plain files, durable against power loss, written by one process.
+
+Appending is one write and one sync for each batch, at the end of the last segment. Reading takes no
+lock and changes nothing: any number of processes read while one writes. Whoever writes first becomes
+the writer: it takes the lock, cuts a torn tail off, and keeps the lock until it closes; with
+``?writers=many`` it keeps it for one batch at a time, so that processes can take turns.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from eventlog.errors import (
+    EventLogError,
+    InvalidArgument,
+    VersionConflict,
+)
+from eventlog.filesystem import LocalFiles
+from eventlog.records import (
+    ANY,
+    EMPTY_HEAD,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    Position,
+    Record,
+)
+from eventlog.stores.files.access import Access, Manner
+from eventlog.stores.files.batch import Checks, estimated_size, frames_of
+from eventlog.stores.files.blobs import BlobFiles
+from eventlog.stores.files.check import findings, torn_tails
+from eventlog.stores.files.errors import mapped_errors
+from eventlog.stores.files.frames import FORMAT, Body, encode_entries
+from eventlog.stores.files.index import Index
+from eventlog.stores.files.recovery import Stored
+from eventlog.stores.files.segments import End, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventlog.filesystem import FileSystem
+    from eventlog.identifiers import EventId
+    from eventlog.store import Blob, Finding
+
+__all__ = ["FilesStore", "open_store"]
+
+Answer = TypeVar("Answer")
+
+PAGE: Final = 512
+"""Records per page of a read."""
+
+POLL_SECONDS: Final = 0.05
+"""How often a waiting reader looks for records of another process."""
+
+LOCK_POLL_SECONDS: Final = 0.002
+"""How often a process that waits for the lock tries to take it."""
+
+SEGMENT_BYTES: Final = 128 << 20
+"""Size at which the next segment begins."""
+
+_PARTS: Final = ("blobs", "index", "lock", "quarantine", "segments")
+_SYNCHRONOUS: Final[dict[str, Durability]] = {"off": "process", "full": "power"}
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
+    """Open ``files:///folder``; the options are those of `FilesStore`."""
+    allowed = {"mode", "writers", "synchronous", "busy_timeout", "segment_bytes"}
+    if options.keys() - allowed or not location:
+        raise InvalidArgument(
+            f"{url}: write files:///folder, with ?mode=ro, ?writers=many, ?synchronous=off, "
+            "?busy_timeout=SECONDS or ?segment_bytes=NUMBER if need be"
+        )
+    try:
+        busy_timeout = float(options.get("busy_timeout", "5"))
+        segment_bytes = int(options.get("segment_bytes", SEGMENT_BYTES))
+    except ValueError:
+        raise InvalidArgument(f"{url}: busy_timeout and segment_bytes take numbers") from None
+    return FilesStore(
+        location,
+        mode=options.get("mode", "rw"),
+        writers=options.get("writers", "one"),
+        synchronous=options.get("synchronous", "full"),
+        busy_timeout=busy_timeout,
+        segment_bytes=segment_bytes,
+    )
+
+
+class FilesStore:
+    """A log in one folder; see `eventlog.store.Store` for the contract.
+
+    ``mode`` is ``rw`` or ``ro``, which never writes; ``writers`` is ``one``, which keeps the lock,
+    or ``many``, which takes turns; ``synchronous`` is ``full``, or ``off`` to trade power safety for
+    speed; ``busy_timeout`` is how many seconds a write waits for another process's.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        mode: str = "rw",
+        writers: str = "one",
+        synchronous: str = "full",
+        busy_timeout: float = 5.0,
+        segment_bytes: int = SEGMENT_BYTES,
+        files: FileSystem | None = None,
+    ) -> None:
+        _check_option("mode", mode, ("rw", "ro"))
+        _check_option("writers", writers, ("one", "many"))
+        _check_option("synchronous", synchronous, tuple(_SYNCHRONOUS))
+        self.folder = os.fspath(folder)
+        self.durability: Durability = _SYNCHRONOUS[synchronous]
+        self._mode, self._writers, self._synchronous = mode, writers, synchronous
+        self._news = threading.Condition()
+        manner = Manner(
+            reads_only=mode == "ro",
+            takes_turns=writers == "many",
+            syncs=synchronous != "off",
+            busy_timeout=busy_timeout,
+            segment_bytes=segment_bytes,
+        )
+        files = LocalFiles() if files is None else files
+        self._access = access = Access(files, self.folder, manner)
+        self._segments = access.segments
+        self._blobs = BlobFiles(files, access.path("blobs"))
+
+    # ---- writing ------------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        if not batch:
+            return []
+        with self._access.writing() as (writer, index):
+
+            def check() -> tuple[Checks, list[Appended | EventLogError]]:
+                checks = Checks(index)
+                return checks, checks.run(batch)
+
+            with self._access.guard:
+                checks, answers = self._access.trusted(check)
+            if checks.accepted:
+                size = sum(map(estimated_size, checks.accepted))
+                data, stored, end = frames_of(checks.accepted, *writer.begin(size))
+                writer.store(data, stored, end)
+        self._tell()
+        return answers
+
+    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        with self._access.writing() as (writer, _):
+            begin, checksum, salt = writer.begin(0)
+            data = encode_entries(entries, checksum, salt, begin.batch, begin.position)
+            end = End(begin.segment, begin.offset + len(data), begin.position, begin.batch + 1)
+            body = Body([], list(entries))
+            writer.store(data, [Stored(place_of(begin.segment, begin.offset), body)], end)
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        with self._access.writing():
+            revision = self._blobs.revision(key)
+            if expected not in (ANY, revision):
+                raise VersionConflict(key, int(expected), revision)
+            self._blobs.put(key, data, revision + 1)
+            return revision + 1
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        low, high, left = after, until, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self._page(stream, low, high, size, reverse=reverse)
+            yield from page
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            if reverse:
+                high = page[-1].version - 1
+            else:
+                low = page[-1].version
+
+    def _page(
+        self, stream: str, after: int, until: int | None, size: int, *, reverse: bool
+    ) -> list[Record]:
+        def places(index: Index) -> tuple[int, list[int]]:
+            last = index.head(stream).version
+            high = last if until is None else min(until, last)
+            low = after
+            if reverse:
+                low = max(low, high - size)
+            else:
+                high = min(high, low + size)
+            return low, index.places(stream, low, high) if high > low else []
+
+        nothing: tuple[int, list[int]] = (after, [])
+        low, found = self._access.asked(places, nothing)
+        with mapped_errors(self.folder):
+            records = self._records(stream, low + 1, found)
+        return records[::-1] if reverse else records
+
+    def _records(self, stream: str, version: int, places: Sequence[int]) -> list[Record]:
+        """Read records of consecutive versions, several of which may be in one frame."""
+        records: list[Record] = []
+        at, frame = -1, Body([], [])
+        for number, place in enumerate(places, version):
+            if place != at:
+                at, frame = place, self._segments.at(place, stream, number)
+            records.append(frame.records[number - frame.records[0].version])
+        return records
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        begun = self._access.asked(lambda index: (index.place_before(after + 1), index.end), None)
+        left = -1 if limit is None else limit
+        if begun is None or left == 0:
+            return
+        place, end = begun
+        wanted = frozenset(types)
+        with mapped_errors(self.folder):
+            for at, frame, body in self._segments.frames(place, end):
+                if frame.position + frame.records <= after + 1:
+                    continue
+                for record in self._segments.body(at, frame, body).records:
+                    if record.position > after and (not wanted or record.type in wanted):
+                        yield record
+                        left -= 1
+                        if left == 0:
+                            return
+
+    def head(self, stream: str) -> Head:
+        return self._access.asked(lambda index: index.head(stream), EMPTY_HEAD)
+
+    def tip(self) -> Position:
+        return self._access.asked(lambda index: Position(index.records), START)
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        nothing: dict[bytes, int] = {}
+        found = self._access.asked(lambda index: index.stored(stream, ids), nothing)
+        return {event_id: found[event_id] for event_id in ids if event_id in found}
+
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+        low, left = start, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self._scan_page(low, end, size)
+            yield from page
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            low = page[-1][0] + "\0"
+
+    def _scan_page(self, start: str, end: str, size: int) -> list[tuple[str, bytes]]:
+        return self._access.asked(lambda index: index.entries(start, end, size), [])
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._news:
+                if self.tip() > after:
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._news.wait(min(left, POLL_SECONDS))
+
+    def get_blob(self, key: str) -> Blob | None:
+        self._access.refuse_if_closed()
+        with mapped_errors(self.folder):
+            return self._blobs.get(key)
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        nothing: list[Finding] = []
+        return self._access.asked(
+            lambda index: findings(index, self._segments, self._blobs), nothing
+        )
+
+    def settings(self) -> dict[str, str]:
+        writers = "many, one at a time" if self._writers == "many" else "one"
+        settings = {
+            "folder": os.path.abspath(self.folder),
+            "format": str(FORMAT),
+            "synchronous": self._synchronous,
+            "writers": "none: opened to read" if self._mode == "ro" else writers,
+        }
+        nothing: dict[str, str] = {}
+        return settings | self._access.asked(self._engine, nothing)
+
+    def _engine(self, index: Index) -> dict[str, str]:
+        quarantine = self._access.path("quarantine")
+        return {
+            "checksum": self._segments.get(index.end.segment).checksum.name,
+            "records": f"{index.records:,}",
+            "segments": f"{index.end.segment:,}",
+            "index": f"{len(index.runs)} runs, {index.tail.records:,} records behind them",
+            "torn tails": torn_tails(index, self._access.files, quarantine),
+        }
+
+    def reopen_after_fork(self) -> None:
+        """Get a condition of its own; the rest was done when the process was forked."""
+        self._news = threading.Condition()
+
+    def close(self) -> None:
+        self._access.close()
+
+    def __repr__(self) -> str:
+        return f"<FilesStore in {self.folder}>"
+
+
+def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvalidArgument(f"{name}={value!r}: choose one of {', '.join(allowed)}")

@@ -1,0 +1,5 @@
+"""The NATS JetStream store: the distributed log, replicated by its servers."""
+
+from eventlog.stores.jetstream.store import JetStreamStore, has_log, open_store
+
+__all__ = ["JetStreamStore", "has_log", "open_store"]

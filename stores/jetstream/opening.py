@@ -1,0 +1,291 @@
+"""What a log is in JetStream: two streams, set so that nothing is ever dropped; and what is refused.
+
+``{stream}`` has the records and, with them, the index entries. Nothing in it can be deleted or
+purged, nothing expires, and what does not fit is refused, so its sequences have no gap: one that is
+missing was lost. ``{stream}-blobs`` has the blobs, of each the newest value alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from nats.errors import NoRespondersError
+from nats.js.errors import APIError
+
+from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
+from eventlog.records import Durability
+from eventlog.stores.jetstream.api import ask
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+__all__ = [
+    "FORMAT",
+    "Place",
+    "blob_stream",
+    "check_power",
+    "check_server",
+    "ensure",
+    "exists",
+    "split_url",
+]
+
+FORMAT: Final = 1
+"""The number of the format that the streams are marked with."""
+
+MARK: Final = "eventlog.format"
+
+OLDEST: Final = (2, 12)
+"""The oldest server that has atomic batches."""
+
+QUORUM: Final = 3
+"""Replicas of which one may be lost, with its disk."""
+
+MONITOR_SECONDS: Final = 5.0
+
+_OPTIONS: Final = ("stream", "replicas", "durability", "monitor", "credentials", "patience")
+_WRITE: Final = (
+    "write nats://user:password@host:4222,host:4222, with ?stream=NAME, ?replicas=NUMBER, "
+    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE and ?patience=SECONDS if need be"
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_EXISTS: Final = 10058
+_ABSENT: Final = 10059
+_NO_CLUSTER: Final = 10074
+
+
+class Place(NamedTuple):
+    """Where a log is and what is asked of it."""
+
+    hosts: tuple[str, ...]
+    user: str = ""
+    """``name:password`` or a token, as it stands in the URL."""
+    stream: str = "eventlog"
+    replicas: int | None = None
+    """How many nodes have a copy; None: as many as there are, and of a new log 3 in a cluster."""
+    durability: Durability = "process"
+    monitors: tuple[str, ...] = ()
+    credentials: str | None = None
+    patience: float = 15.0
+    """Seconds for which a call is tried again while a cluster has no leader."""
+
+    @property
+    def where(self) -> str:
+        """What to call it in messages; without the password."""
+        return f"NATS stream {self.stream!r} at {','.join(self.hosts)}"
+
+
+def split_url(url: str, options: dict[str, str]) -> Place:
+    """Read a URL and its options; raise `InvalidArgument` for what they cannot be."""
+    parts = urlsplit(url)
+    user, _, hosts = parts.netloc.rpartition("@")
+    durability = options.get("durability", "process")
+    stream = options.get("stream", "eventlog")
+    if options.keys() - set(_OPTIONS) or not hosts or parts.path.strip("/"):
+        raise InvalidArgument(f"nats://{hosts}{parts.path} cannot be opened: {_WRITE}")
+    if durability == "none" or durability not in get_args(Durability):
+        raise InvalidArgument(f"durability={durability!r}: choose process or power")
+    if not _NAME.fullmatch(stream):
+        raise InvalidArgument(f"stream={stream!r}: take 1 to 64 of A-Z, a-z, 0-9, _ and -")
+    return Place(
+        hosts=tuple(hosts.split(",")),
+        user=user,
+        stream=stream,
+        replicas=int(_number(options, "replicas")) if "replicas" in options else None,
+        durability=cast("Durability", durability),
+        monitors=tuple(filter(None, options.get("monitor", "").split(","))),
+        credentials=options.get("credentials"),
+        patience=_number(options, "patience") if "patience" in options else 15.0,
+    )
+
+
+def _number(options: dict[str, str], name: str) -> float:
+    try:
+        number = float(options[name])
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= 3_600 or (name == "replicas" and number not in (1, 2, 3, 4, 5)):
+        raise InvalidArgument(f"{name}={options[name]!r}: {_WRITE}")
+    return number
+
+
+def blob_stream(stream: str) -> str:
+    """Return the name of the stream that has the blobs of a log."""
+    return f"{stream}-blobs"
+
+
+def check_server(client: Client, where: str) -> None:
+    """Refuse a server that is too old for atomic batches."""
+    version = client.connected_server_version
+    if (version.major, version.minor) < OLDEST:
+        raise UnsupportedStore(
+            f"{where}: the server is version {version.major}.{version.minor}; the log needs "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer for its atomic batches, upgrade it"
+        )
+
+
+async def ensure(client: Client, place: Place) -> dict[str, Any]:
+    """Create the streams of a log, or find them as they should be; return the settings in force.
+
+    Raises `UnsupportedStore` for streams that are not a log's.
+    """
+    try:
+        await ask(client, "INFO", {})
+    except NoRespondersError as error:
+        raise UnsupportedStore(
+            f"{place.where}: there is no JetStream; enable JetStream in the server's configuration"
+        ) from error
+    try:
+        found = await _ensure_stream(client, place, _log_config(place, place.replicas or QUORUM))
+    except APIError as error:
+        if error.err_code != _NO_CLUSTER or place.replicas is not None:
+            raise
+        found = await _ensure_stream(client, place, _log_config(place, 1))
+    blobs = _blob_config(blob_stream(place.stream), int(found["num_replicas"]))
+    await _ensure_stream(client, place, blobs)
+    return found
+
+
+async def exists(client: Client, place: Place) -> bool:
+    """Tell whether the stream of a log is there, whoever it may belong to."""
+    try:
+        await ask(client, f"STREAM.INFO.{place.stream}", {})
+    except APIError as error:
+        if error.err_code != _ABSENT:
+            raise
+        return False
+    return True
+
+
+def _log_config(place: Place, replicas: int) -> dict[str, Any]:
+    name = place.stream
+    config = _config(name, replicas, [f"{name}.s.*", f"{name}.i"])
+    return {**config, "deny_delete": True, "deny_purge": True}
+
+
+def _blob_config(name: str, replicas: int) -> dict[str, Any]:
+    return {**_config(name, replicas, [f"{name}.>"]), "max_msgs_per_subject": 1}
+
+
+def _config(name: str, replicas: int, subjects: list[str]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": "A log of eventlog. Publish nothing here.",
+        "subjects": subjects,
+        "storage": "file",
+        "num_replicas": replicas,
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_age": 0,
+        "max_msgs_per_subject": -1,
+        "allow_direct": True,
+        "allow_atomic": True,
+        # Repetitions are known by their event ids; the server need not remember any.
+        "duplicate_window": 100_000_000,
+        "metadata": {MARK: str(FORMAT)},
+    }
+
+
+async def _ensure_stream(client: Client, place: Place, config: dict[str, Any]) -> dict[str, Any]:
+    name = config["name"]
+    try:
+        answer = await ask(client, f"STREAM.INFO.{name}", {})
+    except APIError as error:
+        if error.err_code != _ABSENT:
+            raise
+        try:
+            answer = await ask(client, f"STREAM.CREATE.{name}", config)
+        except APIError as error:
+            if error.err_code != _EXISTS:
+                raise
+            answer = await ask(client, f"STREAM.INFO.{name}", {})  # Another was faster.
+    found: dict[str, Any] = answer["config"]
+    _refuse_foreign(found, config, place)
+    return found
+
+
+def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: Place) -> None:
+    """Refuse a stream that is another program's, a newer library's, or was set otherwise."""
+    name = wanted["name"]
+    metadata: dict[str, str] = found.get("metadata") or {}
+    mark = metadata.get(MARK)
+    if mark is None:
+        raise UnsupportedStore(
+            f"{place.where}: the stream {name!r} is another program's; choose a name of its own "
+            "for the log with ?stream=NAME"
+        )
+    if mark != str(FORMAT):
+        raise UnsupportedStore(
+            f"{place.where}: the stream {name!r} has format {mark}, this eventlog knows {FORMAT}; "
+            "upgrade it"
+        )
+    for setting, value in wanted.items():
+        actual = found.get(setting, False if value is False else None)
+        if setting in ("metadata", "description", "duplicate_window") or actual == value:
+            continue
+        if setting == "num_replicas":
+            if place.replicas is None:
+                continue
+            advice = f"open the log with ?replicas={actual}, or change the stream with the nats CLI"
+        else:
+            advice = "set it back with the nats CLI: what is set now loses or forbids records"
+        raise UnsupportedStore(
+            f"{place.where}: the stream {name!r} has {setting} = {json.dumps(actual)}, needed is "
+            f"{json.dumps(value)}; {advice}"
+        )
+
+
+def check_power(place: Place, replicas: int) -> str:
+    """Refuse what does not outlive a loss of power, if that is asked for; tell what is known (P9).
+
+    Whether a server syncs before it answers is told by its monitoring port alone.
+    """
+    synced = [_syncs_always(monitor, place.where) for monitor in place.monitors]
+    if place.durability != "power":
+        told = "always" if synced and all(synced) else "not always"
+        return f"{told} on {sum(synced)} of {len(synced)} nodes asked" if synced else "not asked"
+    if replicas < QUORUM:
+        raise UnsupportedStore(
+            f"{place.where} has {replicas} replica(s), and durability=power needs {QUORUM}: one "
+            "that is damaged goes on with fewer records, and says nothing; open a log on a cluster "
+            "with ?replicas=3, or with ?durability=process"
+        )
+    for monitor, always in zip(place.monitors, synced, strict=True):
+        if not always:
+            raise UnsupportedStore(
+                f"{place.where}: the server at {monitor} syncs now and then, so a loss of power "
+                "takes what was acknowledged; set sync_interval: always in the jetstream section "
+                "of its configuration, or open the log with ?durability=process"
+            )
+    if len(synced) < replicas:
+        log_fact(
+            logging.WARNING,
+            "durability_unverified",
+            stream=place.stream,
+            replicas=replicas,
+            verified=len(synced),
+            advice="name the monitoring port of every node with ?monitor=URL,URL,URL",
+        )
+    return f"always on {len(synced)} of {replicas} nodes, the others unasked"
+
+
+def _syncs_always(monitor: str, where: str) -> bool:
+    url = f"{monitor.rstrip('/')}/jsz"
+    if not url.startswith(("http://", "https://")):
+        raise InvalidArgument(f"monitor={monitor!r}: write http://host:8222")
+    try:
+        with urlopen(url, timeout=MONITOR_SECONDS) as answer:
+            return json.load(answer).get("config", {}).get("sync_always") is True
+    except (OSError, ValueError) as error:
+        raise StoreUnavailable(
+            f"{where}: the monitoring port at {monitor} does not answer ({error}); check "
+            "?monitor=URL, and http: in the server's configuration"
+        ) from error

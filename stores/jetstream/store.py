@@ -1,0 +1,460 @@
+"""The NATS JetStream store: a replicated log that survives the loss of its leader. Beta.
+
+A session is a subject, a record a message in it. Appends are published with the sequence that their
+subject must end at, several messages as one atomic batch, so the server compares and stores in one
+step. What it answers last is not all that it may have done: an append whose answer was lost is
+looked up by its event ids before it is tried again, and can be tried again, because it can be stored
+only where the first attempt was not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from nats.errors import ConnectionClosedError, Error, TimeoutError
+
+from eventlog.errors import (
+    CorruptLog,
+    EventLogError,
+    Indeterminate,
+    TooLarge,
+    UnavailableError,
+)
+from eventlog.records import (
+    ANY,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    IndexEntry,
+    Position,
+    Record,
+)
+from eventlog.store import Finding
+from eventlog.stores.jetstream.api import BATCH_LIMIT, publish
+from eventlog.stores.jetstream.attempts import Attempts
+from eventlog.stores.jetstream.batch import Batch
+from eventlog.stores.jetstream.blobs import Blobs
+from eventlog.stores.jetstream.checkpoint import Checkpoints, End
+from eventlog.stores.jetstream.checks import findings, told_settings
+from eventlog.stores.jetstream.errors import closed, mapped
+from eventlog.stores.jetstream.index import Index
+from eventlog.stores.jetstream.link import Link
+from eventlog.stores.jetstream.messages import Message, Subjects, decode, encode_entries
+from eventlog.stores.jetstream.notifications import News
+from eventlog.stores.jetstream.opening import (
+    FORMAT,
+    Place,
+    blob_stream,
+    check_power,
+    check_server,
+    ensure,
+    exists,
+    split_url,
+)
+from eventlog.stores.jetstream.reader import LAG_SECONDS, Reader
+from eventlog.stores.jetstream.sessions import Sessions
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from nats.aio.client import Client
+
+    from eventlog.identifiers import EventId
+    from eventlog.store import Blob
+
+__all__ = ["JetStreamStore", "has_log", "open_store"]
+
+Answer = TypeVar("Answer")
+
+MESSAGE_LIMIT: Final = 31 << 20
+"""Bytes of a message beyond which JetStream's files cannot hold it, whatever max_payload says."""
+
+HEADERS_BYTES: Final = 2_048
+"""Room for the headers of a message, which count towards max_payload."""
+
+NOTE_AT: Final = 1_024
+"""Batches after which it is noted where the log ends."""
+
+ENTRIES_PAGE: Final = 256
+"""Index entries of one message, when they come without an append."""
+
+_RAISE_PAYLOAD: Final = (
+    "raise max_payload in the server's configuration (JetStream takes up to 31 MiB), or store less"
+)
+
+BATCH_BYTES: Final = 1 << 26
+"""Bytes of data beyond which the rest of a batch is stored by a further one."""
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamStore:
+    """Open ``nats://host:4222``; several hosts of a cluster are separated by commas.
+
+    ``?stream=NAME`` is the stream that holds the log (``eventlog``), ``?replicas=NUMBER`` how many
+    nodes have a copy. ``?durability=power`` asks for a log that outlives a loss of power, which
+    ``?monitor=URL,URL,URL``, the nodes' monitoring ports, lets the store verify.
+    ``?credentials=FILE`` is a NATS credentials file, ``?patience=SECONDS`` how long a call is tried
+    again while the cluster has no leader (15).
+    """
+    return JetStreamStore(split_url(url, options))
+
+
+def has_log(url: str) -> bool:
+    """Tell whether there is a log, or another program's stream, where a URL points."""
+    place = split_url(url, dict(parse_qsl(urlsplit(url).query)))
+
+    async def greet(client: Client) -> None:
+        check_server(client, place.where)
+
+    link = Link(
+        place.hosts, place.where, user=place.user, credentials=place.credentials, greet=greet
+    )
+    try:
+        return link.run(lambda client: exists(client, place))
+    except Error as error:
+        raise mapped(error, place.where) from error
+    finally:
+        link.close()
+
+
+class JetStreamStore:
+    """A log in one stream of a NATS cluster; see `eventlog.store.Store` for the contract."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.durability: Durability = place.durability
+        self._where = place.where
+        self._subjects = Subjects(place.stream)
+        self._start()
+        try:
+            config: dict[str, Any] = self._call(lambda client: ensure(client, place))
+            self._replicas = int(config["num_replicas"])
+            self._synced = check_power(place, self._replicas)
+            self._wait_for_leaders()
+            self._expect_end()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._closed = False
+        self._lock = threading.RLock()
+        self._max_payload = MESSAGE_LIMIT
+        self._news = News(self._subjects.news)
+        self._link = Link(
+            self.place.hosts,
+            self._where,
+            user=self.place.user,
+            credentials=self.place.credentials,
+            greet=self._greet,
+        )
+        self._reader = Reader(self._call, self._subjects, self._where)
+        self._sessions = Sessions(self._reader)
+        self._checkpoints = Checkpoints(self.get_blob, self.put_blob)
+        self._index = Index(self._reader, self._subjects, self._checkpoints)
+        self._checked = 0
+        self._newest: Message | None = None
+        self._unnoted = 0
+
+    def _wait_for_leaders(self) -> None:
+        """Have reads wait for a leader that lags, where there may be another one than before."""
+        self._reader.lag_seconds = LAG_SECONDS if self._replicas > 1 else 0.0
+
+    def _expect_end(self) -> None:
+        """Take in what is noted of the log; if it lacks that, what is noted of each session, too.
+
+        The log is opened all the same, to be looked at: what is asked of it tells.
+        """
+        end = self._checkpoints.end()
+        if end is None:
+            return
+        self._reader.expect(end)
+        try:
+            self._reader.check_end()
+        except CorruptLog as error:
+            log_fact(logging.ERROR, "records_lost", stream=self.place.stream, error=str(error))
+            kept = self._checkpoints.index()
+            noted = {end.stream: end.version}
+            self._reader.expect_versions({**kept.versions, **noted} if kept else noted)
+
+    async def _greet(self, client: Client) -> None:
+        check_server(client, self._where)
+        self._max_payload = min(client.max_payload, MESSAGE_LIMIT)
+        await self._news.listen(client)
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def _call(self, work: Callable[[Client], Coroutine[Any, Any, Answer]]) -> Answer:
+        """Do what may be done twice, until it is done or patience is at its end."""
+        attempts = Attempts(self.place.patience, self._where)
+        while True:
+            self._refuse_if_closed()
+            try:
+                return self._link.run(work)
+            except Error as error:
+                attempts.failed(error, certainly=True)
+
+    def _store(self, messages: Sequence[Message], attempts: Attempts) -> int | None:
+        """Store messages, all or none; return the sequence of the first.
+
+        None if they were not stored, or if that is unknown: then the caller looks what is there,
+        and may try again. Raises when patience is at its end.
+        """
+        self._refuse_if_closed()
+        newest = self._reader.newest
+        try:
+            first = self._link.run(lambda client: self._publish(client, messages))
+        except (TimeoutError, ConnectionClosedError) as error:
+            attempts.failed(error, certainly=False)
+        except Error as error:
+            attempts.failed(error, certainly=True)
+        else:
+            self._refuse_reuse(messages, first, newest)
+            return first
+        return None
+
+    async def _publish(self, client: Client, messages: Sequence[Message]) -> int:
+        first = await publish(client, messages)
+        await self._news.tell(client)
+        return first
+
+    def _refuse_reuse(self, messages: Sequence[Message], first: int, newest: int) -> None:
+        """Raise if the server gave away sequences that it had given away before."""
+        if first <= newest and messages[0].subject.startswith(f"{self.place.stream}."):
+            raise CorruptLog(
+                f"{self._where} gave position {first} to a new record, but position {newest} was "
+                "seen in it before: the server lost records, and goes on in their place; stop, "
+                "look, restore it"
+            )
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise closed(self._where)
+
+    # ---- appending ----------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        answers: list[Appended | EventLogError] = []
+        with self._lock:
+            self._refuse_if_closed()
+            self._check_end()
+            for part in _parts(batch):
+                try:
+                    answers += self._append(part)
+                except UnavailableError as error:
+                    if not answers or isinstance(error, Indeterminate):
+                        raise
+                    raise Indeterminate(str(error)) from error
+        self._news.hear()
+        return answers
+
+    def _check_end(self) -> None:
+        """On a new connection, look whether the log still has what it had."""
+        if self._checked != self._link.connections or self._checked == 0:
+            self._reader.check_end()
+            self._checked = self._link.connections
+
+    def _append(self, appends: Sequence[Append]) -> list[Appended | EventLogError]:
+        refused = [self._too_large(append) for append in appends]
+        if any(refused):
+            taken = [
+                append for append, error in zip(appends, refused, strict=True) if error is None
+            ]
+            answers = iter(self._append(taken))
+            return [next(answers) if error is None else error for error in refused]
+        attempts = Attempts(self.place.patience, self._where)
+        try:
+            return self._decide_and_store(appends, attempts)
+        except UnavailableError as error:
+            raise attempts.in_doubt(error) from error
+
+    def _decide_and_store(
+        self, appends: Sequence[Append], attempts: Attempts
+    ) -> list[Appended | EventLogError]:
+        looked: set[str] = set()
+        while True:
+            work = Batch(self._subjects, appends, self._sessions.suppose(appends))
+            unsure = work.contested - looked
+            if not unsure:
+                first = self._store(work.messages, attempts) if work.messages else 0
+                if first is not None:
+                    self._stored(work, first)
+                    return work.answers(first)
+                looked = set()
+                unsure = set(work.changed)
+            for stream in unsure:
+                self._sessions.look(stream)
+            looked |= unsure
+
+    def _stored(self, work: Batch, first: int) -> None:
+        if work.messages:
+            self._sessions.stored(work.changed, first)
+            self._index.stored(work.messages, first)
+            sequence = first + len(work.messages) - 1
+            self._newest = work.messages[-1]._replace(sequence=sequence)
+            self._unnoted += 1
+            if self._unnoted >= NOTE_AT:
+                self._note_end()
+
+    def _note_end(self) -> None:
+        """Note where the log ends, for those who open it later."""
+        last, self._unnoted = self._newest, 0
+        if last is None:
+            return
+        record = decode(last, self._subjects.session_of(last.subject) or "").record
+        self._checkpoints.note_end(
+            End(last.sequence, record.stream, record.version, record.hash.hex())
+        )
+
+    def _too_large(self, append: Append) -> TooLarge | None:
+        """Return the error of an append that the server would not take."""
+        count = len(append.records)
+        if count > BATCH_LIMIT:
+            what = "the number of records of one append"
+            advice = "append them in several steps"
+            return TooLarge(append.stream, what, count, BATCH_LIMIT, advice)
+        room = self._max_payload - HEADERS_BYTES
+        sizes = [len(record.data) + len(record.metadata) for record in append.records]
+        if append.entries:
+            sizes[-1] += len(encode_entries(append.entries))
+        if max(sizes) <= room:
+            return None
+        return TooLarge(
+            append.stream, "the number of bytes of one record", max(sizes), room, _RAISE_PAYLOAD
+        )
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        for stored in self._reader.read(
+            stream, after=after, until=until, limit=limit, reverse=reverse
+        ):
+            yield stored.record
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        records = self._reader.read_all(after)
+        chosen = (record for record in records if not types or record.type in types)
+        return islice(chosen, limit)
+
+    def head(self, stream: str) -> Head:
+        return self._reader.head(stream)
+
+    def tip(self) -> Position:
+        return self._reader.tip()
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        with self._lock:
+            known = self._sessions.look(stream).ids
+            return {event_id: known[event_id] for event_id in ids if event_id in known}
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        return self._news.wait_for(self.tip, after, timeout)
+
+    # ---- index entries and blobs --------------------------------------------------------------
+
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+        yield from self._index.scan(start, end, limit)
+
+    def put_index(self, entries: Sequence[IndexEntry]) -> None:
+        messages = [
+            Message(0, self._subjects.entries, {}, data) for data in self._entry_pages(entries)
+        ]
+        for start in range(0, len(messages), BATCH_LIMIT):
+            part = messages[start : start + BATCH_LIMIT]
+            attempts = Attempts(self.place.patience, self._where)
+            while self._store(part, attempts) is None:
+                continue  # Stored twice it is as good as once.
+
+    def _entry_pages(self, entries: Sequence[IndexEntry]) -> Iterator[bytes]:
+        """Write index entries into as many messages as they need."""
+        for start in range(0, len(entries), ENTRIES_PAGE):
+            page = entries[start : start + ENTRIES_PAGE]
+            data = encode_entries(page)
+            if len(data) <= self._max_payload - HEADERS_BYTES:
+                yield data
+            elif len(page) == 1:
+                limit = self._max_payload - HEADERS_BYTES
+                what = "the number of bytes of an index entry"
+                raise TooLarge(page[0][0], what, len(data), limit, _RAISE_PAYLOAD)
+            else:
+                for entry in page:
+                    yield from self._entry_pages([entry])
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        attempts = Attempts(self.place.patience, self._where)
+        try:
+            return self._blobs.put(
+                key, data, expected, lambda messages: self._store(messages, attempts)
+            )
+        except UnavailableError as error:
+            raise attempts.in_doubt(error) from error
+
+    def get_blob(self, key: str) -> Blob | None:
+        return self._blobs.get(key)
+
+    @property
+    def _blobs(self) -> Blobs:
+        part = self._max_payload - HEADERS_BYTES
+        return Blobs(self._call, blob_stream(self.place.stream), part)
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        found = self._call(lambda client: findings(client, self.place.stream))
+        try:
+            self._reader.check_end()
+        except CorruptLog as error:
+            found.append(Finding(error.stream, error.version, "lost", str(error)))
+            found += self._reader.lost()
+        return found
+
+    def settings(self) -> dict[str, str]:
+        told = self._call(lambda client: told_settings(client, self.place.stream))
+        return {**told, "sync_interval": self._synced, "schema": str(FORMAT)}
+
+    def reopen_after_fork(self) -> None:
+        """Leave the parent its connection, and begin with none."""
+        if not self._closed:
+            self._link.abandon()
+            self._start()
+            self._wait_for_leaders()
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                if self._unnoted:
+                    self._note_end()
+                    self._index.keep()
+                self._closed = True
+                self._link.close()
+                self._news.hear()
+
+
+def _parts(batch: Sequence[Append]) -> Iterator[Sequence[Append]]:
+    """Split a batch where it is too much for one atomic batch; mostly it is not."""
+    size = records = start = 0
+    for place, append in enumerate(batch):
+        added = sum(len(record.data) + len(record.metadata) for record in append.records)
+        size, records = size + added, records + len(append.records)
+        if place > start and (size > BATCH_BYTES or records > BATCH_LIMIT):
+            yield batch[start:place]
+            start, size, records = place, added, len(append.records)
+    if start < len(batch):
+        yield batch[start:]

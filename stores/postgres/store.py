@@ -1,0 +1,462 @@
+"""The PostgreSQL store: one schema of a database, written by any number of processes and hosts.
+
+A batch of appends is one call of the function `append` in the database: one round trip, one
+transaction, in autocommit mode. Streams are locked one by one, so that sessions do not wait for
+each other. The log of all streams is read below the oldest transaction that is still running, in
+the order of transactions, so that nothing is ever skipped; `postgres_1_log.sql` has the argument.
+
+Appends have a connection of their own. All other calls borrow one from a pool for a single
+statement, so no transaction stays open while a caller thinks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
+
+import psycopg
+from psycopg import errors
+
+from eventlog.errors import (
+    EventLogError,
+    Indeterminate,
+    InvalidArgument,
+    StoreUnavailable,
+    TooLarge,
+    VersionConflict,
+)
+from eventlog.records import (
+    ANY,
+    EMPTY_HEAD,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    Position,
+    Record,
+)
+from eventlog.store import Blob, Finding
+from eventlog.stores.postgres.batch import Batch, Truth, split_entries, unstorable
+from eventlog.stores.postgres.checks import findings, told_settings
+from eventlog.stores.postgres.connections import Connector, Pool, is_quiet, split_conninfo
+from eventlog.stores.postgres.errors import closed, mapped, mapped_errors
+from eventlog.stores.postgres.notifications import News
+from eventlog.stores.postgres.schema import Statements, applied_migrations, ensure_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from eventlog.identifiers import EventId
+
+__all__ = ["PostgresStore", "has_log", "open_store"]
+
+SCHEMA: Final = "eventlog"
+"""The schema that holds a log whose URL names no other."""
+
+PAGE: Final = 512
+"""Records per page of a read."""
+
+LOOKS: Final = 100
+"""How often a batch is decided: as many mean a defect, not rivals."""
+
+APPEND_LIMIT: Final = 1 << 29
+"""Bytes of one append. PostgreSQL takes 1 GiB for all values of one argument together."""
+
+CALL_BYTES: Final = 1 << 26
+"""Bytes of data beyond which the rest of a batch is stored by a further call."""
+
+RECORDS_LIMIT: Final = (1 << 20) - 1
+"""Records of one transaction: positions have 20 bits to count them."""
+
+_APPEND: Final = (
+    "SELECT {schema}.append(%b::text[], %b::bigint[], %b::bytea[], %b::integer[], %b::integer[], "
+    "%b::bigint[], %b::bytea[], %b::text[], %b::integer[], %b::bigint[], %b::bytea[], "
+    "%b::bytea[], %b::bytea[], %b::text[], %b::bytea[], %b::text[])"
+)
+_LOOK: Final = (
+    "SELECT name, version, hash, NULL FROM {schema}.streams WHERE name = ANY (%s::text[]) "
+    "UNION ALL SELECT s.name, r.version, NULL, r.event_id "
+    "FROM unnest(%s::text[], %b::bytea[]) AS wanted (name, event_id) "
+    "JOIN {schema}.streams AS s USING (name) JOIN {schema}.records AS r USING (stream, event_id)"
+)
+_COLUMNS: Final = (
+    "r.version, r.position, r.event_id, r.type, r.schema, r.time, r.data, r.metadata, r.hash "
+    "FROM {schema}.records AS r"
+)
+_READ: Final = {
+    reverse: f"SELECT %s::text, {_COLUMNS} "
+    "WHERE r.stream = (SELECT stream FROM {schema}.streams WHERE name = %s) "
+    f"AND r.version > %s AND r.version <= %s ORDER BY r.version {order} LIMIT %s"
+    for reverse, order in ((False, "ASC"), (True, "DESC"))
+}
+_READ_ALL: Final = (
+    f"SELECT s.name, {_COLUMNS} JOIN {{schema}}.streams AS s USING (stream) "
+    "WHERE r.position > %s AND r.position < (SELECT {schema}.horizon()) "
+    "ORDER BY r.position LIMIT %s"
+)
+_READ_TYPES: Final = _READ_ALL.replace("ORDER", "AND r.type = ANY (%s) ORDER")
+_HEAD: Final = "SELECT version, hash, position, time FROM {schema}.streams WHERE name = %s"
+_TIP: Final = (
+    "SELECT max(position) FROM {schema}.records WHERE position < (SELECT {schema}.horizon())"
+)
+_FIND: Final = (
+    "SELECT r.event_id, r.version FROM {schema}.records AS r JOIN {schema}.streams AS s "
+    "USING (stream) WHERE s.name = %s AND r.event_id = ANY (%b::bytea[])"
+)
+_SCAN: Final = (
+    "SELECT key, value FROM {schema}.entries WHERE key >= %s AND key < %s ORDER BY key LIMIT %s"
+)
+_PUT_ENTRIES: Final = "SELECT {schema}.put_entries(%b::text[], %b::bytea[], %b::text[])"
+_PUT_BLOB: Final = "SELECT stored, revision FROM {schema}.put_blob(%s, %b, %s)"
+_NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_GET_BLOB: Final = "SELECT data, revision FROM {schema}.blobs WHERE key = %s"
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStore:
+    """Open ``postgresql://user@host/database``: a URL of libpq, several hosts included.
+
+    ``?schema=NAME`` is the schema that holds the log (``eventlog``), ``?durability=process`` takes
+    a server that may lose its latest commits with its power, ``?pool_size=NUMBER`` limits the
+    connections for all that is not an append (10).
+    """
+    conninfo, own = split_conninfo(url)
+    try:
+        pool_size = int(own.get("pool_size", "10"))
+    except ValueError:
+        raise InvalidArgument(f"pool_size={own['pool_size']!r}: write a number") from None
+    return PostgresStore(
+        conninfo,
+        schema=own.get("schema", SCHEMA),
+        durability=cast("Durability", own.get("durability", "power")),
+        pool_size=pool_size,
+    )
+
+
+def has_log(url: str) -> bool:
+    """Tell whether a log is where a URL points: opening it would create none."""
+    conninfo, own = split_conninfo(url)
+    connector = Connector(conninfo, "process")
+    with connector.connect() as connection, mapped_errors(connector.where):
+        statements = Statements(own.get("schema", SCHEMA))
+        return applied_migrations(connection, statements, connector.where) > 0
+
+
+class PostgresStore:
+    """A log in one schema of a database; see `eventlog.store.Store` for the contract."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        schema: str = SCHEMA,
+        durability: Durability = "power",
+        pool_size: int = 10,
+    ) -> None:
+        if durability == "none" or durability not in get_args(Durability):
+            raise InvalidArgument(f"durability={durability!r}: choose power or process")
+        if pool_size < 1 or not 1 <= len(schema.encode()) <= 63:
+            raise InvalidArgument(
+                f"pool_size={pool_size}, schema={schema!r}: at least one connection is needed, and "
+                "a name of 1 to 63 bytes"
+            )
+        self.durability: Durability = durability
+        self.schema = schema
+        self._connector = Connector(conninfo, durability)
+        self._where = self._connector.where
+        self._statements = Statements(schema)
+        self._pool_size = pool_size
+        with self._connector.connect() as connection, mapped_errors(self._where):
+            ensure_schema(connection, self._statements, self._where)
+        self._start()
+
+    def _start(self) -> None:
+        self._closed = False
+        self._write_lock = threading.RLock()
+        self._writer: psycopg.Connection[Any] | None = None
+        self._news = News(self._connector.connect, f"eventlog {self.schema}")
+        self._pool = Pool(self._connector, self._pool_size)
+
+    # ---- appending ----------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        answers: list[Appended | EventLogError] = []
+        with self._write_lock:
+            for part in _parts(batch):
+                try:
+                    answers += self._append(part)
+                except EventLogError as error:
+                    if not answers or isinstance(error, Indeterminate):
+                        raise
+                    raise Indeterminate(str(error)) from error
+        return answers
+
+    def _append(self, appends: Sequence[Append]) -> list[Appended | EventLogError]:
+        refused = [_refused(append) for append in appends]
+        if any(refused):
+            taken = [
+                append for append, error in zip(appends, refused, strict=True) if error is None
+            ]
+            answers = iter(self._append(taken))
+            return [next(answers) if error is None else error for error in refused]
+        batch = Batch(appends, None)
+        for _ in range(LOOKS):
+            if batch.certain:
+                base = self._store(batch)
+                if base is not None:
+                    return batch.answers(base)
+            batch = Batch(appends, self._look(appends))
+        raise StoreUnavailable(
+            f"{self._where}: the streams changed {LOOKS} times while {len(appends)} appends were "
+            "to be stored; nothing of them was, see `eventlog doctor`"
+        )
+
+    def _store(self, batch: Batch) -> int | None:
+        """Store a batch in one transaction; return what its positions count from.
+
+        None if nothing was stored, because what the batch was decided on does not hold.
+        """
+        if not batch.rows:
+            return 0
+        writer = self._open_writer()
+        try:
+            cursor = writer.execute(
+                self._statements[_APPEND], batch.arguments(), prepare=True, binary=True
+            )
+            (base,) = cast("tuple[int | None]", cursor.fetchone())
+        except (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure):
+            return None
+        except psycopg.Error as error:
+            if not writer.closed:
+                raise mapped(error, self._where) from error
+            self._drop_writer()
+            said = " ".join(str(error).split())
+            raise Indeterminate(f"{self._where}: the connection was lost ({said})") from error
+        except BaseException:
+            self._drop_writer()  # Its answer may still be on the way.
+            raise
+        if base is not None:
+            self._news.announce()
+        return base
+
+    def _open_writer(self) -> psycopg.Connection[Any]:
+        if self._closed:
+            raise closed(self._where)
+        if self._writer is not None and not is_quiet(self._writer):
+            self._drop_writer()
+        if self._writer is None:
+            self._writer = self._connector.connect()
+        return self._writer
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _look(self, appends: Sequence[Append]) -> Truth:
+        """Look where streams stand and which ids are stored, both at one moment."""
+        wanted = [
+            (append.stream, record.event_id) for append in appends for record in append.records
+        ]
+        names = sorted({append.stream for append in appends})
+        rows = self._rows(_LOOK, names, [name for name, _ in wanted], [id_ for _, id_ in wanted])
+        return Truth(
+            ends={name: (version, hash_) for name, version, hash_, id_ in rows if id_ is None},
+            stored={(name, id_): version for name, version, _, id_ in rows if id_ is not None},
+        )
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def _rows(self, statement: str, *arguments: Any) -> list[Any]:
+        """Return the answer to one statement that reads.
+
+        Connections may have been lost while nobody used them, so reading is tried again on a new
+        one.
+        """
+        try:
+            return self._ask(statement, arguments)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, psycopg.OperationalError):
+                raise
+            self._pool.drop_idle()
+            return self._ask(statement, arguments)
+
+    def _ask(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        with self._lent() as connection, mapped_errors(self._where):
+            return connection.execute(
+                self._statements[statement], arguments, binary=True
+            ).fetchall()
+
+    def _lent(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        if self._closed:
+            raise closed(self._where)
+        return self._pool.lend()
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        low, high, left = after, (1 << 62) if until is None else until, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self._rows(_READ[reverse], stream, stream, low, high, size)
+            yield from map(Record._make, page)
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            if reverse:
+                high = page[-1][1] - 1
+            else:
+                low = page[-1][1]
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        low, left = after, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            if types:
+                page = self._rows(_READ_TYPES, low, list(types), size)
+            else:
+                page = self._rows(_READ_ALL, low, size)
+            yield from map(Record._make, page)
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            low = page[-1][2]
+
+    def head(self, stream: str) -> Head:
+        rows = self._rows(_HEAD, stream)
+        return Head._make(rows[0]) if rows else EMPTY_HEAD
+
+    def tip(self) -> Position:
+        return Position(self._rows(_TIP)[0][0] or START)
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        return dict(self._rows(_FIND, stream, list(ids))) if ids else {}
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        return self._news.wait_for(self.tip, after, timeout)
+
+    # ---- index entries and blobs --------------------------------------------------------------
+
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+        low, high, left = _bound(start), _bound(end), limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page: list[tuple[str, bytes]] = self._rows(_SCAN, low, high, size)
+            yield from page
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            low = _bound(page[-1][0] + "\0")
+
+    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        self._write(_PUT_ENTRIES, *split_entries(dict(entries)))
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        wanted = None if expected == ANY else int(expected)
+        ((stored, revision),) = self._write(_PUT_BLOB, key, data, wanted)
+        if not stored:
+            raise VersionConflict(key, wanted or 0, revision)
+        return int(revision)
+
+    def get_blob(self, key: str) -> Blob | None:
+        rows = self._rows(_GET_BLOB, key)
+        return Blob._make(rows[0]) if rows else None
+
+    def _write(self, statement: str, *arguments: Any) -> list[Any]:
+        """Return the answer to one statement that writes, in a transaction of its own."""
+        with self._lent() as connection:
+            try:
+                with mapped_errors(self._where):
+                    return connection.execute(
+                        self._statements[statement], arguments, binary=True
+                    ).fetchall()
+            except StoreUnavailable as error:
+                if not connection.closed:
+                    raise
+                raise Indeterminate(str(error)) from error
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        with self._lent() as connection, mapped_errors(self._where):
+            return findings(connection, self._statements)
+
+    def settings(self) -> dict[str, str]:
+        with self._lent() as connection, mapped_errors(self._where):
+            return told_settings(connection, self._statements)
+
+    def now(self) -> int:
+        """Tell the server's time: the one clock of all hosts (see `eventlog.store.Timekeeper`)."""
+        return int(self._rows(_NOW)[0][0])
+
+    def reopen_after_fork(self) -> None:
+        """Leave the parent its connections, and begin with none.
+
+        A connection must not be closed here: that would tell the server that the parent goes.
+        """
+        if self._closed:
+            return
+        _inherited.extend((self._pool, self._writer))
+        self._news.forget()
+        self._start()
+
+    def close(self) -> None:
+        with self._write_lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._news.close()
+            self._drop_writer()
+            self._pool.close()
+
+
+_inherited: list[Any] = []
+"""What a forked child got from its parent and must neither use nor tidy up."""
+
+
+def _bound(key: str) -> str:
+    """Return a bound of a range of keys that PostgreSQL can hold, and that bounds the same ones.
+
+    No key has a NUL, so what comes behind a key with a NUL added is what comes behind the key, and
+    the first that does is the key with the least other character added.
+    """
+    before, nul, _ = key.partition("\0")
+    return f"{before}\x01" if nul else before
+
+
+def _refused(append: Append) -> EventLogError | None:
+    """Return the error of an append that no PostgreSQL can take."""
+    size = sum(len(record.data) + len(record.metadata) for record in append.records)
+    if size > APPEND_LIMIT:
+        return TooLarge(append.stream, "the number of bytes of one append", size, APPEND_LIMIT)
+    if len(append.records) > RECORDS_LIMIT:
+        count = len(append.records)
+        return TooLarge(append.stream, "the number of records of one append", count, RECORDS_LIMIT)
+    return unstorable(append)
+
+
+def _parts(batch: Sequence[Append]) -> Iterator[Sequence[Append]]:
+    """Split a batch where it is too much for one call; mostly it is not."""
+    size = records = start = 0
+    for place, append in enumerate(batch):
+        added = sum(len(record.data) + len(record.metadata) for record in append.records)
+        size, records = size + added, records + len(append.records)
+        if place > start and (size > CALL_BYTES or records > RECORDS_LIMIT):
+            yield batch[start:place]
+            start, size, records = place, added, len(append.records)
+    if start < len(batch):
+        yield batch[start:]

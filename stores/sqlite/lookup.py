@@ -1,0 +1,186 @@
+"""Where the records of a SQLite log are: by stream and version, by event id, and the heads.
+
+Answers come from the index tables and from the tail that they lag behind (`tail`). Whoever
+asks brings a connection that has caught up; readers hold ``lock`` while they ask. The writer need
+not: while it holds SQLite's write lock nobody has news to take in.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Final, cast
+
+from eventlog.errors import CorruptLog
+from eventlog.records import EMPTY_HEAD
+from eventlog.stores.sqlite.tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Lookup"]
+
+_FIND: Final = {
+    size: "SELECT stream, event_id, version FROM record_ids WHERE event_id IN "
+    f"({','.join('?' * size)})"
+    for size in (1, 4, 16, 64, 256)
+}
+"""Ids are asked for in lists of a few sizes rather than any, so statements are prepared once."""
+
+
+class Lookup:
+    """What one process knows of where records are."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.lock = threading.Lock()
+        self.streams: dict[str, int] = {}
+        """The numbers of streams by name, as far as they were asked for."""
+        self.tail = Tail(_indexed(connection))
+        self._path = path
+
+    def catch_up(self, connection: sqlite3.Connection) -> bool:
+        """Take in what other processes, or this one before it was opened, have appended.
+
+        Tells whether there was anything.
+        """
+        last = self.tail.last
+        newest = connection.execute("SELECT max(position) FROM records").fetchone()[0] or 0
+        if newest == last:
+            return False
+        if newest < last:
+            raise CorruptLog(
+                f"{self._path} ends at position {newest}, but position {last} was seen in it "
+                "before: the file was replaced or cut; close the log and look"
+            )
+        with self.lock:
+            if self.tail.size > 2 * MERGE_AT:
+                older = self.tail
+                self.tail = Tail(_indexed(connection))
+                self.tail.succeed(older)
+            rows = connection.execute(
+                "SELECT position, stream, version, event_id, time, hash FROM records "
+                "WHERE position > ? ORDER BY position",
+                (self.tail.last,),
+            )
+            self.tail.add(cast("Iterable[TailRow]", rows))
+        return True
+
+    def merge(self, connection: sqlite3.Connection) -> int:
+        """Bring the index tables up to the end of the tail, whose position is returned."""
+        tail, indexed = self.tail, _indexed(connection)
+        connection.executemany(INSERT_RUN, tail.runs(indexed))
+        connection.execute(
+            "INSERT INTO record_ids SELECT event_id, stream, version FROM records "
+            "WHERE position > ? AND position <= ? ORDER BY event_id, stream",
+            (indexed, tail.last),
+        )
+        connection.execute("UPDATE progress SET position = ? WHERE name = 'indexed'", (tail.last,))
+        return tail.last
+
+    def stream_id(self, connection: sqlite3.Connection, stream: str) -> int | None:
+        """Return a stream's number; None if it has no record."""
+        found = self.streams.get(stream)
+        if found is None:
+            row = connection.execute(
+                "SELECT stream FROM streams WHERE name = ?", (stream,)
+            ).fetchone()
+            if row is None:
+                return None
+            found = self.streams[stream] = int(row[0])
+        return found
+
+    def end(self, connection: sqlite3.Connection, stream_id: int) -> End:
+        """Return the version, hash, position and time of a stream's last record."""
+        found = self.tail.ends.get(stream_id)
+        if found is None:
+            found = self.tail.ends.setdefault(stream_id, _indexed_end(connection, stream_id))
+        return found
+
+    def places(
+        self, connection: sqlite3.Connection, stream_id: int, after: int, until: int
+    ) -> list[int]:
+        """Return the positions of the records with ``after < version <= until``, ascending."""
+        with self.lock:
+            first = self.tail.first_version(stream_id)
+            in_tail = self.tail.positions(stream_id, after, until)
+        indexed = until if first is None else min(until, first - 1)
+        return _indexed_places(connection, stream_id, after, indexed) + in_tail
+
+    def stored(
+        self, connection: sqlite3.Connection, ids: Sequence[bytes]
+    ) -> dict[tuple[int, bytes], int]:
+        """Return the versions of the records that have one of these event ids, as a rule none."""
+        tail = self.tail
+        found: dict[tuple[int, bytes], int] = {}
+        if not tail.ids.keys().isdisjoint(ids):
+            rows = connection.execute(
+                "SELECT stream, event_id, version FROM records "
+                "WHERE position IN (SELECT value FROM json_each(?))",
+                (str(tail.places(ids)),),
+            )
+            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+        if not tail.begins_at:
+            return found  # Nothing is in the index tables yet.
+        for start in range(0, len(ids), 256):
+            page = ids[start : start + 256]
+            size = next(size for size in _FIND if size >= len(page))
+            rows = connection.execute(_FIND[size], (*page, *[b""] * (size - len(page))))
+            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+        return found
+
+
+def _indexed_end(connection: sqlite3.Connection, stream_id: int) -> End:
+    run = connection.execute(
+        "SELECT positions FROM record_runs WHERE stream = ? ORDER BY first DESC LIMIT 1",
+        (stream_id,),
+    ).fetchone()
+    if run is None:
+        return EMPTY_HEAD
+    last = _read_run(run[0])[-1]
+    found: End | None = connection.execute(
+        "SELECT version, hash, position, time FROM records WHERE position = ?", (last,)
+    ).fetchone()
+    if found is None:
+        raise CorruptLog(
+            f"the table record_runs names position {last}, where no record is; `eventlog doctor` "
+            "tells what else is wrong"
+        )
+    return found
+
+
+def _indexed_places(
+    connection: sqlite3.Connection, stream_id: int, after: int, until: int
+) -> list[int]:
+    found: list[int] = []
+    if after >= until:
+        return found
+    runs = connection.execute(
+        "SELECT first, positions FROM record_runs WHERE stream = ? AND first <= ? "
+        "ORDER BY first DESC",
+        (stream_id, until),
+    )
+    for first, positions in runs:
+        found[:0] = _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
+        if first <= after + 1:
+            break
+    runs.close()
+    return found
+
+
+def _read_run(positions: str) -> list[int]:
+    try:
+        found = json.loads(positions)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found:
+        raise CorruptLog(
+            f"the table record_runs has {positions!r:.40} where an array of positions belongs; "
+            "`eventlog doctor` tells what else is wrong"
+        )
+    return cast("list[int]", found)
+
+
+def _indexed(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT position FROM progress WHERE name = 'indexed'").fetchone()
+    return int(row[0])

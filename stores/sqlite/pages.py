@@ -1,0 +1,84 @@
+"""Pages of records as they are read from a SQLite log: of one stream, or of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eventlog.records import Record
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from eventlog.stores.sqlite.lookup import Lookup
+
+__all__ = ["log_page", "stream_page"]
+
+_COLUMNS: Final = (
+    "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
+    "CAST(metadata AS BLOB), hash"
+)
+
+
+def stream_page(
+    connection: sqlite3.Connection,
+    lookup: Lookup,
+    stream: str,
+    after: int,
+    until: int | None,
+    size: int,
+    *,
+    reverse: bool,
+) -> tuple[list[Record], int, int]:
+    """Read the first, or the last, ``size`` records with ``after < version <= until``.
+
+    Returns them and the bounds of what is left, which meet where nothing is.
+    """
+    stream_id = lookup.stream_id(connection, stream)
+    if stream_id is None:
+        return [], after, after
+    with lookup.lock:
+        last = lookup.end(connection, stream_id)[0]
+    until = last if until is None else min(until, last)
+    if reverse:
+        low, high = max(after, until - size), until
+        left = after, low
+    else:
+        low, high = after, min(until, after + size)
+        left = high, until
+    places = lookup.places(connection, stream_id, low, high)
+    return _at(connection, stream, places, reverse=reverse), *left
+
+
+def _at(
+    connection: sqlite3.Connection, stream: str, places: list[int], *, reverse: bool
+) -> list[Record]:
+    if not places:
+        return []
+    if places[-1] - places[0] == len(places) - 1:
+        rows = connection.execute(
+            f"SELECT ?, {_COLUMNS} FROM records WHERE position BETWEEN ? AND ? ORDER BY position "
+            f"{'DESC' if reverse else 'ASC'}",
+            (stream, places[0], places[-1]),
+        )
+    else:
+        # The order is that of the array: a cross join is never turned round.
+        rows = connection.execute(
+            f"SELECT ?, {_COLUMNS} FROM (SELECT value AS place FROM json_each(?)) "
+            "CROSS JOIN records ON position = place",
+            (stream, str(places[::-1] if reverse else places)),
+        )
+    return list(map(Record._make, rows.fetchall()))
+
+
+def log_page(
+    connection: sqlite3.Connection, after: int, types: Sequence[str], size: int
+) -> list[Record]:
+    """Read the first ``size`` records of all streams behind a position, of some types if given."""
+    only = f"AND type IN ({','.join('?' * len(types))}) " if types else ""
+    rows = connection.execute(
+        f"SELECT name, {_COLUMNS} FROM records JOIN streams USING (stream) "
+        f"WHERE position > ? {only}ORDER BY position LIMIT ?",
+        (after, *types, size),
+    ).fetchall()
+    return list(map(Record._make, rows))

@@ -1,0 +1,474 @@
+"""The SQLite store: one file, durable against power loss, written by any number of processes.
+
+WAL with ``synchronous=FULL``, as `connections` sets it. Writing happens on one connection per
+process, always in ``BEGIN IMMEDIATE``: a deferred transaction that has read is refused at once,
+whatever the busy timeout, when another process writes. Reading uses connections of its own and
+returns whole pages, so that no read transaction stays open while a caller thinks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from eventlog.errors import (
+    EventLogError,
+    Indeterminate,
+    InvalidArgument,
+    StoreUnavailable,
+    VersionConflict,
+)
+from eventlog.records import (
+    ANY,
+    EMPTY_HEAD,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    Position,
+    Record,
+)
+from eventlog.store import Blob, Finding
+from eventlog.stores.sqlite.batch import Batch, put_entries
+from eventlog.stores.sqlite.check import check_tables
+from eventlog.stores.sqlite.connections import Connecting, connect
+from eventlog.stores.sqlite.errors import mapped, mapped_errors
+from eventlog.stores.sqlite.lookup import Lookup
+from eventlog.stores.sqlite.pages import log_page, stream_page
+from eventlog.stores.sqlite.schema import ensure_schema
+from eventlog.stores.sqlite.tail import MERGE_AT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from eventlog.identifiers import EventId
+
+__all__ = ["SQLiteStore", "open_store"]
+
+PAGE: Final = 512
+"""Records per page of a read."""
+
+POLL_SECONDS: Final = 0.05
+"""How often a waiting reader looks for records of other processes."""
+
+
+def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
+    """Open ``sqlite:///file.db``; ``?synchronous=normal`` trades power safety for speed."""
+    unknown = options.keys() - {"synchronous", "busy_timeout"}
+    if unknown or not location:
+        raise InvalidArgument(
+            f"{url}: write sqlite:///file.db, with ?synchronous=full|extra|normal|off and "
+            "?busy_timeout=SECONDS if need be"
+        )
+    try:
+        busy_timeout = float(options.get("busy_timeout", "5"))
+    except ValueError:
+        raise InvalidArgument(f"{url}: busy_timeout takes a number of seconds") from None
+    return SQLiteStore(
+        location, synchronous=options.get("synchronous", "full"), busy_timeout=busy_timeout
+    )
+
+
+class SQLiteStore:
+    """A log in one SQLite file; see `eventlog.store.Store` for the contract."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "full",
+        busy_timeout: float = 5.0,
+        connect: Callable[[str, float], sqlite3.Connection] = connect,
+    ) -> None:
+        self.path = str(path)
+        self._connecting = Connecting(self.path, synchronous, busy_timeout, connect)
+        self.durability: Durability = self._connecting.durability
+        self._start()
+
+    def _start(self) -> None:
+        self._closed = False
+        self._begin_unlocked()
+        with mapped_errors(self.path):
+            writer = self._connecting.writer()
+            try:
+                ensure_schema(writer, self.path)
+                self._lookup = Lookup(writer, self.path)
+            except BaseException:
+                writer.close()
+                raise
+        self._writer = writer
+        self._writer_closed = False
+        self._has_company = True
+        _open_stores.add(self)
+
+    def _begin_unlocked(self) -> None:
+        self._write_lock = threading.RLock()
+        self._gate = threading.Condition()
+        self._lent = 0
+        self._paused = False
+        self._news = threading.Condition()
+        self._waiting = 0
+        self._idle_readers: list[sqlite3.Connection] = []
+
+    # ---- appending ----------------------------------------------------------------------------
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        with self._write_lock:
+            connection = self._open_writer()
+            lookup = self._lookup
+            try:
+                work, answers = self._run(connection, batch)
+                merged = None
+                if lookup.tail.size >= MERGE_AT:
+                    merged = lookup.merge(connection)
+            except BaseException as error:
+                self._roll_back(connection)
+                if isinstance(error, sqlite3.Error):
+                    raise mapped(error, self.path) from error
+                raise
+            self._commit(connection)
+            with lookup.lock:
+                if work.new_streams:
+                    lookup.streams.update(work.new_streams)
+                if merged is not None:
+                    lookup.tail.merged(merged)
+                lookup.tail.add(work.rows)
+        if self._waiting:
+            with self._news:
+                self._news.notify_all()
+        return answers
+
+    def _run(
+        self, connection: sqlite3.Connection, batch: Sequence[Append]
+    ) -> tuple[Batch, list[Appended | EventLogError]]:
+        """Begin a transaction and insert what can be appended.
+
+        As a rule nobody else has written since the last time, so looking first is left out: the
+        position that SQLite gives the last row tells. Where others have written, what was done on
+        the strength of an old tail is rolled back, and done again on the new one.
+        """
+        lookup = self._lookup
+        connection.execute("BEGIN IMMEDIATE")
+        if self._has_company:
+            self._has_company = lookup.catch_up(connection)
+        work = Batch(lookup, connection, batch)
+        answers = work.run()
+        if work.is_current or not (work.rows or lookup.catch_up(connection)):
+            return work, answers
+        connection.execute("ROLLBACK")
+        self._has_company = True
+        return self._run(connection, batch)
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} is closed; open the log again")
+        if self._writer_closed:
+            with mapped_errors(self.path):
+                self._writer = self._connecting.writer()
+            self._writer_closed = False
+        return self._writer
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_IOERR:
+                self._roll_back(connection)
+                raise mapped(error, self.path) from error
+            # A sync that failed: the pages may be on disk or not, and this connection's view of
+            # them is not to be trusted any more. A fresh one sees what recovery makes of them.
+            self._reconnect()
+            raise Indeterminate(f"{self.path}: the commit failed ({error})") from error
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK").fetchall()
+        except sqlite3.Error:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        self._writer.close()
+        self._writer_closed = True
+        writer = self._open_writer()
+        with mapped_errors(self.path):
+            self._lookup = Lookup(writer, self.path)
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Generator[sqlite3.Connection, None, None]:
+        """Lend a connection whose reads see a tail that is up to date with them."""
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} is closed; open the log again")
+        with self._gate:
+            while self._paused:
+                self._gate.wait()
+            self._lent += 1
+        try:
+            with mapped_errors(self.path):
+                yield from self._lend()
+        finally:
+            with self._gate:
+                self._lent -= 1
+                self._gate.notify_all()
+
+    def _lend(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle_readers.pop()
+        except IndexError:
+            connection = self._connecting.reader()
+        try:
+            self._lookup.catch_up(connection)
+            yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle_readers.append(connection)
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        low, high, left = after, until, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            with self._reading() as connection:
+                page, rest_after, rest_until = stream_page(
+                    connection, self._lookup, stream, low, high, size, reverse=reverse
+                )
+            yield from page
+            if rest_after >= rest_until:
+                return
+            if left is not None:
+                left -= len(page)
+            if reverse:
+                high = rest_until
+            else:
+                low = rest_after
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        low, left = after, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            with self._reading() as connection:
+                page = log_page(connection, low, types, size)
+            yield from page
+            if len(page) < size:
+                return
+            if left is not None:
+                left -= len(page)
+            low = page[-1].position
+
+    def head(self, stream: str) -> Head:
+        with self._reading() as connection:
+            stream_id = self._lookup.stream_id(connection, stream)
+            if stream_id is None:
+                return EMPTY_HEAD
+            with self._lookup.lock:
+                return Head._make(self._lookup.end(connection, stream_id))
+
+    def tip(self) -> Position:
+        with self._reading():
+            return Position(self._lookup.tail.last)
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        with self._reading() as connection:
+            stream_id = self._lookup.stream_id(connection, stream)
+            if stream_id is None:
+                return {}
+            with self._lookup.lock:
+                found = self._lookup.stored(connection, ids)
+        return {
+            event_id: found[stream_id, event_id]
+            for event_id in ids
+            if (stream_id, event_id) in found
+        }
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._reading():
+                if self._lookup.tail.last > after:
+                    return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._news:
+                self._waiting += 1
+                try:
+                    self._news.wait(min(left, POLL_SECONDS))
+                finally:
+                    self._waiting -= 1
+
+    # ---- index entries and blobs --------------------------------------------------------------
+
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+        low, left = start, limit
+        comparison = ">="
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            with self._reading() as connection:
+                rows = connection.execute(
+                    "SELECT key, CAST(value AS BLOB) FROM entries "
+                    f"WHERE key {comparison} ? AND key < ? ORDER BY key LIMIT ?",
+                    (low, end, size),
+                ).fetchall()
+            yield from rows
+            if len(rows) < size:
+                return
+            if left is not None:
+                left -= len(rows)
+            low, comparison = rows[-1][0], ">"
+
+    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        with self._writing() as connection:
+            put_entries(connection, entries)
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        with self._writing() as connection:
+            row = connection.execute("SELECT revision FROM blobs WHERE key = ?", (key,)).fetchone()
+            revision = 0 if row is None else int(row[0])
+            if expected not in (ANY, revision):
+                raise VersionConflict(key, int(expected), revision)
+            connection.execute(
+                "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET revision = excluded.revision, data = excluded.data",
+                (key, revision + 1, data),
+            )
+            return revision + 1
+
+    def get_blob(self, key: str) -> Blob | None:
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT data, revision FROM blobs WHERE key = ?", (key,)
+            ).fetchone()
+        return None if row is None else Blob(*row)
+
+    @contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection, None, None]:
+        """Lend the writer for one durable transaction of its own."""
+        with self._write_lock:
+            connection = self._open_writer()
+            with mapped_errors(self.path):
+                connection.execute("BEGIN IMMEDIATE").fetchall()
+                try:
+                    yield connection
+                except BaseException:
+                    self._roll_back(connection)
+                    raise
+            self._commit(connection)
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        with self._reading() as connection:
+            return check_tables(connection)
+
+    def settings(self) -> dict[str, str]:
+        with self._write_lock:
+            settings = self._connecting.settings(self._open_writer())
+        return {"file": str(Path(self.path).resolve()), **settings}
+
+    def reopen_after_fork(self) -> None:
+        """Nothing is left to do: what is said at `pause_for_fork` was done."""
+
+    def pause_for_fork(self) -> None:
+        """Wait for what is under way, and close every connection.
+
+        SQLite keeps one table per process of the locks that it holds, and a forked child inherits
+        the table without the locks. With a connection open in the parent, the child's own would
+        take no locks of its own, and the parent could delete the WAL that the child writes to.
+        """
+        self._write_lock.acquire()
+        with self._gate:
+            self._paused = True
+            while self._lent:
+                self._gate.wait()
+        while self._idle_readers:
+            self._idle_readers.pop().close()
+        self._writer.close()
+        self._writer_closed = True
+
+    def resume_after_fork(self) -> None:
+        """Let the parent go on; connections are opened again when they are needed."""
+        with self._gate:
+            self._paused = False
+            self._gate.notify_all()
+        self._write_lock.release()
+
+    def begin_after_fork(self) -> None:
+        """Let the child go on, with locks of its own and connections when they are needed."""
+        self._lookup.lock = threading.Lock()
+        self._begin_unlocked()
+
+    def close(self) -> None:
+        with self._write_lock:
+            if self._closed:
+                return
+            self._closed = True
+            _open_stores.discard(self)
+            try:
+                self._index_rest()
+            except (sqlite3.Error, EventLogError):
+                pass  # The index tables may lag behind; the next opening knows.
+            while self._idle_readers:
+                self._idle_readers.pop().close()
+            self._writer.close()
+
+    def _index_rest(self) -> None:
+        writer = self._writer
+        if self._writer_closed or not self._lookup.tail.size:
+            return
+        writer.execute("BEGIN IMMEDIATE").fetchall()
+        try:
+            self._lookup.catch_up(writer)
+            self._lookup.merge(writer)
+            writer.execute("COMMIT").fetchall()
+        except BaseException:
+            self._roll_back(writer)
+            raise
+
+
+_open_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
+_paused_stores: list[SQLiteStore] = []
+
+
+def _before_fork() -> None:
+    for store in list(_open_stores):
+        store.pause_for_fork()
+        _paused_stores.append(store)
+
+
+def _after_fork_in_parent() -> None:
+    while _paused_stores:
+        _paused_stores.pop().resume_after_fork()
+
+
+def _after_fork_in_child() -> None:
+    while _paused_stores:
+        _paused_stores.pop().begin_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
