@@ -15,9 +15,9 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
-from eventlog.engine.opening import public_url
 from eventlog.errors import CorruptLog
 from eventlog.store import Finding
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from eventlog.audit.index_check import IndexDifference
