@@ -178,7 +178,8 @@ def service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
             (parent / name).mkdir(parents=True)
             (parent / name / "__init__.py").write_text("OURS = True\n")
     # The dependencies are the ones of this environment: no network is needed.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    installed = [path for path in sys.path if Path(path).name == "site-packages"]
+    (packages / "dependencies.pth").write_text("\n".join(installed))
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
     return Service(python, folder, str(place))
 
