@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
 
 from eventlog.chain import chain_hash
 from eventlog.errors import DuplicateEvent
+from eventlog.finding import Finding
 from eventlog.identifiers import EventId
 from eventlog.records import (
     ANY,
@@ -83,15 +84,6 @@ class Blob(NamedTuple):
 
     data: bytes
     revision: int
-
-
-class Finding(NamedTuple):
-    """Something that is not as it should be: where, what, and the kind a program can test for."""
-
-    stream: str | None
-    version: int | None
-    kind: str
-    detail: str
 
 
 class Store(Protocol):

@@ -173,7 +173,7 @@ def _imports(module: str, tree: ast.Module) -> Iterator[Import]:
             assert node.level == 0, f"{module} has a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            names = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            names = [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
         else:
             continue
         yield from (Import(module, name, node.lineno, is_eager) for name in names)
