@@ -67,3 +67,6 @@ class Wakeups:
     def _sleep(self, seen: int, seconds: float) -> None:
         with self._condition:
             self._condition.wait_for(lambda: self._count != seen, seconds)
+
+    def __repr__(self) -> str:
+        return f"<Wakeups: {self._waiting} waiting>"
