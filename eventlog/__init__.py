@@ -49,6 +49,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.events import Event
+from eventlog.finding import Finding
 from eventlog.log import Log, open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
@@ -67,14 +68,12 @@ from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tool_output import OutputMatch, ToolOutput
 from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
 from eventlog.session_face import Session
-from eventlog.store import Finding
 
 if TYPE_CHECKING:
-    from eventlog.adoption.commands import Adoption, AdoptionFinding
+    from eventlog.adoption.commands import Adoption
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
-    from eventlog.session.folder_events import FolderFinding
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -89,6 +88,9 @@ if TYPE_CHECKING:
     from eventlog.worker.worker import AsyncWorker, Worker
 
 __version__ = "0.1.0"
+
+AdoptionFinding = FolderFinding = Finding
+"""Other names of the one shape of findings."""
 
 __all__ = [
     "ANY",
@@ -178,14 +180,12 @@ __all__ = [
 
 _LATER = {
     "Adoption": "eventlog.adoption.commands",
-    "AdoptionFinding": "eventlog.adoption.commands",
     "AsyncLog": "eventlog.aio",
     "AsyncSession": "eventlog.async_session_face",
     "AsyncWorker": "eventlog.worker.worker",
     "EffectRequest": "eventlog.worker.requests",
     "Extraction": "eventlog.worker.requests",
     "Finalizer": "eventlog.worker.finalizer",
-    "FolderFinding": "eventlog.session.folder_events",
     "FolderReport": "eventlog.session.attachment",
     "FolderView": "eventlog.session.attachment",
     "RetryPolicy": "eventlog.worker.retry_policy",

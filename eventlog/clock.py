@@ -1,4 +1,9 @@
-"""Time as the library counts it: whole microseconds since the Unix epoch, in UTC.
+"""Time: counted in whole microseconds since the Unix epoch within, written as ISO 8601 text outside.
+
+One form for users: whatever they are shown (`Recorded.time`, messages, views of sessions, tasks and
+archives) has times as `format_time` writes them, in UTC with six digits, so that texts sort as times
+do; empty text where there is none. Microseconds are what is stored and computed with: `Record`, the
+fields of events, clocks.
 
 The core never reads a clock: time is handed to it. This module has the one clock that the edge
 reads by default, and the conversions between counted and written time.

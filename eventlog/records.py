@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, NewType
 
+from eventlog.clock import format_time
 from eventlog.identifiers import EventId, format_id
 
 if TYPE_CHECKING:
@@ -154,9 +155,9 @@ class Recorded:
         return self.record.type
 
     @property
-    def time(self) -> int:
-        """Microseconds since the Unix epoch."""
-        return self.record.time
+    def time(self) -> str:
+        """The time of the record as ISO 8601 text in UTC; `Record.time` has the microseconds."""
+        return format_time(self.record.time)
 
     @property
     def event_id(self) -> str:

@@ -1,27 +1,82 @@
-"""The seam to storage: dumb verbs over bytes.
+"""The seam to storage: dumb verbs over bytes, and all that the author of a store needs.
 
 A store never sees an event and never hashes; versions it is asked to expect are always numbers.
 Following, snapshots, idempotent repetition and the hash chain are library code over these verbs,
-so that a store for a third party is one module (L9).
+so that a store for a third party is one module (L9). That module imports from here, from
+`eventlog.errors` and, where it needs them, from `eventlog.filesystem` and `eventlog.telemetry`:
+
+- the values that it is given and returns: `Append`, `Appended`, `Record`, `Head`, `Blob`, `Finding` …
+- `repeated`: the answer to an append whose event ids are stored already
+- `paged`: lazy reading, one page at a time
+- `Wakeups`: waiting for records, woken by appends
+- `split_batch`: a batch in parts that one transaction can hold
 
 A store may be called from any number of threads at once. `append` is called by one at a time.
+
+What a store can do besides is optional, and is declared by having a method or function of that name
+(`StoreClock`, `StoreModule`); `store_clock` and `eventlog.engine.opening.has_log` look for it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
 
+from eventlog.chain import chain_hash
 from eventlog.errors import DuplicateEvent
-from eventlog.records import ANY, START, Appended
+from eventlog.finding import Finding
+from eventlog.identifiers import EventId
+from eventlog.records import (
+    ANY,
+    EMPTY_HEAD,
+    START,
+    Append,
+    Appended,
+    Durability,
+    Expected,
+    Head,
+    IndexEntry,
+    Position,
+    Record,
+)
+from eventlog.wakeups import Wakeups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eventlog.errors import EventLogError
-    from eventlog.identifiers import EventId
-    from eventlog.records import Append, Durability, Expected, Head, Position, Record
 
-__all__ = ["Blob", "Finding", "Store", "Timekeeper", "repeated"]
+__all__ = [
+    "ANY",
+    "EMPTY_HEAD",
+    "PAGE_SIZE",
+    "START",
+    "Append",
+    "Appended",
+    "Blob",
+    "Durability",
+    "EventId",
+    "Expected",
+    "Finding",
+    "Head",
+    "IndexEntry",
+    "Position",
+    "Record",
+    "Store",
+    "StoreClock",
+    "StoreModule",
+    "Wakeups",
+    "chain_hash",
+    "paged",
+    "repeated",
+    "split_batch",
+    "store_clock",
+]
+
+Item = TypeVar("Item")
+Cursor = TypeVar("Cursor")
+
+PAGE_SIZE: Final = 512
+"""Records or index entries of one page."""
 
 
 class Blob(NamedTuple):
@@ -29,15 +84,6 @@ class Blob(NamedTuple):
 
     data: bytes
     revision: int
-
-
-class Finding(NamedTuple):
-    """Something that is not as it should be: where, what, and the kind a program can test for."""
-
-    stream: str | None
-    version: int | None
-    kind: str
-    detail: str
 
 
 class Store(Protocol):
@@ -138,15 +184,83 @@ class Store(Protocol):
         ...
 
 
-class Timekeeper(Protocol):
-    """What a store offers beside the rest if hosts with clocks of their own share it.
+# ---- optional abilities -----------------------------------------------------------------------
+
+
+class StoreClock(Protocol):
+    """The ability of a store that hosts with clocks of their own share: it tells the time to all.
 
     Leases are then counted in its time, so that no clock of a host can end another's (F2).
     """
 
     def now(self) -> int:
-        """Tell the time of the one clock of all who use the store, in Unix microseconds."""
+        """Return the time of the one clock of all who use the store, in Unix microseconds."""
         ...
+
+
+def store_clock(store: Store) -> Callable[[], int] | None:
+    """Return the method `now` of a store that has one (`StoreClock`), else None."""
+    return cast("Callable[[], int] | None", getattr(store, "now", None))
+
+
+class StoreModule(Protocol):
+    """The module of a store, which a URL's scheme names.
+
+    A module of a store that lives on a server may also have ``has_log(url)``, which returns whether
+    there is a log, and creates none: so that a program finds out about a mistyped URL.
+    """
+
+    def open_store(self, url: str, location: str, options: dict[str, str]) -> Store:
+        """Open the store; raise `InvalidArgument` for a location or option that it cannot have."""
+        ...
+
+
+# ---- for authors of stores --------------------------------------------------------------------
+
+
+def paged(
+    read_page: Callable[[Cursor, int], tuple[Sequence[Item], Cursor | None]],
+    start: Cursor,
+    limit: int | None = None,
+) -> Iterator[Item]:
+    """Yield up to ``limit`` items, read page by page: `Store.read`, `read_all` and `scan`.
+
+    ``read_page(cursor, size)`` returns at most ``size`` items that begin at a cursor, and the cursor
+    of the next page, or None where nothing is left. It is called when the first item of its page is
+    asked for, and has returned before that is yielded: so nothing in the storage, such as a
+    transaction, stays open while the reader thinks. For example::
+
+        def read_page(after, size):
+            rows = select(after, size)
+            return rows, rows[-1].position if len(rows) == size else None
+    """
+    cursor: Cursor | None = start
+    left = limit
+    while cursor is not None and (left is None or left > 0):
+        size = PAGE_SIZE if left is None else min(PAGE_SIZE, left)
+        items, cursor = read_page(cursor, size)
+        yield from items
+        if left is not None:
+            left -= len(items)
+
+
+def split_batch(
+    batch: Sequence[Append], *, max_bytes: int, max_records: int
+) -> Iterator[Sequence[Append]]:
+    """Split a batch into parts of so many bytes and records at most, for one transaction each.
+
+    Data and metadata count as bytes. No append is split: one that is larger by itself is a part by
+    itself, which the store refuses with `TooLarge`.
+    """
+    size = records = start = 0
+    for place, append in enumerate(batch):
+        added = sum(len(record.data) + len(record.metadata) for record in append.records)
+        size, records = size + added, records + len(append.records)
+        if place > start and (size > max_bytes or records > max_records):
+            yield batch[start:place]
+            start, size, records = place, added, len(append.records)
+    if start < len(batch):
+        yield batch[start:]
 
 
 def repeated(append: Append, versions: Sequence[int | None]) -> Appended | DuplicateEvent:

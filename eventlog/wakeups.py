@@ -1,7 +1,8 @@
-"""Waiting for records that other processes append: hints wake who waits, and are never the data.
+"""Waiting for records: whoever waits is woken by appends, and looks for itself now and then.
 
-Who waits looks for itself now and then all the same. So a hint that is lost costs a moment, and
-records that are hidden when the hint comes, by an older transaction, are seen as soon as they show.
+A wakeup says that there may be something to see, and is never the data. So one that is lost costs a
+moment; and records that are still hidden when it comes, by an older transaction, are seen as soon as
+they show.
 """
 
 from __future__ import annotations
@@ -15,41 +16,57 @@ if TYPE_CHECKING:
 
     from eventlog.records import Position
 
-__all__ = ["Hints"]
+__all__ = ["Wakeups"]
 
 POLL_SECONDS: Final = 0.25
-"""How often who waits looks without having been told."""
+"""How often somebody who waits looks without having been woken."""
 
 
-class Hints:
-    """Counts what there may be to see; a store's own appends and those of others."""
+class Wakeups:
+    """Wakes the threads of this process that wait for records of a store.
 
-    def __init__(self) -> None:
+    A store calls `notify` after each append, and whenever it hears of one by another process; its
+    `wait` is `wait_beyond`. Where another process cannot be heard, ``poll_seconds`` is how late its
+    records are seen.
+    """
+
+    def __init__(self, poll_seconds: float = POLL_SECONDS) -> None:
+        self._poll_seconds = poll_seconds
         self._condition = threading.Condition()
-        self.count = 0
+        self._waiting = 0
+        self._count = 0
 
-    def hear(self) -> None:
-        """Wake everybody."""
-        with self._condition:
-            self.count += 1
-            self._condition.notify_all()
+    def notify(self) -> None:
+        """Wake everybody who waits; costs next to nothing if nobody does."""
+        if self._waiting:
+            with self._condition:
+                self._count += 1
+                self._condition.notify_all()
 
-    def wait(self, seen: int, seconds: float) -> None:
-        """Wait until there are more hints than ``seen``, or for so long."""
-        with self._condition:
-            self._condition.wait_for(lambda: self.count != seen, seconds)
-
-    def wait_for(self, tip: Callable[[], Position], after: Position, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds until the log goes beyond a position; tell whether it does.
+    def wait_beyond(self, after: Position, tip: Callable[[], Position], timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds until the log goes beyond a position; return whether it does.
 
         ``tip`` looks where the log ends.
         """
         deadline = time.monotonic() + timeout
-        while True:
-            seen = self.count  # Before looking: nothing said in between is missed.
-            if tip() > after:
-                return True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self.wait(seen, min(left, POLL_SECONDS))
+        with self._condition:
+            self._waiting += 1  # Before the first look, so that `notify` misses nobody.
+        try:
+            while True:
+                seen = self._count  # Before each look: no wakeup in between is missed.
+                if tip() > after:
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._sleep(seen, min(left, self._poll_seconds))
+        finally:
+            with self._condition:
+                self._waiting -= 1
+
+    def _sleep(self, seen: int, seconds: float) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._count != seen, seconds)
+
+    def __repr__(self) -> str:
+        return f"<Wakeups: {self._waiting} waiting>"

@@ -13,7 +13,6 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from eventlog.clock import format_time
 from eventlog.engine.reader import Reader
 from eventlog.projection import Projection, replay
 from eventlog.projections import folder_layout as layout
@@ -293,10 +292,8 @@ def failure_document(recorded: Recorded) -> bytes:
     """Write the ``.failed.json`` that an archive's failure, or its being given up, leads to."""
     event, time = cast("ArchiveFailed | ArchiveAbandoned", recorded.event), recorded.time
     if isinstance(event, ArchiveFailed):
-        return layout.failed_document(STAGE, event.error, format_time(time))
-    return layout.failed_document(
-        GIVEN_UP, event.reason or GIVEN_UP, format_time(time), skipped=True
-    )
+        return layout.failed_document(STAGE, event.error, time)
+    return layout.failed_document(GIVEN_UP, event.reason or GIVEN_UP, time, skipped=True)
 
 
 # ---- of any records ---------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventlog.clock import format_time
 from eventlog.projections.folder_layout import (
     TOOL_METADATA,
     TOOL_OUTPUT,
@@ -84,7 +83,7 @@ def _metadata(named: _Named, recorded: Recorded, reader: Reader) -> dict[str, An
         "message_id": named.message_id,
         "tool_id": named.tool_id,
         "tool_name": _tool_name(named, reader),
-        "created_at": format_time(recorded.time),
+        "created_at": recorded.time,
         "original_chars": named.part["tool_output_original_chars"],
         "preview_chars": named.part["tool_output_preview_chars"],
         "sha256": named.part["tool_output_sha256"],

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import threading
-import time
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Any
 
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
-from eventlog.records import (
+from eventlog.store import (
     ANY,
     EMPTY_HEAD,
     START,
     Append,
     Appended,
+    Blob,
     Durability,
     Expected,
+    Finding,
     Head,
     Position,
     Record,
+    Wakeups,
+    repeated,
 )
-from eventlog.store import Blob, Finding, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eventlog.identifiers import EventId
+    from eventlog.store import EventId
 
 __all__ = ["MemoryStore", "open_store"]
 
@@ -44,7 +46,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._news = threading.Condition(self._lock)
+        self._wakeups = Wakeups()
         self._log: list[Record] = []
         self._streams: dict[str, list[Record]] = {}
         self._ids: dict[str, dict[EventId, int]] = {}
@@ -53,9 +55,9 @@ class MemoryStore:
         self._blobs: dict[str, Blob] = {}
 
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
-        with self._news:
+        with self._lock:
             answers = [self._append(append) for append in batch]
-            self._news.notify_all()
+        self._wakeups.notify()
         return answers
 
     def _append(self, append: Append) -> Appended | EventLogError:
@@ -130,14 +132,7 @@ class MemoryStore:
         yield from entries
 
     def wait(self, after: Position, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        with self._news:
-            while len(self._log) <= after:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._news.wait(left)
-        return True
+        return self._wakeups.wait_beyond(after, self.tip, timeout)
 
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         with self._lock:
@@ -176,7 +171,7 @@ class MemoryStore:
     def reopen_after_fork(self) -> None:
         """Keep the copy that the child has got, under a lock of its own."""
         self._lock = threading.RLock()
-        self._news = threading.Condition(self._lock)
+        self._wakeups = Wakeups()
 
     def close(self) -> None:
         """Keep everything: whoever holds the store may open a log on it again."""

@@ -21,7 +21,6 @@ from eventlog.adoption.commands import (
     ADOPTED_KEY,
     BEGUN_KEY,
     Adoption,
-    AdoptionFinding,
     RecordAdoption,
 )
 from eventlog.adoption.foreign_folder import text_in
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.foreign_folder import Contents
     from eventlog.engine.core import Core
+    from eventlog.finding import Finding
     from eventlog.log import Log
     from eventlog.records import Metadata
     from eventlog.session.command import Draft
@@ -61,7 +61,7 @@ NAMED: Final = 5
 """Files that an error names, of those that changed."""
 
 
-def examine_folder(path: str, files: FileSystem | None = None) -> tuple[AdoptionFinding, ...]:
+def examine_folder(path: str, files: FileSystem | None = None) -> tuple[Finding, ...]:
     """Return what is wrong in a session folder, and what adopting it would do; changes nothing.
 
     Raises as `adopt` does for a folder that is none of a session.

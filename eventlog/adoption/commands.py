@@ -16,6 +16,7 @@ from eventlog.session.command import Command, Draft
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventlog.finding import Finding
     from eventlog.identifiers import EventId, IdSource
     from eventlog.records import Recorded
     from eventlog.session.state import SessionState
@@ -24,7 +25,6 @@ __all__ = [
     "ADOPTED_KEY",
     "BEGUN_KEY",
     "Adoption",
-    "AdoptionFinding",
     "RecordAdoption",
     "adoption_event_id",
 ]
@@ -34,20 +34,6 @@ BEGUN_KEY = "\0adoption_begun"
 
 ADOPTED_KEY = "\0folder_adopted"
 """The idempotency key of a session's `FolderAdopted`."""
-
-
-class AdoptionFinding(NamedTuple):
-    """Something in a folder that is not as it should be, and what adopting makes of it."""
-
-    rule: str
-    """What was found, in a word that a program can test for, such as ``lost_clear``."""
-    path: str
-    """The file, relative to the folder."""
-    line: int | None
-    """The first line concerned, from 1; None where it is about a file as a whole."""
-    detail: str
-    action: str
-    message_ids: tuple[str, ...] = ()
 
 
 class Adoption(NamedTuple):
@@ -62,7 +48,7 @@ class Adoption(NamedTuple):
     archives: int
     messages: int
     """Messages in all, live and archived."""
-    findings: tuple[AdoptionFinding, ...]
+    findings: tuple[Finding, ...]
     quarantined: tuple[str, ...]
     """The files, relative to the folder, in which what was dropped is kept."""
 

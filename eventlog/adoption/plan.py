@@ -51,11 +51,11 @@ from eventlog.session.views import TOKEN_KINDS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventlog.adoption.commands import AdoptionFinding
     from eventlog.adoption.foreign_folder import Contents, ForeignArchive
     from eventlog.adoption.lines import Line
     from eventlog.adoption.rules import Examined
     from eventlog.events import Event
+    from eventlog.finding import Finding
     from eventlog.identifiers import EventId
     from eventlog.session.messages import MessageData
     from eventlog.session.tokens import TokenEstimator
@@ -262,9 +262,9 @@ def _creation(meta: Mapping[str, Any], policies: SessionCreated) -> SessionCreat
     return policies.model_copy(update=named)
 
 
-def _finding_recorded(finding: AdoptionFinding) -> AdoptionFindingRecorded:
+def _finding_recorded(finding: Finding) -> AdoptionFindingRecorded:
     return AdoptionFindingRecorded(
-        rule=finding.rule,
+        rule=finding.kind,
         path=finding.path,
         line=finding.line,
         detail=finding.detail,

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.adoption.commands import AdoptionFinding
 from eventlog.adoption.foreign_folder import count_in, read_folder, text_in
+from eventlog.finding import Finding
 from eventlog.projections.folder_layout import (
     DONE,
     HISTORY,
@@ -45,7 +45,7 @@ _REFUSED: Final = "the folder is not adopted"
 class Note(NamedTuple):
     """A finding, the bytes that adopting drops for it, and whether that has to be asked for."""
 
-    finding: AdoptionFinding
+    finding: Finding
     dropped: tuple[bytes, ...] = ()
     refuses: bool = False
     """Whether adopting stops here, unless it may put bad lines in quarantine."""
@@ -64,7 +64,7 @@ class Examined:
     notes: tuple[Note, ...]
 
     @property
-    def findings(self) -> tuple[AdoptionFinding, ...]:
+    def findings(self) -> tuple[Finding, ...]:
         """What was found, in the order of the rules."""
         return tuple(note.finding for note in self.notes)
 
@@ -106,7 +106,7 @@ def examine(contents: Contents) -> Examined:
 def _about_meta(contents: Contents, folder: ForeignFolder) -> list[Note]:
     if folder.meta_problem is None:
         return []
-    finding = AdoptionFinding(
+    finding = _finding(
         "unreadable_meta",
         META,
         None,
@@ -119,7 +119,7 @@ def _about_meta(contents: Contents, folder: ForeignFolder) -> list[Note]:
 def _about_strays(folder: ForeignFolder) -> list[Note]:
     return [
         Note(
-            AdoptionFinding(
+            _finding(
                 "stray_archive",
                 f"{HISTORY}/{name}",
                 None,
@@ -135,25 +135,25 @@ def _about_archive(contents: Contents, archive: ForeignArchive) -> list[Note]:
     name, path = archive_id(archive.number), archive.messages_path
     if archive.lines is None:
         detail, action = archive.problem or "", f"{name} is adopted as terminal_failed"
-        finding = AdoptionFinding("unreadable_archive", path, None, detail, action)
+        finding = _finding("unreadable_archive", path, None, detail, action)
         return [Note(finding, (contents.files[path],) if path in contents.files else ())]
     notes = _about_lines(path, archive.lines)
     if archive.state == "pending":
         detail = f"it has messages, but neither {DONE} nor a failure, and no task of its own"
         action = f"{name} is adopted as pending: a worker finalises it"
-        notes.append(Note(AdoptionFinding("orphan_archive", archive.folder, None, detail, action)))
+        notes.append(Note(_finding("orphan_archive", archive.folder, None, detail, action)))
     if archive.state == "completed" and not archive.overview.strip():
         path = f"{archive.folder}/{OVERVIEW}"
         detail = contents.unreadable.get(path, "it is missing or empty, though the archive is done")
         action = "contexts show the newest older overview instead"
-        notes.append(Note(AdoptionFinding("unreadable_overview", path, None, detail, action)))
+        notes.append(Note(_finding("unreadable_overview", path, None, detail, action)))
     return notes
 
 
 def _about_live(contents: Contents, live: Lines) -> list[Note]:
     if MESSAGES in contents.unreadable:
         problem = contents.unreadable[MESSAGES]
-        finding = AdoptionFinding("unreadable_messages", MESSAGES, None, problem, _REFUSED)
+        finding = _finding("unreadable_messages", MESSAGES, None, problem, _REFUSED)
         return [Note(finding, hopeless=True)]
     notes = _about_lines(MESSAGES, live)
     if not live.good and any(not line.torn for line in live.bad):
@@ -169,7 +169,7 @@ def _about_lines(path: str, lines: Lines) -> list[Note]:
     notes: list[Note] = []
     for bad in lines.bad:
         rule, action = ("torn_line", _DROPPED) if bad.torn else ("bad_line", _DROPPED_IF_ASKED)
-        finding = AdoptionFinding(rule, path, bad.number, bad.problem, action)
+        finding = _finding(rule, path, bad.number, bad.problem, action)
         notes.append(Note(finding, (bad.raw,), refuses=not bad.torn))
     return notes
 
@@ -182,7 +182,7 @@ def _unique(path: str, lines: Lines, notes: list[Note]) -> tuple[Line, ...]:
         if first is line:
             continue
         same = "the same" if first.data == line.data else "another"
-        finding = AdoptionFinding(
+        finding = _finding(
             "repeated_id",
             path,
             line.number,
@@ -207,7 +207,7 @@ def _changed_copies(files: Sequence[tuple[str, tuple[Line, ...]]]) -> list[Note]
             newest[line.id] = path, line
             if older is None or older[1].data == line.data:
                 continue
-            finding = AdoptionFinding(
+            finding = _finding(
                 "changed_copy",
                 older[0],
                 older[1].number,
@@ -233,9 +233,7 @@ def _missing_outputs(
                     continue
                 detail = f"line {line.number} of {path} has a preview of it, the file is missing"
                 action = "the preview stays; the whole output cannot be read"
-                finding = AdoptionFinding(
-                    "missing_output", output, None, detail, action, (line.id,)
-                )
+                finding = _finding("missing_output", output, None, detail, action, (line.id,))
                 missing.setdefault(output, Note(finding))
     return list(missing.values())
 
@@ -274,7 +272,7 @@ def _archived_and_live(dropped: Iterable[Line], archived: dict[str, ForeignArchi
         by_archive.setdefault(archived[line.id].number, []).append(line)
     return [
         Note(
-            AdoptionFinding(
+            _finding(
                 "archived_and_live",
                 MESSAGES,
                 lines[0].number,
@@ -297,7 +295,7 @@ def _lost_clear(
     if folder.archives or folder.strays or not committed_at or count is None or count >= len(live):
         return None
     lost = live[: len(live) - count]
-    finding = AdoptionFinding(
+    finding = _finding(
         "lost_clear",
         MESSAGES,
         lost[0].number,
@@ -325,7 +323,20 @@ def _all_kept(folder: ForeignFolder, live: tuple[Line, ...]) -> list[Note]:
         detail = f"{told}, {MESSAGES} has {_messages(len(live))} that no archive has"
     action = "every message is kept, and the count follows from them"
     excess = tuple(line.id for line in live[count or 0 :]) if folder.meta is not None else ()
-    return [Note(AdoptionFinding(rule, path, None, detail, action, excess))]
+    return [Note(_finding(rule, path, None, detail, action, excess))]
+
+
+def _finding(
+    rule: str,
+    path: str,
+    line: int | None,
+    detail: str,
+    action: str,
+    message_ids: tuple[str, ...] = (),
+) -> Finding:
+    return Finding(
+        None, None, rule, detail, path=path, line=line, action=action, message_ids=message_ids
+    )
 
 
 def _messages(count: int) -> str:

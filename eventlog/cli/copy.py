@@ -12,7 +12,7 @@ from eventlog.cli.exits import ExitCode
 from eventlog.cli.opening import open_log
 from eventlog.cli.output import counted, progress, say
 from eventlog.cli.verify import finding_document
-from eventlog.engine.opening import public_url
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal

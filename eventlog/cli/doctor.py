@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +14,9 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
-from eventlog.engine.opening import public_url
 from eventlog.errors import CorruptLog
 from eventlog.store import Finding
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from eventlog.audit.index_check import IndexDifference
@@ -107,10 +106,11 @@ def _compare_index(
 
 def _warnings(log: Log) -> list[str]:
     warnings: list[str] = []
-    if "sqlite" in log.store.settings() and sqlite3.sqlite_version_info < SAFE_SQLITE:
+    sqlite = log.store.settings().get("sqlite")
+    if sqlite is not None and tuple(map(int, sqlite.split("."))) < SAFE_SQLITE:
         needed = ".".join(map(str, SAFE_SQLITE))
         warnings.append(
-            f"SQLite {sqlite3.sqlite_version} is older than {needed}, which mended a rare "
+            f"SQLite {sqlite} is older than {needed}, which mended a rare "
             "corruption of files that two connections write to at once; upgrade it, or let one "
             "process at a time write"
         )

@@ -9,6 +9,7 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
+from eventlog.session.attachment import finding_data
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -37,7 +38,11 @@ def heal(invocation: Invocation, session_id: str, path: str, check: bool) -> Exi
 
 def report_document(session_id: str, report: FolderReport) -> dict[str, Any]:
     """Return what was found in a folder as JSON has it."""
-    return {"session_id": session_id, **report._asdict()}
+    findings = [
+        {**finding_data(finding), "kind": finding.kind, "detail": finding.detail}
+        for finding in report.findings
+    ]
+    return {"session_id": session_id, **report._asdict(), "findings": findings}
 
 
 def _print(terminal: Terminal, report: FolderReport) -> None:
@@ -45,7 +50,7 @@ def _print(terminal: Terminal, report: FolderReport) -> None:
         terminal.table(
             ("file", "problem", "dropped", "kept in"),
             [
-                (found["path"], found["problem"], found["dropped"], found["quarantine"] or "")
+                (found.path, found.kind, found.dropped, found.quarantine or "")
                 for found in report.findings
             ],
         )

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from eventlog.adoption.commands import Adoption, AdoptionFinding
+    from eventlog.adoption.commands import Adoption
     from eventlog.cli.command import Invocation
     from eventlog.cli.terminal import Terminal
+    from eventlog.finding import Finding
     from eventlog.session.views import ArchiveView
 
 __all__ = ["finding_document", "import_folder", "print_findings"]
@@ -52,18 +53,25 @@ def _document(path: Path, adoption: Adoption, archives: Iterable[ArchiveView]) -
     }
 
 
-def finding_document(finding: AdoptionFinding) -> dict[str, Any]:
+def finding_document(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON has it."""
-    return {**finding._asdict(), "message_ids": list(finding.message_ids)}
+    return {
+        "rule": finding.kind,
+        "path": finding.path,
+        "line": finding.line,
+        "detail": finding.detail,
+        "action": finding.action,
+        "message_ids": list(finding.message_ids),
+    }
 
 
-def print_findings(terminal: Terminal, findings: Iterable[AdoptionFinding]) -> None:
+def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
     """Print findings as a table: what was found where, and what adopting makes of it."""
     terminal.table(
         ("rule", "file", "line", "found", "adopting"),
         [
             (
-                finding.rule,
+                finding.kind,
                 finding.path,
                 "" if finding.line is None else finding.line,
                 finding.detail,

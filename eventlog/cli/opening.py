@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import Final
 
 import eventlog
-from eventlog.engine.opening import public_url, split_url
+from eventlog.engine.opening import has_log
 from eventlog.errors import InvalidError
 from eventlog.log import Log
+from eventlog.store_url import public_url, split_url
 
 __all__ = ["LogNotFound", "open_log"]
-
-
-_SERVERS: Final = {
-    "nats": "eventlog.stores.jetstream",
-    "postgresql": "eventlog.stores.postgres",
-}
-"""The stores that can tell, by ``has_log(url)``, whether there is a log on their server."""
 
 
 class LogNotFound(InvalidError, LookupError):
@@ -37,20 +29,9 @@ def open_log(url: str, *, create: bool = False) -> Log:
     path = _path(url)
     if not create and path is not None and _is_empty(path):
         raise LogNotFound(path)
-    if not create and not _is_on_server(url):
+    if not create and has_log(url) is False:
         raise LogNotFound(public_url(url))
     return eventlog.open(url)
-
-
-def _is_on_server(url: str) -> bool:
-    module = _SERVERS.get(split_url(url).scheme)
-    if module is None:
-        return True
-    try:
-        has_log = import_module(module).has_log
-    except ModuleNotFoundError:
-        return True  # Opening it says what is missing.
-    return bool(has_log(url))
 
 
 def _path(url: str) -> Path | None:

@@ -11,7 +11,6 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import context_document, event_document, session_document
 from eventlog.cli.event_lines import gist
 from eventlog.cli.output import counted, one_line
-from eventlog.clock import format_time
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def _show_events(invocation: Invocation, session_id: str, last: int | None) -> N
 
 def _rows(events: list[Recorded]) -> Iterator[tuple[object, ...]]:
     for recorded in events:
-        time = format_time(recorded.time)[:23].replace("T", " ")
+        time = recorded.time[:23].replace("T", " ")
         yield recorded.version, time, recorded.type, gist(recorded)
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING, Final, cast
 
-from eventlog.errors import InvalidArgument, UnsupportedStore
+from eventlog.errors import UnsupportedStore
+from eventlog.store_url import public_url, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from eventlog.store import Store
+    from eventlog.store import Store, StoreModule
 
-__all__ = ["open_store", "public_url", "split_url"]
+__all__ = ["has_log", "open_store"]
 
 _BUILTIN: Final = {
     "files": "eventlog.stores.files",
@@ -24,17 +23,11 @@ _BUILTIN: Final = {
     "postgresql": "eventlog.stores.postgres",
     "sqlite": "eventlog.stores.sqlite",
 }
-"""The module that has ``open_store(url, location, options)``, by scheme. Modules are imported when
-a URL asks for them, so that none of the core depends on a store."""
+"""The module that opens a store (`StoreModule`), by scheme. Modules are imported when a URL asks for
+them, so that none of the core depends on a store."""
 
 _EXTRAS: Final = {"nats": "nats", "psycopg": "postgres"}
 """The extra of this distribution that installs a driver."""
-
-_PASSWORD: Final = re.compile(r"(://[^/?#:@]*:|[?&]password=)[^@&/?#]+(?=@|&|#|$)")
-"""A password, behind the user's name or as a parameter."""
-
-_TOKEN: Final = re.compile(r"(nats://)[^/?#:@]+(?=@)")
-"""A token of NATS, which stands where others have the user's name."""
 
 ENTRY_POINTS: Final = "eventlog.stores"
 """The entry-point group under which other distributions offer stores: scheme = module."""
@@ -43,44 +36,38 @@ ENTRY_POINTS: Final = "eventlog.stores"
 def open_store(url: str) -> Store:
     """Open the store that a URL names.
 
-    What stands behind ``scheme:///`` is a path relative to the working folder, an absolute one
-    begins with a further slash; what stands behind ``?`` are options of the store.
+    What follows ``scheme:///`` is a path relative to the working folder, an absolute one begins with
+    a further slash; what follows ``?`` are options of the store.
 
     Raises `UnsupportedStore` where no store has the scheme, `InvalidArgument` for what is no URL.
     """
     scheme, location, options = split_url(url)
-    module = _BUILTIN.get(scheme) or _installed(scheme)
+    module = _module_name(scheme)
     if module is None:
         raise UnsupportedStore(
             f"{public_url(url)!r}: no store for the scheme {scheme!r}; "
             f"write one of {', '.join(f'{scheme}:' for scheme in sorted(_BUILTIN))}, "
             "such as sqlite:///agent.db"
         )
-    opener = cast("Callable[[str, str, dict[str, str]], Store]", _import(module).open_store)
-    return opener(url, location, options)
+    return cast("StoreModule", _import(module)).open_store(url, location, options)
 
 
-class Parts(NamedTuple):
-    """What the URL of a store says: which kind, where it is, and what else it should know."""
+def has_log(url: str) -> bool | None:
+    """Return whether there is a log where a URL points; opening it would create one.
 
-    scheme: str
-    location: str
-    options: dict[str, str]
-
-
-def split_url(url: str) -> Parts:
-    """Take a store's URL apart, as `open_store` understands it; raise `InvalidArgument`."""
+    None where the store cannot tell, or cannot be imported: then opening it says what is missing.
+    """
+    name = _module_name(split_url(url).scheme)
     try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise InvalidArgument(f"{public_url(url)!r} is no URL: {error}") from error
-    location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
-    return Parts(parts.scheme, unquote(location), dict(parse_qsl(parts.query)))
+        module = None if name is None else _import(name)
+    except UnsupportedStore:
+        return None
+    found = cast("Callable[[str], bool] | None", getattr(module, "has_log", None))
+    return None if found is None else found(url)
 
 
-def public_url(url: str) -> str:
-    """Return a URL as it may be shown: without the password that it may hold."""
-    return _TOKEN.sub(r"\1***", _PASSWORD.sub(r"\1***", url))
+def _module_name(scheme: str) -> str | None:
+    return _BUILTIN.get(scheme) or _installed(scheme)
 
 
 def _import(module: str) -> ModuleType:

@@ -11,8 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from eventlog.finding import Finding
 from eventlog.projections.folder_files import failure_document, file_content
 from eventlog.projections.folder_layout import (
     ABSTRACT,
@@ -36,11 +37,9 @@ if TYPE_CHECKING:
     from eventlog.folder.writing import Folder
     from eventlog.projections.folder_files import FolderState
     from eventlog.session.events import MessageAppended
-    from eventlog.session.folder_events import FolderFinding
+    from eventlog.session.folder_events import Problem
 
 __all__ = ["Difference", "Loss", "compare", "finding", "loss_of"]
-
-Problem = Literal["missing", "different", "unexpected", "temporary"]
 
 NAMED: Final = 100
 """Dropped messages that a finding names; the others are counted."""
@@ -262,17 +261,28 @@ def _message_id(line: bytes) -> str | None:
 # ---- what is said of it -----------------------------------------------------------------------
 
 
-def finding(difference: Difference, loss: Loss, quarantine: str | None) -> FolderFinding:
+def finding(difference: Difference, loss: Loss, quarantine: str | None) -> Finding:
     """Return what an event and a report say of a difference."""
-    return {
-        "path": difference.path,
-        "problem": difference.problem,
-        "found": _digest(difference.found),
-        "expected": _digest(difference.expected),
-        "dropped": loss.dropped,
-        "message_ids": list(loss.message_ids),
-        "quarantine": quarantine,
-    }
+    return Finding(
+        None,
+        None,
+        difference.problem,
+        _DETAILS[difference.problem],
+        path=difference.path,
+        message_ids=tuple(loss.message_ids),
+        dropped=loss.dropped,
+        found=_digest(difference.found),
+        expected=_digest(difference.expected),
+        quarantine=quarantine,
+    )
+
+
+_DETAILS: Final[dict[Problem, str]] = {
+    "missing": "the records have a file that is not there",
+    "different": "the file is not what the records say",
+    "unexpected": "the records have no such file",
+    "temporary": "a write of this file was cut off",
+}
 
 
 def _digest(content: bytes | None) -> str | None:

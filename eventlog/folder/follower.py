@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.filesystem import FileLock
+    from eventlog.finding import Finding
     from eventlog.folder.writing import Folder
     from eventlog.log import Log
-    from eventlog.session.folder_events import FolderFinding
 
 __all__ = ["Follower"]
 
@@ -113,8 +113,8 @@ class Follower:
                 self._fail(error)
 
     def bring_up_to_date(
-        self, *, thorough: bool, record: Callable[[Sequence[FolderFinding]], object] | None = None
-    ) -> tuple[FolderFinding, ...]:
+        self, *, thorough: bool, record: Callable[[Sequence[Finding]], object] | None = None
+    ) -> tuple[Finding, ...]:
         """Hold all files against the records and write those that differ; return what differed.
 
         Unless told otherwise it records only what had to be kept in quarantine: a folder that is
@@ -139,13 +139,13 @@ class Follower:
             self._is_behind, self._problem = False, None
             return findings
 
-    def record(self, findings: Sequence[FolderFinding]) -> None:
+    def record(self, findings: Sequence[Finding]) -> None:
         """Record what was found (O3)."""
         command = RecordHealing(self.folder.path, tuple(findings))
         self._log.execute(self._core, command, follow=False)
 
-    def _record_quarantined(self, findings: Sequence[FolderFinding]) -> None:
-        if any(finding["quarantine"] for finding in findings):
+    def _record_quarantined(self, findings: Sequence[Finding]) -> None:
+        if any(finding.quarantine for finding in findings):
             self.record(findings)
 
     def _catch_up(self, foreign: bool) -> None:

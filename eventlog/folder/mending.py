@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventlog.engine.reader import Reader
+    from eventlog.finding import Finding
     from eventlog.folder.writing import Content, Folder
     from eventlog.projections.folder_files import FolderState
-    from eventlog.session.folder_events import FolderFinding
 
 __all__ = ["content_of", "look", "mend"]
 
@@ -29,7 +29,7 @@ class _Repair(NamedTuple):
     """The name that the folder of an unknown archive gets."""
 
 
-def look(folder: Folder, state: FolderState, reader: Reader) -> tuple[FolderFinding, ...]:
+def look(folder: Folder, state: FolderState, reader: Reader) -> tuple[Finding, ...]:
     """Return what is not as the records say, and change nothing."""
     return tuple(
         finding(difference, loss_of(difference, state, reader), None)
@@ -43,15 +43,15 @@ def mend(
     reader: Reader,
     *,
     thorough: bool,
-    record: Callable[[Sequence[FolderFinding]], object],
-) -> tuple[FolderFinding, ...]:
+    record: Callable[[Sequence[Finding]], object],
+) -> tuple[Finding, ...]:
     """Make the files what the records say; return what they were not.
 
     What the log does not have is in quarantine first, durably; then ``record`` is called with the
     findings, if there are any; then the files are written. So a crash in between can neither
     destroy anything nor hide it: the next time finds what is still different.
     """
-    findings: list[FolderFinding] = []
+    findings: list[Finding] = []
     repairs: list[_Repair] = []
     for difference in compare(folder, state, reader, thorough=thorough):
         loss = loss_of(difference, state, reader)

@@ -4,7 +4,7 @@ written by `eventlog.folder`."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from eventlog.errors import InvalidArgument, SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
@@ -12,15 +12,17 @@ from eventlog.session.command import Command, Draft, Outcome
 from eventlog.session.folder_events import (
     FolderAttached,
     FolderDetached,
-    FolderFinding,
+    FolderFindingData,
     FolderHealed,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventlog.finding import Finding
     from eventlog.identifiers import IdSource
     from eventlog.records import Recorded
+    from eventlog.session.folder_events import Problem
     from eventlog.session.state import SessionState
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "FolderReport",
     "FolderView",
     "RecordHealing",
+    "finding_data",
     "refuse_second_folder",
 ]
 
@@ -52,9 +55,22 @@ class FolderReport(NamedTuple):
     path: str
     version: int
     """The version of the session that it was compared with."""
-    findings: tuple[FolderFinding, ...]
+    findings: tuple[Finding, ...]
     healed: bool
     """Whether the files are now what the records say."""
+
+
+def finding_data(finding: Finding) -> FolderFindingData:
+    """Return what the event `FolderHealed` stores of a finding."""
+    return {
+        "path": finding.path,
+        "problem": cast("Problem", finding.kind),
+        "found": finding.found,
+        "expected": finding.expected,
+        "dropped": finding.dropped,
+        "message_ids": list(finding.message_ids),
+        "quarantine": finding.quarantine,
+    }
 
 
 def refuse_second_folder(state: SessionState, path: str) -> None:
@@ -108,12 +124,14 @@ class RecordHealing(Command[None]):
     """Record what was found in a folder that is made what the records say (O3)."""
 
     path: str
-    findings: tuple[FolderFinding, ...]
+    findings: tuple[Finding, ...]
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status == ABSENT:
             raise SessionNotFound(state.session_id)
-        return [Draft(FolderHealed(path=self.path, findings=list(self.findings)))]
+        return [
+            Draft(FolderHealed(path=self.path, findings=[finding_data(it) for it in self.findings]))
+        ]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None

@@ -19,9 +19,10 @@ __all__ = [
     "FolderAdopted",
     "FolderAttached",
     "FolderDetached",
-    "FolderFinding",
+    "FolderFindingData",
     "FolderHealed",
     "KeptFile",
+    "Problem",
 ]
 
 
@@ -100,7 +101,10 @@ class FolderDetached(Event, type="folder_detached"):
     path: str
 
 
-class FolderFinding(TypedDict):
+Problem = Literal["missing", "different", "unexpected", "temporary"]
+
+
+class FolderFindingData(TypedDict):
     """A file of a session folder that was not what the records say.
 
     ``found`` and ``expected`` are SHA-256 in hex, or None where there was, or is to be, no file.
@@ -110,7 +114,7 @@ class FolderFinding(TypedDict):
     """
 
     path: str
-    problem: Literal["missing", "different", "unexpected", "temporary"]
+    problem: Problem
     found: str | None
     expected: str | None
     dropped: int
@@ -122,4 +126,4 @@ class FolderHealed(Event, type="folder_healed"):
     """A folder was not what the records say, and was made so (O3)."""
 
     path: str
-    findings: list[FolderFinding]
+    findings: list[FolderFindingData]

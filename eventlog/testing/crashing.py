@@ -26,8 +26,7 @@ from eventlog.testing.wrapping import Answer, StoreCall, WrappedStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventlog.records import Position
-    from eventlog.store import Store
+    from eventlog.store import Position, Store
 
 __all__ = ["Crash", "CrashingStore", "Fault", "StepFailed", "Steps"]
 

@@ -151,5 +151,5 @@ def _seen(report: pytest.TestReport) -> str:
         return str(said)
     lines = [line for line in crash.message.splitlines() if line.strip()][:_LINES_SHOWN]
     case = report.nodeid.partition("[")[2]
-    where = f"{Path(crash.path).name}:{crash.lineno}"
+    where = f"{'/'.join(Path(crash.path).parts[-2:])}:{crash.lineno}"
     return "\n".join([f"{where}{f', case [{case}' if case else ''}:", *lines])

@@ -17,15 +17,25 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from eventlog.errors import Indeterminate
-from eventlog.records import ANY, START
+from eventlog.store import ANY, START, store_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventlog.errors import EventLogError
-    from eventlog.identifiers import EventId
-    from eventlog.records import Append, Appended, Durability, Expected, Head, Position, Record
-    from eventlog.store import Blob, Finding, Store
+    from eventlog.store import (
+        Append,
+        Appended,
+        Blob,
+        Durability,
+        EventId,
+        Expected,
+        Finding,
+        Head,
+        Position,
+        Record,
+        Store,
+    )
 
 __all__ = ["Answer", "FaultyStore", "RecordingStore", "SlowStore", "StoreCall", "WrappedStore"]
 
@@ -44,11 +54,16 @@ class WrappedStore:
     """Another store, each of whose calls passes through `around`; by itself it changes nothing.
 
     A lazy read passes when it is first asked for a record. `wait` passes by: how often a caller
-    waits depends on time.
+    waits depends on time. Of a store with a clock (`StoreClock`) it has the clock, too.
     """
+
+    now: Callable[[], int]
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        clock = store_clock(store)
+        if clock is not None:
+            self.now = clock
 
     def around(self, call: StoreCall, go_on: Callable[[], Answer]) -> Answer:
         """Do something before and after a call, or in its place."""

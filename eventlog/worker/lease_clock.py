@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from eventlog.store import store_clock
 
 if TYPE_CHECKING:
     from eventlog.aio import AsyncLog
@@ -21,7 +22,7 @@ class LeaseClock:
 
     def __init__(self, log: AsyncLog, lease_seconds: float) -> None:
         self._log = log
-        self._store_time: Callable[[], int] | None = getattr(log.store, "now", None)
+        self._store_time = store_clock(log.store)
         self.lease = int(lease_seconds * 1_000_000)
         """The length of a lease in microseconds."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from eventlog.filesystem import FileSystem
 
-__all__ = ["Access", "Manner"]
+__all__ = ["Access", "Settings"]
 
 Answer = TypeVar("Answer")
 
@@ -39,7 +39,7 @@ PARTS: Final = ("blobs", "index", "lock", "quarantine", "segments")
 """All that is in a log's folder."""
 
 
-class Manner(NamedTuple):
+class Settings(NamedTuple):
     """How a process uses a log."""
 
     reads_only: bool
@@ -54,11 +54,11 @@ class Manner(NamedTuple):
 class Access:
     """One process's access to the files of a log."""
 
-    def __init__(self, files: FileSystem, folder: str, manner: Manner) -> None:
+    def __init__(self, files: FileSystem, folder: str, settings: Settings) -> None:
         self.files = files
         self.folder = folder
         self.segments = Segments(files, self.path("segments"))
-        self._manner = manner
+        self._settings = settings
         self._closed = False
         self._named = False
         self._writer: Writer | None = None
@@ -82,7 +82,7 @@ class Access:
         try:
             names = self.files.names(self.folder)
         except FileNotFoundError:
-            if self._manner.reads_only:
+            if self._settings.reads_only:
                 raise
             return
         except NotADirectoryError:
@@ -104,7 +104,7 @@ class Access:
                 self.path("index"),
                 self.segments,
                 self.segments.get(1).header.log_id,
-                syncs=self._manner.syncs,
+                syncs=self._settings.syncs,
             )
         return self._index
 
@@ -138,14 +138,14 @@ class Access:
                     if index.is_full:
                         self._flush(index)
                 finally:
-                    if self._manner.takes_turns:
+                    if self._settings.takes_turns:
                         self._end_turn(writer)
 
     def _flush(self, index: Index) -> None:
         """Store the index, which is a cache: if that fails the next opening reads more of the log."""
         try:
             with self.guard:
-                self.trusted(index.flush)
+                self.checked_query(index.flush)
         except (OSError, CorruptLog) as error:
             log_fact(
                 logging.WARNING, "files_index_not_stored", folder=self.folder, error=str(error)
@@ -157,13 +157,13 @@ class Access:
         writer.close()
 
     def _become_writer(self) -> Writer:
-        if self._manner.reads_only:
+        if self._settings.reads_only:
             raise StoreUnavailable(
                 f"{self.folder} was opened with mode=ro; open it without to write to it"
             )
         self._make_folders()
         lock = self.files.lock(self.path("lock"))
-        deadline = time.monotonic() + self._manner.busy_timeout
+        deadline = time.monotonic() + self._settings.busy_timeout
         while lock is None:
             if time.monotonic() >= deadline:
                 raise StoreUnavailable(
@@ -182,8 +182,8 @@ class Access:
                 index,
                 lock,
                 self.guard,
-                segment_bytes=self._manner.segment_bytes,
-                syncs=self._manner.syncs,
+                segment_bytes=self._settings.segment_bytes,
+                syncs=self._settings.syncs,
             )
         except BaseException:
             lock.release()
@@ -221,7 +221,7 @@ class Access:
                 assert index is not None
             return index
 
-    def asked(self, question: Callable[[Index], Answer], default: Answer) -> Answer:
+    def query(self, question: Callable[[Index], Answer], default: Answer) -> Answer:
         """Ask the index, which is up to date then; ``default`` while there is no log."""
         self.refuse_if_closed()
         with mapped_errors(self.folder):
@@ -230,7 +230,7 @@ class Access:
                 index = self.find()
                 if index is None:
                     return default
-                return self.trusted(lambda: self._up_to_date(index, question))
+                return self.checked_query(lambda: self._up_to_date(index, question))
 
     def _settle(self) -> None:
         """Before anything is read after a write or sync that failed: find out what is stored."""
@@ -243,7 +243,7 @@ class Access:
             index.catch_up()
         return question(index)
 
-    def trusted(self, question: Callable[[], Answer]) -> Answer:
+    def checked_query(self, question: Callable[[], Answer]) -> Answer:
         """Answer from the index; once more where it turns out to be damaged, from a new one."""
         try:
             return question()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventlog.errors import DuplicateEvent, TooLarge, VersionConflict
-from eventlog.records import Appended, Position
-from eventlog.store import repeated
+from eventlog.store import Appended, Position, repeated
 from eventlog.stores.files.frames import FRAME_LIMIT, Body, encode_append
 from eventlog.stores.files.recovery import Stored
 from eventlog.stores.files.segments import End, place_of
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.errors import EventLogError
-    from eventlog.records import Append
+    from eventlog.store import Append
     from eventlog.stores.files.checksum import Checksum
     from eventlog.stores.files.index import Index
 

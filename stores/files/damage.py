@@ -9,11 +9,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from eventlog.chain import chain_hash
+from eventlog.store import chain_hash
 from eventlog.stores.files.frames import decode_body
 
 if TYPE_CHECKING:
-    from eventlog.records import Record
+    from eventlog.store import Record
     from eventlog.stores.files.frames import Frame
 
 __all__ = ["record_hit"]

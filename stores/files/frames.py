@@ -11,7 +11,7 @@ with the position of its first record and the number of its first batch. Then fr
     body
 
 A frame is one append: it is whole or not there. The frames of one batch carry its number, and the
-last of them the flag `COMMIT`; only then were they stored (`files_recovery` has the argument). The
+last of them the flag `COMMIT`; only then were they stored (`recovery` has the argument). The
 checksum is over what follows it up to the end of the body, and starts from the segment's salt, so
 that neither a frame of another segment nor bytes in a payload are ever taken for a frame.
 
@@ -32,13 +32,12 @@ from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.identifiers import EventId
-from eventlog.records import Position, Record
+from eventlog.store import EventId, Position, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import Append, IndexEntry
+    from eventlog.store import Append, IndexEntry
     from eventlog.stores.files.checksum import Checksum
 
 __all__ = [

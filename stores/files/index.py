@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.filesystem import replace_file
-from eventlog.records import EMPTY_HEAD, Head
+from eventlog.store import EMPTY_HEAD, Head
 from eventlog.stores.files.frames import HEADER_BYTES
 from eventlog.stores.files.index_pages import CacheDamaged, PagedFile
 from eventlog.stores.files.index_run import Run, RunContent, from_tail, merged, written

@@ -19,7 +19,7 @@ from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.records import Head, Position
+from eventlog.store import Head, Position
 from eventlog.stores.files.index_pages import CacheDamaged, PagedFile, in_pages
 from eventlog.stores.files.index_table import Item, Place, Table, encode_table
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING, Final
 
-from eventlog.records import Head
+from eventlog.store import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from eventlog.records import IndexEntry, Record
+    from eventlog.store import IndexEntry, Record
 
 __all__ = ["FLUSH_AT", "StreamTail", "Tail"]
 

@@ -9,9 +9,7 @@ the writer: it takes the lock, cuts a torn tail off, and keeps the lock until it
 from __future__ import annotations
 
 import os
-import threading
-import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
     EventLogError,
@@ -19,7 +17,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.filesystem import LocalFiles
-from eventlog.records import (
+from eventlog.store import (
     ANY,
     EMPTY_HEAD,
     START,
@@ -30,8 +28,10 @@ from eventlog.records import (
     Head,
     Position,
     Record,
+    Wakeups,
+    paged,
 )
-from eventlog.stores.files.access import Access, Manner
+from eventlog.stores.files.access import Access, Settings
 from eventlog.stores.files.batch import Checks, estimated_size, frames_of
 from eventlog.stores.files.blobs import BlobFiles
 from eventlog.stores.files.check import findings, torn_tails
@@ -45,26 +45,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventlog.filesystem import FileSystem
-    from eventlog.identifiers import EventId
-    from eventlog.store import Blob, Finding
+    from eventlog.store import Blob, EventId, Finding
 
 __all__ = ["FilesStore", "open_store"]
 
-Answer = TypeVar("Answer")
-
-PAGE: Final = 512
-"""Records per page of a read."""
+Bounds = tuple[int, int | None]
+"""Which versions are to be read, ``after < version <= until``: up to the last for None."""
 
 POLL_SECONDS: Final = 0.05
 """How often a waiting reader looks for records of another process."""
 
-LOCK_POLL_SECONDS: Final = 0.002
-"""How often a process that waits for the lock tries to take it."""
-
 SEGMENT_BYTES: Final = 128 << 20
 """Size at which the next segment begins."""
 
-_PARTS: Final = ("blobs", "index", "lock", "quarantine", "segments")
 _SYNCHRONOUS: Final[dict[str, Durability]] = {"off": "process", "full": "power"}
 
 
@@ -116,8 +109,8 @@ class FilesStore:
         self.folder = os.fspath(folder)
         self.durability: Durability = _SYNCHRONOUS[synchronous]
         self._mode, self._writers, self._synchronous = mode, writers, synchronous
-        self._news = threading.Condition()
-        manner = Manner(
+        self._wakeups = Wakeups(POLL_SECONDS)
+        settings = Settings(
             reads_only=mode == "ro",
             takes_turns=writers == "many",
             syncs=synchronous != "off",
@@ -125,7 +118,7 @@ class FilesStore:
             segment_bytes=segment_bytes,
         )
         files = LocalFiles() if files is None else files
-        self._access = access = Access(files, self.folder, manner)
+        self._access = access = Access(files, self.folder, settings)
         self._segments = access.segments
         self._blobs = BlobFiles(files, access.path("blobs"))
 
@@ -141,12 +134,12 @@ class FilesStore:
                 return checks, checks.run(batch)
 
             with self._access.guard:
-                checks, answers = self._access.trusted(check)
+                checks, answers = self._access.checked_query(check)
             if checks.accepted:
                 size = sum(map(estimated_size, checks.accepted))
                 data, stored, end = frames_of(checks.accepted, *writer.begin(size))
                 writer.store(data, stored, end)
-        self._tell()
+        self._wakeups.notify()
         return answers
 
     def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
@@ -165,10 +158,6 @@ class FilesStore:
             self._blobs.put(key, data, revision + 1)
             return revision + 1
 
-    def _tell(self) -> None:
-        with self._news:
-            self._news.notify_all()
-
     # ---- reading ------------------------------------------------------------------------------
 
     def read(
@@ -180,19 +169,15 @@ class FilesStore:
         limit: int | None = None,
         reverse: bool = False,
     ) -> Iterator[Record]:
-        low, high, left = after, until, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        def read_page(bounds: Bounds, size: int) -> tuple[list[Record], Bounds | None]:
+            low, high = bounds
             page = self._page(stream, low, high, size, reverse=reverse)
-            yield from page
             if len(page) < size:
-                return
-            if left is not None:
-                left -= len(page)
-            if reverse:
-                high = page[-1].version - 1
-            else:
-                low = page[-1].version
+                return page, None
+            last = page[-1].version
+            return page, (low, last - 1) if reverse else (last, high)
+
+        return paged(read_page, (after, until), limit)
 
     def _page(
         self, stream: str, after: int, until: int | None, size: int, *, reverse: bool
@@ -208,7 +193,7 @@ class FilesStore:
             return low, index.places(stream, low, high) if high > low else []
 
         nothing: tuple[int, list[int]] = (after, [])
-        low, found = self._access.asked(places, nothing)
+        low, found = self._access.query(places, nothing)
         with mapped_errors(self.folder):
             records = self._records(stream, low + 1, found)
         return records[::-1] if reverse else records
@@ -226,7 +211,7 @@ class FilesStore:
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[Record]:
-        begun = self._access.asked(lambda index: (index.place_before(after + 1), index.end), None)
+        begun = self._access.query(lambda index: (index.place_before(after + 1), index.end), None)
         left = -1 if limit is None else limit
         if begun is None or left == 0:
             return
@@ -244,41 +229,26 @@ class FilesStore:
                             return
 
     def head(self, stream: str) -> Head:
-        return self._access.asked(lambda index: index.head(stream), EMPTY_HEAD)
+        return self._access.query(lambda index: index.head(stream), EMPTY_HEAD)
 
     def tip(self) -> Position:
-        return self._access.asked(lambda index: Position(index.records), START)
+        return self._access.query(lambda index: Position(index.records), START)
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
         nothing: dict[bytes, int] = {}
-        found = self._access.asked(lambda index: index.stored(stream, ids), nothing)
+        found = self._access.query(lambda index: index.stored(stream, ids), nothing)
         return {event_id: found[event_id] for event_id in ids if event_id in found}
 
     def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-        low, left = start, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
-            page = self._scan_page(low, end, size)
-            yield from page
-            if len(page) < size:
-                return
-            if left is not None:
-                left -= len(page)
-            low = page[-1][0] + "\0"
+        def read_page(low: str, size: int) -> tuple[list[tuple[str, bytes]], str | None]:
+            nothing: list[tuple[str, bytes]] = []
+            page = self._access.query(lambda index: index.entries(low, end, size), nothing)
+            return page, page[-1][0] + "\0" if len(page) == size else None
 
-    def _scan_page(self, start: str, end: str, size: int) -> list[tuple[str, bytes]]:
-        return self._access.asked(lambda index: index.entries(start, end, size), [])
+        return paged(read_page, start, limit)
 
     def wait(self, after: Position, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        while True:
-            with self._news:
-                if self.tip() > after:
-                    return True
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._news.wait(min(left, POLL_SECONDS))
+        return self._wakeups.wait_beyond(after, self.tip, timeout)
 
     def get_blob(self, key: str) -> Blob | None:
         self._access.refuse_if_closed()
@@ -289,7 +259,7 @@ class FilesStore:
 
     def check(self) -> list[Finding]:
         nothing: list[Finding] = []
-        return self._access.asked(
+        return self._access.query(
             lambda index: findings(index, self._segments, self._blobs), nothing
         )
 
@@ -302,7 +272,7 @@ class FilesStore:
             "writers": "none: opened to read" if self._mode == "ro" else writers,
         }
         nothing: dict[str, str] = {}
-        return settings | self._access.asked(self._engine, nothing)
+        return settings | self._access.query(self._engine, nothing)
 
     def _engine(self, index: Index) -> dict[str, str]:
         quarantine = self._access.path("quarantine")
@@ -315,8 +285,8 @@ class FilesStore:
         }
 
     def reopen_after_fork(self) -> None:
-        """Get a condition of its own; the rest was done when the process was forked."""
-        self._news = threading.Condition()
+        """Take a lock for waiting that no thread holds; the rest was done at the fork."""
+        self._wakeups = Wakeups(POLL_SECONDS)
 
     def close(self) -> None:
         self._access.close()

@@ -10,15 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventlog.errors import DuplicateEvent, EventLogError, VersionConflict
-from eventlog.records import EMPTY_HEAD, Appended, Head, Position
-from eventlog.store import repeated
+from eventlog.store import EMPTY_HEAD, Appended, Head, Position, repeated
 from eventlog.stores.jetstream.messages import EXPECTED, Message, Subjects, encode, encode_entries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventlog.identifiers import EventId
-    from eventlog.records import Append
+    from eventlog.store import Append, EventId
 
 __all__ = ["Batch", "Known"]
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from eventlog.errors import CorruptLog, StoreUnavailable, TooLarge, VersionConflict
-from eventlog.records import ANY
-from eventlog.store import Blob
+from eventlog.store import ANY, Blob
 from eventlog.stores.jetstream.api import BATCH_LIMIT, last_message
 from eventlog.stores.jetstream.messages import EXPECTED, Message, to_token
 
 if TYPE_CHECKING:
-    from eventlog.records import Expected
+    from eventlog.store import Expected
     from eventlog.stores.jetstream.link import Call
 
 __all__ = ["Blobs"]

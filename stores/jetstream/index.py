@@ -17,7 +17,7 @@ from eventlog.stores.jetstream.messages import decode, decode_entries
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eventlog.records import IndexEntry
+    from eventlog.store import IndexEntry
     from eventlog.stores.jetstream.checkpoint import Checkpoints
     from eventlog.stores.jetstream.messages import Message, Subjects
     from eventlog.stores.jetstream.reader import Reader

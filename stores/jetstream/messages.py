@@ -21,13 +21,12 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, InvalidArgument
-from eventlog.identifiers import EventId
-from eventlog.records import Position, Record
+from eventlog.store import EventId, Position, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventlog.records import IndexEntry
+    from eventlog.store import IndexEntry
 
 __all__ = [
     "EXPECTED",
@@ -80,7 +79,7 @@ class Subjects(NamedTuple):
         return f"{self.name}.i"
 
     @property
-    def news(self) -> str:
+    def notifications(self) -> str:
         """Where it is said that something was appended; in no stream."""
         return f"{self.name}.news"
 

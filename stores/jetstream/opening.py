@@ -18,7 +18,7 @@ from nats.errors import NoRespondersError
 from nats.js.errors import APIError
 
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
-from eventlog.records import Durability
+from eventlog.store import Durability
 from eventlog.stores.jetstream.api import ask
 from eventlog.telemetry import log_fact
 

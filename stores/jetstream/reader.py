@@ -16,8 +16,7 @@ from itertools import count, takewhile
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventlog.errors import CorruptLog
-from eventlog.records import EMPTY_HEAD, START, Head, Position, Record
-from eventlog.store import Finding
+from eventlog.store import EMPTY_HEAD, PAGE_SIZE, START, Finding, Head, Position, Record, paged
 from eventlog.stores.jetstream.api import last_message, next_message, some_messages
 from eventlog.stores.jetstream.messages import Message, Stored, Subjects, decode
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["LAG_SECONDS", "Reader"]
 
 Answer = TypeVar("Answer")
-
-PAGE: Final = 512
-"""Records per page of a read."""
 
 NEAR: Final = 64
 """Records that are read and passed over rather than looking for the place of the next one."""
@@ -228,17 +224,24 @@ class Reader:
     ) -> Iterator[Stored]:
         """Yield the records with ``after < version <= until``, by version, lazily."""
         head = self.head(session)
-        low, high = after, head.version if until is None else min(until, head.version)
-        left = high - low if limit is None else min(limit, high - low)
-        while left > 0:
-            size = min(PAGE, left)
-            left -= size
+        high = head.version if until is None else min(until, head.version)
+
+        def read_page(
+            bounds: tuple[int, int], size: int
+        ) -> tuple[list[Stored], tuple[int, int] | None]:
+            low, high = bounds
+            size = min(size, high - low)
             if reverse:
-                yield from reversed(self._page(session, high - size + 1, size, head))
-                high -= size
+                page, left = (
+                    self._page(session, high - size + 1, size, head)[::-1],
+                    (low, high - size),
+                )
             else:
-                yield from self._page(session, low + 1, size, head)
-                low += size
+                page, left = self._page(session, low + 1, size, head), (low + size, high)
+            return page, left if left[0] < left[1] else None
+
+        if after < high:
+            yield from paged(read_page, (after, high), limit)
 
     def _page(self, session: str, first: int, size: int, head: Head) -> list[Stored]:
         """Return so many records from a version on, all of which the session must have.
@@ -341,7 +344,7 @@ class Reader:
         newest = self.last()
         last = 0 if newest is None else newest.sequence
         while after < last:
-            size = min(PAGE, last - after)
+            size = min(PAGE_SIZE, last - after)
             page = self._fetch(None, after + 1, size, last)
             if _sound(page, after) < max(1, len(page)):
                 page = self._fetch_from_leader(None, after + 1, size)

@@ -10,13 +10,13 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import CorruptLog
-from eventlog.records import Head, Position
+from eventlog.store import Head, Position
 from eventlog.stores.jetstream.batch import Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from eventlog.records import Append
+    from eventlog.store import Append
     from eventlog.stores.jetstream.reader import Reader
 
 __all__ = ["Sessions"]

@@ -24,19 +24,20 @@ from eventlog.errors import (
     TooLarge,
     UnavailableError,
 )
-from eventlog.records import (
+from eventlog.store import (
     ANY,
     START,
     Append,
     Appended,
     Durability,
     Expected,
+    Finding,
     Head,
     IndexEntry,
     Position,
     Record,
+    split_batch,
 )
-from eventlog.store import Finding
 from eventlog.stores.jetstream.api import BATCH_LIMIT, publish
 from eventlog.stores.jetstream.attempts import Attempts
 from eventlog.stores.jetstream.batch import Batch
@@ -47,7 +48,7 @@ from eventlog.stores.jetstream.errors import closed, mapped
 from eventlog.stores.jetstream.index import Index
 from eventlog.stores.jetstream.link import Link
 from eventlog.stores.jetstream.messages import Message, Subjects, decode, encode_entries
-from eventlog.stores.jetstream.notifications import News
+from eventlog.stores.jetstream.notifications import Notifications
 from eventlog.stores.jetstream.opening import (
     FORMAT,
     Place,
@@ -67,8 +68,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
-    from eventlog.identifiers import EventId
-    from eventlog.store import Blob
+    from eventlog.store import Blob, EventId
 
 __all__ = ["JetStreamStore", "has_log", "open_store"]
 
@@ -147,7 +147,7 @@ class JetStreamStore:
         self._closed = False
         self._lock = threading.RLock()
         self._max_payload = MESSAGE_LIMIT
-        self._news = News(self._subjects.news)
+        self._notifications = Notifications(self._subjects.notifications)
         self._link = Link(
             self.place.hosts,
             self._where,
@@ -187,7 +187,7 @@ class JetStreamStore:
     async def _greet(self, client: Client) -> None:
         check_server(client, self._where)
         self._max_payload = min(client.max_payload, MESSAGE_LIMIT)
-        await self._news.listen(client)
+        await self._notifications.listen(client)
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class JetStreamStore:
 
     async def _publish(self, client: Client, messages: Sequence[Message]) -> int:
         first = await publish(client, messages)
-        await self._news.tell(client)
+        await self._notifications.announce(client)
         return first
 
     def _refuse_reuse(self, messages: Sequence[Message], first: int, newest: int) -> None:
@@ -245,14 +245,14 @@ class JetStreamStore:
         with self._lock:
             self._refuse_if_closed()
             self._check_end()
-            for part in _parts(batch):
+            for part in split_batch(batch, max_bytes=BATCH_BYTES, max_records=BATCH_LIMIT):
                 try:
                     answers += self._append(part)
                 except UnavailableError as error:
                     if not answers or isinstance(error, Indeterminate):
                         raise
                     raise Indeterminate(str(error)) from error
-        self._news.hear()
+        self._notifications.notify()
         return answers
 
     def _check_end(self) -> None:
@@ -365,7 +365,7 @@ class JetStreamStore:
             return {event_id: known[event_id] for event_id in ids if event_id in known}
 
     def wait(self, after: Position, timeout: float) -> bool:
-        return self._news.wait_for(self.tip, after, timeout)
+        return self._notifications.wait_beyond(after, self.tip, timeout)
 
     # ---- index entries and blobs --------------------------------------------------------------
 
@@ -444,17 +444,4 @@ class JetStreamStore:
                     self._index.keep()
                 self._closed = True
                 self._link.close()
-                self._news.hear()
-
-
-def _parts(batch: Sequence[Append]) -> Iterator[Sequence[Append]]:
-    """Split a batch where it is too much for one atomic batch; mostly it is not."""
-    size = records = start = 0
-    for place, append in enumerate(batch):
-        added = sum(len(record.data) + len(record.metadata) for record in append.records)
-        size, records = size + added, records + len(append.records)
-        if place > start and (size > BATCH_BYTES or records > BATCH_LIMIT):
-            yield batch[start:place]
-            start, size, records = place, added, len(append.records)
-    if start < len(batch):
-        yield batch[start:]
+                self._notifications.notify()

@@ -13,22 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.errors import DuplicateEvent, InvalidArgument, VersionConflict
-from eventlog.records import EMPTY_HEAD, Appended, Position
-from eventlog.store import repeated
+from eventlog.store import EMPTY_HEAD, Appended, Position, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.errors import EventLogError
-    from eventlog.records import Append
+    from eventlog.store import Append
 
-__all__ = ["Batch", "Truth", "split_entries", "unstorable"]
+__all__ = ["Batch", "Observed", "split_entries", "unstorable"]
 
 End = tuple[int, bytes | None]
 """Where a stream stands: its version and the hash there, None if that is left open."""
 
 
-class Truth(NamedTuple):
+class Observed(NamedTuple):
     """Where streams were seen to stand, and the versions of those ids that were stored."""
 
     ends: dict[str, End]
@@ -38,9 +37,9 @@ class Truth(NamedTuple):
 class Batch:
     """Appends, each answered by itself, each seeing those before it; decided on what is known."""
 
-    def __init__(self, appends: Sequence[Append], truth: Truth | None) -> None:
-        self._truth = truth
-        self._stored = {} if truth is None else dict(truth.stored)
+    def __init__(self, appends: Sequence[Append], observed: Observed | None) -> None:
+        self._observed = observed
+        self._stored = {} if observed is None else dict(observed.stored)
         self._begins: dict[str, End] = {}
         self._ends: dict[str, End] = {}
         self._last_places: dict[str, int] = {}
@@ -65,7 +64,7 @@ class Batch:
         end = self._ends.get(stream) or self._begin(append)
         actual, last = end
         if actual != expected or (last is not None and previous not in (None, last)):
-            self.certain = self._truth is not None
+            self.certain = self._observed is not None
             return VersionConflict(stream, expected, actual)
         self._begins.setdefault(stream, end)
         first = len(self.rows) + 1
@@ -85,9 +84,9 @@ class Batch:
         )
 
     def _begin(self, append: Append) -> End:
-        if self._truth is None:
+        if self._observed is None:
             return append.expected, append.previous
-        return self._truth.ends.get(append.stream, (0, EMPTY_HEAD.hash))
+        return self._observed.ends.get(append.stream, (0, EMPTY_HEAD.hash))
 
     def arguments(self) -> list[Any]:
         """Return the arguments of the function `append`; see there."""

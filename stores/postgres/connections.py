@@ -13,14 +13,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from eventlog.engine.opening import public_url
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
+from eventlog.store_url import public_url
 from eventlog.stores.postgres.errors import mapped_connect, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from eventlog.records import Durability
+    from eventlog.store import Durability
 
 __all__ = ["Connector", "Pool", "is_quiet", "split_conninfo"]
 

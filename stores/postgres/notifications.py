@@ -2,8 +2,8 @@
 
 A notification in the transaction of an append would have the server commit such transactions one
 after the other. So one thread per store, on a connection of its own, says a few milliseconds
-after an append that there are news, once for all appends of these milliseconds; and it hears what
-others say. Whoever waits looks for itself now and then all the same.
+after an append that there is something new, once for all appends of these milliseconds; and it
+hears what others say. Whoever waits looks for itself now and then all the same.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import psycopg
 from psycopg import sql
 
 from eventlog.errors import EventLogError
+from eventlog.store import Wakeups
 from eventlog.telemetry import log_fact
-from eventlog.wakeups import Hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["News"]
+__all__ = ["Notifications"]
 
 GATHER_SECONDS: Final = 0.01
-"""How long news are gathered before they are told."""
+"""How long appends are gathered for one notification."""
 
 RETRY_SECONDS: Final = 1.0
 """How long it takes until a lost connection is tried again; who waits polls meanwhile."""
 
 
-class News(Hints):
+class Notifications(Wakeups):
     """Hears what others say, and tells them of this store's appends."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], channel: str) -> None:
@@ -48,21 +48,20 @@ class News(Hints):
 
     def announce(self) -> None:
         """Tell everybody that something was appended."""
-        self.hear()
+        self.notify()
         self._start()
         if not self._owed:
             self._owed = True
             self._wake_thread()
 
-    def wait(self, seen: int, seconds: float) -> None:
-        """Wait as `Hints` does, with the thread that hears them."""
-        self._start()
-        super().wait(seen, seconds)
+    def _sleep(self, seen: int, seconds: float) -> None:
+        self._start()  # Only who really waits needs the thread that hears of others' appends.
+        super()._sleep(seen, seconds)
 
     def close(self) -> None:
         """Wake everybody and end the thread."""
         self._closed.set()
-        self.hear()
+        self.notify()
         with self._condition:
             thread, self._thread = self._thread, None
         if thread is not None:
@@ -80,7 +79,9 @@ class News(Hints):
             return
         with self._condition:
             if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(target=self._run, name="eventlog-news", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="eventlog-notifications", daemon=True
+                )
                 self._thread.start()
 
     def _wake_thread(self) -> None:
@@ -94,10 +95,10 @@ class News(Hints):
             try:
                 with self._connect() as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(self._channel))
-                    self.hear()  # Whatever was said while nobody listened.
+                    self.notify()  # Whatever was said while nobody listened.
                     self._serve(connection)
             except (psycopg.Error, EventLogError, OSError) as error:
-                log_fact(logging.DEBUG, "news_interrupted", error=str(error))
+                log_fact(logging.DEBUG, "notifications_interrupted", error=str(error))
                 self._closed.wait(RETRY_SECONDS)
 
     def _serve(self, connection: psycopg.Connection[Any]) -> None:
@@ -108,7 +109,7 @@ class News(Hints):
             while True:
                 woken = {key.fileobj for key, _ in selector.select()}
                 if connection.fileno() in woken and list(connection.notifies(timeout=0)):
-                    self.hear()
+                    self.notify()
                 if self._theirs in woken:
                     self._closed.wait(GATHER_SECONDS)
                     self._theirs.recv(4_096)

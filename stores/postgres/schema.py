@@ -1,6 +1,6 @@
 """Create and migrate the tables of a PostgreSQL store, and refuse what is not ours.
 
-A log lives in a schema of its own. Its migrations are the files ``postgres_<number>_<name>.sql``;
+A log lives in a schema of its own. Its migrations are the files ``<number>_<name>.sql`` beside this module;
 those that were applied stand in the table `migrations`, by which a schema is known as one of ours.
 A transaction-level advisory lock makes processes that open a new log at once take turns: one
 creates it, the others find it created.

@@ -3,7 +3,7 @@
 A batch of appends is one call of the function `append` in the database: one round trip, one
 transaction, in autocommit mode. Streams are locked one by one, so that sessions do not wait for
 each other. The log of all streams is read below the oldest transaction that is still running, in
-the order of transactions, so that nothing is ever skipped; `postgres_1_log.sql` has the argument.
+the order of transactions, so that nothing is ever skipped; `1_log.sql` has the argument.
 
 Appends have a connection of their own. All other calls borrow one from a pool for a single
 statement, so no transaction stays open while a caller thinks.
@@ -26,39 +26,39 @@ from eventlog.errors import (
     TooLarge,
     VersionConflict,
 )
-from eventlog.records import (
+from eventlog.store import (
     ANY,
     EMPTY_HEAD,
     START,
     Append,
     Appended,
+    Blob,
     Durability,
     Expected,
+    Finding,
     Head,
     Position,
     Record,
+    paged,
+    split_batch,
 )
-from eventlog.store import Blob, Finding
-from eventlog.stores.postgres.batch import Batch, Truth, split_entries, unstorable
+from eventlog.stores.postgres.batch import Batch, Observed, split_entries, unstorable
 from eventlog.stores.postgres.checks import findings, told_settings
 from eventlog.stores.postgres.connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres.errors import closed, mapped, mapped_errors
-from eventlog.stores.postgres.notifications import News
+from eventlog.stores.postgres.notifications import Notifications
 from eventlog.stores.postgres.schema import Statements, applied_migrations, ensure_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from eventlog.identifiers import EventId
+    from eventlog.store import EventId
 
 __all__ = ["PostgresStore", "has_log", "open_store"]
 
 SCHEMA: Final = "eventlog"
 """The schema that holds a log whose URL names no other."""
-
-PAGE: Final = 512
-"""Records per page of a read."""
 
 LOOKS: Final = 100
 """How often a batch is decided: as many mean a defect, not rivals."""
@@ -71,6 +71,9 @@ CALL_BYTES: Final = 1 << 26
 
 RECORDS_LIMIT: Final = (1 << 20) - 1
 """Records of one transaction: positions have 20 bits to count them."""
+
+_EVERY_VERSION: Final = 1 << 62
+"""A version that no stream reaches: what is read up to where the caller gives no end."""
 
 _APPEND: Final = (
     "SELECT {schema}.append(%b::text[], %b::bigint[], %b::bytea[], %b::integer[], %b::integer[], "
@@ -177,7 +180,7 @@ class PostgresStore:
         self._closed = False
         self._write_lock = threading.RLock()
         self._writer: psycopg.Connection[Any] | None = None
-        self._news = News(self._connector.connect, f"eventlog {self.schema}")
+        self._notifications = Notifications(self._connector.connect, f"eventlog {self.schema}")
         self._pool = Pool(self._connector, self._pool_size)
 
     # ---- appending ----------------------------------------------------------------------------
@@ -185,7 +188,7 @@ class PostgresStore:
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
         answers: list[Appended | EventLogError] = []
         with self._write_lock:
-            for part in _parts(batch):
+            for part in split_batch(batch, max_bytes=CALL_BYTES, max_records=RECORDS_LIMIT):
                 try:
                     answers += self._append(part)
                 except EventLogError as error:
@@ -239,7 +242,7 @@ class PostgresStore:
             self._drop_writer()  # Its answer may still be on the way.
             raise
         if base is not None:
-            self._news.announce()
+            self._notifications.announce()
         return base
 
     def _open_writer(self) -> psycopg.Connection[Any]:
@@ -256,14 +259,14 @@ class PostgresStore:
         if writer is not None:
             writer.close()
 
-    def _look(self, appends: Sequence[Append]) -> Truth:
+    def _look(self, appends: Sequence[Append]) -> Observed:
         """Look where streams stand and which ids are stored, both at one moment."""
         wanted = [
             (append.stream, record.event_id) for append in appends for record in append.records
         ]
         names = sorted({append.stream for append in appends})
         rows = self._rows(_LOOK, names, [name for name, _ in wanted], [id_ for _, id_ in wanted])
-        return Truth(
+        return Observed(
             ends={name: (version, hash_) for name, version, hash_, id_ in rows if id_ is None},
             stored={(name, id_): version for name, version, _, id_ in rows if id_ is not None},
         )
@@ -285,12 +288,12 @@ class PostgresStore:
             return self._ask(statement, arguments)
 
     def _ask(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
-        with self._lent() as connection, mapped_errors(self._where):
+        with self._borrowed() as connection, mapped_errors(self._where):
             return connection.execute(
                 self._statements[statement], arguments, binary=True
             ).fetchall()
 
-    def _lent(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+    def _borrowed(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         if self._closed:
             raise closed(self._where)
         return self._pool.lend()
@@ -304,36 +307,31 @@ class PostgresStore:
         limit: int | None = None,
         reverse: bool = False,
     ) -> Iterator[Record]:
-        low, high, left = after, (1 << 62) if until is None else until, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
-            page = self._rows(_READ[reverse], stream, stream, low, high, size)
-            yield from map(Record._make, page)
+        def read_page(
+            bounds: tuple[int, int], size: int
+        ) -> tuple[list[Record], tuple[int, int] | None]:
+            low, high = bounds
+            rows = self._rows(_READ[reverse], stream, stream, low, high, size)
+            page = list(map(Record._make, rows))
             if len(page) < size:
-                return
-            if left is not None:
-                left -= len(page)
-            if reverse:
-                high = page[-1][1] - 1
-            else:
-                low = page[-1][1]
+                return page, None
+            last = page[-1].version
+            return page, (low, last - 1) if reverse else (last, high)
+
+        return paged(read_page, (after, _EVERY_VERSION if until is None else until), limit)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[Record]:
-        low, left = after, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        def read_page(after: Position, size: int) -> tuple[list[Record], Position | None]:
             if types:
-                page = self._rows(_READ_TYPES, low, list(types), size)
+                rows = self._rows(_READ_TYPES, after, list(types), size)
             else:
-                page = self._rows(_READ_ALL, low, size)
-            yield from map(Record._make, page)
-            if len(page) < size:
-                return
-            if left is not None:
-                left -= len(page)
-            low = page[-1][2]
+                rows = self._rows(_READ_ALL, after, size)
+            page = list(map(Record._make, rows))
+            return page, page[-1].position if len(page) == size else None
+
+        return paged(read_page, after, limit)
 
     def head(self, stream: str) -> Head:
         rows = self._rows(_HEAD, stream)
@@ -346,21 +344,18 @@ class PostgresStore:
         return dict(self._rows(_FIND, stream, list(ids))) if ids else {}
 
     def wait(self, after: Position, timeout: float) -> bool:
-        return self._news.wait_for(self.tip, after, timeout)
+        return self._notifications.wait_beyond(after, self.tip, timeout)
 
     # ---- index entries and blobs --------------------------------------------------------------
 
     def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-        low, high, left = _bound(start), _bound(end), limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        high = _bound(end)
+
+        def read_page(low: str, size: int) -> tuple[list[tuple[str, bytes]], str | None]:
             page: list[tuple[str, bytes]] = self._rows(_SCAN, low, high, size)
-            yield from page
-            if len(page) < size:
-                return
-            if left is not None:
-                left -= len(page)
-            low = _bound(page[-1][0] + "\0")
+            return page, _bound(page[-1][0] + "\0") if len(page) == size else None
+
+        return paged(read_page, _bound(start), limit)
 
     def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
         self._write(_PUT_ENTRIES, *split_entries(dict(entries)))
@@ -378,7 +373,7 @@ class PostgresStore:
 
     def _write(self, statement: str, *arguments: Any) -> list[Any]:
         """Return the answer to one statement that writes, in a transaction of its own."""
-        with self._lent() as connection:
+        with self._borrowed() as connection:
             try:
                 with mapped_errors(self._where):
                     return connection.execute(
@@ -392,15 +387,15 @@ class PostgresStore:
     # ---- the whole ----------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        with self._lent() as connection, mapped_errors(self._where):
+        with self._borrowed() as connection, mapped_errors(self._where):
             return findings(connection, self._statements)
 
     def settings(self) -> dict[str, str]:
-        with self._lent() as connection, mapped_errors(self._where):
+        with self._borrowed() as connection, mapped_errors(self._where):
             return told_settings(connection, self._statements)
 
     def now(self) -> int:
-        """Tell the server's time: the one clock of all hosts (see `eventlog.store.Timekeeper`)."""
+        """Return the server's time: the one clock of all hosts (see `eventlog.store.StoreClock`)."""
         return int(self._rows(_NOW)[0][0])
 
     def reopen_after_fork(self) -> None:
@@ -411,7 +406,7 @@ class PostgresStore:
         if self._closed:
             return
         _inherited.extend((self._pool, self._writer))
-        self._news.forget()
+        self._notifications.forget()
         self._start()
 
     def close(self) -> None:
@@ -419,7 +414,7 @@ class PostgresStore:
             if self._closed:
                 return
             self._closed = True
-            self._news.close()
+            self._notifications.close()
             self._drop_writer()
             self._pool.close()
 
@@ -447,16 +442,3 @@ def _refused(append: Append) -> EventLogError | None:
         count = len(append.records)
         return TooLarge(append.stream, "the number of records of one append", count, RECORDS_LIMIT)
     return unstorable(append)
-
-
-def _parts(batch: Sequence[Append]) -> Iterator[Sequence[Append]]:
-    """Split a batch where it is too much for one call; mostly it is not."""
-    size = records = start = 0
-    for place, append in enumerate(batch):
-        added = sum(len(record.data) + len(record.metadata) for record in append.records)
-        size, records = size + added, records + len(append.records)
-        if place > start and (size > CALL_BYTES or records > RECORDS_LIMIT):
-            yield batch[start:place]
-            start, size, records = place, added, len(append.records)
-    if start < len(batch):
-        yield batch[start:]

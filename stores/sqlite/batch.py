@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.errors import DuplicateEvent, VersionConflict
-from eventlog.records import Appended
-from eventlog.store import repeated
+from eventlog.store import Appended, repeated
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from eventlog.errors import EventLogError
-    from eventlog.records import Append, Position
+    from eventlog.store import Append, Position
     from eventlog.stores.sqlite.lookup import Lookup
     from eventlog.stores.sqlite.tail import End, TailRow
 

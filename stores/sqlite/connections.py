@@ -15,7 +15,7 @@ from eventlog.stores.sqlite.schema import SCHEMA_VERSION, refuse_foreign
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventlog.records import Durability
+    from eventlog.store import Durability
 
 __all__ = ["Connecting", "connect"]
 

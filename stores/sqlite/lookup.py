@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final, cast
 
 from eventlog.errors import CorruptLog
-from eventlog.records import EMPTY_HEAD
+from eventlog.store import EMPTY_HEAD
 from eventlog.stores.sqlite.tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Lookup:
     def merge(self, connection: sqlite3.Connection) -> int:
         """Bring the index tables up to the end of the tail, whose position is returned."""
         tail, indexed = self.tail, _indexed(connection)
-        connection.executemany(INSERT_RUN, tail.runs(indexed))
+        connection.executemany(INSERT_RUN, tail.unindexed(indexed))
         connection.execute(
             "INSERT INTO record_ids SELECT event_id, stream, version FROM records "
             "WHERE position > ? AND position <= ? ORDER BY event_id, stream",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from eventlog.records import Record
+from eventlog.store import Record
 
 if TYPE_CHECKING:
     import sqlite3
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from eventlog.stores.sqlite.lookup import Lookup
 
-__all__ = ["log_page", "stream_page"]
+__all__ = ["Bounds", "log_page", "stream_page"]
+
+Bounds = tuple[int, int | None]
+"""Which versions are to be read, ``after < version <= until``: up to the last for None."""
 
 _COLUMNS: Final = (
     "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
@@ -24,19 +27,19 @@ def stream_page(
     connection: sqlite3.Connection,
     lookup: Lookup,
     stream: str,
-    after: int,
-    until: int | None,
+    bounds: Bounds,
     size: int,
     *,
     reverse: bool,
-) -> tuple[list[Record], int, int]:
-    """Read the first, or the last, ``size`` records with ``after < version <= until``.
+) -> tuple[list[Record], Bounds | None]:
+    """Read the first, or the last, ``size`` records within bounds.
 
-    Returns them and the bounds of what is left, which meet where nothing is.
+    Returns them and the bounds of what is left; None where nothing is.
     """
+    after, until = bounds
     stream_id = lookup.stream_id(connection, stream)
     if stream_id is None:
-        return [], after, after
+        return [], None
     with lookup.lock:
         last = lookup.end(connection, stream_id)[0]
     until = last if until is None else min(until, last)
@@ -47,7 +50,7 @@ def stream_page(
         low, high = after, min(until, after + size)
         left = high, until
     places = lookup.places(connection, stream_id, low, high)
-    return _at(connection, stream, places, reverse=reverse), *left
+    return _at(connection, stream, places, reverse=reverse), left if left[0] < left[1] else None
 
 
 def _at(

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Final
 
 from eventlog.errors import UnsupportedStore
-from eventlog.stores.sqlite.tail import INSERT_RUN, runs
+from eventlog.stores.sqlite.tail import INSERT_RUN, run_rows
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "ensure_schema", "refuse_foreign"]
 
@@ -96,7 +96,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         for stream, of_stream in groupby(places, key=itemgetter(0)):
             (_, first, position), *rest = of_stream
             positions = [position, *(position for _, _, position in rest)]
-            database.conn.executemany(INSERT_RUN, runs(stream, first, positions))
+            database.conn.executemany(INSERT_RUN, run_rows(stream, first, positions))
         database.conn.execute("DROP TABLE record_versions").fetchall()
 
     migrations.apply(Database(connection, execute_plugins=False))

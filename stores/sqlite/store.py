@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,40 +23,44 @@ from eventlog.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from eventlog.records import (
+from eventlog.store import (
     ANY,
     EMPTY_HEAD,
     START,
     Append,
     Appended,
+    Blob,
     Durability,
     Expected,
+    Finding,
     Head,
     Position,
     Record,
+    Wakeups,
+    paged,
 )
-from eventlog.store import Blob, Finding
 from eventlog.stores.sqlite.batch import Batch, put_entries
 from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.connections import Connecting, connect
 from eventlog.stores.sqlite.errors import mapped, mapped_errors
 from eventlog.stores.sqlite.lookup import Lookup
-from eventlog.stores.sqlite.pages import log_page, stream_page
+from eventlog.stores.sqlite.pages import Bounds, log_page, stream_page
 from eventlog.stores.sqlite.schema import ensure_schema
 from eventlog.stores.sqlite.tail import MERGE_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from eventlog.identifiers import EventId
+    from eventlog.store import EventId
 
 __all__ = ["SQLiteStore", "open_store"]
 
-PAGE: Final = 512
-"""Records per page of a read."""
-
 POLL_SECONDS: Final = 0.05
 """How often a waiting reader looks for records of other processes."""
+
+_SCAN: Final = (
+    "SELECT key, CAST(value AS BLOB) FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+)
 
 
 def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
@@ -106,16 +109,15 @@ class SQLiteStore:
                 raise
         self._writer = writer
         self._writer_closed = False
-        self._has_company = True
+        self._others_write = True
         _open_stores.add(self)
 
     def _begin_unlocked(self) -> None:
         self._write_lock = threading.RLock()
         self._gate = threading.Condition()
-        self._lent = 0
+        self._borrowed = 0
         self._paused = False
-        self._news = threading.Condition()
-        self._waiting = 0
+        self._wakeups = Wakeups(POLL_SECONDS)
         self._idle_readers: list[sqlite3.Connection] = []
 
     # ---- appending ----------------------------------------------------------------------------
@@ -141,9 +143,7 @@ class SQLiteStore:
                 if merged is not None:
                     lookup.tail.merged(merged)
                 lookup.tail.add(work.rows)
-        if self._waiting:
-            with self._news:
-                self._news.notify_all()
+        self._wakeups.notify()
         return answers
 
     def _run(
@@ -157,14 +157,14 @@ class SQLiteStore:
         """
         lookup = self._lookup
         connection.execute("BEGIN IMMEDIATE")
-        if self._has_company:
-            self._has_company = lookup.catch_up(connection)
+        if self._others_write:
+            self._others_write = lookup.catch_up(connection)
         work = Batch(lookup, connection, batch)
         answers = work.run()
         if work.is_current or not (work.rows or lookup.catch_up(connection)):
             return work, answers
         connection.execute("ROLLBACK")
-        self._has_company = True
+        self._others_write = True
         return self._run(connection, batch)
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -212,13 +212,13 @@ class SQLiteStore:
         with self._gate:
             while self._paused:
                 self._gate.wait()
-            self._lent += 1
+            self._borrowed += 1
         try:
             with mapped_errors(self.path):
                 yield from self._lend()
         finally:
             with self._gate:
-                self._lent -= 1
+                self._borrowed -= 1
                 self._gate.notify_all()
 
     def _lend(self) -> Iterator[sqlite3.Connection]:
@@ -244,37 +244,21 @@ class SQLiteStore:
         limit: int | None = None,
         reverse: bool = False,
     ) -> Iterator[Record]:
-        low, high, left = after, until, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        def read_page(bounds: Bounds, size: int) -> tuple[list[Record], Bounds | None]:
             with self._reading() as connection:
-                page, rest_after, rest_until = stream_page(
-                    connection, self._lookup, stream, low, high, size, reverse=reverse
-                )
-            yield from page
-            if rest_after >= rest_until:
-                return
-            if left is not None:
-                left -= len(page)
-            if reverse:
-                high = rest_until
-            else:
-                low = rest_after
+                return stream_page(connection, self._lookup, stream, bounds, size, reverse=reverse)
+
+        return paged(read_page, (after, until), limit)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[Record]:
-        low, left = after, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        def read_page(after: Position, size: int) -> tuple[list[Record], Position | None]:
             with self._reading() as connection:
-                page = log_page(connection, low, types, size)
-            yield from page
-            if len(page) < size:
-                return
-            if left is not None:
-                left -= len(page)
-            low = page[-1].position
+                page = log_page(connection, after, types, size)
+            return page, page[-1].position if len(page) == size else None
+
+        return paged(read_page, after, limit)
 
     def head(self, stream: str) -> Head:
         with self._reading() as connection:
@@ -302,40 +286,18 @@ class SQLiteStore:
         }
 
     def wait(self, after: Position, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        while True:
-            with self._reading():
-                if self._lookup.tail.last > after:
-                    return True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            with self._news:
-                self._waiting += 1
-                try:
-                    self._news.wait(min(left, POLL_SECONDS))
-                finally:
-                    self._waiting -= 1
+        return self._wakeups.wait_beyond(after, self.tip, timeout)
 
     # ---- index entries and blobs --------------------------------------------------------------
 
     def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
-        low, left = start, limit
-        comparison = ">="
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        def read_page(low: str, size: int) -> tuple[list[tuple[str, bytes]], str | None]:
             with self._reading() as connection:
-                rows = connection.execute(
-                    "SELECT key, CAST(value AS BLOB) FROM entries "
-                    f"WHERE key {comparison} ? AND key < ? ORDER BY key LIMIT ?",
-                    (low, end, size),
-                ).fetchall()
-            yield from rows
-            if len(rows) < size:
-                return
-            if left is not None:
-                left -= len(rows)
-            low, comparison = rows[-1][0], ">"
+                rows = connection.execute(_SCAN, (low, end, size)).fetchall()
+            # No key is between one and the same with a NUL behind it.
+            return rows, rows[-1][0] + "\0" if len(rows) == size else None
+
+        return paged(read_page, start, limit)
 
     def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
         with self._writing() as connection:
@@ -399,7 +361,7 @@ class SQLiteStore:
         self._write_lock.acquire()
         with self._gate:
             self._paused = True
-            while self._lent:
+            while self._borrowed:
                 self._gate.wait()
         while self._idle_readers:
             self._idle_readers.pop().close()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["INSERT_RUN", "MERGE_AT", "Tail", "runs"]
+__all__ = ["INSERT_RUN", "MERGE_AT", "Tail", "run_rows"]
 
 MERGE_AT: Final = 4_096
 """Records in the tail from which on the next append merges it: a few milliseconds of work, some MB of
@@ -40,7 +40,7 @@ End = tuple[int, bytes, int, int]
 """The version, hash, position and time of a stream's last record: a `Head` in the making."""
 
 
-def runs(stream: int, first: int, positions: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+def run_rows(stream: int, first: int, positions: Sequence[int]) -> Iterator[tuple[int, int, str]]:
     """Yield the rows that tell where a stream's records from the version ``first`` on are."""
     for start in range(0, len(positions), _RUN):
         yield stream, first + start, str(positions[start : start + _RUN])
@@ -99,11 +99,11 @@ class Tail:
         if older.last >= self.begins_at:
             self.ends = older.ends
 
-    def runs(self, indexed: int) -> Iterator[tuple[int, int, str]]:
-        """Yield the rows of all records behind a position, sorted."""
+    def unindexed(self, indexed: int) -> Iterator[tuple[int, int, str]]:
+        """Yield the index rows of the records that the tables lack: those behind a position, sorted."""
         for stream in sorted(self.streams):
             tail = self.streams[stream].behind(indexed)
-            yield from runs(stream, tail.first, tail.positions)
+            yield from run_rows(stream, tail.first, tail.positions)
 
     def merged(self, indexed: int) -> None:
         """Forget the records up to a position, which the index tables hold; the ends stay true.

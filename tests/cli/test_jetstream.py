@@ -10,7 +10,7 @@ import pytest
 
 import eventlog
 from eventlog import Message
-from eventlog.engine.opening import public_url
+from eventlog.store_url import public_url
 from eventlog.testing.servers.nats import NatsServer
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventlog.engine.opening import public_url
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from typing import Any

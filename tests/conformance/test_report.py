@@ -146,7 +146,7 @@ def test_a_store_that_checks_for_uniqueness_alone_is_told_what_to_mend(tmp_path:
     assert re.search("broken +any other version than the expected one is a conflict", said)
     explained = said.partition("broken: any other version than the expected one")[2]
     assert "Too low and too high alike: versions are compared for equality." in explained
-    assert "seen in conformance_appends.py" in explained
+    assert "seen in conformance/appends.py" in explained
     assert "isinstance(Appended(versions=" in explained
     assert re.search("holds +a repeated append answers with the original versions", said)
 

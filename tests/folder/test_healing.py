@@ -118,7 +118,7 @@ def test_a_damaged_folder_is_healed_to_the_byte(
     assert files_in(folder) == healthy == replayed(log)
     (healing,) = healings(log)
     assert [finding["path"] for finding in healing.findings] == [
-        finding["path"] for finding in report.findings
+        finding.path for finding in report.findings
     ]
 
     assert session.heal(folder).findings == ()
@@ -169,9 +169,9 @@ def test_what_the_log_does_not_have_is_kept_beside_the_file(
     report = session.heal(folder)
 
     kept = {
-        finding["path"]: (folder / finding["quarantine"]).read_bytes()
+        finding.path: (folder / finding.quarantine).read_bytes()
         for finding in report.findings
-        if finding["quarantine"]
+        if finding.quarantine
     }
     assert kept["messages.jsonl"] == stranger + b"no json\n" + changed.split(b"\n")[1] + b"\n"
     assert kept[".meta.json"] == b'{"session_id": "chat", "theme": "dark"}'
@@ -195,10 +195,10 @@ def test_an_archive_that_the_log_does_not_know_is_put_aside_whole(
 
         (finding,) = session.heal(folder).findings
 
-        assert (finding["path"], finding["problem"]) == ("history/archive_007", "unexpected")
-        assert finding["message_ids"] == ["x1"]
+        assert (finding.path, finding.kind) == ("history/archive_007", "unexpected")
+        assert finding.message_ids == ("x1",)
         assert not stranger.exists()
-        assert (folder / str(finding["quarantine"]) / "notes.txt").read_text() == "mine"
+        assert (folder / str(finding.quarantine) / "notes.txt").read_text() == "mine"
     assert session.heal(folder).findings == ()
 
 
@@ -220,10 +220,10 @@ def test_a_marker_that_should_not_be_there_is_taken_away(
 
     report = session.heal(folder)
 
-    assert {finding["problem"] for finding in report.findings} == {"unexpected"}
+    assert {finding.kind for finding in report.findings} == {"unexpected"}
     assert not (folder / "history/archive_002/.done").exists()
     assert not (folder / "history/archive_001/.failed.json").exists()
-    kept = [(folder / str(finding["quarantine"])).read_bytes() for finding in report.findings]
+    kept = [(folder / str(finding.quarantine)).read_bytes() for finding in report.findings]
     assert kept == [b'{"stage": "elsewhere"}', b"{}"]
 
 

@@ -10,6 +10,7 @@ import sysconfig
 import venv
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -110,24 +111,82 @@ with eventlog.open("sqlite:///agent.db") as log:
 """
 
 
-def test_an_installed_wheel_works_beside_a_services_own_folders(
-    wheel: Path, tmp_path: Path
-) -> None:
+FACES = {
+    "eventlog.copying": ("CopyReport", "copy_log"),
+    "eventlog.errors": ("EventLogError", "VersionConflict"),
+    "eventlog.projections": ("LiveTail",),
+    "eventlog.projections.archives": ("Archives",),
+    "eventlog.projections.live_tail": ("LiveTail",),
+    "eventlog.projections.meta": ("Meta",),
+    "eventlog.projections.tasks": ("Tasks",),
+    "eventlog.projections.usage": ("Usage",),
+    "eventlog.store": ("Blob", "Finding", "Store", "repeated"),
+    "eventlog.stores.files": ("FilesStore", "open_store"),
+    "eventlog.stores.jetstream": ("JetStreamStore", "has_log", "open_store"),
+    "eventlog.stores.memory": ("MemoryStore", "open_store"),
+    "eventlog.stores.postgres": ("PostgresStore", "has_log", "open_store"),
+    "eventlog.stores.sqlite": ("SQLiteStore", "open_store"),
+    "eventlog.testing": ("FakeClock", "every_crash"),
+    "eventlog.testing.conformance": ("StoreConformance", "SharedConformance", "ScaleConformance"),
+    "eventlog.testing.machine": ("SessionMachine", "TaskMachine"),
+    "eventlog.testing.pytest_plugin": ("host", "crash_everywhere"),
+    "eventlog.testing.strategies": ("messages",),
+}
+"""What users import from where, beside the names of `eventlog` itself: it must not move."""
+
+IMPORTING = """
+import inspect
+from importlib import import_module
+
+import eventlog
+
+for module, names in {**FACES, "eventlog": eventlog.__all__}.items():
+    found = import_module(module)
+    assert found.__file__.startswith(PREFIX), found.__file__
+    for name in names:
+        getattr(found, name)
+from eventlog import *
+
+assert inspect.isfunction(replay) and replay is eventlog.replay
+print(len(set(dir()) & set(eventlog.__all__)) == len(eventlog.__all__))
+"""
+
+
+class Service(NamedTuple):
+    """An environment with the wheel, and a service's folder."""
+
+    python: Path
+    folder: Path
+    prefix: str
+
+    def run(self, program: str) -> str:
+        program = program.replace("PREFIX", repr(self.prefix)).replace("FACES", repr(FACES))
+        return _run([str(self.python), "-c", program], self.folder).strip()
+
+
+@pytest.fixture(scope="module")
+def service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
     """DESIGN: a service has ``stores`` and ``projections`` of its own, installed and beside it."""
-    place, service = tmp_path / "venv", tmp_path / "service"
+    root = tmp_path_factory.mktemp("service")
+    place, folder = root / "venv", root / "service"
     venv.create(place, with_pip=False)
     paths = {"base": str(place), "platbase": str(place), "installed_base": str(place)}
     packages = Path(sysconfig.get_path("purelib", vars=paths))
     zipfile.ZipFile(wheel).extractall(packages)
-    for folder in (packages, service):
+    for parent in (packages, folder):
         for name in ("stores", "projections"):
-            (folder / name).mkdir(parents=True)
-            (folder / name / "__init__.py").write_text("OURS = True\n")
+            (parent / name).mkdir(parents=True)
+            (parent / name / "__init__.py").write_text("OURS = True\n")
     # The dependencies are the ones of this environment: no network is needed.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    installed = [path for path in sys.path if Path(path).name == "site-packages"]
+    (packages / "dependencies.pth").write_text("\n".join(installed))
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
-    program = PROGRAM.replace("PREFIX", repr(str(place)))
+    return Service(python, folder, str(place))
 
-    out = _run([str(python), "-c", program], service)
 
-    assert out.strip() == "() completed"
+def test_an_installed_wheel_works_beside_a_services_own_folders(service: Service) -> None:
+    assert service.run(PROGRAM) == "() completed"
+
+
+def test_every_public_name_is_imported_from_where_it_has_always_been(service: Service) -> None:
+    assert service.run(IMPORTING) == "True"

@@ -133,7 +133,7 @@ def test_who_waits_too_long_for_a_connection_is_told_of_the_pool(
     store = open_store(f"{postgres_url}&pool_size=1")
     assert isinstance(store, PostgresStore)
 
-    with store._lent(), pytest.raises(StoreUnavailable, match="raise .pool_size in the URL"):
+    with store._borrowed(), pytest.raises(StoreUnavailable, match="raise .pool_size in the URL"):
         store.head("s")
 
     assert store.head("s").version == 0
@@ -205,7 +205,7 @@ def test_what_is_asked_follows_an_index_however_small_the_log_was_when_it_was_pl
 ) -> None:
     """A plan is kept: one that sorts or scans the whole would make each page cost the whole log."""
     assert isinstance(store, PostgresStore)
-    with store._lent() as connection:
+    with store._borrowed() as connection:
         query = b"EXPLAIN " + store._statements[statement]
         plan = "\n".join(line for (line,) in connection.execute(query, arguments))
 

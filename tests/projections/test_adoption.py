@@ -192,7 +192,7 @@ def test_what_is_unknown_is_healed_as_everything_else(
 
     report = session.heal(path)
 
-    assert {finding["path"] for finding in report.findings} == {
+    assert {finding.path for finding in report.findings} == {
         ".relations.json",
         "tool-results/tr_1/output.txt",
     }
@@ -543,7 +543,7 @@ def test_folders_that_only_look_like_archives_are_kept_whole(log: Log, tmp_path:
 
     log.session("s").materialize(tmp_path / "again")
 
-    assert [finding.rule for finding in adoption.findings][:3] == 3 * ["stray_archive"]
+    assert [finding.kind for finding in adoption.findings][:3] == 3 * ["stray_archive"]
     for name in files:
         if "archive_001/" not in name:
             assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "s" / name).read_bytes()
@@ -687,7 +687,7 @@ def test_an_output_that_was_kept_in_the_folder_is_read(log: Log, folder: Path) -
     lost = {**part, "tool_id": "lost", "tool_output_sha256": "0" * 64, "tool_output_ref": ref}
     write(folder, {"messages.jsonl": [message("c", role="assistant", parts=[part, lost])]})
     finding = log.adopt(folder).findings[-1]
-    assert (finding.rule, finding.path) == ("missing_output", "tool-results/tr_2/output.txt")
+    assert (finding.kind, finding.path) == ("missing_output", "tool-results/tr_2/output.txt")
     assert finding.message_ids == ("c",)
     session = log.session("s")
 

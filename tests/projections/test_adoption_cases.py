@@ -18,6 +18,7 @@ import eventlog
 from eventlog import Adoption, CorruptFolder, InvalidArgument, Log
 from eventlog.adoption.adopting import examine_folder
 from eventlog.audit.index_check import compare_index
+from eventlog.cli.import_folder import finding_document
 from eventlog.projections import Archives
 from eventlog.projections.folder_layout import is_quarantined
 from eventlog.session.events import CommitPrepared
@@ -556,7 +557,7 @@ def test_a_folder_becomes_the_session_that_it_stands_for(
         for found in archives
     } == case.archives
     assert [view.archive_id for view in session.archives()] == list(case.archives)
-    assert tuple(finding.rule for finding in adoption.findings) == case.findings
+    assert tuple(finding.kind for finding in adoption.findings) == case.findings
     assert session.meta.message_count == len(case.tail)
     assert (adoption.live, adoption.archives) == (len(case.tail), len(case.archives))
 
@@ -635,7 +636,7 @@ def test_every_finding_is_told_before_and_recorded(case: Case, log: Log, folder:
 
     assert foretold == adoption.findings
     recorded = [entry.event for entry in log.read("s") if entry.type == "adoption_finding_recorded"]
-    told = [{**finding._asdict(), "message_ids": list(finding.message_ids)} for finding in foretold]
+    told = [finding_document(finding) for finding in foretold]
     assert [event.model_dump() for event in recorded] == told
 
 
@@ -697,7 +698,7 @@ def test_a_bad_line_is_named_and_nothing_is_changed(
     assert named in str(caught.value)
     assert (content(folder.path), in_quarantine(folder.path)) == (before, b"")
     assert not log.exists("s")
-    assert "bad_line" in {finding.rule for finding in examine_folder(str(folder.path))}
+    assert "bad_line" in {finding.kind for finding in examine_folder(str(folder.path))}
     assert log.adopt(folder.path, "s", quarantine=True).status == "adopted"
 
 

@@ -134,7 +134,7 @@ def materialised_and_adopted(
         expected = standing(log, session_id, weighed=weighed)
         found = standing(other, session_id, weighed=weighed)
 
-        assert {finding.rule for finding in adoption.findings} <= {
+        assert {finding.kind for finding in adoption.findings} <= {
             "orphan_archive",
             "unreadable_overview",
         }

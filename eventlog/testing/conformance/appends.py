@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventlog.errors import DuplicateEvent, VersionConflict
-from eventlog.records import EMPTY_HEAD, START, Appended
-from eventlog.store import Store
+from eventlog.store import EMPTY_HEAD, START, Appended, Store
 from eventlog.testing.conformance.base import (
     StoreContract,
     draft,

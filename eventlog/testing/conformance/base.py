@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventlog.identifiers import derived_id
-from eventlog.records import START, Append, Appended, IndexEntry, Record
-from eventlog.store import Store
+from eventlog.store import START, Append, Appended, IndexEntry, Record, Store
 
 __all__ = ["StoreContract", "draft", "make_record", "unplaced"]
 

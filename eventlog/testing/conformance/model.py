@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventlog.errors import DuplicateEvent, EventLogError, VersionConflict
-from eventlog.records import Append, Appended, IndexEntry, Record
-from eventlog.store import Store
+from eventlog.store import Append, Appended, IndexEntry, Record, Store
 from eventlog.testing.conformance.base import StoreContract, make_record, unplaced
 
 __all__ = ["ModelContract"]

@@ -6,8 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, product
 
-from eventlog.records import EMPTY_HEAD, START, Head, Position, Record
-from eventlog.store import Store
+from eventlog.store import EMPTY_HEAD, START, Head, Position, Record, Store
 from eventlog.testing.conformance.base import (
     StoreContract,
     draft,

@@ -10,8 +10,7 @@ from threading import Event
 import pytest
 
 from eventlog.errors import VersionConflict
-from eventlog.records import START, Appended, Record
-from eventlog.store import Store
+from eventlog.store import START, Appended, Record, Store
 from eventlog.testing.conformance.base import (
     StoreContract,
     draft,

@@ -10,8 +10,7 @@ from typing import get_args
 import pytest
 
 from eventlog.errors import VersionConflict
-from eventlog.records import ANY, START, Durability, IndexEntry
-from eventlog.store import Blob, Store
+from eventlog.store import ANY, START, Blob, Durability, IndexEntry, Store
 from eventlog.testing.conformance.base import StoreContract, draft, must_append
 
 __all__ = ["BlobContract", "IndexContract", "LifeContract"]

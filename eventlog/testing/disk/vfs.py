@@ -1,8 +1,8 @@
 """SQLite's file operations as steps: on real files, and on a simulated disk.
 
-The VFS of the disk does what SQLite's own for Unix does where that matters to a crash: a journal or WAL that was
-created has its name synchronised with its first sync, and a write that the power interrupts harms
-no byte outside of its range (``SQLITE_IOCAP_POWERSAFE_OVERWRITE``).
+The VFS of the disk does what SQLite's own for Unix does where that matters to a crash: a journal or
+WAL that was created has its name synchronised with its first sync, and a write that the power
+interrupts harms no byte outside of its range (``SQLITE_IOCAP_POWERSAFE_OVERWRITE``).
 """
 
 from __future__ import annotations

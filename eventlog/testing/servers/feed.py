@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 
 from eventlog.engine.opening import open_store
-from eventlog.records import START, Appended
+from eventlog.store import START, Appended
 from eventlog.stores.postgres.connections import split_conninfo
 from eventlog.stores.postgres.store import PostgresStore
 from eventlog.testing.conformance.base import draft
 
 if TYPE_CHECKING:
-    from eventlog.records import Position
+    from eventlog.store import Position
 
 __all__ = ["Competition", "compete"]
 

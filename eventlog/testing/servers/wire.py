@@ -1,9 +1,9 @@
 """A proxy that cuts a connection at one message: for what a lost connection leaves (K6).
 
 It stands between a store and its server and passes on whole messages of the protocol, PostgreSQL's
-or, with `NatsWire`, that of NATS. Armed, it
-counts the messages of appends in both directions, and closes both sides of the connection before it
-passes on the one that was chosen; connections made later are left alone::
+or, with `NatsWire`, that of NATS. Armed, it counts the messages of appends in both directions, and
+closes both sides of the connection before it passes on the one that was chosen; connections made
+later are left alone::
 
     with CuttingProxy("127.0.0.1", server.port) as proxy:
         store = open_store(f"postgresql://user@127.0.0.1:{proxy.port}/db?sslmode=disable")
