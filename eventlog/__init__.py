@@ -86,7 +86,7 @@ if TYPE_CHECKING:
         TaskRequest,
     )
     from eventlog.worker.retry_policy import RetryPolicy
-    from eventlog.worker.worker import AsyncWorker, Worker
+    from eventlog.worker_face import AsyncWorker, Worker
 
 __version__ = "0.1.0"
 
@@ -181,7 +181,7 @@ _LATER = {
     "AdoptionFinding": "eventlog.adoption.commands",
     "AsyncLog": "eventlog.aio",
     "AsyncSession": "eventlog.async_session_face",
-    "AsyncWorker": "eventlog.worker.worker",
+    "AsyncWorker": "eventlog.worker_face",
     "EffectRequest": "eventlog.worker.requests",
     "Extraction": "eventlog.worker.requests",
     "Finalizer": "eventlog.worker.finalizer",
@@ -194,7 +194,7 @@ _LATER = {
     "Summary": "eventlog.worker.requests",
     "SummaryRequest": "eventlog.worker.requests",
     "TaskRequest": "eventlog.worker.requests",
-    "Worker": "eventlog.worker.worker",
+    "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
 }
 """Names that are imported when first asked for. asyncio alone takes longer to import than all the
