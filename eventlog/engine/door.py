@@ -78,13 +78,13 @@ class Door:
                 yield entry
                 if self.is_shut:
                     break
-            else:
-                return
         except Exception as error:
             if self.is_shut:
                 raise LogClosed from error
             raise
-        raise LogClosed
+        # Also where the store has no more: it may have ended early for being closed.
+        if self.is_shut:
+            raise LogClosed
 
     # ---- the verbs ----------------------------------------------------------------------------
 
