@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from eventlog.async_session_face import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.folder_events import FolderFinding
+    from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -165,6 +166,7 @@ __all__ = [
     "ToolOutputNotFound",
     "ToolOutputPolicy",
     "ToolPart",
+    "TraceContext",
     "Transition",
     "UnavailableError",
     "UnknownEventType",
@@ -194,6 +196,7 @@ _LATER = {
     "Summary": "eventlog.worker.requests",
     "SummaryRequest": "eventlog.worker.requests",
     "TaskRequest": "eventlog.worker.requests",
+    "TraceContext": "eventlog.trace_context",
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
 }

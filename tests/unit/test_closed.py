@@ -148,7 +148,7 @@ def test_the_methods_are_found() -> None:
 
 def test_a_closed_log_says_so(log_url: str, tmp_path: Path) -> None:
     log = filled(log_url)
-    faces = {cls: face(cls, log) for cls in FACES}
+    faces: dict[type, Any] = {cls: face(cls, log) for cls in FACES}
     log.close()
 
     answered: list[str] = []
@@ -170,7 +170,7 @@ def test_a_closed_asynchronous_log_says_so(log_url: str, tmp_path: Path, closed_
     async def main() -> list[str]:
         log = filled(log_url)
         outer = AsyncLog(log)
-        faces = {cls: await twin(cls, outer) for cls in TWINS}
+        faces: dict[type, Any] = {cls: await twin(cls, outer) for cls in TWINS}
         await (outer.close() if closed_by == "itself" else asyncio.to_thread(log.close))
         answered: list[str] = []
         for cls, name in ALL_ASYNC:
