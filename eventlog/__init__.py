@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
         TaskRequest,
     )
     from eventlog.worker.retry_policy import RetryPolicy
-    from eventlog.worker.worker import AsyncWorker, Worker
+    from eventlog.worker_face import AsyncWorker, Worker
 
 __version__ = "0.1.0"
 
@@ -167,6 +168,7 @@ __all__ = [
     "ToolOutputNotFound",
     "ToolOutputPolicy",
     "ToolPart",
+    "TraceContext",
     "Transition",
     "UnavailableError",
     "UnknownEventType",
@@ -182,7 +184,7 @@ _LATER = {
     "Adoption": "eventlog.adoption.commands",
     "AsyncLog": "eventlog.aio",
     "AsyncSession": "eventlog.async_session_face",
-    "AsyncWorker": "eventlog.worker.worker",
+    "AsyncWorker": "eventlog.worker_face",
     "EffectRequest": "eventlog.worker.requests",
     "Extraction": "eventlog.worker.requests",
     "Finalizer": "eventlog.worker.finalizer",
@@ -194,7 +196,8 @@ _LATER = {
     "Summary": "eventlog.worker.requests",
     "SummaryRequest": "eventlog.worker.requests",
     "TaskRequest": "eventlog.worker.requests",
-    "Worker": "eventlog.worker.worker",
+    "TraceContext": "eventlog.trace_context",
+    "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
 }
 """Names that are imported when first asked for. asyncio alone takes longer to import than all the

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
-    from eventlog.aio import AsyncLog
+    from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.events import Event
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.trace_context import TraceContext
 
 __all__ = ["AsyncSession"]
 
@@ -45,15 +46,15 @@ class AsyncSession:
     and folded, and the caller may ask what became of it (L15).
     """
 
-    def __init__(self, log: AsyncLog, core: Core) -> None:
-        self._log = log
+    def __init__(self, engine: AsyncEngine, core: Core) -> None:
+        self._engine = engine
         self._core = core
 
     async def _do(
         self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
     ) -> Any:
         request = SessionRequest(self._core, command, by, expected)
-        return await self._log.answer(request)
+        return await self._engine.answer(request)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -76,50 +77,56 @@ class AsyncSession:
 
     async def refresh(self) -> SessionMeta:
         """Fold what others recorded, and return the metadata; an attached folder follows, too."""
-        await self._log.run(self._core.catch_up)
+        await self._engine.run(self._core.catch_up)
         return self.meta
 
     async def tail(self, last: int | None = None) -> tuple[Message, ...]:
         """Return the live messages in order, or only the ``last`` of them."""
-        return await self._log.run(queries.read_tail, self._core, last)
+        return await self._engine.run(queries.read_tail, self._core, last)
 
     async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever its archive's state (X7)."""
-        return await self._log.run(queries.read_history, self._core, hydrate=hydrate)
+        return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
 
     async def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
-        return await self._log.run(
-            queries.read_context, self._core, self._log.estimate_tokens, token_budget
+        return await self._engine.run(
+            queries.read_context, self._core, self._engine.estimate_tokens, token_budget
         )
 
     async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
-        return await self._log.run(
-            queries.read_search_context, self._core, self._log.estimate_tokens, query, max_messages
+        return await self._engine.run(
+            queries.read_search_context,
+            self._core,
+            self._engine.estimate_tokens,
+            query,
+            max_messages,
         )
 
     async def truncated(
         self, *, keep_first_user: bool = True, recent: int = 20
     ) -> tuple[Message, ...]:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
-        return await self._log.run(
+        return await self._engine.run(
             queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
         )
 
     async def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
         """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
-        return await self._log.run(queries.read_archived, self._core, archive_id, hydrate=hydrate)
+        return await self._engine.run(
+            queries.read_archived, self._core, archive_id, hydrate=hydrate
+        )
 
     async def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with their states, oldest first."""
-        return await self._log.run(queries.read_archives, self._core)
+        return await self._engine.run(queries.read_archives, self._core)
 
     async def tool_output(
         self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
     ) -> ToolOutput:
         """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6)."""
-        return await self._log.run(
+        return await self._engine.run(
             queries.read_tool_output, self._core, message_id, tool_id, offset, limit
         )
 
@@ -133,7 +140,7 @@ class AsyncSession:
         context: int = CONTEXT_CHARACTERS,
     ) -> tuple[OutputMatch, ...]:
         """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6)."""
-        return await self._log.run(
+        return await self._engine.run(
             queries.search_tool_output,
             self._core,
             message_id,
@@ -152,16 +159,18 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> Message:
         """Append one message and return it with its id, which is its idempotency key (M3).
 
         Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent`.
         """
-        by = arguments.about(actor, correlation_id)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._log.estimate_tokens, message, idempotency_key, by
+            self._core, self._engine.estimate_tokens, message, idempotency_key, by
         )
-        appended: Message = await self._log.answer(request)
+        appended: Message = await self._engine.answer(request)
         return appended
 
     async def extend(
@@ -171,13 +180,17 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(self._core, self._log.estimate_tokens, messages, idempotency_key)
+        command = arguments.append(
+            self._core, self._engine.estimate_tokens, messages, idempotency_key
+        )
         if not command.messages:
             return ()
         appended: tuple[Message, ...] = await self._do(
-            command, arguments.about(actor, correlation_id)
+            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
         )
         return appended
 
@@ -192,6 +205,8 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
@@ -199,9 +214,18 @@ class AsyncSession:
         These are its key; an ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
-            self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
+            self._core,
+            self._engine.estimate_tokens,
+            message_id,
+            tool_id,
+            output,
+            status,
+            duration_ms,
         )
-        await self._do(command, arguments.about(actor, correlation_id, idempotency_key))
+        await self._do(
+            command,
+            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
+        )
 
     async def used(
         self,
@@ -211,9 +235,11 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Record which contexts (URIs) and which skill were used; the next commit takes it (M5)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.usage(contexts, skill), by)
 
     # ---- commits and tasks --------------------------------------------------------------------
@@ -226,6 +252,8 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> CommitResult:
         """Archive the live messages but the newest ``keep_recent``, and return at once (C1, C2).
 
@@ -233,7 +261,7 @@ class AsyncSession:
         with a tool call that awaits its result stays live in any case (C3). Raises
         `CommitBlocked` if an earlier archive failed for good and the policy is to wait for it.
         """
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         result: CommitResult = await self._do(Commit(keep_recent, keep_turn_tokens), by)
         return result
 
@@ -245,9 +273,11 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> RetryStatus:
         """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         status: RetryStatus = await self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
 
@@ -259,9 +289,11 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.abandon(self.id, archive_id, reason), by)
 
     async def queue_task(
@@ -272,9 +304,11 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         task_id: str = await self._do(arguments.task(kind, payload), by)
         return task_id
 
@@ -291,26 +325,28 @@ class AsyncSession:
         """Let the files in a folder follow the session; see `Session.attach_folder` (O1, O2)."""
         from eventlog.folder import attaching
 
-        return await self._log.run(attaching.attach, self._log.blocking, self._core, path)
+        return await self._engine.run(attaching.attach, self._engine.blocking, self._core, path)
 
     async def detach_folder(self) -> None:
         """Let the folder follow no longer; its files stay as they are."""
         from eventlog.folder import attaching
 
-        await self._log.run(attaching.detach, self._log.blocking, self._core)
+        await self._engine.run(attaching.detach, self._engine.blocking, self._core)
 
     async def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
         """Write the session's folder once, without attaching it; see `Session.materialize`."""
         from eventlog.folder import attaching
 
-        return await self._log.run(attaching.materialize, self._log.blocking, self._core, path)
+        return await self._engine.run(
+            attaching.materialize, self._engine.blocking, self._core, path
+        )
 
     async def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
         """Make a folder what the records say, or only look; see `Session.heal` (O3)."""
         from eventlog.folder import attaching
 
-        return await self._log.run(
-            attaching.heal, self._log.blocking, self._core, path, check=check
+        return await self._engine.run(
+            attaching.heal, self._engine.blocking, self._core, path, check=check
         )
 
     # ---- the session itself -------------------------------------------------------------------
@@ -322,12 +358,14 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> tuple[Recorded, ...]:
         """Record events of your own types, atomically, if the session is at ``expected`` (L16).
 
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = await self._do(
             arguments.events(events), by, arguments.expected_version(expected)
         )
@@ -340,9 +378,11 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         done: bool = await self._do(AssignProject(project), by)
         return done
 
@@ -353,9 +393,11 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         memory_session_id: str = await self._do(arguments.memory_session(provider), by)
         return memory_session_id
 
@@ -366,10 +408,13 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
         await self._do(
-            CloseSession(reason), arguments.about(actor, correlation_id, idempotency_key)
+            CloseSession(reason),
+            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
     async def delete(
@@ -379,10 +424,13 @@ class AsyncSession:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
         await self._do(
-            DeleteSession(reason), arguments.about(actor, correlation_id, idempotency_key)
+            DeleteSession(reason),
+            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
     def __repr__(self) -> str:

@@ -2,75 +2,53 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import weakref
 from importlib import import_module
 from os import PathLike
 from os.path import abspath
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from eventlog.clock import Clock, JumpWatch, system_clock
-from eventlog.engine.arguments import about, creation
-from eventlog.engine.committer import Committer, Request
-from eventlog.engine.core_cache import Cores
+from eventlog.clock import Clock, system_clock
+from eventlog.engine.arguments import metadata_for
+from eventlog.engine.engine import Engine
+from eventlog.engine.following import following
 from eventlog.engine.opening import open_store
 from eventlog.engine.queries import find_task
-from eventlog.engine.request import SessionRequest
 from eventlog.engine.snapshots import project_stream
-from eventlog.errors import (
-    ConflictError,
-    CorruptError,
-    InvalidArgument,
-    LogClosed,
-    SessionNotFound,
-    StoreUnavailable,
-    TaskNotFound,
-)
-from eventlog.filesystem import FileSystem, LocalFiles
+from eventlog.errors import InvalidArgument, SessionNotFound, TaskNotFound
+from eventlog.filesystem import FileSystem
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
-from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
-from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
+from eventlog.records import START, Durability, Position, Recorded
 from eventlog.session.events import FailedArchives
-from eventlog.session.index import (
-    SESSIONS,
-    TASKS,
-    idle_sessions,
-    keys_under,
-    read_task,
-    workspace_prefix,
-)
+from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+from eventlog.session.tasks.machine import TaskState, TaskStatus
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
-from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
-    from eventlog.engine.core import Core
     from eventlog.projection import Projection
-    from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
     from eventlog.store import Finding, Store
+    from eventlog.trace_context import TraceContext
 
-__all__ = ["Log", "open"]
+__all__ = ["Log", "engine_of", "open"]
 
 View = TypeVar("View")
-
-FOLLOW_SECONDS: Final = 1.0
-"""How long one wait of `Log.follow` lasts before it looks whether the log was closed."""
 
 
 class Log:
     """An append-only log of sessions.
 
-    Thread-safe; in a forked child it gets a connection and a committer of its own (L15).
+    Thread-safe; in a forked child it gets a connection and a committer of its own (L15). Once it is
+    closed, all that reads or writes raises `LogClosed`, also an iterator that was begun before.
+    ``files`` is where attached folders are.
     """
 
     def __init__(
@@ -84,19 +62,15 @@ class Log:
         auto_commit: AutoCommitPolicy | None = None,
         files: FileSystem | None = None,
     ) -> None:
-        self.store = store
-        self.files = files or LocalFiles()
-        """Where attached folders are."""
-        self.clock = clock
-        self.ids = ids
-        self.estimate_tokens = estimate_tokens
-        self.jumps = JumpWatch(clock)
-        self._tool_output = tool_output
-        self._auto_commit = auto_commit
-        self._committer = Committer(store)
-        self._cores = Cores(store, clock, ids)
-        self._closed = False
-        _logs.add(self)
+        self._engine = Engine(
+            store,
+            clock=clock,
+            ids=ids,
+            estimate_tokens=estimate_tokens,
+            tool_output=tool_output,
+            auto_commit=auto_commit,
+            files=files,
+        )
 
     # ---- sessions -----------------------------------------------------------------------------
 
@@ -128,21 +102,24 @@ class Log:
         """
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
-        core = self.core(check_session_id(new_id() if id is None else id))
-        created = creation(
+        core = self._engine.core(check_session_id(new_id() if id is None else id))
+        created = self._engine.creation(
             owner=owner,
             project=project,
             workspace=workspace,
             provider=provider,
             model=model,
             failed_archives=failed_archives,
-            tool_output=tool_output or self._tool_output,
-            auto_commit=auto_commit or self._auto_commit,
+            tool_output=tool_output,
+            auto_commit=auto_commit,
         )
         core.open(created if create else None)
         if follow_folder and core.state.folder is not None and core.follower is None:
-            _reattach(self, core)
-        return Session(self, core)
+            # Imported when first needed: most sessions have no folder.
+            from eventlog.folder.attaching import reattach
+
+            reattach(self._engine, core)
+        return Session(self._engine, core)
 
     def adopt(
         self,
@@ -152,6 +129,8 @@ class Log:
         quarantine: bool = False,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> Adoption:
         """Take over a session folder that another program wrote (O4, O5).
 
@@ -167,43 +146,39 @@ class Log:
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.adoption.adopting")
-        policies = creation(tool_output=self._tool_output, auto_commit=self._auto_commit)
         adopted: Adoption = adoption.adopt(
-            self,
+            self._engine,
             abspath(path),
             session_id,
-            policies,
+            self._engine.creation(),
             quarantine=quarantine,
-            by=about(actor, correlation_id),
+            by=metadata_for(actor, correlation_id, causation_id, trace),
         )
         return adopted
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
         """Yield the ids of all sessions, or of a workspace's, by id; from the index (L14)."""
-        self._refuse_if_closed()
         prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
-        for key, _ in self.store.scan(*keys_under(prefix)):
+        for key, _ in self._engine.store.scan(*keys_under(prefix)):
             yield key.removeprefix(prefix)
 
     def latest_session(self, workspace: str) -> str | None:
         """Return the session of a workspace that has the newest event."""
         return max(
             self.sessions(workspace=workspace),
-            key=lambda session: self.store.head(session).time,
+            key=lambda session: self._engine.store.head(session).time,
             default=None,
         )
 
     def exists(self, session: str) -> bool:
         """Tell whether a session has any record, a closed one included."""
-        self._refuse_if_closed()
-        return self.store.head(check_session_id(session)).version > 0
+        return self._engine.store.head(check_session_id(session)).version > 0
 
     # ---- tasks --------------------------------------------------------------------------------
 
     def task(self, task_id: str) -> TaskView:
         """Return a task as pollers see it (F11); raises `TaskNotFound`."""
-        self._refuse_if_closed()
-        task = find_task(self.store, task_id)
+        task = find_task(self._engine.store, task_id)
         if task is None:
             raise TaskNotFound(task_id)
         return self._view(task)
@@ -211,12 +186,11 @@ class Log:
     def tasks(
         self,
         session: str | None = None,
-        state: str | None = None,
+        state: TaskState | TaskStatus | None = None,
         kind: str | None = None,
     ) -> Iterator[TaskView]:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
-        self._refuse_if_closed()
-        for _, value in self.store.scan(*keys_under(TASKS)):
+        for _, value in self._engine.store.scan(*keys_under(TASKS)):
             view = self._view(read_task(value))
             if (
                 session in (None, view.session_id)
@@ -226,7 +200,7 @@ class Log:
                 yield view
 
     def _view(self, task: Task) -> TaskView:
-        return task_view(task, lambda task_id: find_task(self.store, task_id))
+        return task_view(task, lambda task_id: find_task(self._engine.store, task_id))
 
     def retry(
         self,
@@ -236,13 +210,16 @@ class Log:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> RetryStatus:
         """Give a task of any kind that failed for good another generation of attempts (F9)."""
         from eventlog.session.tasks.commands import RetryTask
 
-        core = self.core(self.task(task_id).session_id)
-        by = about(actor, correlation_id, idempotency_key)
-        status: RetryStatus = self.execute(core, RetryTask(task_id=task_id, reason=reason), by)
+        by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        core = self._engine.core(self.task(task_id).session_id)
+        command = RetryTask(task_id=task_id, reason=reason)
+        status: RetryStatus = self._engine.execute(core, command, by)
         return status
 
     def abandon(
@@ -253,13 +230,15 @@ class Log:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Give an unfinished task of any kind up; what waits behind it goes on."""
         from eventlog.session.tasks.commands import AbandonTask
 
-        core = self.core(self.task(task_id).session_id)
-        by = about(actor, correlation_id, idempotency_key)
-        self.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
+        by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        core = self._engine.core(self.task(task_id).session_id)
+        self._engine.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
 
     def commit_idle(self) -> tuple[CommitResult, ...]:
         """Commit the sessions in which nothing was said for as long as their policy allows (C8).
@@ -267,17 +246,7 @@ class Log:
         Workers do so whenever they look for work. Returns the commits that were made; one that is
         refused is logged.
         """
-        self._refuse_if_closed()
-        results: list[CommitResult] = []
-        for session in idle_sessions(self.store, self.clock()):
-            try:
-                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
-            except (ConflictError, CorruptError) as error:
-                log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
-            else:
-                if result.status == "accepted":
-                    results.append(result)
-        return tuple(results)
+        return self._engine.commit_idle()
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -291,8 +260,9 @@ class Log:
         reverse: bool = False,
     ) -> Iterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily (L5)."""
-        self._refuse_if_closed()
-        records = self.store.read(session, after=after, until=until, limit=limit, reverse=reverse)
+        records = self._engine.store.read(
+            session, after=after, until=until, limit=limit, reverse=reverse
+        )
         for record in records:
             yield Recorded(record)
 
@@ -304,8 +274,7 @@ class Log:
         limit: int | None = None,
     ) -> Iterator[Recorded]:
         """Yield the events of all sessions after a position, in the order of the log (L5)."""
-        self._refuse_if_closed()
-        for record in self.store.read_all(after=after, types=types, limit=limit):
+        for record in self._engine.store.read_all(after=after, types=types, limit=limit):
             yield Recorded(record)
 
     def follow(
@@ -315,25 +284,14 @@ class Log:
 
         The checkpoint is the caller's: the ``position`` of the last event that it has dealt with.
         """
-        position = START if after is None else after
-        wanted = tuple(types or ())
-        while not self._closed:
-            try:
-                newest = self.position()
-                for recorded in self.read_all(after=position, types=wanted):
-                    position = recorded.position
-                    yield recorded
-                position = max(position, newest)
-                if not self._closed:
-                    self.store.wait(position, FOLLOW_SECONDS)
-            except (LogClosed, StoreUnavailable):
-                if not self._closed:
-                    raise
+        entries = following(self._engine.store, START if after is None else after, types or ())
+        for recorded in entries:
+            if recorded is not None:
+                yield recorded
 
     def position(self) -> Position:
         """Return the position of the newest record that `follow` would have yielded by now."""
-        self._refuse_if_closed()
-        return self.store.tip()
+        return self._engine.store.tip()
 
     def project(self, session: str, projection: Projection[Any, View]) -> View:
         """Fold a session through a projection and return its view, as of now.
@@ -343,7 +301,7 @@ class Log:
         """
         if not self.exists(session):
             raise SessionNotFound(session)
-        return project_stream(self.store, session, projection)
+        return project_stream(self._engine.store, session, projection)
 
     def verify(self, session: str) -> list[Finding]:
         """Check a session's hash chain and the steps of its machines (A1).
@@ -352,8 +310,7 @@ class Log:
         """
         from eventlog.audit.verify import verify_stream
 
-        self._refuse_if_closed()
-        findings = verify_stream(self.store, check_session_id(session))
+        findings = verify_stream(self._engine.store, check_session_id(session))
         if not findings and not self.exists(session):
             raise SessionNotFound(session)
         return findings
@@ -361,71 +318,18 @@ class Log:
     @property
     def durability(self) -> Durability:
         """What survives of an acknowledged write (P9)."""
-        return self.store.durability
+        return self._engine.store.durability
 
-    # ---- inside -------------------------------------------------------------------------------
+    @property
+    def store(self) -> Store:
+        """The store itself, as it was opened; it knows nothing of sessions and of closed logs."""
+        return self._engine.store.inner
 
-    def core(self, session: str) -> Core:
-        """Return the one core of a session in this log."""
-        self._refuse_if_closed()
-        return self._cores.get(session)
-
-    def execute(
-        self,
-        core: Core,
-        command: Command[Any],
-        metadata: Metadata | None = None,
-        expected: Expected = ANY,
-        *,
-        follow: bool = True,
-    ) -> Any:
-        """Have a command decided, stored and folded, then written to the attached folder unless
-        that does not ``follow``; return its result."""
-        request = SessionRequest(core, command, metadata, expected)
-        return self.answer(request) if follow else self._committer.run(request)
-
-    def answer(self, request: Request) -> Any:
-        """Have a request decided, stored, folded, and written to the attached folder if there is
-        one; return its result."""
-        result = self._committer.run(request)
-        follower = request.subject.follower
-        if follower is not None:
-            follower.follow()
-        return result
-
-    def submit(self, request: Request) -> None:
-        """Queue a request whose answer is awaited elsewhere."""
-        self._committer.submit(request)
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise LogClosed
-
-    def begin_anew_after_fork(self) -> None:
-        """Get a connection, a committer and locks of its own, in a forked child (L15)."""
-        if self._closed:
-            return
-        self._cores.begin_anew_after_fork()
-        self.store.reopen_after_fork()
-        self._committer.reset()
+    # ---- end ----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Finish what is queued and release the store; idempotent (L15)."""
-        if self._closed:
-            return
-        followers = self._cores.followers()
-        try:
-            for follower in followers:
-                follower.follow()
-            self._committer.close()
-            for follower in followers:
-                follower.release()
-            self._cores.leave_snapshots()
-        finally:
-            self._committer.close()
-            self._closed = True
-            _logs.discard(self)
-            self.store.close()
+        self._engine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -439,23 +343,9 @@ class Log:
         self.close()
 
 
-def _reattach(log: Log, core: Core) -> None:
-    # Imported when first needed: most sessions have no folder.
-    from eventlog.folder.attaching import reattach
-
-    reattach(log, core)
-
-
-_logs: weakref.WeakSet[Log] = weakref.WeakSet()
-
-
-def _begin_anew_after_fork() -> None:
-    for log in list(_logs):
-        log.begin_anew_after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew_after_fork)
+def engine_of(log: Log) -> Engine:
+    """Return what a log is a face of, for the other faces and the library's own tools."""
+    return log._engine  # pyright: ignore[reportPrivateUsage]
 
 
 def open(

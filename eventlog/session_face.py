@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
     from eventlog.events import Event
-    from eventlog.log import Log
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.trace_context import TraceContext
 
 __all__ = ["Session"]
 
@@ -45,12 +46,12 @@ class Session:
     ``idempotency_key``: the same key again gives the first outcome (P8).
     """
 
-    def __init__(self, log: Log, core: Core) -> None:
-        self._log = log
+    def __init__(self, engine: Engine, core: Core) -> None:
+        self._engine = engine
         self._core = core
 
     def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
-        return self._log.execute(self._core, command, by, expected)
+        return self._engine.execute(self._core, command, by, expected)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -90,12 +91,12 @@ class Session:
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the latest overview and the messages that it does not cover (X1)."""
-        return queries.read_context(self._core, self._log.estimate_tokens, token_budget)
+        return queries.read_context(self._core, self._engine.estimate_tokens, token_budget)
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
         return queries.read_search_context(
-            self._core, self._log.estimate_tokens, query, max_messages
+            self._core, self._engine.estimate_tokens, query, max_messages
         )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
@@ -150,6 +151,8 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> Message:
         """Append one message and return it with its id, which is its idempotency key (M3).
 
@@ -157,11 +160,11 @@ class Session:
         and stands in the tail, has a preview in its place. Raises `InvalidMessage`,
         `SessionClosed`, `DuplicateEvent`.
         """
-        by = arguments.about(actor, correlation_id)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._log.estimate_tokens, message, idempotency_key, by
+            self._core, self._engine.estimate_tokens, message, idempotency_key, by
         )
-        appended: Message = self._log.answer(request)
+        appended: Message = self._engine.answer(request)
         return appended
 
     def extend(
@@ -171,12 +174,18 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated before anything is stored (M3)."""
-        command = arguments.append(self._core, self._log.estimate_tokens, messages, idempotency_key)
+        command = arguments.append(
+            self._core, self._engine.estimate_tokens, messages, idempotency_key
+        )
         if not command.messages:
             return ()
-        appended: tuple[Message, ...] = self._do(command, arguments.about(actor, correlation_id))
+        appended: tuple[Message, ...] = self._do(
+            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        )
         return appended
 
     def record_tool_result(
@@ -190,6 +199,8 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
@@ -197,9 +208,18 @@ class Session:
         These are its key; an ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
-            self._core, self._log.estimate_tokens, message_id, tool_id, output, status, duration_ms
+            self._core,
+            self._engine.estimate_tokens,
+            message_id,
+            tool_id,
+            output,
+            status,
+            duration_ms,
         )
-        self._do(command, arguments.about(actor, correlation_id, idempotency_key))
+        self._do(
+            command,
+            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
+        )
 
     def used(
         self,
@@ -209,9 +229,11 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Record which contexts (URIs) and which skill were used; the next commit takes it (M5)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.usage(contexts, skill), by)
 
     # ---- commits and tasks --------------------------------------------------------------------
@@ -224,6 +246,8 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> CommitResult:
         """Archive the live messages but the newest ``keep_recent``, and return at once (C1, C2).
 
@@ -231,7 +255,7 @@ class Session:
         with a tool call that awaits its result stays live in any case (C3). Raises
         `CommitBlocked` if an earlier archive failed for good and the policy is to wait for it.
         """
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         result: CommitResult = self._do(Commit(keep_recent, keep_turn_tokens), by)
         return result
 
@@ -243,9 +267,11 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> RetryStatus:
         """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         status: RetryStatus = self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
 
@@ -257,9 +283,11 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.abandon(self.id, archive_id, reason), by)
 
     def queue_task(
@@ -270,9 +298,11 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> str:
         """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         task_id: str = self._do(arguments.task(kind, payload), by)
         return task_id
 
@@ -300,19 +330,19 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.attach(self._log, self._core, path)
+        return attaching.attach(self._engine, self._core, path)
 
     def detach_folder(self) -> None:
         """Let the folder follow no longer; its files stay as they are."""
         from eventlog.folder import attaching
 
-        attaching.detach(self._log, self._core)
+        attaching.detach(self._engine, self._core)
 
     def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
         """Write the session's folder once, without attaching it (O1); raises as `attach_folder`."""
         from eventlog.folder import attaching
 
-        return attaching.materialize(self._log, self._core, path)
+        return attaching.materialize(self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
         """Make a folder what the records say, and record what it was not; or only look (O3).
@@ -323,7 +353,7 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.heal(self._log, self._core, path, check=check)
+        return attaching.heal(self._engine, self._core, path, check=check)
 
     # ---- the session itself -------------------------------------------------------------------
 
@@ -334,12 +364,14 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> tuple[Recorded, ...]:
         """Record events of your own types, atomically, if the session is at ``expected`` (L16).
 
         Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
         """
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = self._do(
             arguments.events(events), by, arguments.expected_version(expected)
         )
@@ -352,9 +384,11 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         done: bool = self._do(AssignProject(project), by)
         return done
 
@@ -365,9 +399,11 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> str:
         """Return the synthetic id of this session for a provider without sessions (M10)."""
-        by = arguments.about(actor, correlation_id, idempotency_key)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         memory_session_id: str = self._do(arguments.memory_session(provider), by)
         return memory_session_id
 
@@ -378,9 +414,14 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
-        self._do(CloseSession(reason), arguments.about(actor, correlation_id, idempotency_key))
+        self._do(
+            CloseSession(reason),
+            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
+        )
 
     def delete(
         self,
@@ -389,9 +430,14 @@ class Session:
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
-        self._do(DeleteSession(reason), arguments.about(actor, correlation_id, idempotency_key))
+        self._do(
+            DeleteSession(reason),
+            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
+        )
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r} at version {self.version}>"

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.foreign_folder import Contents
     from eventlog.engine.core import Core
     from eventlog.finding import Finding
-    from eventlog.log import Log
+    from eventlog.engine.engine import Engine
     from eventlog.records import Metadata
     from eventlog.session.command import Draft
     from eventlog.session.events import SessionCreated
@@ -97,7 +97,7 @@ def _examined(contents: Contents, *, quarantine: bool) -> Examined:
 
 
 def adopt(
-    log: Log,
+    engine: Engine,
     path: str,
     session_id: str | None,
     policies: SessionCreated,
@@ -106,31 +106,31 @@ def adopt(
     by: Metadata | None,
 ) -> Adoption:
     """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
-    contents = _read(log.files, path)
+    contents = _read(engine.files, path)
     examined = _examined(contents, quarantine=quarantine)
     session = check_session_id(session_id or _name_of(path, examined))
-    plan = plan_adoption(session, contents, examined, policies, log.estimate_tokens)
-    core = log.core(session)
-    stored = _stored(log, core, contents, plan)
+    plan = plan_adoption(session, contents, examined, policies, engine.estimate_tokens)
+    core = engine.core(session)
+    stored = _stored(engine, core, contents, plan)
     if stored < len(plan):
         with _mapped_errors(path):
-            _keep_beside(log, session, contents, examined)
+            _keep_beside(engine, session, contents, examined)
         try:
-            _record(log, core, plan, stored, by)
+            _record(engine, core, plan, stored, by)
         except VersionConflict:
-            if _stored(log, core, contents, plan) < len(plan):
+            if _stored(engine, core, contents, plan) < len(plan):
                 raise  # Else another adopted the same folder meanwhile.
     return _adoption(session, examined, plan, is_new=stored < len(plan))
 
 
-def _keep_beside(log: Log, session: str, contents: Contents, examined: Examined) -> None:
+def _keep_beside(engine: Engine, session: str, contents: Contents, examined: Examined) -> None:
     """Keep, durably, what is dropped beside the files, and what is unknown beside the log."""
-    folder = Folder(log.files, contents.path)
+    folder = Folder(engine.files, contents.path)
     for path, dropped in examined.dropped.items():
         folder.quarantine(path, dropped)
     for path, kept in contents.kept.items():
         data = folder.read(path)
-        if data is None or put_value(log.store, session, data) != kept["sha256"]:
+        if data is None or put_value(engine.store, session, data) != kept["sha256"]:
             raise FolderUnavailable(
                 contents.path, f"{path} was changed meanwhile", "stop what writes, then try again"
             )
@@ -156,13 +156,13 @@ def _name_of(path: str, examined: Examined) -> str:
 # ---- what is stored already -------------------------------------------------------------------
 
 
-def _stored(log: Log, core: Core, contents: Contents, plan: Sequence[Draft]) -> int:
+def _stored(engine: Engine, core: Core, contents: Contents, plan: Sequence[Draft]) -> int:
     """Return how many of the plan's events are stored: none, a first part, or all of them.
 
     Raises `DuplicateEvent` if the session was adopted from other content, or came into being in
     another way.
     """
-    version = log.store.head(core.session).version
+    version = engine.store.head(core.session).version
     if not version:
         return 0
     begun = core.reader.recorded_as(BEGUN_KEY)
@@ -210,26 +210,28 @@ def _more(count: int) -> str:
 # ---- recording --------------------------------------------------------------------------------
 
 
-def _record(log: Log, core: Core, plan: Sequence[Draft], stored: int, by: Metadata | None) -> None:
+def _record(
+    engine: Engine, core: Core, plan: Sequence[Draft], stored: int, by: Metadata | None
+) -> None:
     for start in range(stored, len(plan), WHOLE_EVENTS):
-        _record_part(log, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by)
+        _record_part(engine, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by)
 
 
 def _record_part(
-    log: Log, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata | None
+    engine: Engine, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata | None
 ) -> None:
     """Record a part of the plan; where the store finds it too large, in two halves.
 
     The session's creation and `AdoptionBegun` stay together: in between it would be open to all.
     """
     try:
-        log.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
+        engine.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
     except TooLarge:
         middle = max(2, (start + stop) // 2)
         if not start < middle < stop:
             raise
-        _record_part(log, core, plan, start, middle, by)
-        _record_part(log, core, plan, middle, stop, by)
+        _record_part(engine, core, plan, start, middle, by)
+        _record_part(engine, core, plan, middle, stop, by)
 
 
 def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new: bool) -> Adoption:

@@ -42,7 +42,7 @@ from eventlog.session.tasks.events import StepCompleted
 from eventlog.session_face import Session
 from eventlog.store import Finding
 from eventlog.worker.owner import this_process
-from eventlog.worker.worker import Worker
+from eventlog.worker_face import Worker
 
 __all__ = ["play"]
 

@@ -17,7 +17,7 @@ from eventlog.log import Log
 from eventlog.summary.summarizer import summarize as extractive
 from eventlog.worker.finalizer import Finalizer
 from eventlog.worker.requests import Summary, SummaryRequest
-from eventlog.worker.worker import Worker
+from eventlog.worker_face import Worker
 
 if TYPE_CHECKING:
     from eventlog.errors import EventLogError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from eventlog.clock import format_time
 from eventlog.engine.queries import archived_messages, find_archive
+from eventlog.log import Log, engine_of
 from eventlog.records import Recorded
 from eventlog.session.messages import Message, message_data
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eventlog.engine.core import Core
-    from eventlog.log import Log
     from eventlog.session.context import Context
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.views import ArchiveView
@@ -32,7 +32,7 @@ def session_document(
     only the ``last`` ones are read, and of the ``archived`` ones none.
     """
     session = log.session(session_id, follow_folder=False)
-    core = log.core(session_id)
+    core = engine_of(log).core(session_id)
     tail = session.tail(last)
     archives = [_archive_document(core, view, archived=archived) for view in session.archives()]
     context = session.context()

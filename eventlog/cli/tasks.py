@@ -10,7 +10,13 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import one_line, printable
 from eventlog.errors import SessionNotFound
-from eventlog.session.tasks.machine import FINALISE, OPEN_STATES, POLLER_VIEW
+from eventlog.session.tasks.machine import (
+    FINALISE,
+    OPEN_STATES,
+    POLLER_VIEW,
+    TaskState,
+    TaskStatus,
+)
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -32,7 +38,7 @@ _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
 def tasks(
     invocation: Invocation,
     session_id: str | None,
-    state: str | None,
+    state: TaskState | TaskStatus | None,
     kind: str | None,
     watch: bool,
 ) -> None:

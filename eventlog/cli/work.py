@@ -17,7 +17,7 @@ from eventlog.cli.output import counted
 from eventlog.cli.watching import Watcher, watcher
 from eventlog.errors import UnavailableError
 from eventlog.worker.finalizer import Finalizer
-from eventlog.worker.worker import AsyncWorker
+from eventlog.worker_face import AsyncWorker
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -121,7 +121,7 @@ async def _work(
     """Run a worker until it is done or stopped; return its name."""
     worker = AsyncWorker(log, finalizer, **options)
     _on_signals(lambda: worker.stop(grace))
-    looking = asyncio.create_task(_keep_looking(log, watching))
+    looking = asyncio.create_task(_keep_looking(watching))
     try:
         await (worker.run_once() if once else worker.run())
     finally:
@@ -138,10 +138,10 @@ def _on_signals(stop: Callable[[], None]) -> None:
             loop.add_signal_handler(number, stop)
 
 
-async def _keep_looking(log: AsyncLog, watching: Watcher) -> None:
+async def _keep_looking(watching: Watcher) -> None:
     while True:
         with suppress(UnavailableError):  # The worker says so itself, if it lasts.
-            await log.run(watching.look)
+            await asyncio.to_thread(watching.look)
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -39,16 +39,17 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
     from eventlog.session.tokens import TokenEstimator
+    from eventlog.trace_context import TraceContext
 
 __all__ = [
     "abandon",
-    "about",
     "append",
     "append_one",
     "creation",
     "events",
     "expected_version",
     "memory_session",
+    "metadata_for",
     "retry",
     "task",
     "tool_result",
@@ -56,19 +57,37 @@ __all__ = [
 ]
 
 
-def about(
+def metadata_for(
     actor: str | None,
-    correlation_id: str | None = None,
+    correlation_id: str | None,
+    causation_id: str | None,
+    trace: TraceContext | str | None,
     idempotency_key: str | None = None,
 ) -> Metadata | None:
-    """Say who wants something as part of what; None where nothing is said."""
-    if actor is None and correlation_id is None and idempotency_key is None:
+    """Build the command's metadata (who, as part of what, caused by what, key), or None (L13)."""
+    if (
+        actor is None
+        and correlation_id is None
+        and causation_id is None
+        and trace is None
+        and idempotency_key is None
+    ):
         return None
-    by = {"actor": actor, "correlation_id": correlation_id, "idempotency_key": idempotency_key}
-    for name, value in by.items():
+    texts = {
+        "actor": actor,
+        "correlation_id": correlation_id,
+        "causation_id": causation_id,
+        "idempotency_key": idempotency_key,
+    }
+    for name, value in texts.items():
         if value is not None:
             _text(name, value)
-    return Metadata(**by)
+    if trace is None:
+        return Metadata(**texts)
+    from eventlog.trace_context import as_trace_context  # Most commands are part of no trace.
+
+    traceparent, tracestate = as_trace_context(trace)
+    return Metadata(**texts, traceparent=traceparent, tracestate=tracestate)
 
 
 def _text(name: str, value: Any) -> str:

@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from eventlog.engine.core import Core
-    from eventlog.log import Log
+    from eventlog.engine.engine import Engine
 
 __all__ = ["attach", "detach", "heal", "materialize", "reattach", "view"]
 
 
-def attach(log: Log, core: Core, path: str | os.PathLike[str]) -> FolderView:
+def attach(engine: Engine, core: Core, path: str | os.PathLike[str]) -> FolderView:
     """Let a folder follow the session from here on, and write it; see `Session.attach_folder`."""
-    folder = _folder(log, path)
+    folder = _folder(engine, path)
     state = core.refresh()
     refuse_second_folder(state, folder.path)
     is_new = state.folder is None
     with _mapped_errors(folder):
-        follower = _own_follower(core, folder) or _take(log, core, folder)
+        follower = _own_follower(core, folder) or _take(engine, core, folder)
         try:
             if is_new:
-                _refuse_what_is_not_ours(log, core, folder)
-            log.execute(core, AttachFolder(folder.path), follow=False)
+                _refuse_what_is_not_ours(engine, core, folder)
+            engine.execute(core, AttachFolder(folder.path), follow=False)
             core.follower = follower
             follower.bring_up_to_date(thorough=is_new)
             follower.follow()
@@ -64,7 +64,7 @@ def attach(log: Log, core: Core, path: str | os.PathLike[str]) -> FolderView:
     return follower.view
 
 
-def reattach(log: Log, core: Core) -> None:
+def reattach(engine: Engine, core: Core) -> None:
     """Own the folder that is attached to a session, if no other process does, and write it.
 
     Never raises: a folder that is not to be had is a fact for the log of the service, and the
@@ -74,11 +74,11 @@ def reattach(log: Log, core: Core) -> None:
     path = core.state.folder
     if path is None or core.follower is not None:
         return
-    folder = Folder(log.files, path)
+    folder = Folder(engine.files, path)
     try:
         if not folder.is_folder():
             raise FolderUnavailable(path, "it is gone")
-        core.follower = _take(log, core, folder)
+        core.follower = _take(engine, core, folder)
     except FolderLocked:
         log_fact(logging.INFO, "folder_owned_elsewhere", session_id=core.session, path=path)
     except (OSError, EventLogError) as error:
@@ -93,9 +93,9 @@ def reattach(log: Log, core: Core) -> None:
         core.follower.follow()
 
 
-def detach(log: Log, core: Core) -> None:
+def detach(engine: Engine, core: Core) -> None:
     """Let the folder follow no longer; its files stay as they are."""
-    log.execute(core, DetachFolder())
+    engine.execute(core, DetachFolder())
     follower, core.follower = core.follower, None
     if follower is not None:
         follower.release()
@@ -109,31 +109,31 @@ def view(core: Core) -> FolderView | None:
     return follower.view if isinstance(follower, Follower) else FolderView(path, False, 0)
 
 
-def materialize(log: Log, core: Core, path: str | os.PathLike[str]) -> FolderReport:
+def materialize(engine: Engine, core: Core, path: str | os.PathLike[str]) -> FolderReport:
     """Write all of a session's folder; see `Session.materialize`."""
-    folder = _folder(log, path)
+    folder = _folder(engine, path)
     _refuse_absent(core)
-    with _mapped_errors(folder), _owned(log, core, folder) as follower:
-        _refuse_what_is_not_ours(log, core, folder)
+    with _mapped_errors(folder), _owned(engine, core, folder) as follower:
+        _refuse_what_is_not_ours(engine, core, folder)
         findings = follower.bring_up_to_date(thorough=True)
     return FolderReport(folder.path, core.state.version, findings, healed=True)
 
 
 def heal(
-    log: Log, core: Core, path: str | os.PathLike[str], *, check: bool = False
+    engine: Engine, core: Core, path: str | os.PathLike[str], *, check: bool = False
 ) -> FolderReport:
     """Make a folder what the records say, or only look; see `Session.heal`."""
-    folder = _folder(log, path)
+    folder = _folder(engine, path)
     _refuse_absent(core)
     with _mapped_errors(folder):
         if not folder.is_folder() and core.state.folder != folder.path:
             raise InvalidArgument(f"there is no folder {folder.path}; check the path")
         _refuse_another_session(folder, core.session)
         if check:
-            state = replay(log.store.read(core.session), SessionFolder())
+            state = replay(engine.store.read(core.session), SessionFolder())
             found = look(folder, state, core.reader)
             return FolderReport(folder.path, state.session.version, found, healed=not found)
-        with _owned(log, core, folder) as follower:
+        with _owned(engine, core, folder) as follower:
             findings = follower.bring_up_to_date(thorough=True, record=follower.record)
             return FolderReport(folder.path, core.state.version, findings, healed=True)
 
@@ -141,10 +141,10 @@ def heal(
 # ---- who owns it ------------------------------------------------------------------------------
 
 
-def _folder(log: Log, path: str | os.PathLike[str]) -> Folder:
+def _folder(engine: Engine, path: str | os.PathLike[str]) -> Folder:
     if not os.fspath(path):
         raise InvalidArgument("the path of the folder is empty; name a folder")
-    return Folder(log.files, os.path.abspath(os.fspath(path)))
+    return Folder(engine.files, os.path.abspath(os.fspath(path)))
 
 
 def _own_follower(core: Core, folder: Folder) -> Follower | None:
@@ -155,20 +155,20 @@ def _own_follower(core: Core, folder: Folder) -> Follower | None:
     return None
 
 
-def _take(log: Log, core: Core, folder: Folder) -> Follower:
+def _take(engine: Engine, core: Core, folder: Folder) -> Follower:
     """Lock a folder, which is created if need be, for this process to write."""
     folder.make()
-    lock = log.files.lock(f"{folder.path}/{LOCK}")
+    lock = engine.files.lock(f"{folder.path}/{LOCK}")
     if lock is None:
         raise FolderLocked(folder.path)
-    return Follower(log, core, folder, lock)
+    return Follower(engine, core, folder, lock)
 
 
 @contextmanager
-def _owned(log: Log, core: Core, folder: Folder) -> Generator[Follower]:
+def _owned(engine: Engine, core: Core, folder: Folder) -> Generator[Follower]:
     """Write a folder as its owner: as the one that it is already, or for this once."""
     own = _own_follower(core, folder)
-    follower = own or _take(log, core, folder)
+    follower = own or _take(engine, core, folder)
     try:
         yield follower
     finally:
@@ -195,12 +195,12 @@ def _refuse_another_session(folder: Folder, session: str) -> None:
         )
 
 
-def _refuse_what_is_not_ours(log: Log, core: Core, folder: Folder) -> None:
+def _refuse_what_is_not_ours(engine: Engine, core: Core, folder: Folder) -> None:
     """Raise unless a folder is empty, or holds nothing that the session does not have."""
     _refuse_another_session(folder, core.session)
     if {MESSAGES, META, HISTORY}.isdisjoint(folder.names()):
         return
-    state = replay(log.store.read(core.session), SessionFolder())
+    state = replay(engine.store.read(core.session), SessionFolder())
     for difference in compare(folder, state, core.reader, thorough=True):
         if difference.is_archive or loss_of(difference, state, core.reader).unknown:
             raise CorruptFolder(

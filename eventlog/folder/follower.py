@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
     from eventlog.filesystem import FileLock
     from eventlog.finding import Finding
     from eventlog.folder.writing import Folder
-    from eventlog.log import Log
 
 __all__ = ["Follower"]
 
@@ -61,9 +61,9 @@ _projection = SessionFolder()
 class Follower:
     """Writes what a session records into its folder, as long as it holds the folder's lock."""
 
-    def __init__(self, log: Log, core: Core, folder: Folder, lock: FileLock) -> None:
+    def __init__(self, engine: Engine, core: Core, folder: Folder, lock: FileLock) -> None:
         self.folder = folder
-        self._log = log
+        self._engine = engine
         self._core = core
         self._held = lock
         self._state = FolderState(core.snapshot_of_state())
@@ -121,7 +121,7 @@ class Follower:
         merely behind is no damage. Raises `OSError`, and what the store raises.
         """
         with self._mutex:
-            store, session = self._log.store, self._core.session
+            store, session = self._engine.store, self._core.session
             self._is_behind = True
             if thorough:
                 state = _projection.fold(_projection.initial(), store.read(session))
@@ -142,7 +142,7 @@ class Follower:
     def record(self, findings: Sequence[Finding]) -> None:
         """Record what was found (O3)."""
         command = RecordHealing(self.folder.path, tuple(findings))
-        self._log.execute(self._core, command, follow=False)
+        self._engine.execute(self._core, command, follow=False)
 
     def _record_quarantined(self, findings: Sequence[Finding]) -> None:
         if any(finding.quarantine for finding in findings):
@@ -168,7 +168,7 @@ class Follower:
         return news
 
     def _stored(self) -> list[Recorded]:
-        records = self._log.store.read(self._core.session, after=self._state.session.version)
+        records = self._engine.store.read(self._core.session, after=self._state.session.version)
         return [Recorded(record) for record in records]
 
     def _fail(self, error: Exception) -> None:
@@ -196,7 +196,7 @@ class Follower:
             and archive_file(task.archive or 0, MESSAGES) in self._state.files
         ]
         for task_id in waiting:
-            self._log.execute(self._core, PublishCommit(task_id), follow=False)
+            self._engine.execute(self._core, PublishCommit(task_id), follow=False)
         return bool(waiting)
 
     # ---- record by record ---------------------------------------------------------------------

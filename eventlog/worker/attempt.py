@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,28 +23,23 @@ from eventlog.session.tasks.commands import (
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.machine import EFFECT
 from eventlog.telemetry import log_fact
-from eventlog.worker.finalizer import Finalizer, UnusableResult, gather_material
+from eventlog.worker.finalizer import UnusableResult, gather_material
 from eventlog.worker.lease_keeper import Tenure
 from eventlog.worker.requests import EffectRequest, StepResult, TaskRequest
-from eventlog.worker.retry_policy import (
-    Classifier,
-    ResultClassifier,
-    RetryPolicy,
-    redacted,
-    retry_after,
-)
+from eventlog.worker.retry_policy import redacted, retry_after
 from eventlog.worker.steps import RecordedSteps, as_stored
 
 if TYPE_CHECKING:
-    from eventlog.aio import AsyncLog
+    from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import Claim
     from eventlog.session.tasks.state import Task
     from eventlog.worker.batched_reads import Visits
     from eventlog.worker.lease_clock import LeaseClock
+    from eventlog.worker.terms import Terms
 
-__all__ = ["Attempt", "Terms"]
+__all__ = ["Attempt"]
 
 Result = TypeVar("Result")
 
@@ -57,24 +51,12 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 """The pauses between tries of a write while the store is unavailable: doubled from first to last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On which terms a worker does its attempts."""
-
-    finalizer: Finalizer
-    attempt_timeout: float
-    retry: RetryPolicy
-    classify: Classifier
-    classify_result: ResultClassifier
-    draw: Callable[[], float]
-
-
 class Attempt:
     """What a worker does with a task that it has claimed."""
 
     def __init__(
         self,
-        log: AsyncLog,
+        engine: AsyncEngine,
         leases: LeaseClock,
         terms: Terms,
         visits: Visits,
@@ -82,7 +64,7 @@ class Attempt:
         task_id: str,
         claim: Claim,
     ) -> None:
-        self._log = log
+        self._engine = engine
         self._leases = leases
         self._terms = terms
         self._visits = visits
@@ -134,7 +116,7 @@ class Attempt:
         if task is None:
             raise LeaseLost(self._task_id, self._fence, "the task is finished")
         steps = self._steps = RecordedSteps(
-            self._log, self._core, task, self._fence, write=self._write, check=self._check
+            self._engine, self._core, task, self._fence, write=self._write, check=self._check
         )
         if task.ordered:
             await self._write(await self._finalise(task, steps))
@@ -247,7 +229,7 @@ class Attempt:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                written = self._log.answer(SessionRequest(self._core, command))
+                written = self._engine.answer(SessionRequest(self._core, command))
                 return await asyncio.shield(written)
             except UnavailableError as error:
                 if loop.time() + pause > give_up_at:
@@ -261,7 +243,7 @@ class Attempt:
         try:
             time = await self._leases.store_time()
             renewal = RenewLease(self._task_id, self._fence, self._leases.lease, time)
-            await self._log.execute(self._core, renewal)
+            await self._engine.execute(self._core, renewal)
         except ConflictError:
             raise
         except EventLogError as error:
@@ -277,7 +259,7 @@ class Attempt:
             error=redacted(error),
             fatal=found == "fatal",
             attempts=terms.retry.attempts,
-            delay=max(drawn, retry_after(error, self._log.clock())),
+            delay=max(drawn, retry_after(error, self._engine.clock())),
         )
         self._tell("attempt_failed", error)
         await self._settle(command)
@@ -288,7 +270,7 @@ class Attempt:
     async def _settle(self, command: Command[None]) -> None:
         """Record how the attempt ended; what cannot be recorded ends with its lease."""
         try:
-            await self._log.execute(self._core, command)
+            await self._engine.execute(self._core, command)
         except LeaseLost as error:
             self._tell_lost(error)
         except EventLogError as error:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
-from eventlog.aio import READERS
+from eventlog.engine.async_engine import READERS
 
 if TYPE_CHECKING:
-    from eventlog.aio import AsyncLog
+    from eventlog.engine.async_engine import AsyncEngine
 
 __all__ = ["Visits"]
 
@@ -35,8 +35,8 @@ class Visits:
     takes long, more threads help, so that a large archive keeps no other waiting (F1).
     """
 
-    def __init__(self, log: AsyncLog) -> None:
-        self._log = log
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
         self._wanted: deque[_Reading] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -66,7 +66,7 @@ class Visits:
         threads: set[asyncio.Task[None]] = set()
         while wanted or threads:
             if wanted and len(threads) < READERS:
-                threads.add(asyncio.create_task(self._log.run(_read_all, wanted, done)))
+                threads.add(asyncio.create_task(self._engine.run(_read_all, wanted, done)))
             ended, threads = await asyncio.wait(threads, timeout=PATIENCE_SECONDS)
             for failure in filter(None, (thread.exception() for thread in ended)):
                 # The log was closed, and has no threads any more.

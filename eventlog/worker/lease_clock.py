@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eventlog.store import store_clock
 
 if TYPE_CHECKING:
-    from eventlog.aio import AsyncLog
+    from eventlog.engine.async_engine import AsyncEngine
 
 __all__ = ["LeaseClock"]
 
@@ -20,18 +21,19 @@ class LeaseClock:
     jump nobody's lease is found expired, in which time every live owner renews its own.
     """
 
-    def __init__(self, log: AsyncLog, lease_seconds: float) -> None:
-        self._log = log
-        self._store_time = store_clock(log.store)
+    def __init__(self, engine: AsyncEngine, lease_seconds: float) -> None:
+        self._engine = engine
+        now = store_clock(engine.store.inner)
+        self._store_time = None if now is None else partial(engine.store.call, now)
         self.lease = int(lease_seconds * 1_000_000)
         """The length of a lease in microseconds."""
 
     async def store_time(self) -> int | None:
         """Return the store's time in microseconds; None if it has no clock."""
-        return None if self._store_time is None else await self._log.run(self._store_time)
+        return None if self._store_time is None else await self._engine.run(self._store_time)
 
     @property
     def is_steady(self) -> bool:
         """Whether the time tells that a lease has ended."""
-        since = None if self._store_time is not None else self._log.jumps.since_jump()
+        since = None if self._store_time is not None else self._engine.jumps.since_jump()
         return since is None or since >= self.lease

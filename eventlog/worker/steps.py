@@ -19,7 +19,7 @@ from eventlog.worker.callables import call
 from eventlog.worker.requests import StepResult
 
 if TYPE_CHECKING:
-    from eventlog.aio import AsyncLog
+    from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.session.command import Command
     from eventlog.session.tasks.state import Task
@@ -40,7 +40,7 @@ class RecordedSteps:
 
     def __init__(
         self,
-        log: AsyncLog,
+        engine: AsyncEngine,
         core: Core,
         task: Task,
         fence: int,
@@ -48,7 +48,7 @@ class RecordedSteps:
         write: Callable[[Command[Any]], Awaitable[Any]],
         check: Callable[[object], None],
     ) -> None:
-        self._log = log
+        self._engine = engine
         self._core = core
         self._task_id = task.task_id
         self._fence = fence
@@ -117,7 +117,7 @@ class RecordedSteps:
         version = self._done.get(name)
         if version is None:
             return None
-        return _Found(await self._log.run(_read, self._core, version))
+        return _Found(await self._engine.run(_read, self._core, version))
 
     async def _record(self, name: str, value: Any) -> Any:
         """Record a step as done; return its output as later attempts will read it."""
@@ -133,7 +133,7 @@ class RecordedSteps:
         data = _json(f"the output of step {name!r}", made.output)
         output, blob = pydantic_core.from_json(data), None
         if len(data) > INLINE_BYTES:
-            blob = await self._log.run(put_value, self._core.store, self._core.session, data)
+            blob = await self._engine.run(put_value, self._core.store, self._core.session, data)
         if self._ended:
             raise self._lost()
         inline = output if blob is None else None

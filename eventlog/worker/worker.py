@@ -1,6 +1,6 @@
 """The worker: claims what is due, does it, and records every step under its fence.
 
-All of its logic is here, asynchronous; `Worker` runs it in an event loop of its own. Nothing needs
+All of its logic is here, asynchronous; the sync `Worker` runs it in an event loop of its own. Nothing needs
 a reaper: a worker that finds an expired lease takes the task over, and crashes count as attempts.
 """
 
@@ -8,39 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.argument_checks import check_count, check_seconds
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
-from eventlog.identifiers import new_id
 from eventlog.session.tasks.commands import Claim, ClaimTask
 from eventlog.telemetry import log_fact
-from eventlog.worker.attempt import Attempt, Terms
+from eventlog.worker.attempt import Attempt
 from eventlog.worker.batched_reads import Visits
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
-from eventlog.worker.finalizer import Finalizer
 from eventlog.worker.lease_clock import LeaseClock
 from eventlog.worker.owner import this_process
-from eventlog.worker.retry_policy import (
-    Classifier,
-    ResultClassifier,
-    RetryPolicy,
-    classify,
-    classify_result,
-    redacted,
-)
+from eventlog.worker.retry_policy import redacted
 
 if TYPE_CHECKING:
-    from eventlog.aio import AsyncLog
+    from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
-    from eventlog.log import Log
     from eventlog.records import Position
+    from eventlog.worker.terms import Terms
 
-__all__ = ["AsyncWorker", "Worker"]
+__all__ = ["WorkLoop"]
 
 WATCH_SECONDS: Final = 5.0
 """The longest wait without a look: bounds how late a lost owner elsewhere is noticed."""
@@ -56,39 +45,14 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 """The longest pause between two looks while the store is unavailable; the first takes a second."""
 
 
-class AsyncWorker:
-    """Finalises what is due on an `AsyncLog`; see `Worker`."""
+class WorkLoop:
+    """Claims what is due and does attempts at it; `AsyncWorker` and `Worker` are its faces."""
 
-    def __init__(
-        self,
-        log: AsyncLog,
-        finalizer: Finalizer | None = None,
-        *,
-        concurrency: int = 4,
-        lease_seconds: float = 300.0,
-        attempt_timeout: float = 1800.0,
-        name: str | None = None,
-        retry: RetryPolicy | None = None,
-        classifier: Classifier = classify,
-        result_classifier: ResultClassifier = classify_result,
-        draw: Callable[[], float] = random.random,
-    ) -> None:
-        check_count("concurrency", concurrency, "attempts at once", lowest=1)
-        check_seconds("lease_seconds", lease_seconds)
-        check_seconds("attempt_timeout", attempt_timeout)
-        self.name = name or f"worker-{new_id()[:13]}"
-        self._log = log
-        self._concurrency = concurrency
-        self._leases = LeaseClock(log, lease_seconds)
-        self._terms = Terms(
-            finalizer=finalizer or Finalizer(),
-            attempt_timeout=attempt_timeout,
-            retry=retry or RetryPolicy(),
-            classify=classifier,
-            classify_result=result_classifier,
-            draw=draw,
-        )
-        self._visits = Visits(log)
+    def __init__(self, engine: AsyncEngine, terms: Terms) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._leases = LeaseClock(engine, terms.lease_seconds)
+        self._visits = Visits(engine)
         self._kinds = self._terms.finalizer.task_kinds
         self._owner = this_process()
         self._stopping = asyncio.Event()
@@ -108,7 +72,7 @@ class AsyncWorker:
         """Work until nothing is due any more; return how many tasks were completed."""
         completed = 0
         try:
-            await self._log.commit_idle()
+            await self._engine.commit_idle()
             while not self._stopping.is_set():
                 tried = await self._start_due()
                 if self._running:
@@ -130,7 +94,7 @@ class AsyncWorker:
                     await self._pause()
                     self._collect()
                     continue
-                full = len(self._running) >= self._concurrency
+                full = len(self._running) >= self._terms.concurrency
                 await self._reap(None if full else seen)
             await self._finish()
         finally:
@@ -154,8 +118,8 @@ class AsyncWorker:
             self._declined.clear()
             self._declined_until = now + DECLINED_SECONDS
         try:
-            seen = await self._log.position()
-            await self._log.commit_idle()
+            seen = await self._engine.position()
+            await self._engine.commit_idle()
             await self._start_due()
         except UnavailableError as error:
             self._failed_looks += 1
@@ -173,13 +137,13 @@ class AsyncWorker:
 
     async def _start_due(self) -> int:
         """Claim due tasks as far as there is room for them; return how many were tried."""
-        room = self._concurrency - len(self._running)
+        room = self._terms.concurrency - len(self._running)
         if room <= 0:
             return 0
         store_time = await self._leases.store_time()
-        now = max(self._log.clock(), store_time or 0)
+        now = max(self._engine.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
-        found = await self._log.run(due_tasks, self._log.store, now, self._kinds, room, known)
+        found = await self._engine.run(due_tasks, self._engine.store, now, self._kinds, room, known)
         suspects = [due for due in found if self._is_suspect(due)]
         others = [due for due in found if not self._is_suspect(due)]
         if suspects and self._suspect not in self._running:
@@ -212,9 +176,9 @@ class AsyncWorker:
 
         Raises when the others are begun, if one could not be claimed because of the store.
         """
-        cores = [await self._log.core(due.session) for due in tasks]
+        cores = [self._engine.core(due.session) for due in tasks]
         claims = [
-            self._log.answer(SessionRequest(core, self._claim(due, store_time)))
+            self._engine.answer(SessionRequest(core, self._claim(due, store_time)))
             for due, core in zip(tasks, cores, strict=True)
         ]
         await asyncio.gather(*claims, return_exceptions=True)
@@ -233,7 +197,7 @@ class AsyncWorker:
     def _begin(self, due: DueTask, core: Core, claim: Claim) -> None:
         if claim.fence is not None:
             attempt = Attempt(
-                self._log, self._leases, self._terms, self._visits, core, due.task_id, claim
+                self._engine, self._leases, self._terms, self._visits, core, due.task_id, claim
             )
             task = self._running[due.task_id] = asyncio.create_task(attempt.run())
             task.add_done_callback(self._ring)
@@ -243,7 +207,7 @@ class AsyncWorker:
     def _claim(self, due: DueTask, store_time: int | None) -> ClaimTask:
         return ClaimTask(
             task_id=due.task_id,
-            worker=self.name,
+            worker=self._terms.name,
             owner=self._owner,
             lease=self._leases.lease,
             attempts=self._terms.retry.attempts,
@@ -282,12 +246,12 @@ class AsyncWorker:
         """Wait for a record after a position, or until something that is known becomes due."""
         soonest = asyncio.get_running_loop().time() + NEWS_SECONDS
         with suppress(UnavailableError):  # The next look tells.
-            await self._log.wait(seen, await self._seconds_to_wait())
+            await self._engine.wait(seen, await self._seconds_to_wait())
         await asyncio.sleep(soonest - asyncio.get_running_loop().time())
 
     async def _seconds_to_wait(self) -> float:
-        due = await self._log.run(
-            seconds_until_due, self._log.store, self._log.clock(), self._kinds
+        due = await self._engine.run(
+            seconds_until_due, self._engine.store, self._engine.clock(), self._kinds
         )
         longest = DECLINED_SECONDS if self._declined else WATCH_SECONDS
         return longest if due is None else min(longest, due)
@@ -303,48 +267,4 @@ class AsyncWorker:
         self._running.clear()
 
     def _tell(self, fact: str, error: BaseException, **fields: Any) -> None:
-        log_fact(logging.WARNING, fact, worker=self.name, **fields, error=redacted(error))
-
-
-class Worker:
-    """Finalises archives and runs what follows from them.
-
-    Within a session archives are finalised in order; ``concurrency`` sessions are worked on at
-    once. Any number of workers may share a store, in any number of processes: a task has one owner
-    at a time, and a late one cannot change anything (P5).
-    """
-
-    def __init__(self, log: Log, finalizer: Finalizer | None = None, **options: Any) -> None:
-        self._log = log
-        self._finalizer = finalizer
-        self._options = options
-        self._worker: AsyncWorker | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped: float | None = None
-
-    def run_once(self) -> int:
-        """Work until nothing is due any more; return how many tasks were completed."""
-        completed: int = asyncio.run(self._started(lambda worker: worker.run_once()))
-        return completed
-
-    def run(self) -> None:
-        """Work until `stop` is called, from another thread or a signal handler."""
-        asyncio.run(self._started(lambda worker: worker.run()))
-
-    def stop(self, grace_seconds: float = 10.0) -> None:
-        """Claim no more; give what is running so long to end, then release it (F12).
-
-        From any thread, also before `run`; a stopped worker stays stopped.
-        """
-        self._stopped = grace_seconds
-        if self._worker is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._worker.stop, grace_seconds)
-
-    async def _started(self, run: Callable[[AsyncWorker], Any]) -> Any:
-        from eventlog.aio import AsyncLog
-
-        self._loop = asyncio.get_running_loop()
-        self._worker = AsyncWorker(AsyncLog(self._log), self._finalizer, **self._options)
-        if self._stopped is not None:
-            self._worker.stop(self._stopped)
-        return await run(self._worker)
+        log_fact(logging.WARNING, fact, worker=self._terms.name, **fields, error=redacted(error))

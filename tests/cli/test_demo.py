@@ -16,6 +16,7 @@ from eventlog import Message
 from eventlog.cli import demo_story
 from eventlog.cli.demo_worker import STOPPED
 from eventlog.cli.documents import session_document
+from eventlog.clock import system_clock
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -119,7 +120,7 @@ def test_the_worker_of_the_demo_ends_with_whoever_started_it(run: CommandLine) -
         session = log.session("chat-1", create=True)
         session.append(Message.user("hello"))
         session.commit()
-        now = log.clock() + 1_000_000
+        now = system_clock() + 1_000_000
     root = str(Path(eventlog.__file__).parents[1])
     with subprocess.Popen(
         [sys.executable, "-m", "eventlog.cli.demo_worker", run.store, str(now)],

@@ -15,6 +15,7 @@ import eventlog
 from eventlog import AsyncWorker, Finalizer, Message, Summary, SummaryRequest, Worker
 from eventlog.cli.watching import LiveWatcher
 from eventlog.session.tasks.commands import ClaimTask
+from eventlog.testing.inside import execute
 from eventlog.worker.due import seconds_until_due
 from eventlog.worker.owner import this_process
 
@@ -316,7 +317,7 @@ def test_a_terminal_shows_per_session_what_runs_waits_and_failed(
         watching = LiveWatcher(log, console)
         (first, *_) = log.tasks("chat-2")
         claim = ClaimTask(first.task_id, "nightly", this_process(), 1_000_000, 3)
-        log.execute(log.core("chat-2"), claim)
+        execute(log, "chat-2", claim)
         watching.look()
         console.print(watching.live.get_renderable())
     bar, *table = Text.from_ansi(screen.getvalue()).plain.splitlines()

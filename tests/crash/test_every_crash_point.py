@@ -35,6 +35,7 @@ from eventlog.testing import Host, every_crash
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash, Steps
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import execute
 from eventlog.testing.model.backing import Backing, Process
 from eventlog.testing.model.laws import check_laws, state_bytes
 
@@ -218,9 +219,7 @@ def claim(world: World) -> None:
     task = next(log.tasks(session=CHAT))
     owner = OwnerData(host="elsewhere", boot="", pid=1, started="")
     lease = int(LEASE_SECONDS * 1_000_000)
-    claimed: Claim = log.execute(
-        log.core(CHAT), ClaimTask(task.task_id, "slow", owner, lease, attempts=5)
-    )
+    claimed: Claim = execute(log, CHAT, ClaimTask(task.task_id, "slow", owner, lease, attempts=5))
     if claimed.fence is not None:
         world.claimed = (task.task_id, claimed.fence)
 
@@ -236,7 +235,7 @@ def finalize_late(world: World) -> None:
         *world.claimed, overview="late", abstract="late", covers=(1,), usage={}, follow_ups=()
     )
     with pytest.raises(LeaseLost):
-        log.execute(log.core(CHAT), command)
+        execute(log, CHAT, command)
 
 
 SCENARIOS: dict[str, list[Action]] = {

@@ -12,6 +12,7 @@ import pytest
 import eventlog
 from eventlog import CorruptLog, Log, Message
 from eventlog.stores.files import FilesStore
+from eventlog.testing.inside import core_of
 from eventlog.testing.model.laws import check_laws
 
 SEGMENT = "segments/0000000001.log"
@@ -260,7 +261,7 @@ def test_a_damaged_blob_is_found_and_a_damaged_snapshot_refuses_no_session(
     """L12: a cache that cannot be read is ignored and replaced."""
     folder = write()
     with eventlog.open(f"files:///{folder}") as log:
-        log.core("chat").write_snapshot()
+        core_of(log, "chat").write_snapshot()
     (blob,) = (folder / "blobs").glob("*/*.blob")
     flip(blob, blob.stat().st_size - 3, 0)
 
@@ -271,7 +272,7 @@ def test_a_damaged_blob_is_found_and_a_damaged_snapshot_refuses_no_session(
         with pytest.raises(CorruptLog, match="is not the blob that was written"):
             log.store.get_blob("snapshot/chat/session")
         assert len(log.session("chat").history()) == 6
-        log.core("chat").write_snapshot()
+        core_of(log, "chat").write_snapshot()
         assert log.store.check() == []
 
 

@@ -84,8 +84,8 @@ class Place:
                 raise NonRetryableError("too long")
             return Summary(overview=f"# {request.archive_id}", abstract=f"{len(request.messages)}")
 
-        options = {"concurrency": 1, "retry": RetryPolicy(attempts=1)}
-        Worker(self.log, Finalizer(summarizer=summarize), **options).run_once()
+        finalizer, once = Finalizer(summarizer=summarize), RetryPolicy(attempts=1)
+        Worker(self.log, finalizer, concurrency=1, retry=once).run_once()
 
     def fail(self, _: object) -> None:
         self.work(None, fails=True)

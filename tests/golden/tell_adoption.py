@@ -19,6 +19,7 @@ from eventlog.adoption.adopting import adopt
 from eventlog.session.events import SessionCreated
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import engine_of
 
 THEN = "2026-01-01T00:00:00.000Z"
 
@@ -63,7 +64,14 @@ def tell() -> list[Record]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
         with eventlog.open("memory:", clock=FakeClock(), ids=NumberedIds()) as log:
-            adopt(log, "golden", None, SessionCreated(), quarantine=False, by=Metadata("ada"))
+            adopt(
+                engine_of(log),
+                "golden",
+                None,
+                SessionCreated(),
+                quarantine=False,
+                by=Metadata("ada"),
+            )
             log.session("golden").delete()
             return list(log.store.read("golden"))
 

@@ -29,6 +29,7 @@ from eventlog.session.tasks.commands import (
 from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import execute
 
 OWNER = OwnerData(host="host-1", boot="boot-1", pid=42, started="1000")
 LEASE = 300_000_000
@@ -55,7 +56,7 @@ class Story:
 
     def do(self, command: Any) -> Any:
         self.clock.advance(1)
-        return self.log.execute(self.log.core(self.session.id), command)
+        return execute(self.log, self.session.id, command)
 
     def claim(self, task_id: str, *, owner_gone: int | None = None) -> int:
         claim = self.do(ClaimTask(task_id, "worker-1", OWNER, LEASE, 3, owner_gone))

@@ -12,6 +12,7 @@ from eventlog.identifiers import draw_id
 from eventlog.session.tasks.commands import ClaimTask, FailAttempt
 from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite import SQLiteStore
+from eventlog.testing.inside import execute
 from eventlog.testing.model.laws import check_laws
 from eventlog.worker.owner import this_process
 
@@ -68,9 +69,8 @@ def test_a_commit_is_not_blocked_by_a_failure_that_another_process_has_settled(
     one.append(Message.user("first"))
     task_id = one.commit().task_id
     assert task_id is not None
-    core = log.core(CHAT)
-    fence = log.execute(core, ClaimTask(task_id, "w", this_process(), 10**9, attempts=1)).fence
-    log.execute(core, FailAttempt(task_id, fence, "broken", fatal=True, attempts=1, delay=0))
+    fence = execute(log, CHAT, ClaimTask(task_id, "w", this_process(), 10**9, attempts=1)).fence
+    execute(log, CHAT, FailAttempt(task_id, fence, "broken", fatal=True, attempts=1, delay=0))
     one.refresh()
     log.session(CHAT).abandon("archive_001")
     log.session(CHAT).append(Message.user("second"))

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventlog
-from eventlog import Log, Message, Record
+from eventlog import Log, Message, Metadata, Record
 from eventlog.engine import arguments
 from eventlog.engine.append_request import MessageRequest
 from eventlog.engine.request import SessionRequest
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import core_of, engine_of
 from eventlog.testing.strategies import message_contents
 
 
@@ -27,13 +28,13 @@ def records(contents: list[dict[str, Any]], *, short: bool) -> list[Record]:
         for number, content in enumerate(contents):
             clock.advance(number)
             message = Message.model_validate({"id": f"m{number}", "created_at": "then", **content})
-            by = arguments.about("ada" if number % 2 else None)
-            log.answer(_request(log, message, by, short=short))
+            by = Metadata(actor="ada") if number % 2 else None
+            engine_of(log).answer(_request(log, message, by, short=short))
         return list(log.store.read("s"))
 
 
 def _request(log: Log, message: Message, by: Any, *, short: bool) -> Any:
-    core, estimate = log.core("s"), log.estimate_tokens
+    core, estimate = core_of(log, "s"), engine_of(log).estimate_tokens
     if short:
         request = arguments.append_one(core, estimate, message, None, by)
         assert isinstance(request, MessageRequest)
@@ -64,5 +65,5 @@ def test_both_ways_leave_the_same_state(size: int) -> None:
             else:
                 for message in messages:
                     session.append(message)
-            states.append(log.core("s").refresh())
+            states.append(core_of(log, "s").refresh())
     assert states[0] == states[1]

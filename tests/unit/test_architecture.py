@@ -526,6 +526,7 @@ NOT_NEEDED_TO_APPEND = {
     "eventlog.worker.retry_policy",
     "eventlog.worker.requests",
     "eventlog.worker.worker",
+    "eventlog.worker_face",
     "eventlog.testing",
 }
 """B11: what is imported when it is first needed."""

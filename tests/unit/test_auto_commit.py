@@ -23,6 +23,7 @@ from eventlog import (
 )
 from eventlog.audit.index_check import compare_index
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import core_of
 
 
 def create(log: Log, **policy: Any) -> Session:
@@ -145,7 +146,7 @@ def test_what_another_process_appended_counts(log: Log, rival: Log) -> None:
 def test_an_append_that_is_repeated_makes_good_a_commit_that_was_not_made(log: Log) -> None:
     """A crash fell between the two: here, the committing process has no time for it."""
     session = create(log, messages=2)
-    core = log.core("s")
+    core = core_of(log, "s")
     core._care_after = 1_000
     say(session, "m1")
     session.append(Message.user("once", id="m2", created_at="then"))
@@ -293,7 +294,7 @@ def test_a_policy_holds_in_every_process(log: Log, rival: Log) -> None:
 def test_a_policy_survives_in_a_snapshot(log: Log, rival: Log) -> None:
     session = create(log, messages=2, keep_recent=1)
     say(session, "m1")
-    log.core("s").write_snapshot()
+    core_of(log, "s").write_snapshot()
 
     say(rival.session("s"), "m2", "m3")
 

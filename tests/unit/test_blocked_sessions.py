@@ -19,6 +19,7 @@ from eventlog.session.tasks.events import CommitPublished, OwnerData
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import core_of, execute
 
 QUEUED = 50_000
 FEW = 2
@@ -95,13 +96,13 @@ def work_beside(queued: int) -> tuple[Counter[str], Counter[str]]:
     """
     store = CountingStore()
     log = Log(store, clock=FakeClock(), ids=NumberedIds())
-    core = log.core("long")
     log.session("long", create=True).append(Message.user("hello"))
-    log.execute(core, QueueArchives(1 + queued))
+    execute(log, "long", QueueArchives(1 + queued))
+    core = core_of(log, "long")
     first = core.state.archives[1].task_id
-    claim = log.execute(core, ClaimTask(first, "lost", ELSEWHERE, 300_000_000, 3))
+    claim = execute(log, "long", ClaimTask(first, "lost", ELSEWHERE, 300_000_000, 3))
     in_work = counted_work(log, store, "beside-work")
-    log.execute(core, FailAttempt(first, claim.fence, "broken", True, 3, 0))
+    execute(log, "long", FailAttempt(first, claim.fence, "broken", True, 3, 0))
     assert (core.state.tasks[first].state, len(core.state.tasks)) == ("terminal_failed", 1 + queued)
     return in_work, counted_work(log, store, "beside-failure")
 

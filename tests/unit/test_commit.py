@@ -28,6 +28,7 @@ from eventlog import (
 )
 from eventlog.session.events import CommitPrepared
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import core_of
 
 
 def say(session: Session, *texts: str) -> None:
@@ -270,7 +271,7 @@ def test_archives_are_ordered_by_number_beyond_a_thousand(log: Log) -> None:
 
 def _renumber_commits(log: Log, count: int) -> None:
     """Make a session look as if it had committed so often."""
-    log.core("s").state.commit_count = count
+    core_of(log, "s").state.commit_count = count
 
 
 def test_a_message_appended_while_commits_run_is_there_exactly_once(

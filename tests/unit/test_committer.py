@@ -24,6 +24,7 @@ from eventlog import (
 )
 from eventlog.records import Append, Appended
 from eventlog.stores.memory import MemoryStore
+from eventlog.testing.inside import engine_of
 
 
 class Counting(MemoryStore):
@@ -88,7 +89,7 @@ class Announcing(deque[Any]):
 def test_threads_that_wait_share_transactions() -> None:
     store, queue = Counting(held=True), Announcing()
     with Log(store) as log, ThreadPoolExecutor(20) as pool:
-        log._committer._queue = queue
+        engine_of(log)._committer._queue = queue
         first = pool.submit(session_of(log).append, Message.user("first"))
         assert store.entered.wait(60)
         rest = [pool.submit(session_of(log, f"s{n}").append, Message.user("a")) for n in range(19)]

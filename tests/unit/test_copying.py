@@ -28,6 +28,7 @@ from eventlog.store import Store
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import core_of
 from eventlog.testing.model.laws import check_laws
 
 
@@ -340,7 +341,7 @@ def test_large_values_are_copied_and_snapshots_are_not(source: Store, destinatio
     """L11: what an event names is there."""
     output = say_much(source)
     with Log(source) as log:
-        log.core("a").write_snapshot()
+        core_of(log, "a").write_snapshot()
     assert source.get_blob("snapshot/a/session") is not None
 
     report = copy_log(source, destination)

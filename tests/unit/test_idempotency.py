@@ -313,12 +313,12 @@ def test_a_keyed_repetition_needs_no_version(session: Session) -> None:
     assert session.record(Noted(text="a"), expected=2, idempotency_key="k") == first
 
 
-def test_recorded_events_tell_where_they_stand(session: Session) -> None:
+def test_recorded_events_tell_where_they_stand(session: Session, log: Log) -> None:
     recorded = session.record(Noted(text="a"), Noted(text="b"))
 
-    assert list(session._log.read("s", after=2)) == list(recorded)
+    assert list(log.read("s", after=2)) == list(recorded)
     assert [entry.version for entry in recorded] == [3, 4]
-    assert recorded[-1].position == session._log.position()
+    assert recorded[-1].position == log.position()
 
 
 def test_only_events_of_ones_own_are_recorded(session: Session) -> None:

@@ -27,6 +27,7 @@ from eventlog.session.tasks.events import OwnerData
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import execute
 from eventlog.worker.owner import this_process
 
 LEASE = 300_000_000
@@ -43,7 +44,7 @@ def committed(log: Log) -> Session:
 def claim(log: Log, owner: OwnerData = ELSEWHERE) -> tuple[str, int]:
     """Claim the open task of the session as a worker that renews when the test does."""
     (task,) = log.tasks("s")
-    fence: int = log.execute(log.core("s"), ClaimTask(task.task_id, "owner", owner, LEASE, 3)).fence
+    fence: int = execute(log, "s", ClaimTask(task.task_id, "owner", owner, LEASE, 3)).fence
     return task.task_id, fence
 
 
@@ -59,7 +60,7 @@ def test_a_jump_of_the_wall_clock_ends_no_lease(log: Log, clock: FakeClock, seco
     clock.jump(seconds)
     assert Worker(log).run_once() == 0
     clock.advance(100)
-    log.execute(log.core("s"), RenewLease(task_id, fence, LEASE))
+    execute(log, "s", RenewLease(task_id, fence, LEASE))
     clock.advance(250)
     assert Worker(log).run_once() == 0
 
@@ -229,7 +230,7 @@ def test_a_running_worker_publishes_what_nobody_else_does(log: Log, clock: FakeC
     """A `preparing` task is published 30 s later by whoever finds it, and finalised at once."""
     session = log.session("s", create=True)
     session.append(Message.user("hello"))
-    log.execute(log.core("s"), PrepareOnly())
+    execute(log, "s", PrepareOnly())
     clock.advance(29)
     assert Worker(log).run_once() == 0
     clock.advance(1)

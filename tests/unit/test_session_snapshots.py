@@ -16,6 +16,7 @@ from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore
+from eventlog.testing.inside import core_of
 
 KEY = "snapshot/s/session"
 
@@ -173,7 +174,7 @@ def test_a_snapshot_holds_nothing_of_archives_that_are_ended(log: Log) -> None:
                 session.abandon(name or "")
             else:
                 eventlog.Worker(log).run_once()
-        log.core("s").write_snapshot()
+        core_of(log, "s").write_snapshot()
         return len(snapshot(log).data)
 
     few = size_after(9)
@@ -266,17 +267,17 @@ def test_a_store_that_cannot_keep_snapshots_serves_sessions_all_the_same() -> No
     assert session.meta.total_message_count == SNAPSHOT_INTERVAL
 
 
-_steps: dict[str, Callable[[Session], object]] = {
-    "say": lambda session: session.append(Message.user("words")),
-    "call": lambda session: session.append(
+_steps: dict[str, Callable[[Session, Log], object]] = {
+    "say": lambda session, _: session.append(Message.user("words")),
+    "call": lambda session, _: session.append(
         Message.assistant(tools=(Message.call("look", {"at": 1}),))
     ),
-    "commit": lambda session: session.commit(keep_recent=1),
-    "use": lambda session: session.used(["memory://1"], {"uri": "skill://1"}),
-    "queue": lambda session: session.queue_task("acme.index", {"n": [1, None]}),
-    "work": lambda session: eventlog.Worker(session._log).run_once(),
-    "project": lambda session: session.assign_project("p"),
-    "provider": lambda session: session.memory_session("acme"),
+    "commit": lambda session, _: session.commit(keep_recent=1),
+    "use": lambda session, _: session.used(["memory://1"], {"uri": "skill://1"}),
+    "queue": lambda session, _: session.queue_task("acme.index", {"n": [1, None]}),
+    "work": lambda _, log: eventlog.Worker(log).run_once(),
+    "project": lambda session, _: session.assign_project("p"),
+    "provider": lambda session, _: session.memory_session("acme"),
 }
 
 
@@ -289,7 +290,7 @@ def test_any_state_is_read_back_from_its_snapshot_and_goes_on_from_there(
     with eventlog.open("memory:") as log:
         session = log.session("s", create=True)
         for name in program:
-            _steps[name](session)
+            _steps[name](session, log)
         records = [Recorded(record) for record in log.store.read("s")]
     fold = SessionFold("s")
     before = fold.fold(fold.initial(), records[:cut])

@@ -29,6 +29,7 @@ from eventlog import (
 from eventlog.session.tasks.commands import ClaimTask, CompleteStep
 from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import execute
 from eventlog.worker.steps import INLINE_BYTES
 
 
@@ -305,12 +306,11 @@ def test_a_summary_that_an_earlier_version_recorded_by_itself_is_not_made_again(
     """F5: it used to be recorded before the end of its task."""
     session = committed(log)
     (task,) = log.tasks("s")
-    core = log.core("s")
     owner = OwnerData(host="elsewhere", boot="", pid=1, started="")
-    claim = log.execute(core, ClaimTask(task.task_id, "w", owner, 300_000_000, 3))
+    claim = execute(log, "s", ClaimTask(task.task_id, "w", owner, 300_000_000, 3))
     output = {"overview": "paid for", "abstract": "short", "covers": [1]}
     usage: TokenUsage = {"prompt_tokens": 7}
-    log.execute(core, CompleteStep(task.task_id, claim.fence, "summary", output, usage))
+    execute(log, "s", CompleteStep(task.task_id, claim.fence, "summary", output, usage))
     clock.advance(301)
 
     def summarize(request: SummaryRequest) -> Summary:

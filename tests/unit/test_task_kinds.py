@@ -26,6 +26,7 @@ from eventlog import (
 from eventlog.session.tasks.commands import ClaimTask
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import execute
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
@@ -104,7 +105,7 @@ def test_a_kind_has_retries_with_the_same_key(log: Log, clock: FakeClock) -> Non
 def test_a_kind_whose_worker_is_lost_is_taken_over(log: Log, clock: FakeClock) -> None:
     """P5, P6."""
     task_id = queued(log)
-    log.execute(log.core("s"), ClaimTask(task_id, "lost", ELSEWHERE, 300_000_000, 3))
+    execute(log, "s", ClaimTask(task_id, "lost", ELSEWHERE, 300_000_000, 3))
 
     assert work(log, {"acme.index": lambda request: None}) == 0
     clock.advance(300)

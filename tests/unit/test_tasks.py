@@ -38,6 +38,7 @@ from eventlog.session.tasks.commands import (
 )
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import execute
 
 OWNER = OwnerData(host="elsewhere", boot="", pid=1, started="")
 LEASE_SECONDS = 300
@@ -54,7 +55,7 @@ class Task:
     fence: int = 0
 
     def do(self, command: Any) -> Any:
-        return self.log.execute(self.log.core(self.session.id), command)
+        return execute(self.log, self.session.id, command)
 
     def claim(self, attempts: int = 3) -> Claim:
         command = ClaimTask(self.task_id, "worker-1", OWNER, LEASE, attempts)
@@ -420,7 +421,7 @@ def test_a_task_that_nobody_published_is_published_by_whoever_finds_it(
     """After 30 s: the log holds the messages, so nothing waits for an owner who died."""
     session = log.session("s", create=True)
     session.append(Message.user("hello"))
-    result = log.execute(log.core("s"), PrepareOnly())
+    result = execute(log, "s", PrepareOnly())
     task = Task(log, session, result.task_id)
     assert (task.state, log.task(task.task_id).status) == ("preparing", "pending")
 

@@ -30,6 +30,7 @@ from eventlog import (
 from eventlog.session.tasks.commands import ClaimTask, CompleteStep
 from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import execute
 from eventlog.worker.owner import this_process
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
@@ -75,7 +76,7 @@ def claim(log: Log, *, owner: OwnerData = ELSEWHERE, name: str = "s") -> tuple[s
     """Claim the open task of a session as a worker that is never heard of again."""
     (task,) = [task for task in log.tasks(name) if task.status in ("pending", "running")]
     command = ClaimTask(task.task_id, "lost", owner, LEASE_SECONDS * 1_000_000, 3)
-    fence: int = log.execute(log.core(name), command).fence
+    fence: int = execute(log, name, command).fence
     return task.task_id, fence
 
 
@@ -92,7 +93,7 @@ def test_what_a_lost_worker_paid_for_is_not_paid_twice(log: Log, clock: FakeCloc
     task_id, fence = claim(log)
     output = {"overview": "paid for", "abstract": "once", "covers": [1]}
     usage = TokenUsage(prompt_tokens=100)
-    log.execute(log.core("s"), CompleteStep(task_id, fence, "summary", output, usage))
+    execute(log, "s", CompleteStep(task_id, fence, "summary", output, usage))
     clock.advance(LEASE_SECONDS)
 
     assert run_once(log, failing(AssertionError("called again"))) == 1

@@ -16,6 +16,7 @@ from eventlog import (
     AsyncWorker,
     Finalizer,
     Log,
+    LogClosed,
     Message,
     RetryableError,
     Session,
@@ -25,11 +26,13 @@ from eventlog import (
     TaskRequest,
     Worker,
 )
+from eventlog.engine.async_engine import AsyncEngine
 from eventlog.engine.core import Core
 from eventlog.records import Position
 from eventlog.session.tasks.commands import ClaimTask, FinalizeArchive, ReleaseTask
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
+from eventlog.testing.inside import engine_of, execute
 from eventlog.worker.batched_reads import Visits
 from eventlog.worker.lease_keeper import Tenure
 from eventlog.worker.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
@@ -48,11 +51,11 @@ def committed(log: Log, name: str = "s") -> Session:
     return session
 
 
-class WatchedLog(AsyncLog):
-    """A log whose worker is stopped after a few waits; it tells how long each would have been."""
+class WatchedEngine(AsyncEngine):
+    """An engine whose worker is stopped after a few waits; it tells how long each would have been."""
 
     def __init__(self, log: Log, *, waits: int = 3, news: bool = False) -> None:
-        super().__init__(log)
+        super().__init__(engine_of(log))
         self.left = waits
         self.news = news
         self.waits: list[float] = []
@@ -71,12 +74,19 @@ class WatchedLog(AsyncLog):
         return self.news
 
 
-def watched(log: Log, **options: Any) -> WatchedLog:
+def face_of(engine: AsyncEngine, log: Log) -> AsyncLog:
+    """Return the asynchronous face of a log, on another engine than its own."""
+    face = AsyncLog(log)
+    face._engine = engine
+    return face
+
+
+def watched(log: Log, **options: Any) -> WatchedEngine:
     """Run a worker for a few waits."""
-    watching = WatchedLog(log, **options)
+    watching = WatchedEngine(log, **options)
 
     async def main() -> None:
-        watching.worker = AsyncWorker(watching, Finalizer(summarize))
+        watching.worker = AsyncWorker(face_of(watching, log), Finalizer(summarize))
         async with asyncio.timeout(60):
             await watching.worker.run()
 
@@ -106,7 +116,7 @@ def test_a_due_task_that_cannot_be_claimed_is_left_for_a_second(log: Log, clock:
     """F12: it is due, and stays so: after a jump of the clock its lease is not to be ended."""
     committed(log)
     (task,) = log.tasks("s")
-    log.execute(log.core("s"), ClaimTask(task.task_id, "owner", ELSEWHERE, 300_000_000, 3))
+    execute(log, "s", ClaimTask(task.task_id, "owner", ELSEWHERE, 300_000_000, 3))
     clock.jump(3_600)
     before = log.store.head("s").version
 
@@ -135,20 +145,20 @@ def test_a_task_that_a_rival_takes_first_does_not_end_the_run(log: Log, rival: L
     for number in range(4):
         committed(log, f"s{number}")
 
-    class Slow(AsyncLog):
+    class Slow(AsyncEngine):
         """Its first claim comes too late."""
 
         late = True
 
-        async def core(self, session: str) -> Core:
+        def core(self, session: str) -> Core:
             if self.late:
                 self.late = False
                 (task,) = log.tasks(session)
                 early = ClaimTask(task.task_id, "rival", ELSEWHERE, 300_000_000, 3)
-                rival.execute(rival.core(session), early)
-            return await super().core(session)
+                execute(rival, session, early)
+            return super().core(session)
 
-    worker = AsyncWorker(Slow(log), Finalizer(summarize), concurrency=1)
+    worker = AsyncWorker(face_of(Slow(engine_of(log)), log), Finalizer(summarize), concurrency=1)
 
     assert asyncio.run(worker.run_once()) == 3
 
@@ -161,7 +171,7 @@ def test_a_store_that_is_away_is_asked_less_and_less_often(
 ) -> None:
     pauses: list[float] = []
 
-    class Away(AsyncLog):
+    class Away(AsyncEngine):
         async def position(self) -> Position:
             if len(pauses) == 8:
                 worker.stop()
@@ -173,7 +183,7 @@ def test_a_store_that_is_away_is_asked_less_and_less_often(
         raise TimeoutError
 
     monkeypatch.setattr(asyncio, "wait_for", pause)
-    worker = AsyncWorker(Away(log), draw=lambda: 0.0)
+    worker = AsyncWorker(face_of(Away(engine_of(log)), log), draw=lambda: 0.0)
 
     asyncio.run(worker.run())
 
@@ -183,7 +193,7 @@ def test_a_store_that_is_away_is_asked_less_and_less_often(
 def test_a_worker_goes_on_when_its_store_is_back(log: Log) -> None:
     committed(log)
 
-    class Hiccup(AsyncLog):
+    class Hiccup(AsyncEngine):
         looks = 0
 
         async def position(self) -> Position:
@@ -196,7 +206,7 @@ def test_a_worker_goes_on_when_its_store_is_back(log: Log) -> None:
         worker.stop(60)
         return await summarize(request)
 
-    worker = AsyncWorker(Hiccup(log), Finalizer(stop), draw=lambda: 0.0)
+    worker = AsyncWorker(face_of(Hiccup(engine_of(log)), log), Finalizer(stop), draw=lambda: 0.0)
 
     asyncio.run(worker.run())
 
@@ -267,7 +277,7 @@ def test_what_is_being_written_when_a_worker_is_stopped_is_not_dropped(log: Log)
         assert gate.wait(60)
         return append(batch)
 
-    class Stopping(AsyncLog):
+    class Stopping(AsyncEngine):
         def answer(self, request: Any) -> asyncio.Future[Any]:
             future = super().answer(request)
             if isinstance(request._command, FinalizeArchive):
@@ -285,7 +295,7 @@ def test_what_is_being_written_when_a_worker_is_stopped_is_not_dropped(log: Log)
     committed(log)
     busy = log.session("busy", create=True)
     other = threading.Thread(target=lambda: busy.append(Message.user("hello")))
-    worker = AsyncWorker(Stopping(log), Finalizer(hold))
+    worker = AsyncWorker(face_of(Stopping(engine_of(log)), log), Finalizer(hold))
 
     asyncio.run(worker.run())
     other.join()
@@ -317,11 +327,11 @@ def test_a_session_that_is_slow_to_read_keeps_no_other_waiting(log: Log) -> None
 
 def test_a_worker_whose_log_is_closed_reads_nothing(log: Log) -> None:
     async def main() -> None:
-        reading = AsyncLog(log)
+        reading = AsyncEngine(engine_of(log))
         await reading.close()
         await Visits(reading).read(len, "abc")
 
-    with pytest.raises(RuntimeError, match="shutdown"):
+    with pytest.raises(LogClosed):
         asyncio.run(main())
 
 

@@ -15,11 +15,13 @@ __all__ = [
     "SKILLS",
     "TASK_MACHINE",
     "TaskState",
+    "TaskStatus",
 ]
 
 TaskState = Literal[
     "preparing", "pending", "running", "retry", "completed", "terminal_failed", "abandoned"
 ]
+TaskStatus = Literal["pending", "running", "completed", "failed"]
 
 FINALISE: Final = "finalise"
 """The task kind that finalises an archive: the only one that is ordered within its session."""

@@ -17,6 +17,7 @@ from eventlog.log import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.inside import core_of, execute
 from eventlog.testing.model.backing import Process
 from eventlog.testing.model.laws import archived_messages, check_laws, expect, state_bytes
 from eventlog.testing.model.session import Refusal, SessionModel
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from eventlog.session_face import Session
     from eventlog.testing.crashing import Fault, Steps
     from eventlog.testing.model.backing import Backing
-    from eventlog.worker.worker import Worker
+    from eventlog.worker_face import Worker
 
 __all__ = ["IN_DOUBT", "SESSION", "By", "Program", "shown"]
 
@@ -182,11 +183,11 @@ class Program:
     def execute(self, by: By, command: Command[Any]) -> Any:
         """Have a command carried out that a worker's process gives."""
         log = self.processes[by.place].log
-        return log.execute(log.core(SESSION), command)
+        return execute(log, SESSION, command)
 
     def write_snapshot(self, by: By, *, damaged: bool) -> None:
         """Have a process store what it has folded, and then damage that if so desired."""
-        core = self.processes[by.place].log.core(SESSION)
+        core = core_of(self.processes[by.place].log, SESSION)
         if not core.state.version:
             return
         self._begin(by)
@@ -293,7 +294,7 @@ class Program:
         session = log.session(SESSION)
         archived = archived_messages(list(log.read(SESSION)))
         context = session.context(token_budget=BUDGET)
-        state = log.core(SESSION).state
+        state = core_of(log, SESSION).state
         return {
             "version": session.version,
             "status": session.meta.status,

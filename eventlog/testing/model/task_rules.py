@@ -29,7 +29,7 @@ from eventlog.testing.model.session import SessionModel
 from eventlog.worker.finalizer import Finalizer
 from eventlog.worker.requests import Summary, SummaryRequest
 from eventlog.worker.retry_policy import RetryPolicy
-from eventlog.worker.worker import Worker
+from eventlog.worker_face import Worker
 
 __all__ = ["TaskRules"]
 

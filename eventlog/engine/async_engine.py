@@ -1,0 +1,159 @@
+"""The engine for asyncio: commands are queued and awaited, reads are done in a few threads."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from eventlog.engine.following import WAIT_SECONDS, following
+from eventlog.engine.request import SessionRequest
+from eventlog.errors import LogClosed
+from eventlog.records import ANY, Expected, Metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from eventlog.engine.committer import Follower, Request
+    from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
+    from eventlog.records import Position, Recorded
+    from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
+
+__all__ = ["READERS", "AsyncEngine"]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Entry = TypeVar("Entry")
+
+READERS: Final = 4
+"""Threads that read for one log: reads of a store block, and the event loop must not."""
+
+PAGE: Final = 256
+"""Entries that an asynchronous iterator fetches per visit to a thread."""
+
+
+class AsyncEngine:
+    """An `Engine` for one event loop; the engine stays usable beside it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.blocking = engine
+        """The engine itself, for what does I/O in a thread."""
+        self.store = engine.store
+        self.clock = engine.clock
+        self.jumps = engine.jumps
+        self.estimate_tokens = engine.estimate_tokens
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="eventlog-reader")
+        self._released = False
+
+    def core(self, session: str) -> Core:
+        """Return the one core of a session in this log. No I/O."""
+        return self.blocking.core(session)
+
+    # ---- commands -----------------------------------------------------------------------------
+
+    async def execute(
+        self,
+        core: Core,
+        command: Command[Any],
+        metadata: Metadata | None = None,
+        expected: Expected = ANY,
+    ) -> Any:
+        """Have a command decided, stored and folded, and its folder written; return the result."""
+        return await self.answer(SessionRequest(core, command, metadata, expected))
+
+    def answer(self, request: Request) -> asyncio.Future[Any]:
+        """Queue a request; return the future of its answer."""
+        future = request.awaited_by(asyncio.get_running_loop())
+        self.blocking.submit(request)
+        follower = request.subject.follower
+        return (
+            future if follower is None else asyncio.ensure_future(self._written(future, follower))
+        )
+
+    async def _written(self, future: asyncio.Future[Any], follower: Follower) -> Any:
+        """Answer when what was recorded is in the attached folder, too."""
+        answer = await future
+        await self.run(follower.follow)
+        return answer
+
+    async def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions that were idle for as long as their policy allows (C8)."""
+        return await self.run(self.blocking.commit_idle)
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        function: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Call what does I/O in a thread of this engine.
+
+        Raises `LogClosed` once the engine was released: there are no threads any more.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            answer = loop.run_in_executor(self._readers, lambda: function(*args, **kwargs))
+        except RuntimeError as error:
+            if self._released:
+                raise LogClosed from error
+            raise
+        return await answer
+
+    async def position(self) -> Position:
+        """Return the position of the newest record of the log."""
+        return await self.run(self.store.tip)
+
+    async def wait(self, after: Position, timeout: float) -> bool:
+        """Wait for a record after a position; leaves no thread behind when it is cancelled."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            if await self.run(self.store.wait, after, min(left, WAIT_SECONDS)):
+                return True
+
+    async def iterate(self, entries: Iterator[Entry | None]) -> AsyncIterator[Entry]:
+        """Drain a blocking iterator page by page; None among its entries ends a page early."""
+
+        def page() -> tuple[list[Entry], bool]:
+            read: list[Entry] = []
+            for entry in entries:
+                if entry is None:
+                    return read, True
+                read.append(entry)
+                if len(read) == PAGE:
+                    return read, True
+            return read, False
+
+        goes_on = True
+        while goes_on:
+            read, goes_on = await self.run(page)
+            for entry in read:
+                yield entry
+                self.store.refuse_if_shut()
+
+    async def follow(self, after: Position, types: Sequence[str]) -> AsyncIterator[Recorded]:
+        """Yield events after a position, then wait for new ones; see `following`."""
+        self.store.refuse_if_shut()
+        with suppress(LogClosed):
+            async for recorded in self.iterate(following(self.store, after, types)):
+                yield recorded
+
+    # ---- end ----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Finish what is queued, release the store and the threads; idempotent (L15)."""
+        if not self._released:
+            await self.run(self.blocking.close)
+            self.release()
+
+    def release(self) -> None:
+        """Release the threads alone: the engine itself stays open."""
+        self._released = True
+        self._readers.shutdown(wait=False)

@@ -1,0 +1,152 @@
+"""The one door to a log's store: whoever passes it after the log was closed gets `LogClosed`.
+
+All that a log reads, and all that it writes beside its appends, goes through here: what sessions,
+tasks, folders and workers do needs no check of its own. Appends go through the committer, which
+closes first: it answers what is queued while the door is still open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from eventlog.errors import LogClosed
+from eventlog.records import ANY, START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from eventlog.errors import EventLogError
+    from eventlog.identifiers import EventId
+    from eventlog.records import Append, Appended, Durability, Expected, Head, Position, Record
+    from eventlog.store import Blob, Finding, Store
+
+__all__ = ["Door"]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Entry = TypeVar("Entry")
+
+
+class Door:
+    """A store while its log is open; see `eventlog.store.Store` for the verbs.
+
+    A verb that is under way when the door is shut may still answer; if it fails, it failed because
+    of that, and raises `LogClosed`, whatever the store made of it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.inner = store
+        """The store itself."""
+        self.is_shut = False
+
+    def refuse_if_shut(self) -> None:
+        """Raise `LogClosed` if the log was closed."""
+        if self.is_shut:
+            raise LogClosed
+
+    def shut(self) -> None:
+        """Let nobody pass from here on."""
+        self.is_shut = True
+
+    def call(
+        self,
+        verb: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Call what reads or writes, if the door is open."""
+        if self.is_shut:
+            raise LogClosed
+        try:
+            return verb(*args, **kwargs)
+        except Exception as error:
+            if self.is_shut:
+                raise LogClosed from error
+            raise
+
+    def iterate(
+        self,
+        verb: Callable[Parameters, Iterator[Entry]],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Iterator[Entry]:
+        """Yield what a verb yields; each step passes the door."""
+        if self.is_shut:
+            raise LogClosed
+        try:
+            for entry in verb(*args, **kwargs):
+                yield entry
+                if self.is_shut:
+                    break
+        except Exception as error:
+            if self.is_shut:
+                raise LogClosed from error
+            raise
+        # Also where the store has no more: it may have ended early for being closed.
+        if self.is_shut:
+            raise LogClosed
+
+    # ---- the verbs ----------------------------------------------------------------------------
+
+    @property
+    def durability(self) -> Durability:
+        return self.inner.durability
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        return self.call(self.inner.append, batch)
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Record]:
+        return self.iterate(
+            self.inner.read, stream, after=after, until=until, limit=limit, reverse=reverse
+        )
+
+    def read_all(
+        self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Record]:
+        return self.iterate(self.inner.read_all, after=after, types=types, limit=limit)
+
+    def head(self, stream: str) -> Head:
+        return self.call(self.inner.head, stream)
+
+    def tip(self) -> Position:
+        return self.call(self.inner.tip)
+
+    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
+        return self.call(self.inner.find, stream, ids)
+
+    def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+        return self.iterate(self.inner.scan, start, end, limit)
+
+    def wait(self, after: Position, timeout: float) -> bool:
+        return self.call(self.inner.wait, after, timeout)
+
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        return self.call(self.inner.put_blob, key, data, expected)
+
+    def get_blob(self, key: str) -> Blob | None:
+        return self.call(self.inner.get_blob, key)
+
+    def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
+        self.call(self.inner.put_index, entries)
+
+    def check(self) -> list[Finding]:
+        return self.call(self.inner.check)
+
+    def settings(self) -> dict[str, str]:
+        return self.call(self.inner.settings)
+
+    def reopen_after_fork(self) -> None:
+        self.inner.reopen_after_fork()
+
+    def close(self) -> None:
+        """Shut the door, then release the store: who passed before fails with `LogClosed`."""
+        self.is_shut = True
+        self.inner.close()

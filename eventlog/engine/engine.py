@@ -1,0 +1,174 @@
+"""The engine of a log in one process: its store, cores and committer, and how commands pass."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from eventlog.clock import Clock, JumpWatch, system_clock
+from eventlog.engine.arguments import creation
+from eventlog.engine.committer import Committer
+from eventlog.engine.core_cache import Cores
+from eventlog.engine.door import Door
+from eventlog.engine.request import SessionRequest
+from eventlog.errors import ConflictError, CorruptError
+from eventlog.filesystem import FileSystem, LocalFiles
+from eventlog.identifiers import IdSource, draw_id
+from eventlog.records import ANY, Expected, Metadata
+from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
+from eventlog.session.index import idle_sessions
+from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from eventlog.engine.committer import Request
+    from eventlog.engine.core import Core
+    from eventlog.session.command import Command
+    from eventlog.session.commit import CommitResult
+    from eventlog.session.events import SessionCreated
+    from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+    from eventlog.store import Store
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """What sessions, folders and workers of a log share in one process; `Log` is its face.
+
+    Thread-safe; in a forked child it gets a connection and a committer of its own (L15).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock = system_clock,
+        ids: IdSource = draw_id,
+        estimate_tokens: TokenEstimator = estimate_tokens,
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
+        files: FileSystem | None = None,
+    ) -> None:
+        self.store = Door(store)
+        self.clock = clock
+        self.ids = ids
+        self.estimate_tokens = estimate_tokens
+        self.jumps = JumpWatch(clock)
+        self._files = files or LocalFiles()
+        self._tool_output = tool_output
+        self._auto_commit = auto_commit
+        # Appends need no door of their own: the committer takes none after it was closed.
+        self._committer = Committer(store)
+        self._cores = Cores(self.store, clock, ids)
+        _engines.add(self)
+
+    @property
+    def files(self) -> FileSystem:
+        """Where attached folders are; raises `LogClosed` as the store does."""
+        self.store.refuse_if_shut()
+        return self._files
+
+    def core(self, session: str) -> Core:
+        """Return the one core of a session in this log. No I/O."""
+        return self._cores.get(session)
+
+    def creation(
+        self,
+        *,
+        tool_output: ToolOutputPolicy | None = None,
+        auto_commit: AutoCommitPolicy | None = None,
+        **arguments: Any,
+    ) -> SessionCreated:
+        """Check what a session is to be created with; policies are by default the log's."""
+        return creation(
+            tool_output=tool_output or self._tool_output,
+            auto_commit=auto_commit or self._auto_commit,
+            **arguments,
+        )
+
+    # ---- commands -----------------------------------------------------------------------------
+
+    def execute(
+        self,
+        core: Core,
+        command: Command[Any],
+        metadata: Metadata | None = None,
+        expected: Expected = ANY,
+        *,
+        follow: bool = True,
+    ) -> Any:
+        """Have a command decided, stored and folded; return its result.
+
+        The attached folder is written before that, unless it is not to ``follow``.
+        """
+        request = SessionRequest(core, command, metadata, expected)
+        return self.answer(request) if follow else self._committer.run(request)
+
+    def answer(self, request: Request) -> Any:
+        """Have a request decided, stored and folded, and its folder written; return the result."""
+        result = self._committer.run(request)
+        follower = request.subject.follower
+        if follower is not None:
+            follower.follow()
+        return result
+
+    def submit(self, request: Request) -> None:
+        """Queue a request whose answer is awaited elsewhere."""
+        self._committer.submit(request)
+
+    def commit_idle(self) -> tuple[CommitResult, ...]:
+        """Commit the sessions that were idle for as long as their policy allows (C8).
+
+        Returns the commits that were made; one that is refused is logged.
+        """
+        results: list[CommitResult] = []
+        for session in idle_sessions(self.store, self.clock()):
+            try:
+                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
+            except (ConflictError, CorruptError) as error:
+                log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
+            else:
+                if result.status == "accepted":
+                    results.append(result)
+        return tuple(results)
+
+    # ---- fork and end -------------------------------------------------------------------------
+
+    def begin_anew_after_fork(self) -> None:
+        """Get a connection, a committer and locks of its own, in a forked child (L15)."""
+        if self.store.is_shut:
+            return
+        self._cores.begin_anew_after_fork()
+        self.store.reopen_after_fork()
+        self._committer.reset()
+
+    def close(self) -> None:
+        """Finish what is queued and release the store; idempotent (L15)."""
+        if self.store.is_shut:
+            return
+        followers = self._cores.followers()
+        try:
+            for follower in followers:
+                follower.follow()
+            self._committer.close()
+            for follower in followers:
+                follower.release()
+            self._cores.leave_snapshots()
+        finally:
+            self._committer.close()
+            _engines.discard(self)
+            self.store.close()
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _begin_anew_after_fork() -> None:
+    for engine in list(_engines):
+        engine.begin_anew_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_after_fork)
