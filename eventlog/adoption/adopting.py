@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.foreign_folder import Contents
     from eventlog.engine.core import Core
-    from eventlog.finding import Finding
     from eventlog.engine.engine import Engine
+    from eventlog.finding import Finding
     from eventlog.records import Metadata
     from eventlog.session.command import Draft
     from eventlog.session.events import SessionCreated
