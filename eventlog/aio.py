@@ -15,7 +15,8 @@ from eventlog.engine.request import SessionRequest
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.log import Log
 from eventlog.log import open as open_log
-from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, START, Durability, Expected, Metadata, Position
 from eventlog.session.events import FailedArchives
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens

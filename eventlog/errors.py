@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import Position
+    from eventlog.positions import Position
 
 __all__ = [
     "ArchiveNotFound",

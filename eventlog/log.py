@@ -29,7 +29,8 @@ from eventlog.errors import (
 )
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
-from eventlog.records import ANY, START, Durability, Expected, Metadata, Position, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, START, Durability, Expected, Metadata, Position
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.events import FailedArchives
 from eventlog.session.index import (

@@ -24,7 +24,8 @@ from eventlog.projections.folder_outputs import (
     output_content,
     output_files,
 )
-from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import EMPTY_HEAD, Head, Record
 from eventlog.session.events import CommitPrepared
 from eventlog.session.folder_events import ArchiveAdopted, FolderAdopted
 from eventlog.session.folding import apply, apply_records

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventlog.engine.reader import Reader
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
 
 __all__ = ["OUTPUT_TYPES", "names_output", "output_content", "output_files"]
 

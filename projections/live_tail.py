@@ -13,7 +13,7 @@ from eventlog.session.messages import Message, MessageData
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.events import MessageAppended, ToolResultRecorded
 
 __all__ = ["LiveTail", "LiveTailState"]

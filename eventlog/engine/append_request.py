@@ -20,7 +20,8 @@ from eventlog.engine.core import Core
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
-from eventlog.records import Append, Appended, Metadata, Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import Append, Appended, Metadata, Record
 from eventlog.session.commands import AppendMessages
 from eventlog.session.events import MessageAppended
 from eventlog.session.folding import apply_message

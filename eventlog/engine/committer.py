@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Iterable, Sequence
 
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.store import Store
 
 __all__ = ["Committer", "Follower", "Request"]

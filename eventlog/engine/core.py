@@ -22,7 +22,8 @@ from eventlog.engine.snapshots import (
 )
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
-from eventlog.records import Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import Record
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue, is_limit_reached
 from eventlog.session.command import Draft
 from eventlog.session.folding import apply

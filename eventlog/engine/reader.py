@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from eventlog.engine.blobs import get_value, has_value, put_value
 from eventlog.identifiers import derived_id
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
 from eventlog.session.index import (
     archive_key,

@@ -14,17 +14,8 @@ from eventlog.engine.committer import Request
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
-from eventlog.records import (
-    ANY,
-    Append,
-    Appended,
-    Expected,
-    IndexEntry,
-    Metadata,
-    Position,
-    Record,
-    Recorded,
-)
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, Append, Appended, Expected, IndexEntry, Metadata, Position, Record
 from eventlog.session.command import Command, Draft, Outcome
 from eventlog.session.folding import apply
 from eventlog.session.index import index_changes, may_change_index

@@ -16,7 +16,8 @@ from typing_extensions import TypedDict  # pydantic cannot read typing's before 
 
 from eventlog.codec import decode_event
 from eventlog.events import is_builtin_type
-from eventlog.records import Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import Record
 from eventlog.session.archive import Overview, archive_of
 from eventlog.session.events import (
     CommitPrepared,

@@ -36,7 +36,8 @@ from eventlog.session.tasks.state import Task, advance, finalising_task, follow_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import IndexEntry, Record, Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.records import IndexEntry, Record
     from eventlog.session.state import SessionState
     from eventlog.store import Store
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.reader import Reader
     from eventlog.identifiers import IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.state import SessionState
 
 __all__ = [
