@@ -15,8 +15,8 @@ from eventlog.engine.arguments import about, creation
 from eventlog.engine.committer import Committer, Request
 from eventlog.engine.core_cache import Cores
 from eventlog.engine.opening import open_store
-from eventlog.engine.queries import find_task
-from eventlog.engine.request import SessionRequest
+from eventlog.engine.queries import find_task, idle_sessions
+from eventlog.engine.request import SessionRequest, run_keeping
 from eventlog.engine.snapshots import project_stream
 from eventlog.errors import (
     ConflictError,
@@ -36,7 +36,6 @@ from eventlog.session.events import FailedArchives
 from eventlog.session.index import (
     SESSIONS,
     TASKS,
-    idle_sessions,
     keys_under,
     read_task,
     workspace_prefix,
@@ -383,16 +382,21 @@ class Log:
         """Have a command decided, stored and folded, then written to the attached folder unless
         that does not ``follow``; return its result."""
         request = SessionRequest(core, command, metadata, expected)
-        return self.answer(request) if follow else self._committer.run(request)
+        return self.answer(request) if follow else self._run(request)
 
     def answer(self, request: Request) -> Any:
         """Have a request decided, stored, folded, and written to the attached folder if there is
         one; return its result."""
-        result = self._committer.run(request)
+        result = self._run(request)
         follower = request.subject.follower
         if follower is not None:
             follower.follow()
         return result
+
+    def _run(self, request: Request) -> Any:
+        """Have a request answered, and its large values stored before it is queued."""
+        run = self._committer.run
+        return run_keeping(run, request) if request.keeps else run(request)
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from eventlog.events import Event, import_when_read
-from eventlog.session.messages import MessageData
+from eventlog.session.message_data import MessageData
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 
 __all__ = [

@@ -29,7 +29,7 @@ from eventlog.session.events import (
     ToolResultRecorded,
 )
 from eventlog.session.machine import SESSION_MACHINE
-from eventlog.session.messages import MessageData
+from eventlog.session.message_data import MessageData
 from eventlog.session.state import SessionState
 from eventlog.session.tasks.events import ArchiveFinalized, StepCompleted, TaskCompleted, TaskQueued
 from eventlog.session.tasks.machine import MEMORIES
