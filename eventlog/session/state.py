@@ -127,6 +127,12 @@ class SessionState:
             first <= index <= last for first, last in self.unused
         )
 
+    def count_commits(self, count: int) -> None:
+        """Count commits up to ``count``, and note the numbers that are passed over as unused."""
+        if count > self.commit_count:
+            self.unused.append((self.commit_count + 1, count))
+            self.commit_count = count
+
     def uncovered(self, before: int | None = None) -> list[Archive]:
         """Return the archives whose messages no overview stands for, in order (X1); if given, only
         those ``before`` an index."""
