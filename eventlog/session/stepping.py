@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from eventlog.session.machine import SESSION_MACHINE
 
 if TYPE_CHECKING:
     from eventlog.records import Record
+    from eventlog.session.machine import SessionStatus
     from eventlog.session.state import SessionState
 
 __all__ = ["report", "step", "step_only"]
@@ -19,7 +20,7 @@ def step(state: SessionState, record: Record) -> bool:
     if status is None:
         report(state, record, f"session is {state.status!r}")
         return False
-    state.status = status
+    state.status = cast("SessionStatus", status)
     return True
 
 
