@@ -53,7 +53,8 @@ from eventlog.finding import Finding
 from eventlog.log import Log, open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
-from eventlog.records import ANY, START, Metadata, Position, Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, START, Metadata, Position, Record
 from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, ContextStats, SearchContext
 from eventlog.session.messages import (

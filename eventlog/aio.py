@@ -13,7 +13,8 @@ from eventlog.engine.async_engine import AsyncEngine
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.log import Log, engine_of
 from eventlog.log import open as open_log
-from eventlog.records import START, Durability, Position, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
-    from eventlog.session.tasks.machine import TaskState, TaskStatus
+    from eventlog.session.tasks.machine import PollerState, TaskState
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
     from eventlog.trace_context import TraceContext
@@ -126,7 +127,7 @@ class AsyncLog:
     def tasks(
         self,
         session: str | None = None,
-        state: TaskState | TaskStatus | None = None,
+        state: TaskState | PollerState | None = None,
         kind: str | None = None,
     ) -> AsyncIterator[TaskView]:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""

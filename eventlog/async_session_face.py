@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.engine import arguments, queries
 from eventlog.engine.request import SessionRequest
-from eventlog.records import ANY, Expected, Metadata, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext

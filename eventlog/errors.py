@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import Position
+    from eventlog.positions import Position
 
 __all__ = [
     "ArchiveNotFound",
@@ -76,10 +76,21 @@ class UnavailableError(EventLogError):
     """The store cannot answer now; the same call may succeed later."""
 
 
+class _OfStream:
+    """What is said of one stream: that of a session, so both words name it."""
+
+    stream: str
+
+    @property
+    def session_id(self) -> str:
+        """The session that the stream is of."""
+        return self.stream
+
+
 # ---- conflict ---------------------------------------------------------------------------------
 
 
-class VersionConflict(ConflictError):
+class VersionConflict(ConflictError, _OfStream):
     """The stream is not at the version that the caller expected."""
 
     def __init__(self, stream: str, expected: int, actual: int) -> None:
@@ -92,7 +103,7 @@ class VersionConflict(ConflictError):
         self.actual = actual
 
 
-class DuplicateEvent(ConflictError):
+class DuplicateEvent(ConflictError, _OfStream):
     """An event id (or the idempotency key behind it) is already stored with other content."""
 
     def __init__(self, stream: str, detail: str) -> None:
@@ -115,12 +126,12 @@ class LeaseLost(ConflictError):
 class CommitBlocked(ConflictError):
     """An earlier archive failed for good, and the session's policy is to wait for it."""
 
-    def __init__(self, session: str, archive_id: str, attempts: int, last_error: str) -> None:
+    def __init__(self, session_id: str, archive_id: str, attempts: int, last_error: str) -> None:
         super().__init__(
-            f"session {session!r}: {archive_id} failed after {attempts} attempts ({last_error}); "
-            f"`eventlog retry {session} {archive_id}` or abandon it, then commit again"
+            f"session {session_id!r}: {archive_id} failed after {attempts} attempts ({last_error}); "
+            f"`eventlog retry {session_id} {archive_id}` or abandon it, then commit again"
         )
-        self.session = session
+        self.session_id = session_id
         self.archive_id = archive_id
         self.attempts = attempts
         self.last_error = last_error
@@ -137,7 +148,7 @@ class FolderLocked(ConflictError):
         self.path = path
 
 
-class HistoryConflict(ConflictError):
+class HistoryConflict(ConflictError, _OfStream):
     """Two logs hold different records of one session at one version."""
 
     def __init__(self, stream: str, version: int, detail: str) -> None:
@@ -194,23 +205,23 @@ class IllegalTransition(InvalidError):
 class SessionNotFound(InvalidError, LookupError):
     """No session has this id."""
 
-    def __init__(self, session: str) -> None:
-        super().__init__(f"no session {session!r}; create it with create=True, or check the id")
-        self.session = session
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"no session {session_id!r}; create it with create=True, or check the id")
+        self.session_id = session_id
 
 
 class ArchiveNotFound(InvalidError, LookupError):
     """The session has no such archive."""
 
-    def __init__(self, session: str, archive_id: str, archives: int | None) -> None:
+    def __init__(self, session_id: str, archive_id: str, archives: int | None) -> None:
         if archives is None:
             known = "archives are named archive_001, archive_002 and so on, tasks by their ids"
         elif archives:
             known = f"it has archive_001 to archive_{archives:03d}"
         else:
             known = "it has none yet"
-        super().__init__(f"session {session!r} has no archive {archive_id!r}; {known}")
-        self.session = session
+        super().__init__(f"session {session_id!r} has no archive {archive_id!r}; {known}")
+        self.session_id = session_id
         self.archive_id = archive_id
 
 
@@ -225,12 +236,12 @@ class TaskNotFound(InvalidError, LookupError):
 class ToolOutputNotFound(InvalidError, LookupError):
     """The session has no such tool output, or not the whole of it."""
 
-    def __init__(self, session: str, message_id: str, tool_id: str, reason: str) -> None:
+    def __init__(self, session_id: str, message_id: str, tool_id: str, reason: str) -> None:
         super().__init__(
-            f"session {session!r}: no output of call {tool_id!r} in message {message_id!r} can be "
+            f"session {session_id!r}: no output of call {tool_id!r} in message {message_id!r} can be "
             f"read; {reason}"
         )
-        self.session = session
+        self.session_id = session_id
         self.message_id = message_id
         self.tool_id = tool_id
 
@@ -238,13 +249,13 @@ class ToolOutputNotFound(InvalidError, LookupError):
 class SessionClosed(InvalidError):
     """The session was closed or deleted, or is still being adopted; it takes no writes."""
 
-    def __init__(self, session: str, how: str) -> None:
+    def __init__(self, session_id: str, how: str) -> None:
         if how == "adopting":
             remedy = "`eventlog import` its folder once more to go on where the adoption stopped"
         else:
             remedy = "start a new session under another id"
-        super().__init__(f"session {session!r} is {how}; {remedy}")
-        self.session = session
+        super().__init__(f"session {session_id!r} is {how}; {remedy}")
+        self.session_id = session_id
         self.how = how
 
 
@@ -259,7 +270,7 @@ class UnsupportedStore(InvalidError):
     """No store serves this URL, or the file behind it is not one of ours."""
 
 
-class TooLarge(InvalidError):
+class TooLarge(InvalidError, _OfStream):
     """One append is larger than the store accepts; nothing of it was stored."""
 
     def __init__(
@@ -295,6 +306,11 @@ class CorruptLog(CorruptError):
         self.version = version
         self.position = position
 
+    @property
+    def session_id(self) -> str | None:
+        """The session that the stream is of, where that is known."""
+        return self.stream
+
 
 class UnknownEventType(CorruptError):
     """A record's type or schema is not known here: a newer library, or a missing import."""
@@ -305,7 +321,7 @@ class UnknownEventType(CorruptError):
         self.schema = schema
 
 
-class ChainBroken(CorruptError):
+class ChainBroken(CorruptError, _OfStream):
     """The hash chain of a stream does not verify."""
 
     def __init__(self, stream: str, version: int, detail: str) -> None:

@@ -21,17 +21,16 @@ from pydantic import BaseModel, ConfigDict
 
 from eventlog.errors import InvalidArgument, UnknownEventType
 
-__all__ = ["Event", "Upcaster", "event_class", "is_builtin_type"]
+__all__ = ["Event", "Upcaster", "event_class", "import_when_read", "is_builtin_type"]
 
 Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _LIBRARY = "eventlog."
-_SELDOM = "eventlog.session.folder_events"
-"""The library's own events of which few logs have any: imported when one of them is read."""
 
 _set = object.__setattr__
 _registry: "dict[str, type[Event]]" = {}
+_seldom: list[str] = []
 
 
 class Event(BaseModel):
@@ -99,15 +98,24 @@ class Event(BaseModel):
 
 
 def is_builtin_type(type: str) -> bool:
-    """Tell whether a type name is one of the library's own: those have no dot."""
+    """Return whether a type name is one of the library's own: those have no dot."""
     return "." not in type
+
+
+def import_when_read(module: str) -> None:
+    """Name a module with events of the library of which few logs have any.
+
+    It is imported when a type is read that no imported module defines.
+    """
+    _seldom.append(module)
 
 
 def event_class(type: str, schema: int) -> type[Event]:
     """Return the class that reads ``type``; raise `UnknownEventType` if none here can."""
     found = _registry.get(type)
     if found is None and is_builtin_type(type):
-        import_module(_SELDOM)
+        for module in _seldom:
+            import_module(module)
         found = _registry.get(type)
     if found is None:
         raise UnknownEventType(

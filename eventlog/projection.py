@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

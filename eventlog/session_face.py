@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.engine import arguments, queries
-from eventlog.records import ANY, Expected, Metadata, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext

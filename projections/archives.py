@@ -22,7 +22,7 @@ from eventlog.session.tasks.state import Task
 from eventlog.session.views import ArchiveView, archive_view
 
 if TYPE_CHECKING:
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.events import MessageAppended, VersionRange
     from eventlog.session.tasks.events import ArchiveFinalized
 

@@ -13,21 +13,23 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from eventlog.engine.reader import Reader
 from eventlog.projection import Projection, replay
 from eventlog.projections import folder_layout as layout
 from eventlog.projections.folder_layout import archive_file
 from eventlog.projections.folder_outputs import (
     OUTPUT_TYPES,
+    FolderSource,
     names_output,
     output_content,
     output_files,
 )
-from eventlog.records import EMPTY_HEAD, Head, Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import EMPTY_HEAD, Head, Record
 from eventlog.session.events import CommitPrepared
 from eventlog.session.folder_events import ArchiveAdopted, FolderAdopted
 from eventlog.session.folding import apply, apply_records
 from eventlog.session.projection import SessionFold
+from eventlog.session.reading import MessageReader
 from eventlog.session.state import SessionState
 from eventlog.session.tasks.events import (
     ArchiveAbandoned,
@@ -37,15 +39,15 @@ from eventlog.session.tasks.events import (
     TaskCompleted,
     TaskEvent,
 )
+from eventlog.session.values import checked_value
 from eventlog.session.views import session_meta
-from eventlog.store import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventlog.identifiers import EventId
     from eventlog.session.events import MessageAppended, VersionRange
-    from eventlog.session.messages import MessageData
+    from eventlog.session.message_data import MessageData
 
 __all__ = [
     "FolderState",
@@ -204,7 +206,7 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
 # ---- the files themselves ---------------------------------------------------------------------
 
 
-def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
+def file_content(path: str, state: FolderState, reader: FolderSource) -> bytes:
     """Return what the file at ``path`` is to hold; the reader gives the records behind it."""
     if path in state.kept and state.files.get(path, 0) < state.adopted[layout.META]:
         return reader.value(state.kept[path])
@@ -228,7 +230,7 @@ def file_content(path: str, state: FolderState, reader: Reader) -> bytes:
             return b"" if version is None else _summary(path, _event(reader, version))
 
 
-def _archive_content(index: int, name: str, state: FolderState, reader: Reader) -> bytes:
+def _archive_content(index: int, name: str, state: FolderState, reader: FolderSource) -> bytes:
     version = state.files[archive_file(index, name)]
     event = _event(reader, version)
     meta_path = archive_file(index, layout.META)
@@ -258,7 +260,7 @@ def _archive_content(index: int, name: str, state: FolderState, reader: Reader) 
 
 
 def _foreign(
-    path: str, state: FolderState, reader: Reader, field: Literal["meta", "done", "failed"]
+    path: str, state: FolderState, reader: FolderSource, field: Literal["meta", "done", "failed"]
 ) -> dict[str, Any] | None:
     """Return what another program said in a file, or beside it, when the folder was adopted."""
     version = state.adopted.get(path)
@@ -268,15 +270,17 @@ def _foreign(
     return said
 
 
-def _event(reader: Reader, version: int) -> Any:
+def _event(reader: FolderSource, version: int) -> Any:
     return cast("Recorded", reader.record(version)).event
 
 
-def _read(reader: Reader, ranges: Sequence[VersionRange], as_of: int) -> Iterator[MessageData]:
+def _read(
+    reader: FolderSource, ranges: Sequence[VersionRange], as_of: int
+) -> Iterator[MessageData]:
     return (entry.data for entry in reader.messages(ranges, as_of=as_of))
 
 
-def _ends(reader: Reader, takes: Sequence[VersionRange]) -> tuple[str, str]:
+def _ends(reader: FolderSource, takes: Sequence[VersionRange]) -> tuple[str, str]:
     """Return the ids of the first and the last message in ranges; empty where there is none."""
     first, last = reader.first_message(takes), reader.messages(takes, last=1)
     if first is None or not last:
@@ -309,16 +313,28 @@ def folder_files(
     """
     stream = [entry.record if isinstance(entry, Recorded) else entry for entry in records]
     state = replay(stream, SessionFolder())
-    reader = Reader(_RecordsAtHand(stream, values or {}), state.session.session_id)
+    reader = _FolderAtHand(stream, values or {}, state.session.session_id)
     return {path: file_content(path, state, reader) for path in state.paths()}
+
+
+class _FolderAtHand(MessageReader):
+    """The records of one stream and its values, read from memory."""
+
+    def __init__(
+        self, records: Sequence[Record], values: Mapping[str, bytes], session_id: str
+    ) -> None:
+        super().__init__(_RecordsAtHand(records), session_id)
+        self._values = values
+
+    def value(self, digest: str) -> bytes:
+        return checked_value(self.stream, digest, self._values.get(digest))
 
 
 class _RecordsAtHand:
     """The records of one stream, read as from a store."""
 
-    def __init__(self, records: Sequence[Record], values: Mapping[str, bytes]) -> None:
+    def __init__(self, records: Sequence[Record]) -> None:
         self._records = records
-        self._values = values
         self._versions = {record.event_id: record.version for record in records}
 
     def read(
@@ -334,10 +350,6 @@ class _RecordsAtHand:
             return EMPTY_HEAD
         last = self._records[-1]
         return Head(last.version, last.hash, last.position, last.time)
-
-    def get_blob(self, key: str) -> Blob | None:
-        data = self._values.get(key.rpartition("/")[2])
-        return None if data is None else Blob(data, 1)
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
         return {wanted: self._versions[wanted] for wanted in ids if wanted in self._versions}

@@ -32,7 +32,7 @@ from eventlog.session.tokens import estimate_tokens
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from eventlog.session.messages import MessageData
+    from eventlog.session.message_data import MessageData
     from eventlog.session.views import SessionMeta
 
 __all__ = [

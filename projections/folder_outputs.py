@@ -7,7 +7,7 @@ output, and ``metadata.json`` about it. Both follow from the record that first n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from eventlog.projections.folder_layout import (
     TOOL_METADATA,
@@ -19,15 +19,46 @@ from eventlog.session.events import MessageAppended, ToolResultRecorded
 from eventlog.session.tool_output import kept_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from eventlog.engine.reader import Reader
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.session.events import VersionRange
+    from eventlog.session.reading import StoredMessage
 
-__all__ = ["OUTPUT_TYPES", "names_output", "output_content", "output_files"]
+__all__ = ["OUTPUT_TYPES", "FolderSource", "names_output", "output_content", "output_files"]
 
 OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded"})
 """The event types that may name an output which is kept elsewhere."""
+
+
+class FolderSource(Protocol):
+    """Where the files of a session's folder are read from: its records and its large values."""
+
+    def record(self, version: int) -> Recorded | None:
+        """Return the record at a version."""
+        ...
+
+    def message(self, message_id: str) -> Recorded | None:
+        """Return the record of a message."""
+        ...
+
+    def messages(
+        self,
+        ranges: Sequence[VersionRange],
+        *,
+        last: int | None = None,
+        as_of: int | None = None,
+    ) -> list[StoredMessage]:
+        """Return the messages in ascending ranges, with the results known at ``as_of``."""
+        ...
+
+    def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
+        """Return the record of the first message in ascending ranges."""
+        ...
+
+    def value(self, digest: str) -> bytes:
+        """Return a large value; raise `CorruptLog` if it is missing or damaged."""
+        ...
 
 
 class _Named(NamedTuple):
@@ -56,7 +87,7 @@ def output_files(recorded: Recorded) -> list[str]:
     ]
 
 
-def output_content(path: str, recorded: Recorded, reader: Reader) -> bytes:
+def output_content(path: str, recorded: Recorded, reader: FolderSource) -> bytes:
     """Return what one of those files is to hold; raises `CorruptLog` if the output is missing."""
     _, folder, name = path.split("/")
     named = next(found for found in _named_in(recorded) if found.folder == folder)
@@ -75,7 +106,7 @@ def _named_in(recorded: Recorded) -> Iterator[_Named]:
         yield _Named(event.message_id, event.tool_id, event.large or {})
 
 
-def _metadata(named: _Named, recorded: Recorded, reader: Reader) -> dict[str, Any]:
+def _metadata(named: _Named, recorded: Recorded, reader: FolderSource) -> dict[str, Any]:
     uri = str(named.part["tool_output_ref"])
     return {
         "tool_result_id": named.folder,
@@ -94,7 +125,7 @@ def _metadata(named: _Named, recorded: Recorded, reader: Reader) -> dict[str, An
     }
 
 
-def _tool_name(named: _Named, reader: Reader) -> str:
+def _tool_name(named: _Named, reader: FolderSource) -> str:
     """Return the name of the called tool, which the record of a later result does not have."""
     recorded = reader.message(named.message_id)
     event = None if recorded is None else recorded.event

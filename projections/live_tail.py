@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from eventlog.engine.reader import with_result
 from eventlog.projection import Projection
 from eventlog.session.folding import apply
 from eventlog.session.machine import SESSION_MACHINE
-from eventlog.session.messages import Message, MessageData
+from eventlog.session.message_data import MessageData
+from eventlog.session.messages import Message
+from eventlog.session.reading import with_result
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.events import MessageAppended, ToolResultRecorded
 
 __all__ = ["LiveTail", "LiveTailState"]

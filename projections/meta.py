@@ -10,7 +10,7 @@ from eventlog.session.state import SessionState
 from eventlog.session.views import SessionMeta, session_meta
 
 if TYPE_CHECKING:
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
 
 __all__ = ["Meta"]
 

@@ -17,7 +17,8 @@ from eventlog.session.tasks.state import Task
 from eventlog.session.views import TaskView, task_view
 
 if TYPE_CHECKING:
-    from eventlog.records import IndexEntry, Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.records import IndexEntry
 
 __all__ = ["Tasks", "TasksState", "entries_of"]
 

@@ -17,7 +17,7 @@ from eventlog.session.state import SessionState
 from eventlog.session.views import session_meta
 
 if TYPE_CHECKING:
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.events import CommitPrepared, ContextsUsed
 
 __all__ = ["CommitUsage", "SessionUsage", "Usage", "UsageState"]

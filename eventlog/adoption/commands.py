@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eventlog.finding import Finding
     from eventlog.identifiers import EventId, IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.state import SessionState
 
 __all__ = [

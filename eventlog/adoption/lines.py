@@ -16,7 +16,7 @@ from eventlog.session.messages import as_message, check_text, message_data, mess
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventlog.session.messages import MessageData
+    from eventlog.session.message_data import MessageData
 
 __all__ = ["UNKNOWN_TIME", "BadLine", "Line", "Lines", "read_json_object", "read_lines"]
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from eventlog.adoption.commands import ADOPTED_KEY, BEGUN_KEY, adoption_event_id
 from eventlog.adoption.foreign_folder import count_in, object_in, text_in, time_in
 from eventlog.clock import parse_time
-from eventlog.engine.reader import message_key
 from eventlog.identifiers import derived_id, format_id
 from eventlog.projections.folder_layout import HISTORY, archive_file
 from eventlog.session.command import Draft
@@ -36,6 +35,7 @@ from eventlog.session.folder_events import (
     FolderAdopted,
     KeptFile,
 )
+from eventlog.session.message_data import message_key
 from eventlog.session.messages import message_text
 from eventlog.session.tasks.events import (
     ArchiveAbandoned,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from eventlog.events import Event
     from eventlog.finding import Finding
     from eventlog.identifiers import EventId
-    from eventlog.session.messages import MessageData
+    from eventlog.session.message_data import MessageData
     from eventlog.session.tokens import TokenEstimator
 
 __all__ = ["digest_of_files", "folder_digests", "plan_adoption"]

@@ -11,7 +11,6 @@ from eventlog.adoption.foreign_folder import (
     Contents,
     named_archives,
 )
-from eventlog.engine.blobs import digest_of
 from eventlog.errors import CorruptFolder, InvalidArgument
 from eventlog.projections.folder_layout import (
     HISTORY,
@@ -22,6 +21,7 @@ from eventlog.projections.folder_layout import (
     is_temporary,
 )
 from eventlog.session.folder_events import KeptFile
+from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
     from eventlog.filesystem import FileSystem

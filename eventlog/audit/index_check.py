@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.folding import apply
 from eventlog.session.index import SESSIONS, index_changes, keys_under, may_change_index
 from eventlog.session.state import SessionState

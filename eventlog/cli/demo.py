@@ -28,7 +28,7 @@ from eventlog.cli.verify import finding_document
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
 
 __all__ = ["demo"]
 

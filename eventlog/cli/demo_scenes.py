@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.commit import CommitResult
 from eventlog.store import Finding
 

@@ -35,7 +35,7 @@ from eventlog.clock import Clock, parse_time
 from eventlog.errors import UnavailableError
 from eventlog.identifiers import EventId, IdSource
 from eventlog.log import Log
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.commit import CommitResult
 from eventlog.session.messages import Message
 from eventlog.session.tasks.events import StepCompleted

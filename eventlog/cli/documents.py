@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from eventlog.clock import format_time
 from eventlog.engine.queries import archived_messages, find_archive
 from eventlog.log import Log, engine_of
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.messages import Message, message_data
 
 if TYPE_CHECKING:

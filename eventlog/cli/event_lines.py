@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from eventlog.cli.output import counted, one_line
 from eventlog.errors import CorruptError
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.commit import archive_id
 
 __all__ = ["gist", "message_gist"]

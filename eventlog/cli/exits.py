@@ -55,7 +55,7 @@ def exit_code(error: BaseException) -> ExitCode:
 def error_line(error: BaseException) -> str:
     """Return what happened and what to do, on one line."""
     match error:
-        case SessionNotFound(session=session):
+        case SessionNotFound(session_id=session):
             text = (
                 f"no session {session!r}; `eventlog ls` lists those that there are, "
                 "`eventlog append --create` begins one"

@@ -15,10 +15,10 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import counted, progress
-from eventlog.engine.reader import message_key
 from eventlog.errors import DuplicateEvent, InvalidMessage
 from eventlog.exchange.openai_chat import Conversation, read_conversations
 from eventlog.identifiers import derived_id
+from eventlog.session.message_data import message_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

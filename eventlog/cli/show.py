@@ -15,7 +15,7 @@ from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
 
 __all__ = ["show"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from eventlog.log import Log
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.views import TaskView
 
 __all__ = ["LiveWatcher", "Wanted", "Watcher", "described", "watcher"]

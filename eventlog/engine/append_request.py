@@ -17,14 +17,16 @@ from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_metadata
 from eventlog.engine.committer import Request
 from eventlog.engine.core import Core
-from eventlog.engine.request import SessionRequest
+from eventlog.engine.request import SessionRequest, request_after_round
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
-from eventlog.records import Append, Appended, Metadata, Record, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import Append, Appended, Metadata, Record
 from eventlog.session.commands import AppendMessages
 from eventlog.session.events import MessageAppended
 from eventlog.session.folding import apply_message
-from eventlog.session.messages import Message, MessageData
+from eventlog.session.message_data import MessageData
+from eventlog.session.messages import Message
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
@@ -40,9 +42,9 @@ _encode = pydantic_core.to_json
 class MessageRequest(Request):
     """Append one message to an open session."""
 
-    __slots__ = ("_by", "_core", "_data", "_long", "_message", "_record", "_tokens")
+    __slots__ = ("_by", "_core", "_data", "_fallback", "_message", "_record", "_tokens")
 
-    _long: SessionRequest | None
+    _fallback: SessionRequest | None
     _record: Record
 
     def __init__(
@@ -54,18 +56,19 @@ class MessageRequest(Request):
         self._data = data
         self._tokens = tokens
         self._by = by
-        self._long = None
+        self._fallback = None
 
-    def go_the_long_way(self, command: AppendMessages) -> None:
+    def fall_back(self, command: AppendMessages) -> None:
         """Have a message recorded that is not plain, with what it needs beside the event."""
-        self._long = SessionRequest(self._core, command, self._by)
+        fallback = self._fallback = SessionRequest(self._core, command, self._by)
+        self.keeps, self.unkept = fallback.keeps, fallback.unkept
 
     def prepare(self, round: int) -> Append | None:
         core = self._core
         state = core.deciding_state(round)
-        if state.status != "open" or self._long is not None:
-            append = self._the_long_way().prepare(round)
-            self._told(append is not None)
+        if state.status != "open" or self._fallback is not None:
+            append = self._full_request().prepare(round)
+            self._take_over(append is not None)
             return append
         data = self._data
         try:
@@ -84,12 +87,12 @@ class MessageRequest(Request):
             encoded,
             EMPTY_METADATA if self._by is None else encode_metadata(self._by),
         )
-        core.foresee(self)
+        core.add_pending(self)
         return Append(stream, state.version, (record,), (), state.hash)
 
     def confirm(self, appended: Appended) -> bool:
-        if self._long is not None:
-            return self._told(self._long.confirm(appended))
+        if self._fallback is not None:
+            return self._take_over(self._fallback.confirm(appended))
         if appended.replayed:
             self._settle_repeated(appended.versions)
             return False
@@ -106,26 +109,35 @@ class MessageRequest(Request):
         event = MessageAppended.trusted({"message": self._data, "tokens": self._tokens})
         return [Recorded(self._record, event)]
 
-    def recall(self) -> bool:
-        request = self._the_long_way()
-        request.append = self.append
-        return self._told(request.recall())
+    def keep_values(self) -> None:
+        self.decisions = 0
+        self._full_request().keep_values()
+        self.unkept = False
 
-    def _the_long_way(self) -> SessionRequest:
-        if self._long is None:
+    def after_round(self) -> Request | None:
+        return request_after_round(self._core)
+
+    def recall(self) -> bool:
+        request = self._full_request()
+        request.append = self.append
+        return self._take_over(request.recall())
+
+    def _full_request(self) -> SessionRequest:
+        if self._fallback is None:
             command = AppendMessages((self._message,), (self._data,), (self._tokens,))
-            self._long = SessionRequest(self._core, command, self._by)
-        return self._long
+            self._fallback = SessionRequest(self._core, command, self._by)
+        return self._fallback
 
     def _settle_repeated(self, versions: Sequence[int]) -> None:
-        self._core.distrust()
-        request = self._the_long_way()
+        self._core.invalidate()
+        request = self._full_request()
         request.settle_repeated(versions)
-        self._told(True)
+        self._take_over(True)
 
-    def _told(self, answer: bool) -> bool:
-        """Take over what the long way has to say."""
-        request = self._the_long_way()
+    def _take_over(self, answer: bool) -> bool:
+        """Answer as the full request does."""
+        request = self._full_request()
         self.result = request.result and request.result[0]
         self.error = request.error
+        self.unkept = request.unkept
         return answer

@@ -22,16 +22,16 @@ from eventlog.session.commands import (
 )
 from eventlog.session.commit import archive_index
 from eventlog.session.events import SessionCreated
+from eventlog.session.message_data import MessageData
 from eventlog.session.messages import (
     Message,
-    MessageData,
     as_message,
     check_text,
     message_data,
     message_text,
 )
 from eventlog.session.tokens import checked_tokens
-from eventlog.session.tool_output import has_large
+from eventlog.session.tool_output import SINGLE, has_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -121,7 +121,7 @@ def append_one(
         core.plain_characters < 0 or has_large(data, core.tool_output)
     ):
         request = MessageRequest(core, message, data, 0, by)
-        request.go_the_long_way(_append(core, estimate, (message,), (data,), [text]))
+        request.fall_back(_append(core, estimate, (message,), (data,), [text]))
         return request
     return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
 
@@ -200,9 +200,15 @@ def tool_result(
             field="status",
         )
     is_large = len(output) > core.tool_output.inline_characters
-    tokens = None if is_large else checked_tokens(estimate, output)
     return RecordToolResult(
-        message_id, tool_id, output, status, duration_ms, tokens, estimate=estimate
+        message_id,
+        tool_id,
+        output,
+        status,
+        duration_ms,
+        tokens=None if is_large else checked_tokens(estimate, output),
+        estimate=estimate,
+        too_large=SINGLE if is_large else None,
     )
 
 

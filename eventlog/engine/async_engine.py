@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from eventlog.engine.committer import Follower, Request
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
-    from eventlog.records import Position, Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.records import Position
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
 
@@ -65,7 +66,20 @@ class AsyncEngine:
         return await self.answer(SessionRequest(core, command, metadata, expected))
 
     def answer(self, request: Request) -> asyncio.Future[Any]:
-        """Queue a request; return the future of its answer."""
+        """Queue a request, its large values stored before; return the future of its answer."""
+        if request.keeps:
+            return asyncio.ensure_future(self._answer_keeping(request))
+        return self._queue(request)
+
+    async def _answer_keeping(self, request: Request) -> Any:
+        while True:
+            if request.unkept:
+                await self.run(request.keep_values)
+            answer = await self._queue(request)
+            if not request.unkept:
+                return answer
+
+    def _queue(self, request: Request) -> asyncio.Future[Any]:
         future = request.awaited_by(asyncio.get_running_loop())
         self.blocking.submit(request)
         follower = request.subject.follower

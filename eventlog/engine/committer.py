@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Iterable, Sequence
 
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.store import Store
 
 __all__ = ["Committer", "Follower", "Request"]
@@ -64,20 +64,13 @@ class Follower(Protocol):
 class Subject(Protocol):
     """What requests are decided on: one stream's core."""
 
-    wants_care: bool
-    """Whether `care` should be called when everybody has an answer."""
+    wants_after_round: bool
+    """Whether `Request.after_round` should be called when everybody has an answer."""
 
     follower: Follower | None
     """What writes files after it; whoever gets an answer lets it do so first."""
 
-    def care(self) -> Request | None:
-        """Do what may wait until after a round, such as writing a snapshot; never raises.
-
-        What is returned is done next, in a round of its own: a command that follows from others.
-        """
-        ...
-
-    def distrust(self) -> None:
+    def invalidate(self) -> None:
         """Note that the stream may have records that were not folded yet."""
         ...
 
@@ -91,9 +84,11 @@ class Request:
         "done",
         "error",
         "future",
+        "keeps",
         "loop",
         "result",
         "subject",
+        "unkept",
         "waits",
     )
 
@@ -109,6 +104,10 @@ class Request:
         self.error: BaseException | None = None
         self.waits = False
         """Whether it is to be decided in a later round, behind those of this one."""
+        self.keeps = False
+        """Whether it may name large values, which `keep_values` stores before it is queued."""
+        self.unkept = False
+        """Whether a value is missing, so that nothing was decided: to be kept, then queued again."""
         self.loop = self.future = self.done = None
 
     def prepare(self, round: int) -> Append | None:
@@ -124,6 +123,17 @@ class Request:
 
     def recall(self) -> bool:
         """Look up whether the append was stored after all, and if so set the result."""
+        raise NotImplementedError
+
+    def keep_values(self) -> None:
+        """Store what is `unkept`; called before queuing, never by the thread that writes."""
+        raise NotImplementedError
+
+    def after_round(self) -> Request | None:
+        """Do what may wait until after a round, such as writing a snapshot; never raises.
+
+        What is returned is done next, in a round of its own: a command that follows from others.
+        """
         raise NotImplementedError
 
     def awaited_by(self, loop: AbstractEventLoop) -> Future[Any]:
@@ -283,15 +293,16 @@ class Committer:
                 with self._mutex:
                     self._queue.extendleft(reversed(again))
             _answer(answered)
-        self._care(answered, leader)
+        self._after_round(answered, leader)
         return leader is not None and leader not in again
 
-    def _care(self, answered: Sequence[Request], leader: Request | None) -> None:
+    def _after_round(self, answered: Sequence[Request], leader: Request | None) -> None:
         """Let subjects see to what may wait; do what follows from it, for which nobody waits."""
         follow_ups = [
             follow_up
             for request in answered
-            if request.subject.wants_care and (follow_up := request.subject.care()) is not None
+            if request.subject.wants_after_round
+            and (follow_up := request.after_round()) is not None
         ]
         if not follow_ups:
             return
@@ -337,7 +348,7 @@ class Committer:
             self._resolve(batch, error, answered, again)
         except Exception as error:  # noqa: BLE001 - it is the callers', who get it
             for request in batch:
-                request.subject.distrust()
+                request.subject.invalidate()
                 if request.append is not None or request.error is None:
                     request.error = error
                 answered.append(request)
@@ -366,7 +377,7 @@ class Committer:
             ):
                 # It was decided on a state that is out of date, or that did not come to be.
                 broken.add(subject)
-                request.subject.distrust()
+                request.subject.invalidate()
                 if request.decisions < CONFLICT_LIMIT:
                     again.append(request)
                     continue
@@ -386,7 +397,7 @@ class Committer:
         """Find out what an append of unknown outcome did (L4), or say that it is unknown."""
         log_fact(logging.WARNING, "append_outcome_unknown", requests=len(batch), error=str(error))
         for request in batch:
-            request.subject.distrust()
+            request.subject.invalidate()
             try:
                 stored = request.append is not None and request.recall()
             except EventLogError:
@@ -411,7 +422,7 @@ class Committer:
         if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             error = Indeterminate(f"the writing thread was stopped by {type(error).__name__}")
         for request in batch:
-            request.subject.distrust()
+            request.subject.invalidate()
             if request not in answered:
                 request.error = error
                 answered.append(request)

@@ -8,24 +8,26 @@ foreign write makes one decide again.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eventlog.engine.reader import Reader
-from eventlog.engine.request import SessionRequest
 from eventlog.engine.snapshots import (
     LEAVING_INTERVAL,
     SNAPSHOT_INTERVAL,
-    is_due,
+    Rhythm,
     replay_stream,
     replay_weight,
     write_snapshot,
 )
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
-from eventlog.records import Record, Recorded
-from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue, is_limit_reached
+from eventlog.recorded import Recorded
+from eventlog.records import Record
+from eventlog.session.auto_commit import CommitIfDue
 from eventlog.session.command import Draft
+from eventlog.session.commit_due import is_limit_reached
 from eventlog.session.folding import apply
+from eventlog.session.pending import Foldable, Pending
 from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.clock import Clock
-    from eventlog.engine.committer import Follower, Request
+    from eventlog.engine.committer import Follower
     from eventlog.identifiers import EventId, IdSource
+    from eventlog.session.command import Command
     from eventlog.session.events import SessionCreated, VersionRange
     from eventlog.session.policies import ToolOutputPolicy
     from eventlog.store import Store
@@ -57,21 +60,19 @@ class Core:
         self.store = store
         self._fold = SessionFold(session)
         self._lock = threading.Lock()
-        self._round = 0
-        self._ahead: SessionState | None = None
-        self._uncommitted: list[Foldable] = []
+        self._pending = Pending()
         self._trusted = False
-        self.wants_care = False
-        """Whether `care` may have something to do."""
+        """Whether the state has all that the log has, as far as this process knows."""
+        self.wants_after_round = False
+        """Whether `after_round` may have something to do."""
         self.follower: Follower | None = None
         """What writes the attached folder, where this process owns it."""
-        self._care_after = SNAPSHOT_INTERVAL
-        """Records since the last snapshot from which on `care` is wanted."""
-        self._since_snapshot = 0
-        self._snapshot_size = 0
+        self._rhythm = Rhythm()
+        self._after_round_from = SNAPSHOT_INTERVAL
+        """The weight of the records since the last snapshot from which on `after_round` is wanted."""
         self.plain_characters = 0
-        """Up to so many characters a message is plain: its length alone tells that (M6). Negative
-        where none is, because appends may carry index entries (C8)."""
+        """The length up to which a message is plain, whatever it holds (M6). Negative where none
+        is, because appends may carry index entries (C8)."""
         self.follow_policies()
 
     def open(self, creation: SessionCreated | None) -> None:
@@ -96,7 +97,7 @@ class Core:
         large, auto_commit = state.tool_output, state.auto_commit
         self.plain_characters = min(large.inline_characters, large.message_characters)
         if auto_commit is not None:
-            self._care_after = 0
+            self._after_round_from = 0
             if auto_commit.idle_seconds is not None:
                 self.plain_characters = -1
 
@@ -115,7 +116,7 @@ class Core:
         """Drop what a forked child may have copied in the middle of a change."""
         self.state = SessionState(self.session)
         self._lock = threading.Lock()
-        self._round = 0
+        self._pending = Pending()
         self._trusted = False
         self.follower = None  # The parent owns the folder.
 
@@ -128,8 +129,7 @@ class Core:
             with self._lock:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
-                    self._since_snapshot = replayed.since_snapshot
-                    self._snapshot_size = replayed.snapshot_size
+                    self._rhythm.restart(replayed)
                     self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_news()
@@ -156,7 +156,7 @@ class Core:
         with self._lock:
             if state.version > self.state.version:
                 self.state = state
-                self._since_snapshot += weight
+                self._rhythm.since += weight
 
     def snapshot_of_state(self) -> SessionState:
         """Return a state that no later record changes under the reader's hands."""
@@ -170,99 +170,90 @@ class Core:
 
     # ---- one round of the committer -----------------------------------------------------------
 
-    def distrust(self) -> None:
+    def invalidate(self) -> None:
+        """Have the next decision look for foreign records first."""
         self._trusted = False
-        if not self._care_after:
-            self.wants_care = True  # What was recorded before may have had no commit behind it.
+        if not self._after_round_from:
+            # What was recorded before may have had no commit behind it.
+            self.wants_after_round = True
 
-    def care(self) -> Request | None:
-        self.wants_care = False
-        if is_due(self._since_snapshot, self._snapshot_size):
+    def after_round(self) -> Command[Any] | None:
+        """Write a snapshot if it is time; return the command that is to follow by itself, if any."""
+        self.wants_after_round = False
+        if self._rhythm.is_due():
             self.write_snapshot()
-        if is_limit_reached(self.state):
-            return SessionRequest(self, CommitIfDue(), AUTOMATIC)
-        return None
+        return CommitIfDue() if is_limit_reached(self.state) else None
 
     def write_snapshot(self) -> bool:
-        """Store the state as a cache for the next opening; tell whether that was possible."""
+        """Store the state as a cache for the next opening; return whether that was possible."""
         with self._lock:
             state = self.state.copy()
-            self._since_snapshot = 0
-        self._snapshot_size = write_snapshot(
+            self._rhythm.since = 0
+        size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
-        return self._snapshot_size > 0
+        self._rhythm.written(size)
+        return size > 0
 
     def leave_snapshot(self) -> bool:
-        """Store the state if commands were decided on it, and if that pays, before the log is
-        closed; tell whether it can be stored."""
-        worthwhile = is_due(self._since_snapshot, self._snapshot_size, LEAVING_INTERVAL)
-        return not (self._round and worthwhile) or self.write_snapshot()
+        """Store the state before the log is closed, if commands were decided on it and it pays;
+        return whether it can be stored."""
+        is_worthwhile = bool(self._pending.round) and self._rhythm.is_due(LEAVING_INTERVAL)
+        return not is_worthwhile or self.write_snapshot()
 
     def deciding_state(self, round: int) -> SessionState:
         """Return the state that the next command of a round of the committer is decided on."""
         if not self._trusted:
             self.refresh()
-        if round != self._round:
-            self._round = round
-            self._ahead = None
-            self._uncommitted.clear()
+        pending = self._pending
+        if round != pending.round:
+            pending.begin(round)
             return self.state
-        if not self._uncommitted:
-            return self._ahead or self.state
-        ahead = self._ahead or self.state.copy()
-        for request in self._uncommitted:
-            request.fold(ahead)
-        self._uncommitted.clear()
-        self._ahead = ahead
-        return ahead
+        return pending.over(self.state)
 
     @property
     def has_predecessors(self) -> bool:
         """Whether requests of this round were prepared already."""
-        return self._ahead is not None or bool(self._uncommitted)
+        return bool(self._pending)
 
     def up_to_date(self, state: SessionState) -> SessionState:
         """Return the state with foreign records folded, unless predecessors are under way.
 
         Those are checked against the log's version when they are stored.
         """
-        return state if self.has_predecessors else self.refresh()
+        return state if self._pending else self.refresh()
 
-    def foresee(self, request: Foldable, state: SessionState | None = None) -> None:
+    def add_pending(self, request: Foldable, after: SessionState | None = None) -> None:
         """Note a prepared request, and the state that it would leave if that is known."""
-        if state is None:
-            self._uncommitted.append(request)
-        else:
-            self._ahead = state
+        self._pending.add(request, after)
 
     def confirm(
-        self, request: Foldable, records: Sequence[Record], after: SessionState | None = None
+        self,
+        request: Confirmable,
+        records: Sequence[Record],
+        after: SessionState | None = None,
     ) -> None:
         """Fold the records of a request that was stored.
 
         ``after`` is the state with these records, if the decision made one: it takes the place of
         the present one, unless one of the two was folded further since.
         """
+        rhythm = self._rhythm
         with self._lock:
             if after is not None and after.version == self.state.version + len(records):
                 self.state = after
             else:
                 request.fold(self.state)
             for record in records:
-                self._since_snapshot += replay_weight(record)
-            self.wants_care = self._since_snapshot >= self._care_after
+                rhythm.since += replay_weight(record)
+            self.wants_after_round = rhythm.since >= self._after_round_from
         if self.follower is not None:
             self.follower.note(request.recorded())
 
 
-class Foldable(Protocol):
-    """A request that can fold what it records."""
-
-    def fold(self, state: SessionState) -> None:
-        """Fold the records that come next in the state; a reader may have folded them already."""
-        ...
+class Confirmable(Foldable, Protocol):
+    """A request that was stored."""
 
     def recorded(self) -> Sequence[Recorded]:
-        """Return the records."""
+        """Return its records."""
         ...

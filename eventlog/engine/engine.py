@@ -12,13 +12,13 @@ from eventlog.engine.arguments import creation
 from eventlog.engine.committer import Committer
 from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
-from eventlog.engine.request import SessionRequest
+from eventlog.engine.queries import idle_sessions
+from eventlog.engine.request import SessionRequest, run_keeping
 from eventlog.errors import ConflictError, CorruptError
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
-from eventlog.session.index import idle_sessions
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.telemetry import log_fact
 
@@ -104,15 +104,20 @@ class Engine:
         The attached folder is written before that, unless it is not to ``follow``.
         """
         request = SessionRequest(core, command, metadata, expected)
-        return self.answer(request) if follow else self._committer.run(request)
+        return self.answer(request) if follow else self._run(request)
 
     def answer(self, request: Request) -> Any:
         """Have a request decided, stored and folded, and its folder written; return the result."""
-        result = self._committer.run(request)
+        result = self._run(request)
         follower = request.subject.follower
         if follower is not None:
             follower.follow()
         return result
+
+    def _run(self, request: Request) -> Any:
+        """Have a request answered; its large values are stored before it is queued."""
+        run = self._committer.run
+        return run_keeping(run, request) if request.keeps else run(request)
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import LogClosed
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,26 +1,16 @@
-"""Keeping tool outputs that are too large for their message, and reading them back (M6).
-
-An output goes into the blob area before the event that names it is decided (L11). Where it cannot,
-the session's policy says what is recorded instead.
-"""
+"""Reading back the tool outputs that are too large for their message (M6)."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from eventlog.engine.blobs import digest_of
-from eventlog.errors import CorruptLog, EventLogError, InvalidArgument, ToolOutputNotFound
-from eventlog.session.messages import MessageData, check_text
+from eventlog.errors import CorruptLog, InvalidArgument, ToolOutputNotFound
 from eventlog.session.tool_output import (
     OutputMatch,
-    Place,
     ToolOutput,
     kept_digest,
-    outputs_of,
-    preview_fields,
     search,
-    select_large,
     without_large_output,
 )
 from eventlog.telemetry import log_fact
@@ -28,73 +18,15 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from eventlog.engine.reader import Reader, StoredMessage
-    from eventlog.session.policies import ToolOutputPolicy
+    from eventlog.engine.reader import Reader
+    from eventlog.session.message_data import MessageData
+    from eventlog.session.reading import StoredMessage
 
 __all__ = [
     "find_in_output",
     "hydrated",
-    "keep_large_outputs",
-    "keep_large_result",
     "read_output",
 ]
-
-
-# ---- keeping ----------------------------------------------------------------------------------
-
-
-def keep_large_outputs(reader: Reader, data: MessageData, policy: ToolOutputPolicy) -> MessageData:
-    """Return a message as it is recorded: its large outputs kept, and previews in their place."""
-    outputs, inline = outputs_of(data)
-    parts = list(data["parts"])
-    for number, reason in select_large(outputs, inline, policy).items():
-        part = parts[number]
-        place = Place(reader.stream, data["id"], part.get("tool_id", ""))
-        parts[number] = {**part, **_keep(reader, place, outputs[number], reason, policy)}
-    return cast("MessageData", {**data, "parts": parts})
-
-
-def keep_large_result(
-    reader: Reader, version: int, place: Place, output: str, policy: ToolOutputPolicy
-) -> dict[str, Any]:
-    """Return what is recorded of a late result in place of its output; nothing if it stays.
-
-    ``version`` is that of the message that made the call: its other outputs count.
-    """
-    if len(output) <= policy.preview_characters:
-        return {}
-    (message,) = reader.messages([(version, version)])
-    others = sum(
-        len(part.get("tool_output") or "")
-        for part in message.data["parts"]
-        if part["type"] == "tool" and part.get("tool_id") != place.tool_id
-    )
-    reason = select_large({0: output}, others, policy).get(0)
-    return {} if reason is None else _keep(reader, place, output, reason, policy)
-
-
-def _keep(
-    reader: Reader, place: Place, output: str, reason: str, policy: ToolOutputPolicy
-) -> dict[str, Any]:
-    """Store an output; return the fields of the tool part that stand for it."""
-    check_text(output, "tool_output")
-    data = output.encode()
-    digest, problem = digest_of(data), None
-    try:
-        reader.keep_value(data)
-    except EventLogError as error:
-        if policy.on_failure == "reject":
-            raise
-        problem = str(error)
-        log_fact(logging.WARNING, "tool_output_not_kept", session=place.session, error=problem)
-        if policy.on_failure == "keep_raw":
-            return {"tool_output_externalization_error": problem}
-    return preview_fields(
-        place, output, reason, policy.preview_characters, digest=digest, error=problem
-    )
-
-
-# ---- reading back -----------------------------------------------------------------------------
 
 
 def hydrated(

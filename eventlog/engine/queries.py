@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, cast
 
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import find_in_output, hydrated, read_output
+from eventlog.engine.reader import read_entry
 from eventlog.errors import ArchiveNotFound, CorruptError, InvalidArgument
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import Context, SearchContext, assemble, truncated
 from eventlog.session.index import (
     archive_key,
     archive_prefix,
+    idle_range,
     keys_under,
     read_archive,
-    read_entry,
     read_task,
+    session_of_idle_key,
     task_key,
 )
 from eventlog.session.tasks.events import ArchiveFinalized
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.engine.core import Core
-    from eventlog.engine.reader import StoredMessage
     from eventlog.session.archive import Archive
     from eventlog.session.events import VersionRange
     from eventlog.session.messages import Message
+    from eventlog.session.reading import StoredMessage
     from eventlog.session.state import SessionState
     from eventlog.session.tasks.state import Task
     from eventlog.session.tokens import TokenEstimator
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "find_archive",
     "find_task",
+    "idle_sessions",
     "latest_overview",
     "read_archived",
     "read_archives",
@@ -214,6 +217,11 @@ def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
     value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
+
+
+def idle_sessions(store: Store, now: int) -> list[str]:
+    """Return the sessions that are to be committed because nothing was said in them for long."""
+    return [session_of_idle_key(key) for key, _ in store.scan(*idle_range(now))]
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

@@ -1,254 +1,51 @@
-"""Reading messages back from version ranges, with the tool results that came later; and the large
-values that they name."""
+"""What is read of one session in a store: its records and messages, its large values, its tasks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING
 
 from eventlog.engine.blobs import get_value, has_value, put_value
-from eventlog.identifiers import derived_id
-from eventlog.records import Recorded
-from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.index import (
-    archive_key,
-    read_archive,
-    read_entry,
-    read_task,
-    task_key,
-)
-from eventlog.session.messages import Message, MessageData
-from eventlog.session.tool_output import without_large_output
+from eventlog.session.index import archive_key, read_archive, read_task, task_key
+from eventlog.session.reading import MessageReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from eventlog.identifiers import EventId
-    from eventlog.records import Head, Record
-    from eventlog.session.events import VersionRange
     from eventlog.session.tasks.state import Task
-    from eventlog.store import Blob, Store
+    from eventlog.store import Store
 
-__all__ = ["Reader", "StoredMessage", "message_key", "tool_result_key", "with_result"]
-
-FINAL_STATUSES = ("completed", "error")
-RESULT_STATUSES = ("running", *FINAL_STATUSES)
+__all__ = ["Reader", "read_entry"]
 
 
-class StoredMessage(NamedTuple):
-    """A message as it reads now, where it stands, and what it weighs."""
-
-    version: int
-    data: MessageData
-    tokens: int
-
-    @property
-    def message(self) -> Message:
-        return Message.model_validate(self.data)
+def read_entry(store: Store, key: str) -> bytes | None:
+    """Return the value of an index entry."""
+    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
-def message_key(message_id: str) -> str:
-    """The idempotency key under which a message is recorded: its id (M3)."""
-    return message_id
+class Reader(MessageReader):
+    """Reads one stream, its large values and its tasks; every method does I/O."""
 
-
-def tool_result_key(message_id: str, tool_id: str, status: str) -> str:
-    """The idempotency key under which a result is recorded: one of a kind per call (M4)."""
-    return f"{message_id}\0{tool_id}\0{status}"
-
-
-def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
-    """Return the message with a result written into the call that it answers."""
-    fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
-    if result.duration_ms is not None:
-        fields["duration_ms"] = result.duration_ms
-    fields.update(result.large or {})
-    parts = [
-        {**without_large_output(part), **fields}
-        if part["type"] == "tool" and part.get("tool_id") == result.tool_id
-        else part
-        for part in data["parts"]
-    ]
-    return cast("MessageData", {**data, "parts": parts})
-
-
-class Readable(Protocol):
-    """As much of a store as reading messages takes."""
-
-    def read(
-        self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
-    ) -> Iterator[Record]: ...
-
-    def head(self, stream: str) -> Head: ...
-
-    def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]: ...
-
-    def get_blob(self, key: str) -> Blob | None: ...
-
-
-class Reader:
-    """Reads one stream and its large values; every method does what I/O the store does."""
-
-    def __init__(self, store: Readable, stream: str) -> None:
-        self.stream = stream
+    def __init__(self, store: Store, stream: str) -> None:
+        super().__init__(store, stream)
         self._store = store
 
     def keep_value(self, data: bytes) -> str:
         """Store a large value before an event names it; return its digest (L11)."""
-        return put_value(cast("Store", self._store), self.stream, data)
+        return put_value(self._store, self.stream, data)
 
     def has_value(self, digest: str) -> bool:
-        """Tell whether the session has a large value of this name."""
+        """Return whether the session has a large value of this name."""
         return has_value(self._store, self.stream, digest)
 
     def value(self, digest: str) -> bytes:
         """Return a large value; raise `CorruptLog` if it is missing or damaged."""
         return get_value(self._store, self.stream, digest)
 
-    def record(self, version: int) -> Recorded | None:
-        """Return the record at a version."""
-        found = self._store.read(self.stream, after=version - 1, until=version)
-        return next((Recorded(record) for record in found), None)
-
-    def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:
-        """Return the versions of those ids that are stored."""
-        return self._store.find(self.stream, ids)
-
-    def newest_of(self, types: Sequence[str]) -> Iterator[Recorded]:
-        """Yield the records of some types, the newest first."""
-        for record in self._store.read(self.stream, reverse=True):
-            if record.type in types:
-                yield Recorded(record)
-
-    def recorded_as(self, key: str, number: int = 0) -> Recorded | None:
-        """Return the ``number``-th record of the command with an idempotency key."""
-        event_id = derived_id(self.stream, key, number)
-        version = self._store.find(self.stream, [event_id]).get(event_id)
-        return None if version is None else self.record(version)
-
     def task(self, task_id: str) -> Task | None:
         """Return a task of this session, a finished one included, as its last record left it."""
-        value = read_entry(cast("Store", self._store), task_key(task_id))
+        value = read_entry(self._store, task_key(task_id))
         task = None if value is None else read_task(value)
         return task if task is not None and task.session_id == self.stream else None
 
     def task_of_archive(self, index: int) -> Task | None:
         """Return the task that finalises an archive, a finished one included."""
-        value = read_entry(cast("Store", self._store), archive_key(self.stream, index))
+        value = read_entry(self._store, archive_key(self.stream, index))
         return None if value is None else self.task(read_archive(value).task_id)
-
-    def message(self, message_id: str) -> Recorded | None:
-        """Return the record of a message by the message's id."""
-        found = self.recorded_as(message_key(message_id))
-        return found if found is not None and found.type == "message_appended" else None
-
-    def messages(
-        self,
-        ranges: Sequence[VersionRange],
-        *,
-        last: int | None = None,
-        as_of: int | None = None,
-    ) -> list[StoredMessage]:
-        """Return the messages in ascending ranges, in order; only the ``last`` ones if given.
-
-        A call that has no result in what was read is looked up, so a result counts wherever in
-        the stream it was recorded, unless that was after the version ``as_of``.
-        """
-        found: list[StoredMessage] = []
-        results: dict[int, ToolResultRecorded] = {}
-        for event, version in self._backwards(ranges):
-            if isinstance(event, MessageAppended):
-                found.append(StoredMessage(version, event.message, event.tokens))
-                if last is not None and len(found) >= last:
-                    break
-            else:
-                results[version] = event
-        found.reverse()
-        return self._completed(found, results, as_of)
-
-    def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
-        """Return the record of the first message in ascending ranges."""
-        for first, last in ranges:
-            for record in self._store.read(self.stream, after=first - 1, until=last):
-                if record.type == "message_appended":
-                    return Recorded(record)
-        return None
-
-    def history(self) -> list[StoredMessage]:
-        """Return every message ever recorded, in order."""
-        head = self._store.head(self.stream).version
-        return self.messages([(1, head)]) if head else []
-
-    def _backwards(
-        self, ranges: Sequence[VersionRange]
-    ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, int]]:
-        for first, last in reversed(ranges):
-            records = self._store.read(self.stream, after=first - 1, until=last, reverse=True)
-            for record in records:
-                if record.type == "message_appended" or record.type == "tool_result_recorded":
-                    event = Recorded(record).event
-                    yield cast("MessageAppended | ToolResultRecorded", event), record.version
-
-    def _completed(
-        self,
-        found: list[StoredMessage],
-        results: dict[int, ToolResultRecorded],
-        as_of: int | None,
-    ) -> list[StoredMessage]:
-        """Write the latest result of each call into it; those found in passing come first."""
-        results = {**results, **dict(self._later_results(found, results, as_of))}
-        if not results:
-            return found
-        by_message: dict[str, dict[str, ToolResultRecorded]] = {}
-        for _, result in sorted(results.items()):
-            by_message.setdefault(result.message_id, {})[result.tool_id] = result
-        return [self._with_results(entry, by_message) for entry in found]
-
-    @staticmethod
-    def _with_results(
-        entry: StoredMessage, results: dict[str, dict[str, ToolResultRecorded]]
-    ) -> StoredMessage:
-        data, tokens = entry.data, entry.tokens
-        for result in results.get(data["id"], {}).values():
-            data = with_result(data, result)
-            tokens += result.tokens
-        return StoredMessage(entry.version, data, tokens)
-
-    def _later_results(
-        self,
-        found: Sequence[StoredMessage],
-        known: dict[int, ToolResultRecorded],
-        as_of: int | None,
-    ) -> Iterator[tuple[int, ToolResultRecorded]]:
-        """Look up, by version, results of calls that are not completed by those found in passing.
-
-        One that failed is among them: it may have been completed since.
-        """
-        answered = {
-            (result.message_id, result.tool_id)
-            for result in known.values()
-            if result.status == "completed"
-        }
-        keys = [
-            tool_result_key(message_id, tool_id, status)
-            for message_id, tool_id in _open_calls(found)
-            if (message_id, tool_id) not in answered
-            for status in RESULT_STATUSES
-        ]
-        if not keys:
-            return
-        places = self._store.find(self.stream, [derived_id(self.stream, key) for key in keys])
-        for version in places.values():
-            skipped = version in known or (as_of is not None and version > as_of)
-            recorded = None if skipped else self.record(version)
-            if recorded is not None:
-                yield version, cast("ToolResultRecorded", recorded.event)
-
-
-def _open_calls(messages: Iterable[StoredMessage]) -> Iterator[tuple[str, str]]:
-    """Yield message id and tool id of the calls that were made without a result."""
-    for entry in messages:
-        for part in entry.data["parts"]:
-            if part["type"] != "tool":
-                continue
-            if part.get("tool_status", "pending") not in FINAL_STATUSES:
-                yield entry.data["id"], part.get("tool_id", "")

@@ -14,28 +14,20 @@ from eventlog.engine.committer import Request
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
-from eventlog.records import (
-    ANY,
-    Append,
-    Appended,
-    Expected,
-    IndexEntry,
-    Metadata,
-    Position,
-    Record,
-    Recorded,
-)
-from eventlog.session.command import Command, Draft, Outcome
+from eventlog.recorded import Recorded
+from eventlog.records import ANY, Append, Appended, Expected, IndexEntry, Metadata, Position, Record
+from eventlog.session.auto_commit import AUTOMATIC
+from eventlog.session.command import Command, Draft, KeepingCommand, Outcome
 from eventlog.session.folding import apply
 from eventlog.session.index import index_changes, may_change_index
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eventlog.engine.core import Core
 
-__all__ = ["SessionRequest"]
+__all__ = ["SessionRequest", "request_after_round", "run_keeping"]
 
 
 class SessionRequest(Request):
@@ -65,6 +57,8 @@ class SessionRequest(Request):
         self._command = command
         self._expected = expected
         self._key = None if metadata is None else metadata.idempotency_key
+        if isinstance(command, KeepingCommand):
+            self.keeps, self.unkept = True, command.unkept
         self._ids: list[EventId] = []
         self._drafts: Sequence[Draft] = ()
         self._recorded: list[Recorded] = []
@@ -79,46 +73,42 @@ class SessionRequest(Request):
     # ---- what the committer asks for ----------------------------------------------------------
 
     def prepare(self, round: int) -> Append | None:
+        """Decide, on the newest state where the decision is to record nothing or to refuse.
+
+        A decision that records something is checked by the store, which finds a foreign write by
+        the version. Nothing checks the others, so they are taken again if the log has gone on.
+        """
         core = self._core
-        state = core.deciding_state(round)
-        if self._key is not None:
-            # Another with this key may be on its way in this round, and cannot be seen yet.
-            self.waits = core.has_predecessors
-            if self.waits or self._recall_by_key(self._key):
+        while True:
+            state = core.deciding_state(round)
+            if self._waits_or_was_recorded():
                 return None
-        if self._expected is not ANY and self._expected != state.version:
             state = self._at_expected(state)
-        creates = self._command.creates
-        seen = state if creates else state.as_seen(core.creation)
-        command = self._command
-        if command.gathers:
-            self.waits = core.has_predecessors and command.reads_stored(seen)
-            if self.waits:
+            seen = state if self._command.creates else state.as_seen(core.creation)
+            if not self._gather(seen):
                 return None
-            command = self._command = command.gather(core.reader, seen)
-        now = core.clock()
-        version = state.version
-        try:
-            decision = command.decide(seen, now, core.ids)
-        except ValidationError as error:
-            raise refusal(error) from error
-        except EventLogError:
-            if self._recall_by_drafts():
+            now = core.clock()
+            version = state.version
+            try:
+                decision = self._command.decide(seen, now, core.ids)
+            except ValidationError as error:
+                raise refusal(error) from error
+            except EventLogError:
+                if self._recall_by_drafts():
+                    return None
+                if core.up_to_date(state).version == version:
+                    raise
+                continue
+            if not isinstance(decision, Outcome):
+                self._drafts = decision
+                return self._build(state, max(state.time, now))
+            if core.up_to_date(state).version == version:
+                self.result = decision.result
                 return None
-            if core.up_to_date(state).version != version:
-                return self.prepare(round)
-            raise
-        if isinstance(decision, Outcome):
-            if core.up_to_date(state).version != version:
-                return self.prepare(round)
-            self.result = decision.result
-            return None
-        self._drafts = decision
-        return self._build(state, max(state.time, now))
 
     def confirm(self, appended: Appended) -> bool:
         if appended.replayed:
-            self._core.distrust()
+            self._core.invalidate()
             self.settle_repeated(appended.versions)
             return False
         command, recorded = self._command, self._recorded
@@ -152,10 +142,43 @@ class SessionRequest(Request):
         self.settle_repeated([found[event_id] for event_id in ids])
         return True
 
+    def keep_values(self) -> None:
+        core, command = self._core, self._command
+        if isinstance(command, KeepingCommand):
+            self._command = command.keep(core.reader, core.state.as_seen(core.creation))
+        self.decisions = 0
+        self.unkept = False
+
+    def after_round(self) -> Request | None:
+        return request_after_round(self._core)
+
     # ---- inside -------------------------------------------------------------------------------
+
+    def _waits_or_was_recorded(self) -> bool:
+        """Return whether there is nothing to decide, or not yet, because of the key."""
+        if self._key is None:
+            return False
+        # Another with this key may be on its way in this round, and cannot be seen yet.
+        self.waits = self._core.has_predecessors
+        return self.waits or self._recall_by_key(self._key)
+
+    def _gather(self, seen: SessionState) -> bool:
+        """Have the command look up what it needs; return whether it can be decided."""
+        core, command = self._core, self._command
+        if command.gathers:
+            self.waits = core.has_predecessors and command.reads_stored(seen)
+            if self.waits:
+                return False
+            command = self._command = command.gather(core.reader, seen)
+        if isinstance(command, KeepingCommand):
+            # Where the session is not open the decision is to refuse, which takes no value.
+            self.unkept = command.unkept and seen.status == "open"
+        return not self.unkept
 
     def _at_expected(self, state: SessionState) -> SessionState:
         """Return the state if it is at the version that the caller expects, news included."""
+        if self._expected is ANY or self._expected == state.version:
+            return state
         state = self._core.up_to_date(state)
         if self._expected != state.version:
             raise VersionConflict(self._core.session, int(self._expected), state.version)
@@ -192,9 +215,9 @@ class SessionRequest(Request):
             for entry in recorded:
                 apply(after, entry)
             index = index_changes(state, recorded, after)
-            core.foresee(self, after)
+            core.add_pending(self, after)
         else:
-            core.foresee(self)
+            core.add_pending(self)
         return Append(stream, state.version, tuple(records), index, state.hash)
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
@@ -271,6 +294,27 @@ class SessionRequest(Request):
 
     def _record(self, version: int) -> Recorded:
         return cast("Recorded", self._core.reader.record(version))
+
+
+def request_after_round(core: Core) -> SessionRequest | None:
+    """Do what may wait until after a round; return the request that follows by itself, if any."""
+    command = core.after_round()
+    return None if command is None else SessionRequest(core, command, AUTOMATIC)
+
+
+def run_keeping(run: Callable[[Request], Any], request: Request) -> Any:
+    """Have a request answered that may name large values: those are stored before it is queued.
+
+    Most are known to be large at once. That an output is beyond what its message may hold together
+    with others is known only when it is decided: then nothing is recorded, the value is stored
+    here, and the request is queued again.
+    """
+    while True:
+        if request.unkept:
+            request.keep_values()
+        result = run(request)
+        if not request.unkept:
+            return result
 
 
 def _fingerprint(command: Command[Any]) -> str:

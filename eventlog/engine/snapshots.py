@@ -31,7 +31,7 @@ __all__ = [
     "LEAVING_INTERVAL",
     "SNAPSHOT_INTERVAL",
     "Replayed",
-    "is_due",
+    "Rhythm",
     "project_stream",
     "replay_stream",
     "replay_weight",
@@ -73,15 +73,33 @@ def replay_weight(record: Record) -> int:
     return 1 + (len(record.data) >> 10)
 
 
-def is_due(since_snapshot: int, size: int, interval: int = SNAPSHOT_INTERVAL) -> bool:
-    """Tell whether records of such a weight pay for writing a snapshot of so many bytes."""
-    return since_snapshot >= max(interval, interval * size // _BYTES_PER_INTERVAL)
+class Rhythm:
+    """When the next snapshot of a state pays, by the weight of the records since the last one."""
+
+    __slots__ = ("_size", "since")
+
+    def __init__(self, since: int = 0, size: int = 0) -> None:
+        self.since = since
+        """The weight of the records that are not in the last snapshot."""
+        self._size = size
+
+    def restart(self, replayed: Replayed) -> None:
+        """Go on from a replay."""
+        self.since, self._size = replayed.since_snapshot, replayed.snapshot_size
+
+    def written(self, size: int) -> None:
+        """Note how many bytes the snapshot took that was just written."""
+        self._size = size
+
+    def is_due(self, interval: int = SNAPSHOT_INTERVAL) -> bool:
+        """Return whether the records since the last snapshot pay for writing one of its size."""
+        return self.since >= max(interval, interval * self._size // _BYTES_PER_INTERVAL)
 
 
 def project_stream(store: Store, stream: str, projection: Projection[Any, View]) -> View:
     """Return a projection's view of a stream, and keep its snapshot up to date (L12)."""
     replayed = replay_stream(store, stream, projection)
-    if is_due(replayed.since_snapshot, replayed.snapshot_size):
+    if Rhythm(replayed.since_snapshot, replayed.snapshot_size).is_due():
         write_snapshot(store, stream, projection, replayed.state, replayed.version, replayed.hash)
     return projection.view(replayed.state)
 

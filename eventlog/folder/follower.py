@@ -32,7 +32,7 @@ from eventlog.projections.folder_layout import (
     is_output,
     message_line,
 )
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.attachment import FolderView, RecordHealing
 from eventlog.session.events import MessageAppended
 from eventlog.session.tasks.commands import PublishCommit

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eventlog.finding import Finding
     from eventlog.identifiers import IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.folder_events import Problem
     from eventlog.session.state import SessionState
 

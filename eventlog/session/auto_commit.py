@@ -1,4 +1,4 @@
-"""Commits that a session's own policy asks for (C8): when they are due, and the command.
+"""The command that commits a session as its own policy says (C8).
 
 What is counted is looked at after every command, by the process that gave it. The commit follows
 as a command of its own, after the answer (for a synchronous caller just before it); if the process
@@ -15,54 +15,19 @@ from typing import TYPE_CHECKING, Final
 from eventlog.records import Metadata
 from eventlog.session.command import Command, Draft, Outcome
 from eventlog.session.commit import Commit, CommitResult
+from eventlog.session.commit_due import idle_from, is_limit_reached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.identifiers import IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.state import SessionState
 
-__all__ = ["AUTOMATIC", "CommitIfDue", "idle_from", "is_limit_reached"]
+__all__ = ["AUTOMATIC", "CommitIfDue"]
 
 AUTOMATIC: Final = Metadata(actor="auto-commit")
 """Who makes these commits, as their records say."""
-
-IDLE_STEPS: Final = 8
-"""Into so many steps an idle time is divided: its end is rounded up to the next step, so that no
-more than one append per step has to move the index entry."""
-
-
-def is_limit_reached(state: SessionState) -> bool:
-    """Tell whether a commit by the policy would archive as much as its limits say."""
-    policy, window = state.auto_commit, state.window
-    if policy is None or state.status != "open":
-        return False
-    tokens, messages = policy.pending_tokens, policy.messages
-    if (tokens is None or window.tokens < tokens) and (
-        messages is None or window.count < messages + policy.keep_recent
-    ):
-        return False  # Planning, which looks at the single messages, could only find less.
-    plan = window.retention(state.version, policy.keep_recent)
-    return (tokens is not None and plan.taken_tokens >= tokens) or (
-        messages is not None and plan.taken_count >= messages
-    )
-
-
-def idle_from(state: SessionState, last_message_at: int | None = None) -> int | None:
-    """Return the time from which the session is to be looked at as idle, in microseconds.
-
-    None where nothing is to be archived then. ``last_message_at`` replaces that of the state.
-    """
-    policy = state.auto_commit
-    if policy is None or policy.idle_seconds is None or state.status != "open":
-        return None
-    if state.window.count <= policy.keep_recent or state.blocking_failure() is not None:
-        return None
-    idle = int(policy.idle_seconds * 1_000_000)
-    step = max(1, idle // IDLE_STEPS)
-    end = (state.last_message_at if last_message_at is None else last_message_at) + idle
-    return -(-end // step) * step
 
 
 @dataclass(slots=True, eq=False)

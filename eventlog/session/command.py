@@ -1,8 +1,10 @@
 """What a command is: a value that decides, from a state, which events are recorded.
 
 Deciding is pure. What is random or bound to a clock (ids, delays, the end of a lease) is drawn
-before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`, and
-what must be stored before the event that names it is stored there.
+before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`. What
+must be stored before the event that names it is stored by `KeepingCommand.keep`, before the command
+is queued: whoever decides is the thread that writes for everybody, and must not wait for one
+caller's large value.
 
 Nobody changes a command, or compares two. The dataclasses of those that every session needs say so
 by having no methods for it, which would be compiled whenever the package is imported.
@@ -11,7 +13,7 @@ by having no methods for it, which would be compiled whenever the package is imp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.events import Event
@@ -20,12 +22,15 @@ from eventlog.machine import ABSENT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.engine.reader import Reader
     from eventlog.identifiers import EventId, IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.session.events import VersionRange
+    from eventlog.session.keeping import Values
+    from eventlog.session.reading import StoredMessage
     from eventlog.session.state import SessionState
+    from eventlog.session.tasks.state import Task
 
-__all__ = ["Command", "Draft", "Outcome", "require_open"]
+__all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
 
 Result = TypeVar("Result")
 
@@ -41,6 +46,26 @@ class Outcome(NamedTuple, Generic[Result]):
     """A decision to record nothing, and what the caller is told."""
 
     result: Result
+
+
+class Facts(Protocol):
+    """What a command can look up in the log before it is decided; every method does I/O."""
+
+    def message(self, message_id: str) -> Recorded | None:
+        """Return the record of a message."""
+        ...
+
+    def messages(self, ranges: Sequence[VersionRange]) -> list[StoredMessage]:
+        """Return the messages in ascending ranges with the results of their calls, in order."""
+        ...
+
+    def task(self, task_id: str) -> Task | None:
+        """Return a task of the session, a finished one included."""
+        ...
+
+    def task_of_archive(self, index: int) -> Task | None:
+        """Return the task that finalises an archive, a finished one included."""
+        ...
 
 
 class Command(ABC, Generic[Result]):
@@ -74,19 +99,38 @@ class Command(ABC, Generic[Result]):
         """Return the ids that the events have by themselves, without an idempotency key."""
         return ()
 
-    def gather(self, reader: Reader, state: SessionState) -> Command[Result]:
+    def gather(self, facts: Facts, state: SessionState) -> Command[Result]:
         """Return the command together with the facts that it needs beyond the state."""
         return self
 
     def reads_stored(self, state: SessionState) -> bool:
-        """Tell whether `gather` reads records that commands under way with this one may store."""
+        """Return whether `gather` reads records that commands under way with this one may store."""
         return False
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        """Tell whether stored records have the content that this command would record (L3)."""
+        """Return whether stored records have the content that this command would record (L3)."""
         return all(
             entry.event == draft.event for entry, draft in zip(recorded, drafts, strict=True)
         )
+
+
+class KeepingCommand(Command[Result]):
+    """A command that may name large values, which are stored before it is queued."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def unkept(self) -> bool:
+        """Whether a value is to be stored before the command can be decided."""
+
+    @abstractmethod
+    def keep(self, values: Values, state: SessionState) -> Command[Result]:
+        """Store the values, and return the command with what it records in their place.
+
+        Called by whoever gives the command, in the caller's thread. Where the session is not open
+        nothing is stored, since the command will be refused.
+        """
 
 
 def require_open(state: SessionState) -> None:

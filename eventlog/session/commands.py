@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from eventlog.engine.large_output import keep_large_outputs, keep_large_result
-from eventlog.engine.reader import message_key, tool_result_key
 from eventlog.errors import (
     IllegalTransition,
     InvalidArgument,
@@ -17,7 +15,7 @@ from eventlog.errors import (
 from eventlog.events import Event, is_builtin_type
 from eventlog.identifiers import derived_id
 from eventlog.machine import ABSENT
-from eventlog.session.command import Command, Draft, Outcome, require_open
+from eventlog.session.command import Command, Draft, Facts, KeepingCommand, Outcome, require_open
 from eventlog.session.events import (
     ContextsUsed,
     MemorySessionAssigned,
@@ -27,18 +25,22 @@ from eventlog.session.events import (
     SessionDeleted,
     ToolResultRecorded,
 )
-from eventlog.session.messages import Message, MessageData, message_text, same_message
+from eventlog.session.keeping import keep_output, keep_outputs
+from eventlog.session.message_data import MessageData, message_key, tool_result_key
+from eventlog.session.messages import Message, message_text, same_message
 from eventlog.session.tasks.events import ArchiveAbandoned, TaskAbandoned
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
-from eventlog.session.tool_output import Place, same_output
+from eventlog.session.tool_output import CallId, same_output, select_large
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.engine.reader import Reader
     from eventlog.identifiers import EventId, IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.session.keeping import Values
     from eventlog.session.state import SessionState
+    from eventlog.session.tool_output import Limit
+    from eventlog.session.window import PendingCall
 
 __all__ = [
     "AppendLargeMessages",
@@ -97,7 +99,7 @@ def _as_recorded(message: Message, data: MessageData, recorded: Recorded) -> Mes
 
 
 @dataclass(slots=True, eq=False)
-class AppendLargeMessages(AppendMessages):
+class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"]):
     """Append messages after their large tool outputs were kept elsewhere (M6).
 
     The tokens of those at the places ``large`` are estimated when it is known what is recorded.
@@ -106,18 +108,22 @@ class AppendLargeMessages(AppendMessages):
     estimate: TokenEstimator = estimate_tokens
     large: frozenset[int] = frozenset()
 
-    gathers = True
+    @property
+    def unkept(self) -> bool:
+        return True
 
-    def gather(self, reader: Reader, state: SessionState) -> AppendMessages:
+    def keep(self, values: Values, state: SessionState) -> AppendMessages:
+        if state.status != "open":
+            return self
         stored, tokens = list(self.data), list(self.tokens)
-        for place in self.large if state.status == "open" else ():
-            stored[place] = keep_large_outputs(reader, stored[place], state.tool_output)
+        for place in self.large:
+            stored[place] = keep_outputs(values, state.session_id, stored[place], state.tool_output)
             tokens[place] = checked_tokens(self.estimate, message_text(stored[place]))
         return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
 
 
 @dataclass(slots=True, eq=False)
-class RecordToolResult(Command[None]):
+class RecordToolResult(KeepingCommand[None]):
     """Record the result of a tool call that a message made (M4)."""
 
     message_id: str
@@ -128,20 +134,36 @@ class RecordToolResult(Command[None]):
     tokens: int | None = None
     """Of the output as it is, if they were estimated before."""
     estimate: TokenEstimator = estimate_tokens
+    too_large: Limit | None = None
+    """Which limit the output is beyond, so that it is to be kept elsewhere; None while within."""
+    large: dict[str, Any] | None = None
+    """The fields of the tool part that stand for the output, once that was kept elsewhere."""
     event: ToolResultRecorded | None = None
     """What is recorded, once it was gathered."""
 
     gathers = True
 
-    def gather(self, reader: Reader, state: SessionState) -> RecordToolResult:
+    @property
+    def unkept(self) -> bool:
+        return self.too_large is not None and self.large is None
+
+    def keep(self, values: Values, state: SessionState) -> RecordToolResult:
+        if state.status != "open" or self.too_large is None:
+            return self
+        call = CallId(state.session_id, self.message_id, self.tool_id)
+        large = keep_output(values, call, self.output, self.too_large, state.tool_output)
+        return replace(self, large=large)
+
+    def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
         if self.event is not None:
             return self
-        version = self._version_of_call(reader, state)
-        kept: dict[str, Any] = {}
-        if state.status == "open":
-            place = Place(state.session_id, self.message_id, self.tool_id)
-            kept = keep_large_result(reader, version, place, self.output, state.tool_output)
-        output = kept.pop("tool_output", self.output)
+        version = self._version_of_call(facts, state)
+        if state.status == "open" and self.large is None:
+            too_large = self._limit(facts, version, state)
+            if too_large is not None:
+                return replace(self, too_large=too_large)
+        large = dict(self.large or {})
+        output = large.pop("tool_output", self.output)
         tokens = self.tokens if output is self.output else None
         event = ToolResultRecorded(
             message_id=self.message_id,
@@ -150,19 +172,35 @@ class RecordToolResult(Command[None]):
             status=self.status,
             duration_ms=self.duration_ms,
             tokens=checked_tokens(self.estimate, output) if tokens is None else tokens,
-            large=kept or None,
+            large=large or None,
         )
-        return replace(self, event=event)
+        return replace(self, event=event, too_large=None)
 
     def reads_stored(self, state: SessionState) -> bool:
-        """A long output counts together with the others of its message."""
-        return self.event is None and len(self.output) > state.tool_output.preview_characters
+        """Return whether the message is read: a long output counts together with its others."""
+        if self.event is not None:
+            return False
+        is_long = len(self.output) > state.tool_output.preview_characters
+        return (is_long and self.large is None) or self._call(state) is None
 
-    def _version_of_call(self, reader: Reader, state: SessionState) -> int:
-        for call in state.window.pending:
-            if (call.tool_id, call.message_id) == (self.tool_id, self.message_id):
-                return call.version
-        recorded = reader.message(self.message_id)
+    def _limit(self, facts: Facts, version: int, state: SessionState) -> Limit | None:
+        """Return which limit the output is beyond, together with the others of its message."""
+        policy = state.tool_output
+        if len(self.output) <= policy.preview_characters:
+            return None
+        (message,) = facts.messages([(version, version)])
+        others = sum(
+            len(part.get("tool_output") or "")
+            for part in message.data["parts"]
+            if part["type"] == "tool" and part.get("tool_id") != self.tool_id
+        )
+        return select_large({0: self.output}, others, policy).get(0)
+
+    def _version_of_call(self, facts: Facts, state: SessionState) -> int:
+        call = self._call(state)
+        if call is not None:
+            return call.version
+        recorded = facts.message(self.message_id)
         if recorded is None:
             raise InvalidMessage(
                 f"session {state.session_id!r} has no message {self.message_id!r}; "
@@ -177,6 +215,13 @@ class RecordToolResult(Command[None]):
                 field="tool_id",
             )
         return recorded.version
+
+    def _call(self, state: SessionState) -> PendingCall | None:
+        """Return the call if it is live and awaits its result."""
+        for call in state.window.pending:
+            if (call.tool_id, call.message_id) == (self.tool_id, self.message_id):
+                return call
+        return None
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)

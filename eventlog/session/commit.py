@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.identifiers import IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.state import SessionState
 
 __all__ = ["Commit", "CommitResult", "archive_id", "archive_index", "archive_uri"]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from eventlog.argument_checks import check_count
-from eventlog.engine.reader import StoredMessage
 from eventlog.session.messages import Message
+from eventlog.session.reading import StoredMessage
 
 __all__ = ["Context", "ContextStats", "SearchContext", "assemble", "truncated"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from eventlog.events import Event
-from eventlog.session.messages import MessageData
+from eventlog.events import Event, import_when_read
+from eventlog.session.message_data import MessageData
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "ToolResultRecorded",
     "VersionRange",
 ]
+
+import_when_read("eventlog.session.folder_events")
 
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""

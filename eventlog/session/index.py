@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pydantic_core
 
 from eventlog.session.archive import Archive, archive_of
-from eventlog.session.auto_commit import idle_from
+from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
 from eventlog.session.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
 from eventlog.session.tasks.machine import TASK_MACHINE
@@ -36,9 +36,9 @@ from eventlog.session.tasks.state import Task, advance, finalising_task, follow_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import IndexEntry, Record, Recorded
+    from eventlog.recorded import Recorded
+    from eventlog.records import IndexEntry, Record
     from eventlog.session.state import SessionState
-    from eventlog.store import Store
 
 __all__ = [
     "INDEXED_TYPES",
@@ -47,14 +47,14 @@ __all__ = [
     "due_key",
     "due_prefix",
     "idle_key",
-    "idle_sessions",
+    "idle_range",
     "index_changes",
     "keys_under",
     "may_change_index",
     "read_archive",
-    "read_entry",
     "read_task",
     "session_key",
+    "session_of_idle_key",
     "task_key",
     "workspace_prefix",
 ]
@@ -122,11 +122,14 @@ def idle_key(time: int, session: str = "") -> str:
     return f"{IDLE}{time:017d}/{session}"
 
 
-def idle_sessions(store: Store, now: int) -> list[str]:
-    """Return the sessions that are to be committed because nothing was said in them for long."""
-    return [
-        key.removeprefix(IDLE).partition("/")[2] for key, _ in store.scan(IDLE, idle_key(now + 1))
-    ]
+def idle_range(now: int) -> tuple[str, str]:
+    """Return the range of the keys of those sessions that are idle by ``now``."""
+    return IDLE, idle_key(now + 1)
+
+
+def session_of_idle_key(key: str) -> str:
+    """Return the session that an idle key is about."""
+    return key.removeprefix(IDLE).partition("/")[2]
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -257,11 +260,6 @@ def _due_value(task: Task) -> dict[str, Any]:
         "fence": task.fence,
         "attempts": task.attempts,
     }
-
-
-def read_entry(store: Store, key: str) -> bytes | None:
-    """Return the value under a key (I/O)."""
-    return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
 def read_task(value: bytes) -> Task:

@@ -5,11 +5,14 @@ One that is adopted from a folder takes what the folder holds, and nothing else 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from eventlog.machine import ABSENT, StateMachine, Transition
 
-__all__ = ["SESSION_MACHINE"]
+__all__ = ["SESSION_MACHINE", "SessionStatus"]
+
+SessionStatus: TypeAlias = Literal["absent", "open", "adopting", "closed", "deleted"]
+"""The states of the machine; ``absent`` is a session that no event has made yet."""
 
 SESSION_MACHINE: Final = StateMachine(
     "session",

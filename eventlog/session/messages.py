@@ -14,28 +14,25 @@ from typing import (
     Any,
     Final,
     Literal,
-    Required,  # pydantic cannot read typing's before 3.12
     TypeAlias,
     cast,
 )
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import PydanticSerializationError
-from typing_extensions import TypedDict
 
 from eventlog.clock import format_time, system_clock
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
+from eventlog.session.message_data import MessageData
 from eventlog.session.tool_output import same_part
 
 __all__ = [
     "ContextPart",
     "ImagePart",
     "Message",
-    "MessageData",
     "OtherPart",
     "Part",
-    "PartData",
     "Role",
     "TextPart",
     "ToolPart",
@@ -52,25 +49,6 @@ NESTING_LIMIT: Final = 100
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
-
-
-class PartData(TypedDict, total=False):
-    """A part as it is stored: a JSON object with a ``type``."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # read by pydantic
-
-    type: Required[str]
-
-
-class MessageData(TypedDict, total=False):
-    """A message as it is stored: what folds read, and `Message` is built from on access."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # read by pydantic
-
-    id: Required[str]
-    role: Required[str]
-    parts: Required[list[dict[str, Any]]]
-    created_at: Required[str]
 
 
 class _Part(BaseModel):

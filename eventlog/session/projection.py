@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from eventlog.projection import Projection
-from eventlog.records import Recorded
+from eventlog.recorded import Recorded
 from eventlog.session.folding import apply, apply_records
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.state import SessionState

@@ -16,6 +16,7 @@ from eventlog.chain import GENESIS
 from eventlog.machine import ABSENT
 from eventlog.session.archive import Archive, Overview
 from eventlog.session.events import FailedArchives, SessionCreated, VersionRange
+from eventlog.session.machine import SessionStatus
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.shared_dict import SharedDict
 from eventlog.session.tasks.events import TokenUsage
@@ -32,7 +33,7 @@ class SessionState:
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     session_id: str
-    status: str = ABSENT
+    status: SessionStatus = ABSENT
     version: int = 0
     hash: bytes = GENESIS
     time: int = 0
@@ -126,6 +127,12 @@ class SessionState:
         return 1 <= index <= self.commit_count and not any(
             first <= index <= last for first, last in self.unused
         )
+
+    def count_commits(self, count: int) -> None:
+        """Count commits up to ``count``, and note the numbers that are passed over as unused."""
+        if count > self.commit_count:
+            self.unused.append((self.commit_count + 1, count))
+            self.commit_count = count
 
     def uncovered(self, before: int | None = None) -> list[Archive]:
         """Return the archives whose messages no overview stands for, in order (X1); if given, only

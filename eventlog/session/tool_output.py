@@ -1,7 +1,8 @@
 """Tool outputs that are too large for their message: which they are, and what stands for them (M6).
 
-Pure functions over stored messages. An output that is kept in the blob area (`eventlog.engine.blobs`) is
-named by fields of its tool part, under the names that other programs give them:
+Pure functions over stored messages. An output that is kept in the blob area, as one of the session's
+values (`eventlog.session.values`), is named by fields of its tool part, under the names that other
+programs give them:
 
 =================================== ===========================================================
 field                               holds
@@ -24,12 +25,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
-from eventlog.engine.blobs import digest_of
+from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
-    from eventlog.session.messages import MessageData
+    from eventlog.session.message_data import MessageData
     from eventlog.session.policies import ToolOutputPolicy
 
 __all__ = [
@@ -69,6 +70,12 @@ SEARCH_LIMIT: Final = 20
 CONTEXT_CHARACTERS: Final = 300
 """Characters on each side of a match that a search returns unless told otherwise."""
 
+Limit: TypeAlias = Literal["single_threshold", "turn_budget"]
+"""Which limit of the policy an output is beyond: its own, or that of all outputs of a message."""
+
+SINGLE: Final = "single_threshold"
+TOGETHER: Final = "turn_budget"
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -97,16 +104,14 @@ class OutputMatch(NamedTuple):
 
 def select_large(
     outputs: Mapping[int, str], inline: int, policy: ToolOutputPolicy
-) -> dict[int, str]:
+) -> dict[int, Limit]:
     """Return which outputs of a message are to be kept elsewhere, and because of which limit.
 
     ``outputs`` are those that can be, by their place; ``inline`` is how many characters of output
     the message has beside them.
     """
-    chosen = {
-        place: "single_threshold"
-        for place, output in outputs.items()
-        if len(output) > policy.inline_characters
+    chosen: dict[int, Limit] = {
+        place: SINGLE for place, output in outputs.items() if len(output) > policy.inline_characters
     }
     inline += len(chosen) * policy.preview_characters
     rest = {place: len(text) for place, text in outputs.items() if place not in chosen}
@@ -114,7 +119,7 @@ def select_large(
     for place in sorted(rest, key=lambda place: (-rest[place], place)):
         if inline <= policy.message_characters or rest[place] <= policy.preview_characters:
             break
-        chosen[place] = "turn_budget"
+        chosen[place] = TOGETHER
         inline -= rest[place] - policy.preview_characters
     return chosen
 
@@ -153,22 +158,22 @@ def _results_of(session: str) -> str:
     return f"eventlog://{session}/tool-results/"
 
 
-class Place(NamedTuple):
-    """The tool call whose output it is."""
+class CallId(NamedTuple):
+    """The tool call that an output is of."""
 
-    session: str
+    session_id: str
     message_id: str
     tool_id: str
 
 
 def preview_fields(
-    place: Place, output: str, reason: str, characters: int, *, digest: str, error: str | None
+    call: CallId, output: str, reason: Limit, characters: int, *, digest: str, error: str | None
 ) -> dict[str, Any]:
     """Return the fields of a tool part whose output is kept elsewhere, or for an ``error`` is not."""
-    preview = _preview(place, output, characters, kept=error is None)
+    preview = _preview(call, output, characters, kept=error is None)
     fields: dict[str, Any] = {"tool_output": preview}
     if error is None:
-        fields["tool_output_ref"] = tool_result_uri(place.session, place.tool_id, digest)
+        fields["tool_output_ref"] = tool_result_uri(call.session_id, call.tool_id, digest)
     fields |= {
         "tool_output_truncated": True,
         "tool_output_original_chars": len(output),
@@ -181,18 +186,18 @@ def preview_fields(
     return fields
 
 
-def _preview(place: Place, output: str, characters: int, *, kept: bool) -> str:
+def _preview(call: CallId, output: str, characters: int, *, kept: bool) -> str:
     """Return the beginning and the end of an output, in so many characters with what is said."""
     total = len(output)
-    shown = characters - len(_gap(place, total, total, kept=kept))
+    shown = characters - len(_gap(call, total, total, kept=kept))
     tail = shown // 2
     head = shown - tail
-    gap = _gap(place, total - shown, head, kept=kept)
+    gap = _gap(call, total - shown, head, kept=kept)
     return f"{output[:head]}{gap}{output[total - tail :]}"
 
 
-def _gap(place: Place, left_out: int, offset: int, *, kept: bool) -> str:
-    named = f"{place.message_id!r}, {place.tool_id!r}"
+def _gap(call: CallId, left_out: int, offset: int, *, kept: bool) -> str:
+    named = f"{call.message_id!r}, {call.tool_id!r}"
     if len(named) > NAMED_CHARACTERS:
         named = "message_id, tool_id"
     how = (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from eventlog.clock import format_time
 from eventlog.session.commit import archive_id, archive_uri
+from eventlog.session.machine import SessionStatus
 from eventlog.session.messages import Message
-from eventlog.session.tasks.machine import POLLER_VIEW
+from eventlog.session.tasks.machine import POLLER_VIEW, PollerState, TaskState
 from eventlog.session.tasks.state import add_usage
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class SessionMeta(NamedTuple):
     workspace: str | None
     provider: str | None
     model: str | None
-    status: str
+    status: SessionStatus
 
 
 @lru_cache(maxsize=64)  # Of the times in metadata at most one is new with every message.
@@ -99,8 +100,8 @@ class TaskView(NamedTuple):
     task_id: str
     session_id: str
     kind: str
-    state: str
-    status: str
+    state: TaskState
+    status: PollerState
     """``pending``, ``running``, ``completed`` or ``failed``: the state in four words."""
     archive_id: str | None
     archive_uri: str | None
@@ -123,12 +124,13 @@ class TaskView(NamedTuple):
 
 def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
     """Return what pollers see of a task; ``find`` is asked for its follow-ups."""
+    state = _made(task)
     return TaskView(
         task_id=task.task_id,
         session_id=task.session_id,
         kind=task.kind,
-        state=task.state,
-        status=POLLER_VIEW[task.state],
+        state=state,
+        status=POLLER_VIEW[state],
         archive_id=None if task.archive is None else archive_id(task.archive),
         archive_uri=None if task.archive is None else archive_uri(task.session_id, task.archive),
         attempts=task.attempts,
@@ -144,6 +146,11 @@ def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
         error=task.error,
         result=_archive_result(task, find) if task.ordered and task.result else task.result,
     )
+
+
+def _made(task: Task) -> TaskState:
+    """Return the state of a task that an event has made, as all have that are shown."""
+    return cast("TaskState", task.state)
 
 
 def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str, Any]:
@@ -181,7 +188,7 @@ class ArchiveView(NamedTuple):
     archive_uri: str
     number: int
     task_id: str
-    state: str
+    state: TaskState
     attempts: int
     error: str | None
     message_count: int
@@ -196,7 +203,7 @@ def archive_view(session: str, archive: Archive, task: Task) -> ArchiveView:
         archive_uri=archive_uri(session, archive.index),
         number=archive.index,
         task_id=archive.task_id,
-        state=task.state,
+        state=_made(task),
         attempts=task.attempts,
         error=task.error,
         message_count=archive.message_count,

@@ -23,7 +23,7 @@ from eventlog.testing.identifiers import NumberedIds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
 
 __all__ = ["commands", "histories", "json_values", "message_contents", "messages", "texts"]
 

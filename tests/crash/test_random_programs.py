@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import DuplicateEvent, Log, Message
-from eventlog.records import Append, Appended, Recorded
+from eventlog.recorded import Recorded
+from eventlog.records import Append, Appended
 from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite.lookup import Lookup
 from eventlog.testing import Host, check_laws

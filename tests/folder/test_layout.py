@@ -8,7 +8,7 @@ import pytest
 
 from eventlog import Log, Message, Session
 from eventlog.projections import folder_layout as layout
-from eventlog.session.messages import MessageData
+from eventlog.session.message_data import MessageData
 from tests.folder.folders import replayed
 
 

@@ -147,12 +147,12 @@ def test_an_append_that_is_repeated_makes_good_a_commit_that_was_not_made(log: L
     """A crash fell between the two: here, the committing process has no time for it."""
     session = create(log, messages=2)
     core = core_of(log, "s")
-    core._care_after = 1_000
+    core._after_round_from = 1_000
     say(session, "m1")
     session.append(Message.user("once", id="m2", created_at="then"))
     assert archived(session) == []
 
-    core._care_after = 0
+    core._after_round_from = 0
     session.append(Message.user("once", id="m2", created_at="then"))
 
     assert archived(session) == [2]

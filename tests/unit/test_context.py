@@ -22,8 +22,8 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
-from eventlog.engine.reader import StoredMessage
 from eventlog.session.context import assemble, truncated
+from eventlog.session.reading import StoredMessage
 from eventlog.testing.clock import FakeClock
 
 

@@ -18,7 +18,6 @@ import eventlog
 from eventlog import AutoCommitPolicy, Record, Recorded, ToolOutputPolicy
 from eventlog.audit.verify import verify_chain
 from eventlog.codec import decode_event, encode_event
-from eventlog.engine.blobs import digest_of
 from eventlog.events import _registry, is_builtin_type
 from eventlog.identifiers import parse_id
 from eventlog.projections import Archives, LiveTail, Meta, Tasks, Usage
@@ -26,6 +25,7 @@ from eventlog.projections.folder_files import folder_files
 from eventlog.records import Position
 from eventlog.session.projection import SessionFold
 from eventlog.session.tool_output import kept_digest
+from eventlog.session.values import digest_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("records-*.jsonl"))

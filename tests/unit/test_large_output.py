@@ -27,8 +27,8 @@ from eventlog import (
     UnavailableError,
     Worker,
 )
-from eventlog.engine.blobs import digest_of
 from eventlog.projections import LiveTail
+from eventlog.session.values import digest_of
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.crashing import CrashingStore, Steps

@@ -348,7 +348,7 @@ def test_a_session_that_ended_can_be_opened_but_not_created_again(
     for opener in (log, rival):
         with pytest.raises(SessionClosed) as caught:
             opener.session("s", create=True)
-        assert (caught.value.session, caught.value.how) == ("s", how)
+        assert (caught.value.session_id, caught.value.how) == ("s", how)
     assert log.exists("s")
 
 

@@ -15,7 +15,7 @@ from eventlog.errors import (
     TaskNotFound,
 )
 from eventlog.identifiers import format_id
-from eventlog.session.command import Command, Draft, Outcome, require_open
+from eventlog.session.command import Command, Draft, Facts, Outcome, require_open
 from eventlog.session.commit import archive_id
 from eventlog.session.tasks.events import (
     ArchiveAbandoned,
@@ -43,9 +43,8 @@ from eventlog.session.tasks.state import Task, add_usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.engine.reader import Reader
     from eventlog.identifiers import IdSource
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.state import SessionState
 
 __all__ = [
@@ -351,12 +350,12 @@ class _OperatorsCommand(Command[Result]):
 
     gathers: ClassVar[bool] = True
 
-    def gather(self, reader: Reader, state: SessionState) -> Command[Result]:
+    def gather(self, facts: Facts, state: SessionState) -> Command[Result]:
         if self._unfinished(state) is not None:
             return self
         if self.archive is not None:
-            return replace(self, finished=reader.task_of_archive(self.archive))
-        return replace(self, finished=reader.task(self.task_id or ""))
+            return replace(self, finished=facts.task_of_archive(self.archive))
+        return replace(self, finished=facts.task(self.task_id or ""))
 
     def reads_stored(self, state: SessionState) -> bool:
         """What another command under way has just finished is not in the index yet."""

@@ -14,14 +14,17 @@ __all__ = [
     "POLLER_VIEW",
     "SKILLS",
     "TASK_MACHINE",
+    "PollerState",
     "TaskState",
-    "TaskStatus",
 ]
 
 TaskState = Literal[
     "preparing", "pending", "running", "retry", "completed", "terminal_failed", "abandoned"
 ]
-TaskStatus = Literal["pending", "running", "completed", "failed"]
+"""The states of the machine, once an event has made the task."""
+
+PollerState = Literal["pending", "running", "completed", "failed"]
+"""The state of a task in four words, as pollers know it (F11)."""
 
 FINALISE: Final = "finalise"
 """The task kind that finalises an archive: the only one that is ordered within its session."""
@@ -67,7 +70,7 @@ TASK_MACHINE: Final = StateMachine(
     ],
 )
 
-POLLER_VIEW: Final[dict[str, str]] = {
+POLLER_VIEW: Final[dict[TaskState, PollerState]] = {
     "preparing": "pending",
     "pending": "pending",
     "running": "running",
@@ -76,4 +79,4 @@ POLLER_VIEW: Final[dict[str, str]] = {
     "terminal_failed": "failed",
     "abandoned": "failed",
 }
-"""The four states that pollers know, by the machine's state (F11)."""
+"""What pollers see of each state of the machine (F11)."""

@@ -26,7 +26,7 @@ from eventlog.session.tasks.events import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.records import Recorded
+    from eventlog.recorded import Recorded
     from eventlog.session.events import VersionRange
     from eventlog.store import Store
 

@@ -1,0 +1,69 @@
+"""Keeping tool outputs that are too large for their message (M6).
+
+An output is stored as a value before the command that names it is queued (L11). Where it cannot be,
+the session's policy says what is recorded instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from eventlog.errors import EventLogError
+from eventlog.session.messages import check_text
+from eventlog.session.tool_output import CallId, outputs_of, preview_fields, select_large
+from eventlog.session.values import digest_of
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from eventlog.session.message_data import MessageData
+    from eventlog.session.policies import ToolOutputPolicy
+    from eventlog.session.tool_output import Limit
+
+__all__ = ["Values", "keep_output", "keep_outputs"]
+
+
+class Values(Protocol):
+    """Where a session's large values are stored."""
+
+    def keep_value(self, data: bytes) -> str:
+        """Store a value durably and return its digest; raise what the store has against it."""
+        ...
+
+
+def keep_outputs(
+    values: Values, session_id: str, data: MessageData, policy: ToolOutputPolicy
+) -> MessageData:
+    """Return a message as it is recorded: its large outputs kept, and previews in their place."""
+    outputs, inline = outputs_of(data)
+    parts = list(data["parts"])
+    for number, reason in select_large(outputs, inline, policy).items():
+        part = parts[number]
+        call = CallId(session_id, data["id"], part.get("tool_id", ""))
+        kept = keep_output(values, call, outputs[number], reason, policy)
+        parts[number] = {**part, **kept}
+    return cast("MessageData", {**data, "parts": parts})
+
+
+def keep_output(
+    values: Values, call: CallId, output: str, reason: Limit, policy: ToolOutputPolicy
+) -> dict[str, Any]:
+    """Store an output; return the fields of the tool part that stand for it.
+
+    Without a ``tool_output`` among them the output itself stays in the part.
+    """
+    check_text(output, "tool_output")
+    data = output.encode()
+    digest, problem = digest_of(data), None
+    try:
+        values.keep_value(data)
+    except EventLogError as error:
+        if policy.on_failure == "reject":
+            raise
+        problem = str(error)
+        log_fact(logging.WARNING, "tool_output_not_kept", session_id=call.session_id, error=problem)
+        if policy.on_failure == "keep_raw":
+            return {"tool_output_externalization_error": problem}
+    return preview_fields(
+        call, output, reason, policy.preview_characters, digest=digest, error=problem
+    )

@@ -1,0 +1,34 @@
+"""A message as it is stored, and the keys under which it and the results of its calls are."""
+
+from __future__ import annotations
+
+from typing import (
+    Any,
+    Required,  # pydantic cannot read typing's before 3.12
+)
+
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
+__all__ = ["MessageData", "message_key", "tool_result_key"]
+
+
+class MessageData(TypedDict, total=False):
+    """A message as it is stored: what folds read, and `Message` is built from on access."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # read by pydantic
+
+    id: Required[str]
+    role: Required[str]
+    parts: Required[list[dict[str, Any]]]
+    created_at: Required[str]
+
+
+def message_key(message_id: str) -> str:
+    """Return the idempotency key under which a message is recorded: its id (M3)."""
+    return message_id
+
+
+def tool_result_key(message_id: str, tool_id: str, status: str) -> str:
+    """Return the idempotency key under which a result is recorded: one of a kind per call (M4)."""
+    return f"{message_id}\0{tool_id}\0{status}"

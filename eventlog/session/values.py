@@ -1,0 +1,35 @@
+"""Large values of a session: how they are named, and how one is checked when it is read (L11).
+
+A value is the blob ``value/{session}/{digest}``: the bytes as they are, and their SHA-256 in
+hexadecimal digits. So the same content is stored once per session, and never shared between two: a
+session's values can go with it.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from eventlog.errors import CorruptLog
+
+__all__ = ["checked_value", "digest_of", "value_key"]
+
+
+def digest_of(data: bytes) -> str:
+    """Return the name of a value: its SHA-256 in 64 hexadecimal digits."""
+    return sha256(data).hexdigest()
+
+
+def value_key(session_id: str, digest: str) -> str:
+    """Return the key of a session's value in the blob area."""
+    return f"value/{session_id}/{digest}"
+
+
+def checked_value(session_id: str, digest: str, data: bytes | None) -> bytes:
+    """Return what was read of a value; raise `CorruptLog` where it is missing or damaged."""
+    if data is not None and digest_of(data) == digest:
+        return data
+    problem = "is missing" if data is None else "is damaged: its SHA-256 is another"
+    raise CorruptLog(
+        f"session {session_id!r}: the value {digest} {problem}; restore it from a backup of the "
+        "store, or give its content to the session again, which stores it anew"
+    )
