@@ -396,7 +396,10 @@ class Log:
     def _run(self, request: Request) -> Any:
         """Have a request answered, and its large values stored before it is queued."""
         run = self._committer.run
-        return run_keeping(run, request) if request.keeps else run(request)
+        if not request.keeps:
+            return run(request)
+        self._refuse_if_closed()
+        return run_keeping(run, request)
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""
