@@ -39,6 +39,7 @@ class SessionRequest(Request):
         "_core",
         "_drafts",
         "_expected",
+        "_fingerprint",
         "_ids",
         "_key",
         "_metadata",
@@ -63,11 +64,14 @@ class SessionRequest(Request):
         self._drafts: Sequence[Draft] = ()
         self._recorded: list[Recorded] = []
         self._after: SessionState | None = None
+        self._fingerprint: str | None = None
         if metadata is None:
             self._metadata = EMPTY_METADATA
         else:
             if self._key is not None:
-                metadata = metadata._replace(command=_fingerprint(command))
+                # Of the command as it was given: what it gathers later is no part of it.
+                self._fingerprint = _fingerprint(command)
+                metadata = metadata._replace(command=self._fingerprint)
             self._metadata = encode_metadata(metadata)
 
     # ---- what the committer asks for ----------------------------------------------------------
@@ -258,7 +262,7 @@ class SessionRequest(Request):
         recorded = list(self._recorded_as(key))
         if not recorded:
             return False
-        if recorded[0].metadata.command != _fingerprint(self._command):
+        if recorded[0].metadata.command != self._fingerprint:
             raise DuplicateEvent(
                 self._core.session,
                 f"the idempotency key {key!r} was used before for another command; "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.session.messages import ContextPart, ImagePart, Message, OtherPart
 from eventlog.summary.intents import Move
+from eventlog.summary.requests import Summarizable
 from eventlog.summary.text import (
     QUESTION_MARKS,
     best_sentences,
@@ -24,7 +25,6 @@ from eventlog.summary.text import (
     weigh_names,
 )
 from eventlog.summary.tool_calls import Call, compact_input, compact_output
-from eventlog.worker.requests import SummaryRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,7 +93,7 @@ class Entry(NamedTuple):
 class Material(NamedTuple):
     """What the messages of a request were found to hold, read once."""
 
-    request: SummaryRequest
+    request: Summarizable
     messages: tuple[Message, ...]
     moves: list[Move]
     calls: list[Call]

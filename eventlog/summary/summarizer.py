@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventlog.summary.carried import TITLE_CHARACTERS, Earlier, digest_in, merged
 from eventlog.summary.intents import Move, read_moves
+from eventlog.summary.requests import Summarizable, Summary
 from eventlog.summary.sections import (
     ASKED,
     ENTRY_CHARACTERS,
@@ -39,7 +40,6 @@ from eventlog.summary.text import (
     width_of,
 )
 from eventlog.summary.tool_calls import pair_calls
-from eventlog.worker.requests import Summary, SummaryRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ CARRIED_SHARE: Final = 0.4
 """The part of a section that new entries leave to carried ones, where there are any."""
 
 
-def summarize(request: SummaryRequest) -> Summary:
+def summarize(request: Summarizable) -> Summary:
     """Summarise an archive by what its messages say themselves.
 
     The same request gives the same summary; it costs nothing, so the usage is empty. The overview
@@ -99,7 +99,7 @@ def _title(material: Material) -> str:
     return _unnamed(material.request)
 
 
-def _unnamed(request: SummaryRequest) -> str:
+def _unnamed(request: Summarizable) -> str:
     return one_line(f"Session {request.session_id}", TITLE_CHARACTERS)
 
 

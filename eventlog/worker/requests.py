@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventlog.session.messages import Message
 from eventlog.session.tasks.events import TokenUsage
+from eventlog.summary.requests import Summary
 
 if TYPE_CHECKING:
     from eventlog.worker.steps import RecordedSteps
@@ -85,15 +86,6 @@ class SummaryRequest(_Request):
     previous_overview: str = ""
     uncovered: tuple[Message, ...] = ()
     attempt: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """A long and a one-line summary; an empty overview counts as a failure."""
-
-    overview: str
-    abstract: str
-    usage: TokenUsage = field(default_factory=TokenUsage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from eventlog import AsyncLog, Finalizer, Log, Message, SessionClosed, TaskRequest, Worker
+from eventlog import (
+    AsyncLog,
+    Finalizer,
+    Log,
+    LogClosed,
+    Message,
+    SessionClosed,
+    TaskRequest,
+    ToolOutputPolicy,
+    Worker,
+)
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.inside import core_of
 from eventlog.testing.wrapping import Answer, StoreCall, WrappedStore
@@ -178,3 +188,18 @@ def test_a_session_that_another_process_closed_refuses_and_leaves_the_value() ->
         assert session.refresh().status == "closed"
 
     assert len(store.threads) == 1
+
+
+def test_a_closed_log_says_so_before_it_stores_a_value() -> None:
+    """Whatever the policy has to say about values that cannot be kept."""
+    store = Watching()
+    log = Log(store)
+    session = log.session("s", create=True, tool_output=ToolOutputPolicy(on_failure="reject"))
+    session.append(called("m", "t"))
+    log.close()
+    with pytest.raises(LogClosed):
+        session.append(Message.tool("t", LARGE))
+    with pytest.raises(LogClosed):
+        session.record_tool_result("m", "t", LARGE)
+
+    assert store.threads == []
