@@ -25,8 +25,8 @@ from eventlog.projections.folder_layout import (
     OVERVIEW,
     SESSION_FILES,
 )
+from eventlog.redaction import redacted
 from eventlog.session.commit import archive_id, archive_index
-from eventlog.worker.retry_policy import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

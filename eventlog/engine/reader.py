@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from eventlog.engine.blobs import get_value, has_value, put_value
+from eventlog.errors import EventLogError
 from eventlog.session.index import archive_key, read_archive, read_task, task_key
 from eventlog.session.reading import MessageReader
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from eventlog.session.tasks.state import Task
@@ -28,8 +31,15 @@ class Reader(MessageReader):
         self._store = store
 
     def keep_value(self, data: bytes) -> str:
-        """Store a large value before an event names it; return its digest (L11)."""
-        return put_value(self._store, self.stream, data)
+        """Store a large value before an event names it; return its digest (L11).
+
+        What the store has against it is logged and raised: the session's policy may go on without.
+        """
+        try:
+            return put_value(self._store, self.stream, data)
+        except EventLogError as error:
+            log_fact(logging.WARNING, "value_not_kept", session_id=self.stream, error=str(error))
+            raise
 
     def has_value(self, digest: str) -> bool:
         """Return whether the session has a large value of this name."""

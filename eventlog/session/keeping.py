@@ -6,14 +6,12 @@ the session's policy says what is recorded instead.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from eventlog.errors import EventLogError
 from eventlog.session.messages import check_text
 from eventlog.session.tool_output import CallId, outputs_of, preview_fields, select_large
 from eventlog.session.values import digest_of
-from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
@@ -61,7 +59,6 @@ def keep_output(
         if policy.on_failure == "reject":
             raise
         problem = str(error)
-        log_fact(logging.WARNING, "tool_output_not_kept", session_id=call.session_id, error=problem)
         if policy.on_failure == "keep_raw":
             return {"tool_output_externalization_error": problem}
     return preview_fields(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from eventlog.engine.queries import read_archived
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
+from eventlog.redaction import redacted
 from eventlog.session.commit import archive_id
 from eventlog.session.tasks.commands import (
     CompleteStep,
@@ -26,7 +27,7 @@ from eventlog.telemetry import log_fact
 from eventlog.worker.finalizer import UnusableResult, gather_material
 from eventlog.worker.lease_keeper import Tenure
 from eventlog.worker.requests import EffectRequest, StepResult, TaskRequest
-from eventlog.worker.retry_policy import redacted, retry_after
+from eventlog.worker.retry_policy import retry_after
 from eventlog.worker.steps import RecordedSteps, as_stored
 
 if TYPE_CHECKING:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from eventlog.session.messages import Message
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.summary.requests import Summary
-
-if TYPE_CHECKING:
-    from eventlog.worker.steps import RecordedSteps
+from eventlog.worker.callables import call
 
 __all__ = [
     "EffectRequest",
@@ -21,6 +19,7 @@ __all__ = [
     "SkillExtractor",
     "Skills",
     "StepResult",
+    "Steps",
     "Summarizer",
     "Summary",
     "SummaryRequest",
@@ -37,11 +36,23 @@ class StepResult:
     usage: TokenUsage = field(default_factory=TokenUsage)
 
 
+class Steps(Protocol):
+    """Runs the steps of an attempt and records what they return."""
+
+    async def run(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Run a step from the event loop, or read back what it returned before."""
+        ...
+
+    def run_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Do the same in the thread that the callable runs in."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
     """What every callable is handed: a way to record steps of its own."""
 
-    steps: RecordedSteps | None = field(default=None, repr=False, compare=False)
+    steps: Steps | None = field(default=None, repr=False, compare=False)
     """Set by the worker. Without it, as in a test of the callable, a step is just run."""
 
     async def step(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
@@ -56,8 +67,6 @@ class _Request:
         """
         if self.steps is not None:
             return await self.steps.run(name, function, *arguments)
-        from eventlog.worker.callables import call
-
         return _output(await call(function, *arguments))
 
     def step_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:

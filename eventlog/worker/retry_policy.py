@@ -25,7 +25,6 @@ __all__ = [
     "RetryPolicy",
     "classify",
     "classify_result",
-    "redacted",
     "retry_after",
 ]
 
@@ -37,8 +36,6 @@ Classifier: TypeAlias = Callable[[BaseException], ErrorClass]
 ResultClassifier: TypeAlias = Callable[[object], ErrorClass | None]
 """Tells of what a callable returned which class of error it really is; None: it is a result."""
 
-ERROR_LENGTH: Final = 500
-"""Characters of an error that are kept in an event."""
 
 ERROR_TEXT_LENGTH: Final = 500
 """Characters up to which a result may be an error that was returned as text: an overview that
@@ -60,19 +57,6 @@ _ERROR_TEXT: Final = re.compile(
     r"""["'{\[\s]*(?:(?:api|http|internal|server)[ _-])*(?:error|exception)\b""", re.IGNORECASE
 )
 _STATUS_TEXT: Final = re.compile(r"\b[45]\d\d\b")
-_SECRETS: Final = re.compile(
-    r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"
-    r"|\bgh[oprsu]_[A-Za-z0-9]{16,}"
-    r"|\bgithub_pat_[A-Za-z0-9_]{16,}"
-    r"|\bglpat-[A-Za-z0-9_-]{16,}"
-    r"|\bhf_[A-Za-z0-9]{16,}"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{8,}"
-    r"|\bAKIA[A-Z0-9]{12,}"
-    r"|\bAIza[A-Za-z0-9_-]{20,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
-    r"|(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{6,}"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-)
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
 
 
@@ -229,13 +213,3 @@ def _until(text: str | None, now: int) -> Iterator[int]:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     yield int(moment.timestamp() * 1_000_000) - now
-
-
-# ---- texts ------------------------------------------------------------------------------------
-
-
-def redacted(error: BaseException | str) -> str:
-    """Return an error's text without secrets, in at most `ERROR_LENGTH` characters (F11)."""
-    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    text = _SECRETS.sub("[redacted]", text)
-    return text if len(text) <= ERROR_LENGTH else text[: ERROR_LENGTH - 1] + "…"

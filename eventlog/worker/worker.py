@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
+from eventlog.redaction import redacted
 from eventlog.session.tasks.commands import Claim, ClaimTask
 from eventlog.telemetry import log_fact
 from eventlog.worker.attempt import Attempt
@@ -21,7 +22,6 @@ from eventlog.worker.batched_reads import Visits
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
 from eventlog.worker.lease_clock import LeaseClock
 from eventlog.worker.owner import this_process
-from eventlog.worker.retry_policy import redacted
 
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine

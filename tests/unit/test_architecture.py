@@ -59,7 +59,7 @@ BELOW = {
 """The levels (law 1): each folder, and those right below it. A folder may import itself and whatever
 is below it, however far. `stores` and `testing` have laws of their own."""
 
-FACES = {"__init__", "log", "aio", "session_face", "async_session_face", "copying"}
+FACES = {"__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"}
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
 
 FOUR_FACES = ("log", "aio", "session_face", "async_session_face")

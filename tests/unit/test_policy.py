@@ -19,13 +19,12 @@ from eventlog import (
     StoreUnavailable,
     Summary,
 )
+from eventlog.redaction import ERROR_LENGTH, redacted
 from eventlog.worker.finalizer import EmptySummary
 from eventlog.worker.retry_policy import (
-    ERROR_LENGTH,
     ERROR_TEXT_LENGTH,
     classify,
     classify_result,
-    redacted,
     retry_after,
 )
 
