@@ -382,24 +382,21 @@ class Log:
         """Have a command decided, stored and folded, then written to the attached folder unless
         that does not ``follow``; return its result."""
         request = SessionRequest(core, command, metadata, expected)
-        return self.answer(request) if follow else self._run(request)
+        return self.answer(request) if follow else self._run_keeping(request)
 
     def answer(self, request: Request) -> Any:
         """Have a request decided, stored, folded, and written to the attached folder if there is
         one; return its result."""
-        result = self._run(request)
+        result = self._run_keeping(request) if request.keeps else self._committer.run(request)
         follower = request.subject.follower
         if follower is not None:
             follower.follow()
         return result
 
-    def _run(self, request: Request) -> Any:
-        """Have a request answered, and its large values stored before it is queued."""
-        run = self._committer.run
-        if not request.keeps:
-            return run(request)
+    def _run_keeping(self, request: Request) -> Any:
+        """Have a request answered; what large values it has are stored before it is queued."""
         self._refuse_if_closed()
-        return run_keeping(run, request)
+        return run_keeping(self._committer.run, request)
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""
