@@ -92,6 +92,12 @@ class Request:
         "waits",
     )
 
+    waits: bool
+    """Whether it is to be decided in a later round, behind those of this one."""
+    keeps: bool
+    """Whether it may name large values, which `keep_values` stores before it is queued."""
+    unkept: bool
+    """Whether a value is missing, so that nothing was decided: to be kept, then queued again."""
     loop: AbstractEventLoop | None
     future: Future[Any] | None
     done: threading.Lock | None
@@ -102,12 +108,7 @@ class Request:
         self.decisions = 0
         self.result: Any = None
         self.error: BaseException | None = None
-        self.waits = False
-        """Whether it is to be decided in a later round, behind those of this one."""
-        self.keeps = False
-        """Whether it may name large values, which `keep_values` stores before it is queued."""
-        self.unkept = False
-        """Whether a value is missing, so that nothing was decided: to be kept, then queued again."""
+        self.waits = self.keeps = self.unkept = False
         self.loop = self.future = self.done = None
 
     def prepare(self, round: int) -> Append | None:

@@ -104,20 +104,19 @@ class Engine:
         The attached folder is written before that, unless it is not to ``follow``.
         """
         request = SessionRequest(core, command, metadata, expected)
-        return self.answer(request) if follow else self._run(request)
+        return self.answer(request) if follow else self._run_keeping(request)
 
     def answer(self, request: Request) -> Any:
         """Have a request decided, stored and folded, and its folder written; return the result."""
-        result = self._run(request)
+        result = self._run_keeping(request) if request.keeps else self._committer.run(request)
         follower = request.subject.follower
         if follower is not None:
             follower.follow()
         return result
 
-    def _run(self, request: Request) -> Any:
+    def _run_keeping(self, request: Request) -> Any:
         """Have a request answered; its large values are stored before it is queued."""
-        run = self._committer.run
-        return run_keeping(run, request) if request.keeps else run(request)
+        return run_keeping(self._committer.run, request)
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""
