@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
-    from eventlog.session.tasks.machine import TaskState, TaskStatus
+    from eventlog.session.tasks.machine import PollerState, TaskState
     from eventlog.session.views import TaskView
     from eventlog.store import Finding, Store
     from eventlog.trace_context import TraceContext
@@ -126,7 +126,7 @@ class AsyncLog:
     def tasks(
         self,
         session: str | None = None,
-        state: TaskState | TaskStatus | None = None,
+        state: TaskState | PollerState | None = None,
         kind: str | None = None,
     ) -> AsyncIterator[TaskView]:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""

@@ -21,7 +21,7 @@ from eventlog.records import START, Durability, Position, Recorded
 from eventlog.session.events import FailedArchives
 from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
-from eventlog.session.tasks.machine import TaskState, TaskStatus
+from eventlog.session.tasks.machine import PollerState, TaskState
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
@@ -186,7 +186,7 @@ class Log:
     def tasks(
         self,
         session: str | None = None,
-        state: TaskState | TaskStatus | None = None,
+        state: TaskState | PollerState | None = None,
         kind: str | None = None,
     ) -> Iterator[TaskView]:
         """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""

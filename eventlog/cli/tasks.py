@@ -14,8 +14,8 @@ from eventlog.session.tasks.machine import (
     FINALISE,
     OPEN_STATES,
     POLLER_VIEW,
+    PollerState,
     TaskState,
-    TaskStatus,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
 def tasks(
     invocation: Invocation,
     session_id: str | None,
-    state: TaskState | TaskStatus | None,
+    state: TaskState | PollerState | None,
     kind: str | None,
     watch: bool,
 ) -> None:

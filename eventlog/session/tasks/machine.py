@@ -14,14 +14,17 @@ __all__ = [
     "POLLER_VIEW",
     "SKILLS",
     "TASK_MACHINE",
+    "PollerState",
     "TaskState",
-    "TaskStatus",
 ]
 
 TaskState = Literal[
     "preparing", "pending", "running", "retry", "completed", "terminal_failed", "abandoned"
 ]
-TaskStatus = Literal["pending", "running", "completed", "failed"]
+"""The states of the machine, once an event has made the task."""
+
+PollerState = Literal["pending", "running", "completed", "failed"]
+"""The state of a task in four words, as pollers know it (F11)."""
 
 FINALISE: Final = "finalise"
 """The task kind that finalises an archive: the only one that is ordered within its session."""
