@@ -24,6 +24,7 @@ from pydantic_core import PydanticSerializationError
 from eventlog.clock import format_time, system_clock
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
+from eventlog.session.chat.reading import looks_like_chat, message_fields
 from eventlog.session.message_data import MessageData
 from eventlog.session.tool_output import same_part
 
@@ -185,6 +186,16 @@ class Message(BaseModel):
             tool_status="pending",
         )
 
+    @classmethod
+    def from_chat(cls, data: dict[str, Any]) -> Message:
+        """Build a message from a chat message: ``{"role", "content"}``, calls and results included.
+
+        Its fields are kept, so that `eventlog.exchange.openai_chat.chat_from_message` gives it back
+        as it was. Content blocks of Anthropic and items of the Responses API are taken as well: their
+        calls and results become tool parts. Raises `InvalidMessage` naming the first wrong field.
+        """
+        return _validated(message_fields(data), None)
+
     @property
     def text(self) -> str:
         """The text parts, joined by line feeds."""
@@ -201,9 +212,21 @@ def _text_parts(text: str) -> tuple[TextPart]:
 
 
 def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> Message:
-    """Return ``value`` as a message; raise `InvalidMessage` naming the first wrong field."""
+    """Return ``value``, which may be a chat message, as a message.
+
+    Raises `InvalidMessage` naming the first wrong field.
+    """
     if isinstance(value, Message):
         return value
+    if isinstance(value, dict) and looks_like_chat(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        try:
+            value = message_fields(value)
+        except InvalidMessage as error:
+            raise InvalidMessage(error.reason, field=error.field, index=index) from error
+    return _validated(value, index)
+
+
+def _validated(value: dict[str, Any], index: int | None) -> Message:
     try:
         return Message.model_validate(value)
     except ValidationError as error:
