@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -88,7 +89,7 @@ def conversation(
                 previous = format_id(derived_id(previous, _canonical(value), number))
                 made.append(_message(one, previous, seen))
         except InvalidMessage as error:
-            raw = compact(value).encode(errors="backslashreplace")
+            raw = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")
             notes.drop(_kind(error), located(error, place, index), raw)
             continue
         for message in made:
