@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.errors import InvalidMessage
 from eventlog.exchange.mending import mended, read_json
-from eventlog.session.chat.format import is_object, parse_json
+from eventlog.session.chat.format import is_list, is_object, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ _DECODER: Final = json.JSONDecoder()
 def _spanning(start: bytes, file: BinaryIO, line: int, notes: Notes) -> Iterator[Document]:
     """Yield the one value of a file; where it is none, what its lines hold."""
     whole = start + file.read()
-    error = None
+    error, value = None, None
     try:
         value = _parsed(whole.decode(), notes)
     except UnicodeDecodeError as found:
@@ -141,7 +141,7 @@ def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:
     place, tries = 0, CANDIDATES
     while place < len(text):
         value, end = _value_at(text, place)
-        if end > place and (is_object(value) or (isinstance(value, list) and not found)):
+        if end > place and (is_object(value) or (is_list(value) and not found)):
             found.append((value, text[place:end]))
             place = _past_space(text, end)
             continue

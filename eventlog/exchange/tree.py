@@ -44,7 +44,7 @@ def paths_of(
         parent = parents[entry]
         branch = branch_of.get(parent) if parent is not None else None
         if branch is None:
-            branch = []
+            branch = list[str]()
             branches.append(branch)
         branch.append(entry)
         branch_of[entry] = branch

@@ -65,7 +65,9 @@ def test_calls_and_results_of_anthropic_are_a_pair(run: CommandLine) -> None:
         _, call, result, _ = session.tail()
         assert [part.tool_id for part in (*call.tools, *result.tools)] == ["toolu_A", "toolu_A"]
         assert result.tools[0].tool_output == "line one of the log, and many more lines"
-        appended: list[Any] = [e.event for e in log.read("anthropic-parts") if e.type.startswith("mess")]
+        appended: list[Any] = [
+            e.event for e in log.read("anthropic-parts") if e.type.startswith("mess")
+        ]
         assert all(event.tokens > 0 for event in appended)
         for keep in range(5):
             kept = session.truncated(keep_first_user=False, recent=keep)

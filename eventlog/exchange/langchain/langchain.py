@@ -62,7 +62,7 @@ def _fields(record: Any) -> Fields:
         tool_id, name = data.get("tool_call_id") or "", data.get("name") or ""
         parts = [tool_parts.result(tool_id, name, data.get("content"), failed=failed)]
         return _message(role, parts, data, source)
-    calls = data.get("tool_calls") or []
+    calls: list[Fields] = data.get("tool_calls") or []
     named = {call.get("id") for call in calls}
     content = data.get("content")
     if is_list(content):
@@ -82,10 +82,10 @@ def _fields(record: Any) -> Fields:
 def _inner(record: Fields) -> tuple[str, Fields]:
     if record.get("lc") == 1:
         name = record["id"][-1]
-        return _CLASSES.get(name, name), record["kwargs"]
+        return _CLASSES.get(str(name), str(name)), record["kwargs"]
     if is_object(record.get("data")):
         return record["type"], record["data"]
-    return record["type"], record
+    return str(record["type"]), record
 
 
 def _message(role: str, parts: list[Fields], data: Fields, source: Fields) -> Fields:

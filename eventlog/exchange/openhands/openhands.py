@@ -145,7 +145,7 @@ class _Reader:
             return None if kind in ("agent_state_changed", "null") else _told(event)
         tool_id, name = self._calls[cause]
         extras = event.get("extras")
-        code = extras.get("metadata", {}) if is_object(extras) else {}
+        code: Any = extras.get("metadata") if is_object(extras) else None
         failed = kind == "error" or (is_object(code) and code.get("exit_code") not in (0, None, -1))
         part = tool_parts.result(tool_id, name, event.get("content") or "", failed=failed)
         return {"role": "tool", "parts": [part]}
