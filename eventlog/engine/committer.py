@@ -22,6 +22,7 @@ from eventlog.errors import (
     StoreUnavailable,
     VersionConflict,
 )
+from eventlog.offloop import future_of_work
 from eventlog.records import Append, Appended
 from eventlog.telemetry import log_fact
 
@@ -138,7 +139,7 @@ class Request:
 
     def awaited_by(self, loop: AbstractEventLoop) -> Future[Any]:
         """Answer through a future of this loop."""
-        self.loop, self.future = loop, loop.create_future()
+        self.loop, self.future = loop, future_of_work(loop)
         return self.future
 
     def waited_for(self) -> None:

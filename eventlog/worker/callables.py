@@ -11,6 +11,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from eventlog.offloop import future_of_work
+
 __all__ = ["call"]
 
 
@@ -43,7 +45,7 @@ def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
     waiting for a step in another one, would wait for ever.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
+    future = future_of_work(loop)
     context = copy_context()
 
     def settle(result: Any, error: BaseException | None) -> None:
