@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventlog.engine import arguments, queries
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -390,7 +389,7 @@ class Session:
     ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        done: bool = self._do(AssignProject(project), by)
+        done: bool = self._do(arguments.project(project), by)
         return done
 
     def memory_session(
@@ -420,7 +419,7 @@ class Session:
     ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
         self._do(
-            CloseSession(reason),
+            arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -436,7 +435,7 @@ class Session:
     ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
         self._do(
-            DeleteSession(reason),
+            arguments.deletion(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
