@@ -14,7 +14,7 @@ from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
 from eventlog.engine.queries import idle_sessions
 from eventlog.engine.request import SessionRequest, run_keeping
-from eventlog.errors import ConflictError, CorruptError
+from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.records import ANY, Expected, Metadata
@@ -131,7 +131,9 @@ class Engine:
         for session in idle_sessions(self.store, self.clock()):
             try:
                 result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
-            except (ConflictError, CorruptError) as error:
+            except LogClosed:
+                raise
+            except (ConflictError, CorruptError, InvalidError) as error:
                 log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
             else:
                 if result.status == "accepted":

@@ -109,7 +109,7 @@ class Follower:
                 return
             try:
                 self._catch_up(foreign)
-            except (OSError, EventLogError) as error:
+            except Exception as error:  # noqa: BLE001 - it was stored: no folder may refuse it
                 self._fail(error)
 
     def bring_up_to_date(
@@ -173,14 +173,15 @@ class Follower:
 
     def _fail(self, error: Exception) -> None:
         self._is_behind = True
-        self._problem = str(error)
+        is_expected = isinstance(error, (OSError, EventLogError))
+        self._problem = str(error) if is_expected else f"{type(error).__name__}: {error}"
         self._retry_at = self._core.clock() + RETRY_AFTER
         log_fact(
             logging.WARNING,
             "folder_unwritable",
             session_id=self._core.session,
             path=self.folder.path,
-            error=str(error),
+            error=self._problem,
         )
 
     def _publish(self) -> bool:

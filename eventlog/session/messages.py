@@ -20,11 +20,12 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from eventlog.clock import format_time, system_clock
+from eventlog.error_text import printable
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
 from eventlog.session.message_data import MessageData
 from eventlog.session.tool_output import same_part
-from eventlog.storable import is_nested_too_deeply, printable, problem_in
+from eventlog.storable import is_nested_too_deeply, problem_in
 
 __all__ = [
     "ContextPart",
@@ -229,7 +230,7 @@ def message_data(message: Message, *, index: int | None = None) -> MessageData:
     not, with the path of the first value that is to blame.
     """
     parts = message.parts
-    if len(parts) == 1 and not message.__pydantic_extra__:
+    if type(parts) is tuple and len(parts) == 1 and not message.__pydantic_extra__:
         part = parts[0]
         if type(part) is TextPart and not part.__pydantic_extra__ and _is_plain(message, part.text):
             # Nearly all messages: worth not asking the serializer, which takes ten times as long.
@@ -252,7 +253,6 @@ def _is_plain(message: Message, text: object) -> bool:
         and 0 < len(id_) <= MESSAGE_ID_CHARACTERS
         and type(message.created_at) is str
         and message.role in ROLES
-        and type(message.parts) is tuple
     )
 
 
