@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INDEXED_TYPES",
+    "SHARED_PREFIXES",
     "archive_key",
     "archive_prefix",
     "due_key",
@@ -54,6 +55,7 @@ __all__ = [
     "read_archive",
     "read_task",
     "session_key",
+    "session_of_entry",
     "session_of_idle_key",
     "task_key",
     "workspace_prefix",
@@ -73,6 +75,8 @@ _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
+SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+"""What the keys begin with that do not begin with their session."""
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -125,6 +129,31 @@ def idle_key(time: int, session: str = "") -> str:
 def idle_range(now: int) -> tuple[str, str]:
     """Return the range of the keys of those sessions that are idle by ``now``."""
     return IDLE, idle_key(now + 1)
+
+
+def session_of_entry(key: str, value: bytes) -> str | None:
+    """Return the session that an entry is about; None where that cannot be read, or is not known."""
+    family, _, rest = key.partition("/")
+    match family:
+        case "session":
+            return rest
+        case "workspace" | "idle":
+            return rest.partition("/")[2] or None
+        case "archive":
+            return rest.rpartition("/")[0] or None
+        case "task" | "due":
+            return _session_in(value, "session_id" if family == "task" else "session")
+        case _:
+            return None
+
+
+def _session_in(value: bytes, name: str) -> str | None:
+    try:
+        fields = pydantic_core.from_json(value)
+    except ValueError:
+        return None
+    found = cast("dict[str, Any]", fields).get(name) if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def session_of_idle_key(key: str) -> str:
