@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eventlog.log import Log
     from eventlog.records import Position
 
-__all__ = ["finding_document", "verify"]
+__all__ = ["finding_document", "verify", "verify_everything"]
 
 MISSING: Final = "the index lists this session, but it has no records"
 
@@ -36,7 +36,7 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     not_checked = 0
     with invocation.open() as log:
         if session_id is None:
-            sessions, events, findings, not_checked = _verify_all(log)
+            sessions, events, findings, not_checked = verify_everything(log)
         else:
             findings = log.verify(session_id)
             sessions, events = 1, _version(log.store, session_id)
@@ -51,7 +51,7 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
-def _verify_all(log: Log) -> tuple[int, int, list[Finding], int]:
+def verify_everything(log: Log) -> tuple[int, int, list[Finding], int]:
     """Verify every session; return how many there are, of how many events, what is wrong, and how
     many snapshots could not be checked."""
     streams, damage = _all_streams(log)
