@@ -21,20 +21,29 @@ stand elsewhere.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pydantic_core
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.errors import CorruptLog
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
-from eventlog.session.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
-from eventlog.session.tasks.machine import TASK_MACHINE
+from eventlog.session.tasks.events import (
+    ArchiveFinalized,
+    FollowUp,
+    TaskEvent,
+    TaskQueued,
+    TokenUsage,
+)
+from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
 from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
@@ -292,12 +301,59 @@ def _due_value(task: Task) -> dict[str, Any]:
 
 
 def read_task(value: bytes) -> Task:
-    """Read a ``task/`` entry."""
-    return Task(**pydantic_core.from_json(value))
+    """Read a ``task/`` entry; raise `CorruptLog` for what is none."""
+    try:
+        task = _task_reader()(value)
+        if task.state not in POLLER_VIEW:
+            raise ValueError(f"no task is {task.state!r:.40}")
+        if task.ordered and task.result is not None:
+            _result_reader()(task.result)
+    except ValueError as error:
+        raise _damaged("task", error) from error
+    return task
 
 
 def read_archive(value: bytes) -> Archive:
-    """Read an ``archive/`` entry."""
-    fields = pydantic_core.from_json(value)
-    fields["takes"] = [(first, last) for first, last in fields["takes"]]
-    return Archive(**fields)
+    """Read an ``archive/`` entry; raise `CorruptLog` for what is none."""
+    try:
+        archive = _archive_reader()(value)
+        versions = [version for span in archive.takes for version in span]
+        if not all(0 <= version < 1 << 62 for version in (archive.index, *versions)):
+            raise ValueError("it counts beyond all versions")
+    except ValueError as error:
+        raise _damaged("archive", error) from error
+    return archive
+
+
+def _damaged(kind: str, error: ValueError) -> CorruptLog:
+    problem = str(error).replace("\n", " ")
+    return CorruptLog(
+        f"an index entry of a {kind} is damaged ({problem:.200}); run `eventlog doctor "
+        "--rebuild-index`"
+    )
+
+
+class _FinalisedResult(TypedDict):
+    """The result of a finalising task, as far as views read it."""
+
+    follow_ups: list[FollowUp]
+    token_usage: TokenUsage
+    session_token_usage: TokenUsage
+
+
+# Built when the first entry is read: that costs more than importing this module.
+
+
+@cache
+def _task_reader() -> Callable[[bytes], Task]:
+    return TypeAdapter(Task).validate_json
+
+
+@cache
+def _archive_reader() -> Callable[[bytes], Archive]:
+    return TypeAdapter(Archive).validate_json
+
+
+@cache
+def _result_reader() -> Callable[[Any], _FinalisedResult]:
+    return TypeAdapter(_FinalisedResult).validate_python

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-
 from eventlog import Log, Message, Worker
 from eventlog.audit.index_check import compare_index, rebuild_index
 from eventlog.cli.verify import verify_everything
@@ -107,6 +106,3 @@ def raw_errors(open_log: Callable[[], Log]) -> tuple[int, dict[str, BaseExceptio
         except Exception as error:  # noqa: BLE001 - what is looked for
             raw[name] = error
     return made, raw
-
-
-
