@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from _queue import SimpleQueue
 from collections import deque
 from contextvars import copy_context
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,17 +185,20 @@ class _Hand:
     """One thread and its inbox; the thread ends when nobody holds the hand any more."""
 
     def __init__(self) -> None:
-        self.inbox: SimpleQueue[tuple[_Hand, _Job] | None] = SimpleQueue()
+        self.inbox: _Inbox = SimpleQueue()
+        # No `__del__`: a signal handler could end that, too. This callback is one call in C.
+        end = weakref.ref(self, self.inbox.put)
         threading.Thread(
-            target=_serve, args=(self.inbox,), name="eventlog-shelter", daemon=True
+            target=_serve, args=(self.inbox, end), name="eventlog-shelter", daemon=True
         ).start()
 
-    def __del__(self) -> None:
-        self.inbox.put(None)
+
+_Inbox: TypeAlias = "SimpleQueue[tuple[_Hand, _Job] | weakref.ref[_Hand]]"
 
 
-def _serve(inbox: SimpleQueue[tuple[_Hand, _Job] | None]) -> None:
-    while (task := inbox.get()) is not None:
+def _serve(inbox: _Inbox, end: weakref.ref[_Hand]) -> None:
+    """Do what arrives, until ``end`` arrives, which this frame keeps alive."""
+    while isinstance(task := inbox.get(), tuple):
         hand, job = task
         job.run()
         job.home.append(hand)  # Before the answer, so that the next call finds it.
@@ -206,7 +210,7 @@ _main_thread = threading.main_thread().ident
 
 
 def _note_main_thread() -> None:
-    global _main_thread  # noqa: PLW0603 - a forked child has another one
+    global _main_thread
     _main_thread = threading.main_thread().ident
 
 
