@@ -330,19 +330,19 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.attach(self._engine, self._core, path)
+        return self._engine.shelter.write(attaching.attach, self._engine, self._core, path)
 
     def detach_folder(self) -> None:
         """Let the folder follow no longer; its files stay as they are."""
         from eventlog.folder import attaching
 
-        attaching.detach(self._engine, self._core)
+        self._engine.shelter.write(attaching.detach, self._engine, self._core)
 
     def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
         """Write the session's folder once, without attaching it (O1); raises as `attach_folder`."""
         from eventlog.folder import attaching
 
-        return attaching.materialize(self._engine, self._core, path)
+        return self._engine.shelter.write(attaching.materialize, self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
         """Make a folder what the records say, and record what it was not; or only look (O3).
@@ -353,7 +353,9 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.heal(self._engine, self._core, path, check=check)
+        return self._engine.shelter.write(
+            attaching.heal, self._engine, self._core, path, check=check
+        )
 
     # ---- the session itself -------------------------------------------------------------------
 
