@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from eventlog.engine.snapshots import project_stream
 from eventlog.errors import EventLogError
 from eventlog.folder.mending import content_of, mend
+from eventlog.folder.refusing import reason_of
 from eventlog.folder.writing import write_files
 from eventlog.projections.folder_files import (
     FolderState,
@@ -173,8 +174,12 @@ class Follower:
 
     def _fail(self, error: Exception) -> None:
         self._is_behind = True
-        is_expected = isinstance(error, (OSError, EventLogError))
-        self._problem = str(error) if is_expected else f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError):
+            self._problem = reason_of(error)
+        elif isinstance(error, EventLogError):
+            self._problem = str(error)
+        else:
+            self._problem = f"{type(error).__name__}: {error}"
         self._retry_at = self._core.clock() + RETRY_AFTER
         log_fact(
             logging.WARNING,
