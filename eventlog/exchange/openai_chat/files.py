@@ -7,6 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from eventlog.errors import InvalidArgument, InvalidMessage
+from eventlog.identifiers import check_session_id, derived_id, format_id
+from eventlog.session.chat.converting import located
 from eventlog.session.chat.format import (
     NESTING_LEVELS,
     Fields,
@@ -16,9 +18,7 @@ from eventlog.session.chat.format import (
     is_object,
     parse_json,
 )
-from eventlog.session.chat.converting import located
 from eventlog.session.chat.reading import message_fields
-from eventlog.identifiers import check_session_id, derived_id, format_id
 from eventlog.session.messages import Message, as_message
 
 if TYPE_CHECKING:
