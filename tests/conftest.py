@@ -46,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="three NATS servers that replicate wherever one would do: all tests, more slowly",
     )
+    parser.addoption(
+        "--every-interrupt",
+        action="store_true",
+        help="interrupt calls at every point of tests/signals, not at a fixed share of them",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
