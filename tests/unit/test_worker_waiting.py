@@ -34,6 +34,7 @@ from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import engine_of, execute
 from eventlog.worker.batched_reads import Visits
+from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_keeper import Tenure
 from eventlog.worker.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
 
@@ -363,17 +364,16 @@ def test_a_plain_callable_that_hangs_keeps_no_worker_from_ending(log: Log) -> No
 
 def test_an_attempt_ends_in_time_although_its_renewal_hangs() -> None:
     """F2."""
-
-    async def hang() -> None:
-        await asyncio.Event().wait()
+    may_end = threading.Event()
 
     async def main() -> None:
-        tenure = Tenure(hang, renewal_seconds=0, timeout_seconds=0.01)
+        tenure = Tenure(Heartbeat(0), may_end.wait, timeout_seconds=0.01)
         with pytest.raises(asyncio.CancelledError), tenure:
             await asyncio.Event().wait()
         assert str(tenure.verdict) == "the attempt took longer than 0.01 s"
 
     asyncio.run(main())
+    may_end.set()
 
 
 def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
