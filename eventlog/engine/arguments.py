@@ -120,6 +120,8 @@ def creation(**arguments: Any) -> SessionCreated:
         return SessionCreated(**arguments)
     except ValidationError as error:
         raise refusal(error) from error
+    except Exception as error:  # as pydantic does for a policy with a name that it does not have
+        raise InvalidArgument(f"a session is not created with these arguments: {error}") from error
 
 
 def append_one(

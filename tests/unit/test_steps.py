@@ -142,7 +142,6 @@ def test_a_retry_by_hand_does_not_pay_again_either(log: Log, clock: FakeClock) -
         (("a", 1), ["a", 1]),
         ({1: {"b"}}, {"1": ["b"]}),
         (None, None),
-        (float("nan"), None),
         ("\u4f60\u597d", "\u4f60\u597d"),
     ],
     ids=repr,
@@ -207,22 +206,51 @@ def test_a_large_output_that_is_lost_fails_the_attempt(log: Log, clock: FakeCloc
     assert (log.task(task_id).error or "").startswith("CorruptLog: session 's'")
 
 
-def test_steps_of_one_name_at_once_are_one_step(log: Log) -> None:
-    runs: list[int] = []
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_name_used_twice_within_one_attempt_is_refused(log: Log, at_once: bool) -> None:
+    """F5: the second call would silently get what the first has returned."""
+    runs: list[str] = []
 
-    async def count() -> int:
-        runs.append(1)
+    async def count(what: str) -> str:
+        runs.append(what)
         await asyncio.sleep(0)
-        return len(runs)
+        return what
 
-    async def index(request: TaskRequest) -> list[int]:
-        return list(await asyncio.gather(*(request.step("a", count) for _ in range(3))))
+    async def index(request: TaskRequest) -> list[str]:
+        calls = [request.step("a", count, "first"), request.step("a", count, "second")]
+        if at_once:
+            return list(await asyncio.gather(*calls))
+        return [await call for call in calls]
 
     task_id = log.session("s", create=True).queue_task("acme.index")
     Worker(log, Finalizer(kinds={"acme.index": index})).run_once()
 
-    assert log.task(task_id).result == [1, 1, 1]
-    assert len(runs) == len(events(log, "step_completed")) == 1
+    assert log.task(task_id).state == "terminal_failed"
+    assert "step 'a' was used before in this attempt" in (log.task(task_id).error or "")
+    assert runs == ["first"]
+
+
+def test_a_name_used_twice_by_a_plain_callable_is_refused(log: Log) -> None:
+    def index(request: TaskRequest) -> list[int]:
+        return [request.step_sync("a", lambda: 1), request.step_sync("a", lambda: 2)]
+
+    task_id = log.session("s", create=True).queue_task("acme.index")
+    Worker(log, Finalizer(kinds={"acme.index": index})).run_once()
+
+    assert "was used before in this attempt" in (log.task(task_id).error or "")
+
+
+def test_a_step_that_raised_may_be_tried_again_under_its_name(log: Log) -> None:
+    async def index(request: TaskRequest) -> str:
+        try:
+            return str(await request.step("a", [].pop))
+        except IndexError:
+            return str(await request.step("a", lambda: "second try"))
+
+    task_id = log.session("s", create=True).queue_task("acme.index")
+    Worker(log, Finalizer(kinds={"acme.index": index})).run_once()
+
+    assert log.task(task_id).result == "second try"
 
 
 def test_the_built_in_steps_go_the_same_way(log: Log) -> None:
