@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from eventlog.engine.checkpoints import position_after
 from eventlog.engine.following import WAIT_SECONDS, following
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import LogClosed
@@ -164,11 +165,14 @@ class AsyncEngine:
                 yield entry
                 self.store.refuse_if_shut()
 
-    async def follow(self, after: Position, types: Sequence[str]) -> AsyncIterator[Recorded]:
-        """Yield events after a position, then wait for new ones; see `following`."""
+    async def follow(
+        self, after: Position | str | None, types: Sequence[str]
+    ) -> AsyncIterator[Recorded]:
+        """Yield events after a position or checkpoint, then wait for new ones; see `following`."""
         self.store.refuse_if_shut()
         with suppress(LogClosed):
-            async for recorded in self.iterate(following(self.store, after, types)):
+            start = await self.run(position_after, self.store, after)
+            async for recorded in self.iterate(following(self.store, start, types)):
                 yield recorded
 
     # ---- end ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from eventlog.engine.arguments import creation
 from eventlog.engine.committer import Committer
 from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
-from eventlog.engine.queries import idle_sessions
+from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
 from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
 from eventlog.filesystem import FileSystem, LocalFiles
@@ -64,6 +64,7 @@ class Engine:
         # Appends need no door of their own: the committer takes none after it was closed.
         self._committer = Committer(store)
         self._cores = Cores(self.store, clock, ids)
+        self._idle = IdleWatch(self.store, self._cores.get)
         self._closing = threading.Lock()
         _engines.add(self)
 
@@ -142,9 +143,12 @@ class Engine:
         Returns the commits that were made; one that is refused is logged.
         """
         results: list[CommitResult] = []
-        for session in idle_sessions(self.store, self.clock()):
+        now = self.clock()
+        due = [(session, CommitIfDue()) for session in self._idle.due(now)]
+        due += [(session, CommitIfDue(is_idle=True)) for session in self._idle.overdue(now)]
+        for session, command in due:
             try:
-                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
+                result: CommitResult = self.execute(self.core(session), command, AUTOMATIC)
             except LogClosed:
                 raise
             except (ConflictError, CorruptError, InvalidError) as error:
@@ -163,6 +167,7 @@ class Engine:
         self.shelter.reset()
         self._closing = threading.Lock()
         self._cores.begin_anew_after_fork()
+        self._idle = IdleWatch(self.store, self._cores.get)
         self.store.reopen_after_fork()
         self._committer.reset()
 

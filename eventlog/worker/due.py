@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from eventlog.store import Store
+    from eventlog.worker.distant_times import Belief
 
 __all__ = ["DueTask", "due_tasks", "seconds_until_due"]
 
@@ -50,12 +51,17 @@ class DueTask(NamedTuple):
 
 
 def due_tasks(
-    store: Store, now: int, kinds: Collection[str], room: int, known: Mapping[str, DueTask | None]
+    store: Store,
+    now: int,
+    kinds: Collection[str],
+    room: int,
+    known: Mapping[str, DueTask | None],
+    belief: Belief,
 ) -> list[DueTask]:
     """Return tasks of these kinds that are due, oldest first, then those that are free early.
 
-    The latter are looked for only where fewer are due than there is ``room`` for. What is ``known``
-    by its id is left out, if it still stands so; None: however it stands.
+    The latter are looked for only where fewer are due than there is ``room`` for. A task that is
+    ``known`` by its id is left out as long as its entry is the known one, or for None always.
     """
 
     def is_news(task: DueTask) -> bool:
@@ -65,15 +71,17 @@ def due_tasks(
     found = [task for task in due if is_news(task)]
     if len(found) < room:
         early = _scan(store, kinds, now + 1, None, EARLY_LIMIT)
-        found += _free_early(filter(is_news, early))
+        found += _free_early(store, now, filter(is_news, early), belief)
     return found
 
 
-def _free_early(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
+def _free_early(
+    store: Store, now: int, tasks: Iterable[DueTask], belief: Belief
+) -> Iterator[DueTask]:
     """Yield the tasks that may be claimed before their time.
 
     They are pending, and the clock was set back since; or they are running, and their owner is
-    gone. Of each owner that is found out once.
+    gone, which is found out once for each owner; or their time is not to be believed any longer.
     """
     gone: dict[str, bool] = {}
     for task in tasks:
@@ -81,9 +89,9 @@ def _free_early(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
             name = str(task.owner)
             if name not in gone:
                 gone[name] = is_gone(task.owner)
-            if gone[name]:
+            if gone[name] or belief.has_lapsed(store, task, now):
                 yield task
-        elif task.state == "pending":
+        elif task.state == "pending" or belief.has_lapsed(store, task, now):
             yield task
 
 

@@ -19,6 +19,7 @@ from eventlog.session.tasks.commands import Claim, ClaimTask
 from eventlog.telemetry import log_fact
 from eventlog.worker.attempt import Attempt
 from eventlog.worker.batched_reads import Visits
+from eventlog.worker.distant_times import Belief
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
 from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_clock import LeaseClock
@@ -54,6 +55,7 @@ class WorkLoop:
         self._terms = terms
         self._leases = LeaseClock(engine, terms.lease_seconds)
         self._heartbeat = Heartbeat(self._leases.lease / 3_000_000)
+        self._belief = Belief(self._leases.lease, int(terms.retry.cap_seconds * 1_000_000))
         self._visits = Visits(engine)
         self._kinds = self._terms.finalizer.task_kinds
         self._owner = this_process()
@@ -145,7 +147,9 @@ class WorkLoop:
         store_time = await self._leases.store_time()
         now = max(self._engine.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
-        found = await self._engine.run(due_tasks, self._engine.store, now, self._kinds, room, known)
+        found = await self._engine.run(
+            due_tasks, self._engine.store, now, self._kinds, room, known, self._belief
+        )
         suspects = [due for due in found if self._is_suspect(due)]
         others = [due for due in found if not self._is_suspect(due)]
         if suspects and self._suspect not in self._running:
@@ -221,6 +225,7 @@ class WorkLoop:
             lease=self._leases.lease,
             attempts=self._terms.retry.attempts,
             owner_gone=due.fence if due.orphaned else None,
+            disbelieved=self._belief.take_lapsed(due),
             lease_now=store_time,
             expires_leases=self._leases.is_steady,
         )

@@ -17,7 +17,7 @@ from eventlog.stores.sqlite.tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Lookup"]
 
@@ -119,15 +119,25 @@ class Lookup:
                 "WHERE position IN (SELECT value FROM json_each(?))",
                 (str(tail.places(ids)),),
             )
-            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+            found.update(_versions(rows))
         if not tail.begins_at:
             return found  # Nothing is in the index tables yet.
         for start in range(0, len(ids), 256):
             page = ids[start : start + 256]
             size = next(size for size in _FIND if size >= len(page))
             rows = connection.execute(_FIND[size], (*page, *[b""] * (size - len(page))))
-            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+            found.update(_versions(rows))
         return found
+
+
+def _versions(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[int, bytes], int]]:
+    for stream, event_id, version in rows:
+        if not isinstance(version, int):
+            raise CorruptLog(
+                f"the record with the event id {event_id!r:.60} says version {version!r:.40}; "
+                "`eventlog verify` and `eventlog doctor` name what else is wrong"
+            )
+        yield (stream, event_id), version
 
 
 def _legible(row: tuple[Any, ...]) -> TailRow:
