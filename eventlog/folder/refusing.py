@@ -30,7 +30,7 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidArgument(
-            f"the path {ascii(text)} is not UTF-8 and cannot be recorded; rename the folder"
+            f"the path {text!a} is not UTF-8 and cannot be recorded; rename the folder"
         ) from None
     return os.path.abspath(text)
 
