@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.folder.hostile import KINDS, PLACES, VERBS
 
 PROGRAM = Path(__file__).with_name("hostile.py")
