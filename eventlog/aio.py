@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -88,6 +89,7 @@ class AsyncLog:
         session_id: str | None = None,
         *,
         quarantine: bool = False,
+        limits: FolderLimits | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
@@ -99,6 +101,7 @@ class AsyncLog:
                 path,
                 session_id,
                 quarantine=quarantine,
+                limits=limits,
                 actor=actor,
                 correlation_id=correlation_id,
                 causation_id=causation_id,

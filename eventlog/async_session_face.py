@@ -321,11 +321,15 @@ class AsyncSession:
 
         return attaching.view(self._core)
 
-    async def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
-        """Let the files in a folder follow the session; see `Session.attach_folder` (O1, O2)."""
+    async def attach_folder(
+        self, path: str | os.PathLike[str], *, mode: int | None = None
+    ) -> FolderView:
+        """Let the files in a folder follow the session; see `Session.attach_folder`."""
         from eventlog.folder import attaching
 
-        return await self._engine.run(attaching.attach, self._engine.blocking, self._core, path)
+        return await self._engine.run(
+            attaching.attach, self._engine.blocking, self._core, path, mode=mode
+        )
 
     async def detach_folder(self) -> None:
         """Let the folder follow no longer; its files stay as they are."""

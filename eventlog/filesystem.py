@@ -29,6 +29,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from eventlog.descriptors import REFUSED
 from eventlog.local_files import LocalFile, LocalFiles, LocalView
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from eventlog.local_files import Kind
 
 __all__ = [
+    "REFUSED",
     "File",
     "FileLock",
     "FileSystem",
@@ -139,6 +141,10 @@ class FileTree(Protocol):
 
         It gets the permissions of the file ``like`` in the same folder, if there is one.
         """
+        ...
+
+    def shown(self, path: str) -> str:
+        """Return a path as people know it."""
         ...
 
     def draw(self) -> str:

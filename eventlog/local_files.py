@@ -66,16 +66,16 @@ class _Verbs:
     def read(self, path: str, largest: int | None = None) -> bytes:
         limit = self.largest if largest is None else largest
         with self._parent(path) as (folder, name):
-            descriptor = open_regular(name, os.O_RDONLY, self._full(path), folder)
+            descriptor = open_regular(name, os.O_RDONLY, self.shown(path), folder)
         try:
-            return read_whole(descriptor, limit, self._full(path))
+            return read_whole(descriptor, limit, self.shown(path))
         finally:
             os.close(descriptor)
 
     def view(self, path: str) -> LocalView:
         with self._parent(path) as (folder, name):
-            descriptor = open_regular(name, os.O_RDONLY, self._full(path), folder)
-        return LocalView(descriptor, self._full(path), self.largest)
+            descriptor = open_regular(name, os.O_RDONLY, self.shown(path), folder)
+        return LocalView(descriptor, self.shown(path), self.largest)
 
     def names(self, path: str) -> list[str]:
         with self._folder(path) as folder:
@@ -87,7 +87,7 @@ class _Verbs:
                         raise refusal(
                             errno.EFBIG,
                             f"the folder has more than {self.most_names:,} names, which is the limit",
-                            self._full(path),
+                            self.shown(path),
                         )
             return sorted(found)
 
@@ -122,7 +122,7 @@ class _Verbs:
         with self._parent(path) as (folder, name):
             permissions = self._permissions_of(folder, like)
             return LocalFile(
-                create_file(name, flags, self._full(path), folder, permissions=permissions)
+                create_file(name, flags, self.shown(path), folder, permissions=permissions)
             )
 
     def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
@@ -158,11 +158,11 @@ class _Verbs:
                 if _is_still(lock.descriptor, name, folder):
                     return lock
                 lock.release()  # Somebody put another file in its place meanwhile.
-        raise OSError(errno.EBUSY, "the lock's file is replaced again and again", self._full(path))
+        raise OSError(errno.EBUSY, "the lock's file is replaced again and again", self.shown(path))
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _full(self, path: str) -> str:
+    def shown(self, path: str) -> str:
         """Return a path as errors show it."""
         raise NotImplementedError
 
@@ -184,11 +184,11 @@ class _Verbs:
         """Open a file that has one name only, or create it."""
         for _ in range(_TRIES):
             with suppress(FileNotFoundError):
-                return open_regular(name, flags, self._full(path), folder, alone=True)
+                return open_regular(name, flags, self.shown(path), folder, alone=True)
             with suppress(FileExistsError):
                 permissions = self._permissions_of(folder, None)
-                return create_file(name, flags, self._full(path), folder, permissions=permissions)
-        raise OSError(errno.EBUSY, "the file comes and goes again and again", self._full(path))
+                return create_file(name, flags, self.shown(path), folder, permissions=permissions)
+        raise OSError(errno.EBUSY, "the file comes and goes again and again", self.shown(path))
 
 
 class LocalFiles(_Verbs):
@@ -226,7 +226,7 @@ class LocalFiles(_Verbs):
     def make_folder(self, path: str) -> None:
         os.mkdir(path, 0o700)
 
-    def _full(self, path: str) -> str:
+    def shown(self, path: str) -> str:
         return path
 
     @contextmanager
@@ -269,14 +269,14 @@ class FilesUnder(_Verbs):
             os.mkdir(name, 0o700, dir_fd=parent)
             wanted = _entering(self._permissions_of(parent, None))
             if wanted != 0o700:
-                made = open_folder(name, self._full(path), parent)
+                made = open_folder(name, self.shown(path), parent)
                 try:
                     with suppress(PermissionError):
                         os.fchmod(made, wanted)
                 finally:
                     os.close(made)
 
-    def _full(self, path: str) -> str:
+    def shown(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from os import PathLike
-from os.path import abspath
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -129,20 +129,25 @@ class Log:
         session_id: str | None = None,
         *,
         quarantine: bool = False,
+        limits: FolderLimits | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> Adoption:
-        """Take over a session folder that another program wrote (O4, O5).
+        """Take over a session folder that another program wrote.
 
         Without an id the session gets that of the folder's metadata, or the folder's name. One
         atomic append as far as the store takes it; durable at return. Adopting the same folder
         again changes nothing, and goes on where a crash stopped it. The folder itself stays as it
         is, but for files that keep what was dropped of it.
 
+        Nothing outside the folder is read or written, whatever is in it: links are not followed,
+        and what is no regular file is a finding. ``limits`` say how much is read, by default 256 MiB
+        of a file and 1 GiB in all.
+
         Raises `CorruptFolder` for a line that is no message, unless such lines may be dropped into
-        ``quarantine``; `InvalidArgument` for a folder that is no session's; `FileNotFoundError`;
+        ``quarantine``, for a link in place of the messages or of an archive, and beyond the limits; `InvalidArgument` for a folder that is no session's; `FileNotFoundError`;
         `FolderUnavailable`; `DuplicateEvent` if the session exists and is not this folder's, or the
         folder has changed since.
         """
@@ -150,10 +155,11 @@ class Log:
         adoption = import_module("eventlog.adoption.adopting")
         adopted: Adoption = adoption.adopt(
             self._engine,
-            abspath(path),
+            path,
             session_id,
             self._engine.creation(),
             quarantine=quarantine,
+            limits=limits,
             by=metadata_for(actor, correlation_id, causation_id, trace),
         )
         return adopted

@@ -315,8 +315,8 @@ class Session:
 
         return attaching.view(self._core)
 
-    def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
-        """Let the files in a folder follow the session: now, and whenever it is opened (O1, O2).
+    def attach_folder(self, path: str | os.PathLike[str], *, mode: int | None = None) -> FolderView:
+        """Let the files in a folder follow the session: now, and whenever it is opened.
 
         One process owns a folder and alone writes it, before its caller has the answer to a
         command; a commit's task can be claimed once its archive is on disk. What other processes
@@ -324,13 +324,21 @@ class Session:
         attachment is recorded, so the next process that opens the session owns the folder, if no
         other does.
 
+        ``mode`` are the permissions of the files that are created, such as ``0o660``. By default a
+        folder that is created is its owner's alone, and files in one that was there may be read and
+        written by whom the folder lets read and write. Nothing outside the folder is touched,
+        whatever is in it: links are not followed.
+
         Raises `FolderLocked` if another process owns it, `CorruptFolder` if it holds what the
-        session does not have, `InvalidArgument` if it is another session's or the session has
-        another folder, `FolderUnavailable` if it cannot be written.
+        session does not have, or what is no file, `InvalidArgument` if it is another session's or the session has
+        another folder, `FolderUnavailable` if it cannot be written, `UnsupportedStore` on a
+        platform that cannot keep to a folder.
         """
         from eventlog.folder import attaching
 
-        return self._engine.shelter.write(attaching.attach, self._engine, self._core, path)
+        return self._engine.shelter.write(
+            attaching.attach, self._engine, self._core, path, mode=mode
+        )
 
     def detach_folder(self) -> None:
         """Let the folder follow no longer; its files stay as they are."""

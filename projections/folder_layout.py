@@ -144,7 +144,8 @@ def quarantine_name(name: str, content: bytes) -> str:
 
     It follows from the content, so that to quarantine twice is to do it once.
     """
-    return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{name.removeprefix('.')}"
+    kept = name.removeprefix(".").removesuffix(_TEMPORARY)
+    return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{kept}"
 
 
 def is_quarantined(name: str) -> bool:

@@ -93,7 +93,9 @@ def compare(
         if path in present and not thorough and not _may_be_outdated(path):
             continue
         if path in present and not folder.is_file(path):
-            yield Difference(path, "different", None, file_content(path, state, reader), is_aside=True)
+            yield Difference(
+                path, "different", None, file_content(path, state, reader), is_aside=True
+            )
             continue
         found = folder.read(path) if path in present else None
         expected = file_content(path, state, reader)

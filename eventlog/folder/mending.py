@@ -96,6 +96,7 @@ def _repair(folder: Folder, repairs: Sequence[_Repair], content: Content) -> Non
     written = [
         repair.path
         for repair in repairs
-        if repair.problem != "temporary" and (repair.renamed is None or repair.problem == "different")
+        if repair.problem != "temporary"
+        and (repair.renamed is None or repair.problem == "different")
     ]
     write_files(folder, written, content, durable=True)

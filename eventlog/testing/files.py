@@ -70,6 +70,9 @@ class _SteppedTree:
         except StepFailed as failed:
             raise OSError(errno.EIO, str(failed)) from failed
 
+    def shown(self, path: str) -> str:
+        return self._files.shown(path)
+
     def draw(self) -> str:
         return self._files.draw()
 

@@ -88,6 +88,9 @@ class DiskFiles:
         """Return the files in a folder, by paths relative to it."""
         return FilesInFolder(self, path)
 
+    def shown(self, path: str) -> str:
+        return path
+
     def draw(self) -> str:
         """Return another text each time, and the same ones in each run."""
         self._drawn += 1
@@ -152,6 +155,9 @@ class FilesInFolder:
 
     def _full(self, path: str) -> str:
         return f"{self._folder.rstrip('/')}/{path}" if path else self._folder
+
+    def shown(self, path: str) -> str:
+        return self._full(path)
 
     def draw(self) -> str:
         return self._files.draw()
