@@ -1,0 +1,29 @@
+"""What a provider's API is given, and what it could not be given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Loss", "ProviderMessages"]
+
+
+class Loss(NamedTuple):
+    """Something that a format has no place for."""
+
+    message_id: str
+    what: str
+
+
+class ProviderMessages(list[dict[str, Any]]):
+    """Messages, or items, in a provider's form: a plain list, with what is not in it beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.system: str = ""
+        """The instructions, where the API takes them apart from the messages (Anthropic)."""
+        self.losses: list[Loss] = []
+        """What the format cannot carry, in the order of the messages."""
+
+    def lose(self, message_id: str, what: str) -> None:
+        """Note something that the format has no place for."""
+        self.losses.append(Loss(message_id, what))
