@@ -1,4 +1,4 @@
-"""The W3C trace context of a command: of which distributed trace it is part (L13).
+"""The W3C trace context of a command: the distributed trace that it is part of.
 
 The two headers are those of https://www.w3.org/TR/trace-context/: ``traceparent`` names the trace
 and the span that caused the command, ``tracestate`` is what tracing systems add for themselves.
@@ -32,7 +32,7 @@ MEMBERS: Final = 32
 
 
 class TraceContext(NamedTuple):
-    """The two headers of a W3C trace context, as they were received or are to be sent."""
+    """The two headers of a W3C trace context."""
 
     traceparent: str
     tracestate: str | None = None

@@ -18,7 +18,7 @@ Entry = TypeVar("Entry")
 
 
 class ContextStats(NamedTuple):
-    """What went into a context, and what did not."""
+    """What a context includes, and what it leaves out."""
 
     total: int
     """Messages that could have been shown."""
@@ -42,7 +42,7 @@ class Context(NamedTuple):
 
 
 class SearchContext(NamedTuple):
-    """What a search over memories is given to understand the query (X5)."""
+    """What a search over memories needs to understand a query."""
 
     query: str
     latest_archive_overview: str

@@ -68,7 +68,7 @@ class TextPart(_Part):
 
 
 class ContextPart(_Part):
-    """A reference to something that was put into the model's context."""
+    """A reference to something that was put into a model's context."""
 
     type: Literal["context"]
     uri: str
@@ -86,8 +86,8 @@ class ImagePart(_Part):
 class ToolPart(_Part):
     """A call of a tool, its result, or both.
 
-    A call without result is ``pending`` or ``running``; the result arrives with
-    `record_tool_result`, or as a message of role ``tool`` with the same ``tool_id``.
+    A call without a result is ``pending`` or ``running``. The result comes with
+    `Session.record_tool_result`, or as a message of role ``tool`` with the same ``tool_id``.
     """
 
     type: Literal["tool"]
@@ -104,7 +104,7 @@ class ToolPart(_Part):
 
 
 class OtherPart(_Part):
-    """A part of a type that this version does not know; kept as it is."""
+    """A part of a type that the library does not know; it is kept as it is."""
 
     type: str
 
@@ -131,12 +131,15 @@ Part: TypeAlias = Annotated[
 
 
 class Message(BaseModel):
-    """One message of a conversation: frozen, with an id that is its idempotency key (M3)."""
+    """One message of a conversation. It is frozen; its id is its idempotency key."""
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     id: str = Field(
-        default_factory=new_id, min_length=1, max_length=MESSAGE_ID_CHARACTERS, pattern=r"\A[^\x00-\x1f\x7f]+\z"
+        default_factory=new_id,
+        min_length=1,
+        max_length=MESSAGE_ID_CHARACTERS,
+        pattern=r"\A[^\x00-\x1f\x7f]+\z",
     )
     role: Role
     parts: tuple[Part, ...]

@@ -60,11 +60,14 @@ class Material(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finalizer:
-    """The callables of a worker, plain or async; without any, a summariser that needs no model.
+    """The callables that a worker runs, plain or async.
 
-    Only the summary decides whether an archive is completed. Memories, skills and side effects are
-    follow-up tasks: they may fail for good without blocking anything. ``kinds`` has the callables
-    for tasks of your own kinds, as ``session.queue_task`` names them (L16).
+    Without a ``summarizer``, one that needs no model is used. The summary alone decides whether an
+    archive is completed: memories, skills and side effects are tasks that follow it, and block
+    nothing if they fail. ``kinds`` has the callables for tasks of an application's own kinds, which
+    `Session.queue_task` queues.
+
+    Raises `InvalidArgument` for a kind without a dot, and for side effects of the same name.
     """
 
     summarizer: Summarizer | None = None
@@ -72,7 +75,7 @@ class Finalizer:
     skill_extractor: SkillExtractor | None = None
     side_effects: tuple[SideEffect, ...] = ()
     uncovered_budget: int = 16_000
-    """Tokens of earlier failed archives that a summariser is handed raw (F6)."""
+    """How many tokens of uncovered messages of earlier archives a summariser gets."""
     kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
 
     def __post_init__(self) -> None:
@@ -91,14 +94,14 @@ class Finalizer:
 
     @property
     def follow_ups(self) -> tuple[str, ...]:
-        """The kinds of tasks that a completed archive queues."""
+        """The kinds of the tasks that a completed archive queues."""
         kinds = [MEMORIES] if self.memory_extractor else []
         kinds += [SKILLS] if self.skill_extractor else []
         return (*kinds, *(f"{EFFECT}{_name(effect)}" for effect in self.side_effects))
 
     @property
     def task_kinds(self) -> frozenset[str]:
-        """The kinds of tasks that a worker with these callables can do."""
+        """The kinds of the tasks that a worker with these callables can run."""
         return frozenset({FINALISE, *self.follow_ups, *self.kinds})
 
     async def summarize(self, request: SummaryRequest) -> Summary:
@@ -116,7 +119,7 @@ class Finalizer:
         return summary
 
     async def extract(self, kind: str, request: SummaryRequest) -> StepResult:
-        """Run the extractor of a completed archive that this kind of follow-up stands for."""
+        """Run the extractor for a kind of follow-up on a completed archive."""
         if kind == MEMORIES and self.memory_extractor is not None:
             extraction = _expect(Extraction, await _call(self.memory_extractor, request))
             memories = _counted(extraction.memories)
@@ -130,7 +133,7 @@ class Finalizer:
         raise _unknown(kind)
 
     async def affect(self, kind: str, request: EffectRequest) -> dict[str, Any]:
-        """Run a side effect of a completed archive."""
+        """Run a side effect on a completed archive."""
         for side_effect in self.side_effects:
             if kind == f"{EFFECT}{_name(side_effect)}":
                 await _call(side_effect, request)
@@ -138,7 +141,7 @@ class Finalizer:
         raise _unknown(kind)
 
     async def do(self, request: TaskRequest) -> Any:
-        """Run the callable for a kind of a user's own; return what it returns."""
+        """Run the callable for an application's own kind of task, and return its result."""
         if request.kind not in self.kinds:
             raise _unknown(request.kind)
         return await _call(self.kinds[request.kind], request)

@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step returns that has cost tokens: its output, as JSON can hold it, and its cost."""
+    """The output of a step that cost tokens, as JSON, and what it cost."""
 
     output: Any
     usage: TokenUsage = field(default_factory=TokenUsage)
@@ -72,13 +72,13 @@ class _Request:
     """Set by the worker. Without it, as in a test of the callable, a step is just run."""
 
     async def step(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
-        """Run ``function(*arguments)``, plain or async, and record what it returns (F5).
+        """Run ``function(*arguments)``, plain or async, and record its output under a name.
 
-        Over all attempts at the task, a step that was recorded is not run again: its output is
-        read back. So the name stands for one piece of work, and the output is what JSON can hold,
-        or a `StepResult` with what it cost. A crash between the work and the record repeats it.
+        A later attempt at the task does not run the step again: it returns the recorded output. So
+        a name stands for one piece of work. The output is JSON, or a `StepResult` that says what it
+        cost. A crash between the work and the record repeats the work.
 
-        Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold or a
+                Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold or a
         name that this attempt has used before (a step that raised may be tried again), and
         `LeaseLost` if another attempt owns the task by now: let these pass.
         """
@@ -87,7 +87,7 @@ class _Request:
         return _output(await call(function, *arguments))
 
     def step_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
-        """Do the same in a plain callable, which runs in a thread; ``function`` is plain too."""
+        """Do what `step` does, from a plain callable, which runs in a thread."""
         if self.steps is not None:
             return self.steps.run_sync(name, function, *arguments)
         return _output(function(*arguments))
@@ -101,9 +101,9 @@ def _output(value: Any) -> Any:
 class SummaryRequest(_Request):
     """An archive to summarise.
 
-    ``previous_overview`` is that of the latest completed archive before it, empty if there is none;
-    ``uncovered`` are the messages of earlier archives that failed or were abandoned and that no
-    overview stands for yet. What they say should be carried into the new overview.
+    ``previous_overview`` is the overview of the latest completed archive before it, or empty.
+    ``uncovered`` are messages of earlier archives that failed or were abandoned, and that no
+    overview covers yet. The new overview should carry forward what both say.
     """
 
     session_id: str
@@ -116,7 +116,7 @@ class SummaryRequest(_Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """Memories by category, and an account of what changed by them."""
+    """The number of memories by category, and an account of what changed."""
 
     memories: Mapping[str, int]
     diff: dict[str, Any] | None = None
@@ -125,7 +125,7 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skills:
-    """The URIs of the skills that were learnt."""
+    """The URIs of the skills that were extracted."""
 
     uris: tuple[str, ...] = ()
     usage: TokenUsage = field(default_factory=TokenUsage)
@@ -133,7 +133,7 @@ class Skills:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRequest(_Request):
-    """A completed archive, for a side effect; ``idempotency_key`` is the same at every repeat."""
+    """A completed archive, for a side effect. A repetition has the same ``idempotency_key``."""
 
     session_id: str
     archive_id: str
@@ -144,7 +144,7 @@ class EffectRequest(_Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRequest(_Request):
-    """A task of a user's own kind; ``idempotency_key`` is the same at every attempt (L16)."""
+    """A task of an application's own kind. All attempts have the same ``idempotency_key``."""
 
     session_id: str
     task_id: str

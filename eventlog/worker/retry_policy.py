@@ -92,10 +92,10 @@ _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How many attempts a task gets, and how long it waits between them.
+    """How many attempts a task has, and how long it waits between them.
 
-    The wait before attempt n + 1 is drawn evenly from 0 to ``base_seconds`` times 2 to the n - 1,
-    capped at ``cap_seconds`` (full jitter).
+    The wait before attempt n + 1 is drawn evenly between 0 and ``base_seconds`` · 2ⁿ⁻¹, at most
+    ``cap_seconds`` (full jitter).
     """
 
     attempts: int = 3
