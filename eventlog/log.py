@@ -119,7 +119,7 @@ class Log:
             # Imported when first needed: most sessions have no folder.
             from eventlog.folder.attaching import reattach
 
-            reattach(self._engine, core)
+            self._engine.shelter.write(reattach, self._engine, core)
         return Session(self._engine, core)
 
     def adopt(

@@ -110,7 +110,7 @@ class Follower:
                 return
             try:
                 self._catch_up(foreign)
-            except (OSError, EventLogError) as error:
+            except Exception as error:  # noqa: BLE001 - it was stored: no folder may refuse it
                 self._fail(error)
 
     def bring_up_to_date(
@@ -174,7 +174,12 @@ class Follower:
 
     def _fail(self, error: Exception) -> None:
         self._is_behind = True
-        self._problem = reason_of(error) if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError):
+            self._problem = reason_of(error)
+        elif isinstance(error, EventLogError):
+            self._problem = str(error)
+        else:
+            self._problem = f"{type(error).__name__}: {error}"
         self._retry_at = self._core.clock() + RETRY_AFTER
         log_fact(
             logging.WARNING,

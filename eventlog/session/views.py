@@ -176,7 +176,7 @@ def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str,
             continue
         for usage in ("token_usage", "session_token_usage"):
             result[usage] = add_usage(result[usage], found.usage)
-        if found.state == "completed":
+        if found.state == "completed" and isinstance(found.result, dict):
             result.update((name, found.result[name]) for name in found.result if name in result)
     return result
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import pydantic_core
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.session.index import due_key, due_prefix, keys_under
 from eventlog.session.tasks.events import OwnerData
+from eventlog.telemetry import log_fact
 from eventlog.worker.owner import is_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from eventlog.store import Store
 
@@ -104,5 +108,33 @@ def _scan_kind(
 ) -> Iterator[DueTask]:
     stop = keys_under(due_prefix(kind))[1] if end is None else due_key(kind, end)
     for key, value in store.scan(due_key(kind, start), stop, limit):
-        time, task_id = key.rsplit("/", 2)[1:]
-        yield DueTask(int(time), task_id, kind, **pydantic_core.from_json(value))
+        task = _read(kind, key, value)
+        if task is not None:
+            yield task
+
+
+def _read(kind: str, key: str, value: bytes) -> DueTask | None:
+    """Read an entry. A damaged one is logged and passed over: the other tasks are due all the same."""
+    try:
+        time, task_id = key.removeprefix(due_prefix(kind)).split("/")
+        fields = _value_reader()(value)
+        return DueTask(int(time), task_id, kind, **fields)
+    except ValueError as error:
+        problem = str(error).replace("\n", " ")
+        log_fact(logging.WARNING, "due_entry_damaged", key=key, error=f"{problem:.200}")
+        return None
+
+
+class _Value(TypedDict):
+    """What a ``due/`` entry says of its task."""
+
+    session: str
+    state: str
+    owner: OwnerData | None
+    fence: int
+    attempts: int
+
+
+@cache
+def _value_reader() -> Callable[[bytes], _Value]:
+    return TypeAdapter(_Value).validate_json

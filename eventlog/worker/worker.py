@@ -1,7 +1,7 @@
 """The worker: claims what is due, does it, and records every step under its fence.
 
-All of its logic is here, asynchronous; the sync `Worker` runs it in an event loop of its own. Nothing needs
-a reaper: a worker that finds an expired lease takes the task over, and crashes count as attempts.
+All of its logic is here, asynchronous; `Worker` runs it in a new event loop. Nothing needs a reaper:
+a worker that finds an expired lease takes the task over, and crashes count as attempts.
 """
 
 from __future__ import annotations

@@ -23,12 +23,12 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-__all__ = ["Call", "Link"]
+__all__ = ["Caller", "Link"]
 
 Answer = TypeVar("Answer")
 
 
-class Call(Protocol):
+class Caller(Protocol):
     """Does some work with a connection, as often as it takes, and returns what it returns."""
 
     def __call__(self, work: Callable[[Client], Coroutine[Any, Any, Answer]], /) -> Answer: ...

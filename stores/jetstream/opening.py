@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
-    "Place",
+    "LogAddress",
     "blob_stream",
     "check_power",
     "check_server",
@@ -60,7 +60,7 @@ _ABSENT: Final = 10059
 _NO_CLUSTER: Final = 10074
 
 
-class Place(NamedTuple):
+class LogAddress(NamedTuple):
     """Where a log is and what is asked of it."""
 
     hosts: tuple[str, ...]
@@ -81,7 +81,7 @@ class Place(NamedTuple):
         return f"NATS stream {self.stream!r} at {','.join(self.hosts)}"
 
 
-def split_url(url: str, options: dict[str, str]) -> Place:
+def split_url(url: str, options: dict[str, str]) -> LogAddress:
     """Read a URL and its options; raise `InvalidArgument` for what they cannot be."""
     parts = urlsplit(url)
     user, _, hosts = parts.netloc.rpartition("@")
@@ -93,7 +93,7 @@ def split_url(url: str, options: dict[str, str]) -> Place:
         raise InvalidArgument(f"durability={durability!r}: choose process or power")
     if not _NAME.fullmatch(stream):
         raise InvalidArgument(f"stream={stream!r}: take 1 to 64 of A-Z, a-z, 0-9, _ and -")
-    return Place(
+    return LogAddress(
         hosts=tuple(hosts.split(",")),
         user=user,
         stream=stream,
@@ -130,7 +130,7 @@ def check_server(client: Client, where: str) -> None:
         )
 
 
-async def ensure(client: Client, place: Place) -> dict[str, Any]:
+async def ensure(client: Client, place: LogAddress) -> dict[str, Any]:
     """Create the streams of a log, or find them as they should be; return the settings in force.
 
     Raises `UnsupportedStore` for streams that are not a log's.
@@ -152,7 +152,7 @@ async def ensure(client: Client, place: Place) -> dict[str, Any]:
     return found
 
 
-async def exists(client: Client, place: Place) -> bool:
+async def exists(client: Client, place: LogAddress) -> bool:
     """Tell whether the stream of a log is there, whoever it may belong to."""
     try:
         await ask(client, f"STREAM.INFO.{place.stream}", {})
@@ -163,7 +163,7 @@ async def exists(client: Client, place: Place) -> bool:
     return True
 
 
-def _log_config(place: Place, replicas: int) -> dict[str, Any]:
+def _log_config(place: LogAddress, replicas: int) -> dict[str, Any]:
     name = place.stream
     config = _config(name, replicas, [f"{name}.s.*", f"{name}.i"])
     return {**config, "deny_delete": True, "deny_purge": True}
@@ -194,7 +194,9 @@ def _config(name: str, replicas: int, subjects: list[str]) -> dict[str, Any]:
     }
 
 
-async def _ensure_stream(client: Client, place: Place, config: dict[str, Any]) -> dict[str, Any]:
+async def _ensure_stream(
+    client: Client, place: LogAddress, config: dict[str, Any]
+) -> dict[str, Any]:
     name = config["name"]
     try:
         answer = await ask(client, f"STREAM.INFO.{name}", {})
@@ -212,7 +214,7 @@ async def _ensure_stream(client: Client, place: Place, config: dict[str, Any]) -
     return found
 
 
-def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: Place) -> None:
+def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: LogAddress) -> None:
     """Refuse a stream that is another program's, a newer library's, or was set otherwise."""
     name = wanted["name"]
     metadata: dict[str, str] = found.get("metadata") or {}
@@ -243,7 +245,7 @@ def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: Place)
         )
 
 
-def check_power(place: Place, replicas: int) -> str:
+def check_power(place: LogAddress, replicas: int) -> str:
     """Refuse what does not outlive a loss of power, if that is asked for; tell what is known (P9).
 
     Whether a server syncs before it answers is told by its monitoring port alone.

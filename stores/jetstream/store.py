@@ -43,7 +43,7 @@ from eventlog.stores.jetstream.attempts import Attempts
 from eventlog.stores.jetstream.batch import Batch
 from eventlog.stores.jetstream.blobs import Blobs
 from eventlog.stores.jetstream.checkpoint import Checkpoints, End
-from eventlog.stores.jetstream.checks import findings, told_settings
+from eventlog.stores.jetstream.checks import findings, server_settings
 from eventlog.stores.jetstream.errors import closed, mapped
 from eventlog.stores.jetstream.index import Index
 from eventlog.stores.jetstream.link import Link
@@ -51,7 +51,7 @@ from eventlog.stores.jetstream.messages import Message, Subjects, decode, encode
 from eventlog.stores.jetstream.notifications import Notifications
 from eventlog.stores.jetstream.opening import (
     FORMAT,
-    Place,
+    LogAddress,
     blob_stream,
     check_power,
     check_server,
@@ -127,7 +127,7 @@ def has_log(url: str) -> bool:
 class JetStreamStore:
     """A log in one stream of a NATS cluster; see `eventlog.store.Store` for the contract."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: LogAddress) -> None:
         self.place = place
         self.durability: Durability = place.durability
         self._where = place.where
@@ -426,7 +426,7 @@ class JetStreamStore:
         return found
 
     def settings(self) -> dict[str, str]:
-        told = self._call(lambda client: told_settings(client, self.place.stream))
+        told = self._call(lambda client: server_settings(client, self.place.stream))
         return {**told, "sync_interval": self._synced, "schema": str(FORMAT)}
 
     def reopen_after_fork(self) -> None:

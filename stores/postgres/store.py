@@ -43,7 +43,7 @@ from eventlog.store import (
     split_batch,
 )
 from eventlog.stores.postgres.batch import Batch, Observed, split_entries, unstorable
-from eventlog.stores.postgres.checks import findings, told_settings
+from eventlog.stores.postgres.checks import findings, server_settings
 from eventlog.stores.postgres.connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres.errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres.notifications import Notifications
@@ -392,7 +392,7 @@ class PostgresStore:
 
     def settings(self) -> dict[str, str]:
         with self._borrowed() as connection, mapped_errors(self._where):
-            return told_settings(connection, self._statements)
+            return server_settings(connection, self._statements)
 
     def now(self) -> int:
         """Return the server's time: the one clock of all hosts (see `eventlog.store.StoreClock`)."""
