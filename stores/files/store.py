@@ -16,7 +16,7 @@ from eventlog.errors import (
     InvalidArgument,
     VersionConflict,
 )
-from eventlog.filesystem import LocalFiles
+from eventlog.filesystem import LocalFiles, permissions_named
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -74,10 +74,6 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
         segment_bytes = int(options.get("segment_bytes", SEGMENT_BYTES))
     except ValueError:
         raise InvalidArgument(f"{url}: busy_timeout and segment_bytes take numbers") from None
-    try:
-        permissions = int(options["permissions"], 8) if "permissions" in options else None
-    except ValueError:
-        raise InvalidArgument(f"{url}: permissions are octal, such as 0660") from None
     return FilesStore(
         location,
         mode=options.get("mode", "rw"),
@@ -85,7 +81,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
         synchronous=options.get("synchronous", "full"),
         busy_timeout=busy_timeout,
         segment_bytes=segment_bytes,
-        permissions=permissions,
+        permissions=permissions_named(options.get("permissions"), url),
     )
 
 
