@@ -176,7 +176,6 @@ __all__ = [
     "UnsupportedStore",
     "VersionConflict",
     "Worker",
-    "open",
     "open_async",
     "replay",
 ]
