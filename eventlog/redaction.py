@@ -35,7 +35,7 @@ _BARE: Final = r"[^\s&;\"'<>\\]*[^\s&;\"'<>\\,.)\]}]"
 _BETWEEN: Final = r"\\{0,3}[\"']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"
 """What is between a name and its value."""
 
-_PREFIXED: Final = "|".join(
+_PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provider
     (
         r"(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}",  # OpenAI, Anthropic, Stripe and many others
         r"gh[oprsu]_[A-Za-z0-9]{16,}",
@@ -55,10 +55,12 @@ _PREFIXED: Final = "|".join(
         r"do[opr]_v1_[a-f0-9]{20,}",  # DigitalOcean
         r"shp(?:at|ss|ca|pa)_[A-Fa-f0-9]{20,}",  # Shopify
         r"sq0[a-z]{3}-[A-Za-z0-9_-]{16,}",  # Square
-        r"(?:gsk|r8|whsec|sbp|sbs|dckr_pat|dckr_oat|rubygems|nvapi|xai|pplx|tvly|ntn|figd|glc|glsa|"
-        r"lin_api|lin_oauth|lsv2_pt|lsv2_sk|secret|phc|phx|fly|FlyV1|co|cfut|cfat|tskey|napi|sntrys|"
-        r"sntryu|pul|tfp|atlasv1|hcp|rnd|vercel|vcp|fc|jina|PMAK|NRAK|NRII|NRJS)"
-        r"[-_][A-Za-z0-9_-]{16,}",
+        (
+            r"(?:gsk|r8|whsec|sbp|sbs|dckr_pat|dckr_oat|rubygems|nvapi|xai|pplx|tvly|ntn|figd|glc|glsa|"
+            r"lin_api|lin_oauth|lsv2_pt|lsv2_sk|secret|phc|phx|fly|FlyV1|co|cfut|cfat|tskey|napi|sntrys|"
+            r"sntryu|pul|tfp|atlasv1|hcp|rnd|vercel|vcp|fc|jina|PMAK|NRAK|NRII|NRJS)"
+            r"[-_][A-Za-z0-9_-]{16,}"
+        ),
         r"hv[sbr]\.[A-Za-z0-9_-]{16,}",  # Vault
         r"dapi[a-f0-9]{32}",  # Databricks
         r"ATATT3[A-Za-z0-9_=-]{16,}",  # Atlassian
