@@ -41,6 +41,7 @@ from eventlog.store import (
     Wakeups,
     paged,
 )
+from eventlog.store_url import public_url
 from eventlog.stores.sqlite.batch import Batch, put_entries
 from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.connections import Connecting
@@ -71,13 +72,16 @@ def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
     unknown = options.keys() - {"synchronous", "busy_timeout", "permissions"}
     if unknown or not location:
         raise InvalidArgument(
-            f"{url}: write sqlite:///file.db, with ?synchronous=full|extra|normal|off, "
-            "?busy_timeout=SECONDS and ?permissions=0660 if need be"
+            f"{public_url(url)}: write sqlite:///file.db, with "
+            "?synchronous=full|extra|normal|off, ?busy_timeout=SECONDS and ?permissions=0660 "
+            "if need be"
         )
     try:
         busy_timeout = float(options.get("busy_timeout", "5"))
     except ValueError:
-        raise InvalidArgument(f"{url}: busy_timeout takes a number of seconds") from None
+        raise InvalidArgument(
+            f"{public_url(url)}: busy_timeout takes a number of seconds"
+        ) from None
     return SQLiteStore(
         location,
         synchronous=options.get("synchronous", "full"),
