@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -76,19 +77,20 @@ def conversation(
     is no message is dropped, if ``notes`` lets it.
     """
     previous, seen = session_id or "", set[str]()
+    values: dict[str, Any] = {}
     messages: list[Message] = []
     lines: list[int | None] = []
     for index, (place, value) in enumerate(entries):
         try:
             read = convert(value)
-            if read is None:
+            if read is None or _is_doubled(read, value, values, place, notes):
                 continue
             made: list[Message] = []
             for number, one in enumerate([read] if is_object(read) else read):
                 previous = format_id(derived_id(previous, _canonical(value), number))
                 made.append(_message(one, previous, seen))
         except InvalidMessage as error:
-            raw = compact(value).encode(errors="backslashreplace")
+            raw = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")
             notes.drop(_kind(error), located(error, place, index), raw)
             continue
         for message in made:
@@ -105,6 +107,22 @@ def conversation(
         fields or {},
         tuple(lines) if has_lines else (),
     )
+
+
+def _is_doubled(
+    read: Fields | list[Fields], value: Any, values: dict[str, Any], line: int | None, notes: Notes
+) -> bool:
+    """Return whether a record repeats one of its own id to the letter; note it where it does."""
+    own = read.get("id") if is_object(read) else None
+    if not isinstance(own, str) or not notes.mends:
+        return False
+    if own not in values:
+        values[own] = value
+        return False
+    same = values[own] == value
+    detail = f"id {own!r} was there before, with {'the same' if same else 'other'} content"
+    notes.tell("doubled", line, detail, "left out" if same else "imported under another id")
+    return same
 
 
 def _message(fields: Fields, drawn: str, seen: set[str]) -> Message:

@@ -121,6 +121,8 @@ def _whole_values(
     """Yield the values that stand whole in a line which as a whole is none."""
     line = error.line or 0
     found, pieces = _values_in(text)
+    if len(found) == 1 and not pieces:
+        raise error  # Whole, and yet refused: it has a number that JSON does not have.
     if len(found) > 1 or (found and pieces):
         notes.tell("glued", line, f"{len(found)} values on one line", "read one by one")
     elif not found:

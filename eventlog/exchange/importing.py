@@ -104,7 +104,8 @@ class Importer:
         if is_other:
             renamed = self._renamed(found)
             if renamed is not None:
-                return renamed
+                why = _difference_text(difference)
+                return renamed._replace(instead_of=name, why=why)
         if not is_other and not self.new_session:
             raise DuplicateEvent(name, _refusal(difference))
         return self._beside(name, found, difference)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from eventlog.events import Event
 
 __all__ = ["ConversationImported"]
@@ -20,6 +22,6 @@ class ConversationImported(Event, type="conversation_imported"):
     format: str
     source: str
     messages: int
-    fields: dict[str, Any] = {}
-    lines: list[tuple[int, int]] = []
-    findings: list[dict[str, Any]] = []
+    fields: dict[str, Any] = Field(default_factory=dict[str, Any])
+    lines: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
+    findings: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
