@@ -157,7 +157,7 @@ def _tls_files(
     return files
 
 
-def tls_context(place: Place) -> SSLContext | None:
+def tls_context(place: LogAddress) -> SSLContext | None:
     """Return how to speak TLS with the servers, or None; raise `InvalidArgument` for its files."""
     if place.tls is None:
         return None
