@@ -70,8 +70,8 @@ def view(files: FileTree) -> object:
     return files.view("inner/file").read_at(0, 100)
 
 
-def append(files: FileTree) -> object:
-    return files.open("inner/file").append(b"more")
+def append(files: FileTree) -> None:
+    files.open("inner/file").append(b"more")
 
 
 def empty(files: FileTree) -> object:
@@ -137,24 +137,24 @@ def test_a_file_that_becomes_a_second_name_of_another_is_not_written(
     assert outside_is_untouched(root)
 
 
-def replace(files: FileTree) -> object:
-    return replace_file(files, "inner/file", b"new")
+def replace(files: FileTree) -> None:
+    replace_file(files, "inner/file", b"new")
 
 
-def create(files: FileTree) -> object:
-    return files.create("inner/new").append(b"new")
+def create(files: FileTree) -> None:
+    files.create("inner/new").append(b"new")
 
 
-def make_folder(files: FileTree) -> object:
-    return files.make_folder("inner/folder")
+def make_folder(files: FileTree) -> None:
+    files.make_folder("inner/folder")
 
 
-def remove(files: FileTree) -> object:
-    return files.remove("inner/file")
+def remove(files: FileTree) -> None:
+    files.remove("inner/file")
 
 
-def rename(files: FileTree) -> object:
-    return files.rename("inner/file", "inner/other")
+def rename(files: FileTree) -> None:
+    files.rename("inner/file", "inner/other")
 
 
 def names(files: FileTree) -> object:
@@ -175,7 +175,7 @@ def test_a_folder_that_is_swapped_while_it_is_entered_leads_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before it is opened the link is refused; after that the folder is the one that was opened."""
-    opened, act = local_files.open_folder, once(to_link, root / "inner")
+    opened, act = descriptors.open_folder, once(to_link, root / "inner")
 
     def open_and_swap(name: str, path: str, parent: int | None = None) -> int:
         if name == "inner" and moment == "before":
