@@ -40,7 +40,7 @@ def encode_event(event: Event) -> bytes:
         if _reads_as(event, data):
             return data
         error = None
-    except Exception as raised:  # the fields of a user's event may raise anything
+    except Exception as raised:  # noqa: BLE001 - the fields of a user's event may raise anything
         error = raised
     raise InvalidArgument(
         f"{event.event_type} cannot be stored as JSON: {_blame(event, error)}; mend the value"

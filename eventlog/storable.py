@@ -29,8 +29,8 @@ __all__ = [
     "Unstorable",
     "check_text",
     "checked_copy",
-    "json_copy",
     "is_nested_too_deeply",
+    "json_copy",
     "problem_in",
     "strict_copy",
 ]
