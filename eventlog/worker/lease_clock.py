@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from eventlog.store import store_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventlog.engine.async_engine import AsyncEngine
 
 __all__ = ["LeaseClock"]
@@ -24,7 +26,9 @@ class LeaseClock:
     def __init__(self, engine: AsyncEngine, lease_seconds: float) -> None:
         self._engine = engine
         now = store_clock(engine.store.inner)
-        self._store_time = None if now is None else partial(engine.store.call, now)
+        self._store_time: Callable[[], int] | None = (
+            None if now is None else partial(engine.store.call, now)
+        )
         self.lease = int(lease_seconds * 1_000_000)
         """The length of a lease in microseconds."""
 
