@@ -15,7 +15,7 @@ from eventlog.session.messages import Message
 from eventlog.session.tool_output import without_large_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventlog.identifiers import EventId
     from eventlog.records import Head, Record
@@ -41,17 +41,25 @@ class StoredMessage(NamedTuple):
 
 def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
     """Return the message with a result written into the call that it answers."""
-    fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
-    if result.duration_ms is not None:
-        fields["duration_ms"] = result.duration_ms
-    fields.update(result.large or {})
+    return with_results(data, {result.tool_id: result})
+
+
+def with_results(data: MessageData, results: Mapping[str, ToolResultRecorded]) -> MessageData:
+    """Return the message with results, by the ids of their calls; one pass for all of them."""
     parts = [
-        {**without_large_output(part), **fields}
-        if part["type"] == "tool" and part.get("tool_id") == result.tool_id
+        _answered(part, results[part["tool_id"]])
+        if part["type"] == "tool" and part.get("tool_id") in results
         else part
         for part in data["parts"]
     ]
     return cast("MessageData", {**data, "parts": parts})
+
+
+def _answered(part: dict[str, Any], result: ToolResultRecorded) -> dict[str, Any]:
+    fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
+    if result.duration_ms is not None:
+        fields["duration_ms"] = result.duration_ms
+    return {**without_large_output(part), **fields, **(result.large or {})}
 
 
 class RecordSource(Protocol):
@@ -165,11 +173,11 @@ class MessageReader:
     def _with_results(
         entry: StoredMessage, results: dict[str, dict[str, ToolResultRecorded]]
     ) -> StoredMessage:
-        data, tokens = entry.data, entry.tokens
-        for result in results.get(data["id"], {}).values():
-            data = with_result(data, result)
-            tokens += result.tokens
-        return StoredMessage(entry.version, data, tokens)
+        own = results.get(entry.data["id"])
+        if not own:
+            return entry
+        tokens = entry.tokens + sum(result.tokens for result in own.values())
+        return StoredMessage(entry.version, with_results(entry.data, own), tokens)
 
     def _later_results(
         self,

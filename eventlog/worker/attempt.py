@@ -119,7 +119,7 @@ class Attempt:
             self._engine, self._core, task, self._fence, write=self._write, check=self._check
         )
         if task.ordered:
-            await self._write(await self._finalise(task, steps))
+            await self._conclude(await self._finalise(task, steps))
         elif task.archive is None:
             await self._complete(await self._do(task, steps))
         elif task.kind.startswith(EFFECT):
@@ -206,7 +206,13 @@ class Attempt:
 
     async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
         """Complete a task that is not an archive's; its steps count what it cost."""
-        await self._write(CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step))
+        await self._conclude(
+            CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step)
+        )
+
+    async def _conclude(self, command: Command[None]) -> None:
+        self._tenure.conclude()
+        await self._write(command)
 
     def _check(self, result: object) -> None:
         """Raise `UnusableResult` for an error that was returned as text (F4)."""

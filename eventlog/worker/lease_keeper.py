@@ -28,6 +28,15 @@ class Tenure:
         self._renew = renew
         self._timeout_seconds = timeout_seconds
         self.verdict: Exception | None = None
+        self._is_concluding = False
+
+    def conclude(self) -> None:
+        """Leave it to the last write to say whether the lease is lost.
+
+        A renewal that comes behind that write finds the task finished, which is no loss; and where
+        the lease is lost indeed, the write is refused by its fence.
+        """
+        self._is_concluding = True
 
     def __enter__(self) -> Self:
         loop = self._loop = asyncio.get_running_loop()
@@ -45,9 +54,13 @@ class Tenure:
 
     def _lose(self, error: ConflictError) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._end, error)
+            self._loop.call_soon_threadsafe(self._end_lost, error)
         except RuntimeError:
             return  # The loop was closed, and the attempt has ended with it.
+
+    def _end_lost(self, error: ConflictError) -> None:
+        if not self._is_concluding:
+            self._end(error)
 
     def _time_out(self) -> None:
         self._end(TimeoutError(f"the attempt took longer than {self._timeout_seconds:g} s"))

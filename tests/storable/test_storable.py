@@ -91,7 +91,10 @@ def problem_of_creation(sessions: Sessions, name: str, value: Any, is_twin: bool
     except EventLogError:
         if sessions.log.exists(session_id):
             return "refused, and created all the same"
-        sessions.create(is_twin, session_id)
+        try:
+            sessions.create(is_twin, session_id)
+        except Exception as error:  # noqa: BLE001
+            return f"refused, and then its id could not be used: {type(error).__name__}"
     except BaseException as error:  # noqa: BLE001
         return f"raised {type(error).__name__}"
     return problem_afterwards(sessions, session_id)
