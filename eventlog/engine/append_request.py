@@ -87,7 +87,7 @@ class MessageRequest(Request):
             encoded,
             EMPTY_METADATA if self._by is None else encode_metadata(self._by),
         )
-        core.add_pending(self)
+        core.pending.add(self)
         return Append(stream, state.version, (record,), (), state.hash)
 
     def confirm(self, appended: Appended) -> bool:

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from eventlog.clock import Clock
     from eventlog.engine.committer import Follower
+    from eventlog.engine.door import Door
     from eventlog.identifiers import EventId, IdSource
     from eventlog.session.command import Command
     from eventlog.session.events import SessionCreated, VersionRange
     from eventlog.session.policies import ToolOutputPolicy
-    from eventlog.store import Store
 
 __all__ = ["Core"]
 
@@ -48,7 +48,7 @@ __all__ = ["Core"]
 class Core:
     """The folded state of one session in this process, and the way commands take to the log."""
 
-    def __init__(self, store: Store, session: str, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, store: Door, session: str, clock: Clock, ids: IdSource) -> None:
         self.session = session
         self.creation: SessionCreated | None = None
         """What to record before the first command, if the session does not exist yet."""
@@ -60,7 +60,8 @@ class Core:
         self.store = store
         self._fold = SessionFold(session)
         self._lock = threading.Lock()
-        self._pending = Pending()
+        self.pending = Pending()
+        """What the requests of the present round will leave."""
         self._trusted = False
         """Whether the state has all that the log has, as far as this process knows."""
         self.wants_after_round = False
@@ -116,7 +117,7 @@ class Core:
         """Drop what a forked child may have copied in the middle of a change."""
         self.state = SessionState(self.session)
         self._lock = threading.Lock()
-        self._pending = Pending()
+        self.pending = Pending()
         self._trusted = False
         self.follower = None  # The parent owns the folder.
 
@@ -124,6 +125,9 @@ class Core:
 
     def refresh(self) -> SessionState:
         """Fold what the log has beyond the state, and return it (I/O)."""
+        return self.store.shelter.read(self._refresh)
+
+    def _refresh(self) -> SessionState:
         if not self.state.version:
             replayed = replay_stream(self.store, self.session, self._fold)
             with self._lock:
@@ -138,7 +142,10 @@ class Core:
 
     def catch_up(self) -> None:
         """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
-        self.refresh()
+        self.store.shelter.write(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._refresh()
         if self.follower is not None:
             self.follower.follow(foreign=True)
 
@@ -198,34 +205,25 @@ class Core:
     def leave_snapshot(self) -> bool:
         """Store the state before the log is closed, if commands were decided on it and it pays;
         return whether it can be stored."""
-        is_worthwhile = bool(self._pending.round) and self._rhythm.is_due(LEAVING_INTERVAL)
+        is_worthwhile = bool(self.pending.round) and self._rhythm.is_due(LEAVING_INTERVAL)
         return not is_worthwhile or self.write_snapshot()
 
     def deciding_state(self, round: int) -> SessionState:
         """Return the state that the next command of a round of the committer is decided on."""
         if not self._trusted:
             self.refresh()
-        pending = self._pending
+        pending = self.pending
         if round != pending.round:
             pending.begin(round)
             return self.state
         return pending.over(self.state)
-
-    @property
-    def has_predecessors(self) -> bool:
-        """Whether requests of this round were prepared already."""
-        return bool(self._pending)
 
     def up_to_date(self, state: SessionState) -> SessionState:
         """Return the state with foreign records folded, unless predecessors are under way.
 
         Those are checked against the log's version when they are stored.
         """
-        return state if self._pending else self.refresh()
-
-    def add_pending(self, request: Foldable, after: SessionState | None = None) -> None:
-        """Note a prepared request, and the state that it would leave if that is known."""
-        self._pending.add(request, after)
+        return state if self.pending else self.refresh()
 
     def confirm(
         self,

@@ -1,14 +1,15 @@
-"""The one door to a log's store: whoever passes it after the log was closed gets `LogClosed`.
+"""The one door to a log's store: whatever passes it after the log was closed raises `LogClosed`.
 
-All that a log reads, and all that it writes beside its appends, goes through here: what sessions,
-tasks, folders and workers do needs no check of its own. Appends go through the committer, which
-closes first: it answers what is queued while the door is still open.
+All reads of a log, and all writes but appends, go through here, so sessions, tasks, folders and
+workers check nothing themselves. Appends go through the committer, which closes first: it answers
+what is queued while the door is still open.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from eventlog.engine.shelter import Shelter
 from eventlog.errors import LogClosed
 from eventlog.records import ANY, START
 
@@ -30,23 +31,21 @@ Entry = TypeVar("Entry")
 class Door:
     """A store while its log is open; see `eventlog.store.Store` for the verbs.
 
-    A verb that is under way when the door is shut may still answer; if it fails, it failed because
-    of that, and raises `LogClosed`, whatever the store made of it.
+    A verb that is under way when the door is shut may still answer. If it fails, it failed because
+    of that: it raises `LogClosed` from whatever the store raised.
     """
 
     def __init__(self, store: Store) -> None:
         self.inner = store
         """The store itself."""
         self.is_shut = False
+        self.shelter = Shelter()
+        """Where the main thread has its calls done, so that no signal handler interrupts them."""
 
     def refuse_if_shut(self) -> None:
         """Raise `LogClosed` if the log was closed."""
         if self.is_shut:
             raise LogClosed
-
-    def shut(self) -> None:
-        """Let nobody pass from here on."""
-        self.is_shut = True
 
     def call(
         self,
@@ -58,7 +57,7 @@ class Door:
         if self.is_shut:
             raise LogClosed
         try:
-            return verb(*args, **kwargs)
+            return self.shelter.read(verb, *args, **kwargs)
         except Exception as error:
             if self.is_shut:
                 raise LogClosed from error
@@ -74,7 +73,7 @@ class Door:
         if self.is_shut:
             raise LogClosed
         try:
-            for entry in verb(*args, **kwargs):
+            for entry in self.shelter.iterate(verb, *args, **kwargs):
                 yield entry
                 if self.is_shut:
                     break

@@ -25,8 +25,8 @@ WAITS: Final = 4
 def following(store: Store, after: Position, types: Sequence[str]) -> Iterator[Recorded | None]:
     """Yield events after a position, then wait for new ones, until the log is closed.
 
-    Yields None whenever nothing is left to read, before each wait: who may not block for long hands
-    on what it has got. Raises `LogClosed` if the log was closed before the first step.
+    Yields None before each wait, when nothing is left to read, so that a caller that collects pages
+    can hand its page on. Raises `LogClosed` if the log was closed before the first step.
     """
     position = after
     newest = store.tip()

@@ -163,14 +163,14 @@ class SessionRequest(Request):
         if self._key is None:
             return False
         # Another with this key may be on its way in this round, and cannot be seen yet.
-        self.waits = self._core.has_predecessors
+        self.waits = bool(self._core.pending)
         return self.waits or self._recall_by_key(self._key)
 
     def _gather(self, seen: SessionState) -> bool:
         """Have the command look up what it needs; return whether it can be decided."""
         core, command = self._core, self._command
         if command.gathers:
-            self.waits = core.has_predecessors and command.reads_stored(seen)
+            self.waits = bool(core.pending) and command.reads_stored(seen)
             if self.waits:
                 return False
             command = self._command = command.gather(core.reader, seen)
@@ -219,9 +219,9 @@ class SessionRequest(Request):
             for entry in recorded:
                 apply(after, entry)
             index = index_changes(state, recorded, after)
-            core.add_pending(self, after)
+            core.pending.add(self, after)
         else:
-            core.add_pending(self)
+            core.pending.add(self)
         return Append(stream, state.version, tuple(records), index, state.hash)
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
@@ -325,6 +325,6 @@ def _fingerprint(command: Command[Any]) -> str:
     """Tell commands of other content apart that come with one idempotency key."""
     try:
         content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
-    except PydanticSerializationError as error:
+    except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(f"it cannot be stored as JSON: {error}; mend the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eventlog.testing.crashing import Crash
 from eventlog.testing.disk.fates import KEPT, LOST, every_fate
-from eventlog.testing.findings import CrashFound, Finding
+from eventlog.testing.findings import CrashFinding, CrashFound
 from eventlog.testing.host import Host
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def look(host: Host, fate: Fate, check: Check, *, code: str) -> Any:
         if first != second:
             raise AssertionError(f"the first look saw {first!r}, a second one {second!r}")
     except Exception as error:
-        raise CrashFound(Finding(_name(check), host, fate, error, code)) from error
+        raise CrashFound(CrashFinding(_name(check), host, fate, error, code)) from error
     return first
 
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from eventlog.testing.disk.fates import Fate
     from eventlog.testing.host import Host
 
-__all__ = ["CrashFound", "Finding"]
+__all__ = ["CrashFinding", "CrashFound"]
 
 _STEPS_SHOWN: Final = 24
 _BYTES_SHOWN: Final = 160
 
 
-class Finding(NamedTuple):
+class CrashFinding(NamedTuple):
     """A check that failed on what a crash had left."""
 
     check: str
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
 class CrashFound(AssertionError):
     """A crash leaves what must not be; the text says how, and how to repeat it."""
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: CrashFinding) -> None:
         super().__init__(finding.text())
         self.finding = finding
 

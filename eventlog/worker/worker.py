@@ -1,7 +1,7 @@
 """The worker: claims what is due, does it, and records every step under its fence.
 
-All of its logic is here, asynchronous; the sync `Worker` runs it in an event loop of its own. Nothing needs
-a reaper: a worker that finds an expired lease takes the task over, and crashes count as attempts.
+All of its logic is here, asynchronous; `Worker` runs it in a new event loop. Nothing needs a reaper:
+a worker that finds an expired lease takes the task over, and crashes count as attempts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from eventlog.worker.attempt import Attempt
 from eventlog.worker.batched_reads import Visits
 from eventlog.worker.distant_times import Belief
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
+from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_clock import LeaseClock
 from eventlog.worker.owner import this_process
 
@@ -54,6 +55,7 @@ class WorkLoop:
         self._engine = engine
         self._terms = terms
         self._leases = LeaseClock(engine, terms.lease_seconds)
+        self._heartbeat = Heartbeat(self._leases.lease / 3_000_000)
         prepare_reading()
         self._belief = Belief(self._leases.lease, int(terms.retry.cap_seconds * 1_000_000))
         self._visits = Visits(engine)
@@ -203,7 +205,14 @@ class WorkLoop:
     def _begin(self, due: DueTask, core: Core, claim: Claim) -> None:
         if claim.fence is not None:
             attempt = Attempt(
-                self._engine, self._leases, self._terms, self._visits, core, due.task_id, claim
+                self._engine,
+                self._leases,
+                self._heartbeat,
+                self._terms,
+                self._visits,
+                core,
+                due.task_id,
+                claim,
             )
             task = self._running[due.task_id] = asyncio.create_task(attempt.run())
             task.add_done_callback(self._ring)
@@ -247,7 +256,14 @@ class WorkLoop:
 
     def _collect(self) -> int:
         done = [task_id for task_id, task in self._running.items() if task.done()]
-        return sum(1 for task_id in done if self._running.pop(task_id).result())
+        return sum(self._is_completed(self._running.pop(task_id)) for task_id in done)
+
+    def _is_completed(self, attempt: asyncio.Task[bool]) -> bool:
+        """Return whether an attempt completed its task; one that broke ends no worker (F4)."""
+        error = None if attempt.cancelled() else attempt.exception()
+        if error is not None:
+            self._tell("attempt_broke", error)
+        return error is None and attempt.result()
 
     async def _listen(self, seen: Position) -> None:
         """Wait for a record after a position, or until something that is known becomes due."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.store import Head, Position
 from eventlog.stores.files.index_pages import CacheDamaged, PagedFile, in_pages
-from eventlog.stores.files.index_table import Item, Place, Table, encode_table
+from eventlog.stores.files.index_table import Extent, Item, Table, encode_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -108,7 +108,7 @@ class Run:
         magic, format_, found, self.records, *table = _header.unpack(file.read(0, _header.size))
         if (magic, format_, found) != (_MAGIC, _FORMAT, log_id):
             raise CacheDamaged(f"{file.path} is not a run of this log")
-        parts = [Place(*table[number : number + 2]) for number in range(0, len(table), 2)]
+        parts = [Extent(*table[number : number + 2]) for number in range(0, len(table), 2)]
         self._places, *tables, self._ids, self._marks = parts
         self._streams = Table(file, *tables[:2])
         self._entries = Table(file, *tables[2:])

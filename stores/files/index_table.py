@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eventlog.stores.files.index_pages import PagedFile
 
-__all__ = ["Item", "Place", "Table", "encode_table"]
+__all__ = ["Extent", "Item", "Table", "encode_table"]
 
 BLOCK: Final = 8_192
 """Bytes at which a block ends: a look-up walks through half of one."""
@@ -29,7 +29,7 @@ _item = Struct(">II")
 _entry = Struct(">IQ")
 
 
-class Place(NamedTuple):
+class Extent(NamedTuple):
     """Where a part of a file is."""
 
     offset: int
@@ -53,7 +53,7 @@ def encode_table(items: Iterable[Item]) -> tuple[bytes, bytes]:
 class Table:
     """One sorted table of a file."""
 
-    def __init__(self, file: PagedFile, blocks: Place, index: Place) -> None:
+    def __init__(self, file: PagedFile, blocks: Extent, index: Extent) -> None:
         self._file = file
         self._blocks = blocks
         self._index = index

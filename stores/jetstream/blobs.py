@@ -18,7 +18,7 @@ from eventlog.stores.jetstream.messages import EXPECTED, Message, to_token
 
 if TYPE_CHECKING:
     from eventlog.store import Expected
-    from eventlog.stores.jetstream.link import Call
+    from eventlog.stores.jetstream.link import Caller
 
 __all__ = ["Blobs"]
 
@@ -38,7 +38,7 @@ LOOKS: Final = 100
 class Blobs:
     """The blob area of one log."""
 
-    def __init__(self, call: Call, stream: str, part: int) -> None:
+    def __init__(self, call: Caller, stream: str, part: int) -> None:
         self._call = call
         self._stream = stream
         self._part = min(PART_BYTES, part)

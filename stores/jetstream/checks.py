@@ -11,7 +11,7 @@ from eventlog.stores.jetstream.opening import blob_stream
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["findings", "told_settings"]
+__all__ = ["findings", "server_settings"]
 
 
 async def findings(client: Client, stream: str) -> list[Finding]:
@@ -47,7 +47,7 @@ def _lost(state: dict[str, Any]) -> str | None:
     )
 
 
-async def told_settings(client: Client, stream: str) -> dict[str, str]:
+async def server_settings(client: Client, stream: str) -> dict[str, str]:
     """Tell what the stream and its server were found to be set to."""
     answer = await ask(client, f"STREAM.INFO.{stream}", {})
     cluster: dict[str, Any] = answer.get("cluster") or {}

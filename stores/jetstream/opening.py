@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from ssl import SSLContext, create_default_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -19,6 +20,7 @@ from nats.js.errors import APIError
 
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
 from eventlog.store import Durability
+from eventlog.store_url import public_url
 from eventlog.stores.jetstream.api import ask
 from eventlog.telemetry import log_fact
 
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
-    "Place",
+    "LogAddress",
     "blob_stream",
     "check_power",
     "check_server",
     "ensure",
     "exists",
     "split_url",
+    "tls_context",
 ]
 
 FORMAT: Final = 1
@@ -49,10 +52,23 @@ QUORUM: Final = 3
 
 MONITOR_SECONDS: Final = 5.0
 
-_OPTIONS: Final = ("stream", "replicas", "durability", "monitor", "credentials", "patience")
+_OPTIONS: Final = (
+    "stream",
+    "replicas",
+    "durability",
+    "monitor",
+    "credentials",
+    "patience",
+    "tls",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+)
 _WRITE: Final = (
     "write nats://user:password@host:4222,host:4222, with ?stream=NAME, ?replicas=NUMBER, "
-    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE and ?patience=SECONDS if need be"
+    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE and ?patience=SECONDS if need be; "
+    "tls:// or ?tls=true for TLS, with ?tls_ca=FILE, ?tls_cert=FILE and ?tls_key=FILE; / and @ in a "
+    "password as %2F and %40"
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EXISTS: Final = 10058
@@ -60,7 +76,7 @@ _ABSENT: Final = 10059
 _NO_CLUSTER: Final = 10074
 
 
-class Place(NamedTuple):
+class LogAddress(NamedTuple):
     """Where a log is and what is asked of it."""
 
     hosts: tuple[str, ...]
@@ -74,6 +90,11 @@ class Place(NamedTuple):
     credentials: str | None = None
     patience: float = 15.0
     """Seconds for which a call is tried again while a cluster has no leader."""
+    tls: tuple[str | None, str | None, str | None] | None = None
+    """The files of authorities, certificate and key for TLS; None for a connection without."""
+
+    def __repr__(self) -> str:
+        return f"<Place {self.where}>"  # Without the password.
 
     @property
     def where(self) -> str:
@@ -81,19 +102,25 @@ class Place(NamedTuple):
         return f"NATS stream {self.stream!r} at {','.join(self.hosts)}"
 
 
-def split_url(url: str, options: dict[str, str]) -> Place:
+def split_url(url: str, options: dict[str, str]) -> LogAddress:
     """Read a URL and its options; raise `InvalidArgument` for what they cannot be."""
     parts = urlsplit(url)
     user, _, hosts = parts.netloc.rpartition("@")
     durability = options.get("durability", "process")
     stream = options.get("stream", "eventlog")
     if options.keys() - set(_OPTIONS) or not hosts or parts.path.strip("/"):
-        raise InvalidArgument(f"nats://{hosts}{parts.path} cannot be opened: {_WRITE}")
+        raise InvalidArgument(f"{public_url(url)} cannot be opened: {_WRITE}")
+    for host in hosts.split(","):
+        if not _is_address(host):
+            raise InvalidArgument(
+                f"{public_url(url)} cannot be opened: a host is a name or an address with a port "
+                f"from 1 to 65535 behind it, such as host:4222; {_WRITE}"
+            )
     if durability == "none" or durability not in get_args(Durability):
         raise InvalidArgument(f"durability={durability!r}: choose process or power")
     if not _NAME.fullmatch(stream):
         raise InvalidArgument(f"stream={stream!r}: take 1 to 64 of A-Z, a-z, 0-9, _ and -")
-    return Place(
+    return LogAddress(
         hosts=tuple(hosts.split(",")),
         user=user,
         stream=stream,
@@ -102,7 +129,48 @@ def split_url(url: str, options: dict[str, str]) -> Place:
         monitors=tuple(filter(None, options.get("monitor", "").split(","))),
         credentials=options.get("credentials"),
         patience=_number(options, "patience") if "patience" in options else 15.0,
+        tls=_tls_files(parts.scheme, options),
     )
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a text is a host with or without a port; IPv6 addresses are in brackets."""
+    try:
+        parts = urlsplit(f"nats://{host}")
+        port = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname) and "@" not in host and (port is None or port > 0)
+
+
+def _tls_files(
+    scheme: str, options: dict[str, str]
+) -> tuple[str | None, str | None, str | None] | None:
+    given = options.get("tls", "true" if scheme == "tls" else "")
+    if given not in ("", "true", "false") or (given == "false" and scheme == "tls"):
+        raise InvalidArgument(f"tls={given!r}: write true or false; tls:// is always true")
+    files = options.get("tls_ca"), options.get("tls_cert"), options.get("tls_key")
+    if given != "true" and not any(files):
+        return None
+    if given == "false" or (files[1] is None) != (files[2] is None):
+        raise InvalidArgument("tls_cert and tls_key go together, and with ?tls=true")
+    return files
+
+
+def tls_context(place: Place) -> SSLContext | None:
+    """Return how to speak TLS with the servers, or None; raise `InvalidArgument` for its files."""
+    if place.tls is None:
+        return None
+    authorities, certificate, key = place.tls
+    try:
+        context = create_default_context(cafile=authorities)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(
+            f"the files for TLS cannot be used ({error}); check ?tls_ca, ?tls_cert and ?tls_key"
+        ) from error
+    return context
 
 
 def _number(options: dict[str, str], name: str) -> float:
@@ -130,7 +198,7 @@ def check_server(client: Client, where: str) -> None:
         )
 
 
-async def ensure(client: Client, place: Place) -> dict[str, Any]:
+async def ensure(client: Client, place: LogAddress) -> dict[str, Any]:
     """Create the streams of a log, or find them as they should be; return the settings in force.
 
     Raises `UnsupportedStore` for streams that are not a log's.
@@ -152,7 +220,7 @@ async def ensure(client: Client, place: Place) -> dict[str, Any]:
     return found
 
 
-async def exists(client: Client, place: Place) -> bool:
+async def exists(client: Client, place: LogAddress) -> bool:
     """Tell whether the stream of a log is there, whoever it may belong to."""
     try:
         await ask(client, f"STREAM.INFO.{place.stream}", {})
@@ -163,7 +231,7 @@ async def exists(client: Client, place: Place) -> bool:
     return True
 
 
-def _log_config(place: Place, replicas: int) -> dict[str, Any]:
+def _log_config(place: LogAddress, replicas: int) -> dict[str, Any]:
     name = place.stream
     config = _config(name, replicas, [f"{name}.s.*", f"{name}.i"])
     return {**config, "deny_delete": True, "deny_purge": True}
@@ -194,7 +262,9 @@ def _config(name: str, replicas: int, subjects: list[str]) -> dict[str, Any]:
     }
 
 
-async def _ensure_stream(client: Client, place: Place, config: dict[str, Any]) -> dict[str, Any]:
+async def _ensure_stream(
+    client: Client, place: LogAddress, config: dict[str, Any]
+) -> dict[str, Any]:
     name = config["name"]
     try:
         answer = await ask(client, f"STREAM.INFO.{name}", {})
@@ -212,7 +282,7 @@ async def _ensure_stream(client: Client, place: Place, config: dict[str, Any]) -
     return found
 
 
-def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: Place) -> None:
+def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: LogAddress) -> None:
     """Refuse a stream that is another program's, a newer library's, or was set otherwise."""
     name = wanted["name"]
     metadata: dict[str, str] = found.get("metadata") or {}
@@ -243,7 +313,7 @@ def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: Place)
         )
 
 
-def check_power(place: Place, replicas: int) -> str:
+def check_power(place: LogAddress, replicas: int) -> str:
     """Refuse what does not outlive a loss of power, if that is asked for; tell what is known (P9).
 
     Whether a server syncs before it answers is told by its monitoring port alone.

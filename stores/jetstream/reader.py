@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventlog.stores.jetstream.checkpoint import End
-    from eventlog.stores.jetstream.link import Call
+    from eventlog.stores.jetstream.link import Caller
 
 __all__ = ["LAG_SECONDS", "Reader"]
 
@@ -74,7 +74,7 @@ class _Places:
 class Reader:
     """The records of one log."""
 
-    def __init__(self, call: Call, subjects: Subjects, where: str) -> None:
+    def __init__(self, call: Caller, subjects: Subjects, where: str) -> None:
         self._call = call
         self._subjects = subjects
         self._where = where

@@ -43,7 +43,7 @@ from eventlog.stores.jetstream.attempts import Attempts
 from eventlog.stores.jetstream.batch import Batch
 from eventlog.stores.jetstream.blobs import Blobs
 from eventlog.stores.jetstream.checkpoint import Checkpoints, End
-from eventlog.stores.jetstream.checks import findings, told_settings
+from eventlog.stores.jetstream.checks import findings, server_settings
 from eventlog.stores.jetstream.errors import closed, mapped
 from eventlog.stores.jetstream.index import Index
 from eventlog.stores.jetstream.link import Link
@@ -51,13 +51,14 @@ from eventlog.stores.jetstream.messages import Message, Subjects, decode, encode
 from eventlog.stores.jetstream.notifications import Notifications
 from eventlog.stores.jetstream.opening import (
     FORMAT,
-    Place,
+    LogAddress,
     blob_stream,
     check_power,
     check_server,
     ensure,
     exists,
     split_url,
+    tls_context,
 )
 from eventlog.stores.jetstream.reader import LAG_SECONDS, Reader
 from eventlog.stores.jetstream.sessions import Sessions
@@ -101,7 +102,8 @@ def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamSto
     nodes have a copy. ``?durability=power`` asks for a log that outlives a loss of power, which
     ``?monitor=URL,URL,URL``, the nodes' monitoring ports, lets the store verify.
     ``?credentials=FILE`` is a NATS credentials file, ``?patience=SECONDS`` how long a call is tried
-    again while the cluster has no leader (15).
+    again while the cluster has no leader (15). ``tls://`` or ``?tls=true`` insists on TLS, with
+    ``?tls_ca=FILE``, ``?tls_cert=FILE`` and ``?tls_key=FILE`` where the system's do not do.
     """
     return JetStreamStore(split_url(url, options))
 
@@ -114,7 +116,12 @@ def has_log(url: str) -> bool:
         check_server(client, place.where)
 
     link = Link(
-        place.hosts, place.where, user=place.user, credentials=place.credentials, greet=greet
+        place.hosts,
+        place.where,
+        user=place.user,
+        credentials=place.credentials,
+        tls=tls_context(place),
+        greet=greet,
     )
     try:
         return link.run(lambda client: exists(client, place))
@@ -127,7 +134,7 @@ def has_log(url: str) -> bool:
 class JetStreamStore:
     """A log in one stream of a NATS cluster; see `eventlog.store.Store` for the contract."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: LogAddress) -> None:
         self.place = place
         self.durability: Durability = place.durability
         self._where = place.where
@@ -153,6 +160,7 @@ class JetStreamStore:
             self._where,
             user=self.place.user,
             credentials=self.place.credentials,
+            tls=tls_context(self.place),
             greet=self._greet,
         )
         self._reader = Reader(self._call, self._subjects, self._where)
@@ -426,7 +434,7 @@ class JetStreamStore:
         return found
 
     def settings(self) -> dict[str, str]:
-        told = self._call(lambda client: told_settings(client, self.place.stream))
+        told = self._call(lambda client: server_settings(client, self.place.stream))
         return {**told, "sync_interval": self._synced, "schema": str(FORMAT)}
 
     def reopen_after_fork(self) -> None:

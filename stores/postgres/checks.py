@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from eventlog.stores.postgres.schema import Statements
 
-__all__ = ["findings", "told_settings"]
+__all__ = ["findings", "server_settings"]
 
 _HEADS: Final = """
 SELECT coalesce(s.name, 'number ' || r.stream), r.newest,
@@ -81,7 +81,7 @@ def findings(connection: Connection[Any], statements: Statements) -> list[Findin
     return found
 
 
-def told_settings(connection: Connection[Any], statements: Statements) -> dict[str, str]:
+def server_settings(connection: Connection[Any], statements: Statements) -> dict[str, str]:
     """Tell what the server is set to, and how far the feed is behind."""
     version, database, standbys, checksums = connection.execute(_SERVER).fetchone() or ("",) * 4
     settings = {

@@ -43,7 +43,7 @@ from eventlog.store import (
     split_batch,
 )
 from eventlog.stores.postgres.batch import Batch, Observed, split_entries, unstorable
-from eventlog.stores.postgres.checks import findings, told_settings
+from eventlog.stores.postgres.checks import findings, server_settings
 from eventlog.stores.postgres.connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres.errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres.notifications import Notifications
@@ -161,11 +161,8 @@ class PostgresStore:
     ) -> None:
         if durability == "none" or durability not in get_args(Durability):
             raise InvalidArgument(f"durability={durability!r}: choose power or process")
-        if pool_size < 1 or not 1 <= len(schema.encode()) <= 63:
-            raise InvalidArgument(
-                f"pool_size={pool_size}, schema={schema!r}: at least one connection is needed, and "
-                "a name of 1 to 63 bytes"
-            )
+        if pool_size < 1:
+            raise InvalidArgument(f"pool_size={pool_size}: at least one connection is needed")
         self.durability: Durability = durability
         self.schema = schema
         self._connector = Connector(conninfo, durability)
@@ -392,7 +389,7 @@ class PostgresStore:
 
     def settings(self) -> dict[str, str]:
         with self._borrowed() as connection, mapped_errors(self._where):
-            return told_settings(connection, self._statements)
+            return server_settings(connection, self._statements)
 
     def now(self) -> int:
         """Return the server's time: the one clock of all hosts (see `eventlog.store.StoreClock`)."""

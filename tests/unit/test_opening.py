@@ -104,7 +104,7 @@ def test_a_store_of_somebody_else_is_found_by_its_scheme(
 def test_a_store_whose_driver_is_missing_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("eventlog.stores.postgres.store")]:
+    for name in [name for name in sys.modules if name.startswith("eventlog.stores.postgres")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
