@@ -93,17 +93,17 @@ def verify_entries(store: Store, verified: Mapping[str, Verified]) -> list[Findi
     grown: set[str] = set()
     for difference in differing_entries(stored, rebuilt):
         key, value, expected = difference
-        stream = session_of_entry(key, (value if expected is None else expected) or b"")
-        if stream is None or stream not in verified:
+        session = session_of_entry(key, (value if expected is None else expected) or b"")
+        if session is None or session not in verified:
             findings.append(index_finding(None, difference))
-        elif stream in skipped or stream in grown:
+        elif session in skipped or session in grown:
             continue
-        elif store.head(stream).version == verified[stream].version:
-            findings.append(index_finding(stream, difference))
+        elif store.head(session).version == verified[session].version:
+            findings.append(index_finding(session, difference))
         else:
-            grown.add(stream)
-    for stream in sorted(grown):
-        findings += [each for each in verify_stream(store, stream) if each.kind == "index"]
+            grown.add(session)
+    for session in sorted(grown):
+        findings += [each for each in verify_stream(store, session) if each.kind == "index"]
     return findings
 
 

@@ -121,7 +121,12 @@ def _part_with_output(reader: Reader, message_id: str, tool_id: str) -> dict[str
     recorded = reader.message(message_id)
     if recorded is None:
         raise ToolOutputNotFound(reader.stream, message_id, tool_id, "there is no such message")
-    (message,) = reader.messages([(recorded.version, recorded.version)])
+    message = next(iter(reader.messages([(recorded.version, recorded.version)])), None)
+    if message is None:
+        raise CorruptLog(
+            f"session {reader.stream!r}: version {recorded.version} is not the message "
+            f"{message_id!r} that it was; run `eventlog verify`"
+        )
     parts: dict[Any, dict[str, Any]] = {
         part.get("tool_id"): part
         for part in message.data["parts"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import find_in_output, hydrated, read_output
 from eventlog.engine.reader import read_entry
-from eventlog.errors import ArchiveNotFound, CorruptError, InvalidArgument
+from eventlog.errors import ArchiveNotFound, CorruptError, CorruptLog, InvalidArgument
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import Context, SearchContext, assemble, truncated
 from eventlog.session.index import (
@@ -181,7 +181,12 @@ def read_archived(core: Core, archive: str, *, hydrate: bool = False) -> Archive
             f"{archive} of session {core.session!r} is {state!r}, so it has no overview yet; "
             "run a worker, or read history()"
         )
-    event = cast("ArchiveFinalized", recorded.event)
+    event = recorded.event
+    if not isinstance(event, ArchiveFinalized):
+        raise CorruptLog(
+            f"session {core.session!r}, version {recorded.version}: this is not the end of {archive}, "
+            "as the index says; run `eventlog doctor --rebuild-index`"
+        )
     return ArchivedMessages(
         archive_id=archive_id(found.index),
         abstract=event.abstract,

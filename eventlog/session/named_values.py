@@ -50,9 +50,9 @@ def named_values(record: Record) -> list[str]:
 def _digests(stream: str, event: Any) -> Iterator[object]:
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
-            yield kept_digest(stream, part)
+            yield kept_digest(stream, part, part.get("tool_id"))
     elif isinstance(event, ToolResultRecorded):
-        yield kept_digest(stream, event.large or {})
+        yield kept_digest(stream, event.large or {}, event.tool_id)
     elif event.event_type == "step_completed":
         yield event.blob
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
+from eventlog.errors import CorruptLog
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from eventlog.records import Head, Record
     from eventlog.session.events import VersionRange
 
-__all__ = ["MessageReader", "RecordSource", "StoredMessage", "with_result"]
+__all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with_result"]
 
 FINAL_STATUSES = ("completed", "error")
 RESULT_STATUSES = ("running", *FINAL_STATUSES)
@@ -36,7 +37,21 @@ class StoredMessage(NamedTuple):
 
     @property
     def message(self) -> Message:
-        return Message.model_validate(self.data)
+        """The message itself; raises `CorruptLog` for data that is none."""
+        return message_of(self.data, self.version)
+
+
+def message_of(data: MessageData, version: int) -> Message:
+    """Return the message that was stored; raise `CorruptLog` for data that is none."""
+    try:
+        return Message.model_validate(data)
+    except ValueError as error:
+        problem = str(error).replace("\n", " ")
+        raise CorruptLog(
+            f"version {version}: the message {data['id']!r:.80} is none that was appended "
+            f"({problem:.200}); run `eventlog verify`",
+            version=version,
+        ) from error
 
 
 def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:

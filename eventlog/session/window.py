@@ -62,7 +62,7 @@ class Claimed(NamedTuple):
     """What a commit says of itself: the ranges that stay live, and the figures of what it takes."""
 
     retains: Sequence[VersionRange]
-    count: int
+    messages: int
     tokens: int
 
 
@@ -205,7 +205,7 @@ class Window:
         if counts_all:
             self.count, self.tokens = len(held), sum(self.weights)
         else:
-            self.count = max(len(held), self.count - claimed.count)
+            self.count = max(len(held), self.count - claimed.messages)
             self.tokens = max(sum(self.weights), self.tokens - claimed.tokens)
         self.closed, self.since = left, version
         self.pending = [call for call in self.pending if _contains(held, call.version)]

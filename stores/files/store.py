@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
+    CorruptLog,
     EventLogError,
     InvalidArgument,
     VersionConflict,
@@ -214,7 +215,22 @@ class FilesStore:
         for number, place in enumerate(places, version):
             if place != at:
                 at, frame = place, self._segments.at(place, stream, number)
-            records.append(frame.records[number - frame.records[0].version])
+            first = frame.records[0] if frame.records else None
+            if first is None or first.stream != stream:
+                raise CorruptLog(
+                    f"session {stream!r}, version {number}: the record is not in the frame that the "
+                    "index names; `eventlog verify` and `eventlog doctor` name what is wrong",
+                    stream=stream,
+                    version=number,
+                )
+            if not 0 <= number - first.version < len(frame.records):
+                raise CorruptLog(
+                    f"session {stream!r}: a frame has version {first.version}, where version {number} "
+                    "belongs; keep a copy of the folder, then restore it from a backup",
+                    stream=stream,
+                    version=number,
+                )
+            records.append(frame.records[number - first.version])
         return records
 
     def read_all(

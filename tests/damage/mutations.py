@@ -10,7 +10,16 @@ from typing import Any
 
 import eventlog
 from eventlog import AutoCommitPolicy, Message, ToolOutputPolicy, Worker
+from eventlog.filesystem import LocalFiles
 from eventlog.session.tasks.commands import ClaimTask
+from eventlog.stores.files.blobs import BlobFiles
+from eventlog.stores.files.checksum import checksum_named
+from eventlog.stores.files.frames import (
+    FRAME_BYTES,
+    HEADER_BYTES,
+    read_frame_header,
+    read_header,
+)
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.inside import core_of, execute
@@ -155,3 +164,71 @@ def change(document: Any, draw: random.Random) -> Any:
         (None, True, 0, -1, 1 << 40, 1 << 70, 10**17, 1.5, 1e300, "", "x", "a/b", "\0", [], [[]],
          [1], [[1, 2]], [["a", 2]], {}, {"x": 1}, {"type": []}, "running", "pending", "completed")
     )  # fmt: skip
+
+
+def reseal_frame(folder: Path, draw: random.Random) -> str:
+    """Change the body of one frame of a files log, and give it the checksum that fits."""
+    path = folder / "segments" / "0000000001.log"
+    data = bytearray(path.read_bytes())
+    found = read_header(bytes(data[:HEADER_BYTES]))
+    assert found is not None
+    header = found[1]
+    checksum = checksum_named(header.checksum, str(path))
+    places, offset = [], HEADER_BYTES
+    while (frame := read_frame_header(bytes(data), offset)) is not None:
+        places.append((offset, frame))
+        offset += frame.size
+    offset, frame = draw.choice(places)
+    body = bytearray(data[offset + FRAME_BYTES : offset + frame.size])
+    what = _change_body(body, draw)
+    start = offset + FRAME_BYTES
+    data[start : start + len(body)] = body
+    rest = bytes(data[offset + 8 : offset + frame.size])
+    data[offset + 4 : offset + 8] = checksum.over(rest, header.salt).to_bytes(4)
+    path.write_bytes(data)
+    for cache in (folder / "index").glob("*"):
+        cache.unlink()
+    return f"frame at {offset}: {what}"
+
+
+def _change_body(body: bytearray, draw: random.Random) -> str:
+    """Change some bytes in place, so that the frame keeps its length."""
+    old = bytes(body)
+    if draw.random() < 0.4:
+        for piece, new in draw.sample(SAME_LENGTH, len(SAME_LENGTH)):
+            if piece in body:
+                place = body.index(piece)
+                body[place : place + len(piece)] = new
+                return f"{piece!r} -> {new!r}"
+    place = draw.randrange(len(body))
+    size = draw.choice((1, 1, 2, 4, 8))
+    new = draw.choice((b"\0", b"\xff", b"9", b'"', b"}", draw.randbytes(1))) * size
+    body[place : place + size] = new[: len(body) - place]
+    return f"{old[place : place + size]!r} -> {new!r} at {place}"
+
+
+SAME_LENGTH = [
+    (b'"tokens":2', b'"tokens":-'), (b'"parts":[{', b'"parts":[[['), (b'"type":"text"', b'"typo":"text"'),
+    (b'"role":"user"', b'"role":"usxr"'), (b'"state":"pending"', b'"state":"pensive"'),
+    (b"commit_prepared", b"task_completedx"), (b"message_appended", b"session_created_"),
+    (b'"takes":[[', b'"takes":[9,'), (b'"archive":1', b'"archive":0'), (b'"fence":', b'"fxnce":'),
+    (b'"created_at"', b'"created_xx"'), (b'"message_id"', b'"message_ix"'), (b'"owner":null', b'"owner":7777'),
+]  # fmt: skip
+
+
+def damage_blob(folder: Path, draw: random.Random) -> str:
+    """Change a blob of a files log, with a checksum that fits if it draws so."""
+    path = draw.choice(sorted((folder / "blobs").glob("*/*.blob")))
+    data = path.read_bytes()
+    if draw.random() < 0.5:
+        place = draw.randrange(len(data))
+        path.write_bytes(data[:place] + draw.choice(BYTES) + data[place + 1 :])
+        return f"{path.name} at {place}"
+    blobs = BlobFiles(LocalFiles(), str(folder / "blobs"))
+    key = blobs.key_at(str(path))
+    assert key is not None
+    found = blobs.get(key)
+    assert found is not None
+    new = damaged(found.data, draw)
+    blobs.put(key, new if isinstance(new, bytes) else new.encode(), found.revision)
+    return f"blob {key}"

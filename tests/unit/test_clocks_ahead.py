@@ -26,8 +26,8 @@ YEARS = 10 * 365 * 86_400
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
 
-def committed(log: Log, **options: AutoCommitPolicy) -> Session:
-    session = log.session("s", create=True, **options)
+def committed(log: Log) -> Session:
+    session = log.session("s", create=True)
     session.append(Message.user("hello"))
     session.commit()
     return session
