@@ -72,6 +72,7 @@ from eventlog.session_face import Session
 
 if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
@@ -124,6 +125,7 @@ __all__ = [
     "Finalizer",
     "Finding",
     "FolderFinding",
+    "FolderLimits",
     "FolderLocked",
     "FolderReport",
     "FolderUnavailable",
@@ -183,6 +185,7 @@ __all__ = [
 
 _LATER = {
     "Adoption": "eventlog.adoption.commands",
+    "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",
     "AsyncSession": "eventlog.async_session_face",
     "AsyncWorker": "eventlog.worker_face",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -91,6 +92,7 @@ class AsyncLog:
         session_id: str | None = None,
         *,
         quarantine: bool = False,
+        limits: FolderLimits | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
@@ -105,6 +107,7 @@ class AsyncLog:
                 path,
                 session_id,
                 quarantine=quarantine,
+                limits=limits,
                 actor=actor,
                 correlation_id=correlation_id,
                 causation_id=causation_id,
@@ -234,13 +237,20 @@ class AsyncLog:
         return self._engine.iterate(self._log.read_all(after=after, types=types, limit=limit))
 
     def follow(
-        self, after: Position | None = None, types: Sequence[str] | None = None
+        self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> AsyncIterator[Recorded]:
-        """Yield the events after a position, then wait for new ones until the log is closed.
+        """Yield the events after a place, then wait for new ones until the log is closed.
 
         See `Log.follow`.
         """
-        return self._engine.follow(START if after is None else after, types or ())
+        return self._engine.follow(after, types or ())
+
+    async def checkpoint(self, recorded: Recorded | None = None) -> str:
+        """Return a text from which `follow` can go on: after an event, by default the newest one.
+
+        See `Log.checkpoint`.
+        """
+        return await self._engine.run(self._log.checkpoint, recorded)
 
     async def position(self) -> Position:
         """Return the position of the newest event: where `follow` would begin to wait."""

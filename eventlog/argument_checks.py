@@ -6,6 +6,7 @@ from contextlib import suppress
 from math import isfinite
 from typing import Any, Final
 
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 
 __all__ = ["check_count", "check_number", "check_seconds"]
@@ -23,7 +24,7 @@ def check_count(
 ) -> None:
     """Raise `InvalidArgument` for what does not count something, from ``lowest`` to ``highest``."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidArgument(f"{name} is {value!r:.80}; it is a whole number")
+        raise InvalidArgument(f"{name} is {shown(value)}; it is a whole number")
     if value > (LARGEST_COUNT if highest is None else highest) or value < lowest:
         bounds = f"from {lowest} up" if highest is None else f"from {lowest} to {highest:,}"
         found = value if abs(value) <= LARGEST_COUNT else "a number of more than 63 bits"
@@ -46,11 +47,4 @@ def check_number(name: str, value: Any, counts: str = "milliseconds") -> float:
         with suppress(OverflowError):
             if isfinite(value):
                 return float(value)
-    raise InvalidArgument(f"{name} is {_shown(value)}; it is a number of {counts}")
-
-
-def _shown(value: Any) -> str:
-    try:
-        return f"{value!r:.80}"
-    except ValueError:
-        return "a number of too many digits"
+    raise InvalidArgument(f"{name} is {shown(value)}; it is a number of {counts}")

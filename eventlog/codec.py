@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from eventlog.chain import EMPTY_METADATA
+from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
 from eventlog.events import Event, event_class, is_builtin_type
 from eventlog.records import Metadata
-from eventlog.storable import is_nested_too_deeply, printable, problem_in
+from eventlog.storable import is_nested_too_deeply, problem_in
 
 if TYPE_CHECKING:
     from eventlog.records import Record
@@ -33,11 +34,13 @@ def encode_event(event: Event) -> bytes:
     so what was written is read, and compared with what was given.
     """
     try:
-        data = event.__pydantic_serializer__.to_json(event)
-        if is_builtin_type(event.event_type) or _reads_as(event, data):
+        if is_builtin_type(event.event_type):
+            return event.__pydantic_serializer__.to_json(event)
+        data = event.__pydantic_serializer__.to_json(event, warnings=False)
+        if _reads_as(event, data):
             return data
         error = None
-    except Exception as raised:  # the fields of a user's event may raise anything
+    except Exception as raised:  # noqa: BLE001 - the fields of a user's event may raise anything
         error = raised
     raise InvalidArgument(
         f"{event.event_type} cannot be stored as JSON: {_blame(event, error)}; mend the value"
@@ -119,9 +122,8 @@ def decode_metadata(record: Record) -> Metadata:
 def refusal(error: ValidationError) -> InvalidArgument:
     """Return the error of a caller whose values an event of the library cannot hold (P10)."""
     found = error.errors(include_url=False)[0]["input"]
-    return InvalidArgument(
-        printable(f"{_first_problem(error)}, not {found!r:.80}; mend the argument")
-    )
+    problem = printable(_first_problem(error))
+    return InvalidArgument(f"{problem}, not {shown(found)}; mend the argument")
 
 
 def _first_problem(error: Exception) -> str:

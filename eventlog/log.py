@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from os import PathLike
-from os.path import abspath
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
+from eventlog.engine.checkpoints import checkpoint_at, position_after
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.opening import open_store
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -122,7 +123,7 @@ class Log:
             # Imported when first needed: most sessions have no folder.
             from eventlog.folder.attaching import reattach
 
-            reattach(self._engine, core)
+            self._engine.shelter.write(reattach, self._engine, core)
         return Session(self._engine, core)
 
     def adopt(
@@ -131,6 +132,7 @@ class Log:
         session_id: str | None = None,
         *,
         quarantine: bool = False,
+        limits: FolderLimits | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
@@ -142,8 +144,12 @@ class Log:
         name. Adopting the same folder again changes nothing; after a crash it goes on where it
         stopped. The folder stays as it is, except for new files that keep what was dropped.
 
-        Raises `CorruptFolder` for a line that is no message, unless ``quarantine`` allows to drop
-        it into a file; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
+        Nothing outside the folder is read or written, since links in it are not followed.
+        ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
+
+        Raises `CorruptFolder` for a line that is no message (unless ``quarantine`` allows dropping
+        it into a file), for a link in place of the messages or of an archive, and beyond the
+        limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
         `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
         changed since it was adopted.
         """
@@ -151,10 +157,11 @@ class Log:
         adoption = import_module("eventlog.adoption.adopting")
         adopted: Adoption = adoption.adopt(
             self._engine,
-            abspath(path),
+            path,
             session_id,
             self._engine.creation(),
             quarantine=quarantine,
+            limits=limits,
             by=metadata_for(actor, correlation_id, causation_id, trace),
         )
         return adopted
@@ -298,16 +305,27 @@ class Log:
             yield Recorded(record)
 
     def follow(
-        self, after: Position | None = None, types: Sequence[str] | None = None
+        self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> Iterator[Recorded]:
-        """Yield the events after a position, then wait for new ones until the log is closed.
+        """Yield the events after a place, then wait for new ones until the log is closed.
 
-        The caller keeps the checkpoint: the ``position`` of the last event that it has dealt with.
+        The caller keeps the place: the `checkpoint` of the last event that it has dealt with, or
+        the event's ``position``. Raises `InvalidArgument` for a place beyond the end of the log,
+        and for a checkpoint of another log or of a history that was replaced; a bare position
+        cannot show that.
         """
-        entries = following(self._engine.store, START if after is None else after, types or ())
-        for recorded in entries:
-            if recorded is not None:
-                yield recorded
+        start = position_after(self._engine.store, after)
+        entries = following(self._engine.store, start, types or ())
+        return (recorded for recorded in entries if recorded is not None)
+
+    def checkpoint(self, recorded: Recorded | None = None) -> str:
+        """Return a text from which `follow` can go on: after an event, by default the newest one.
+
+        It is bound to this log. `follow` refuses it in a copy, in another log, and in this one once
+        it was restored from a backup without the event.
+        """
+        position = self.position() if recorded is None else recorded.position
+        return checkpoint_at(self._engine.store, position)
 
     def position(self) -> Position:
         """Return the position of the newest event: where `follow` would begin to wait."""

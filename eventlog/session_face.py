@@ -112,10 +112,7 @@ class Session:
         )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
-        """Return the first live user message and the ``recent`` newest messages.
-
-        A tool result is never returned without its call, so there may be a few more.
-        """
+        """Return the first live user message and the ``recent`` newest, tool pairs whole."""
         return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
 
     def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
@@ -197,10 +194,7 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
-        """Append messages in one atomic batch: all of them, or none.
-
-        All are validated before any is stored. Raises as `append` does.
-        """
+        """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
             self._core, self._engine.estimate_tokens, messages, idempotency_key
         )
@@ -357,7 +351,7 @@ class Session:
 
         return attaching.view(self._core)
 
-    def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
+    def attach_folder(self, path: str | os.PathLike[str], *, mode: int | None = None) -> FolderView:
         """Attach a folder: from now on its files follow the session.
 
         One process owns a folder and alone writes it. It writes before the answer to a command is
@@ -366,29 +360,36 @@ class Session:
         attachment is recorded, so the next process that opens the session takes the folder over,
         unless another one owns it.
 
+        ``mode`` sets the permissions of new files, such as ``0o660``. By default a new folder is
+        its owner's alone, and new files in an existing one take its read and write bits. Nothing
+        outside the folder is touched, since links in it are not followed.
+
         Raises `FolderLocked` if another process owns the folder, `CorruptFolder` if it holds what
-        the session does not have, `InvalidArgument` if it belongs to another session or the session
-        has another folder, and `FolderUnavailable` if it cannot be written.
+        the session does not have, or what is no file, `InvalidArgument` if it belongs to another
+        session or the session has another folder, `FolderUnavailable` if it cannot be written, and
+        `UnsupportedStore` on a platform that cannot confine files to a folder.
         """
         from eventlog.folder import attaching
 
-        return attaching.attach(self._engine, self._core, path)
+        return self._engine.shelter.write(
+            attaching.attach, self._engine, self._core, path, mode=mode
+        )
 
     def detach_folder(self) -> None:
         """Detach the folder: its files stay as they are and no longer follow the session."""
         from eventlog.folder import attaching
 
-        attaching.detach(self._engine, self._core)
+        self._engine.shelter.write(attaching.detach, self._engine, self._core)
 
     def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
         """Write the session's folder once, without attaching it. Raises as `attach_folder` does."""
         from eventlog.folder import attaching
 
-        return attaching.materialize(self._engine, self._core, path)
+        return self._engine.shelter.write(attaching.materialize, self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
-        """Rewrite a folder from the records, and record what differed; or, with ``check``, only
-        report.
+        """Rewrite a folder from the records and record what differed; with ``check``, only report
+        it.
 
         What a file has beyond the log is kept in quarantine beside it. Files that are not the
         session's are left alone, and a healthy folder is not touched. Raises `FolderLocked`,
@@ -397,7 +398,9 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.heal(self._engine, self._core, path, check=check)
+        return self._engine.shelter.write(
+            attaching.heal, self._engine, self._core, path, check=check
+        )
 
     # ---- the session itself -------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 import pydantic_core
 
+from eventlog.error_text import printable, shown
 from eventlog.errors import InvalidArgument
 
 __all__ = [
@@ -28,9 +29,8 @@ __all__ = [
     "Unstorable",
     "check_text",
     "checked_copy",
-    "json_copy",
     "is_nested_too_deeply",
-    "printable",
+    "json_copy",
     "problem_in",
     "strict_copy",
 ]
@@ -104,7 +104,7 @@ def check_text(what: str, value: Any, *, longest: int | None = None) -> str:
     Text of a subclass is returned as plain text. ``longest`` bounds its characters.
     """
     if not isinstance(value, str):
-        raise InvalidArgument(f"{what} is text, not {_shown(value)}")
+        raise InvalidArgument(f"{what} is text, not {shown(value)}")
     text = value if type(value) is str else str.__str__(value)
     place = _surrogate_in(text)
     if place is not None:
@@ -114,11 +114,6 @@ def check_text(what: str, value: Any, *, longest: int | None = None) -> str:
             f"{what} has {len(text):,} characters; it may have at most {longest:,}"
         )
     return text
-
-
-def printable(text: str) -> str:
-    """Return a text that UTF-8 can hold: lone surrogates are written as ``\\udXXX``."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def is_nested_too_deeply(value: Any, data: bytes) -> bool:
@@ -163,7 +158,7 @@ def _problem(value: Any, path: str, depth: int) -> Unstorable | None:
         reason = _scalar_problem(value)
         return None if reason is None else Unstorable(path, reason)
     if not isinstance(value, (dict, list)):
-        return Unstorable(path, f"{_shown(value)} cannot be stored as JSON")
+        return Unstorable(path, f"{shown(value)} cannot be stored as JSON")
     if depth >= NESTING_LIMIT:
         return Unstorable(path, _TOO_DEEP)
     if isinstance(value, dict):
@@ -178,7 +173,7 @@ def _problem(value: Any, path: str, depth: int) -> Unstorable | None:
 def _problem_in_object(value: Mapping[Any, Any], path: str, depth: int) -> Unstorable | None:
     for key, entry in value.items():
         if not isinstance(key, str):
-            return Unstorable(path, f"its key {_shown(key)} is no text")
+            return Unstorable(path, f"its key {shown(key)} is no text")
         reason = _scalar_problem(key)
         if reason is not None:
             return Unstorable(path, f"its key {printable(key)!r:.80}: {reason}")
@@ -213,11 +208,3 @@ def _surrogate_in(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
-
-
-def _shown(value: object) -> str:
-    """Return what a value of any type is, for an error text: its `repr`, or else its type."""
-    try:
-        return printable(f"{value!r:.80}")
-    except Exception:  # noqa: BLE001 - a `repr` may raise anything, such as for a huge number
-        return f"a value of type {type(value).__name__}"

@@ -126,13 +126,16 @@ def is_output(path: str) -> bool:
     return path.startswith(f"{TOOL_RESULTS}/")
 
 
-def temporary_name(name: str) -> str:
-    """Return the name under which a file is written before it gets its own: always the same."""
-    return f".{name.removeprefix('.')}{_TEMPORARY}"
+def temporary_name(name: str, drawn: str) -> str:
+    """Return the name under which a file is written before it gets its own.
+
+    What was ``drawn`` for it is in the name, so that nobody can have prepared a file there.
+    """
+    return f".{name.removeprefix('.')}.{drawn}{_TEMPORARY}"
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that only a crash leaves behind."""
+    """Return whether a name is one that only a crash leaves behind."""
     return name.startswith(".") and name.endswith(_TEMPORARY)
 
 
@@ -141,7 +144,8 @@ def quarantine_name(name: str, content: bytes) -> str:
 
     It follows from the content, so that to quarantine twice is to do it once.
     """
-    return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{name.removeprefix('.')}"
+    kept = name.removeprefix(".").removesuffix(_TEMPORARY)
+    return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{kept}"
 
 
 def is_quarantined(name: str) -> bool:

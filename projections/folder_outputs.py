@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from eventlog.session.events import VersionRange
     from eventlog.session.reading import StoredMessage
 
-__all__ = ["OUTPUT_TYPES", "FolderSource", "names_output", "output_content", "output_files"]
+__all__ = [
+    "OUTPUT_TYPES",
+    "FolderSource",
+    "kept_in",
+    "names_output",
+    "output_content",
+    "output_files",
+]
 
 OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded"})
 """The event types that may name an output which is kept elsewhere."""
@@ -78,6 +85,13 @@ def names_output(recorded: Recorded) -> bool:
     return b'"tool_output_ref"' in recorded.record.data
 
 
+def kept_in(recorded: Recorded) -> set[str]:
+    """Return the digests of the outputs that a record names and its session keeps."""
+    if recorded.type not in OUTPUT_TYPES:
+        return set()
+    return {str(named.part["tool_output_sha256"]) for named in _named_in(recorded)}
+
+
 def output_files(recorded: Recorded) -> list[str]:
     """Return the paths of the files that a record's outputs make."""
     return [
@@ -100,10 +114,13 @@ def _named_in(recorded: Recorded) -> Iterator[_Named]:
     event = recorded.event
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
-            if kept_digest(recorded.stream, part):
-                yield _Named(event.message["id"], str(part.get("tool_id", "")), part)
-    elif isinstance(event, ToolResultRecorded) and kept_digest(recorded.stream, event.large or {}):
-        yield _Named(event.message_id, event.tool_id, event.large or {})
+            tool_id = part.get("tool_id")
+            if kept_digest(recorded.stream, part, tool_id):
+                yield _Named(event.message["id"], str(tool_id), part)
+    elif isinstance(event, ToolResultRecorded):
+        large = event.large or {}
+        if kept_digest(recorded.stream, large, event.tool_id):
+            yield _Named(event.message_id, event.tool_id, large)
 
 
 def _metadata(named: _Named, recorded: Recorded, reader: FolderSource) -> dict[str, Any]:

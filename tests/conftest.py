@@ -16,6 +16,7 @@ import eventlog
 from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.jumping import JumpingTime
 from eventlog.testing.servers.nats import NatsCluster, NatsServer, delete_log
 from eventlog.testing.servers.postgres import VERSIONS, PostgresServer
 from eventlog.testing.servers.server import ServerFailed
@@ -44,6 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--nats-cluster",
         action="store_true",
         help="three NATS servers that replicate wherever one would do: all tests, more slowly",
+    )
+    parser.addoption(
+        "--every-interrupt",
+        action="store_true",
+        help="interrupt calls at every point of tests/signals, not at a fixed share of them",
     )
 
 
@@ -171,6 +177,13 @@ def nats_url(nats_server: str, nats_log: Callable[[str, object], str], tmp_path:
 def clock() -> FakeClock:
     """The clock of the test's logs; it moves only when the test moves it."""
     return FakeClock()
+
+
+@pytest.fixture
+def loop_time() -> Iterator[JumpingTime]:
+    """The time of the test's event loops: it jumps to the next timer when everybody waits."""
+    with JumpingTime().installed() as time:
+        yield time
 
 
 @pytest.fixture

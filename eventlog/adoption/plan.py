@@ -78,6 +78,9 @@ def folder_digests(contents: Contents) -> dict[str, str]:
     digests.update(
         {path: sha256(why.encode()).hexdigest() for path, why in contents.unreadable.items()}
     )
+    digests.update(
+        {path: sha256(why.encode()).hexdigest() for path, why in contents.left_out.items()}
+    )
     digests.update({f"{HISTORY}/{name}/": "" for name in contents.folders})
     return {path: digest[:DIGITS] for path, digest in sorted(digests.items())}
 

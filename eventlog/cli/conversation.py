@@ -72,9 +72,10 @@ def _tool(part: dict[str, Any], *, full: bool) -> Iterator[Text]:
 def _kept_elsewhere(part: dict[str, Any], message_id: str) -> Iterator[Text]:
     """Say how to read an output of which only a preview stands in the message (M6)."""
     if part.get("tool_output_ref") is not None:
-        length = part.get("tool_output_original_chars") or 0
+        length = part.get("tool_output_original_chars")
+        shown = f"{length:,}" if isinstance(length, int) else "?"
         call = printable(f"{message_id} {part.get('tool_id')}")
-        yield Text(f"  … of {length:,} characters (--output {call} shows them)", "dim italic")
+        yield Text(f"  … of {shown} characters (--output {call} shows them)", "dim italic")
 
 
 def _lines(text: str, limit: int, style: str, *, full: bool) -> list[Text]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.folder_limits import limits_of, max_bytes_option
 from eventlog.cli.output import counted, progress
 from eventlog.errors import DuplicateEvent, InvalidMessage
 from eventlog.exchange.openai_chat import Conversation, read_conversations
@@ -60,19 +61,29 @@ class Imported(NamedTuple):
     is_flag=True,
     help="Of a folder: go on past lines that are no messages, and keep them in a file beside.",
 )
-def import_(invocation: Invocation, path: Path, session_id: str | None, quarantine: bool) -> None:
+@max_bytes_option
+def import_(
+    invocation: Invocation,
+    path: Path,
+    session_id: str | None,
+    quarantine: bool,
+    max_bytes: int | None,
+) -> None:
     """PATH is a JSON array of chat messages, or JSON Lines of them: one session.
 
     JSON Lines of {"id", "messages"} are one session per line. Without an id the session is named
     after the file. '-' reads stdin. Importing a file again adds only what is new in it.
 
     A folder with messages.jsonl, .meta.json and history/ is adopted as a session: what is damaged
-    is told, what is dropped is kept in a file beside. `eventlog doctor PATH` tells it beforehand.
+    is listed, what is dropped is kept in a file beside. Links in it are not followed. `eventlog
+    doctor PATH` lists the same beforehand and changes nothing.
     """
     if path.is_dir():
         from eventlog.cli.import_folder import import_folder
 
-        return import_folder(invocation, path, session_id, quarantine=quarantine)
+        return import_folder(
+            invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
+        )
     if quarantine:
         raise click.UsageError("--quarantine is for session folders; mend the line in the file")
     return _import_chat(invocation, path, session_id)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from eventlog.argument_checks import check_number
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
+from eventlog.error_text import shown
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
 from eventlog.events import Event
 from eventlog.identifiers import derived_id, format_id, parse_id
@@ -30,6 +31,7 @@ from eventlog.session.events import SessionCreated
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message, as_message, message_data, message_text
 from eventlog.session.messages import check_text as check_message_text
+from eventlog.session.output_claims import check_claims
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
 from eventlog.storable import check_text, checked_copy
@@ -71,7 +73,7 @@ _KEY_FIELDS: Final = frozenset({"owner", "workspace"})
 def checked_object(name: str, value: Any) -> dict[str, Any]:
     """Return a copy of an argument that is a JSON object; raise `InvalidArgument` otherwise."""
     if not isinstance(value, dict):
-        raise InvalidArgument(f"{name} is an object with text as keys, not {value!r:.80}")
+        raise InvalidArgument(f"{name} is an object with text as keys, not {shown(value)}")
     return cast("dict[str, Any]", checked_copy(name, value))
 
 
@@ -118,6 +120,8 @@ def creation(**arguments: Any) -> SessionCreated:
         return SessionCreated(**arguments)
     except ValidationError as error:
         raise refusal(error) from error
+    except Exception as error:  # as pydantic does for a policy with a name that it does not have
+        raise InvalidArgument(f"a session is not created with these arguments: {error}") from error
 
 
 def append_one(
@@ -133,9 +137,10 @@ def append_one(
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
     text = message_text(data)
-    if len(text) > core.plain_characters and (
+    is_large = len(text) > core.plain_characters and (
         core.plain_characters < 0 or has_large(data, core.tool_output)
-    ):
+    )
+    if check_claims(core.session, data) or is_large:
         request = MessageRequest(core, message, data, 0, by)
         request.fall_back(_append(core, estimate, (message,), (data,), [text]))
         return request
@@ -181,9 +186,14 @@ def _append(
             for place, text in enumerate(texts)
         ]
     )
-    if not large:
+    claiming = frozenset(
+        place for place, entry in enumerate(data) if check_claims(core.session, entry, place)
+    )
+    if not large and not claiming:
         return AppendMessages(messages, data, tokens)
-    return AppendLargeMessages(messages, data, tokens, estimate=estimate, large=frozenset(large))
+    return AppendLargeMessages(
+        messages, data, tokens, estimate=estimate, large=frozenset(large), claiming=claiming
+    )
 
 
 def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Message, ...]:
@@ -213,12 +223,14 @@ def tool_result(
     """Check a result before it is stored."""
     message_id = check_text("message_id", message_id)
     tool_id = check_text("tool_id", tool_id)
+    if isinstance(output, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        check_message_text(output, "tool_output")
     output = check_text("output", output)
     if duration_ms is not None:
         duration_ms = check_number("duration_ms", duration_ms)
     if status not in ("running", "completed", "error"):
         raise InvalidMessage(
-            f"{status!r:.80} is no status of a result; it is 'running', 'completed' or 'error'",
+            f"{shown(status)} is no status of a result; it is 'running', 'completed' or 'error'",
             field="status",
         )
     is_large = len(output) > core.tool_output.inline_characters
@@ -241,7 +253,7 @@ def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
     try:
         uris = tuple(contexts)
     except TypeError:
-        raise InvalidArgument(f"contexts is a list of URIs, not {contexts!r:.80}") from None
+        raise InvalidArgument(f"contexts is a list of URIs, not {shown(contexts)}") from None
     uris = tuple([check_text(f"contexts.{place}", uri) for place, uri in enumerate(uris)])
     return RecordUsage(uris, None if skill is None else checked_object("skill", skill))
 
@@ -279,7 +291,7 @@ def events(recorded: tuple[Event, ...]) -> RecordEvents:
     """Check that there is nothing but events."""
     for event in recorded:
         if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"{event!r:.80} is no event; build it with a class of yours")
+            raise InvalidArgument(f"{shown(event)} is no event; build it with a class of yours")
         if "event_type" not in type(event).__dict__:  # Inherited, it would be read as its parent.
             raise InvalidArgument(
                 f"{type(event).__name__} has no type of its own to be stored under; define it "
@@ -293,7 +305,7 @@ def expected_version(expected: Expected) -> Expected:
     is_version = type(expected) is int and 0 <= expected
     if expected is not ANY and not is_version:
         raise InvalidArgument(
-            f"expected is {expected!r:.80}; it is a version from 0 up, or eventlog.ANY"
+            f"expected is {shown(expected)}; it is a version from 0 up, or eventlog.ANY"
         )
     return expected
 

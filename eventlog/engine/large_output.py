@@ -9,6 +9,7 @@ from eventlog.errors import CorruptLog, InvalidArgument, ToolOutputNotFound
 from eventlog.session.tool_output import (
     OutputMatch,
     ToolOutput,
+    is_digest,
     kept_digest,
     search,
     without_large_output,
@@ -69,11 +70,11 @@ def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
 
     An output that another program kept elsewhere has come along if its folder was adopted.
     """
-    digest = kept_digest(reader.stream, part)
+    digest = kept_digest(reader.stream, part, part.get("tool_id"))
     if digest is not None or not part.get("tool_output_truncated"):
         return digest
     adopted = part.get("tool_output_sha256")
-    return adopted if isinstance(adopted, str) and reader.has_value(adopted) else None
+    return adopted if is_digest(adopted) and reader.has_value(adopted) else None
 
 
 def read_output(

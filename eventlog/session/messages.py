@@ -20,11 +20,13 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from eventlog.clock import format_time, system_clock
+from eventlog.error_text import printable
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
+from eventlog.session.chat.reading import looks_like_chat, message_fields
 from eventlog.session.message_data import MessageData
 from eventlog.session.tool_output import same_part
-from eventlog.storable import is_nested_too_deeply, printable, problem_in
+from eventlog.storable import is_nested_too_deeply, problem_in
 
 __all__ = [
     "ContextPart",
@@ -188,6 +190,16 @@ class Message(BaseModel):
             tool_status="pending",
         )
 
+    @classmethod
+    def from_chat(cls, data: dict[str, Any]) -> Message:
+        """Build a message from a chat message: ``{"role", "content"}``, calls and results included.
+
+        Its fields are kept, so that `eventlog.exchange.openai_chat.chat_from_message` gives it back
+        as it was. Content blocks of Anthropic and items of the Responses API are taken as well: their
+        calls and results become tool parts. Raises `InvalidMessage` naming the first wrong field.
+        """
+        return _validated(message_fields(data), None)
+
     @property
     def text(self) -> str:
         """The text parts, joined by line feeds."""
@@ -204,9 +216,21 @@ def _text_parts(text: str) -> tuple[TextPart]:
 
 
 def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> Message:
-    """Return ``value`` as a message; raise `InvalidMessage` naming the first wrong field."""
+    """Return ``value``, which may be a chat message, as a message.
+
+    Raises `InvalidMessage` naming the first wrong field.
+    """
     if type(value) is Message:
         return value
+    if isinstance(value, dict) and looks_like_chat(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        try:
+            value = message_fields(value)
+        except InvalidMessage as error:
+            raise InvalidMessage(error.reason, field=error.field, index=index) from error
+    return _validated(value, index)
+
+
+def _validated(value: Message | dict[str, Any], index: int | None) -> Message:
     try:
         if isinstance(value, Message):  # Of a subclass, which nobody could read back.
             fields = value.model_dump(exclude_unset=True, warnings=False)
@@ -229,7 +253,7 @@ def message_data(message: Message, *, index: int | None = None) -> MessageData:
     not, with the path of the first value that is to blame.
     """
     parts = message.parts
-    if len(parts) == 1 and not message.__pydantic_extra__:
+    if type(parts) is tuple and len(parts) == 1 and not message.__pydantic_extra__:
         part = parts[0]
         if type(part) is TextPart and not part.__pydantic_extra__ and _is_plain(message, part.text):
             # Nearly all messages: worth not asking the serializer, which takes ten times as long.
@@ -252,7 +276,6 @@ def _is_plain(message: Message, text: object) -> bool:
         and 0 < len(id_) <= MESSAGE_ID_CHARACTERS
         and type(message.created_at) is str
         and message.role in ROLES
-        and type(message.parts) is tuple
     )
 
 

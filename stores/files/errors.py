@@ -6,7 +6,8 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eventlog.errors import StoreUnavailable
+from eventlog.errors import CorruptLog, StoreUnavailable
+from eventlog.filesystem import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,6 +33,11 @@ def mapped(error: OSError, folder: str) -> EventLogError:
         case errno.ENOENT | errno.ENOTDIR:
             return StoreUnavailable(
                 f"{error.filename or folder} cannot be opened ({error.strerror}); check the path"
+            )
+        case number if number in REFUSED:
+            return CorruptLog(
+                f"{error.filename or folder}: {error.strerror}; only regular files are a log's: look "
+                "at what that is, then restore the log from a backup"
             )
         case _:
             return StoreUnavailable(f"{folder}: {error}")

@@ -63,17 +63,21 @@ _SYNCHRONOUS: Final[dict[str, Durability]] = {"off": "process", "full": "power"}
 
 def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
     """Open ``files:///folder``; the options are those of `FilesStore`."""
-    allowed = {"mode", "writers", "synchronous", "busy_timeout", "segment_bytes"}
+    allowed = {"mode", "writers", "synchronous", "busy_timeout", "segment_bytes", "permissions"}
     if options.keys() - allowed or not location:
         raise InvalidArgument(
             f"{url}: write files:///folder, with ?mode=ro, ?writers=many, ?synchronous=off, "
-            "?busy_timeout=SECONDS or ?segment_bytes=NUMBER if need be"
+            "?busy_timeout=SECONDS, ?segment_bytes=NUMBER or ?permissions=0660 if need be"
         )
     try:
         busy_timeout = float(options.get("busy_timeout", "5"))
         segment_bytes = int(options.get("segment_bytes", SEGMENT_BYTES))
     except ValueError:
         raise InvalidArgument(f"{url}: busy_timeout and segment_bytes take numbers") from None
+    try:
+        permissions = int(options["permissions"], 8) if "permissions" in options else None
+    except ValueError:
+        raise InvalidArgument(f"{url}: permissions are octal, such as 0660") from None
     return FilesStore(
         location,
         mode=options.get("mode", "rw"),
@@ -81,6 +85,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
         synchronous=options.get("synchronous", "full"),
         busy_timeout=busy_timeout,
         segment_bytes=segment_bytes,
+        permissions=permissions,
     )
 
 
@@ -89,7 +94,9 @@ class FilesStore:
 
     ``mode`` is ``rw`` or ``ro``, which never writes; ``writers`` is ``one``, which keeps the lock,
     or ``many``, which takes turns; ``synchronous`` is ``full``, or ``off`` to trade power safety for
-    speed; ``busy_timeout`` is how many seconds a write waits for another process's.
+    speed; ``busy_timeout`` is how many seconds a write waits for another process's. ``permissions``
+    are those of new files, such as ``0o660``; by default only their owner may use them, in a folder
+    that was there before also whom that folder lets read or write.
     """
 
     def __init__(
@@ -101,6 +108,7 @@ class FilesStore:
         synchronous: str = "full",
         busy_timeout: float = 5.0,
         segment_bytes: int = SEGMENT_BYTES,
+        permissions: int | None = None,
         files: FileSystem | None = None,
     ) -> None:
         _check_option("mode", mode, ("rw", "ro"))
@@ -116,11 +124,12 @@ class FilesStore:
             syncs=synchronous != "off",
             busy_timeout=busy_timeout,
             segment_bytes=segment_bytes,
+            permissions=permissions,
         )
         files = LocalFiles() if files is None else files
         self._access = access = Access(files, self.folder, settings)
         self._segments = access.segments
-        self._blobs = BlobFiles(files, access.path("blobs"))
+        self._blobs = BlobFiles(access.files, "blobs")
 
     # ---- writing ------------------------------------------------------------------------------
 
@@ -275,13 +284,12 @@ class FilesStore:
         return settings | self._access.query(self._engine, nothing)
 
     def _engine(self, index: Index) -> dict[str, str]:
-        quarantine = self._access.path("quarantine")
         return {
             "checksum": self._segments.get(index.end.segment).checksum.name,
             "records": f"{index.records:,}",
             "segments": f"{index.end.segment:,}",
             "index": f"{len(index.runs)} runs, {index.tail.records:,} records behind them",
-            "torn tails": torn_tails(index, self._access.files, quarantine),
+            "torn tails": torn_tails(index, self._access.files, "quarantine"),
         }
 
     def reopen_after_fork(self) -> None:
