@@ -50,7 +50,8 @@ from eventlog.errors import (
 )
 from eventlog.events import Event
 from eventlog.finding import Finding
-from eventlog.log import Log, open
+from eventlog.log import Log
+from eventlog.log import open as open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
 from eventlog.recorded import Recorded
@@ -178,7 +179,6 @@ __all__ = [
     "UnsupportedStore",
     "VersionConflict",
     "Worker",
-    "open",
     "open_async",
     "replay",
 ]

@@ -40,6 +40,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventlog.redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -96,7 +98,14 @@ class CorruptError(EventLogError):
     """Stored bytes are not what was written."""
 
 
-class UnavailableError(EventLogError):
+class _WithoutSecrets(EventLogError):
+    """An error that may say what a driver, a server or the system said: shown without secrets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
+
+
+class UnavailableError(_WithoutSecrets):
     """The store cannot answer now; the same call may succeed later."""
 
 
@@ -290,7 +299,7 @@ class LogClosed(InvalidError):
         super().__init__("this log is closed; open it again")
 
 
-class UnsupportedStore(InvalidError):
+class UnsupportedStore(InvalidError, _WithoutSecrets):
     """No store serves this URL, or the file behind it is not a log of this library."""
 
 

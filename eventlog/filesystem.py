@@ -26,11 +26,14 @@ content: it has to be read, or written anew.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from eventlog.descriptors import REFUSED
-from eventlog.local_files import LocalFile, LocalFiles, LocalView
+from eventlog.descriptors import REFUSED, is_supported
+from eventlog.errors import InvalidArgument
+from eventlog.local_files import LocalFile, LocalFiles, LocalView, checked_permissions
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +50,8 @@ __all__ = [
     "LocalFile",
     "LocalFiles",
     "LocalView",
+    "make_file",
+    "permissions_named",
     "replace_file",
 ]
 
@@ -229,3 +234,26 @@ def _create_drawn(files: FileTree, name_with: Callable[[str], str], like: str) -
         path = name_with(files.draw())
         with suppress(FileExistsError):
             return path, files.create(path, like=like)
+
+
+def make_file(path: str, permissions: int | None) -> None:
+    """Create an empty file for a library that opens it by its name, unless something is there.
+
+    So it has the permissions of any new file here. What cannot be created is left to that library to
+    report.
+    """
+    if is_supported():
+        folder, name = os.path.split(os.path.abspath(path))
+        with suppress(OSError):
+            LocalFiles().under(folder, permissions).create(name).close()
+
+
+def permissions_named(text: str | None, url: str) -> int | None:
+    """Return the permissions in a store's URL; raise `InvalidArgument` for what are none."""
+    if text is None:
+        return None
+    try:
+        return checked_permissions(int(text, 8))
+    except ValueError as error:
+        why = error if isinstance(error, InvalidArgument) else f"permissions={text} is not octal"
+        raise InvalidArgument(f"{public_url(url)}: {why}; write ?permissions=0660") from None

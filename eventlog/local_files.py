@@ -32,7 +32,15 @@ from eventlog.errors import InvalidArgument, UnsupportedStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["FilesUnder", "Kind", "LocalFile", "LocalFiles", "LocalLock", "LocalView"]
+__all__ = [
+    "FilesUnder",
+    "Kind",
+    "LocalFile",
+    "LocalFiles",
+    "LocalLock",
+    "LocalView",
+    "checked_permissions",
+]
 
 Kind = Literal["file", "folder", "link", "other"]
 """What is found under a name; ``other`` is a FIFO, a socket or a device."""
@@ -126,13 +134,13 @@ class _Verbs:
             )
 
     def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
-        # A name that two files have exchanged is as good to a reader, and no file is replaced by it:
-        # the old one goes afterwards. In between, a crash leaves it under the other name.
-        with self._parent(source) as (folder, old), self._parent(target) as (other, new):
-            if lazily and _is_file(new, other) and _exchange(folder, old, other, new):
-                os.unlink(old, dir_fd=folder)
+        with self._parent(source) as (folder, old):
+            inside, _, new = target.rpartition("/")
+            if folder is not None and new and inside == source.rpartition("/")[0]:
+                _rename(folder, old, folder, *split_path(new), lazily=lazily)
             else:
-                os.rename(old, new, src_dir_fd=folder, dst_dir_fd=other)
+                with self._parent(target) as (other, name):
+                    _rename(folder, old, other, name, lazily=lazily)
 
     def remove(self, path: str) -> None:
         with self._parent(path) as (folder, name):
@@ -213,11 +221,8 @@ class LocalFiles(_Verbs):
                 f"{path}: this platform cannot open files relative to a folder without following "
                 "links, so folders are not supported on it; use a SQLite log, or Linux or macOS"
             )
-        if permissions is not None and (permissions & ~0o666 or permissions & 0o600 != 0o600):
-            raise InvalidArgument(
-                f"mode {permissions:#o}: files need reading and writing for their owner, and may have "
-                "them for group and others, such as 0o600, 0o640 or 0o660"
-            )
+        if permissions is not None:
+            checked_permissions(permissions)
         return FilesUnder(self, os.path.realpath(path), permissions)
 
     def is_folder(self, path: str) -> bool:
@@ -321,6 +326,16 @@ class FilesUnder(_Verbs):
         return super()._permissions_of(folder, None)
 
 
+def checked_permissions(permissions: int) -> int:
+    """Return permissions that a new file can have; raise `InvalidArgument` for others."""
+    if permissions & ~0o666 or permissions & 0o600 != 0o600:
+        raise InvalidArgument(
+            f"mode {permissions:#o}: a file is read and written by its owner, and may be by group and "
+            "others, such as 0o600, 0o640 or 0o660"
+        )
+    return permissions
+
+
 def _entering(permissions: int) -> int:
     """Return the permissions of a folder whose files have these: who reads them may enter it."""
     return 0o700 | permissions | (permissions & 0o044) >> 2
@@ -342,6 +357,15 @@ def _is_still(descriptor: int, name: str, folder: int | None) -> bool:
 
 _HERE: Final = -100
 """What stands for the current folder where a system call wants an open one (``AT_FDCWD``)."""
+
+
+def _rename(folder: int | None, old: str, other: int | None, new: str, *, lazily: bool) -> None:
+    # A name that two files have exchanged is as good to a reader, and no file is replaced by it: the
+    # old one goes afterwards. In between, a crash leaves it under the other name.
+    if lazily and _is_file(new, other) and _exchange(folder, old, other, new):
+        os.unlink(old, dir_fd=folder)
+    else:
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=other)
 
 
 def _exchange(folder: int | None, first: str, other: int | None, second: str) -> bool:

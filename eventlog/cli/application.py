@@ -29,8 +29,9 @@ class Application(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUMMARIES:
             return None
-        name = "import_" if cmd_name == "import" else cmd_name
-        return cast("click.Command", getattr(import_module(f"eventlog.cli.{name}"), name))
+        module = "import_" if cmd_name == "import" else cmd_name
+        name = "export_" if cmd_name == "export" else module
+        return cast("click.Command", getattr(import_module(f"eventlog.cli.{module}"), name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -20,7 +20,8 @@ Implementation: TypeAlias = "Callable[..., ExitCode | None]"
 
 SUMMARIES: Final = {
     "demo": "Watch a session survive a kill -9, in seconds.",
-    "import": "Import chats from JSON or JSON Lines, or a session folder.",
+    "import": "Import conversations of any known format, or a session folder.",
+    "export": "Write a session as chat messages of a provider, or as lines.",
     "append": "Append one message to a session.",
     "commit": "Move a session's live messages into a new archive.",
     "work": "Finalise archives: once, or until stopped.",
@@ -33,7 +34,7 @@ SUMMARIES: Final = {
     "heal": "Make a session's folder what the log says, or check it.",
     "verify": "Check hash chains and state machines.",
     "copy": "Copy a log into another store.",
-    "doctor": "Look a store or a session folder over.",
+    "doctor": "Look a store, a session folder or a file of conversations over.",
     "docs": "Show the documentation, page by page.",
 }
 """Every command in the order of ``eventlog --help``, which reads it here and imports none."""

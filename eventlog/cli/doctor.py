@@ -33,21 +33,69 @@ LISTED: Final = 20
 
 
 @command("doctor")
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", metavar="[PATH]", type=click.Path(path_type=Path), required=False)
 @click.option("--rebuild-index", "rebuild", is_flag=True, help="Rebuild the index from the events.")
 def doctor(invocation: Invocation, folder: Path | None, rebuild: bool) -> ExitCode:
     """Checks the storage engine, its settings, and the index against the events.
 
-    With DIR it looks a session folder over instead, without a store: what is damaged, and what
-    `eventlog import DIR` would make of it. Nothing is changed.
+    With PATH it looks over, without a store, a session folder or a file of conversations in any
+    format that `eventlog import` reads: what is damaged (torn and doubled lines, broken chains, calls
+    without a result, results without a call, times out of order), and what importing would make of
+    it. Nothing is changed.
 
     Exits with 1 if something is wrong. Rebuild the index only while nothing else writes to the log.
     """
     if folder is None:
         return _examine_store(invocation, rebuild=rebuild)
     if rebuild:
-        raise click.UsageError("--rebuild-index is for a store; leave out the folder")
-    return _examine_folder(invocation, folder)
+        raise click.UsageError("--rebuild-index is for a store; leave out the path")
+    from eventlog.exchange.openhands import openhands
+
+    if folder.is_dir() and not openhands.is_event_folder(folder):
+        return _examine_folder(invocation, folder)
+    return _examine_file(invocation, folder)
+
+
+def _examine_file(invocation: Invocation, path: Path) -> ExitCode:
+    from eventlog.cli.import_ import print_noted
+    from eventlog.exchange.examining import examine
+
+    examined = examine(path)
+    document = {
+        "path": str(path),
+        "sessions": [
+            {
+                "session_id": found.session_id,
+                "format": found.format,
+                "messages": len(found.messages),
+                "fields": list(found.fields),
+            }
+            for found in examined.conversations
+        ],
+        "findings": [
+            {
+                "kind": noted.finding.kind,
+                "line": noted.finding.line,
+                "detail": noted.finding.detail,
+                "action": noted.finding.action,
+                "message_ids": list(noted.finding.message_ids),
+            }
+            for noted in examined.findings
+        ],
+    }
+
+    def tell(terminal: Terminal) -> None:
+        if examined.findings:
+            print_noted(terminal, examined.findings)
+        for found in examined.conversations:
+            name = found.session_id or path.stem
+            terminal.line(f"{name}: {counted(len(found.messages), 'message')} of {found.format}")
+        count = len(examined.findings)
+        said = counted(count, "finding") if count else "the file is sound"
+        terminal.line(f"{path}: {said}", "" if count else "green")
+
+    invocation.answer(document, tell)
+    return ExitCode.FINDINGS if examined.findings else ExitCode.OK
 
 
 def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:

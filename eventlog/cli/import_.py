@@ -1,4 +1,4 @@
-"""``eventlog import``: conversations from a file of chat messages, or from a session folder."""
+"""``eventlog import``: conversations from files of any known format, or from a session folder."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
 from eventlog.cli.output import counted, progress
-from eventlog.errors import DuplicateEvent, InvalidMessage
-from eventlog.exchange.openai_chat import Conversation, read_conversations
-from eventlog.identifiers import derived_id
-from eventlog.session.message_data import message_key
+from eventlog.errors import InvalidArgument, InvalidMessage
+from eventlog.exchange.importing import Importer, Placed
+from eventlog.exchange.notes import Noted, Notes
+from eventlog.exchange.quarantine import keep_beside
+from eventlog.exchange.reading import read_conversations
+from eventlog.identifiers import check_session_id
+from eventlog.log import Log, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from eventlog.cli.terminal import Terminal
-    from eventlog.log import Log
-    from eventlog.session.messages import Message
+    from eventlog.exchange.conversation import Conversation
 
 __all__ = ["import_"]
-
-BATCH: Final = 500
-"""Messages per append: a transaction of about a megabyte."""
 
 LISTED: Final = 60
 """Sessions up to which each is listed for people; of more, only the sums are."""
@@ -46,6 +45,34 @@ class Imported(NamedTuple):
     already_there: int
     version_before: int
     version_after: int
+    found: Conversation
+    placed: Placed
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer as JSON; what a plain chat file does not have is left out."""
+        found, placed = self.found, self.placed
+        document: dict[str, Any] = {name: getattr(self, name) for name in self._fields[:6]}
+        if found.format != "chat":
+            document["format"] = found.format
+        if found.fields:
+            document["fields"] = list(found.fields)
+        if found.findings:
+            document["findings"] = [_finding_document(noted) for noted in found.findings]
+        if placed.instead_of is not None:
+            document["instead_of"] = placed.instead_of
+        if placed.why:
+            document["why"] = placed.why
+        return document
+
+
+def _finding_document(noted: Noted) -> dict[str, Any]:
+    finding = noted.finding
+    return {
+        "kind": finding.kind,
+        "line": finding.line,
+        "detail": finding.detail,
+        "action": finding.action,
+    }
 
 
 @command("import")
@@ -59,52 +86,84 @@ class Imported(NamedTuple):
 @click.option(
     "--quarantine",
     is_flag=True,
-    help="Of a folder: go on past lines that are no messages, and keep them in a file beside.",
+    help="Go on past what is no message, and keep it in a file beside.",
 )
 @max_bytes_option
+@click.option(
+    "--new-session",
+    is_flag=True,
+    help="Let a file that does not continue its session have one of its own.",
+)
 def import_(
     invocation: Invocation,
     path: Path,
     session_id: str | None,
     quarantine: bool,
+    new_session: bool,
     max_bytes: int | None,
 ) -> None:
-    """PATH is a JSON array of chat messages, or JSON Lines of them: one session.
+    """PATH is a file of conversations, recognised by its content, or a session folder.
 
-    JSON Lines of {"id", "messages"} are one session per line. Without an id the session is named
-    after the file. '-' reads stdin. Importing a file again adds only what is new in it.
+    Files: chat messages and Responses items of OpenAI, messages of Anthropic, our own and OpenViking's
+    messages.jsonl, UI messages of the Vercel AI SDK, Gemini, ShareGPT, LangChain and pydantic-ai
+    dumps (JSON arrays, JSON Lines, or objects with "messages", one session each); transcripts of
+    Claude Code, rollouts of Codex, exports of ChatGPT and claude.ai. Folders: of sessions, and of
+    OpenHands events. '-' reads stdin.
+
+    A conversation goes into the session of its own id, else of the file's name. Only what continues
+    the session is added; importing a file again adds only what is new in it. A file that continues
+    another one of its name gets a session of its own; one that was edited is refused.
 
     A folder with messages.jsonl, .meta.json and history/ is adopted as a session: what is damaged
     is listed, what is dropped is kept in a file beside. Links in it are not followed. `eventlog
-    doctor PATH` lists the same beforehand and changes nothing.
+    doctor PATH` lists beforehand what is damaged, and what importing makes of it.
     """
     if path.is_dir():
+        from eventlog.exchange.openhands import openhands
+
+        if openhands.is_event_folder(path):
+            return _import_files(
+                invocation, path, session_id, quarantine=quarantine, new_session=new_session
+            )
         from eventlog.cli.import_folder import import_folder
 
         return import_folder(
             invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
         )
-    if quarantine:
-        raise click.UsageError("--quarantine is for session folders; mend the line in the file")
-    return _import_chat(invocation, path, session_id)
+    return _import_files(
+        invocation, path, session_id, quarantine=quarantine, new_session=new_session
+    )
 
 
-def _import_chat(invocation: Invocation, path: Path, session_id: str | None) -> None:
-    """Import a file of chat messages."""
+def _import_files(
+    invocation: Invocation,
+    path: Path,
+    session_id: str | None,
+    *,
+    quarantine: bool,
+    new_session: bool,
+) -> None:
+    """Import the conversations of a file, or of a folder of events."""
     done: list[Imported] = []
+    notes = Notes(str(path), quarantine=quarantine)
     try:
         with _readable(path) as file:
-            _import_file(invocation, file, session_id, done)
-    except InvalidMessage as error:
+            _import_file(invocation, file, session_id, notes, done, new_session=new_session)
+    except (InvalidMessage, InvalidArgument) as error:
         before = f"; stored before it: {counted(len(done), 'session')}" if done else ""
         raise click.ClickException(f"{path}: {error}{before}") from error
-    document = {
+    kept = None if str(path) == "-" else keep_beside(path, notes.dropped)
+    document: dict[str, Any] = {
         "path": str(path),
         "imported": sum(entry.imported for entry in done),
         "already_there": sum(entry.already_there for entry in done),
-        "sessions": [entry._asdict() for entry in done],
+        "sessions": [entry.document() for entry in done],
     }
-    invocation.answer(document, lambda terminal: _print(terminal, done))
+    if notes.findings:
+        document["findings"] = [_finding_document(noted) for noted in notes.findings]
+    if kept is not None:
+        document["quarantined"] = [str(kept)]
+    invocation.answer(document, lambda terminal: _print(terminal, done, notes, kept))
 
 
 @contextmanager
@@ -120,11 +179,25 @@ def _readable(path: Path) -> Generator[Path]:
         yield copy
 
 
+def _conversations(path: Path, notes: Notes) -> Iterator[Conversation]:
+    if path.is_dir():
+        from eventlog.exchange.openhands import openhands
+
+        return openhands.read_folder(path, notes)
+    return read_conversations(path, notes)
+
+
 def _import_file(
-    invocation: Invocation, file: Path, session_id: str | None, done: list[Imported]
+    invocation: Invocation,
+    file: Path,
+    session_id: str | None,
+    notes: Notes,
+    done: list[Imported],
+    *,
+    new_session: bool,
 ) -> None:
     """Import a file's conversations, noting each in ``done``."""
-    conversations = read_conversations(file)
+    conversations = _conversations(file, notes)
     # The first is read before the log is opened, so that a bad file does not create one.
     first = list(islice(conversations, 1))
     named = _named(chain(first, conversations), session_id, file.stem)
@@ -134,91 +207,64 @@ def _import_file(
         invocation.open(create=True) as log,
         progress("importing", lambda: _count_lines(file)) as advance,
     ):
-        for name, conversation in named:
-            done.append(_import_one(log, name, conversation.messages))
-            advance(conversation.line, name)
+        importer = Importer(engine_of(log), new_session=new_session)
+        for name, is_named, found in named:
+            done.append(_import_one(log, importer, name, found, notes.path, is_named=is_named))
+            advance(found.line, name)
 
 
-def _count_lines(path: Path) -> int:
+def _count_lines(path: Path) -> int | None:
+    if path.is_dir():
+        return None
     with path.open("rb") as file:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
 def _named(
     conversations: Iterable[Conversation], session_id: str | None, stem: str
-) -> Iterator[tuple[str, Conversation]]:
+) -> Iterator[tuple[str, bool, Conversation]]:
     """Name conversations: as was asked, as they say, or after the file and numbered.
 
-    A name that was asked for is for a file that holds one conversation.
+    A name that was asked for is for a file that holds one conversation. The second value says
+    whether the name was asked for, or is the conversation's own.
     """
     nameless = 0
-    for number, conversation in enumerate(conversations, 1):
+    for number, found in enumerate(conversations, 1):
         if session_id is not None:
             if number > 1:
                 raise InvalidMessage(
-                    "a second session begins here; leave out --session", line=conversation.line
+                    "a second session begins here; leave out --session", line=found.line
                 )
-            yield session_id, conversation
-        elif conversation.session_id is not None:
-            yield conversation.session_id, conversation
+            yield check_session_id(session_id), True, found
+        elif found.session_id is not None:
+            yield found.session_id, True, found
         else:
             nameless += 1
-            yield (stem if nameless == 1 else f"{stem}-{nameless}"), conversation
+            yield (stem if nameless == 1 else f"{stem}-{nameless}"), False, found
 
 
-def _import_one(log: Log, session_id: str, messages: Sequence[Message]) -> Imported:
-    session = log.session(session_id, create=True)
+def _import_one(
+    log: Log, importer: Importer, name: str, found: Conversation, source: str, *, is_named: bool
+) -> Imported:
+    placed = importer.place(name, found, is_named=is_named)
+    session = log.session(placed.session_id, create=True)
     before = session.version
-    versions = _stored_versions(log, session_id, messages)
-    known = sum(version is not None for version in versions)
-    _refuse_other_order(session_id, versions, known)
-    for run in _runs(messages, versions):
-        session.extend(run)
+    core = importer.engine.core(placed.session_id)
+    importer.append(core, placed, found, before)
+    importer.keep(core, found, source)
     return Imported(
-        session_id=session_id,
-        messages=len(messages),
-        imported=len(messages) - known,
-        already_there=known,
+        session_id=placed.session_id,
+        messages=len(found.messages),
+        imported=len(found.messages) - placed.known,
+        already_there=placed.known,
         version_before=before,
         version_after=session.version,
+        found=found,
+        placed=placed,
     )
 
 
-def _stored_versions(log: Log, session_id: str, messages: Sequence[Message]) -> list[int | None]:
-    ids = [derived_id(session_id, message_key(message.id)) for message in messages]
-    found = log.store.find(session_id, ids)
-    return [found.get(event_id) for event_id in ids]
-
-
-def _refuse_other_order(session_id: str, versions: Sequence[int | None], known: int) -> None:
-    """Raise if stored messages are not the first ones: the new ones could only go behind them."""
-    stored = [version for version in versions[:known] if version is not None]
-    if len(stored) < known or stored != sorted(stored):
-        raise DuplicateEvent(
-            session_id,
-            "the file has new messages before stored ones, or stored ones in another order; "
-            "import it under another id with --session",
-        )
-
-
-def _runs(messages: Sequence[Message], versions: Sequence[int | None]) -> Iterator[list[Message]]:
-    """Split into what one append can take: all new, or stored without a gap, and not too many.
-
-    What is stored is appended as well, because that tells whether its content is the same.
-    """
-    run: list[Message] = []
-    expected: int | None = None
-    for message, version in zip(messages, versions, strict=True):
-        if run and (version != expected or len(run) == BATCH):
-            yield run
-            run = []
-        run.append(message)
-        expected = None if version is None else version + 1
-    if run:
-        yield run
-
-
-def _print(terminal: Terminal, done: Sequence[Imported]) -> None:
+def _print(terminal: Terminal, done: Sequence[Imported], notes: Notes, kept: Path | None) -> None:
     if 0 < len(done) <= LISTED:
         terminal.table(
             ("session", "messages", "imported", "already there", "version"),
@@ -233,9 +279,46 @@ def _print(terminal: Terminal, done: Sequence[Imported]) -> None:
                 for entry in done
             ],
         )
+        for entry in done:
+            _print_one(terminal, entry)
+    if notes.findings:
+        print_noted(terminal, notes.findings)
+    if kept is not None:
+        terminal.line(f"kept in quarantine: {kept}", "yellow")
     imported = sum(entry.imported for entry in done)
     known = sum(entry.already_there for entry in done)
     terminal.line(
         f"{counted(imported, 'message')} imported into {counted(len(done), 'session')}, "
         f"{known:,} already there"
+    )
+
+
+def _print_one(terminal: Terminal, entry: Imported) -> None:
+    if entry.found.format != "chat":
+        terminal.line(f"{entry.session_id}: read as {entry.found.format}")
+    if entry.found.fields:
+        terminal.line(f"{entry.session_id}: kept with the session: {', '.join(entry.found.fields)}")
+    if entry.placed.instead_of is not None:
+        terminal.line(
+            f"{entry.session_id}: a session of its own, since {entry.placed.instead_of} is another "
+            f"conversation ({entry.placed.why})",
+            "yellow",
+        )
+    elif entry.placed.why:
+        terminal.line(f"{entry.session_id}: {entry.placed.why}", "yellow")
+
+
+def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
+    """Print what was found in a file: what, where, and what importing makes of it."""
+    terminal.table(
+        ("found", "line", "detail", "importing"),
+        [
+            (
+                noted.finding.kind,
+                "" if noted.finding.line is None else noted.finding.line,
+                noted.finding.detail,
+                noted.finding.action,
+            )
+            for noted in findings
+        ],
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from eventlog.argument_checks import check_count
+from eventlog.session.chat.provider_messages import ProviderMessages
 from eventlog.session.messages import Message
 from eventlog.session.reading import StoredMessage
 
@@ -39,6 +40,27 @@ class Context(NamedTuple):
     messages: tuple[Message, ...]
     estimated_tokens: int
     stats: ContextStats
+
+    def to_chat(self) -> ProviderMessages:
+        """Return what a chat API takes: the overview as a system message, then the messages.
+
+        A list; what the format cannot carry is in its ``losses``.
+        """
+        from eventlog.session.chat.to_chat import to_chat  # Imported when first needed.
+
+        return to_chat(self.messages, self.latest_archive_overview)
+
+    def to_anthropic(self) -> ProviderMessages:
+        """Return what Anthropic's messages API takes; ``system`` of the list has the overview."""
+        from eventlog.session.chat.to_anthropic import to_anthropic
+
+        return to_anthropic(self.messages, self.latest_archive_overview)
+
+    def to_responses(self) -> ProviderMessages:
+        """Return what the Responses API takes as its input items, as `to_chat` does."""
+        from eventlog.session.chat.to_responses import to_responses
+
+        return to_responses(self.messages, self.latest_archive_overview)
 
 
 class SearchContext(NamedTuple):

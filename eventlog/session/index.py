@@ -61,6 +61,7 @@ __all__ = [
     "index_changes",
     "keys_under",
     "may_change_index",
+    "prepare_reading",
     "read_archive",
     "read_task",
     "session_key",
@@ -341,7 +342,13 @@ class _FinalisedResult(TypedDict):
     session_token_usage: TokenUsage
 
 
-# Built when the first entry is read: that costs more than importing this module.
+def prepare_reading() -> None:
+    """Build the readers of entries, which otherwise happens when the first one is read.
+
+    It takes milliseconds, which importing this module shall not cost, nor an attempt at a task.
+    """
+    for build in (_task_reader, _archive_reader, _result_reader):
+        build()
 
 
 @cache

@@ -136,7 +136,10 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     id: str = Field(
-        default_factory=new_id, min_length=1, max_length=MESSAGE_ID_CHARACTERS, pattern=r"\A[^\x00-\x1f\x7f]+\z"
+        default_factory=new_id,
+        min_length=1,
+        max_length=MESSAGE_ID_CHARACTERS,
+        pattern=r"\A[^\x00-\x1f\x7f]+\z",
     )
     role: Role
     parts: tuple[Part, ...]

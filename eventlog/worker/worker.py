@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
 from eventlog.redaction import redacted
+from eventlog.session.index import prepare_reading
 from eventlog.session.tasks.commands import Claim, ClaimTask
 from eventlog.telemetry import log_fact
 from eventlog.worker.attempt import Attempt
@@ -55,6 +56,7 @@ class WorkLoop:
         self._terms = terms
         self._leases = LeaseClock(engine, terms.lease_seconds)
         self._heartbeat = Heartbeat(self._leases.lease / 3_000_000)
+        prepare_reading()
         self._belief = Belief(self._leases.lease, int(terms.retry.cap_seconds * 1_000_000))
         self._visits = Visits(engine)
         self._kinds = self._terms.finalizer.task_kinds

@@ -130,7 +130,11 @@ def _read(data: bytes) -> _Header | None:
     (found,) = _u32.unpack_from(data, _header.size)
     if (magic, format_) != (_MAGIC, _FORMAT) or found != zlib.crc32(data[: _header.size] + key):
         return None
-    return _Header(revision, key.decode(), key_at + key_size, size, checksum)
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        return None
+    return _Header(revision, name, key_at + key_size, size, checksum)
 
 
 def _damaged(path: str) -> CorruptLog:

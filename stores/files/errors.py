@@ -25,7 +25,17 @@ def mapped(error: OSError, folder: str) -> EventLogError:
                 f"there is no room left to write in {folder}; nothing was stored, free some and "
                 "try again"
             )
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EROFS:
+            return StoreUnavailable(
+                f"{error.filename or folder} is on a read-only file system; open it with ?mode=ro to "
+                "read, or mount it for writing"
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return StoreUnavailable(
+                f"{error.filename or folder} cannot be opened ({error.strerror}): too many files are "
+                "open; close some, or raise `ulimit -n`"
+            )
+        case errno.EACCES | errno.EPERM:
             return StoreUnavailable(
                 f"{error.filename or folder} may not be used ({error.strerror}); check its owner "
                 "and mode"

@@ -16,7 +16,7 @@ from eventlog.errors import (
     InvalidArgument,
     VersionConflict,
 )
-from eventlog.filesystem import LocalFiles
+from eventlog.filesystem import LocalFiles, permissions_named
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -31,6 +31,7 @@ from eventlog.store import (
     Wakeups,
     paged,
 )
+from eventlog.store_url import public_url
 from eventlog.stores.files.access import Access, Settings
 from eventlog.stores.files.batch import Checks, estimated_size, frames_of
 from eventlog.stores.files.blobs import BlobFiles
@@ -66,18 +67,17 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
     allowed = {"mode", "writers", "synchronous", "busy_timeout", "segment_bytes", "permissions"}
     if options.keys() - allowed or not location:
         raise InvalidArgument(
-            f"{url}: write files:///folder, with ?mode=ro, ?writers=many, ?synchronous=off, "
-            "?busy_timeout=SECONDS, ?segment_bytes=NUMBER or ?permissions=0660 if need be"
+            f"{public_url(url)}: write files:///folder, with ?mode=ro, ?writers=many, "
+            "?synchronous=off, ?busy_timeout=SECONDS, ?segment_bytes=NUMBER or "
+            "?permissions=0660 if need be"
         )
     try:
         busy_timeout = float(options.get("busy_timeout", "5"))
         segment_bytes = int(options.get("segment_bytes", SEGMENT_BYTES))
     except ValueError:
-        raise InvalidArgument(f"{url}: busy_timeout and segment_bytes take numbers") from None
-    try:
-        permissions = int(options["permissions"], 8) if "permissions" in options else None
-    except ValueError:
-        raise InvalidArgument(f"{url}: permissions are octal, such as 0660") from None
+        raise InvalidArgument(
+            f"{public_url(url)}: busy_timeout and segment_bytes take numbers"
+        ) from None
     return FilesStore(
         location,
         mode=options.get("mode", "rw"),
@@ -85,7 +85,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
         synchronous=options.get("synchronous", "full"),
         busy_timeout=busy_timeout,
         segment_bytes=segment_bytes,
-        permissions=permissions,
+        permissions=permissions_named(options.get("permissions"), url),
     )
 
 

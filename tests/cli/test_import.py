@@ -10,6 +10,7 @@ import pytest
 
 from eventlog import Message
 from eventlog.cli import import_
+from eventlog.exchange import importing
 from eventlog.exchange.openai_chat import chat_from_message
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def test_a_file_that_has_grown_adds_what_is_new(run: CommandLine) -> None:
 def test_more_messages_than_one_batch_are_imported(
     run: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_, "BATCH", 2)
+    monkeypatch.setattr(importing, "BATCH", 2)
     path = run.file("talk.jsonl", *CHAT)
     assert run.json("import", path)["imported"] == 5
     assert run.json("import", path)["already_there"] == 5

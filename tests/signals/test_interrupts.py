@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 import eventlog
-from eventlog import Log, LogClosed, Message, Session
+from eventlog import EventLogError, Log, LogClosed, Message, Session
+from eventlog.records import Append, Appended
+from eventlog.stores.memory import MemoryStore
 from eventlog.testing.interrupting import Interrupted, Interrupter
 
 if TYPE_CHECKING:
@@ -183,74 +185,72 @@ def _go_on(
     assert found in ([], [0], [operation.whole]), where
 
 
-def test_a_signal_handler_may_use_the_log_itself() -> None:
-    """It runs while the call that it interrupts is under way."""
-    log = eventlog.open("memory:")
-    session = log.session("s", create=True)
-    answers: list[Any] = []
-    entered, released = threading.Event(), threading.Event()
-    append = log.store.append
+class Held(MemoryStore):
+    """Holds the first append until it is let go."""
 
-    def held(batch: Any) -> Any:
-        if not entered.is_set():
-            entered.set()
-            assert released.wait(PATIENCE_SECONDS)
-        return append(batch)
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.released = threading.Event(), threading.Event()
 
-    log.store.append = held  # type: ignore[method-assign]
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        self.entered.set()
+        assert self.released.wait(PATIENCE_SECONDS)
+        return super().append(batch)
 
-    def handle(*_: object) -> None:
-        answers.append(len(list(log.session("other", create=True).history())))
-        released.set()
+
+@contextmanager
+def signalled(store: Held, handle: Callable[[], object]) -> Iterator[None]:
+    """Send the main thread a signal while the store is in the middle of an append."""
+    handled = threading.Event()
+
+    def once(*_: object) -> None:
+        if not handled.is_set():
+            handled.set()
+            handle()
 
     def strike() -> None:
-        assert entered.wait(PATIENCE_SECONDS)
-        signal.pthread_kill(MAIN, signal.SIGUSR1)
+        assert store.entered.wait(PATIENCE_SECONDS)
+        # A signal just before a thread begins to wait is seen when the next one ends the wait.
+        while not handled.wait(0.01):
+            signal.pthread_kill(MAIN, signal.SIGUSR1)
 
-    before = signal.signal(signal.SIGUSR1, handle)
-    striking = threading.Thread(target=strike)
+    before = signal.signal(signal.SIGUSR1, once)
+    striking = threading.Thread(target=strike, daemon=True)
+    striking.start()
     try:
-        striking.start()
-        session.append(Message.user("a"))
+        yield
     finally:
-        signal.signal(signal.SIGUSR1, before)
         striking.join(PATIENCE_SECONDS)
-    log.close()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_may_use_the_log_itself() -> None:
+    """It runs while the call that it interrupts is under way."""
+    store, answers = Held(), list[int]()
+
+    with Log(store) as log:
+        session, other = log.session("s", create=True), log.session("other", create=True)
+
+        def handle() -> None:
+            answers.append(len(other.history()))
+            store.released.set()
+
+        with signalled(store, handle):
+            session.append(ONE)
 
     assert answers == [0]
 
 
-def test_a_real_signal_ends_a_wait_and_the_append_is_stored_wholly() -> None:
-    """The write that is under way comes to its end before the caller hears of the signal."""
-    log = eventlog.open("memory:")
-    session = log.session("s", create=True)
-    entered, released = threading.Event(), threading.Event()
-    append = log.store.append
+def test_a_write_under_way_is_stored_wholly_before_its_caller_hears_of_the_signal() -> None:
+    store = Held()
 
-    def held(batch: Any) -> Any:
-        entered.set()
-        assert released.wait(PATIENCE_SECONDS)
-        return append(batch)
-
-    log.store.append = held  # type: ignore[method-assign]
-
-    def handle(*_: object) -> None:
-        released.set()
+    def handle() -> None:
+        store.released.set()
         raise Interrupted
 
-    def strike() -> None:
-        assert entered.wait(PATIENCE_SECONDS)
-        signal.pthread_kill(MAIN, signal.SIGUSR1)
+    with Log(store) as log:
+        session = log.session("s", create=True)
+        with pytest.raises(Interrupted), signalled(store, handle):
+            session.append(ONE)
 
-    before = signal.signal(signal.SIGUSR1, handle)
-    striking = threading.Thread(target=strike)
-    try:
-        striking.start()
-        with pytest.raises(Interrupted):
-            session.append(Message.user("a"))
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-        striking.join(PATIENCE_SECONDS)
-
-    assert [message.text for message in session.history()] == ["a"]
-    log.close()
+        assert [message.id for message in session.history()] == ["m"]

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventlog.errors import InvalidMessage
+from eventlog.exchange.conversation import Conversation
 from eventlog.exchange.openai_chat import (
-    Conversation,
     chat_from_message,
     chat_from_messages,
     message_from_chat,
-    read_conversations,
 )
+from eventlog.exchange.reading import read_conversations
 from eventlog.session.messages import (
     ContextPart,
     ImagePart,

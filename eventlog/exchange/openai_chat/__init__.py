@@ -17,17 +17,30 @@ field                on        holds
 ``chat_call``        tool part a call that is more or less than id, type, name and arguments;
                                its arguments are left out of it
 ``chat_part``        part      a content part that no part here can hold, verbatim
+``chat_type``        text part the type of a text of the Responses API
+``chat_block``       tool part a call or result of Anthropic's, without id, name, input and output
+``chat_item``        message   an item of the Responses API, without its ``call_id`` and output
+``chat_source``      message   what another format says of it; no part of a chat message
 ==================== ========= =================================================================
 """
 
-from eventlog.exchange.openai_chat.files import Conversation, read_conversations
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from eventlog.session.chat.converting import message_from_chat
 from eventlog.session.chat.writing import chat_from_message, chat_from_messages
 
-__all__ = [
-    "Conversation",
-    "chat_from_message",
-    "chat_from_messages",
-    "message_from_chat",
-    "read_conversations",
-]
+__all__ = ["chat_from_message", "chat_from_messages", "message_from_chat"]
+
+_OF_FILES = {
+    "Conversation": "eventlog.exchange.conversation",
+    "read_conversations": "eventlog.exchange.reading",
+}
+"""Names of files of every format, which were here when chat files were the only ones."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _OF_FILES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_OF_FILES[name]), name)

@@ -12,6 +12,8 @@ __all__ = [
     "MISSING",
     "NESTING_LEVELS",
     "ROLES",
+    "TEXT_TYPE",
+    "TEXT_TYPES",
     "Fields",
     "compact",
     "is_deeper",
@@ -34,6 +36,12 @@ ROLES: Final = {
 }
 MISSING: Final = "missing"
 LIST: Final = "list"
+
+TEXT_TYPE: Final = "chat_type"
+"""The field of a text part that holds the type under which its text came."""
+
+TEXT_TYPES: Final = frozenset({"input_text", "output_text"})
+"""Types of the Responses API that are text, and nothing else."""
 
 NESTING_LEVELS: Final = 100
 """The deepest arguments that are parsed: stored JSON deeper than about 190 cannot be read back."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-from eventlog.clock import format_time, parse_time
 from eventlog.errors import InvalidMessage
+from eventlog.session.chat.blocks import output_text, tool_part
 from eventlog.session.chat.format import (
     LIST,
     MISSING,
     NESTING_LEVELS,
     ROLES,
+    TEXT_TYPE,
+    TEXT_TYPES,
     Fields,
     compact,
     is_deeper,
@@ -21,6 +22,8 @@ from eventlog.session.chat.format import (
     parse_json,
     usual_call,
 )
+from eventlog.session.chat.items import is_item, item_fields
+from eventlog.session.chat.times import written_time
 
 __all__ = ["looks_like_chat", "message_fields"]
 
@@ -30,21 +33,17 @@ _PREFIX: Final = "chat_"
 MESSAGE_ID_CHARACTERS: Final = 512
 """The longest id of its own that a message keeps: what `Message` accepts."""
 
-UNIX_SECONDS_FROM: Final = 1_000_000_000
-"""A smaller number as time (before 2001) is an offset, or counts something else."""
-
-UNIX_MILLISECONDS_FROM: Final = 100_000_000_000
-"""A number as time counts milliseconds from here on: in seconds it would be the year 5138."""
-
 
 def looks_like_chat(value: Fields) -> bool:
     """Return whether a dictionary is meant as a chat message, not as one of `Message`'s own form."""
-    return "parts" not in value and ("content" in value or "tool_calls" in value)
+    return "parts" not in value and ("content" in value or "tool_calls" in value or is_item(value))
 
 
 def message_fields(data: Any) -> Fields:
     if not is_object(data):
         raise InvalidMessage(f"a chat message is a JSON object, not {kind(data)}")
+    if is_item(data):
+        return {**item_fields(data), **_own_id(data), **_own_time(data)}
     role = _role(data)
     fields: Fields = {"role": role, **_kept_fields(data, _consumed(data, role))}
     if data["role"] != role:
@@ -61,6 +60,9 @@ def message_fields(data: Any) -> Fields:
     if "tool_calls" in data and role == "assistant" and not calls:
         fields["chat_tool_calls"] = calls
     fields["parts"] = [*content, *_call_parts(calls)]
+    if role == "user" and content and all(part["type"] == "tool" for part in content):
+        # Results alone are no word of a user: Anthropic has no other role for them.
+        fields |= {"role": "tool", "chat_role": data["role"]}
     return fields
 
 
@@ -107,23 +109,10 @@ def _is_printed(text: str) -> bool:
 
 def _own_time(data: Fields) -> Fields:
     for name in ("created_at", "timestamp"):
-        written = _written_time(data.get(name))
+        written = written_time(data.get(name), assume_utc=False)
         if written is not None:
             return {"created_at": written}
     return {}
-
-
-def _written_time(value: Any) -> str | None:
-    try:
-        if isinstance(value, str):
-            parse_time(value)
-            return value
-        if isinstance(value, int | float) and value >= UNIX_SECONDS_FROM:
-            scale = 1_000 if value >= UNIX_MILLISECONDS_FROM else 1_000_000
-            return format_time(round(value * scale))
-    except (ValueError, OverflowError):
-        pass  # no time that can be read: the message draws one, the field itself is kept
-    return None
 
 
 def _content_parts(content: Any) -> list[Fields]:
@@ -150,6 +139,11 @@ def _content_part(part: Any, field: str) -> Fields:
         )
     if part["type"] == "text" and not isinstance(part.get("text"), str):
         raise InvalidMessage("the text of a text part is a string", field=f"{field}.text")
+    if part["type"] in TEXT_TYPES and isinstance(part.get("text"), str) and TEXT_TYPE not in part:
+        return {**part, "type": "text", TEXT_TYPE: part["type"]}
+    tool = tool_part(part)
+    if tool is not None:
+        return tool
     return part if _holdable(part) else {"type": "chat_part", "chat_part": part}
 
 
@@ -161,6 +155,8 @@ def _holdable(part: Fields) -> bool:
     match part["type"]:
         case "tool" | "chat_part":
             return False
+        case "text":
+            return TEXT_TYPE not in part
         case "image_url":
             return isinstance(part.get("image_url"), dict)
         case "context":
@@ -248,18 +244,8 @@ def _result_part(data: Fields) -> Fields:
     if isinstance(content, str):
         part["tool_output"] = content
     elif content is not None:
-        part |= {"tool_output": _output_text(content), "chat_output": content}
+        part |= {"tool_output": output_text(content), "chat_output": content}
     return part
-
-
-def _output_text(content: Any) -> str:
-    """Return what a reader sees of a content that is no string: its texts, else its JSON."""
-    if is_list(content):
-        texts = [part.get("text") for part in content if is_object(part)]
-        found = [text for text in texts if isinstance(text, str)]
-        if found:
-            return "\n".join(found)
-    return json.dumps(content, ensure_ascii=False)
 
 
 def _text(data: Fields, name: str, field: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventlog.session.chat.blocks import BLOCK, block_of
 from eventlog.session.chat.format import (
     LIST,
     MISSING,
     ROLES,
+    TEXT_TYPE,
     Fields,
     compact,
     is_object,
     usual_call,
 )
+from eventlog.session.chat.items import ITEM
 from eventlog.session.messages import Message, OtherPart, Part, TextPart, ToolPart
 
 if TYPE_CHECKING:
@@ -29,10 +32,16 @@ def chat_from_message(message: Message) -> dict[str, Any]:
     calls hold are messages of their own in this format: `chat_from_messages` adds them.
     """
     extra = dict(message.model_extra or {})
+    item = _item(message)
+    if item is not None:
+        return item
     role, form = extra.pop("chat_role", None), extra.pop("chat_content", None)
     no_calls = extra.pop("chat_tool_calls", MISSING)
     taken = extra.pop("chat_fields", None)
-    is_kept = isinstance(role, str) and ROLES.get(role) == message.role
+    extra.pop("chat_source", None)
+    is_kept = isinstance(role, str) and (
+        ROLES.get(role) == message.role or (role == "user" and message.role == "tool")
+    )
     chat: Fields = {"role": role if is_kept else message.role}
     content, fields = _chat_parts(message, form)
     if form != MISSING:
@@ -56,12 +65,14 @@ def chat_from_messages(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
         if message.role == "assistant":
             answered = _answered_after(conversation, place)
             for part in message.tools:
-                if part.tool_output is not None and part.tool_id not in answered:
+                held = part.tool_output is not None and not _is_block(part)
+                if held and part.tool_id not in answered:
                     yield {"role": "tool", **_chat_result(part)}
 
 
 def _single_results(message: Message) -> list[Message]:
-    if message.role != "tool" or len(message.tools) < max(2, len(message.parts)):
+    tools = message.tools
+    if message.role != "tool" or len(tools) < max(2, len(message.parts)) or _is_block(tools[0]):
         return [message]
     return [message.model_copy(update={"parts": (part,)}) for part in message.parts]
 
@@ -79,13 +90,15 @@ def _chat_parts(message: Message, form: Any) -> tuple[Any, Fields]:
     """Return the content of a chat message, and the further fields that parts stand for."""
     if message.role == "tool" and len(message.parts) == 1:
         part = message.parts[0]
-        if isinstance(part, ToolPart):
+        if isinstance(part, ToolPart) and not _is_block(part):
             result = _chat_result(part)
             return result.pop("content"), result
     if message.role != "assistant":
         return _chat_content(message.parts, form), {}
-    calls = [_chat_call(part) for part in message.tools]
-    content = tuple(part for part in message.parts if not isinstance(part, ToolPart))
+    calls = [_chat_call(part) for part in message.tools if not _is_block(part)]
+    content = tuple(
+        part for part in message.parts if not isinstance(part, ToolPart) or _is_block(part)
+    )
     return _chat_content(content, form), {"tool_calls": calls} if calls else {}
 
 
@@ -104,7 +117,28 @@ def _chat_part(part: Part) -> Fields:
         kept = (part.model_extra or {}).get("chat_part")
         if is_object(kept):
             return kept
-    return part.model_dump(mode="json", exclude_unset=True)
+    fields = part.model_dump(mode="json", exclude_unset=True)
+    if isinstance(part, TextPart) and TEXT_TYPE in fields:
+        fields["type"] = fields.pop(TEXT_TYPE)
+    return block_of(fields) or fields
+
+
+def _is_block(part: ToolPart) -> bool:
+    return BLOCK in (part.model_extra or {})
+
+
+def _item(message: Message) -> Fields | None:
+    """Return the item of the Responses API that a message was read from."""
+    rest = (message.model_extra or {}).get(ITEM)
+    if not is_object(rest) or len(message.parts) != 1:
+        return None
+    part = message.parts[0]
+    if not isinstance(part, ToolPart):
+        return part.model_dump(mode="json", exclude_unset=True)
+    item = {**rest, "call_id": part.tool_id}
+    if message.role == "tool":
+        return {**item, "output": (part.model_extra or {}).get("chat_output", part.tool_output)}
+    return item
 
 
 def _chat_result(part: ToolPart) -> Fields:

@@ -1,0 +1,1 @@
+"""Transcripts of Claude Code: lines that form a tree by their uuids."""

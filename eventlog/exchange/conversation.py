@@ -1,0 +1,159 @@
+"""A conversation of a foreign file as messages, with ids that its content decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from eventlog.errors import InvalidArgument, InvalidMessage
+from eventlog.identifiers import check_session_id, derived_id, format_id
+from eventlog.session.chat.converting import located
+from eventlog.session.chat.format import NESTING_LEVELS, Fields, compact, is_deeper, is_object
+from eventlog.session.messages import Message, as_message
+
+if TYPE_CHECKING:
+    from eventlog.exchange.notes import Noted, Notes
+
+__all__ = ["Conversation", "Convert", "Entry", "conversation", "own_session_id"]
+
+Convert: TypeAlias = Callable[[Any], "Fields | list[Fields] | None"]
+"""From a record of a format to the fields of a message, or of several; None for no message."""
+
+SESSION_FIELDS: Final = ("id", "session_id", "conversation_id", "thread_id", "sessionId", "chat_id")
+"""Fields of a conversation that name it, the first one that is there."""
+
+_TIME_FIELDS: Final = ("created_at", "timestamp", "createdAt", "create_time")
+
+
+class Entry(NamedTuple):
+    """A record of a conversation, and the line on which it stands, if it has one of its own."""
+
+    line: int | None
+    value: Any
+
+
+class Conversation(NamedTuple):
+    """The messages of one session in a file; ``line`` is the 1-based line on which it begins."""
+
+    session_id: str | None
+    messages: tuple[Message, ...]
+    line: int
+    format: str = "chat"
+    fields: Fields = {}  # noqa: RUF012 - nobody changes a conversation that was read
+    """The fields of the conversation itself."""
+    lines: tuple[int | None, ...] = ()
+    """The line of each message; empty where the file is one value over many lines."""
+    findings: tuple[Noted, ...] = ()
+    """What was found while it was read."""
+
+
+def own_session_id(value: Fields, field: str, line: int | None) -> tuple[str | None, str]:
+    """Return the id that a conversation gives itself, and the field in which it does."""
+    for name in SESSION_FIELDS:
+        session_id = value.get(name)
+        if session_id is not None:
+            try:
+                return check_session_id(session_id), name
+            except InvalidArgument as error:
+                raise InvalidMessage(str(error), field=f"{field}{name}", line=line) from error
+    return None, ""
+
+
+def conversation(
+    session_id: str | None,
+    entries: Iterable[Entry],
+    line: int,
+    notes: Notes,
+    convert: Convert,
+    *,
+    format: str,
+    fields: Fields | None = None,
+) -> Conversation:
+    """Build a conversation, with ids that its content decides.
+
+    Each id is drawn from the record and from the id before it, so that a prefix keeps its ids
+    when the file grows, and equal messages in one conversation have different ones. A record that
+    is no message is dropped, if ``notes`` lets it.
+    """
+    previous, seen = session_id or "", set[str]()
+    values: dict[str, Any] = {}
+    messages: list[Message] = []
+    lines: list[int | None] = []
+    for index, (place, value) in enumerate(entries):
+        try:
+            read = convert(value)
+            if read is None or _is_doubled(read, value, values, place, notes):
+                continue
+            made: list[Message] = []
+            for number, one in enumerate([read] if is_object(read) else read):
+                previous = format_id(derived_id(previous, _canonical(value), number))
+                made.append(_message(one, previous, seen))
+        except InvalidMessage as error:
+            raw = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")
+            notes.drop(_kind(error), located(error, place, index), raw)
+            continue
+        for message in made:
+            _note_time(value, message, place, notes)
+            seen.add(message.id)
+        messages += made
+        lines += [place] * len(made)
+    has_lines = any(place is not None for place in lines)
+    return Conversation(
+        session_id,
+        tuple(messages),
+        line,
+        format,
+        fields or {},
+        tuple(lines) if has_lines else (),
+    )
+
+
+def _is_doubled(
+    read: Fields | list[Fields], value: Any, values: dict[str, Any], line: int | None, notes: Notes
+) -> bool:
+    """Return whether a record repeats one of its own id to the letter; note it where it does."""
+    own = read.get("id") if is_object(read) else None
+    if not isinstance(own, str) or not notes.mends:
+        return False
+    if own not in values:
+        values[own] = value
+        return False
+    same = values[own] == value
+    detail = f"id {own!r} was there before, with {'the same' if same else 'other'} content"
+    notes.tell("doubled", line, detail, "left out" if same else "imported under another id")
+    return same
+
+
+def _message(fields: Fields, drawn: str, seen: set[str]) -> Message:
+    fields = dict(fields)
+    if fields.get("id", drawn) in seen:
+        del fields["id"]
+    fields.setdefault("id", drawn)
+    return as_message(fields)
+
+
+def _kind(error: InvalidMessage) -> str:
+    return "unknown_role" if error.field == "role" else "no_message"
+
+
+def _note_time(value: Any, message: Message, line: int | None, notes: Notes) -> None:
+    if "created_at" in message.model_fields_set or not isinstance(value, dict):
+        return
+    for name in _TIME_FIELDS:
+        if value.get(name) not in (None, ""):  # pyright: ignore[reportUnknownMemberType]
+            detail = f"{name} is no time that is known here; it is kept as a field"
+            notes.tell("unread_time", line, detail, "the message gets the time of its import")
+            return
+
+
+def _canonical(data: Any) -> str:
+    """Return JSON that equal messages share; raise for what could be stored but not read back."""
+    try:
+        text = compact(data, sort_keys=True)
+        text.encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessage(f"this cannot be stored as JSON in UTF-8 ({error})") from error
+    if is_deeper(data, NESTING_LEVELS):
+        raise InvalidMessage(f"it is nested more than {NESTING_LEVELS} levels deep; flatten it")
+    return text

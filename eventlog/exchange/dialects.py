@@ -1,0 +1,71 @@
+"""The shapes in which programs write one message, told apart by what is in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventlog.errors import InvalidMessage
+from eventlog.exchange.gemini import gemini
+from eventlog.exchange.langchain import langchain
+from eventlog.exchange.openai_chat import dialect as chat
+from eventlog.exchange.own import own
+from eventlog.exchange.pydantic_ai import pydantic_ai
+from eventlog.exchange.sharegpt import sharegpt
+from eventlog.exchange.vercel import vercel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventlog.exchange.conversation import Convert
+    from eventlog.session.chat.format import Fields
+
+__all__ = ["CHAT", "Dialect", "converter", "dialect_of"]
+
+
+class Dialect(NamedTuple):
+    """A shape of messages: what it is called, whether a record has it, and how it is read."""
+
+    name: str
+    recognises: Callable[[Fields], bool]
+    convert: Callable[[], Convert]
+    """Returns a function for the records of one conversation, which it may count or pair."""
+
+
+CHAT: Final = Dialect("chat", chat.recognises, chat.convert)
+
+_DIALECTS: Final = (
+    Dialect("vercel", vercel.recognises, vercel.convert),
+    Dialect("own", own.recognises, own.convert),
+    Dialect("pydantic-ai", pydantic_ai.recognises, pydantic_ai.convert),
+    Dialect("gemini", gemini.recognises, gemini.convert),
+    Dialect("langchain", langchain.recognises, langchain.convert),
+    Dialect("sharegpt", sharegpt.recognises, sharegpt.convert),
+    CHAT,
+)
+"""In this order: where two could read a record, the first one says more of it."""
+
+
+def dialect_of(value: Any) -> Dialect | None:
+    """Return the dialect of a record; None if it is no message of any."""
+    if not isinstance(value, dict):
+        return None
+    return next((dialect for dialect in _DIALECTS if dialect.recognises(value)), None)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def converter() -> tuple[Convert, list[str]]:
+    """Return what reads the records of one conversation, each in its dialect, and whose they were."""
+    made: dict[str, Convert] = {}
+
+    def convert(value: Any) -> Fields | list[Fields] | None:
+        dialect = dialect_of(value) or CHAT
+        if dialect.name not in made:
+            made[dialect.name] = dialect.convert()
+        if dialect.name not in used:
+            used.append(dialect.name)
+        try:
+            return made[dialect.name](value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidMessage(f"it is no message of {dialect.name} ({error!r})") from error
+
+    used: list[str] = []
+    return convert, used

@@ -1,0 +1,209 @@
+"""The JSON values of a file: one per line, or one in all; damaged lines as far as they go.
+
+A line ends at a line feed and nowhere else. Of a line that holds several values, or a whole one
+behind a torn one, the whole ones are read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventlog.errors import InvalidMessage
+from eventlog.exchange.mending import mended, read_json
+from eventlog.session.chat.format import is_object, parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from eventlog.exchange.notes import Notes
+
+__all__ = ["Document", "read_documents"]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_ZEROS: Final = re.compile(rb"\0+")
+
+CANDIDATES: Final = 64
+"""Places at which a whole value is looked for behind a torn one: each costs a reading."""
+
+RECORD_FIELDS: Final = frozenset({"role", "uuid", "messages", "timestamp", "message", "payload"})
+"""What a value behind a torn one has if it is a record, and not a piece of the torn one."""
+
+
+class Document(NamedTuple):
+    """A JSON value of a file; without an exact line if it spans several."""
+
+    value: Any
+    line: int
+    exact_line: int | None
+    raw: bytes = b""
+
+
+def read_documents(file: BinaryIO, notes: Notes) -> Iterator[Document]:
+    """Yield the values of a file, lazily; only a value that spans lines is read as one.
+
+    What cannot be stored as it is becomes text, and is noted; what is no JSON is dropped, if
+    ``notes`` lets it, else `InvalidMessage` is raised with the line.
+    """
+    is_first = True
+    for line, raw in enumerate(file, start=1):
+        piece = raw.removeprefix(_BOM) if line == 1 else raw
+        if not piece.strip():
+            continue
+        if is_first and not _begins_lines(piece):
+            yield from _spanning(piece, file, line, notes)
+            return
+        is_first = False
+        yield from _documents_of(piece, line, notes)
+
+
+def _begins_lines(piece: bytes) -> bool:
+    """Return whether a file's first line has a whole value, so that each line is read by itself."""
+    if b"\0" in piece:
+        return True
+    try:
+        text = piece.decode().strip()
+        _, end = _DECODER.raw_decode(text)
+    except (UnicodeDecodeError, RecursionError, ValueError):
+        return False
+    return not text[end:].lstrip() or text[end:].lstrip()[0] in "{["
+
+
+_DECODER: Final = json.JSONDecoder()
+
+
+def _spanning(start: bytes, file: BinaryIO, line: int, notes: Notes) -> Iterator[Document]:
+    """Yield the one value of a file; where it is none, what its lines hold."""
+    whole = start + file.read()
+    error = None
+    try:
+        value = _parsed(whole.decode(), notes)
+    except UnicodeDecodeError as found:
+        error = _not_utf8(whole, found, line)
+    except (ValueError, RecursionError) as found:
+        error = _not_json(found, line)
+    if error is None:
+        yield _kept(value, line, None, whole, notes)
+        return
+    if not notes.quarantine:
+        raise error
+    for number, piece in enumerate(whole.split(b"\n"), line):
+        if piece.strip():
+            yield from _documents_of(piece + b"\n", number, notes)
+
+
+def _documents_of(raw: bytes, line: int, notes: Notes) -> Iterator[Document]:
+    """Yield the whole values of a line."""
+    if b"\0" in raw:
+        zeros = raw.count(b"\0")
+        notes.tell("zeros", line, f"{zeros:,} zero bytes, where nothing was written", "left out")
+        for piece in _ZEROS.split(raw):
+            if piece.strip():
+                yield from _documents_of(piece, line, notes)
+        return
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError as error:
+        notes.drop("not_utf8", _not_utf8(raw, error, line), raw)
+        return
+    try:
+        yield _kept(_parsed(text, notes), line, line, raw, notes)
+    except (ValueError, RecursionError) as error:
+        ends = raw.endswith(b"\n")
+        yield from _whole_values(text, _not_json(error, line), ends=ends, notes=notes)
+
+
+def _whole_values(
+    text: str, error: InvalidMessage, *, ends: bool, notes: Notes
+) -> Iterator[Document]:
+    """Yield the values that stand whole in a line which as a whole is none."""
+    line = error.line or 0
+    found, pieces = _values_in(text)
+    if len(found) == 1 and not pieces:
+        raise error  # Whole, and yet refused: it has a number that JSON does not have.
+    if len(found) > 1 or (found and pieces):
+        notes.tell("glued", line, f"{len(found)} values on one line", "read one by one")
+    elif not found:
+        notes.drop("not_json" if ends else "torn", error, text.encode(errors="replace"))
+        return
+    for value, raw in found:
+        yield _kept(value, line, line, raw.encode(), notes)
+    for piece in pieces:
+        notes.drop("not_json" if ends else "torn", error, piece.encode())
+
+
+def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:
+    """Return the whole values of a line with their text, and the pieces between them."""
+    found: list[tuple[Any, str]] = []
+    pieces: list[str] = []
+    place, tries = 0, CANDIDATES
+    while place < len(text):
+        value, end = _value_at(text, place)
+        if end > place and (is_object(value) or (isinstance(value, list) and not found)):
+            found.append((value, text[place:end]))
+            place = _past_space(text, end)
+            continue
+        nearest, tries = _next_record(text, place, tries)
+        pieces.append(text[place:nearest])
+        place = nearest
+    return found, pieces
+
+
+def _next_record(text: str, place: int, tries: int) -> tuple[int, int]:
+    """Return where the next whole record begins, or the end, and how many tries are left."""
+    candidate = text.find('{"', place + 1)
+    while candidate != -1 and tries:
+        value, end = _value_at(text, candidate)
+        is_last = end > candidate and (end == len(text) or text[_past_space(text, end)] == "{")
+        if is_last and is_object(value) and RECORD_FIELDS & value.keys():
+            return candidate, tries
+        tries -= 1
+        candidate = text.find('{"', candidate + 1)
+    return len(text), tries
+
+
+def _value_at(text: str, place: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, place)
+    except (ValueError, RecursionError):
+        return None, place
+
+
+def _past_space(text: str, place: int) -> int:
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return place
+
+
+def _parsed(text: str, notes: Notes) -> Any:
+    return read_json(text) if notes.mends else parse_json(text)
+
+
+def _kept(value: Any, line: int, exact: int | None, raw: bytes, notes: Notes) -> Document:
+    value, replaced = mended(value) if notes.mends else (value, [])
+    if replaced:
+        fields = ", ".join(replaced[:5]) + (" …" if len(replaced) > 5 else "")
+        detail = f"{fields}: no text of UTF-8, no number of JSON, or nested too deeply"
+        notes.tell("replaced", exact, detail, "written as text", raw)
+    return Document(value, line, exact, raw)
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError, line: int) -> InvalidMessage:
+    return InvalidMessage(
+        f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8",
+        line=line + raw.count(b"\n", 0, error.start),
+    )
+
+
+def _not_json(error: Exception, line: int) -> InvalidMessage:
+    if isinstance(error, json.JSONDecodeError):
+        problem = f"{error.msg.removesuffix(' at')} at character {error.colno}"
+        line += error.lineno - 1
+    else:
+        problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return InvalidMessage(
+        f"this is not JSON ({problem}); a file is one JSON document, or has one on each line",
+        line=line,
+    )

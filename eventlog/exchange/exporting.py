@@ -1,0 +1,45 @@
+"""A session as a file of another program's form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from eventlog.session.chat.provider_messages import Loss
+from eventlog.session.chat.to_anthropic import to_anthropic
+from eventlog.session.chat.to_chat import to_chat
+from eventlog.session.chat.to_responses import to_responses
+from eventlog.session.messages import message_data
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.session.messages import Message
+
+__all__ = ["FORMATS", "Exported", "Format", "export"]
+
+Format = Literal["chat", "anthropic", "responses", "jsonl"]
+
+FORMATS: Final[tuple[Format, ...]] = ("chat", "anthropic", "responses", "jsonl")
+
+
+class Exported(NamedTuple):
+    """What is written, a JSON value per line, and what the format could not carry."""
+
+    values: list[dict[str, Any]]
+    losses: tuple[Loss, ...]
+
+
+def export(session_id: str, messages: Sequence[Message], format: Format) -> Exported:
+    """Return messages in a form: each a value of its own in ``jsonl``, else one conversation.
+
+    ``jsonl`` is this library's own form, which loses nothing; the others are one object with the
+    session's ``id`` and its ``messages``, which `read_conversations` reads again.
+    """
+    if format == "jsonl":
+        return Exported([dict(message_data(message)) for message in messages], ())
+    write = {"chat": to_chat, "anthropic": to_anthropic, "responses": to_responses}[format]
+    written = write(messages)
+    document: dict[str, Any] = {"id": session_id}
+    if written.system:
+        document["system"] = written.system
+    return Exported([{**document, "messages": list(written)}], tuple(written.losses))

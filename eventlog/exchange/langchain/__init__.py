@@ -1,0 +1,1 @@
+"""Messages of LangChain, as dictionaries of its three forms."""

@@ -1,0 +1,52 @@
+"""What reading a foreign file finds on the way: told, dropped, or a reason to refuse the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from eventlog.finding import Finding
+
+if TYPE_CHECKING:
+    from eventlog.errors import InvalidMessage
+
+__all__ = ["Dropped", "Noted", "Notes"]
+
+
+class Noted(NamedTuple):
+    """A finding, and the bytes that it is about, as far as they are not in a message."""
+
+    finding: Finding
+    raw: bytes
+
+
+class Dropped(NamedTuple):
+    """What was left out of an import: its line where it has one, and its bytes."""
+
+    line: int | None
+    raw: bytes
+
+
+@dataclass(slots=True)
+class Notes:
+    """The findings of one file; without ``quarantine`` the first damage is raised instead."""
+
+    path: str = ""
+    quarantine: bool = False
+    mends: bool = True
+    """Whether values that cannot be stored become text; else they are refused."""
+    findings: list[Noted] = field(default_factory=list["Noted"])
+    dropped: list[Dropped] = field(default_factory=list[Dropped])
+
+    def tell(self, kind: str, line: int | None, detail: str, action: str, raw: bytes = b"") -> None:
+        """Note something that does not keep the file from being read."""
+        finding = Finding(None, None, kind, detail, path=self.path, line=line, action=action)
+        self.findings.append(Noted(finding, raw))
+
+    def drop(self, kind: str, error: InvalidMessage, raw: bytes) -> None:
+        """Leave something out; raise ``error`` where nothing may be left out."""
+        if not self.quarantine:
+            raise error
+        self.dropped.append(Dropped(error.line, raw))
+        where = f" (field {error.field!r})" if error.field else ""
+        self.tell(kind, error.line, f"{error.reason}{where}", "left out, kept in quarantine", raw)

@@ -1,0 +1,1 @@
+"""Event folders of OpenHands: one JSON file per event, numbered."""

@@ -1,0 +1,1 @@
+"""Our own message lines, and those of OpenViking: a role and typed parts."""

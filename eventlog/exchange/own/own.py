@@ -1,0 +1,42 @@
+"""Lines of a ``messages.jsonl``: messages in this library's own form, every field to the letter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventlog.session.chat.format import Fields, is_list, is_object
+from eventlog.session.chat.times import written_time
+
+if TYPE_CHECKING:
+    from eventlog.exchange.conversation import Convert
+
+__all__ = ["convert", "recognises"]
+
+
+def recognises(record: Fields) -> bool:
+    """Return whether a record has a role, and parts that each name their type."""
+    parts = record.get("parts")
+    return (
+        isinstance(record.get("role"), str)
+        and is_list(parts)
+        and all(is_object(part) and isinstance(part.get("type"), str) for part in parts)
+    )
+
+
+def convert() -> Convert:
+    """Return the reader of such lines."""
+    return _fields
+
+
+def _fields(record: Any) -> Fields:
+    fields: Fields = dict(record)
+    given = fields.get("created_at")
+    if given is None:
+        fields.pop("created_at", None)
+    elif not isinstance(given, str):
+        # Kept beside the time it was read as: a message's own is text.
+        read = written_time(fields.pop("created_at"))
+        fields |= {"chat_fields": {"created_at": given}} | ({"created_at": read} if read else {})
+    if fields.get("id") is None:
+        fields.pop("id", None)
+    return fields

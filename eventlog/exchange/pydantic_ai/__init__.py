@@ -1,0 +1,1 @@
+"""Message histories of pydantic-ai, as its type adapter dumps them."""

@@ -1,0 +1,1 @@
+"""Conversations of ShareGPT: turns of the form ``{"from", "value"}``."""

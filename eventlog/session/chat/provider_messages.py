@@ -1,0 +1,42 @@
+"""What a provider's API is given, and what it could not be given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Loss", "ProviderMessages"]
+
+
+_OF_ITEMS: Final = ("type", "status")
+"""Fields of every item of the Responses API: they say nothing about what was said."""
+
+
+class Loss(NamedTuple):
+    """Something that a format has no place for."""
+
+    message_id: str
+    what: str
+
+
+class ProviderMessages(list[dict[str, Any]]):
+    """Messages, or items, in a provider's form: a plain list, with what is not in it beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.system: str = ""
+        """The instructions, where the API takes them apart from the messages (Anthropic)."""
+        self.losses: list[Loss] = []
+        """What the format cannot carry, in the order of the messages."""
+
+    def lose_fields(self, message_id: str, extra: Mapping[str, Any] | None) -> None:
+        """Note the further fields of a message, which only its own format has."""
+        for name in extra or ():
+            if not name.startswith("chat_") and name not in _OF_ITEMS:
+                self.lose(message_id, f"the field {name!r}")
+
+    def lose(self, message_id: str, what: str) -> None:
+        """Note something that the format has no place for."""
+        self.losses.append(Loss(message_id, what))
