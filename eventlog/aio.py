@@ -239,14 +239,17 @@ class AsyncLog:
     def follow(
         self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> AsyncIterator[Recorded]:
-        """Yield events after a place, then wait for new ones; see `eventlog.Log.follow`.
+        """Yield the events after a place, then wait for new ones until the log is closed.
 
-        A checkpoint that is not of this log is refused when the first event is asked for.
+        See `Log.follow`.
         """
         return self._engine.follow(after, types or ())
 
     async def checkpoint(self, recorded: Recorded | None = None) -> str:
-        """Return text that names a place in this log; see `eventlog.Log.checkpoint`."""
+        """Return a text from which `follow` can go on: after an event, by default the newest one.
+
+        See `Log.checkpoint`.
+        """
         return await self._engine.run(self._log.checkpoint, recorded)
 
     async def position(self) -> Position:

@@ -114,10 +114,7 @@ class AsyncSession:
     async def truncated(
         self, *, keep_first_user: bool = True, recent: int = 20
     ) -> tuple[Message, ...]:
-        """Return the first live user message and the ``recent`` newest messages.
-
-        See `Session.truncated`.
-        """
+        """Return the first live user message and the ``recent`` newest, tool pairs whole."""
         return await self._engine.run(
             queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
         )
@@ -202,10 +199,7 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
-        """Append messages in one atomic batch: all of them, or none.
-
-        See `Session.extend`.
-        """
+        """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
             self._core, self._engine.estimate_tokens, messages, idempotency_key
         )
@@ -352,7 +346,10 @@ class AsyncSession:
     async def attach_folder(
         self, path: str | os.PathLike[str], *, mode: int | None = None
     ) -> FolderView:
-        """Attach a folder: from now on its files follow the session; see `Session.attach_folder`."""
+        """Attach a folder: from now on its files follow the session.
+
+        See `Session.attach_folder`.
+        """
         from eventlog.folder import attaching
 
         return await self._engine.run(
@@ -374,8 +371,8 @@ class AsyncSession:
         )
 
     async def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
-        """Rewrite a folder from the records, and record what differed; or, with ``check``, only
-        report.
+        """Rewrite a folder from the records and record what differed; with ``check``, only report
+        it.
 
         See `Session.heal`.
         """

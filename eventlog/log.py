@@ -144,15 +144,14 @@ class Log:
         name. Adopting the same folder again changes nothing; after a crash it goes on where it
         stopped. The folder stays as it is, except for new files that keep what was dropped.
 
-        Nothing outside the folder is read or written, whatever is in it: links are not followed,
-        and what is no regular file is a finding. ``limits`` say how much is read, by default 256 MiB
-        of a file and 1 GiB in all.
+        Nothing outside the folder is read or written, since links in it are not followed.
+        ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
 
-        Raises `CorruptFolder` for a line that is no message, unless ``quarantine`` allows to drop
-        it into a file, for a link in place of the messages or of an archive, and beyond the limits;
-        `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
-        `FolderUnavailable`; and `DuplicateEvent` if the session exists and is not this folder's, or
-        the folder has changed since it was adopted.
+        Raises `CorruptFolder` for a line that is no message (unless ``quarantine`` allows dropping
+        it into a file), for a link in place of the messages or of an archive, and beyond the
+        limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
+        `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
+        changed since it was adopted.
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.adoption.adopting")
@@ -308,23 +307,22 @@ class Log:
     def follow(
         self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> Iterator[Recorded]:
-        """Yield events after a place, then wait for new ones, until the log is closed.
+        """Yield the events after a place, then wait for new ones until the log is closed.
 
-        The checkpoint is the caller's: what `checkpoint` said of the last event that it has dealt
-        with, or that event's ``position``. Raises `InvalidArgument` for one beyond the end of the
-        log; and for a checkpoint of another log, or of a history that was replaced since, which a
-        bare position cannot tell.
+        The caller keeps the place: the `checkpoint` of the last event that it has dealt with, or
+        the event's ``position``. Raises `InvalidArgument` for a place beyond the end of the log,
+        and for a checkpoint of another log or of a history that was replaced; a bare position
+        cannot show that.
         """
         start = position_after(self._engine.store, after)
         entries = following(self._engine.store, start, types or ())
         return (recorded for recorded in entries if recorded is not None)
 
     def checkpoint(self, recorded: Recorded | None = None) -> str:
-        """Return text that names a place in this log, for `follow` to go on from.
+        """Return a text from which `follow` can go on: after an event, by default the newest one.
 
-        It says that everything up to an event was dealt with; by default up to the newest. It is
-        bound to this log: `follow` refuses it in a copy, in another log, and where the log was
-        restored from a backup that does not have the event.
+        It is bound to this log. `follow` refuses it in a copy, in another log, and in this one once
+        it was restored from a backup without the event.
         """
         position = self.position() if recorded is None else recorded.position
         return checkpoint_at(self._engine.store, position)

@@ -112,10 +112,7 @@ class Session:
         )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
-        """Return the first live user message and the ``recent`` newest messages.
-
-        A tool result is never returned without its call, so there may be a few more.
-        """
+        """Return the first live user message and the ``recent`` newest, tool pairs whole."""
         return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
 
     def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
@@ -197,10 +194,7 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
-        """Append messages in one atomic batch: all of them, or none.
-
-        All are validated before any is stored. Raises as `append` does.
-        """
+        """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
             self._core, self._engine.estimate_tokens, messages, idempotency_key
         )
@@ -366,15 +360,14 @@ class Session:
         attachment is recorded, so the next process that opens the session takes the folder over,
         unless another one owns it.
 
-        ``mode`` are the permissions of the files that are created, such as ``0o660``. By default a
-        folder that is created is its owner's alone, and files in one that was there may be read and
-        written by whom the folder lets read and write. Nothing outside the folder is touched,
-        whatever is in it: links are not followed.
+        ``mode`` sets the permissions of new files, such as ``0o660``. By default a new folder is
+        its owner's alone, and new files in an existing one take its read and write bits. Nothing
+        outside the folder is touched, since links in it are not followed.
 
         Raises `FolderLocked` if another process owns the folder, `CorruptFolder` if it holds what
         the session does not have, or what is no file, `InvalidArgument` if it belongs to another
         session or the session has another folder, `FolderUnavailable` if it cannot be written, and
-        `UnsupportedStore` on a platform that cannot keep to a folder.
+        `UnsupportedStore` on a platform that cannot confine files to a folder.
         """
         from eventlog.folder import attaching
 
@@ -395,8 +388,8 @@ class Session:
         return self._engine.shelter.write(attaching.materialize, self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
-        """Rewrite a folder from the records, and record what differed; or, with ``check``, only
-        report.
+        """Rewrite a folder from the records and record what differed; with ``check``, only report
+        it.
 
         What a file has beyond the log is kept in quarantine beside it. Files that are not the
         session's are left alone, and a healthy folder is not touched. Raises `FolderLocked`,

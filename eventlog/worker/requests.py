@@ -78,9 +78,9 @@ class _Request:
         a name stands for one piece of work. The output is JSON, or a `StepResult` that says what it
         cost. A crash between the work and the record repeats the work.
 
-                Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold or a
-        name that this attempt has used before (a step that raised may be tried again), and
-        `LeaseLost` if another attempt owns the task by now: let these pass.
+        Raises what the function raises; `InvalidArgument` for an output that is not JSON, or a name
+        that this attempt has used (a step that raised may be tried again); and `LeaseLost` if
+        another attempt owns the task. Let these pass.
         """
         if self.steps is not None:
             return await self.steps.run(name, function, *arguments)

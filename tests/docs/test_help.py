@@ -108,6 +108,6 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     raised = {getattr(errors, name) for name in errors.__all__}
     library = {error for error in raised if issubclass(error, errors.EventLogError)}
     assert drawn == {
-        error.__name__: None if error is errors.EventLogError else error.__mro__[1].__name__
+        error.__name__: next((base.__name__ for base in error.__mro__[1:] if base in library), None)
         for error in library
     }

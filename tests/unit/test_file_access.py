@@ -50,7 +50,8 @@ LAYER = {"descriptors.py", "local_files.py"}
 ELSEWHERE = {
     "cli/application.py": "/dev/null in place of a closed pipe",
     "cli/demo.py": "the demo's own new folder",
-    "cli/demo_story.py": "the transcript in the package",
+    "cli/demonstration/story.py": "the transcript in the package",
+    "cli/docs.py": "the pages in the package",
     "cli/import_.py": "the file that a user names, which may be a pipe, and stdin",
     "cli/opening.py": "is there a log at the path that a user names",
     "exchange/openai_chat/files.py": "the file that a user names",
