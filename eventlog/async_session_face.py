@@ -8,7 +8,12 @@ from eventlog.engine import arguments, queries
 from eventlog.engine.request import SessionRequest
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
+from eventlog.session.commands import (
+    ABANDONED,
+    AssignProject,
+    CloseSession,
+    DeleteSession,
+)
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -100,7 +105,6 @@ class AsyncSession:
         return await self._engine.run(
             queries.read_search_context,
             self._core,
-            self._engine.estimate_tokens,
             query,
             max_messages,
         )
@@ -124,11 +128,17 @@ class AsyncSession:
         return await self._engine.run(queries.read_archives, self._core)
 
     async def tool_output(
-        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
     ) -> ToolOutput:
         """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6)."""
         return await self._engine.run(
-            queries.read_tool_output, self._core, message_id, tool_id, offset, limit
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit, occurrence
         )
 
     async def search_tool_output(
@@ -139,6 +149,7 @@ class AsyncSession:
         *,
         limit: int = SEARCH_LIMIT,
         context: int = CONTEXT_CHARACTERS,
+        occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
         """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6)."""
         return await self._engine.run(
@@ -149,6 +160,7 @@ class AsyncSession:
             text,
             limit=limit,
             context=context,
+            occurrence=occurrence,
         )
 
     # ---- messages -----------------------------------------------------------------------------
@@ -203,6 +215,7 @@ class AsyncSession:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        occurrence: int | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -211,8 +224,11 @@ class AsyncSession:
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
-        Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
-        These are its key; an ``idempotency_key`` is recorded beside them.
+        Where the message has several calls with this id, ``occurrence`` names one, counted from 0;
+        without it the first open one is answered. Idempotent by message, call and status: another
+        output for the same is `DuplicateEvent`, and without ``occurrence`` an output that one of
+        several calls has already is taken for a repetition. These are the key of the command; an
+        ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
             self._core,
@@ -222,11 +238,39 @@ class AsyncSession:
             output,
             status,
             duration_ms,
+            occurrence,
         )
         await self._do(
             command,
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
+
+    async def abandon_call(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        occurrence: int | None = None,
+        reason: str = ABANDONED,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Close a live call that nobody will answer; return whether it was open.
+
+        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
+        that its round can be archived and the next request to a model is valid. A result that
+        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        `InvalidMessage` for a call that no message made.
+        """
+        command = arguments.abandoned_call(
+            self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
+        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        was_open: bool = await self._do(command, by)
+        return was_open
 
     async def used(
         self,

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventlog.engine import arguments, queries
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
+from eventlog.session.commands import (
+    ABANDONED,
+    AssignProject,
+    CloseSession,
+    DeleteSession,
+)
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -97,7 +102,7 @@ class Session:
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
         return queries.read_search_context(
-            self._core, self._engine.estimate_tokens, query, max_messages
+            self._core, query, max_messages
         )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
@@ -116,14 +121,20 @@ class Session:
         return queries.read_archives(self._core)
 
     def tool_output(
-        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
     ) -> ToolOutput:
         """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6).
 
         Also of outputs that are too large for their message. Raises `ToolOutputNotFound`, and
         `CorruptLog` if what was kept is missing or damaged.
         """
-        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit)
+        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit, occurrence)
 
     def search_tool_output(
         self,
@@ -133,6 +144,7 @@ class Session:
         *,
         limit: int = SEARCH_LIMIT,
         context: int = CONTEXT_CHARACTERS,
+        occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
         """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6).
 
@@ -140,7 +152,13 @@ class Session:
         `tool_output` does.
         """
         return queries.search_tool_output(
-            self._core, message_id, tool_id, text, limit=limit, context=context
+            self._core,
+            message_id,
+            tool_id,
+            text,
+            limit=limit,
+            context=context,
+            occurrence=occurrence,
         )
 
     # ---- messages -----------------------------------------------------------------------------
@@ -197,6 +215,7 @@ class Session:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        occurrence: int | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -205,8 +224,11 @@ class Session:
     ) -> None:
         """Record the result of a call that a message made (M4); raises `InvalidMessage`.
 
-        Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
-        These are its key; an ``idempotency_key`` is recorded beside them.
+        Where the message has several calls with this id, ``occurrence`` names one, counted from 0;
+        without it the first open one is answered. Idempotent by message, call and status: another
+        output for the same is `DuplicateEvent`, and without ``occurrence`` an output that one of
+        several calls has already is taken for a repetition. These are the key of the command; an
+        ``idempotency_key`` is recorded beside them.
         """
         command = arguments.tool_result(
             self._core,
@@ -216,11 +238,39 @@ class Session:
             output,
             status,
             duration_ms,
+            occurrence,
         )
         self._do(
             command,
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
+
+    def abandon_call(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        occurrence: int | None = None,
+        reason: str = ABANDONED,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Close a live call that nobody will answer; return whether it was open.
+
+        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
+        that its round can be archived and the next request to a model is valid. A result that
+        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        `InvalidMessage` for a call that no message made.
+        """
+        command = arguments.abandoned_call(
+            self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
+        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        was_open: bool = self._do(command, by)
+        return was_open
 
     def used(
         self,

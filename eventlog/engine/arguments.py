@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from eventlog.argument_checks import check_count
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
@@ -13,6 +14,7 @@ from eventlog.events import Event
 from eventlog.identifiers import derived_id, format_id, parse_id
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import (
+    AbandonCall,
     AppendLargeMessages,
     AppendMessages,
     AssignMemorySession,
@@ -28,8 +30,8 @@ from eventlog.session.messages import (
     as_message,
     check_text,
     message_data,
-    message_text,
 )
+from eventlog.session.parts import message_text, weigh
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "abandon",
+    "abandoned_call",
     "append",
     "append_one",
     "creation",
@@ -123,7 +126,7 @@ def append_one(
         request = MessageRequest(core, message, data, 0, by)
         request.fall_back(_append(core, estimate, (message,), (data,), [text]))
         return request
-    return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
+    return MessageRequest(core, message, data, weigh(estimate, data, text), by)
 
 
 def append(
@@ -159,7 +162,7 @@ def _append(
     }
     tokens = tuple(
         [
-            0 if place in large else checked_tokens(estimate, text)
+            0 if place in large else weigh(estimate, data[place], text)
             for place, text in enumerate(texts)
         ]
     )
@@ -190,6 +193,7 @@ def tool_result(
     output: str,
     status: Literal["running", "completed", "error"],
     duration_ms: float | None,
+    occurrence: int | None,
 ) -> RecordToolResult:
     """Check a result before it is stored."""
     for name, value in (("message_id", message_id), ("tool_id", tool_id), ("output", output)):
@@ -209,7 +213,24 @@ def tool_result(
         tokens=None if is_large else checked_tokens(estimate, output),
         estimate=estimate,
         too_large=SINGLE if is_large else None,
+        occurrence=_occurrence(occurrence),
     )
+
+
+def abandoned_call(
+    estimate: TokenEstimator, message_id: str, tool_id: str, reason: str, occurrence: int | None
+) -> AbandonCall:
+    """Check which call is to be closed, and what its result is to say."""
+    for name, value in (("message_id", message_id), ("tool_id", tool_id), ("reason", reason)):
+        _text(name, value)
+    check_text(reason, "reason")
+    return AbandonCall(message_id, tool_id, reason, estimate, _occurrence(occurrence))
+
+
+def _occurrence(value: int | None) -> int | None:
+    if value is not None:
+        check_count("occurrence", value, "earlier calls with the same id")
+    return value
 
 
 def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:

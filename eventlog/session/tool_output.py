@@ -16,6 +16,8 @@ field                               holds
 ``tool_output_sha256``              the name of the output in the blob area: of its UTF-8 bytes
 ``tool_output_externalized_reason`` ``single_threshold`` or ``turn_budget``: which limit it was
 ``tool_output_externalization_error`` why it could not be kept
+``tool_output_field``               where the preview stands instead, in a part of another shape
+``tool_output_json``                true if what is kept is the JSON of an output that is no text
 =================================== ===========================================================
 
 A part that comes with one of them from elsewhere is left as it is.
@@ -27,6 +29,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
+from eventlog.session.parts import PLACE_FIELDS, output_of, with_original
 from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ LARGE_OUTPUT_FIELDS: Final = frozenset(
         "tool_output_sha256",
         "tool_output_externalized_reason",
         "tool_output_externalization_error",
+        *PLACE_FIELDS,
     }
 )
 """The fields that tell of an output which is not, or could not be, kept elsewhere."""
@@ -129,13 +133,13 @@ def outputs_of(data: MessageData) -> tuple[dict[int, str], int]:
     outputs: dict[int, str] = {}
     inline = 0
     for place, part in enumerate(data["parts"]):
-        output = part.get("tool_output") if part["type"] == "tool" else None
-        if not isinstance(output, str):
+        output = output_of(part)
+        if output is None:
             continue
         if LARGE_OUTPUT_FIELDS.isdisjoint(part):
-            outputs[place] = output
+            outputs[place] = output.text
         else:
-            inline += len(output)
+            inline += len(output.text)
     return outputs, inline
 
 
@@ -228,17 +232,21 @@ def same_output(part: Mapping[str, Any], output: str | None) -> bool:
 
 
 def same_part(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Tell whether a stored part is what was given, but for how its output is kept (L3)."""
+    """Return whether a stored part is what was given, but for how its output is kept (L3)."""
     if stored == given:
         return True
-    changed = LARGE_OUTPUT_FIELDS | {"tool_output"}
-    return (
-        stored["type"] == given.get("type") == "tool"
-        and LARGE_OUTPUT_FIELDS.isdisjoint(given)
-        and {name: value for name, value in stored.items() if name not in changed}
-        == {name: value for name, value in given.items() if name not in changed}
-        and same_output(stored, given.get("tool_output"))
-    )
+    if LARGE_OUTPUT_FIELDS.isdisjoint(stored) or not LARGE_OUTPUT_FIELDS.isdisjoint(given):
+        return False
+    output = output_of(given)
+    if output is None:
+        return False
+    digest = stored.get("tool_output_sha256")
+    if digest is not None and digest != digest_of(output.original.encode()):
+        return False
+    kept = without_large_output(stored)
+    if digest is None:  # The output could not be kept, and stands in the part.
+        return kept == given
+    return without_large_output(with_original(stored, output.original)) == given
 
 
 def without_large_output(part: Mapping[str, Any]) -> dict[str, Any]:
