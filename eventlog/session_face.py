@@ -101,9 +101,7 @@ class Session:
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return what a memory search needs to understand ``query`` (X5)."""
-        return queries.read_search_context(
-            self._core, query, max_messages
-        )
+        return queries.read_search_context(self._core, query, max_messages)
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the last ``recent`` ones, tool pairs whole."""

@@ -16,6 +16,7 @@ from eventlog.projections.folder_layout import (
     document,
 )
 from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.parts import output_of, readings_of
 from eventlog.session.tool_output import kept_digest
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def _named_in(recorded: Recorded) -> Iterator[_Named]:
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
             if kept_digest(recorded.stream, part):
-                yield _Named(event.message["id"], str(part.get("tool_id", "")), part)
+                output = output_of(part)
+                yield _Named(event.message["id"], output.id if output else "", part)
     elif isinstance(event, ToolResultRecorded) and kept_digest(recorded.stream, event.large or {}):
         yield _Named(event.message_id, event.tool_id, event.large or {})
 
@@ -129,6 +131,8 @@ def _tool_name(named: _Named, reader: FolderSource) -> str:
     """Return the name of the called tool, which the record of a later result does not have."""
     recorded = reader.message(named.message_id)
     event = None if recorded is None else recorded.event
-    parts = event.message["parts"] if isinstance(event, MessageAppended) else []
-    names = (part.get("tool_name", "") for part in parts if part.get("tool_id") == named.tool_id)
-    return str(next(names, ""))
+    message = event.message if isinstance(event, MessageAppended) else None
+    calls = (
+        [] if message is None else [found.call or found.result for found in readings_of(message)]
+    )
+    return next((call.name for call in calls if call is not None and call.id == named.tool_id), "")

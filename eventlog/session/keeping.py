@@ -41,9 +41,7 @@ def keep_outputs(
         output = output_of(part)
         assert output is not None  # It was chosen among the outputs.
         call = CallId(session_id, data["id"], output.id)
-        kept = keep_output(
-            values, call, outputs[number], reason, policy, original=output.original
-        )
+        kept = keep_output(values, call, outputs[number], reason, policy, original=output.original)
         parts[number] = with_preview(part, output, kept)
     return cast("MessageData", {**data, "parts": parts})
 

@@ -33,6 +33,7 @@ from eventlog.session.parts.stored_output import (
     with_preview,
 )
 from eventlog.session.parts.weight import media_in, message_text, weigh
+from eventlog.session.parts.written import with_expected_fields
 
 __all__ = [
     "PLACE_FIELDS",
@@ -58,6 +59,7 @@ __all__ = [
     "tool_parts",
     "unanswered",
     "weigh",
+    "with_expected_fields",
     "with_fields",
     "with_original",
     "with_preview",

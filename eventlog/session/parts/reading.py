@@ -10,6 +10,7 @@ from typing_extensions import TypeIs
 __all__ = [
     "FINAL",
     "Call",
+    "Context",
     "Fields",
     "Media",
     "MediaKind",
@@ -73,6 +74,13 @@ class Result(NamedTuple):
         return self.status in FINAL
 
 
+class Context(NamedTuple):
+    """A reference to what was put into the model's context."""
+
+    uri: str
+    kind: str
+
+
 class Reading(NamedTuple):
     """What a part is. A part may be a call and its result at once."""
 
@@ -85,6 +93,9 @@ class Reading(NamedTuple):
     media: tuple[Media, ...] = ()
     label: str = ""
     """What people are shown before ``beside``, such as ``thinking`` or the unknown type."""
+    context: Context | None = None
+    is_unknown: bool = False
+    """Whether no reader knows this shape."""
     slot: tuple[str, ...] = ()
     """Where in the part the output stands that may be kept elsewhere, by field names."""
 

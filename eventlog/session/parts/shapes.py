@@ -29,6 +29,7 @@ from eventlog.session.parts.contents import first_text, media_from, sole_text, t
 from eventlog.session.parts.reading import (
     FINAL,
     Call,
+    Context,
     Fields,
     Media,
     MediaKind,
@@ -170,9 +171,10 @@ def _unknown(part: Mapping[str, Any]) -> Reading:
     fields = {name: value for name, value in part.items() if name != "type"}
     text = fields.get("text")
     if isinstance(text, str) and len(fields) == 1:
-        return Reading(said=text, label=label)
+        return Reading(said=text, label=label, is_unknown=True)
     slot = max(fields, key=lambda name: _length(fields[name]), default="")
-    return Reading(beside=as_json(fields) if fields else label, label=label, slot=(slot,))
+    beside = as_json(fields) if fields else label
+    return Reading(beside=beside, label=label, is_unknown=True, slot=(slot,) if slot else ())
 
 
 def _length(value: Any) -> int:
@@ -207,7 +209,10 @@ def _reasoning(part: Mapping[str, Any]) -> Reading | None:
 
 def _context(part: Mapping[str, Any]) -> Reading | None:
     uri, abstract = first_text(part, "uri"), first_text(part, "abstract") or ""
-    return None if uri is None else Reading(beside=abstract, label=f"context {uri}")
+    if uri is None:
+        return None
+    about = Context(uri, first_text(part, "context_type") or "memory")
+    return Reading(beside=abstract, label=f"context {uri}", context=about)
 
 
 def _gemini_text(part: Mapping[str, Any]) -> Reading | None:
@@ -235,7 +240,10 @@ def _nested_message(part: Mapping[str, Any]) -> Reading | None:
 
 def _media(kind: MediaKind) -> Callable[[Mapping[str, Any]], Reading | None]:
     def read(part: Mapping[str, Any]) -> Reading | None:
-        return Reading(media=(media_from(part, kind),), said=_transcript(part))
+        media, transcript = media_from(part, kind), _transcript(part)
+        if media.size is None and not media.name and not transcript:
+            return None
+        return Reading(media=(media,), said=transcript)
 
     return read
 
@@ -385,7 +393,9 @@ def _content(value: Any) -> tuple[str, tuple[Media, ...]]:
     if value is None:
         return "", ()
     if is_list(value):
-        found = [read_part(item) if is_object(item) else Reading(said=_plain(item)) for item in value]
+        found = [
+            read_part(item) if is_object(item) else Reading(said=_plain(item)) for item in value
+        ]
         texts = [text for each in found if (text := each.text)]
         return "\n".join(texts), tuple(media for each in found for media in each.media)
     if is_object(value):

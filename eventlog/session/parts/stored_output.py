@@ -58,7 +58,9 @@ def output_of(part: Mapping[str, Any]) -> Output | None:
         text = value if isinstance(value, str) else found.result.output or ""
         return Output(found.result.id, text, original, found.slot, is_json)
     id_ = part.get("id")
-    return Output(id_ if isinstance(id_, str) else found.label, original, original, found.slot, is_json)
+    return Output(
+        id_ if isinstance(id_, str) else found.label, original, original, found.slot, is_json
+    )
 
 
 def with_preview(
