@@ -210,10 +210,17 @@ class AsyncLog:
         return self._engine.iterate(self._log.read_all(after=after, types=types, limit=limit))
 
     def follow(
-        self, after: Position | None = None, types: Sequence[str] | None = None
+        self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> AsyncIterator[Recorded]:
-        """Yield events after a position, then wait for new ones, until the log is closed (L6)."""
-        return self._engine.follow(START if after is None else after, types or ())
+        """Yield events after a place, then wait for new ones; see `eventlog.Log.follow`.
+
+        A checkpoint that is not of this log is refused when the first event is asked for.
+        """
+        return self._engine.follow(after, types or ())
+
+    async def checkpoint(self, recorded: Recorded | None = None) -> str:
+        """Return text that names a place in this log; see `eventlog.Log.checkpoint`."""
+        return await self._engine.run(self._log.checkpoint, recorded)
 
     async def position(self) -> Position:
         """Return the position of the newest record that `follow` would have yielded by now."""

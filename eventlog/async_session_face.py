@@ -8,12 +8,7 @@ from eventlog.engine import arguments, queries
 from eventlog.engine.request import SessionRequest
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import (
-    ABANDONED,
-    AssignProject,
-    CloseSession,
-    DeleteSession,
-)
+from eventlog.session.commands import ABANDONED
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -428,7 +423,7 @@ class AsyncSession:
     ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        done: bool = await self._do(AssignProject(project), by)
+        done: bool = await self._do(arguments.project(project), by)
         return done
 
     async def memory_session(
@@ -458,7 +453,7 @@ class AsyncSession:
     ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
         await self._do(
-            CloseSession(reason),
+            arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -474,7 +469,7 @@ class AsyncSession:
     ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
         await self._do(
-            DeleteSession(reason),
+            arguments.deletion(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 

@@ -34,6 +34,8 @@ a clock is slewed by in that time, far less than any lease that is worth having.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_CYCLE: Final = 146_097 * 86_400 * 1_000_000
+"""Microseconds of 400 years, after which the Gregorian calendar begins anew."""
 
 
 class _SystemClock:
@@ -81,9 +83,26 @@ class JumpWatch:
 
 
 def format_time(microseconds: int) -> str:
-    """Write a time as ISO 8601 in UTC, always with six digits: ``2026-01-02T03:04:05.000006Z``."""
-    moment = _NAIVE_EPOCH + timedelta(microseconds=microseconds)
+    """Write a time as ISO 8601 in UTC, always with six digits: ``2026-01-02T03:04:05.000006Z``.
+
+    Any number can be written, so that a wrong clock's time can be shown: years before 1 and after
+    9999 have a sign and at least five digits, as ISO 8601 has it (``+12026-01-02T03:04:05.000006Z``).
+    Such texts do not sort as times do, and `parse_time` refuses them.
+    """
+    try:
+        moment = _NAIVE_EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return _distant_time(microseconds)
     return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def _distant_time(microseconds: int) -> str:
+    """Write a time of a year that `datetime` does not have: the calendar repeats in 400 years."""
+    cycles, rest = divmod(microseconds, _CYCLE)
+    moment = _NAIVE_EPOCH + timedelta(microseconds=rest)
+    year = moment.year + 400 * cycles
+    sign = "-" if year < 0 else "+"
+    return f"{sign}{abs(year):05d}{moment.isoformat(timespec='microseconds')[4:]}Z"
 
 
 def parse_time(text: str) -> int:

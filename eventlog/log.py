@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
+from eventlog.engine.checkpoints import checkpoint_at, position_after
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.opening import open_store
@@ -119,7 +120,7 @@ class Log:
             # Imported when first needed: most sessions have no folder.
             from eventlog.folder.attaching import reattach
 
-            reattach(self._engine, core)
+            self._engine.shelter.write(reattach, self._engine, core)
         return Session(self._engine, core)
 
     def adopt(
@@ -279,16 +280,28 @@ class Log:
             yield Recorded(record)
 
     def follow(
-        self, after: Position | None = None, types: Sequence[str] | None = None
+        self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> Iterator[Recorded]:
-        """Yield events after a position, then wait for new ones, until the log is closed (L6).
+        """Yield events after a place, then wait for new ones, until the log is closed (L6).
 
-        The checkpoint is the caller's: the ``position`` of the last event that it has dealt with.
+        The checkpoint is the caller's: what `checkpoint` said of the last event that it has dealt
+        with, or that event's ``position``. Raises `InvalidArgument` for one beyond the end of the
+        log; and for a checkpoint of another log, or of a history that was replaced since, which a
+        bare position cannot tell.
         """
-        entries = following(self._engine.store, START if after is None else after, types or ())
-        for recorded in entries:
-            if recorded is not None:
-                yield recorded
+        start = position_after(self._engine.store, after)
+        entries = following(self._engine.store, start, types or ())
+        return (recorded for recorded in entries if recorded is not None)
+
+    def checkpoint(self, recorded: Recorded | None = None) -> str:
+        """Return text that names a place in this log, for `follow` to go on from.
+
+        It says that everything up to an event was dealt with; by default up to the newest. It is
+        bound to this log: `follow` refuses it in a copy, in another log, and where the log was
+        restored from a backup that does not have the event.
+        """
+        position = self.position() if recorded is None else recorded.position
+        return checkpoint_at(self._engine.store, position)
 
     def position(self) -> Position:
         """Return the position of the newest record that `follow` would have yielded by now."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from eventlog.error_text import printable, text_of
+
 __all__ = ["ERROR_LENGTH", "redacted"]
 
 ERROR_LENGTH: Final = 500
 """Characters of an error that are kept in an event."""
+
+READ_LENGTH: Final = 10 * ERROR_LENGTH
+"""Characters of an error that are looked at: what lies beyond is never shown."""
 
 _SECRETS: Final = re.compile(
     r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"
@@ -27,6 +32,9 @@ _SECRETS: Final = re.compile(
 
 def redacted(error: BaseException | str) -> str:
     """Return an error's text without secrets, in at most `ERROR_LENGTH` characters (F11)."""
-    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    text = _SECRETS.sub("[redacted]", text)
+    if isinstance(error, str):
+        text = printable(error)
+    else:
+        text = f"{printable(type(error).__name__)}: {text_of(error)}"
+    text = _SECRETS.sub("[redacted]", text[:READ_LENGTH])
     return text if len(text) <= ERROR_LENGTH else text[: ERROR_LENGTH - 1] + "…"

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventlog.engine import arguments, queries
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import (
-    ABANDONED,
-    AssignProject,
-    CloseSession,
-    DeleteSession,
-)
+from eventlog.session.commands import ABANDONED
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -379,19 +374,19 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.attach(self._engine, self._core, path)
+        return self._engine.shelter.write(attaching.attach, self._engine, self._core, path)
 
     def detach_folder(self) -> None:
         """Let the folder follow no longer; its files stay as they are."""
         from eventlog.folder import attaching
 
-        attaching.detach(self._engine, self._core)
+        self._engine.shelter.write(attaching.detach, self._engine, self._core)
 
     def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
         """Write the session's folder once, without attaching it (O1); raises as `attach_folder`."""
         from eventlog.folder import attaching
 
-        return attaching.materialize(self._engine, self._core, path)
+        return self._engine.shelter.write(attaching.materialize, self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
         """Make a folder what the records say, and record what it was not; or only look (O3).
@@ -402,7 +397,9 @@ class Session:
         """
         from eventlog.folder import attaching
 
-        return attaching.heal(self._engine, self._core, path, check=check)
+        return self._engine.shelter.write(
+            attaching.heal, self._engine, self._core, path, check=check
+        )
 
     # ---- the session itself -------------------------------------------------------------------
 
@@ -438,7 +435,7 @@ class Session:
     ) -> bool:
         """Set the project if the session has none; tell whether it did (M9)."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        done: bool = self._do(AssignProject(project), by)
+        done: bool = self._do(arguments.project(project), by)
         return done
 
     def memory_session(
@@ -468,7 +465,7 @@ class Session:
     ) -> None:
         """End the session: it takes no more messages; open tasks go on to their end."""
         self._do(
-            CloseSession(reason),
+            arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -484,7 +481,7 @@ class Session:
     ) -> None:
         """Take the session out of use and abandon its open tasks (M1)."""
         self._do(
-            DeleteSession(reason),
+            arguments.deletion(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 

@@ -9,6 +9,7 @@ so that a store for a third party is one module (L9). That module imports from h
 - `repeated`: the answer to an append whose event ids are stored already
 - `paged`: lazy reading, one page at a time
 - `Wakeups`: waiting for records, woken by appends
+- `sound_records`: rows that were read, checked before anything is computed with them
 - `split_batch`: a batch in parts that one transaction can hold
 
 A store may be called from any number of threads at once. `append` is called by one at a time.
@@ -38,6 +39,7 @@ from eventlog.records import (
     Position,
     Record,
 )
+from eventlog.row_checks import sound_records
 from eventlog.wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ __all__ = [
     "chain_hash",
     "paged",
     "repeated",
+    "sound_records",
     "split_batch",
     "store_clock",
 ]

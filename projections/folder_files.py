@@ -105,7 +105,7 @@ class SessionFolder(Projection[FolderState, FolderState]):
     """
 
     name = "folder"
-    schema = 1
+    schema = 2
     types = None
 
     def initial(self) -> FolderState:

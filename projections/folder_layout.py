@@ -116,13 +116,16 @@ def is_output(path: str) -> bool:
     return path.startswith(f"{TOOL_RESULTS}/")
 
 
-def temporary_name(name: str) -> str:
-    """Return the name under which a file is written before it gets its own: always the same."""
-    return f".{name.removeprefix('.')}{_TEMPORARY}"
+def temporary_name(name: str, drawn: str) -> str:
+    """Return the name under which a file is written before it gets its own.
+
+    What was ``drawn`` for it is in the name, so that nobody can have prepared a file there.
+    """
+    return f".{name.removeprefix('.')}.{drawn}{_TEMPORARY}"
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that only a crash leaves behind."""
+    """Return whether a name is one that only a crash leaves behind."""
     return name.startswith(".") and name.endswith(_TEMPORARY)
 
 

@@ -16,8 +16,8 @@ from eventlog.projections.folder_layout import (
     document,
 )
 from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.parts import output_of, readings_of
-from eventlog.session.tool_output import kept_digest
+from eventlog.session.parts import readings_of
+from eventlog.session.tool_output import kept_digest, kept_output_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from eventlog.session.events import VersionRange
     from eventlog.session.reading import StoredMessage
 
-__all__ = ["OUTPUT_TYPES", "FolderSource", "names_output", "output_content", "output_files"]
+__all__ = [
+    "OUTPUT_TYPES",
+    "FolderSource",
+    "kept_in",
+    "names_output",
+    "output_content",
+    "output_files",
+]
 
 OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded"})
 """The event types that may name an output which is kept elsewhere."""
@@ -79,6 +86,13 @@ def names_output(recorded: Recorded) -> bool:
     return b'"tool_output_ref"' in recorded.record.data
 
 
+def kept_in(recorded: Recorded) -> set[str]:
+    """Return the digests of the outputs that a record names and its session keeps."""
+    if recorded.type not in OUTPUT_TYPES:
+        return set()
+    return {str(named.part["tool_output_sha256"]) for named in _named_in(recorded)}
+
+
 def output_files(recorded: Recorded) -> list[str]:
     """Return the paths of the files that a record's outputs make."""
     return [
@@ -101,11 +115,13 @@ def _named_in(recorded: Recorded) -> Iterator[_Named]:
     event = recorded.event
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
-            if kept_digest(recorded.stream, part):
-                output = output_of(part)
-                yield _Named(event.message["id"], output.id if output else "", part)
-    elif isinstance(event, ToolResultRecorded) and kept_digest(recorded.stream, event.large or {}):
-        yield _Named(event.message_id, event.tool_id, event.large or {})
+            output_id = kept_output_id(recorded.stream, part)
+            if output_id is not None:
+                yield _Named(event.message["id"], output_id, part)
+    elif isinstance(event, ToolResultRecorded):
+        large = event.large or {}
+        if kept_digest(recorded.stream, large, event.tool_id):
+            yield _Named(event.message_id, event.tool_id, large)
 
 
 def _metadata(named: _Named, recorded: Recorded, reader: FolderSource) -> dict[str, Any]:

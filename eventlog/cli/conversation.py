@@ -74,9 +74,10 @@ def _kept_elsewhere(part: dict[str, Any], message_id: str) -> Iterator[Text]:
     """Say how to read an output of which only a preview is in the message (M6)."""
     output = output_of(part) if part.get("tool_output_ref") is not None else None
     if output is not None:
-        length = part.get("tool_output_original_chars") or 0
+        length = part.get("tool_output_original_chars")
+        shown = f"{length:,}" if isinstance(length, int) else "?"
         call = printable(f"{message_id} {output.id}")
-        yield Text(f"  … of {length:,} characters (--output {call} shows them)", "dim italic")
+        yield Text(f"  … of {shown} characters (--output {call} shows them)", "dim italic")
 
 
 def _lines(text: str, limit: int, style: str, *, full: bool) -> list[Text]:

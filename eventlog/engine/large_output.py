@@ -10,7 +10,8 @@ from eventlog.session.parts import calls_with_id, output_of, with_original
 from eventlog.session.tool_output import (
     OutputMatch,
     ToolOutput,
-    kept_digest,
+    is_digest,
+    kept_output_id,
     search,
     without_large_output,
 )
@@ -71,11 +72,12 @@ def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
 
     An output that another program kept elsewhere has come along if its folder was adopted.
     """
-    digest = kept_digest(reader.stream, part)
-    if digest is not None or not part.get("tool_output_truncated"):
-        return digest
+    if kept_output_id(reader.stream, part) is not None:
+        return str(part["tool_output_sha256"])
+    if not part.get("tool_output_truncated"):
+        return None
     adopted = part.get("tool_output_sha256")
-    return adopted if isinstance(adopted, str) and reader.has_value(adopted) else None
+    return adopted if is_digest(adopted) and reader.has_value(adopted) else None
 
 
 class CallName(NamedTuple):

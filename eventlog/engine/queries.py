@@ -23,11 +23,9 @@ from eventlog.session.context import (
 from eventlog.session.index import (
     archive_key,
     archive_prefix,
-    idle_range,
     keys_under,
     read_archive,
     read_task,
-    session_of_idle_key,
     task_key,
 )
 from eventlog.session.tasks.events import ArchiveFinalized
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = [
     "find_archive",
     "find_task",
-    "idle_sessions",
     "latest_overview",
     "read_archived",
     "read_archives",
@@ -255,11 +252,6 @@ def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
     value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
-
-
-def idle_sessions(store: Store, now: int) -> list[str]:
-    """Return the sessions that are to be committed because nothing was said in them for long."""
-    return [session_of_idle_key(key) for key, _ in store.scan(*idle_range(now))]
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

@@ -25,7 +25,7 @@ from eventlog.session.events import (
     SessionDeleted,
     ToolResultRecorded,
 )
-from eventlog.session.keeping import keep_output, keep_outputs
+from eventlog.session.keeping import check_kept, keep_output, keep_outputs
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message, same_message
 from eventlog.session.parts import answerable, calls_with_id, output_of, readings_of, weigh
@@ -110,10 +110,12 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
     """Append messages after their large tool outputs were kept elsewhere (M6).
 
     The tokens of those at the places ``large`` are estimated when it is known what is recorded.
+    Those at the places ``claiming`` name values that the session is said to have already.
     """
 
     estimate: TokenEstimator = estimate_tokens
     large: frozenset[int] = frozenset()
+    claiming: frozenset[int] = frozenset()
 
     @property
     def unkept(self) -> bool:
@@ -122,6 +124,10 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
     def keep(self, values: Values, state: SessionState) -> AppendMessages:
         if state.status != "open":
             return self
+        for place in self.claiming:
+            check_kept(values, state.session_id, self.data[place])
+        if not self.large:
+            return AppendMessages(self.messages, self.data, self.tokens)
         stored, tokens = list(self.data), list(self.tokens)
         for place in self.large:
             stored[place] = keep_outputs(values, state.session_id, stored[place], state.tool_output)

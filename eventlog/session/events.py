@@ -12,6 +12,7 @@ from typing import Any, Literal
 from eventlog.events import Event, import_when_read, unchanged
 from eventlog.session.message_data import MessageData
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+from eventlog.session.version_ranges import VersionRange
 
 __all__ = [
     "CommitPrepared",
@@ -31,9 +32,6 @@ import_when_read("eventlog.session.folder_events")
 
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""
-
-VersionRange = tuple[int, int]
-"""The versions from the first to the last, both included."""
 
 
 class SessionCreated(Event, type="session_created"):

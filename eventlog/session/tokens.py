@@ -18,6 +18,9 @@ from eventlog.errors import InvalidArgument
 
 __all__ = ["TokenEstimator", "checked_tokens", "estimate_tokens"]
 
+MOST_TOKENS: Final = 10**12
+"""The most tokens that one text may have; sums of a million of them fit in 64 bits."""
+
 TokenEstimator: TypeAlias = Callable[[str], int]
 
 _WIDE: Final = (
@@ -59,6 +62,9 @@ def estimate_tokens(text: str) -> int:
 def checked_tokens(estimate: TokenEstimator, text: str) -> int:
     """Return what an estimator says of a text; raise `InvalidArgument` if that is no count."""
     tokens = estimate(text)
-    if tokens < 0:
-        raise InvalidArgument(f"the token estimator said {tokens} for a text; it must not be < 0")
+    if type(tokens) is not int or not 0 <= tokens <= MOST_TOKENS:
+        raise InvalidArgument(
+            f"the token estimator said {tokens!r:.80} for a text; it returns a whole number "
+            f"from 0 to {MOST_TOKENS:,}"
+        )
     return tokens

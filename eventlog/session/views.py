@@ -13,7 +13,7 @@ from eventlog.session.tasks.machine import POLLER_VIEW, PollerState, TaskState
 from eventlog.session.tasks.state import add_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from eventlog.session.archive import Archive
     from eventlog.session.state import SessionState
@@ -68,6 +68,12 @@ def _time(microseconds: int) -> str:
     return format_time(microseconds) if microseconds else ""
 
 
+def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
+    """Add the sum of the categories; one that is called so was an extractor's own sum."""
+    counts = {category: count for category, count in memories.items() if category != "total"}
+    return {**counts, "total": sum(counts.values())}
+
+
 def session_meta(state: SessionState) -> SessionMeta:
     """Return the metadata that a state stands for."""
     usage: dict[str, Any] = dict(state.usage)
@@ -78,7 +84,7 @@ def session_meta(state: SessionState) -> SessionMeta:
         message_count=state.window.count,
         total_message_count=state.total_message_count,
         commit_count=state.commit_count,
-        memories_extracted={**state.memories, "total": sum(state.memories.values())},
+        memories_extracted=_with_total(state.memories),
         last_commit_at=_time(state.last_commit_at),
         last_message_at=_time(state.last_message_at),
         llm_token_usage={kind: usage.get(kind, 0) for kind in TOKEN_KINDS},
@@ -176,7 +182,7 @@ def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str,
             continue
         for usage in ("token_usage", "session_token_usage"):
             result[usage] = add_usage(result[usage], found.usage)
-        if found.state == "completed":
+        if found.state == "completed" and isinstance(found.result, dict):
             result.update((name, found.result[name]) for name in found.result if name in result)
     return result
 

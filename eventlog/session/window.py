@@ -12,20 +12,19 @@ from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from eventlog.session.version_ranges import VersionRange, ascending, intersection, without
 
-__all__ = ["KEEP_LIMIT", "Retention", "VersionRange", "Window"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["KEEP_LIMIT", "Claimed", "Retention", "VersionRange", "Window"]
 
 KEEP_LIMIT: Final = 10_000
 """The most messages that a commit may be asked to retain (C3)."""
-
-VersionRange: TypeAlias = tuple[int, int]
-"""The versions from the first to the last, both included."""
 
 _KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
 """Known messages at which those beyond `KEEP_LIMIT` are let go: seldom, since it costs a copy."""
@@ -67,6 +66,14 @@ class Retention(NamedTuple):
     taken_count: int
     taken_tokens: int
     retained_count: int
+
+
+class Claimed(NamedTuple):
+    """What a commit says of itself: the ranges that stay live, and the figures of what it takes."""
+
+    retains: Sequence[VersionRange]
+    count: int
+    tokens: int
 
 
 @dataclass(slots=True)
@@ -129,6 +136,14 @@ class Window:
         versions.frombytes(columns[:width])
         weights.frombytes(columns[width:end])
         self.versions, self.weights, self.turns = versions, weights, bytearray(columns[end:])
+
+    def refuse_impossible(self, head: int) -> None:
+        """Raise `ValueError` for what no fold of ``head`` records leaves, whatever they are."""
+        known, ranges = self.versions, self.ranges(head)
+        if known and not 1 <= known[0] <= known[-1] <= head:
+            raise ValueError(f"live messages are known from {known[0]} to {known[-1]} of {head}")
+        if self.count < len(known) or not 0 <= self.since <= head or ranges != ascending(ranges):
+            raise ValueError("the figures of the live messages do not fit each other")
 
     # ---- folding ------------------------------------------------------------------------------
 
@@ -218,15 +233,32 @@ class Window:
                 self.weights = array(_WIDE, self.weights)
                 self.weights[place] += tokens
 
-    def archive(self, version: int, retains: list[VersionRange], taken: int, tokens: int) -> None:
-        """Apply a commit recorded at ``version``: only what it retains stays live."""
-        self.count -= taken
-        self.tokens -= tokens
-        self.closed = [(first, last) for first, last in retains]
-        self.since = version
+    def archive(self, version: int, taken: Sequence[VersionRange], claimed: Claimed) -> None:
+        """Apply a commit recorded at ``version``: the live messages in ``taken`` leave the tail.
+
+        No other message leaves it, whatever the commit says that it retains. How many leave, and
+        their tokens, are counted here while every live message is known singly; else the commit's
+        own figures are taken.
+        """
+        counts_all = self.count == len(self.versions)
+        left = without(self.ranges(version - 1), taken)
+        # Where a commit is right about what stays, its own ranges do: those left may reach further,
+        # over records that are no messages, and would be more with every commit.
+        stays = intersection(left, ascending(claimed.retains))
+        segments = self._segments(left)
+        if self._segments(stays) == segments and (counts_all or stays == left):
+            left = stays
+        elif counts_all:
+            left = [(first, last) for first, last in left if self._knows_within(first, last)]
         newest = self.versions[-1] if self.versions else 0
-        self._select([self._segment(first, last) for first, last in retains])
+        self._select([piece for start, stop in segments for piece in self._cut(start, stop)])
         held = self.versions
+        if counts_all:
+            self.count, self.tokens = len(held), sum(self.weights)
+        else:
+            self.count = max(len(held), self.count - claimed.count)
+            self.tokens = max(sum(self.weights), self.tokens - claimed.tokens)
+        self.closed, self.since = left, version
         self.pending = [call for call in self.pending if _contains(held, call.version)]
         if not held or held[-1] != newest:
             self.turn = 0
@@ -255,7 +287,7 @@ class Window:
         retained_count = sum(j - i for i, j in segments)
         retained_tokens = sum(self._tokens_between(i, j) for i, j in segments)
         return Retention(
-            takes=_difference(self.ranges(head), retains),
+            takes=without(self.ranges(head), retains),
             retains=retains,
             taken_count=self.count - retained_count,
             taken_tokens=self.tokens - retained_tokens,
@@ -275,8 +307,19 @@ class Window:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _segment(self, first: int, last: int) -> tuple[int, int]:
-        return bisect_left(self.versions, first), bisect_right(self.versions, last)
+    def _segments(self, ranges: Iterable[VersionRange]) -> list[tuple[int, int]]:
+        """Return where the known messages in ranges are, in segments that do not touch."""
+        segments: list[tuple[int, int]] = []
+        for first, last in ranges:
+            start, stop = bisect_left(self.versions, first), bisect_right(self.versions, last)
+            if start < stop and segments and segments[-1][1] == start:
+                segments[-1] = (segments[-1][0], stop)
+            elif start < stop:
+                segments.append((start, stop))
+        return segments
+
+    def _knows_within(self, first: int, last: int) -> bool:
+        return bisect_left(self.versions, first) < bisect_right(self.versions, last)
 
     def _tokens_between(self, start: int, stop: int) -> int:
         return sum(self.weights[start:stop])
@@ -342,22 +385,3 @@ class Window:
 def _contains(versions: array[int], version: int) -> bool:
     place = bisect_left(versions, version)
     return place < len(versions) and versions[place] == version
-
-
-def _difference(ranges: list[VersionRange], holes: list[VersionRange]) -> list[VersionRange]:
-    """Return what is left of ascending ranges when ascending holes are cut out of them."""
-    left: list[VersionRange] = []
-    pending = list(holes)
-    for first, last in ranges:
-        while pending and pending[0][1] < first:
-            pending.pop(0)
-        start = first
-        for hole_first, hole_last in pending:
-            if hole_first > last:
-                break
-            if hole_first > start:
-                left.append((start, hole_first - 1))
-            start = max(start, hole_last + 1)
-        if start <= last:
-            left.append((start, last))
-    return left

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from eventlog.argument_checks import check_count
 from eventlog.engine.queries import archived_messages, latest_overview
 from eventlog.errors import InvalidArgument, NonRetryableError
 from eventlog.session.commit import archive_id
 from eventlog.session.tasks.machine import EFFECT, FINALISE, MEMORIES, SKILLS
+from eventlog.storable import check_text
 from eventlog.worker.requests import (
     EffectRequest,
     Extraction,
@@ -74,6 +76,8 @@ class Finalizer:
     kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
 
     def __post_init__(self) -> None:
+        for kind in (*self.kinds, *self.follow_ups):
+            check_text("a kind of task", kind)
         for kind in self.kinds:
             if "." not in kind:
                 raise InvalidArgument(
@@ -100,7 +104,14 @@ class Finalizer:
     async def summarize(self, request: SummaryRequest) -> Summary:
         """Run the summariser; raise `EmptySummary` for a summary without overview."""
         summary = await _call(self.summarizer or _extractive(), request)
-        if not isinstance(summary, Summary) or not summary.overview.strip():
+        if not isinstance(summary, Summary):
+            raise EmptySummary("the summarizer returned no overview")
+        for name in ("overview", "abstract"):
+            text: object = getattr(summary, name)
+            if not isinstance(text, str):
+                found = type(text).__name__
+                raise UnusableResult(f"the summary's {name} is {found}, not text", "transient")
+        if not summary.overview.strip():
             raise EmptySummary("the summarizer returned no overview")
         return summary
 
@@ -108,7 +119,7 @@ class Finalizer:
         """Run the extractor of a completed archive that this kind of follow-up stands for."""
         if kind == MEMORIES and self.memory_extractor is not None:
             extraction = _expect(Extraction, await _call(self.memory_extractor, request))
-            memories = {str(name): int(count) for name, count in extraction.memories.items()}
+            memories = _counted(extraction.memories)
             output = {"memories_extracted": memories, "memory_diff": extraction.diff}
             return StepResult(output=output, usage=extraction.usage)
         if kind == SKILLS and self.skill_extractor is not None:
@@ -144,6 +155,18 @@ def _expect(expected: type[Any], answer: object) -> Any:
     return answer
 
 
+TOTAL: Final = "total"
+"""Not a category: whoever reads the counts sums them, so a sum among them would count twice."""
+
+
+def _counted(memories: Mapping[str, int]) -> dict[str, int]:
+    """Return the memories by category; raise `InvalidArgument` for what counts none."""
+    counts = {check_text("a category of memories", name): n for name, n in memories.items()}
+    for name, count in counts.items():
+        check_count(f"memories.{name}", count, "memories")
+    return {name: count for name, count in counts.items() if name != TOTAL}
+
+
 def _extractive() -> Summarizer:
     # Imported when first needed: a service with a summariser of its own never does.
     from eventlog.summary.summarizer import summarize
@@ -152,7 +175,7 @@ def _extractive() -> Summarizer:
 
 
 def _name(effect: SideEffect) -> str:
-    return getattr(effect, "__name__", type(effect).__name__)
+    return str(getattr(effect, "__name__", type(effect).__name__))
 
 
 async def _call(function: Callable[[Any], Any], request: object) -> Any:

@@ -32,6 +32,10 @@ class LeaseClock:
         """Return the store's time in microseconds; None if it has no clock."""
         return None if self._store_time is None else await self._engine.run(self._store_time)
 
+    def store_time_now(self) -> int | None:
+        """Return the same in a thread that may wait for the store (I/O)."""
+        return None if self._store_time is None else self._store_time()
+
     @property
     def is_steady(self) -> bool:
         """Whether the time tells that a lease has ended."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
+from eventlog.argument_checks import check_count
+from eventlog.error_text import shown
+from eventlog.errors import InvalidArgument
 from eventlog.session.messages import Message
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.summary.requests import Summary
@@ -25,6 +28,7 @@ __all__ = [
     "SummaryRequest",
     "TaskCallable",
     "TaskRequest",
+    "checked_usage",
 ]
 
 
@@ -34,6 +38,18 @@ class StepResult:
 
     output: Any
     usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+def checked_usage(usage: Any) -> TokenUsage:
+    """Return what something has cost; raise `InvalidArgument` for what are no counts of tokens."""
+    if usage is None:
+        return TokenUsage()
+    if not isinstance(usage, Mapping):
+        raise InvalidArgument(f"usage has counts of tokens by their names, not {shown(usage)}")
+    counts = {name: count for name, count in cast("Mapping[Any, Any]", usage).items()}
+    for name, count in counts.items():
+        check_count(f"usage.{name}", count, "tokens")
+    return cast("TokenUsage", {name: int(count) for name, count in counts.items()})
 
 
 class Steps(Protocol):
@@ -62,7 +78,8 @@ class _Request:
         read back. So the name stands for one piece of work, and the output is what JSON can hold,
         or a `StepResult` with what it cost. A crash between the work and the record repeats it.
 
-        Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold, and
+        Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold or a
+        name that this attempt has used before (a step that raised may be tried again), and
         `LeaseLost` if another attempt owns the task by now: let these pass.
         """
         if self.steps is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
+    CorruptLog,
     EventLogError,
     Indeterminate,
     InvalidArgument,
@@ -255,8 +256,8 @@ class SQLiteStore:
     ) -> Iterator[Record]:
         def read_page(after: Position, size: int) -> tuple[list[Record], Position | None]:
             with self._reading() as connection:
-                page = log_page(connection, after, types, size)
-            return page, page[-1].position if len(page) == size else None
+                page, goes_on = log_page(connection, after, types, size)
+            return page, page[-1].position if goes_on else None
 
         return paged(read_page, after, limit)
 
@@ -306,7 +307,8 @@ class SQLiteStore:
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         with self._writing() as connection:
             row = connection.execute("SELECT revision FROM blobs WHERE key = ?", (key,)).fetchone()
-            revision = 0 if row is None else int(row[0])
+            # A damaged blob has no revision to go on from.
+            revision = row[0] if row is not None and isinstance(row[0], int) else 0
             if expected not in (ANY, revision):
                 raise VersionConflict(key, int(expected), revision)
             connection.execute(
@@ -321,7 +323,15 @@ class SQLiteStore:
             row = connection.execute(
                 "SELECT data, revision FROM blobs WHERE key = ?", (key,)
             ).fetchone()
-        return None if row is None else Blob(*row)
+        if row is None:
+            return None
+        data, revision = row
+        if not isinstance(data, bytes) or not isinstance(revision, int):
+            raise CorruptLog(
+                f"{self.path}: the blob {key!r} is damaged: it is no bytes with a revision; restore "
+                "it from a backup, or remove it if it is a snapshot"
+            )
+        return Blob(data, revision)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection, None, None]:

@@ -21,8 +21,8 @@ field                on        holds
 """
 
 from eventlog.exchange.openai_chat.files import Conversation, read_conversations
-from eventlog.exchange.openai_chat.reading import message_from_chat
-from eventlog.exchange.openai_chat.writing import chat_from_message, chat_from_messages
+from eventlog.session.chat.converting import message_from_chat
+from eventlog.session.chat.writing import chat_from_message, chat_from_messages
 
 __all__ = [
     "Conversation",

@@ -7,7 +7,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from eventlog.errors import InvalidArgument, InvalidMessage
-from eventlog.exchange.openai_chat.format import (
+from eventlog.identifiers import check_session_id, derived_id, format_id
+from eventlog.session.chat.converting import located
+from eventlog.session.chat.format import (
     NESTING_LEVELS,
     Fields,
     compact,
@@ -16,8 +18,7 @@ from eventlog.exchange.openai_chat.format import (
     is_object,
     parse_json,
 )
-from eventlog.exchange.openai_chat.reading import located, message_fields
-from eventlog.identifiers import check_session_id, derived_id, format_id
+from eventlog.session.chat.reading import message_fields
 from eventlog.session.messages import Message, as_message
 
 if TYPE_CHECKING:

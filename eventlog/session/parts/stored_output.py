@@ -15,7 +15,7 @@ field                 holds
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.session.parts.reading import Fields, as_json, is_list, is_object
 from eventlog.session.parts.shapes import read_part
@@ -81,9 +81,9 @@ def with_preview(
 def with_original(part: Mapping[str, Any], kept: str) -> dict[str, Any]:
     """Return the part with its output as it was; the fields of the preview are left in it."""
     slot = part.get("tool_output_field")
-    if not is_list(slot) or not slot:
+    names = [name for name in slot if isinstance(name, str)] if is_list(slot) else []
+    if not names:
         return {**part, "tool_output": kept}
-    names = cast("list[str]", slot)
     return _set_at(part, names, json.loads(kept) if part.get("tool_output_json") else kept)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from eventlog.clock import format_time, parse_time
 from eventlog.errors import InvalidMessage
-from eventlog.exchange.openai_chat.format import (
+from eventlog.session.chat.format import (
     LIST,
     MISSING,
     NESTING_LEVELS,
@@ -21,9 +21,8 @@ from eventlog.exchange.openai_chat.format import (
     parse_json,
     usual_call,
 )
-from eventlog.session.messages import Message, as_message
 
-__all__ = ["located", "message_fields", "message_from_chat"]
+__all__ = ["looks_like_chat", "message_fields"]
 
 _TAKEN_NAMES: Final = {"id", "parts", "created_at"}
 _PREFIX: Final = "chat_"
@@ -38,23 +37,9 @@ UNIX_MILLISECONDS_FROM: Final = 100_000_000_000
 """A number as time counts milliseconds from here on: in seconds it would be the year 5138."""
 
 
-def message_from_chat(
-    data: dict[str, Any], *, line: int | None = None, index: int | None = None
-) -> Message:
-    """Return a chat message as a message; `chat_from_message` gives it back as it was.
-
-    Its own id is kept if it is text of 1 to 512 characters, and its own time (``created_at`` or
-    ``timestamp``: ISO 8601 with a zone, or Unix time) if it has one; else both are drawn. Raises
-    `InvalidMessage`, which names the field and repeats ``line`` and ``index``.
-    """
-    try:
-        return as_message(message_fields(data))
-    except InvalidMessage as error:
-        raise located(error, line, index) from error
-
-
-def located(error: InvalidMessage, line: int | None, index: int | None) -> InvalidMessage:
-    return InvalidMessage(error.reason, field=error.field, line=line, index=index)
+def looks_like_chat(value: Fields) -> bool:
+    """Return whether a dictionary is meant as a chat message, not as one of `Message`'s own form."""
+    return "parts" not in value and ("content" in value or "tool_calls" in value)
 
 
 def message_fields(data: Any) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventlog.exchange.openai_chat.format import (
+from eventlog.session.chat.format import (
     LIST,
     MISSING,
     ROLES,

@@ -1,0 +1,1 @@
+"""Chat messages of model providers to messages, and back: pure conversions of values."""
