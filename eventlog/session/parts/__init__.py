@@ -32,7 +32,7 @@ from eventlog.session.parts.stored_output import (
     with_original,
     with_preview,
 )
-from eventlog.session.parts.weight import media_in, message_text, weigh
+from eventlog.session.parts.weight import estimate_media, media_in, message_text, weigh
 from eventlog.session.parts.written import with_expected_fields
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "answerable",
     "begins_round",
     "calls_with_id",
+    "estimate_media",
     "is_plain",
     "is_text",
     "media_in",

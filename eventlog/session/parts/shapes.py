@@ -408,7 +408,8 @@ def _content(value: Any) -> tuple[str, tuple[Media, ...]]:
         if is_list(inner := value.get("content")) and len(value) == 1:
             return _content(inner)
         if value.get("type") in _BY_TYPE:
-            return (found := read_part(value)).text, found.media
+            part = read_part(value)
+            return part.text, part.media
     return as_json(value), ()
 
 
