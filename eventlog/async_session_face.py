@@ -8,6 +8,7 @@ from eventlog.engine import arguments, queries
 from eventlog.engine.request import SessionRequest
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
+from eventlog.session.commands import ABANDONED
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -106,7 +107,6 @@ class AsyncSession:
         return await self._engine.run(
             queries.read_search_context,
             self._core,
-            self._engine.estimate_tokens,
             query,
             max_messages,
         )
@@ -133,14 +133,20 @@ class AsyncSession:
         return await self._engine.run(queries.read_archives, self._core)
 
     async def tool_output(
-        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
     ) -> ToolOutput:
         """Return a tool's output from character ``offset`` on, at most ``limit`` characters of it.
 
         See `Session.tool_output`.
         """
         return await self._engine.run(
-            queries.read_tool_output, self._core, message_id, tool_id, offset, limit
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit, occurrence
         )
 
     async def search_tool_output(
@@ -151,6 +157,7 @@ class AsyncSession:
         *,
         limit: int = SEARCH_LIMIT,
         context: int = CONTEXT_CHARACTERS,
+        occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
         """Return the first ``limit`` places where ``text`` occurs in a tool's output.
 
@@ -164,6 +171,7 @@ class AsyncSession:
             text,
             limit=limit,
             context=context,
+            occurrence=occurrence,
         )
 
     # ---- messages -----------------------------------------------------------------------------
@@ -218,6 +226,7 @@ class AsyncSession:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        occurrence: int | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -236,11 +245,39 @@ class AsyncSession:
             output,
             status,
             duration_ms,
+            occurrence,
         )
         await self._do(
             command,
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
+
+    async def abandon_call(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        occurrence: int | None = None,
+        reason: str = ABANDONED,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Close a live call that nobody will answer; return whether it was open.
+
+        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
+        that its round can be archived and the next request to a model is valid. A result that
+        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        `InvalidMessage` for a call that no message made.
+        """
+        command = arguments.abandoned_call(
+            self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
+        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        was_open: bool = await self._do(command, by)
+        return was_open
 
     async def used(
         self,

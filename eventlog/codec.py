@@ -6,7 +6,7 @@ rewritten: an old schema is lifted by its upcasters each time it is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pydantic_core
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 from eventlog.chain import EMPTY_METADATA
 from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
-from eventlog.events import Event, event_class, is_builtin_type
+from eventlog.events import Event, event_class, is_builtin_type, unchanged
 from eventlog.records import Metadata
 from eventlog.storable import is_nested_too_deeply, problem_in
 
@@ -79,9 +79,12 @@ def decode_event(record: Record) -> Event:
         if record.schema == found.event_schema:
             event: Event = found.__pydantic_validator__.validate_json(record.data)
             return event
+        steps = [found.event_upcasters[each] for each in range(record.schema, found.event_schema)]
+        if all(step is unchanged for step in steps):
+            return cast("Event", found.__pydantic_validator__.validate_json(record.data))
         data = pydantic_core.from_json(record.data)
-        for schema in range(record.schema, found.event_schema):
-            data = found.event_upcasters[schema](data)
+        for step in steps:
+            data = step(data)
         lifted: Event = found.__pydantic_validator__.validate_python(data)
         return lifted
     except Exception as error:  # an upcaster may raise anything when the data is damaged

@@ -21,9 +21,25 @@ from pydantic import BaseModel, ConfigDict
 
 from eventlog.errors import InvalidArgument, UnknownEventType
 
-__all__ = ["Event", "Upcaster", "event_class", "import_when_read", "is_builtin_type"]
+__all__ = [
+    "Event",
+    "Upcaster",
+    "event_class",
+    "import_when_read",
+    "is_builtin_type",
+    "unchanged",
+]
 
 Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def unchanged(data: dict[str, Any]) -> dict[str, Any]:
+    """Lift data to a schema that has the same fields, and only gives them another meaning.
+
+    Data of such a schema is read as directly as that of the current one.
+    """
+    return data
+
 
 _TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _LIBRARY = "eventlog."

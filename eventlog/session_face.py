@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventlog.engine import arguments, queries
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
+from eventlog.session.commands import ABANDONED
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -107,9 +108,7 @@ class Session:
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return the latest overview and the newest messages, for a search over memories."""
-        return queries.read_search_context(
-            self._core, self._engine.estimate_tokens, query, max_messages
-        )
+        return queries.read_search_context(self._core, query, max_messages)
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the ``recent`` newest, tool pairs whole."""
@@ -128,14 +127,20 @@ class Session:
         return queries.read_archives(self._core)
 
     def tool_output(
-        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
     ) -> ToolOutput:
         """Return a tool's output from character ``offset`` on, at most ``limit`` characters of it.
 
         Reads outputs that are stored beside the log as well as those in their message. Raises
         `ToolOutputNotFound`, and `CorruptLog` if a stored output is missing or damaged.
         """
-        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit)
+        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit, occurrence)
 
     def search_tool_output(
         self,
@@ -145,6 +150,7 @@ class Session:
         *,
         limit: int = SEARCH_LIMIT,
         context: int = CONTEXT_CHARACTERS,
+        occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
         """Return the first ``limit`` places where ``text`` occurs in a tool's output.
 
@@ -152,7 +158,13 @@ class Session:
         characters on both sides. Raises as `tool_output` does.
         """
         return queries.search_tool_output(
-            self._core, message_id, tool_id, text, limit=limit, context=context
+            self._core,
+            message_id,
+            tool_id,
+            text,
+            limit=limit,
+            context=context,
+            occurrence=occurrence,
         )
 
     # ---- messages -----------------------------------------------------------------------------
@@ -213,6 +225,7 @@ class Session:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        occurrence: int | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -222,9 +235,11 @@ class Session:
         """Record the result of a tool call; wherever its message is read, the call has it.
 
         Message, call and status together are the idempotency key: the same output again changes
-        nothing, another one raises `DuplicateEvent`. An ``idempotency_key`` is recorded, but
-        decides nothing. Raises `InvalidMessage` if the session has no such message or call, and
-        `SessionClosed`.
+        nothing, another one raises `DuplicateEvent`. Where the message has several calls with one
+        id, ``occurrence`` names the call, counted from 0; without it the first open one is answered,
+        and an output that one of them has already is taken for a repetition. An
+        ``idempotency_key`` is recorded, but decides nothing. Raises `InvalidMessage` if the session
+        has no such message or call, and `SessionClosed`.
         """
         command = arguments.tool_result(
             self._core,
@@ -234,11 +249,39 @@ class Session:
             output,
             status,
             duration_ms,
+            occurrence,
         )
         self._do(
             command,
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
+
+    def abandon_call(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        occurrence: int | None = None,
+        reason: str = ABANDONED,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Close a live call that nobody will answer; return whether it was open.
+
+        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
+        that its round can be archived and the next request to a model is valid. A result that
+        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        `InvalidMessage` for a call that no message made.
+        """
+        command = arguments.abandoned_call(
+            self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
+        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        was_open: bool = self._do(command, by)
+        return was_open
 
     def used(
         self,

@@ -27,6 +27,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.session.commit import archive_id, archive_index
+from eventlog.session.parts import with_expected_fields
 from eventlog.session.tokens import estimate_tokens
 
 if TYPE_CHECKING:
@@ -91,17 +92,6 @@ _TEMPORARY: Final = ".eventlog-tmp"
 _QUARANTINED: Final = ".quarantined-"
 
 _MESSAGE_KEYS: Final = ("id", "role", "parts", "created_at")
-_PART_KEYS: Final[dict[str, dict[str, Any]]] = {
-    # What other programs insist on finding, with the values that stand for nothing.
-    "tool": {
-        "tool_id": "",
-        "tool_name": "",
-        "tool_uri": "",
-        "skill_uri": "",
-        "tool_status": "pending",
-    },
-    "context": {"uri": "", "context_type": "memory", "abstract": ""},
-}
 
 # ---- names ------------------------------------------------------------------------------------
 
@@ -167,19 +157,13 @@ def message_line(data: MessageData) -> bytes:
     """Write a message as a line: the four fields of every message, then the unknown ones."""
     fields: dict[str, Any] = dict(data)
     known = {key: fields.pop(key) for key in _MESSAGE_KEYS if key in fields}
-    known["parts"] = [_part(part) for part in known["parts"]]
+    known["parts"] = [with_expected_fields(part) for part in known["parts"]]
     return _encode({**known, **fields}).encode() + b"\n"
 
 
 def message_lines(messages: Iterable[MessageData]) -> bytes:
     """Write messages as a ``messages.jsonl`` has them."""
     return b"".join([message_line(data) for data in messages])
-
-
-def _part(part: dict[str, Any]) -> dict[str, Any]:
-    """Write a part with its type first and what its type always has after that."""
-    always = _PART_KEYS.get(part["type"])
-    return part if always is None else {"type": part["type"], **always, **part}
 
 
 def meta_document(meta: SessionMeta, unknown: Mapping[str, Any] | None = None) -> bytes:

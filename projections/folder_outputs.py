@@ -16,7 +16,8 @@ from eventlog.projections.folder_layout import (
     document,
 )
 from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.tool_output import kept_digest
+from eventlog.session.parts import readings_of
+from eventlog.session.tool_output import kept_digest, kept_output_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,9 +115,9 @@ def _named_in(recorded: Recorded) -> Iterator[_Named]:
     event = recorded.event
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
-            tool_id = part.get("tool_id")
-            if kept_digest(recorded.stream, part, tool_id):
-                yield _Named(event.message["id"], str(tool_id), part)
+            output_id = kept_output_id(recorded.stream, part)
+            if output_id is not None:
+                yield _Named(event.message["id"], output_id, part)
     elif isinstance(event, ToolResultRecorded):
         large = event.large or {}
         if kept_digest(recorded.stream, large, event.tool_id):
@@ -146,6 +147,8 @@ def _tool_name(named: _Named, reader: FolderSource) -> str:
     """Return the name of the called tool, which the record of a later result does not have."""
     recorded = reader.message(named.message_id)
     event = None if recorded is None else recorded.event
-    parts = event.message["parts"] if isinstance(event, MessageAppended) else []
-    names = (part.get("tool_name", "") for part in parts if part.get("tool_id") == named.tool_id)
-    return str(next(names, ""))
+    message = event.message if isinstance(event, MessageAppended) else None
+    calls = (
+        [] if message is None else [found.call or found.result for found in readings_of(message)]
+    )
+    return next((call.name for call in calls if call is not None and call.id == named.tool_id), "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
-from eventlog.argument_checks import check_number
+from eventlog.argument_checks import check_count, check_number
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.error_text import shown
@@ -16,6 +16,7 @@ from eventlog.events import Event
 from eventlog.identifiers import derived_id, format_id, parse_id
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import (
+    AbandonCall,
     AppendLargeMessages,
     AppendMessages,
     AssignMemorySession,
@@ -29,9 +30,10 @@ from eventlog.session.commands import (
 from eventlog.session.commit import archive_index
 from eventlog.session.events import SessionCreated
 from eventlog.session.message_data import MessageData
-from eventlog.session.messages import Message, as_message, message_data, message_text
+from eventlog.session.messages import Message, as_message, message_data
 from eventlog.session.messages import check_text as check_message_text
 from eventlog.session.output_claims import check_claims
+from eventlog.session.parts import message_text, weigh
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
 from eventlog.storable import check_text, checked_copy
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "abandon",
+    "abandoned_call",
     "append",
     "append_one",
     "closing",
@@ -144,7 +147,7 @@ def append_one(
         request = MessageRequest(core, message, data, 0, by)
         request.fall_back(_append(core, estimate, (message,), (data,), [text]))
         return request
-    return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
+    return MessageRequest(core, message, data, weigh(estimate, data, text), by)
 
 
 def append(
@@ -182,7 +185,7 @@ def _append(
     }
     tokens = tuple(
         [
-            0 if place in large else checked_tokens(estimate, text)
+            0 if place in large else weigh(estimate, data[place], text)
             for place, text in enumerate(texts)
         ]
     )
@@ -219,6 +222,7 @@ def tool_result(
     output: str,
     status: Literal["running", "completed", "error"],
     duration_ms: float | None,
+    occurrence: int | None,
 ) -> RecordToolResult:
     """Check a result before it is stored."""
     message_id = check_text("message_id", message_id)
@@ -243,7 +247,24 @@ def tool_result(
         tokens=None if is_large else checked_tokens(estimate, output),
         estimate=estimate,
         too_large=SINGLE if is_large else None,
+        occurrence=_occurrence(occurrence),
     )
+
+
+def abandoned_call(
+    estimate: TokenEstimator, message_id: str, tool_id: str, reason: str, occurrence: int | None
+) -> AbandonCall:
+    """Check which call is to be closed, and what its result is to say."""
+    message_id = check_text("message_id", message_id)
+    tool_id = check_text("tool_id", tool_id)
+    reason = check_text("reason", reason)
+    return AbandonCall(message_id, tool_id, reason, estimate, _occurrence(occurrence))
+
+
+def _occurrence(value: int | None) -> int | None:
+    if value is not None:
+        check_count("occurrence", value, "earlier calls with the same id")
+    return value
 
 
 def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:

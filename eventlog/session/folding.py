@@ -79,11 +79,11 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
 
     Raises as `apply` does.
     """
-    read_message = _message_reader()
+    read_message = _message_reader()  # All schemas so far have the same fields.
     for entry in records:
         record = entry if type(entry) is Record else cast("Recorded", entry).record
         _, _, _, _, type_, schema, _, data, _, _ = record
-        if type_ != _MESSAGE or schema != _MESSAGE_SCHEMA or state.status != "open":
+        if type_ != _MESSAGE or not 0 < schema <= _MESSAGE_SCHEMA or state.status != "open":
             apply(state, Recorded(record))
             continue
         try:

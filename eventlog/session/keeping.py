@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from eventlog.errors import EventLogError, InvalidMessage
 from eventlog.session.messages import check_text
 from eventlog.session.output_claims import claimed_values
+from eventlog.session.parts import output_of, with_preview
 from eventlog.session.tool_output import CallId, outputs_of, preview_fields, select_large
 from eventlog.session.values import digest_of
 
@@ -42,9 +43,11 @@ def keep_outputs(
     parts = list(data["parts"])
     for number, reason in select_large(outputs, inline, policy).items():
         part = parts[number]
-        call = CallId(session_id, data["id"], part.get("tool_id", ""))
-        kept = keep_output(values, call, outputs[number], reason, policy)
-        parts[number] = {**part, **kept}
+        output = output_of(part)
+        assert output is not None  # It was chosen among the outputs.
+        call = CallId(session_id, data["id"], output.id)
+        kept = keep_output(values, call, outputs[number], reason, policy, original=output.original)
+        parts[number] = with_preview(part, output, kept)
     return cast("MessageData", {**data, "parts": parts})
 
 
@@ -59,14 +62,21 @@ def check_kept(values: Values, session_id: str, data: MessageData) -> None:
 
 
 def keep_output(
-    values: Values, call: CallId, output: str, reason: Limit, policy: ToolOutputPolicy
+    values: Values,
+    call: CallId,
+    output: str,
+    reason: Limit,
+    policy: ToolOutputPolicy,
+    *,
+    original: str | None = None,
 ) -> dict[str, Any]:
     """Store an output; return the fields of the tool part that stand for it.
 
-    Without a ``tool_output`` among them the output itself stays in the part.
+    ``original`` is what is stored, where the output is no text but is read as one. Without a
+    ``tool_output`` among the fields the output itself stays in the part.
     """
     check_text(output, "tool_output")
-    data = output.encode()
+    data = (output if original is None else original).encode()
     digest, problem = digest_of(data), None
     try:
         values.keep_value(data)

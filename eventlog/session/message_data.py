@@ -40,6 +40,11 @@ def message_key(message_id: str) -> str:
     return message_id
 
 
-def tool_result_key(message_id: str, tool_id: str, status: str) -> str:
-    """Return the idempotency key under which a result is recorded: one of a kind per call (M4)."""
-    return f"{message_id}\0{tool_id}\0{status}"
+def tool_result_key(message_id: str, tool_id: str, kind: str, occurrence: int = 0) -> str:
+    """Return the idempotency key under which a result is recorded: one of a kind per call (M4).
+
+    The kind is the status of the result, or ``abandoned``. ``occurrence`` counts the calls of the
+    message that have the same id, from 0.
+    """
+    key = f"{message_id}\0{tool_id}\0{kind}"
+    return f"{key}\0{occurrence}" if occurrence else key

@@ -6,7 +6,6 @@ was not given is not invented, but for the id and the time, which a message draw
 
 from __future__ import annotations
 
-import json
 from typing import (
     Annotated,
     Any,
@@ -25,6 +24,7 @@ from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
 from eventlog.session.chat.reading import looks_like_chat, message_fields
 from eventlog.session.message_data import MessageData
+from eventlog.session.parts import message_text, said_in
 from eventlog.session.tool_output import same_part
 from eventlog.storable import is_nested_too_deeply, problem_in
 
@@ -45,12 +45,12 @@ __all__ = [
     "same_message",
 ]
 
-ROLES: Final = ("system", "user", "assistant", "tool")
+ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 
 MESSAGE_ID_CHARACTERS: Final = 512
 """The longest id of a message."""
 
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
 
 
@@ -205,13 +205,20 @@ class Message(BaseModel):
 
     @property
     def text(self) -> str:
-        """The text parts, joined by line feeds."""
-        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+        """What was said, joined by line feeds: text in any shape, refusals, transcripts."""
+        if all(type(part) is TextPart for part in self.parts) and not self.__pydantic_extra__:
+            return "\n".join(cast("TextPart", part).text for part in self.parts)
+        return said_in(self.as_data())
 
     @property
     def tools(self) -> tuple[ToolPart, ...]:
-        """The tool parts."""
+        """The parts of type ``tool``; calls in the shapes of providers are not among them."""
         return tuple(part for part in self.parts if isinstance(part, ToolPart))
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the message as the dictionary that it was built from, with its id and time."""
+        given = self.model_dump(exclude_unset=True)
+        return {"id": self.id, **given, "created_at": self.created_at}
 
 
 def _text_parts(text: str) -> tuple[TextPart]:
@@ -342,31 +349,3 @@ def same_message(stored: MessageData, data: MessageData, message: Message) -> bo
         and {**stored, "parts": given} == data
         and all(map(same_part, parts, given))
     )
-
-
-def message_text(data: MessageData) -> str:
-    """Concatenate all that counts as tokens: texts, abstracts, tool ids, names, inputs, outputs."""
-    parts = data["parts"]
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        return str(parts[0]["text"])
-    return "".join(_part_text(part) for part in parts)
-
-
-def _part_text(part: dict[str, Any]) -> str:
-    match part["type"]:
-        case "text":
-            return str(part["text"])
-        case "context":
-            return str(part.get("abstract", ""))
-        case "tool":
-            tool_input = part.get("tool_input")
-            return "".join(
-                [
-                    part["tool_id"],
-                    part.get("tool_name", ""),
-                    json.dumps(tool_input, ensure_ascii=False) if tool_input else "",
-                    part.get("tool_output") or "",
-                ]
-            )
-        case _:
-            return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from eventlog.codec import decode_event
 from eventlog.errors import CorruptError
 from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.tool_output import kept_digest
+from eventlog.session.tool_output import kept_digest, kept_output_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,8 @@ def named_values(record: Record) -> list[str]:
 def _digests(stream: str, event: Any) -> Iterator[object]:
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
-            yield kept_digest(stream, part, part.get("tool_id"))
+            if kept_output_id(stream, part) is not None:
+                yield part["tool_output_sha256"]
     elif isinstance(event, ToolResultRecorded):
         yield kept_digest(stream, event.large or {}, event.tool_id)
     elif event.event_type == "step_completed":

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
+from eventlog.session.parts.reading import is_list
 from eventlog.session.tool_output import (
     LARGE_OUTPUT_FIELDS,
     is_digest,
-    kept_digest,
+    kept_output_id,
     names_result_of,
 )
 
@@ -33,6 +34,8 @@ _EXPECTED: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "tool_output_sha256": (lambda value: is_digest(value), "64 hexadecimal digits in lower case"),
     "tool_output_externalized_reason": (lambda value: isinstance(value, str), "text"),
     "tool_output_externalization_error": (lambda value: isinstance(value, str), "text"),
+    "tool_output_field": (lambda value: _is_path(value), "the names of fields, as a list of texts"),
+    "tool_output_json": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
@@ -43,7 +46,7 @@ def check_claims(session: str, data: MessageData, index: int | None = None) -> b
     """
     names_values = False
     for place, part in enumerate(data["parts"]):
-        if part["type"] == "tool" and not LARGE_OUTPUT_FIELDS.isdisjoint(part):
+        if not LARGE_OUTPUT_FIELDS.isdisjoint(part):
             names_values |= _check_part(session, part, f"parts.{place}", index)
     return names_values
 
@@ -55,7 +58,7 @@ def _check_part(session: str, part: Mapping[str, Any], path: str, index: int | N
             raise InvalidMessage(f"it is {expected}", field=f"{path}.{name}", index=index)
     if not names_result_of(session, part):
         return False
-    if kept_digest(session, part, part["tool_id"]) is None:
+    if kept_output_id(session, part) is None:
         raise InvalidMessage(
             f"it names an output of session {session!r}, but not as the library does; leave out "
             "the fields that begin with 'tool_output_' and give the output itself",
@@ -68,11 +71,15 @@ def _check_part(session: str, part: Mapping[str, Any], path: str, index: int | N
 def claimed_values(session: str, data: MessageData) -> list[tuple[str, str]]:
     """Return the values that a checked message names, each as the path of its field and digest."""
     return [
-        (f"parts.{place}.tool_output_sha256", digest)
+        (f"parts.{place}.tool_output_sha256", part["tool_output_sha256"])
         for place, part in enumerate(data["parts"])
-        if part["type"] == "tool" and (digest := kept_digest(session, part, part["tool_id"]))
+        if kept_output_id(session, part) is not None
     ]
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
+
+
+def _is_path(value: object) -> bool:
+    return is_list(value) and len(value) > 0 and all(isinstance(name, str) for name in value)

@@ -16,6 +16,8 @@ field                               holds
 ``tool_output_sha256``              the name of the output in the blob area: of its UTF-8 bytes
 ``tool_output_externalized_reason`` ``single_threshold`` or ``turn_budget``: which limit it was
 ``tool_output_externalization_error`` why it could not be kept
+``tool_output_field``               where the preview stands instead, in a part of another shape
+``tool_output_json``                true if what is kept is the JSON of an output that is no text
 =================================== ===========================================================
 
 A part that comes with one of them from elsewhere is left as it is, after the check in
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeIs  # typing has it from 3.13 on
 
+from eventlog.session.parts import PLACE_FIELDS, output_of, with_original
 from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ __all__ = [
     "ToolOutput",
     "is_digest",
     "kept_digest",
+    "kept_output_id",
     "names_result_of",
     "preview_fields",
     "same_output",
@@ -59,6 +63,7 @@ LARGE_OUTPUT_FIELDS: Final = frozenset(
         "tool_output_sha256",
         "tool_output_externalized_reason",
         "tool_output_externalization_error",
+        *PLACE_FIELDS,
     }
 )
 """The fields that tell of an output which is not, or could not be, kept elsewhere."""
@@ -135,13 +140,13 @@ def outputs_of(data: MessageData) -> tuple[dict[int, str], int]:
     outputs: dict[int, str] = {}
     inline = 0
     for place, part in enumerate(data["parts"]):
-        output = part.get("tool_output") if part["type"] == "tool" else None
-        if not isinstance(output, str):
+        output = output_of(part)
+        if output is None:
             continue
         if LARGE_OUTPUT_FIELDS.isdisjoint(part):
-            outputs[place] = output
+            outputs[place] = output.text
         else:
-            inline += len(output)
+            inline += len(output.text)
     return outputs, inline
 
 
@@ -232,6 +237,16 @@ def kept_digest(session: str, part: Mapping[str, Any], tool_id: object) -> str |
     return digest if is_ours and all(type(count) is int for count in counts) else None
 
 
+def kept_output_id(session: str, part: Mapping[str, Any]) -> str | None:
+    """Return the id of the call whose output this session keeps for a part, of any shape; or None."""
+    if "tool_output_ref" not in part:
+        return None
+    output = output_of(part)
+    # Where the call has no id, outputs that were kept earlier are named without the tool's name.
+    ids = (None if output is None else output.id, part.get("tool_id"))
+    return next((id_ for id_ in ids if kept_digest(session, part, id_) is not None), None)
+
+
 def names_result_of(session: str, part: Mapping[str, Any]) -> bool:
     """Return whether a part says that this session keeps its output, rightly or not."""
     ref = part.get("tool_output_ref")
@@ -252,17 +267,21 @@ def same_output(part: Mapping[str, Any], output: str | None) -> bool:
 
 
 def same_part(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Tell whether a stored part is what was given, but for how its output is kept (L3)."""
+    """Return whether a stored part is what was given, but for how its output is kept (L3)."""
     if stored == given:
         return True
-    changed = LARGE_OUTPUT_FIELDS | {"tool_output"}
-    return (
-        stored["type"] == given.get("type") == "tool"
-        and LARGE_OUTPUT_FIELDS.isdisjoint(given)
-        and {name: value for name, value in stored.items() if name not in changed}
-        == {name: value for name, value in given.items() if name not in changed}
-        and same_output(stored, given.get("tool_output"))
-    )
+    if LARGE_OUTPUT_FIELDS.isdisjoint(stored) or not LARGE_OUTPUT_FIELDS.isdisjoint(given):
+        return False
+    output = output_of(given)
+    if output is None:
+        return False
+    digest = stored.get("tool_output_sha256")
+    if digest is not None and digest != digest_of(output.original.encode()):
+        return False
+    kept = without_large_output(stored)
+    if digest is None:  # The output could not be kept, and stands in the part.
+        return kept == given
+    return without_large_output(with_original(stored, output.original)) == given
 
 
 def without_large_output(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,19 +33,29 @@ _NARROW, _WIDE = "H", "Q"
 """How tokens are held: in two bytes each, until one does not fit. The columns are most of what
 opening a session reads."""
 
+_BEGINS: Final = 1
+_GLUED: Final = 2
+"""The bits of a known message: it begins a turn; a cut right before it would part a tool call from
+its result."""
+
+_GLUE: Final = bytes(bits | _GLUED for bits in range(256))
+"""Sets `_GLUED` in a slice at once: a late result may be far from its call."""
+
 _Column = Annotated[Any, Field(exclude=True)]
 
 
 class PendingCall(NamedTuple):
     """Where a call that awaits its result stands: its message, and the first of its turn.
 
-    The tool's id alone does not name it: providers number the calls of each message anew.
+    The tool's id alone does not name it: providers number the calls of each message anew, and some
+    give several calls of one message the same id; ``occurrence`` counts these from 0.
     """
 
     tool_id: str
     message_id: str
     version: int
     turn: int
+    occurrence: int = 0
 
 
 class Retention(NamedTuple):
@@ -72,8 +82,9 @@ class Window:
 
     ``closed`` are version ranges that earlier commits retained; every version after ``since`` is
     live too. ``versions``, ``weights`` and ``turns`` describe the single messages that are known,
-    in order: the version, the tokens, and whether it begins a turn. They are kept out of the JSON
-    of a snapshot, and stand behind it as they are (`packed`).
+    in order: the version, the tokens, and two bits: whether it begins a turn, and whether a cut right
+    before it would part a call from its result. They are kept out of the JSON of a snapshot, and
+    stand behind it as they are (`packed`).
     """
 
     closed: list[VersionRange] = field(default_factory=list[VersionRange])
@@ -154,22 +165,62 @@ class Window:
         if len(self.turns) >= _KNOWN_LIMIT:
             self._forget_old()
 
-    def call(self, tool_id: str, message_id: str, version: int) -> None:
+    def call(self, tool_id: str, message_id: str, version: int, occurrence: int = 0) -> None:
         """Note a tool call that awaits its result."""
-        self.pending.append(PendingCall(tool_id, message_id, version, self.turn))
+        self.pending.append(PendingCall(tool_id, message_id, version, self.turn, occurrence))
 
-    def answer(self, tool_id: str, tokens: int = 0, message_id: str | None = None) -> bool:
-        """Note a result; tell whether a live call was waiting for it. ``tokens`` join the call.
+    def answer(
+        self,
+        tool_id: str,
+        tokens: int = 0,
+        message_id: str | None = None,
+        *,
+        occurrence: int = 0,
+        at: int | None = None,
+    ) -> bool:
+        """Note a result; return whether a live call awaited it. ``tokens`` join the call.
 
-        Without a message's id it answers the newest call with the tool's id.
+        Without a message's id it answers the newest message that awaits a result with the tool's
+        id, and there the first call; ``at`` is then the version of the message with the result,
+        which no commit parts from the call's (C3).
         """
+        place = (
+            self._newest_call(tool_id)
+            if message_id is None
+            else self._place_of_call(tool_id, message_id, occurrence)
+        )
+        if place is None:
+            return False
+        call = self.pending.pop(place)
+        self.add_tokens(call.version, tokens)
+        if at is not None:
+            self._glue(call.version, at)
+        return True
+
+    def _newest_call(self, tool_id: str) -> int | None:
+        found: int | None = None
         for place in range(len(self.pending) - 1, -1, -1):
             call = self.pending[place]
-            if call.tool_id == tool_id and message_id in (None, call.message_id):
-                del self.pending[place]
-                self.add_tokens(call.version, tokens)
-                return True
-        return False
+            if found is not None and call.version != self.pending[found].version:
+                break
+            if call.tool_id == tool_id:
+                found = place
+        return found
+
+    def _place_of_call(self, tool_id: str, message_id: str, occurrence: int) -> int | None:
+        for place in range(len(self.pending) - 1, -1, -1):
+            call = self.pending[place]
+            if (call.tool_id, call.message_id) == (tool_id, message_id) and (
+                call.occurrence == occurrence
+            ):
+                return place
+        return None
+
+    def _glue(self, first: int, last: int) -> None:
+        """Note that no cut may fall between the messages at two versions."""
+        start = bisect_left(self.versions, first) + 1
+        stop = bisect_right(self.versions, last)
+        self.turns[start:stop] = self.turns[start:stop].translate(_GLUE)
 
     def add_tokens(self, version: int, tokens: int) -> None:
         """Add to what the live message at ``version`` weighs."""
@@ -221,12 +272,14 @@ class Window:
         """Plan a commit at version ``head`` (C3).
 
         Retained are the newest ``keep_recent`` messages, or the newest whole turns within
-        ``keep_turn_tokens``; and every turn with a tool call that awaits its result.
+        ``keep_turn_tokens``; and every turn with a tool call that awaits its result. Where a call
+        and its result would be parted, the call and what follows it are retained, too.
         """
         if keep_turn_tokens is None:
             cut = max(0, len(self.versions) - keep_recent)
         else:
             cut = self._turn_cut(keep_turn_tokens)
+        cut = self._whole_from(cut)
         segments = self._joined([*self._held_turns(), (cut, len(self.versions))])
         if keep_recent >= self.count and keep_turn_tokens is None:
             return Retention([], self.ranges(head), 0, 0, self.count)
@@ -283,10 +336,17 @@ class Window:
     def _held_turns(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
         for first in sorted({call.turn for call in self.pending}):
-            start = bisect_left(self.versions, first)
-            end = self.turns.find(1, start + 1)
+            start = self._whole_from(bisect_left(self.versions, first))
+            # A turn whose beginning is glued to what precedes it is no end: its value is 3.
+            end = self.turns.find(_BEGINS, start + 1)
             held.append((start, len(self.versions) if end < 0 else end))
         return held
+
+    def _whole_from(self, cut: int) -> int:
+        """Move a cut back to where it parts no call from its result."""
+        while 0 < cut < len(self.turns) and self.turns[cut] & _GLUED:
+            cut -= 1
+        return cut
 
     def _joined(self, segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Join segments that overlap or touch, but across no gap."""
@@ -318,7 +378,8 @@ class Window:
 
     def _forget_old(self) -> None:
         known = len(self.versions)
-        self._select(self._joined([*self._held_turns(), (known - KEEP_LIMIT, known)]))
+        cut = self._whole_from(known - KEEP_LIMIT)
+        self._select(self._joined([*self._held_turns(), (cut, known)]))
 
 
 def _contains(versions: array[int], version: int) -> bool:
