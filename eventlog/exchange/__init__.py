@@ -1,1 +1,28 @@
-"""A log to and from elsewhere: another store, a chat file of another program."""
+"""A log to and from elsewhere: another store, and the files of other programs.
+
+Messages to what a provider's API takes, and one chat message to and from a `Message`::
+
+    to_chat(messages)  to_anthropic(messages)  to_responses(messages)
+    message_from_chat(chat)  chat_from_message(message)  chat_from_messages(messages)
+
+Files of any known format are read with `eventlog.exchange.reading.read_conversations`, looked over
+with `eventlog.exchange.examining.examine`, and stored with `eventlog.exchange.importing.Importer`.
+"""
+
+from eventlog.session.chat.converting import message_from_chat
+from eventlog.session.chat.provider_messages import Loss, ProviderMessages
+from eventlog.session.chat.to_anthropic import to_anthropic
+from eventlog.session.chat.to_chat import to_chat
+from eventlog.session.chat.to_responses import to_responses
+from eventlog.session.chat.writing import chat_from_message, chat_from_messages
+
+__all__ = [
+    "Loss",
+    "ProviderMessages",
+    "chat_from_message",
+    "chat_from_messages",
+    "message_from_chat",
+    "to_anthropic",
+    "to_chat",
+    "to_responses",
+]

@@ -119,7 +119,7 @@ def _is_doubled(
     if own not in values:
         values[own] = value
         return False
-    same = values[own] == value
+    same: bool = values[own] == value
     detail = f"id {own!r} was there before, with {'the same' if same else 'other'} content"
     notes.tell("doubled", line, detail, "left out" if same else "imported under another id")
     return same

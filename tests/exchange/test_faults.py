@@ -65,8 +65,8 @@ def test_calls_and_results_of_anthropic_are_a_pair(run: CommandLine) -> None:
         _, call, result, _ = session.tail()
         assert [part.tool_id for part in (*call.tools, *result.tools)] == ["toolu_A", "toolu_A"]
         assert result.tools[0].tool_output == "line one of the log, and many more lines"
-        tokens = [e.event.tokens for e in log.read("anthropic-parts") if e.type.startswith("mess")]
-        assert all(count > 0 for count in tokens)
+        appended: list[Any] = [e.event for e in log.read("anthropic-parts") if e.type.startswith("mess")]
+        assert all(event.tokens > 0 for event in appended)
         for keep in range(5):
             kept = session.truncated(keep_first_user=False, recent=keep)
             assert not kept or kept[0].role != "tool"

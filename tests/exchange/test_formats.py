@@ -58,7 +58,7 @@ def test_anthropic_messages_are_read_and_written_back_as_they_were(tmp_path: Pat
         "type": "image",
         "source": {"type": "base64", "media_type": "image/png", "data": "AA=="},
     }
-    chats = [
+    chats: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "text", "text": "Weather in Oslo?"}, image]},
         {
             "role": "assistant",
@@ -97,7 +97,7 @@ def test_anthropic_messages_are_read_and_written_back_as_they_were(tmp_path: Pat
 
 
 def test_items_of_the_responses_api_are_read_and_written_back_as_they_were(tmp_path: Path) -> None:
-    items = [
+    items: list[dict[str, Any]] = [
         {"role": "user", "content": "Weather in Oslo?"},
         {"type": "reasoning", "id": "rs_1", "summary": []},
         {

@@ -180,7 +180,7 @@ def test_no_session_ever_holds_what_another_said(
 def test_chat_dictionaries_are_appended_as_they_are() -> None:
     """M3."""
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
-    chats = [
+    chats: list[dict[str, Any]] = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": "1"},
