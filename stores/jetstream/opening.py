@@ -94,7 +94,7 @@ class LogAddress(NamedTuple):
     """The files of authorities, certificate and key for TLS; None for a connection without."""
 
     def __repr__(self) -> str:
-        return f"<Place {self.where}>"  # Without the password.
+        return f"<LogAddress {self.where}>"  # Without the password.
 
     @property
     def where(self) -> str:
@@ -157,7 +157,7 @@ def _tls_files(
     return files
 
 
-def tls_context(place: Place) -> SSLContext | None:
+def tls_context(place: LogAddress) -> SSLContext | None:
     """Return how to speak TLS with the servers, or None; raise `InvalidArgument` for its files."""
     if place.tls is None:
         return None
