@@ -11,7 +11,16 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-__all__ = ["Advance", "counted", "one_line", "print_document", "printable", "progress", "say"]
+__all__ = [
+    "Advance",
+    "counted",
+    "one_line",
+    "print_document",
+    "printable",
+    "progress",
+    "say",
+    "visible_json",
+]
 
 Advance: TypeAlias = Callable[[int, str], None]
 """Tells a progress bar how far the work is, and what it is at."""
@@ -46,8 +55,13 @@ _JSON: Final = _Escapes(lambda code: json.dumps(chr(code))[1:-1])
 
 def print_document(value: Any) -> None:
     """Print JSON as UTF-8, whatever the locale says; characters that are not seen are escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=2).translate(_JSON)
+    text = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
     click.echo(text.encode() + b"\n", nl=False)
+
+
+def visible_json(text: str) -> str:
+    """Return the same JSON with an escape for every character that is not seen."""
+    return text.translate(_JSON)
 
 
 def say(text: str) -> None:

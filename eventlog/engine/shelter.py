@@ -63,7 +63,8 @@ class Shelter:
         """Call what reads; an exception of a signal handler is raised at once."""
         if threading.get_ident() != _main_thread:
             return verb(*args, **kwargs)
-        return self._call(_Job(verb, args, kwargs), settling_seconds=0)
+        result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=0)
+        return result
 
     def write(
         self,
@@ -78,7 +79,8 @@ class Shelter:
         """
         if threading.get_ident() != _main_thread:
             return verb(*args, **kwargs)
-        return self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
+        result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
+        return result
 
     def iterate(
         self,

@@ -94,7 +94,7 @@ class LogAddress(NamedTuple):
     """The files of authorities, certificate and key for TLS; None for a connection without."""
 
     def __repr__(self) -> str:
-        return f"<Place {self.where}>"  # Without the password.
+        return f"<LogAddress {self.where}>"  # Without the password.
 
     @property
     def where(self) -> str:

@@ -86,6 +86,7 @@ def values(folder: Path) -> dict[str, Callable[[], str]]:
         "text": lambda: HOSTILE.replace("\0", ""),
         "archive_id": lambda: ARCHIVE,
         "path": lambda: str(folder / "chats.json"),
+        "page": lambda: "rules",
         "folder": lambda: str(folder / "out"),
         "source": lambda: f"sqlite:///{folder / 'log.db'}",
         "destination": lambda: f"sqlite:///{folder}/copy\u202e.db",
