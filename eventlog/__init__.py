@@ -50,7 +50,8 @@ from eventlog.errors import (
 )
 from eventlog.events import Event
 from eventlog.finding import Finding
-from eventlog.log import Log, open
+from eventlog.log import Log
+from eventlog.log import open as open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
 from eventlog.recorded import Recorded
@@ -72,6 +73,7 @@ from eventlog.session_face import Session
 
 if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
     from eventlog.session.attachment import FolderReport, FolderView
@@ -124,6 +126,7 @@ __all__ = [
     "Finalizer",
     "Finding",
     "FolderFinding",
+    "FolderLimits",
     "FolderLocked",
     "FolderReport",
     "FolderUnavailable",
@@ -176,13 +179,13 @@ __all__ = [
     "UnsupportedStore",
     "VersionConflict",
     "Worker",
-    "open",
     "open_async",
     "replay",
 ]
 
 _LATER = {
     "Adoption": "eventlog.adoption.commands",
+    "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",
     "AsyncSession": "eventlog.async_session_face",
     "AsyncWorker": "eventlog.worker_face",

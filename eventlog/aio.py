@@ -1,4 +1,4 @@
-"""The asynchronous twin of `eventlog.log`: the same names, to be awaited. No logic lives here."""
+"""The asynchronous face of a log: `AsyncLog`, with the methods of `eventlog.Log` to await."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -38,9 +39,9 @@ View = TypeVar("View")
 
 
 class AsyncLog:
-    """An append-only log of sessions, for asyncio; see `eventlog.Log`.
+    """An append-only log of sessions, for asyncio; the methods are those of `Log`.
 
-    Made by `open_async`, or around a `Log`, which stays usable beside it.
+    `open_async` makes one. ``AsyncLog(log)`` shares an open `Log`, which stays usable beside it.
     """
 
     def __init__(self, log: Log) -> None:
@@ -64,7 +65,10 @@ class AsyncLog:
         auto_commit: AutoCommitPolicy | None = None,
         follow_folder: bool = True,
     ) -> AsyncSession:
-        """Open a session; see `eventlog.Log.session`."""
+        """Open a session; with ``create=True``, one that may not exist yet.
+
+        See `Log.session`.
+        """
         opened = await self._engine.run(
             lambda: self._log.session(
                 id,
@@ -88,17 +92,22 @@ class AsyncLog:
         session_id: str | None = None,
         *,
         quarantine: bool = False,
+        limits: FolderLimits | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> Adoption:
-        """Take over a session folder that another program wrote; see `eventlog.Log.adopt`."""
+        """Turn a session folder that another program wrote into a session of this log.
+
+        See `Log.adopt`.
+        """
         return await self._engine.run(
             lambda: self._log.adopt(
                 path,
                 session_id,
                 quarantine=quarantine,
+                limits=limits,
                 actor=actor,
                 correlation_id=correlation_id,
                 causation_id=causation_id,
@@ -107,21 +116,21 @@ class AsyncLog:
         )
 
     def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
-        """Yield the ids of all sessions, or of a workspace's, by id."""
+        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
         return self._engine.iterate(self._log.sessions(workspace=workspace))
 
     async def latest_session(self, workspace: str) -> str | None:
-        """Return the session of a workspace that has the newest event."""
+        """Return the id of the session in a workspace that was written to last, or None."""
         return await self._engine.run(self._log.latest_session, workspace)
 
     async def exists(self, session: str) -> bool:
-        """Tell whether a session has any record, a closed one included."""
+        """Return whether a session has any record, even if it is closed or deleted."""
         return await self._engine.run(self._log.exists, session)
 
     # ---- tasks --------------------------------------------------------------------------------
 
     async def task(self, task_id: str) -> TaskView:
-        """Return a task as pollers see it (F11); raises `TaskNotFound`."""
+        """Return a task by its id; raises `TaskNotFound`."""
         return await self._engine.run(self._log.task, task_id)
 
     def tasks(
@@ -130,7 +139,10 @@ class AsyncLog:
         state: TaskState | PollerState | None = None,
         kind: str | None = None,
     ) -> AsyncIterator[TaskView]:
-        """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
+        """Yield tasks, the oldest first, filtered by session, state and kind.
+
+        See `Log.tasks`.
+        """
         return self._engine.iterate(self._log.tasks(session, state, kind))
 
     async def retry(
@@ -144,7 +156,10 @@ class AsyncLog:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> RetryStatus:
-        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        """Give a failed task of any kind new attempts.
+
+        See `Log.retry`.
+        """
         return await self._engine.run(
             self._log.retry,
             task_id,
@@ -167,7 +182,10 @@ class AsyncLog:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        """Abandon an unfinished task of any kind; what waits for it goes on.
+
+        See `Log.abandon`.
+        """
         await self._engine.run(
             self._log.abandon,
             task_id,
@@ -180,7 +198,10 @@ class AsyncLog:
         )
 
     async def commit_idle(self) -> tuple[CommitResult, ...]:
-        """Commit the sessions in which nothing was said for as long as their policy allows (C8)."""
+        """Commit the sessions that were idle for as long as their policy allows.
+
+        See `Log.commit_idle`.
+        """
         return await self._engine.run(self._log.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
@@ -194,7 +215,10 @@ class AsyncLog:
         limit: int | None = None,
         reverse: bool = False,
     ) -> AsyncIterator[Recorded]:
-        """Yield a session's events with ``after < version <= until``, lazily (L5)."""
+        """Yield a session's events with ``after < version <= until``, lazily.
+
+        See `Log.read`.
+        """
         return self._engine.iterate(
             self._log.read(session, after=after, until=until, limit=limit, reverse=reverse)
         )
@@ -206,41 +230,62 @@ class AsyncLog:
         types: Sequence[str] = (),
         limit: int | None = None,
     ) -> AsyncIterator[Recorded]:
-        """Yield the events of all sessions after a position, in the order of the log (L5)."""
+        """Yield the events of all sessions after a position, in the order of the log.
+
+        See `Log.read_all`.
+        """
         return self._engine.iterate(self._log.read_all(after=after, types=types, limit=limit))
 
     def follow(
-        self, after: Position | None = None, types: Sequence[str] | None = None
+        self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> AsyncIterator[Recorded]:
-        """Yield events after a position, then wait for new ones, until the log is closed (L6)."""
-        return self._engine.follow(START if after is None else after, types or ())
+        """Yield the events after a place, then wait for new ones until the log is closed.
+
+        See `Log.follow`.
+        """
+        return self._engine.follow(after, types or ())
+
+    async def checkpoint(self, recorded: Recorded | None = None) -> str:
+        """Return a text from which `follow` can go on: after an event, by default the newest one.
+
+        See `Log.checkpoint`.
+        """
+        return await self._engine.run(self._log.checkpoint, recorded)
 
     async def position(self) -> Position:
-        """Return the position of the newest record that `follow` would have yielded by now."""
+        """Return the position of the newest event: where `follow` would begin to wait."""
         return await self._engine.run(self._log.position)
 
     async def project(self, session: str, projection: Projection[Any, View]) -> View:
-        """Fold a session through a projection and return its view, as of now."""
+        """Fold a session through a projection and return the view.
+
+        See `Log.project`.
+        """
         return await self._engine.run(self._log.project, session, projection)
 
     async def verify(self, session: str) -> list[Finding]:
-        """Check a session's hash chain and the steps of its machines (A1)."""
+        """Return what is wrong with a session, the first bad version first; an empty list if
+        nothing is.
+
+        See `Log.verify`.
+        """
         return await self._engine.run(self._log.verify, session)
 
     @property
     def durability(self) -> Durability:
-        """What survives of an acknowledged write (P9)."""
+        """What an acknowledged write survives: ``none``, the end of the ``process``, or ``power``
+        loss."""
         return self._log.durability
 
     @property
     def store(self) -> Store:
-        """The store itself; see `eventlog.Log.store`."""
+        """The store as it was opened. It knows neither sessions nor whether the log is closed."""
         return self._log.store
 
     # ---- end ----------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Finish what is queued and release the store; idempotent (L15)."""
+        """Finish what is queued and release the store. Closing twice is harmless."""
         await self._engine.close()
 
     async def __aenter__(self) -> Self:
@@ -256,12 +301,12 @@ class AsyncLog:
 
 
 def async_engine_of(log: AsyncLog) -> AsyncEngine:
-    """Return what a log is a face of, for the other faces and the library's own tools."""
+    """Return the engine behind a log, for other faces and the library's own tools."""
     return log._engine  # pyright: ignore[reportPrivateUsage]
 
 
 class Opening:
-    """What `open_async` returns: to be awaited, or entered with ``async with``."""
+    """The result of `open_async`: await it, or enter it with ``async with``."""
 
     def __init__(self, opening: Callable[[], Log]) -> None:
         self._opening = opening
@@ -291,7 +336,10 @@ def open_async(
     tool_output: ToolOutputPolicy | None = None,
     auto_commit: AutoCommitPolicy | None = None,
 ) -> Opening:
-    """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it."""
+    """Open the log at a URL: ``async with eventlog.open_async(url) as log``, or await it.
+
+    The arguments and errors are those of `eventlog.open`.
+    """
     return Opening(
         partial(
             open_log,

@@ -1,4 +1,4 @@
-"""The asynchronous twin of `eventlog.session_face.Session`. No logic lives here."""
+"""The asynchronous face of a session: `AsyncSession`, the twin of `eventlog.session_face.Session`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from eventlog.engine import arguments, queries
 from eventlog.engine.request import SessionRequest
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
+from eventlog.session.commands import ABANDONED
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -41,10 +41,11 @@ __all__ = ["AsyncSession"]
 
 
 class AsyncSession:
-    """One conversation, as `eventlog.Session`, with every command and read to be awaited.
+    """One conversation, with the methods of `Session` to await.
 
-    A command that is cancelled before the committer took it is not stored; later it is completed
-    and folded, and the caller may ask what became of it (L15).
+    If a command is cancelled before the log has begun to write it, nothing is stored. After that it
+    is completed, and repeating it with the same message id or ``idempotency_key`` returns its
+    result.
     """
 
     def __init__(self, engine: AsyncEngine, core: Core) -> None:
@@ -66,18 +67,18 @@ class AsyncSession:
 
     @property
     def version(self) -> int:
-        """How many records were folded so far."""
+        """The number of records that were folded so far."""
         return self._core.state.version
 
     @property
     def meta(self) -> SessionMeta:
-        """The metadata as folded so far (M8); `refresh` folds what others recorded since."""
+        """The metadata as of `version`, without I/O; `refresh` folds what others have recorded."""
         return session_meta(self._core.snapshot_of_state())
 
     # ---- reading ------------------------------------------------------------------------------
 
     async def refresh(self) -> SessionMeta:
-        """Fold what others recorded, and return the metadata; an attached folder follows, too."""
+        """Fold what others have recorded, update an attached folder, and return the metadata."""
         await self._engine.run(self._core.catch_up)
         return self.meta
 
@@ -86,21 +87,26 @@ class AsyncSession:
         return await self._engine.run(queries.read_tail, self._core, last)
 
     async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
-        """Return every message ever recorded, in order, whatever its archive's state (X7)."""
+        """Return every message ever recorded, in order, whatever the state of its archive.
+
+        See `Session.history`.
+        """
         return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
 
     async def context(self, token_budget: int = 128_000) -> Context:
-        """Return the latest overview and the messages that it does not cover (X1)."""
+        """Return what a model should see: the latest overview, and the messages it does not cover.
+
+        See `Session.context`.
+        """
         return await self._engine.run(
             queries.read_context, self._core, self._engine.estimate_tokens, token_budget
         )
 
     async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
-        """Return what a memory search needs to understand ``query`` (X5)."""
+        """Return the latest overview and the newest messages, for a search over memories."""
         return await self._engine.run(
             queries.read_search_context,
             self._core,
-            self._engine.estimate_tokens,
             query,
             max_messages,
         )
@@ -108,27 +114,39 @@ class AsyncSession:
     async def truncated(
         self, *, keep_first_user: bool = True, recent: int = 20
     ) -> tuple[Message, ...]:
-        """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
+        """Return the first live user message and the ``recent`` newest, tool pairs whole."""
         return await self._engine.run(
             queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
         )
 
     async def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
-        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`."""
+        """Return a completed archive's summaries and messages.
+
+        See `Session.archive`.
+        """
         return await self._engine.run(
             queries.read_archived, self._core, archive_id, hydrate=hydrate
         )
 
     async def archives(self) -> tuple[ArchiveView, ...]:
-        """Return all archives with their states, oldest first."""
+        """Return all archives with their states, the oldest first."""
         return await self._engine.run(queries.read_archives, self._core)
 
     async def tool_output(
-        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
     ) -> ToolOutput:
-        """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6)."""
+        """Return a tool's output from character ``offset`` on, at most ``limit`` characters of it.
+
+        See `Session.tool_output`.
+        """
         return await self._engine.run(
-            queries.read_tool_output, self._core, message_id, tool_id, offset, limit
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit, occurrence
         )
 
     async def search_tool_output(
@@ -139,8 +157,12 @@ class AsyncSession:
         *,
         limit: int = SEARCH_LIMIT,
         context: int = CONTEXT_CHARACTERS,
+        occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
-        """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6)."""
+        """Return the first ``limit`` places where ``text`` occurs in a tool's output.
+
+        See `Session.search_tool_output`.
+        """
         return await self._engine.run(
             queries.search_tool_output,
             self._core,
@@ -149,6 +171,7 @@ class AsyncSession:
             text,
             limit=limit,
             context=context,
+            occurrence=occurrence,
         )
 
     # ---- messages -----------------------------------------------------------------------------
@@ -163,9 +186,9 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> Message:
-        """Append one message and return it with its id, which is its idempotency key (M3).
+        """Append one message and return it, with its id.
 
-        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent`.
+        See `Session.append`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
@@ -184,7 +207,7 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
-        """Append messages in one atomic batch, all validated before anything is stored (M3)."""
+        """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
             self._core, self._engine.estimate_tokens, messages, idempotency_key
         )
@@ -203,16 +226,16 @@ class AsyncSession:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        occurrence: int | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Record the result of a call that a message made (M4); raises `InvalidMessage`.
+        """Record the result of a tool call; wherever its message is read, the call has it.
 
-        Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
-        These are its key; an ``idempotency_key`` is recorded beside them.
+        See `Session.record_tool_result`.
         """
         command = arguments.tool_result(
             self._core,
@@ -222,11 +245,39 @@ class AsyncSession:
             output,
             status,
             duration_ms,
+            occurrence,
         )
         await self._do(
             command,
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
+
+    async def abandon_call(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        occurrence: int | None = None,
+        reason: str = ABANDONED,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Close a live call that nobody will answer; return whether it was open.
+
+        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
+        that its round can be archived and the next request to a model is valid. A result that
+        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        `InvalidMessage` for a call that no message made.
+        """
+        command = arguments.abandoned_call(
+            self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
+        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        was_open: bool = await self._do(command, by)
+        return was_open
 
     async def used(
         self,
@@ -239,7 +290,7 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Record which contexts (URIs) and which skill were used; the next commit takes it (M5)."""
+        """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.usage(contexts, skill), by)
 
@@ -256,11 +307,9 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> CommitResult:
-        """Archive the live messages but the newest ``keep_recent``, and return at once (C1, C2).
+        """Move the live messages into a new archive, and return at once.
 
-        ``keep_turn_tokens`` keeps the newest whole turns within so many tokens instead. A turn
-        with a tool call that awaits its result stays live in any case (C3). Raises
-        `CommitBlocked` if an earlier archive failed for good and the policy is to wait for it.
+        See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         result: CommitResult = await self._do(Commit(keep_recent, keep_turn_tokens), by)
@@ -277,7 +326,10 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> RetryStatus:
-        """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
+        """Give a failed archive, or another failed task by its id, new attempts.
+
+        See `Session.retry`.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         status: RetryStatus = await self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
@@ -293,7 +345,10 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
+        """Abandon an unfinished archive, or another unfinished task by its id.
+
+        See `Session.abandon`.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.abandon(self.id, archive_id, reason), by)
 
@@ -308,7 +363,10 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> str:
-        """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
+        """Queue a task of an application's own kind, such as ``acme.index``; return its id.
+
+        See `Session.queue_task`.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         task_id: str = await self._do(arguments.task(kind, payload), by)
         return task_id
@@ -317,25 +375,32 @@ class AsyncSession:
 
     @property
     def folder(self) -> FolderView | None:
-        """How the attached folder stands; None without one. No I/O."""
+        """The attached folder as this process sees it, or None. No I/O."""
         from eventlog.folder import attaching
 
         return attaching.view(self._core)
 
-    async def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
-        """Let the files in a folder follow the session; see `Session.attach_folder` (O1, O2)."""
+    async def attach_folder(
+        self, path: str | os.PathLike[str], *, mode: int | None = None
+    ) -> FolderView:
+        """Attach a folder: from now on its files follow the session.
+
+        See `Session.attach_folder`.
+        """
         from eventlog.folder import attaching
 
-        return await self._engine.run(attaching.attach, self._engine.blocking, self._core, path)
+        return await self._engine.run(
+            attaching.attach, self._engine.blocking, self._core, path, mode=mode
+        )
 
     async def detach_folder(self) -> None:
-        """Let the folder follow no longer; its files stay as they are."""
+        """Detach the folder: its files stay as they are and no longer follow the session."""
         from eventlog.folder import attaching
 
         await self._engine.run(attaching.detach, self._engine.blocking, self._core)
 
     async def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
-        """Write the session's folder once, without attaching it; see `Session.materialize`."""
+        """Write the session's folder once, without attaching it. Raises as `attach_folder` does."""
         from eventlog.folder import attaching
 
         return await self._engine.run(
@@ -343,7 +408,11 @@ class AsyncSession:
         )
 
     async def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
-        """Make a folder what the records say, or only look; see `Session.heal` (O3)."""
+        """Rewrite a folder from the records and record what differed; with ``check``, only report
+        it.
+
+        See `Session.heal`.
+        """
         from eventlog.folder import attaching
 
         return await self._engine.run(
@@ -362,9 +431,9 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Recorded, ...]:
-        """Record events of your own types, atomically, if the session is at ``expected`` (L16).
+        """Record events of an application's own types, in one atomic append.
 
-        Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
+        See `Session.record`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = await self._do(
@@ -382,9 +451,9 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> bool:
-        """Set the project if the session has none; tell whether it did (M9)."""
+        """Set the project of a session that has none; return whether it was set."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        done: bool = await self._do(AssignProject(project), by)
+        done: bool = await self._do(arguments.project(project), by)
         return done
 
     async def memory_session(
@@ -397,7 +466,10 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> str:
-        """Return the synthetic id of this session for a provider without sessions (M10)."""
+        """Return the session's id at a provider that has no sessions of its own.
+
+        See `Session.memory_session`.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         memory_session_id: str = await self._do(arguments.memory_session(provider), by)
         return memory_session_id
@@ -412,9 +484,9 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """End the session: it takes no more messages; open tasks go on to their end."""
+        """Close the session: it takes no more messages. Its open tasks are still worked on."""
         await self._do(
-            CloseSession(reason),
+            arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -428,9 +500,12 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Take the session out of use and abandon its open tasks (M1)."""
+        """Close the session for good, and abandon its open tasks.
+
+        See `Session.delete`.
+        """
         await self._do(
-            DeleteSession(reason),
+            arguments.deletion(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 

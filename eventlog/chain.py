@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from hashlib import sha256
 from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventlog.identifiers import EventId
 from eventlog.records import START, Record
 
-__all__ = ["EMPTY_METADATA", "GENESIS", "chain_hash", "chained_record"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["EMPTY_METADATA", "GENESIS", "chain_hash", "chained_record", "record_hasher"]
 
 GENESIS: Final = bytes(32)
 EMPTY_METADATA: Final = b"{}"
@@ -48,6 +51,32 @@ def chain_hash(
         + event_id
         + f"{stream}\n{type}".encode()
     ).digest()
+
+
+def record_hasher(stream: str) -> Callable[[bytes, Record], bytes]:
+    """Return a function that computes `chain_hash` for the records of one stream, one after another.
+
+    It takes the hash of the record before, and the record: a third less work than `chain_hash`.
+    """
+    names: dict[str, bytes] = {}
+
+    def record_hash(previous: bytes, record: Record) -> bytes:
+        found, version, _, event_id, type_, schema, time, data, metadata, _ = record
+        name = names.get(type_)
+        if name is None or found != stream:
+            name = f"{found}\n{type_}".encode()
+            if found == stream:
+                names[type_] = name
+        return sha256(
+            previous
+            + sha256(data).digest()
+            + (_EMPTY_METADATA_DIGEST if metadata == EMPTY_METADATA else sha256(metadata).digest())
+            + _header(version, time, schema)
+            + event_id
+            + name
+        ).digest()
+
+    return record_hash
 
 
 def chained_record(

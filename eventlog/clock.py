@@ -1,12 +1,11 @@
-"""Time: counted in whole microseconds since the Unix epoch within, written as ISO 8601 text outside.
+"""Time: microseconds since the Unix epoch inside the library, ISO 8601 text outside.
 
-One form for users: whatever they are shown (`Recorded.time`, messages, views of sessions, tasks and
-archives) has times as `format_time` writes them, in UTC with six digits, so that texts sort as times
-do; empty text where there is none. Microseconds are what is stored and computed with: `Record`, the
-fields of events, clocks.
+Whatever users see (`Recorded.time`, messages, views of sessions, tasks and archives) has times as
+`format_time` writes them: in UTC with six digits, so that they sort as text, or empty if there is no
+time. Records, fields of events and clocks have microseconds.
 
-The core never reads a clock: time is handed to it. This module has the one clock that the edge
-reads by default, and the conversions between counted and written time.
+The core reads no clock; it takes the time as an argument. This module has the clock that is read by
+default, and the conversions.
 """
 
 from __future__ import annotations
@@ -20,24 +19,26 @@ from typing import Final, TypeAlias, cast
 __all__ = ["Clock", "JumpWatch", "format_time", "parse_time", "system_clock"]
 
 Clock: TypeAlias = Callable[[], int]
-"""Something that tells the time in microseconds since the Unix epoch.
+"""A callable that returns the time in microseconds since the Unix epoch.
 
-If it also has a method ``monotonic``, which tells microseconds since any moment and never goes
-back, jumps of the first against the second are noticed (F2). The clock of the system and
+It may have a method ``monotonic``, which returns microseconds since some moment and never goes back.
+Then a jump of the clock is noticed, by comparing the two. The clock of the system and
 `eventlog.testing.FakeClock` have one.
 """
 
 JUMP: Final = 1_000_000
-"""Microseconds between two looks at both clocks by which the wall clock has been set: far more than
-a clock is slewed by in that time, far less than any lease that is worth having."""
+"""A change of the difference between both clocks, in microseconds, from which on it is a jump: far
+more than a clock is slewed by between two looks, far less than any useful lease."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_CYCLE: Final = 146_097 * 86_400 * 1_000_000
+"""Microseconds of 400 years, after which the Gregorian calendar begins anew."""
 
 
 class _SystemClock:
-    """The wall clock of this machine, and beside it the clock that nobody can set."""
+    """The wall clock of this machine, and the clock that nobody can set."""
 
     def __call__(self) -> int:
         return time.time_ns() // 1000
@@ -47,14 +48,14 @@ class _SystemClock:
 
 
 system_clock: Final = _SystemClock()
-"""Tell the wall clock's time in microseconds."""
+"""The wall clock of this machine, in microseconds."""
 
 
 class JumpWatch:
-    """Notices when the wall clock is set, by comparing it with the monotonic one (F2).
+    """Notices when the wall clock is set, by comparing it with the monotonic one.
 
-    A machine that was suspended looks the same: its wall clock went on without the other one. A
-    clock without ``monotonic`` is never seen to jump.
+    A machine that was suspended looks the same, since only its wall clock went on. A clock without
+    ``monotonic`` is never seen to jump.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -65,7 +66,7 @@ class JumpWatch:
         self._ahead = self._difference(self._monotonic()) if self._monotonic else 0
 
     def since_jump(self) -> int | None:
-        """Return for how many microseconds the latest jump is known; None if there was none."""
+        """Return how many microseconds ago the latest jump was noticed, or None."""
         if self._monotonic is None:
             return None
         with self._lock:
@@ -81,9 +82,26 @@ class JumpWatch:
 
 
 def format_time(microseconds: int) -> str:
-    """Write a time as ISO 8601 in UTC, always with six digits: ``2026-01-02T03:04:05.000006Z``."""
-    moment = _NAIVE_EPOCH + timedelta(microseconds=microseconds)
+    """Write a time as ISO 8601 in UTC, always with six digits: ``2026-01-02T03:04:05.000006Z``.
+
+    Any number can be written, so that a wrong clock's time can be shown: years before 1 and after
+    9999 have a sign and at least five digits, as ISO 8601 has it (``+12026-01-02T03:04:05.000006Z``).
+    Such texts do not sort as times do, and `parse_time` refuses them.
+    """
+    try:
+        moment = _NAIVE_EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return _distant_time(microseconds)
     return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def _distant_time(microseconds: int) -> str:
+    """Write a time of a year that `datetime` does not have: the calendar repeats in 400 years."""
+    cycles, rest = divmod(microseconds, _CYCLE)
+    moment = _NAIVE_EPOCH + timedelta(microseconds=rest)
+    year = moment.year + 400 * cycles
+    sign = "-" if year < 0 else "+"
+    return f"{sign}{abs(year):05d}{moment.isoformat(timespec='microseconds')[4:]}Z"
 
 
 def parse_time(text: str) -> int:

@@ -6,16 +6,18 @@ rewritten: an old schema is lifted by its upcasters each time it is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pydantic_core
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from eventlog.chain import EMPTY_METADATA
+from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
-from eventlog.events import Event, event_class, is_builtin_type
+from eventlog.events import Event, event_class, is_builtin_type, unchanged
 from eventlog.records import Metadata
+from eventlog.storable import is_nested_too_deeply, problem_in
 
 if TYPE_CHECKING:
     from eventlog.records import Record
@@ -26,16 +28,44 @@ _NO_METADATA = Metadata()
 
 
 def encode_event(event: Event) -> bytes:
-    """Write an event's data; raise `InvalidArgument` for what could not be read back."""
+    """Write an event's data; raise `InvalidArgument` for what would not be read back equal.
+
+    The library's own events hold what was checked where it came in. Those of users hold anything,
+    so what was written is read, and compared with what was given.
+    """
     try:
-        data = event.__pydantic_serializer__.to_json(event)
-        if not is_builtin_type(event.event_type):
-            pydantic_core.from_json(data)  # Refuses what is nested too deeply for a reader.
-        return data
-    except (PydanticSerializationError, ValueError) as error:
-        raise InvalidArgument(
-            f"{event.event_type} cannot be stored as JSON: {error}; mend the value"
-        ) from error
+        if is_builtin_type(event.event_type):
+            return event.__pydantic_serializer__.to_json(event)
+        data = event.__pydantic_serializer__.to_json(event, warnings=False)
+        if _reads_as(event, data):
+            return data
+        error = None
+    except Exception as raised:  # noqa: BLE001 - the fields of a user's event may raise anything
+        error = raised
+    raise InvalidArgument(
+        f"{event.event_type} cannot be stored as JSON: {_blame(event, error)}; mend the value"
+    ) from error
+
+
+def _reads_as(event: Event, data: bytes) -> bool:
+    is_equal: bool = type(event).__pydantic_validator__.validate_json(data) == event
+    return is_equal and not is_nested_too_deeply(pydantic_core.from_json(data), data)
+
+
+def _blame(event: Event, error: Exception | None) -> str:
+    """Return which field of an event cannot be stored, and why, as far as that can be found."""
+    fields = {**event.__dict__, **(event.__pydantic_extra__ or {})}
+    plain = {
+        name: value
+        for name, value in fields.items()
+        if isinstance(value, (dict, list, str, int, float))
+    }
+    found = problem_in(plain)
+    if found is not None:
+        return str(found)
+    if error is not None:
+        return _first_problem(error)
+    return "it would be read back as something else"
 
 
 def decode_event(record: Record) -> Event:
@@ -49,9 +79,12 @@ def decode_event(record: Record) -> Event:
         if record.schema == found.event_schema:
             event: Event = found.__pydantic_validator__.validate_json(record.data)
             return event
+        steps = [found.event_upcasters[each] for each in range(record.schema, found.event_schema)]
+        if all(step is unchanged for step in steps):
+            return cast("Event", found.__pydantic_validator__.validate_json(record.data))
         data = pydantic_core.from_json(record.data)
-        for schema in range(record.schema, found.event_schema):
-            data = found.event_upcasters[schema](data)
+        for step in steps:
+            data = step(data)
         lifted: Event = found.__pydantic_validator__.validate_python(data)
         return lifted
     except Exception as error:  # an upcaster may raise anything when the data is damaged
@@ -69,7 +102,7 @@ def encode_metadata(metadata: Metadata) -> bytes:
     fields = {name: value for name, value in metadata._asdict().items() if value is not None}
     try:
         return pydantic_core.to_json(fields)
-    except PydanticSerializationError as error:
+    except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(
             f"the metadata {fields} cannot be stored as JSON: {error}; mend the value"
         ) from error
@@ -92,7 +125,8 @@ def decode_metadata(record: Record) -> Metadata:
 def refusal(error: ValidationError) -> InvalidArgument:
     """Return the error of a caller whose values an event of the library cannot hold (P10)."""
     found = error.errors(include_url=False)[0]["input"]
-    return InvalidArgument(f"{_first_problem(error)}, not {found!r:.80}; mend the argument")
+    problem = printable(_first_problem(error))
+    return InvalidArgument(f"{problem}, not {shown(found)}; mend the argument")
 
 
 def _first_problem(error: Exception) -> str:

@@ -1,20 +1,46 @@
-"""Every error the library raises, in four kinds that a caller can act on.
+"""The errors of the library, in four kinds that a caller can act on::
 
-========== ============================================== =========================
-kind       what happened                                  what to do
-========== ============================================== =========================
-conflict   somebody was first                             reload and decide again
-invalid    the call asks for what cannot be               mend the call
-corrupt    stored bytes are not what was written          stop, look, restore
-unavail.   the store cannot answer now                    try again later
-========== ============================================== =========================
+    EventLogError
+    ├── ConflictError                 somebody was first: reload, and decide again
+    │   ├── VersionConflict           the session is not at the expected version
+    │   ├── DuplicateEvent            the id or the idempotency key is stored with other content
+    │   ├── LeaseLost                 another attempt owns the task
+    │   ├── CommitBlocked             an earlier archive failed for good
+    │   ├── FolderLocked              another process owns the session's folder
+    │   └── HistoryConflict           two logs have different records of one session
+    ├── InvalidError                  the call cannot succeed: correct it; nothing was changed
+    │   ├── InvalidArgument           also a ValueError
+    │   ├── InvalidMessage            also a ValueError
+    │   ├── IllegalTransition         the state machine does not allow the event
+    │   ├── SessionNotFound           also a LookupError, like the next three
+    │   ├── ArchiveNotFound
+    │   ├── TaskNotFound
+    │   ├── ToolOutputNotFound
+    │   ├── SessionClosed             closed, deleted, or still being adopted
+    │   ├── LogClosed
+    │   ├── UnsupportedStore          no store serves the URL, or the file is not a log
+    │   └── TooLarge                  an append is larger than the store accepts
+    ├── CorruptError                  stored bytes are damaged: stop, inspect, restore
+    │   ├── CorruptLog
+    │   ├── UnknownEventType          written by a newer version, or by a module not imported
+    │   ├── ChainBroken               the hash chain of a session does not verify
+    │   └── CorruptFolder
+    └── UnavailableError              the store or folder cannot answer now: try again later
+        ├── StoreUnavailable          nothing was stored
+        ├── FolderUnavailable         nothing is lost
+        └── Indeterminate             the append is stored or not: repeat the call, it is safe
 
-The attributes carry the data; the text says what happened, where, and what to do next.
+The attributes carry the data. The text says what happened, where, and what to do next.
+
+The callables of a worker raise two more, which are no `EventLogError`: `NonRetryableError` and
+`RetryableError`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from eventlog.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,33 +83,40 @@ __all__ = [
 
 
 class EventLogError(Exception):
-    """The root of all errors of this library."""
+    """The base class of all errors that the library raises."""
 
 
 class ConflictError(EventLogError):
-    """Somebody was first: what the caller knew is out of date."""
+    """Somebody was first: what the caller knows is out of date."""
 
 
 class InvalidError(EventLogError):
-    """The call asks for something that cannot be; nothing was changed by it."""
+    """The call cannot succeed as it is; nothing was changed."""
 
 
 class CorruptError(EventLogError):
-    """Stored bytes are not what was once written."""
+    """Stored bytes are not what was written."""
 
 
-class UnavailableError(EventLogError):
+class _WithoutSecrets(EventLogError):
+    """An error that may say what a driver, a server or the system said: shown without secrets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
+
+
+class UnavailableError(_WithoutSecrets):
     """The store cannot answer now; the same call may succeed later."""
 
 
 class _OfStream:
-    """What is said of one stream: that of a session, so both words name it."""
+    """An error about one stream: that of a session, so it has both names."""
 
     stream: str
 
     @property
     def session_id(self) -> str:
-        """The session that the stream is of."""
+        """The id of the session; the same as ``stream``."""
         return self.stream
 
 
@@ -104,7 +137,7 @@ class VersionConflict(ConflictError, _OfStream):
 
 
 class DuplicateEvent(ConflictError, _OfStream):
-    """An event id (or the idempotency key behind it) is already stored with other content."""
+    """An event id, or the idempotency key behind it, is already stored with other content."""
 
     def __init__(self, stream: str, detail: str) -> None:
         super().__init__(f"session {stream!r}: {detail}")
@@ -112,7 +145,7 @@ class DuplicateEvent(ConflictError, _OfStream):
 
 
 class LeaseLost(ConflictError):
-    """A worker no longer owns the task that it works on; its result is refused (fencing)."""
+    """A worker no longer owns its task; its result is refused."""
 
     def __init__(self, task_id: str, fence: int, detail: str) -> None:
         super().__init__(
@@ -161,14 +194,14 @@ class HistoryConflict(ConflictError, _OfStream):
 
 
 class InvalidArgument(InvalidError, ValueError):
-    """An argument has a value outside of what the call accepts."""
+    """An argument has a type or a value that the call does not accept."""
 
 
 class InvalidMessage(InvalidError, ValueError):
-    """Something handed over as a message is not one.
+    """A value that should be a message is not one.
 
-    ``field`` is the path of the first offending field, ``line`` the 1-based line of the imported
-    file where there is one, ``index`` the 0-based place in a batch.
+    ``field`` is the path of the first wrong field, ``line`` the line in an imported file (from 1),
+    and ``index`` the place in a batch (from 0); each is None if it does not apply.
     """
 
     def __init__(
@@ -193,7 +226,7 @@ class InvalidMessage(InvalidError, ValueError):
 
 
 class IllegalTransition(InvalidError):
-    """The state machine has no such transition from the state it is in."""
+    """The state machine does not allow the event in its current state."""
 
     def __init__(self, subject: str, state: str, event: str) -> None:
         super().__init__(f"{subject} is {state!r}; {event!r} is not possible from there")
@@ -234,7 +267,7 @@ class TaskNotFound(InvalidError, LookupError):
 
 
 class ToolOutputNotFound(InvalidError, LookupError):
-    """The session has no such tool output, or not the whole of it."""
+    """The session has no such tool output, or only its preview."""
 
     def __init__(self, session_id: str, message_id: str, tool_id: str, reason: str) -> None:
         super().__init__(
@@ -247,7 +280,7 @@ class ToolOutputNotFound(InvalidError, LookupError):
 
 
 class SessionClosed(InvalidError):
-    """The session was closed or deleted, or is still being adopted; it takes no writes."""
+    """The session accepts no writes: it was closed or deleted, or is still being adopted."""
 
     def __init__(self, session_id: str, how: str) -> None:
         if how == "adopting":
@@ -260,18 +293,18 @@ class SessionClosed(InvalidError):
 
 
 class LogClosed(InvalidError):
-    """The log was closed; no further call can be served by it."""
+    """The log was closed; it answers no more calls."""
 
     def __init__(self) -> None:
         super().__init__("this log is closed; open it again")
 
 
-class UnsupportedStore(InvalidError):
-    """No store serves this URL, or the file behind it is not one of ours."""
+class UnsupportedStore(InvalidError, _WithoutSecrets):
+    """No store serves this URL, or the file behind it is not a log of this library."""
 
 
 class TooLarge(InvalidError, _OfStream):
-    """One append is larger than the store accepts; nothing of it was stored."""
+    """An append is larger than the store accepts; nothing was stored."""
 
     def __init__(
         self, stream: str, what: str, size: int, limit: int, advice: str | None = None
@@ -287,10 +320,10 @@ class TooLarge(InvalidError, _OfStream):
 
 
 class CorruptLog(CorruptError):
-    """The store holds bytes that no eventlog wrote, or lost some that it did.
+    """Stored bytes were changed or lost.
 
-    ``stream`` and ``version`` name the first record that is concerned, where that is known, and
-    ``position`` the last place of the log that is: behind it more can be read.
+    ``stream`` and ``version`` name the first record concerned, and ``position`` the last place in
+    the log that is concerned, after which reading can go on; each is None if it is not known.
     """
 
     def __init__(
@@ -308,12 +341,12 @@ class CorruptLog(CorruptError):
 
     @property
     def session_id(self) -> str | None:
-        """The session that the stream is of, where that is known."""
+        """The id of the session, if it is known; the same as ``stream``."""
         return self.stream
 
 
 class UnknownEventType(CorruptError):
-    """A record's type or schema is not known here: a newer library, or a missing import."""
+    """A record has a type or schema unknown here: a newer version wrote it, or an import is missing."""
 
     def __init__(self, type: str, schema: int, detail: str) -> None:
         super().__init__(f"event type {type!r} with schema {schema}: {detail}")
@@ -331,7 +364,7 @@ class ChainBroken(CorruptError, _OfStream):
 
 
 class CorruptFolder(CorruptError):
-    """A session folder holds what cannot be read as one."""
+    """A session folder cannot be read as one."""
 
 
 # ---- unavailable ------------------------------------------------------------------------------
@@ -348,7 +381,7 @@ _HEAL = (
 
 
 class FolderUnavailable(UnavailableError):
-    """A session folder cannot be read or written; nothing is lost by that."""
+    """A session folder cannot be read or written; the log has everything that is in it."""
 
     def __init__(self, path: str, problem: str, remedy: str = _HEAL) -> None:
         super().__init__(f"folder {path}: {problem}; {remedy}")
@@ -357,9 +390,9 @@ class FolderUnavailable(UnavailableError):
 
 
 class Indeterminate(UnavailableError):
-    """The outcome of an append is unknown: stored entirely, or not at all.
+    """The outcome of an append is unknown: it is stored entirely, or not at all.
 
-    Repeating the command is safe: it looks its event ids up before it decides again.
+    Repeating the command is safe: its event ids are looked up before it decides again.
     """
 
     def __init__(self, detail: str, event_ids: Sequence[bytes] = ()) -> None:
@@ -367,17 +400,17 @@ class Indeterminate(UnavailableError):
         self.event_ids = tuple(event_ids)
 
 
-# ---- raised by users' callables, read by the worker -------------------------------------------
+# ---- raised by callables, read by the worker -------------------------------------------
 
 
 class NonRetryableError(Exception):
-    """Raise it from any callable of a finalizer: the task fails for good at once (F4)."""
+    """Raise it from a callable of a `Finalizer`: the task fails for good, without another attempt."""
 
 
 class RetryableError(Exception):
-    """Raise it from any callable of a finalizer: the attempt is worth repeating (F4).
+    """Raise it from a callable of a `Finalizer`: another attempt may succeed.
 
-    ``retry_after`` is for how many seconds it is not worth it yet.
+    With ``retry_after`` it is not made before that many seconds have passed.
     """
 
     def __init__(self, *args: object, retry_after: float | None = None) -> None:

@@ -1,8 +1,9 @@
-"""The seam through which files are reached (K1): a few verbs, each of them one step.
+"""The seam through which files are reached: a few verbs, each of them one step.
 
-Whatever writes files of a session, or a log of its own, writes them through a `FileSystem` and
-through nothing else. So the same code runs on the disk (`LocalFiles`) and on a simulated one that
-loses power at any step, and the argument about order and syncing can be tried out.
+Whatever reads or writes the files of a session, or of a log, does so through a `FileTree` and through
+nothing else. So the same code runs on the disk (`LocalFiles`) and on a simulated one that loses power
+at any step, where the argument about order and syncing is proved; and what is refused for safety
+(links, FIFOs, names that lead out of a folder) is refused in one place, `eventlog.local_files`.
 
 What each verb promises is what POSIX promises, and no more:
 
@@ -18,36 +19,41 @@ What each verb promises is what POSIX promises, and no more:
 ``sync_folder``     the names in the folder are durable as they are now
 ==================  ================================================================================
 
-Errors are the `OSError` of the system: what they mean is up to the caller. After an error of
-``append`` or ``sync`` nothing is known of the file's content: it has to be read, or written anew.
+Errors are `OSError`, of the system or of the same form (`eventlog.descriptors.REFUSED`); what they
+mean is up to the caller. After an error of ``append`` or ``sync`` nothing is known of the file's
+content: it has to be read, or written anew.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
-from typing import TYPE_CHECKING, Final, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from eventlog.descriptors import REFUSED, is_supported
+from eventlog.errors import InvalidArgument
+from eventlog.local_files import LocalFile, LocalFiles, LocalView, checked_permissions
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eventlog.local_files import Kind
+
 __all__ = [
+    "REFUSED",
     "File",
     "FileLock",
     "FileSystem",
+    "FileTree",
     "FileView",
     "LocalFile",
     "LocalFiles",
     "LocalView",
+    "make_file",
+    "permissions_named",
     "replace_file",
 ]
-
-
-_HERE: Final = -100
-"""What stands for the current folder where a system call wants an open one (``AT_FDCWD``)."""
-
-_EXCHANGE: Final = 2
-"""``RENAME_EXCHANGE`` of renameat2(2)."""
 
 
 class File(Protocol):
@@ -106,23 +112,48 @@ class FileLock(Protocol):
         ...
 
 
-class FileSystem(Protocol):
+class FileTree(Protocol):
     """Files and folders by their path."""
 
-    def read(self, path: str) -> bytes:
-        """Return a file's content; raises `FileNotFoundError`."""
+    def read(self, path: str, largest: int | None = None) -> bytes:
+        """Return a file's content; raises `FileNotFoundError`, and `OSError` where it is larger."""
         ...
 
     def names(self, path: str) -> Sequence[str]:
-        """Return the names in a folder, sorted; raises `FileNotFoundError`."""
+        """Return the names in a folder, sorted; raises `FileNotFoundError`.
+
+        Bytes of a name that are not UTF-8 are surrogates in it; such a name cannot be opened.
+        """
+        ...
+
+    def kind(self, path: str) -> Kind | None:
+        """Return what is there, links not being followed; None for nothing."""
         ...
 
     def is_folder(self, path: str) -> bool:
-        """Tell whether a folder is there."""
+        """Return whether a folder is there."""
         ...
 
     def open(self, path: str, *, empty: bool = False) -> File:
-        """Open a file to append to; it is created, or with ``empty`` emptied, if need be."""
+        """Open a file to append to it; it is created, or with ``empty`` emptied, if need be.
+
+        Raises `OSError` with ``EMLINK`` for a file that has another name as well.
+        """
+        ...
+
+    def create(self, path: str, *, like: str | None = None) -> File:
+        """Create a file; raises `FileExistsError`.
+
+        It gets the permissions of the file ``like`` in the same folder, if there is one.
+        """
+        ...
+
+    def shown(self, path: str) -> str:
+        """Return a path as people know it."""
+        ...
+
+    def draw(self) -> str:
+        """Return a text for a name that no other program can foresee."""
         ...
 
     def view(self, path: str) -> FileView:
@@ -154,160 +185,75 @@ class FileSystem(Protocol):
         ...
 
 
-def replace_file(files: FileSystem, path: str, data: bytes) -> None:
+class FileSystem(FileTree, Protocol):
+    """All files of a machine, and those under one folder."""
+
+    def under(self, path: str, permissions: int | None = None) -> FileTree:
+        """Return the files in one folder by paths relative to it, "" being the folder itself.
+
+        No path, and no link in the folder, leads out of it. ``permissions`` are those of new files,
+        by default what the folder that they are in allows. Raises `UnsupportedStore` where that
+        cannot be promised.
+        """
+        ...
+
+
+def replace_file(
+    files: FileTree,
+    path: str,
+    data: bytes,
+    *,
+    temporary: Callable[[str], str] | None = None,
+    durable: bool = True,
+) -> None:
     """Put a file in place of what has the name, if anything: after a crash at any point it is the
     old one or the new one, whole.
 
-    Durable once the folder is synced, which is the caller's to do.
+    It is written under a name that nobody can have prepared, by default ``path.DRAWN.new``, which
+    ``temporary`` makes of a drawn text; a crash may leave that behind. Durable once the folder is
+    synced, which is the caller's to do; without ``durable`` neither content nor name need be.
     """
-    file = files.open(f"{path}.new", empty=True)
+    name_with = temporary or (lambda drawn: f"{path}.{drawn}.new")
+    name, file = _create_drawn(files, name_with, path)
     try:
-        file.append(data)
-        file.sync()
-    finally:
-        file.close()
-    files.rename(f"{path}.new", path)
-
-
-class LocalFiles:
-    """The files of this machine."""
-
-    def read(self, path: str) -> bytes:
-        with open(path, "rb") as file:
-            return file.read()
-
-    def names(self, path: str) -> list[str]:
-        return sorted(os.listdir(path))
-
-    def is_folder(self, path: str) -> bool:
-        return os.path.isdir(path)
-
-    def open(self, path: str, *, empty: bool = False) -> LocalFile:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if empty else 0)
-        return LocalFile(os.open(path, flags, 0o666), path)
-
-    def view(self, path: str) -> LocalView:
-        return LocalView(os.open(path, os.O_RDONLY))
-
-    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
-        # A name that two files have exchanged is as good to a reader, and no file is replaced by it:
-        # the old one goes afterwards. In between, a crash leaves it under the other name.
-        if lazily and _exchange(source, target):
-            os.unlink(source)
-        else:
-            os.replace(source, target)
-
-    def remove(self, path: str) -> None:
-        os.unlink(path)
-
-    def make_folder(self, path: str) -> None:
-        os.mkdir(path)
-
-    def sync_folder(self, path: str) -> None:
-        descriptor = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            file.append(data)
+            if durable:
+                file.sync()
         finally:
-            os.close(descriptor)
-
-    def lock(self, path: str) -> LocalLock | None:
-        # A lock of flock belongs to the open file, not to the process: closing another descriptor
-        # of the same file does not drop it, as it would with fcntl.
-        import fcntl  # Imported when first needed: Windows has none, and no session folders.
-
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return LocalLock(descriptor)
+            file.close()
+        files.rename(name, path, lazily=not durable)
+    except BaseException:
+        with suppress(OSError):
+            files.remove(name)
+        raise
 
 
-def _exchange(first: str, second: str) -> bool:
-    """Let two files have each other's name, in one step; False where that cannot be."""
-    rename = _renameat2()
-    if rename is None:
-        return False
-    done: int = rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE)
-    return done == 0
+def _create_drawn(files: FileTree, name_with: Callable[[str], str], like: str) -> tuple[str, File]:
+    while True:
+        path = name_with(files.draw())
+        with suppress(FileExistsError):
+            return path, files.create(path, like=like)
 
 
-@cache
-def _renameat2() -> Callable[..., int] | None:
-    import ctypes  # Imported when first needed: only attached folders do.
+def make_file(path: str, permissions: int | None) -> None:
+    """Create an empty file for a library that opens it by its name, unless something is there.
 
-    return getattr(ctypes.CDLL(None), "renameat2", None)  # Only Linux has it.
-
-
-class _Descriptor:
-    """An open file of the system, closed at the latest when nobody knows it any more."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        self._close()
+    So it has the permissions of any new file here. What cannot be created is left to that library to
+    report.
+    """
+    if is_supported():
+        folder, name = os.path.split(os.path.abspath(path))
+        with suppress(OSError):
+            LocalFiles().under(folder, permissions).create(name).close()
 
 
-class LocalFile(_Descriptor):
-    """A file of this machine, open to append to."""
-
-    def __init__(self, descriptor: int, path: str) -> None:
-        super().__init__(descriptor)
-        self._path = path
-
-    def append(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-
-    def sync(self) -> None:
-        os.fsync(self._descriptor)
-
-    def truncate(self, size: int) -> None:
-        os.ftruncate(self._descriptor, size)
-
-    def overwrite(self, offset: int, data: bytes) -> None:
-        # A descriptor opened to append writes at the end, wherever it is told to.
-        descriptor = os.open(self._path, os.O_WRONLY)
-        try:
-            while data:
-                written = os.pwrite(descriptor, data, offset)
-                data, offset = data[written:], offset + written
-        finally:
-            os.close(descriptor)
-
-    def close(self) -> None:
-        self._close()
-
-
-class LocalView(_Descriptor):
-    """A file of this machine, open to read."""
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, offset)
-
-    def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
-
-    def sync(self) -> None:
-        os.fdatasync(self._descriptor)
-
-    def close(self) -> None:
-        self._close()
-
-
-class LocalLock(_Descriptor):
-    """A lock on a file of this machine."""
-
-    def release(self) -> None:
-        self._close()
+def permissions_named(text: str | None, url: str) -> int | None:
+    """Return the permissions in a store's URL; raise `InvalidArgument` for what are none."""
+    if text is None:
+        return None
+    try:
+        return checked_permissions(int(text, 8))
+    except ValueError as error:
+        why = error if isinstance(error, InvalidArgument) else f"permissions={text} is not octal"
+        raise InvalidArgument(f"{public_url(url)}: {why}; write ?permissions=0660") from None

@@ -1,4 +1,4 @@
-"""One shape for whatever is found not to be as it should be: in a log, or in a session's folder."""
+"""Findings: what is wrong in a log or in a session's folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["Finding"]
 
 
 class Finding(NamedTuple):
-    """Something that is not as it should be: where, of what kind, and in words.
+    """Something that is wrong: where it is, of what kind, and a description.
 
-    In a log ``stream`` and ``version`` say where, in a session's folder ``path`` and ``line``. What
-    does not apply, or is not known, is None or empty.
+    In a log, ``stream`` and ``version`` say where; in a session's folder, ``path`` and ``line`` do.
+    What does not apply, or is not known, is None or empty.
     """
 
     stream: str | None
@@ -19,18 +19,18 @@ class Finding(NamedTuple):
     version: int | None
     """The version of the first record concerned."""
     kind: str
-    """What was found, in a word that a program can test for, such as ``removed`` or ``lost_clear``."""
+    """The kind as a word that programs can test for, such as ``removed`` or ``lost_clear``."""
     detail: str
     path: str = ""
     """The file, relative to the folder; empty for a finding in a log."""
     line: int | None = None
     """The first line concerned, from 1."""
     action: str = ""
-    """What adopting the folder makes of it."""
+    """What adopting the folder does about it."""
     message_ids: tuple[str, ...] = ()
     """The messages concerned, the first hundred of them."""
     dropped: int = 0
-    """How many lines, or for other files contents, a file no longer has once it is healed."""
+    """How many lines of a file healing drops; of a file that has no lines, how many contents."""
     found: str | None = None
     """The SHA-256 in hex of the file as it was found."""
     expected: str | None = None

@@ -1,14 +1,14 @@
-"""The log: sessions, tasks, reading, following and verifying, on one store."""
+"""The synchronous face of a log: sessions, tasks, reading, following and verifying, on one store."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from os import PathLike
-from os.path import abspath
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
+from eventlog.engine.checkpoints import checkpoint_at, position_after
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.opening import open_store
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -47,9 +48,9 @@ View = TypeVar("View")
 class Log:
     """An append-only log of sessions.
 
-    Thread-safe; in a forked child it gets a connection and a committer of its own (L15). Once it is
-    closed, all that reads or writes raises `LogClosed`, also an iterator that was begun before.
-    ``files`` is where attached folders are.
+    A log may be used from any number of threads. A forked child opens its own connections. Once the
+    log is closed, whatever reads or writes raises `LogClosed`, iterators that were begun before
+    included. ``files`` is the file system in which attached folders are.
     """
 
     def __init__(
@@ -90,16 +91,19 @@ class Log:
         auto_commit: AutoCommitPolicy | None = None,
         follow_folder: bool = True,
     ) -> Session:
-        """Open a session (M1).
+        """Open a session; with ``create=True``, one that may not exist yet.
 
-        With ``create=True`` a session that does not exist comes into being with its first write,
-        which records the further arguments; without an ``id`` a UUIDv7 is drawn. ``tool_output``
-        and ``auto_commit`` are policies, by default those of the log. A folder that is attached to
-        it is owned and brought up to date (O2) if no other process owns it, unless
-        ``follow_folder`` is false, as for a program that only reads.
+        A new session comes into being with its first write, which records the owner, project,
+        workspace, provider, model and policies that are given here. Without an ``id`` it gets a
+        UUIDv7. ``tool_output`` and ``auto_commit`` are its policies, by default those of the log;
+        ``failed_archives`` says whether commits wait for an archive that failed for good
+        (``block``) or go on (``skip``).
 
-        Raises `SessionNotFound`, `SessionClosed` if a closed session is to be created again, and
-        `InvalidArgument` for an id that cannot be one.
+        If a folder is attached to the session and no other process owns it, this process takes it
+        over and brings it up to date. A program that only reads passes ``follow_folder=False``.
+
+        Raises `SessionNotFound`, `SessionClosed` if the session is to be created and was closed,
+        and `InvalidArgument` for a text that cannot be a session's id.
         """
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
@@ -119,7 +123,7 @@ class Log:
             # Imported when first needed: most sessions have no folder.
             from eventlog.folder.attaching import reattach
 
-            reattach(self._engine, core)
+            self._engine.shelter.write(reattach, self._engine, core)
         return Session(self._engine, core)
 
     def adopt(
@@ -128,43 +132,48 @@ class Log:
         session_id: str | None = None,
         *,
         quarantine: bool = False,
+        limits: FolderLimits | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> Adoption:
-        """Take over a session folder that another program wrote (O4, O5).
+        """Turn a session folder that another program wrote into a session of this log.
 
-        Without an id the session gets that of the folder's metadata, or the folder's name. One
-        atomic append as far as the store takes it; durable at return. Adopting the same folder
-        again changes nothing, and goes on where a crash stopped it. The folder itself stays as it
-        is, but for files that keep what was dropped of it.
+        Without a ``session_id`` the session gets the id in the folder's metadata, or the folder's
+        name. Adopting the same folder again changes nothing; after a crash it goes on where it
+        stopped. The folder stays as it is, except for new files that keep what was dropped.
 
-        Raises `CorruptFolder` for a line that is no message, unless such lines may be dropped into
-        ``quarantine``; `InvalidArgument` for a folder that is no session's; `FileNotFoundError`;
-        `FolderUnavailable`; `DuplicateEvent` if the session exists and is not this folder's, or the
-        folder has changed since.
+        Nothing outside the folder is read or written, since links in it are not followed.
+        ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
+
+        Raises `CorruptFolder` for a line that is no message (unless ``quarantine`` allows dropping
+        it into a file), for a link in place of the messages or of an archive, and beyond the
+        limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
+        `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
+        changed since it was adopted.
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.adoption.adopting")
         adopted: Adoption = adoption.adopt(
             self._engine,
-            abspath(path),
+            path,
             session_id,
             self._engine.creation(),
             quarantine=quarantine,
+            limits=limits,
             by=metadata_for(actor, correlation_id, causation_id, trace),
         )
         return adopted
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
-        """Yield the ids of all sessions, or of a workspace's, by id; from the index (L14)."""
+        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
         prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
         for key, _ in self._engine.store.scan(*keys_under(prefix)):
             yield key.removeprefix(prefix)
 
     def latest_session(self, workspace: str) -> str | None:
-        """Return the session of a workspace that has the newest event."""
+        """Return the id of the session in a workspace that was written to last, or None."""
         return max(
             self.sessions(workspace=workspace),
             key=lambda session: self._engine.store.head(session).time,
@@ -172,13 +181,13 @@ class Log:
         )
 
     def exists(self, session: str) -> bool:
-        """Tell whether a session has any record, a closed one included."""
+        """Return whether a session has any record, even if it is closed or deleted."""
         return self._engine.store.head(check_session_id(session)).version > 0
 
     # ---- tasks --------------------------------------------------------------------------------
 
     def task(self, task_id: str) -> TaskView:
-        """Return a task as pollers see it (F11); raises `TaskNotFound`."""
+        """Return a task by its id; raises `TaskNotFound`."""
         task = find_task(self._engine.store, task_id)
         if task is None:
             raise TaskNotFound(task_id)
@@ -190,7 +199,10 @@ class Log:
         state: TaskState | PollerState | None = None,
         kind: str | None = None,
     ) -> Iterator[TaskView]:
-        """Yield tasks, oldest first; ``state`` is a machine's state or one of pollers' four."""
+        """Yield tasks, the oldest first, filtered by session, state and kind.
+
+        ``state`` is one of the machine's states or one of the four of `TaskView.status`.
+        """
         for _, value in self._engine.store.scan(*keys_under(TASKS)):
             view = self._view(read_task(value))
             if (
@@ -214,7 +226,11 @@ class Log:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> RetryStatus:
-        """Give a task of any kind that failed for good another generation of attempts (F9)."""
+        """Give a failed task of any kind new attempts.
+
+        Returns ``accepted``, ``already_completed``, or ``running`` for a task that has not failed.
+        Raises `TaskNotFound`, and `IllegalTransition` for a task that was abandoned.
+        """
         from eventlog.session.tasks.commands import RetryTask
 
         by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
@@ -234,7 +250,10 @@ class Log:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Give an unfinished task of any kind up; what waits behind it goes on."""
+        """Abandon an unfinished task of any kind; what waits for it goes on.
+
+        Raises `TaskNotFound`, and `IllegalTransition` for a task that is completed.
+        """
         from eventlog.session.tasks.commands import AbandonTask
 
         by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
@@ -242,10 +261,10 @@ class Log:
         self._engine.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
 
     def commit_idle(self) -> tuple[CommitResult, ...]:
-        """Commit the sessions in which nothing was said for as long as their policy allows (C8).
+        """Commit the sessions that were idle for as long as their policy allows.
 
-        Workers do so whenever they look for work. Returns the commits that were made; one that is
-        refused is logged.
+        Returns the commits that were made; one that is refused is logged. Workers call this
+        whenever they look for work.
         """
         return self._engine.commit_idle()
 
@@ -260,7 +279,10 @@ class Log:
         limit: int | None = None,
         reverse: bool = False,
     ) -> Iterator[Recorded]:
-        """Yield a session's events with ``after < version <= until``, lazily (L5)."""
+        """Yield a session's events with ``after < version <= until``, lazily.
+
+        ``reverse`` begins with the newest; ``limit`` bounds how many there are.
+        """
         records = self._engine.store.read(
             session, after=after, until=until, limit=limit, reverse=reverse
         )
@@ -274,40 +296,57 @@ class Log:
         types: Sequence[str] = (),
         limit: int | None = None,
     ) -> Iterator[Recorded]:
-        """Yield the events of all sessions after a position, in the order of the log (L5)."""
+        """Yield the events of all sessions after a position, in the order of the log.
+
+        No event ever appears before one that was read already, whatever is written meanwhile.
+        ``types`` keeps events of these types only.
+        """
         for record in self._engine.store.read_all(after=after, types=types, limit=limit):
             yield Recorded(record)
 
     def follow(
-        self, after: Position | None = None, types: Sequence[str] | None = None
+        self, after: Position | str | None = None, types: Sequence[str] | None = None
     ) -> Iterator[Recorded]:
-        """Yield events after a position, then wait for new ones, until the log is closed (L6).
+        """Yield the events after a place, then wait for new ones until the log is closed.
 
-        The checkpoint is the caller's: the ``position`` of the last event that it has dealt with.
+        The caller keeps the place: the `checkpoint` of the last event that it has dealt with, or
+        the event's ``position``. Raises `InvalidArgument` for a place beyond the end of the log,
+        and for a checkpoint of another log or of a history that was replaced; a bare position
+        cannot show that.
         """
-        entries = following(self._engine.store, START if after is None else after, types or ())
-        for recorded in entries:
-            if recorded is not None:
-                yield recorded
+        start = position_after(self._engine.store, after)
+        entries = following(self._engine.store, start, types or ())
+        return (recorded for recorded in entries if recorded is not None)
+
+    def checkpoint(self, recorded: Recorded | None = None) -> str:
+        """Return a text from which `follow` can go on: after an event, by default the newest one.
+
+        It is bound to this log. `follow` refuses it in a copy, in another log, and in this one once
+        it was restored from a backup without the event.
+        """
+        position = self.position() if recorded is None else recorded.position
+        return checkpoint_at(self._engine.store, position)
 
     def position(self) -> Position:
-        """Return the position of the newest record that `follow` would have yielded by now."""
+        """Return the position of the newest event: where `follow` would begin to wait."""
         return self._engine.store.tip()
 
     def project(self, session: str, projection: Projection[Any, View]) -> View:
-        """Fold a session through a projection and return its view, as of now.
+        """Fold a session through a projection and return the view.
 
-        Starts from the projection's snapshot where there is a good one, and writes a new one now
-        and then, if the projection has a `dump` and a `load` (L12). Raises `SessionNotFound`.
+        A projection with `dump` and `load` gets snapshots: the fold begins at the newest good one,
+        and a new one is written now and then. Raises `SessionNotFound`.
         """
         if not self.exists(session):
             raise SessionNotFound(session)
         return project_stream(self._engine.store, session, projection)
 
     def verify(self, session: str) -> list[Finding]:
-        """Check a session's hash chain and the steps of its machines (A1).
+        """Return what is wrong with a session, the first bad version first; an empty list if
+        nothing is.
 
-        Returns what is wrong, the first bad version first; nothing if all is well.
+        Checks the hash chain, and that the state machines allow every recorded step. Raises
+        `SessionNotFound`.
         """
         from eventlog.audit.verify import verify_stream
 
@@ -318,18 +357,19 @@ class Log:
 
     @property
     def durability(self) -> Durability:
-        """What survives of an acknowledged write (P9)."""
+        """What an acknowledged write survives: ``none``, the end of the ``process``, or ``power``
+        loss."""
         return self._engine.store.durability
 
     @property
     def store(self) -> Store:
-        """The store itself, as it was opened; it knows nothing of sessions and of closed logs."""
+        """The store as it was opened. It knows neither sessions nor whether the log is closed."""
         return self._engine.store.inner
 
     # ---- end ----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Finish what is queued and release the store; idempotent (L15)."""
+        """Finish what is queued and release the store. Closing twice is harmless."""
         self._engine.close()
 
     def __enter__(self) -> Self:
@@ -345,7 +385,7 @@ class Log:
 
 
 def engine_of(log: Log) -> Engine:
-    """Return what a log is a face of, for the other faces and the library's own tools."""
+    """Return the engine behind a log, for other faces and the library's own tools."""
     return log._engine  # pyright: ignore[reportPrivateUsage]
 
 
@@ -358,12 +398,15 @@ def open(
     tool_output: ToolOutputPolicy | None = None,
     auto_commit: AutoCommitPolicy | None = None,
 ) -> Log:
-    """Open the log at a URL: ``memory:``, ``sqlite:///agent.db``, ``files:///agent-log`` or an
-    installed store's (L1).
+    """Open the log at a URL and create it if there is none.
 
-    ``clock``, ``ids`` and ``estimate_tokens`` replace where time, fresh ids and token estimates
-    come from; ``tool_output`` and ``auto_commit`` are recorded as the policies of the sessions that
-    this log creates. Raises `UnsupportedStore`, `StoreUnavailable`, `CorruptLog`.
+    ``memory:``, ``sqlite:///agent.db``, ``files:///folder``, ``postgresql://…`` and ``nats://…``
+    name the stores; the page ``eventlog docs stores`` has their options. ``clock``, ``ids`` and
+    ``estimate_tokens`` replace the sources of time, of new ids and of token estimates.
+    ``tool_output`` and ``auto_commit`` are recorded as the policies of sessions that this log
+    creates.
+
+    Raises `UnsupportedStore`, `StoreUnavailable`, and `CorruptLog`.
     """
     return Log(
         open_store(url),

@@ -1,28 +1,29 @@
-"""State machines: declared once with `transitions`, used as plain tables.
+"""State machines: declared once, compiled to a table, drawn from the same declaration.
 
-The declaration is what people read, draw diagrams from and test against; a look-up in the compiled
-table is what decisions and replays use (a trigger of the library costs microseconds, a look-up
-tens of nanoseconds). Guards such as "attempts are left" belong to the decisions, never to a table.
+Decisions and replays look a step up in the compiled table, which takes tens of nanoseconds; a
+trigger of the library `transitions` takes microseconds. Its machine is built for tests, which
+compare the two. A table has no guards: a condition such as "attempts are left" is part of a
+decision, since a replay must not depend on it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from transitions import Machine
 
 __all__ = ["ABSENT", "StateMachine", "Transition"]
 
 ABSENT: Final = "absent"
-"""The state of what no event has made yet."""
+"""The state before the first event."""
 
 
 class Transition(NamedTuple):
-    """``event`` takes the machine from any of ``sources`` to ``target``."""
+    """The event ``event`` takes a machine from any of ``sources`` to ``target``."""
 
     event: str
     sources: tuple[str, ...]
@@ -30,7 +31,11 @@ class Transition(NamedTuple):
 
 
 class StateMachine:
-    """One machine: its states, its transitions, and what is compiled from them."""
+    """A state machine over event types: what may happen in which state, and where it leads.
+
+    ``states`` are all states but `ABSENT`, which comes first in every machine. The order of the
+    transitions is the order in which `diagram` draws them; it has no other meaning.
+    """
 
     def __init__(self, name: str, states: Sequence[str], transitions: Sequence[Transition]) -> None:
         self.name = name
@@ -41,14 +46,14 @@ class StateMachine:
             for transition in transitions
             for source in transition.sources
         }
-        """What the state becomes, by (state, event type); a missing key is an illegal step."""
+        """The next state by (state, event type). What is not in it, the machine does not allow."""
         self.events = frozenset(transition.event for transition in transitions)
         digest = hashlib.sha256(repr((name, sorted(self.table.items()))).encode())
         self.fingerprint = digest.hexdigest()[:16]
-        """Changes with the table; snapshots of another machine are dropped (L12)."""
+        """A digest of name and table. Snapshots that another machine made are dropped by it."""
 
     def declaration(self) -> Machine:
-        """Build the `transitions` machine: the oracle of tests and the source of diagrams."""
+        """Return the same machine as one of the library `transitions`, to test against."""
         from transitions import Machine
 
         return Machine(
@@ -62,11 +67,37 @@ class StateMachine:
             ],
         )
 
-    def diagram(self) -> str:
-        """Draw the machine as a Mermaid state diagram."""
-        lines = ["stateDiagram-v2"]
+    def diagram(self, form: Literal["mermaid", "table"] = "mermaid") -> str:
+        """Draw the machine: as a Mermaid state diagram, or as a Markdown table.
+
+        The diagram has one arrow for all events between the same two states. The table has one row
+        for all states that an event takes to the same state, or leaves as they are.
+        """
+        return self._mermaid() if form == "mermaid" else self._table()
+
+    def _mermaid(self) -> str:
+        arrows: dict[tuple[str, str], list[str]] = {}
+        for event, source, target in self._steps():
+            arrows.setdefault((source, target), []).append(event)
+        lines = [
+            f"    {'[*]' if source == ABSENT else source} --> {target}: {'<br/>'.join(events)}"
+            for (source, target), events in arrows.items()
+        ]
+        left = {source for source, target in arrows if source != target}
+        ends = [f"    {state} --> [*]" for state in self.states if state not in {ABSENT, *left}]
+        return "\n".join(["stateDiagram-v2", *lines, *ends]) + "\n"
+
+    def _table(self) -> str:
+        rows: dict[tuple[str, str], list[str]] = {}
+        for event, source, target in self._steps():
+            rows.setdefault((event, "unchanged" if source == target else target), []).append(source)
+        lines = [
+            f"| `{event}` | {', '.join(sources)} | {target} |"
+            for (event, target), sources in rows.items()
+        ]
+        return "\n".join(["| event | from | to |", "|---|---|---|", *lines]) + "\n"
+
+    def _steps(self) -> Iterator[tuple[str, str, str]]:
         for step in self.transitions:
             for source in step.sources:
-                start = "[*]" if source == ABSENT else source
-                lines.append(f"    {start} --> {step.target}: {step.event}")
-        return "\n".join(lines) + "\n"
+                yield step.event, source, step.target

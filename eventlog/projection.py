@@ -1,4 +1,4 @@
-"""Projections: pure folds of records into a state, always rebuildable, never the truth."""
+"""Projections: pure folds of records into a state that can be rebuilt at any time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ View = TypeVar("View")
 
 
 class Projection(ABC, Generic[State, View]):
-    """A pure fold, named so that its snapshots can be told from others.
+    """A pure fold of records into a state, under a name that identifies its snapshots.
 
-    The law (P3): the same records give the same state, whatever the clock, the machine and the
-    environment. ``apply`` may change ``state`` in place and must return it.
+    The same records give the same state, on every machine and at every time: a fold reads no clock,
+    no random source and no environment. ``apply`` may change ``state`` in place and must return it.
     """
 
     name: ClassVar[str]
     schema: ClassVar[int] = 1
-    """Raise it when the fold or the state's form changes: older snapshots are then dropped."""
+    """Increase it when the fold, or the form of its state, changes: older snapshots are dropped."""
     types: ClassVar[frozenset[str] | None] = None
-    """The event types that matter to the fold; the others are not even decoded. None: all."""
+    """The event types that the fold needs; others are not even decoded. None: all types."""
 
     @abstractmethod
     def initial(self) -> State:
@@ -41,10 +41,10 @@ class Projection(ABC, Generic[State, View]):
 
     @abstractmethod
     def view(self, state: State) -> View:
-        """Return what a reader is shown of the state; it must not change it."""
+        """Return what readers see of the state, without changing it."""
 
     def fold(self, state: State, records: Iterable[Record | Recorded]) -> State:
-        """Fold many records; of types that are not in ``types`` the data is not decoded."""
+        """Fold records; those whose type is not in ``types`` are skipped and not decoded."""
         types, apply = self.types, self.apply
         for entry in records:
             recorded = entry if isinstance(entry, Recorded) else Recorded(entry)
@@ -53,22 +53,21 @@ class Projection(ABC, Generic[State, View]):
         return state
 
     def fingerprint(self) -> str:
-        """Name what snapshots depend on beside the name: the schema, and machines if any."""
+        """Return what snapshots depend on besides the name: the schema, and state machines if any."""
         return str(self.schema)
 
     def dump(self, state: State) -> bytes | None:
-        """Write the state for a snapshot; None (the default) keeps none of this projection."""
+        """Return the state as bytes for a snapshot; None, the default: there are no snapshots."""
         return None
 
     def load(self, data: bytes) -> State:
-        """Read back what `dump` wrote; any exception makes the snapshot be ignored."""
+        """Return the state that `dump` wrote. If it raises anything, the snapshot is ignored."""
         raise NotImplementedError(f"{type(self).__name__} writes no snapshots")
 
 
 def replay(records: Iterable[Record | Recorded], projection: Projection[State, View]) -> View:
     """Fold records through a projection and return its view: offline, pure, deterministic.
 
-    Records may come from a store, from ``log.read`` or from a file; of types that the projection
-    does not name, the data is not decoded.
+    The records may come from ``log.read``, from a store or from a file.
     """
     return projection.view(projection.fold(projection.initial(), records))

@@ -1,4 +1,4 @@
-"""A record as readers see it: with its event and metadata, decoded when they are asked for."""
+"""A record as readers see it: its event and metadata are decoded when first needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Recorded"]
 
 
 class Recorded:
-    """A record together with its event, which is decoded when first asked for."""
+    """A stored record and its event, which is decoded when it is first read."""
 
     __slots__ = ("_event", "record")
 

@@ -1,4 +1,4 @@
-"""What a store keeps and what it is asked to keep: plain values, bytes in and bytes out."""
+"""What stores take and return: plain values, with the data as bytes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ __all__ = [
 ]
 
 Durability = Literal["none", "process", "power"]
-"""What survives, by what is lost at worst: everything with the process (``none``), nothing with
-the process but the latest with the machine's power (``process``), nothing (``power``)."""
+"""What an acknowledged write survives: nothing, as in memory (``none``), the end of the process but
+not a loss of power (``process``), or a loss of power too (``power``)."""
 
 IndexEntry = tuple[str, bytes | None]
-"""An index entry to store, or with ``None`` to remove, together with an append (L14)."""
+"""An index entry to store together with an append; with ``None``, to remove."""
 
 
 class Record(NamedTuple):
     """One stored event.
 
-    ``version`` counts 1, 2, 3 … without gaps in its stream; ``time`` is in microseconds since the
-    Unix epoch and never before that of the stream's previous record; ``hash`` chains it to that
-    record (see `eventlog.chain`). ``position`` is not part of what is hashed.
+    ``version`` counts 1, 2, 3 … in its stream, without gaps. ``time`` is in microseconds since the
+    Unix epoch, and never before that of the previous record of the stream. ``hash`` chains the
+    record to the previous one (see `eventlog.chain`); it does not cover ``position``.
     """
 
     stream: str
@@ -51,7 +51,7 @@ class Record(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The last record of a stream, as far as the next append needs it."""
+    """The last record of a stream, in short: what the next append needs to know."""
 
     version: int
     hash: bytes
@@ -64,20 +64,20 @@ EMPTY_HEAD: Final = Head(version=0, hash=bytes(32), position=START, time=0)
 
 
 class Append(NamedTuple):
-    """Records to add to one stream, all or none, if it stands at version ``expected``."""
+    """Records to add to one stream, all or none, if the stream is at version ``expected``."""
 
     stream: str
     expected: int
     records: tuple[Record, ...]
     entries: tuple[IndexEntry, ...] = ()
     previous: bytes | None = None
-    """The hash that the first record is chained to. A stream may stand at the expected version with
-    another record there: one of another process, in the place of one of the same batch that was
-    refused. So a stream that ends in another hash than this one is in conflict, too."""
+    """The hash that the first record is chained to; a stream that ends in another hash is in conflict.
+    The version alone does not tell: if an earlier append of the batch was refused, the stream may be
+    at the expected version with a record of another process."""
 
 
 class Appended(NamedTuple):
-    """Where the records of an `Append` stand now; ``replayed`` if they had been there before."""
+    """Where the records of an `Append` are; ``replayed`` if they were stored before."""
 
     versions: tuple[int, ...]
     positions: tuple[Position, ...]
@@ -85,7 +85,7 @@ class Appended(NamedTuple):
 
 
 class Metadata(NamedTuple):
-    """Who caused an event and as part of what (L13); stored beside the data, never in it."""
+    """Who caused an event, and as part of what. Stored beside the event's data, never in it."""
 
     actor: str | None = None
     correlation_id: str | None = None

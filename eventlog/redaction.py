@@ -1,32 +1,221 @@
-"""Texts that are stored or shown without the secrets that they may hold."""
+"""Texts that are stored, logged or shown without the secrets that they may hold.
+
+This is the one table of the forms in which secrets are known: what replaces them, `redact`, serves
+errors, log lines and URLs alike. Every pattern takes time linear in the text, whatever it holds.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
-__all__ = ["ERROR_LENGTH", "redacted"]
+from eventlog.error_text import printable, text_of
+
+__all__ = ["ERROR_LENGTH", "MARK", "redact", "redact_url", "redacted"]
 
 ERROR_LENGTH: Final = 500
 """Characters of an error that are kept in an event."""
 
-_SECRETS: Final = re.compile(
-    r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}"
-    r"|\bgh[oprsu]_[A-Za-z0-9]{16,}"
-    r"|\bgithub_pat_[A-Za-z0-9_]{16,}"
-    r"|\bglpat-[A-Za-z0-9_-]{16,}"
-    r"|\bhf_[A-Za-z0-9]{16,}"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{8,}"
-    r"|\bAKIA[A-Z0-9]{12,}"
-    r"|\bAIza[A-Za-z0-9_-]{20,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
-    r"|(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{6,}"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+READ_LENGTH: Final = 10 * ERROR_LENGTH
+"""Characters of an error that are looked at: what lies beyond is never shown."""
+
+MARK: Final = "[redacted]"
+"""What stands where a secret was."""
+
+_NAMES: Final = (
+    r"pass(?:word|wd|phrase|code)?|pwd|secret|credential|"
+    r"(?:api|access|secret|private|account|signing|encryption|subscription|shared[-_ ]?access|"
+    r"storage|master|auth)[-_ ]?key(?:[-_ ]id)?|apikey|accountkey|sharedaccesskey|"
+    r"(?:access|auth|refresh|session|security|id|bearer|bot|csrf|xsrf|user|device|identity)[-_ ]?token|"
+    r"client[-_ ]?secret|webhook[-_ ]?secret|signature|nkey|seed"
 )
+"""How the names of secrets end, in any case: ``sslpassword``, ``DB_PASSWORD``, ``X-Api-Key``."""
+
+_NOT_SECRET: Final = r"(?!\[redacted\]|\*\*\*|(?:None|null|true|false)\b)"
+
+_BARE: Final = r"[^\s&;\"'<>\\]*[^\s&;\"'<>\\,.)\]}]"
+"""A value without quotes, less the punctuation of the sentence around it."""
+
+_BETWEEN: Final = r"\\{0,3}[\"']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"
+"""What is between a name and its value."""
+
+_PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provider
+    (
+        r"(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}",  # OpenAI, Anthropic, Stripe and many others
+        r"gh[oprsu]_[A-Za-z0-9]{16,}",
+        r"github_pat_[A-Za-z0-9_]{16,}",
+        r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|oas)-[A-Za-z0-9_.-]{16,}",
+        r"hf_[A-Za-z0-9]{16,}",
+        r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{8,}",  # Slack
+        r"xapp-[A-Za-z0-9-]{8,}",
+        r"(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z0-9]{12,}",  # AWS
+        r"AIza[A-Za-z0-9_-]{20,}",  # Google
+        r"ya29\.[A-Za-z0-9._-]{10,}",
+        r"GOCSPX-[A-Za-z0-9_-]{10,}",
+        r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*",  # JSON web tokens
+        r"npm_[A-Za-z0-9]{20,}",
+        r"pypi-[A-Za-z0-9_-]{16,}",
+        r"SG\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # SendGrid
+        r"do[opr]_v1_[a-f0-9]{20,}",  # DigitalOcean
+        r"shp(?:at|ss|ca|pa)_[A-Fa-f0-9]{20,}",  # Shopify
+        r"sq0[a-z]{3}-[A-Za-z0-9_-]{16,}",  # Square
+        (
+            r"(?:gsk|r8|whsec|sbp|sbs|dckr_pat|dckr_oat|rubygems|nvapi|xai|pplx|tvly|ntn|figd|glc|glsa|"
+            r"lin_api|lin_oauth|lsv2_pt|lsv2_sk|secret|phc|phx|fly|FlyV1|co|cfut|cfat|tskey|napi|sntrys|"
+            r"sntryu|pul|tfp|atlasv1|hcp|rnd|vercel|vcp|fc|jina|PMAK|NRAK|NRII|NRJS)"
+            r"[-_][A-Za-z0-9_-]{16,}"
+        ),
+        r"hv[sbr]\.[A-Za-z0-9_-]{16,}",  # Vault
+        r"dapi[a-f0-9]{32}",  # Databricks
+        r"ATATT3[A-Za-z0-9_=-]{16,}",  # Atlassian
+        r"key-[a-f0-9]{32}",  # Mailgun
+        r"(?:SK|AC)[a-f0-9]{32}",  # Twilio
+        r"dp\.(?:pt|st|ct|sa)\.[A-Za-z0-9._-]{16,}",  # Doppler
+        r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+        r"S[UANOCX][A-Z2-7]{56}",  # seeds of NATS keys
+        r"\d{8,10}:[A-Za-z0-9_-]{35}",  # Telegram
+        r"1//0[A-Za-z0-9_-]{20,}",  # Google refresh tokens
+    )
+)
+
+_LOOKS_DRAWN: Final = r"(?=[a-z.]*[A-Z0-9_~+/=-]|[a-z]{20})"
+"""A token, rather than a word of a sentence."""
+
+_FORMS: Final[tuple[tuple[str, str], ...]] = (
+    # Keys in PEM, also cut short, and with line feeds that were escaped.
+    (
+        (
+            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+            r"(?s:.*?)(?:-----END [A-Z0-9 ]{1,60}-----|\Z)"
+        ),
+        MARK,
+    ),
+    (r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+", rf"\1{MARK}"),
+    (r"(discord(?:app)?\.com/api/webhooks/\d{1,30}/)[A-Za-z0-9_-]+", rf"\1{MARK}"),
+    # Headers.
+    (
+        (
+            r"(?i)((?:proxy-)?authorization" + _BETWEEN + r"\\{0,3}[\"']?)" + _NOT_SECRET +
+            r"(?:[a-z][a-z0-9-]{1,30}[ \t]{1,4})?" + _NOT_SECRET + r"[^\s\"'\\,;]+"
+        ),
+        rf"\1{MARK}",
+    ),
+    (r"(?i)(\bcookie" + _BETWEEN + r"\\{0,3}[\"']?)" + _NOT_SECRET + r"[^\s\"'\\][^\"'\\\r\n]*", rf"\1{MARK}"),
+    # Names and values, in any notation.
+    (
+        (
+            rf"(?i)((?:{_NAMES}){_BETWEEN}\\{{0,3}}[\"'])" + _NOT_SECRET +
+            r"(?:(?<=\")(?:[^\"\\\n]|\\[^\"\n])(?:[^\"\\\n]|\\(?![\"'](?:\s|[,}\])]|$)).)*"
+            r"|(?<=')(?:[^'\\\n]|\\.)+)"
+        ),
+        rf"\1{MARK}",
+    ),
+    (rf"(?i)((?:{_NAMES}){_BETWEEN})" + _NOT_SECRET + _BARE, rf"\1{MARK}"),
+    (rf"(?i)(<(?:[a-z:]{{0,20}})(?:{_NAMES}|token)>)" + _NOT_SECRET + r"[^<]+", rf"\1{MARK}"),
+    (
+        rf"(?i)(--(?:[a-z]{{1,20}}-)?(?:{_NAMES}|token)[ =]\s{{0,4}}[\"']?)" + _NOT_SECRET + r"(?!-)[^\s\"']+",
+        rf"\1{MARK}",
+    ),
+    # A token by its name alone: in quotes or behind an equals sign, else only what looks drawn.
+    (
+        (
+            r"(?i)(token(?:\\{0,3}[\"']\s{0,4}[:=]\s{0,4}\\{0,3}[\"']|\s{0,4}=\s{0,4}[\"']?))" + _NOT_SECRET +
+            r"[^\s&;\"'<>\\,)\]}]{4,}"
+        ),
+        rf"\1{MARK}",
+    ),
+    (
+        (
+            r"((?i:\btoken)(?::\s{0,4}|\s{1,4})[\"']?)" + _NOT_SECRET +
+            r"(?=[A-Za-z_.-]*\d)[A-Za-z0-9._~+/=-]{8,}"
+        ),
+        rf"\1{MARK}",
+    ),
+    (r"(?i)([?&;](?:sig|key|code|auth|jwt|x-amz-signature)=)" + _NOT_SECRET + r"[^\s&;\"'<>]{6,}", rf"\1{MARK}"),
+    # Schemes of authentication.
+    (
+        r"((?i:\bbearer)(?:\s*:\s*|\s+)[\"']?)" + _LOOKS_DRAWN + r"[A-Za-z0-9._~+/=-]{6,}",
+        rf"\1{MARK}",
+    ),
+    (
+        (
+            r"((?i:\bbasic)(?:\s*:\s*|\s+))(?=[A-Za-z+/]*(?:\d|=|[a-z][A-Z]))[A-Za-z0-9+/_-]{8,}={0,2}"
+        ),
+        rf"\1{MARK}",
+    ),
+    (
+        (
+            r"(\b(?:ApiKey|Api-Key|Bot|Negotiate|NTLM|GoogleLogin|GenieKey|Splunk|SSWS|PVEAPIToken)"
+            r"[ =]\s{0,4})(?=[A-Za-z_.-]*[\d=])[A-Za-z0-9._~+/=!@-]{12,}"
+        ),
+        rf"\1{MARK}",
+    ),
+    # Keys that providers mark with a prefix.
+    (rf"(?<![A-Za-z0-9])(?:{_PREFIXED})", MARK),
+)  # fmt: skip
+
+
+@cache
+def _compiled() -> list[tuple[re.Pattern[str], str]]:
+    """Return the table; compiled when first needed, since that takes longer than an import."""
+    return [(re.compile(form), replacement) for form, replacement in _FORMS]
+
+
+_URL: Final = re.compile(r"((?:\b(?:nats|tls|wss?|https?))?)://([^\s\"'<>]+)")
+"""A URL up to its end; where the user's part may be a token alone, with its scheme."""
+
+_PORT: Final = re.compile(r"\d{1,5}(?:[/,]|$)")
+
+_URL_PASSWORD: Final = re.compile(r"(://[^/?#:@]*:)(?:[^?#]*|.*)(?=@)", re.DOTALL)
+"""The password in a URL; it may hold slashes and @, and where it must, a question mark."""
+
+_URL_TOKEN: Final = re.compile(r"^((?:nats|tls|wss?|https?)://)[^/?#:@]+(?=@)")
+
+_URL_VALUE: Final = rf"(?i)([?&;][\w.-]{{0,64}}?(?:{_NAMES}|token|sig|jwt)=)[^&#]+"
+
+
+def redact(text: str) -> str:
+    """Return a text in which `MARK` stands for every secret of a known form.
+
+    Takes time linear in the text. Redacting twice changes nothing more.
+    """
+    text = _URL.sub(_without_user, text)
+    for form, replacement in _compiled():
+        text = form.sub(replacement, text)
+    return text
+
+
+def _without_user(url: re.Match[str]) -> str:
+    """Return a URL in a text without its user's part, if that holds a secret.
+
+    A password may hold slashes, @ and question marks, which should be escaped: so the part goes to
+    the last @ before the parameters, or else to the last of all.
+    """
+    scheme, rest = url.groups()
+    head = re.split(r"[?#]", rest, maxsplit=1)[0]
+    _, colon, password = head.partition(":")
+    end = head.rfind("@")
+    if end < 0 and colon and not _PORT.match(password):
+        end = rest.rfind("@")
+    user = rest[: max(end, 0)]
+    is_secret = ":" in user or (scheme and user != MARK)
+    if not user or not is_secret or "/" in user.partition(":")[0]:
+        return url[0]
+    return f"{url[0][: -len(rest)]}{MARK}{rest[end:]}"
+
+
+def redact_url(url: str) -> str:
+    """Return a store's URL as it may be shown: ``***`` stands for passwords and tokens."""
+    url = _URL_PASSWORD.sub(r"\1***", url, count=1)
+    return re.sub(_URL_VALUE, r"\1***", _URL_TOKEN.sub(r"\1***", url))
 
 
 def redacted(error: BaseException | str) -> str:
-    """Return an error's text without secrets, in at most `ERROR_LENGTH` characters (F11)."""
-    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    text = _SECRETS.sub("[redacted]", text)
+    """Return an error's text without secrets, in at most `ERROR_LENGTH` characters."""
+    if isinstance(error, str):
+        text = printable(error)
+    else:
+        text = f"{printable(type(error).__name__)}: {text_of(error)}"
+    text = redact(text[:READ_LENGTH])
     return text if len(text) <= ERROR_LENGTH else text[: ERROR_LENGTH - 1] + "…"

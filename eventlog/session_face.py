@@ -1,4 +1,7 @@
-"""The synchronous twin of a session; `eventlog.async_session_face` has the other. No logic lives here."""
+"""The synchronous face of a session: `Session`. Its twin is `eventlog.async_session_face`.
+
+No logic lives here: arguments become commands, the engine runs them, and queries read.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventlog.engine import arguments, queries
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import AssignProject, CloseSession, DeleteSession
+from eventlog.session.commands import ABANDONED
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -42,9 +45,12 @@ __all__ = ["Session"]
 class Session:
     """One conversation: commands that record events, and reads that fold them.
 
-    Any number of these may be open on one session, in any number of threads; they share one core.
-    Every command is durable at return, as far as the store's class says. All of them take an
-    ``idempotency_key``: the same key again gives the first outcome (P8).
+    When a command returns, its events are stored, as durably as `Log.durability` says. Any number
+    of `Session` objects may be open on one session, in any number of threads.
+
+    All commands take the same options. With an ``idempotency_key``, a repeated command changes
+    nothing and returns the result of the first one. ``actor``, ``correlation_id``, ``causation_id``
+    and ``trace`` (a W3C trace context) are recorded with the events.
     """
 
     def __init__(self, engine: Engine, core: Core) -> None:
@@ -63,18 +69,18 @@ class Session:
 
     @property
     def version(self) -> int:
-        """How many records were folded so far."""
+        """The number of records that were folded so far."""
         return self._core.state.version
 
     @property
     def meta(self) -> SessionMeta:
-        """The metadata as folded so far (M8); `refresh` folds what others recorded since."""
+        """The metadata as of `version`, without I/O; `refresh` folds what others have recorded."""
         return session_meta(self._core.snapshot_of_state())
 
     # ---- reading ------------------------------------------------------------------------------
 
     def refresh(self) -> SessionMeta:
-        """Fold what others recorded, and return the metadata; an attached folder follows, too."""
+        """Fold what others have recorded, update an attached folder, and return the metadata."""
         self._core.catch_up()
         return self.meta
 
@@ -83,47 +89,58 @@ class Session:
         return queries.read_tail(self._core, last)
 
     def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
-        """Return every message ever recorded, in order, whatever its archive's state (X7).
+        """Return every message ever recorded, in order, whatever the state of its archive.
 
-        With ``hydrate`` large tool outputs stand in them as they were appended, not as previews;
-        raises `CorruptLog` if one is missing or damaged.
+        With ``hydrate``, large tool outputs are returned in full instead of as previews; raises
+        `CorruptLog` if one is missing or damaged.
         """
         return queries.read_history(self._core, hydrate=hydrate)
 
     def context(self, token_budget: int = 128_000) -> Context:
-        """Return the latest overview and the messages that it does not cover (X1)."""
+        """Return what a model should see: the latest overview, and the messages it does not cover.
+
+        The messages are those of archives without a finished overview and the live tail, each once
+        and in order. They stay within ``token_budget`` tokens, by the log's estimate: the oldest
+        whole rounds are dropped first. The first user message and the newest round are always
+        included, even if they alone exceed the budget.
+        """
         return queries.read_context(self._core, self._engine.estimate_tokens, token_budget)
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
-        """Return what a memory search needs to understand ``query`` (X5)."""
-        return queries.read_search_context(
-            self._core, self._engine.estimate_tokens, query, max_messages
-        )
+        """Return the latest overview and the newest messages, for a search over memories."""
+        return queries.read_search_context(self._core, query, max_messages)
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
-        """Return the first live user message and the last ``recent`` ones, tool pairs whole."""
+        """Return the first live user message and the ``recent`` newest, tool pairs whole."""
         return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
 
     def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
-        """Return a completed archive's summaries and messages (X7); raises `ArchiveNotFound`.
+        """Return a completed archive's summaries and messages.
 
-        With ``hydrate`` large tool outputs stand in the messages, as in `history`.
+        ``hydrate`` does what it does in `history`. Raises `ArchiveNotFound`, and `InvalidArgument`
+        if the archive is not completed yet.
         """
         return queries.read_archived(self._core, archive_id, hydrate=hydrate)
 
     def archives(self) -> tuple[ArchiveView, ...]:
-        """Return all archives with their states, oldest first."""
+        """Return all archives with their states, the oldest first."""
         return queries.read_archives(self._core)
 
     def tool_output(
-        self, message_id: str, tool_id: str, *, offset: int = 0, limit: int | None = None
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
     ) -> ToolOutput:
-        """Return what a tool put out, from character ``offset`` on, at most ``limit`` of them (M6).
+        """Return a tool's output from character ``offset`` on, at most ``limit`` characters of it.
 
-        Also of outputs that are too large for their message. Raises `ToolOutputNotFound`, and
-        `CorruptLog` if what was kept is missing or damaged.
+        Reads outputs that are stored beside the log as well as those in their message. Raises
+        `ToolOutputNotFound`, and `CorruptLog` if a stored output is missing or damaged.
         """
-        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit)
+        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit, occurrence)
 
     def search_tool_output(
         self,
@@ -133,14 +150,21 @@ class Session:
         *,
         limit: int = SEARCH_LIMIT,
         context: int = CONTEXT_CHARACTERS,
+        occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
-        """Return where ``text`` stands in what a tool put out, to the letter, without overlaps (M6).
+        """Return the first ``limit`` places where ``text`` occurs in a tool's output.
 
-        The first ``limit`` places, each with ``context`` characters on both sides. Raises as
-        `tool_output` does.
+        The search is literal and the places do not overlap. Each comes with up to ``context``
+        characters on both sides. Raises as `tool_output` does.
         """
         return queries.search_tool_output(
-            self._core, message_id, tool_id, text, limit=limit, context=context
+            self._core,
+            message_id,
+            tool_id,
+            text,
+            limit=limit,
+            context=context,
+            occurrence=occurrence,
         )
 
     # ---- messages -----------------------------------------------------------------------------
@@ -155,11 +179,15 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> Message:
-        """Append one message and return it with its id, which is its idempotency key (M3).
+        """Append one message and return it, with its id.
 
-        A tool output that is too large for its message is kept beside it (M6); what is returned,
-        and stands in the tail, has a preview in its place. Raises `InvalidMessage`,
-        `SessionClosed`, `DuplicateEvent`.
+        The message's id is its idempotency key: appending the same message again changes nothing
+        and returns the stored one. A dictionary in the chat format, ``{"role": …, "content": …}``,
+        is taken as well. A tool output that is too large for its message is stored beside the log;
+        the returned message, and every later reading of it, has a preview in its place.
+
+        Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if another message has this
+        id.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
@@ -178,7 +206,7 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Message, ...]:
-        """Append messages in one atomic batch, all validated before anything is stored (M3)."""
+        """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
             self._core, self._engine.estimate_tokens, messages, idempotency_key
         )
@@ -197,16 +225,21 @@ class Session:
         status: Literal["running", "completed", "error"] = "completed",
         *,
         duration_ms: float | None = None,
+        occurrence: int | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Record the result of a call that a message made (M4); raises `InvalidMessage`.
+        """Record the result of a tool call; wherever its message is read, the call has it.
 
-        Idempotent by message, call and status: another output for the same is `DuplicateEvent`.
-        These are its key; an ``idempotency_key`` is recorded beside them.
+        Message, call and status together are the idempotency key: the same output again changes
+        nothing, another one raises `DuplicateEvent`. Where the message has several calls with one
+        id, ``occurrence`` names the call, counted from 0; without it the first open one is answered,
+        and an output that one of them has already is taken for a repetition. An
+        ``idempotency_key`` is recorded, but decides nothing. Raises `InvalidMessage` if the session
+        has no such message or call, and `SessionClosed`.
         """
         command = arguments.tool_result(
             self._core,
@@ -216,11 +249,39 @@ class Session:
             output,
             status,
             duration_ms,
+            occurrence,
         )
         self._do(
             command,
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
+
+    def abandon_call(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        occurrence: int | None = None,
+        reason: str = ABANDONED,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Close a live call that nobody will answer; return whether it was open.
+
+        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
+        that its round can be archived and the next request to a model is valid. A result that
+        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        `InvalidMessage` for a call that no message made.
+        """
+        command = arguments.abandoned_call(
+            self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
+        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        was_open: bool = self._do(command, by)
+        return was_open
 
     def used(
         self,
@@ -233,7 +294,7 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Record which contexts (URIs) and which skill were used; the next commit takes it (M5)."""
+        """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.usage(contexts, skill), by)
 
@@ -250,11 +311,15 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> CommitResult:
-        """Archive the live messages but the newest ``keep_recent``, and return at once (C1, C2).
+        """Move the live messages into a new archive, and return at once.
 
-        ``keep_turn_tokens`` keeps the newest whole turns within so many tokens instead. A turn
-        with a tool call that awaits its result stays live in any case (C3). Raises
-        `CommitBlocked` if an earlier archive failed for good and the policy is to wait for it.
+        The newest ``keep_recent`` messages stay live; with ``keep_turn_tokens`` instead, the newest
+        whole rounds within that number of tokens do. A round is a user message and what follows it.
+        A round with a tool call that awaits its result always stays live. A worker summarises the
+        archive later.
+
+        Returns ``skipped``, with the reason, if there is nothing to archive. Raises `CommitBlocked`
+        if an earlier archive failed for good and the session's policy is to wait for it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         result: CommitResult = self._do(Commit(keep_recent, keep_turn_tokens), by)
@@ -271,7 +336,12 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> RetryStatus:
-        """Ask for a failed archive to be finalised again, or by its id for any failed task (F9)."""
+        """Give a failed archive, or another failed task by its id, new attempts.
+
+        Returns ``accepted``, ``already_completed``, or ``running`` for a task that has not failed.
+        Raises `ArchiveNotFound`, `TaskNotFound`, and `IllegalTransition` for a task that was
+        abandoned.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         status: RetryStatus = self._do(arguments.retry(self.id, archive_id, reason), by)
         return status
@@ -287,7 +357,12 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Give an unfinished archive, or by its id any unfinished task, up; what follows goes on."""
+        """Abandon an unfinished archive, or another unfinished task by its id.
+
+        A running attempt can no longer change anything, and the archives after it are no longer
+        blocked; its messages stay in contexts until a later overview covers them. Raises
+        `ArchiveNotFound`, `TaskNotFound`, and `IllegalTransition` for a task that is completed.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.abandon(self.id, archive_id, reason), by)
 
@@ -302,7 +377,10 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> str:
-        """Queue a task of a kind of your own, such as ``acme.index``; return its id (L16)."""
+        """Queue a task of an application's own kind, such as ``acme.index``; return its id.
+
+        ``payload`` is JSON. A worker whose `Finalizer` has a callable for the kind runs it.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         task_id: str = self._do(arguments.task(kind, payload), by)
         return task_id
@@ -311,50 +389,61 @@ class Session:
 
     @property
     def folder(self) -> FolderView | None:
-        """How the attached folder stands; None without one. No I/O."""
+        """The attached folder as this process sees it, or None. No I/O."""
         from eventlog.folder import attaching
 
         return attaching.view(self._core)
 
-    def attach_folder(self, path: str | os.PathLike[str]) -> FolderView:
-        """Let the files in a folder follow the session: now, and whenever it is opened (O1, O2).
+    def attach_folder(self, path: str | os.PathLike[str], *, mode: int | None = None) -> FolderView:
+        """Attach a folder: from now on its files follow the session.
 
-        One process owns a folder and alone writes it, before its caller has the answer to a
-        command; a commit's task can be claimed once its archive is on disk. What other processes
-        record, workers among them, is written with the owner's next command or `refresh`. The
-        attachment is recorded, so the next process that opens the session owns the folder, if no
-        other does.
+        One process owns a folder and alone writes it. It writes before the answer to a command is
+        returned; the task of a commit can be claimed once its archive is on disk. Records of other
+        processes, such as workers, are written with the owner's next command or `refresh`. The
+        attachment is recorded, so the next process that opens the session takes the folder over,
+        unless another one owns it.
 
-        Raises `FolderLocked` if another process owns it, `CorruptFolder` if it holds what the
-        session does not have, `InvalidArgument` if it is another session's or the session has
-        another folder, `FolderUnavailable` if it cannot be written.
+        ``mode`` sets the permissions of new files, such as ``0o660``. By default a new folder is
+        its owner's alone, and new files in an existing one take its read and write bits. Nothing
+        outside the folder is touched, since links in it are not followed.
+
+        Raises `FolderLocked` if another process owns the folder, `CorruptFolder` if it holds what
+        the session does not have, or what is no file, `InvalidArgument` if it belongs to another
+        session or the session has another folder, `FolderUnavailable` if it cannot be written, and
+        `UnsupportedStore` on a platform that cannot confine files to a folder.
         """
         from eventlog.folder import attaching
 
-        return attaching.attach(self._engine, self._core, path)
+        return self._engine.shelter.write(
+            attaching.attach, self._engine, self._core, path, mode=mode
+        )
 
     def detach_folder(self) -> None:
-        """Let the folder follow no longer; its files stay as they are."""
+        """Detach the folder: its files stay as they are and no longer follow the session."""
         from eventlog.folder import attaching
 
-        attaching.detach(self._engine, self._core)
+        self._engine.shelter.write(attaching.detach, self._engine, self._core)
 
     def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
-        """Write the session's folder once, without attaching it (O1); raises as `attach_folder`."""
+        """Write the session's folder once, without attaching it. Raises as `attach_folder` does."""
         from eventlog.folder import attaching
 
-        return attaching.materialize(self._engine, self._core, path)
+        return self._engine.shelter.write(attaching.materialize, self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
-        """Make a folder what the records say, and record what it was not; or only look (O3).
+        """Rewrite a folder from the records and record what differed; with ``check``, only report
+        it.
 
-        What a file has beyond the log is kept in quarantine beside it, unknown files are left
-        alone, and a healthy folder is not touched. Raises `InvalidArgument` if there is no folder,
-        or another session's, `FolderLocked`, `FolderUnavailable`.
+        What a file has beyond the log is kept in quarantine beside it. Files that are not the
+        session's are left alone, and a healthy folder is not touched. Raises `FolderLocked`,
+        `FolderUnavailable`, and `InvalidArgument` if there is no folder or it belongs to another
+        session.
         """
         from eventlog.folder import attaching
 
-        return attaching.heal(self._engine, self._core, path, check=check)
+        return self._engine.shelter.write(
+            attaching.heal, self._engine, self._core, path, check=check
+        )
 
     # ---- the session itself -------------------------------------------------------------------
 
@@ -368,9 +457,11 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> tuple[Recorded, ...]:
-        """Record events of your own types, atomically, if the session is at ``expected`` (L16).
+        """Record events of an application's own types, in one atomic append.
 
-        Raises `VersionConflict`, `IllegalTransition` for one of the library's own types.
+        ``expected`` is the version that the session must be at; another one raises
+        `VersionConflict`. Raises `IllegalTransition` for an event of one of the library's own
+        types.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = self._do(
@@ -388,9 +479,9 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> bool:
-        """Set the project if the session has none; tell whether it did (M9)."""
+        """Set the project of a session that has none; return whether it was set."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        done: bool = self._do(AssignProject(project), by)
+        done: bool = self._do(arguments.project(project), by)
         return done
 
     def memory_session(
@@ -403,7 +494,11 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> str:
-        """Return the synthetic id of this session for a provider without sessions (M10)."""
+        """Return the session's id at a provider that has no sessions of its own.
+
+        The first call records ``{provider}-{session id}-{seconds}``; later calls return the same
+        id.
+        """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         memory_session_id: str = self._do(arguments.memory_session(provider), by)
         return memory_session_id
@@ -418,9 +513,9 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """End the session: it takes no more messages; open tasks go on to their end."""
+        """Close the session: it takes no more messages. Its open tasks are still worked on."""
         self._do(
-            CloseSession(reason),
+            arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -434,9 +529,12 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Take the session out of use and abandon its open tasks (M1)."""
+        """Close the session for good, and abandon its open tasks.
+
+        The records stay in the log. Raises `SessionClosed` if it was deleted before.
+        """
         self._do(
-            DeleteSession(reason),
+            arguments.deletion(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 

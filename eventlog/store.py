@@ -1,20 +1,21 @@
-"""The seam to storage: dumb verbs over bytes, and all that the author of a store needs.
+"""The protocol between the library and its stores, with everything that the author of a store needs.
 
-A store never sees an event and never hashes; versions it is asked to expect are always numbers.
-Following, snapshots, idempotent repetition and the hash chain are library code over these verbs,
-so that a store for a third party is one module (L9). That module imports from here, from
-`eventlog.errors` and, where it needs them, from `eventlog.filesystem` and `eventlog.telemetry`:
+A store keeps bytes. It sees no events and computes no hashes, and the version that an append expects
+is always a number. Following, snapshots, idempotency and the hash chain are library code over these
+few methods, so a store is one module. It imports from here, from `eventlog.errors` and, if it needs
+them, from `eventlog.filesystem` and `eventlog.telemetry`:
 
-- the values that it is given and returns: `Append`, `Appended`, `Record`, `Head`, `Blob`, `Finding` …
+- the values that it takes and returns: `Append`, `Appended`, `Record`, `Head`, `Blob`, `Finding` …
 - `repeated`: the answer to an append whose event ids are stored already
 - `paged`: lazy reading, one page at a time
 - `Wakeups`: waiting for records, woken by appends
+- `sound_records`: rows that were read, checked before anything is computed with them
 - `split_batch`: a batch in parts that one transaction can hold
 
-A store may be called from any number of threads at once. `append` is called by one at a time.
+A store may be called from any number of threads at once; only one of them calls `append` at a time.
 
-What a store can do besides is optional, and is declared by having a method or function of that name
-(`StoreClock`, `StoreModule`); `store_clock` and `eventlog.engine.opening.has_log` look for it.
+Further abilities are optional. A store declares one by having the method or function (`StoreClock`,
+`StoreModule`); `store_clock` and `eventlog.engine.opening.has_log` look for it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from eventlog.records import (
     Position,
     Record,
 )
+from eventlog.row_checks import sound_records
 from eventlog.wakeups import Wakeups
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ __all__ = [
     "chain_hash",
     "paged",
     "repeated",
+    "sound_records",
     "split_batch",
     "store_clock",
 ]
@@ -76,35 +79,36 @@ Item = TypeVar("Item")
 Cursor = TypeVar("Cursor")
 
 PAGE_SIZE: Final = 512
-"""Records or index entries of one page."""
+"""How many records or index entries one page has."""
 
 
 class Blob(NamedTuple):
-    """A value of the blob area and the revision (1, 2, 3 …) under which it was stored."""
+    """A value of the blob area, and its revision: 1, 2, 3 … with every write."""
 
     data: bytes
     revision: int
 
 
 class Store(Protocol):
-    """What a backend offers to the log."""
+    """The protocol between the log and a backend: bytes in, bytes out."""
 
     @property
     def durability(self) -> Durability:
-        """What survives of an acknowledged append; verified when the store was opened (P9)."""
+        """What an acknowledged append survives; verified when the store was opened."""
         ...
 
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
-        """Store each append atomically, all of them in one durable transaction.
+        """Store the appends of a batch in one durable transaction; return an answer for each.
 
-        Durable at return. Each answers by itself, and sees the ones before it in the batch. First
-        the ids are looked at: all of them stored in this order already → ``Appended`` with the
-        original places and ``replayed=True``; some of them, or in another order →
-        `DuplicateEvent`. Then the version: any other than ``expected`` → `VersionConflict`.
-        Index entries are stored in the same transaction.
+        Each append is atomic, sees the ones before it in the batch, and succeeds or fails by
+        itself. Its event ids are checked first. If all are stored already, in this order, the
+        answer is an `Appended` with the original versions and ``replayed=True``; if some are, or in
+        another order, it is a `DuplicateEvent`. Then its version is checked: if the stream is not
+        at ``expected``, the answer is a `VersionConflict`. Index entries are stored in the same
+        transaction.
 
-        Raises `Indeterminate` if the outcome of the transaction is unknown for the whole batch,
-        `StoreUnavailable` if nothing of it was stored.
+        Raises `StoreUnavailable` if nothing of the batch was stored, and `Indeterminate` if the
+        outcome of the whole batch is unknown.
         """
         ...
 
@@ -117,28 +121,29 @@ class Store(Protocol):
         limit: int | None = None,
         reverse: bool = False,
     ) -> Iterator[Record]:
-        """Yield the records with ``after < version <= until``, by version, lazily."""
+        """Yield the records with ``after < version <= until``, ordered by version, lazily."""
         ...
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[Record]:
-        """Yield the records of all streams after a position, in the one order of the log.
+        """Yield the records of all streams after a position, in the order of the log.
 
-        No record that is committed later ever has a position before one that was yielded.
+        A record that is stored later never has a position before one that was yielded.
         """
         ...
 
     def head(self, stream: str) -> Head:
-        """Return the stream's last record in short; `EMPTY_HEAD` where there is none."""
+        """Return the stream's last record in short; `EMPTY_HEAD` if it has none."""
         ...
 
     def tip(self) -> Position:
-        """Return the position of the newest record that `read_all` yields; `START` if none."""
+        """Return the position of the newest record that `read_all` yields; `START` if there is
+        none."""
         ...
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
-        """Return the versions of those ids that are stored in the stream."""
+        """Return the versions of those of the ids that are stored in the stream."""
         ...
 
     def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
@@ -149,38 +154,39 @@ class Store(Protocol):
         ...
 
     def wait(self, after: Position, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for a record after a position; tell whether one came."""
+        """Wait up to ``timeout`` seconds for a record after a position; return whether there is
+        one."""
         ...
 
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
-        """Store a value durably if its revision is the expected one (0: absent).
+        """Store a value durably if its revision is the expected one (0: there is none yet).
 
-        Returns the new revision; raises `VersionConflict`.
+        Returns the new revision. Raises `VersionConflict`.
         """
         ...
 
     def get_blob(self, key: str) -> Blob | None:
-        """Return a value of the blob area."""
+        """Return a value of the blob area, or None."""
         ...
 
     def put_index(self, entries: Sequence[tuple[str, bytes | None]]) -> None:
-        """Store or remove index entries in one transaction: for rebuilding them."""
+        """Store or remove index entries in one transaction. Only rebuilding the index needs it."""
         ...
 
     def check(self) -> list[Finding]:
-        """Look the storage itself over: what its engine and its own indexes say."""
+        """Check the storage itself, its engine and its own indexes; return what is wrong."""
         ...
 
     def settings(self) -> dict[str, str]:
-        """Tell what the engine was found to be set to, for people."""
+        """Return the settings of the engine as they were read back, for people."""
         ...
 
     def reopen_after_fork(self) -> None:
-        """Drop what a forked child must not share with its parent, without touching it."""
+        """Drop, without touching it, whatever a forked child must not share with its parent."""
         ...
 
     def close(self) -> None:
-        """Release everything; idempotent."""
+        """Release everything. Closing twice is harmless."""
         ...
 
 
@@ -188,13 +194,14 @@ class Store(Protocol):
 
 
 class StoreClock(Protocol):
-    """The ability of a store that hosts with clocks of their own share: it tells the time to all.
+    """An optional ability: one clock for all hosts that use the store.
 
-    Leases are then counted in its time, so that no clock of a host can end another's (F2).
+    Leases then end by this clock, so that a wrong clock of one host cannot end the lease of
+    another.
     """
 
     def now(self) -> int:
-        """Return the time of the one clock of all who use the store, in Unix microseconds."""
+        """Return the store's time in microseconds since the Unix epoch."""
         ...
 
 
@@ -204,14 +211,15 @@ def store_clock(store: Store) -> Callable[[], int] | None:
 
 
 class StoreModule(Protocol):
-    """The module of a store, which a URL's scheme names.
+    """The module of a store, which the scheme of a URL names.
 
-    A module of a store that lives on a server may also have ``has_log(url)``, which returns whether
-    there is a log, and creates none: so that a program finds out about a mistyped URL.
+    The module of a store on a server may also have ``has_log(url)``: it returns whether a log is
+    there, and creates none, so that a program can report a mistyped URL.
     """
 
     def open_store(self, url: str, location: str, options: dict[str, str]) -> Store:
-        """Open the store; raise `InvalidArgument` for a location or option that it cannot have."""
+        """Open the store; raise `InvalidArgument` for a location or an option that it does not
+        take."""
         ...
 
 
@@ -226,9 +234,9 @@ def paged(
     """Yield up to ``limit`` items, read page by page: `Store.read`, `read_all` and `scan`.
 
     ``read_page(cursor, size)`` returns at most ``size`` items that begin at a cursor, and the cursor
-    of the next page, or None where nothing is left. It is called when the first item of its page is
-    asked for, and has returned before that is yielded: so nothing in the storage, such as a
-    transaction, stays open while the reader thinks. For example::
+    of the next page, or None if there is none. It is called when the first item of its page is needed
+    and returns before that item is yielded, so no transaction stays open while the reader is busy.
+    For example::
 
         def read_page(after, size):
             rows = select(after, size)
@@ -247,10 +255,11 @@ def paged(
 def split_batch(
     batch: Sequence[Append], *, max_bytes: int, max_records: int
 ) -> Iterator[Sequence[Append]]:
-    """Split a batch into parts of so many bytes and records at most, for one transaction each.
+    """Split a batch into parts of at most ``max_bytes`` and ``max_records``, for one transaction
+    each.
 
-    Data and metadata count as bytes. No append is split: one that is larger by itself is a part by
-    itself, which the store refuses with `TooLarge`.
+    Data and metadata count as bytes. An append is never split: one that is larger than the limit is
+    a part alone, and the store refuses it with `TooLarge`.
     """
     size = records = start = 0
     for place, append in enumerate(batch):
@@ -264,10 +273,10 @@ def split_batch(
 
 
 def repeated(append: Append, versions: Sequence[int | None]) -> Appended | DuplicateEvent:
-    """Answer an append of which ids are stored already (L3), given the version of each, or None.
+    """Answer an append some of whose ids are stored already, given each id's version, or None.
 
-    All of them in this order: the append was stored before, and that is the answer. Else it is
-    refused.
+    If all are stored in this order, the append is a repetition: the answer is an `Appended` with
+    those versions. Otherwise it is a `DuplicateEvent`.
     """
     first = versions[0]
     if first is None or list(versions) != list(range(first, first + len(versions))):

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from eventlog.errors import InvalidArgument
+from eventlog.redaction import redact_url
 
 __all__ = ["StoreURL", "public_url", "split_url"]
-
-_PASSWORD: Final = re.compile(r"(://[^/?#:@]*:|[?&]password=)[^@&/?#]+(?=@|&|#|$)")
-"""A password, behind the user's name or as a parameter."""
-
-_TOKEN: Final = re.compile(r"(nats://)[^/?#:@]+(?=@)")
-"""A token of NATS, in the place of a user's name."""
 
 
 class StoreURL(NamedTuple):
@@ -24,9 +18,17 @@ class StoreURL(NamedTuple):
     location: str
     options: dict[str, str]
 
+    def __repr__(self) -> str:
+        # Place and options may hold passwords.
+        return f"<StoreURL {self.scheme}:>"
+
 
 def split_url(url: str) -> StoreURL:
     """Take a store's URL apart, as `open_store` understands it; raise `InvalidArgument`."""
+    if "\0" in unquote(url):
+        raise InvalidArgument(
+            f"{public_url(url)!r} holds a NUL character (%00), which no name can; take it out"
+        )
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -37,4 +39,4 @@ def split_url(url: str) -> StoreURL:
 
 def public_url(url: str) -> str:
     """Return a URL as it may be shown: without the password that it may hold."""
-    return _TOKEN.sub(r"\1***", _PASSWORD.sub(r"\1***", url))
+    return redact_url(url)

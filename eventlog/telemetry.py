@@ -11,6 +11,8 @@ import logging
 from functools import cache
 from typing import Any
 
+from eventlog.redaction import redact
+
 __all__ = ["log_fact"]
 
 _logger = logging.getLogger("eventlog")
@@ -18,9 +20,13 @@ _logger.addHandler(logging.NullHandler())
 
 
 def log_fact(level: int, fact: str, **fields: Any) -> None:
-    """Log one fact, if anybody listens at this level."""
+    """Log one fact, if anybody listens at this level; secrets in its texts are redacted."""
     if _logger.isEnabledFor(level) and _logger.hasHandlers():
-        _structured().log(level, fact, **fields)
+        shown = {
+            name: redact(value) if isinstance(value, str) else value
+            for name, value in fields.items()
+        }
+        _structured().log(level, fact, **shown)
 
 
 @cache

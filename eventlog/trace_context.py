@@ -1,4 +1,4 @@
-"""The W3C trace context of a command: of which distributed trace it is part (L13).
+"""The W3C trace context of a command: the distributed trace that it is part of.
 
 The two headers are those of https://www.w3.org/TR/trace-context/: ``traceparent`` names the trace
 and the span that caused the command, ``tracestate`` is what tracing systems add for themselves.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 
 __all__ = ["TraceContext", "as_trace_context"]
@@ -31,7 +32,7 @@ MEMBERS: Final = 32
 
 
 class TraceContext(NamedTuple):
-    """The two headers of a W3C trace context, as they were received or are to be sent."""
+    """The two headers of a W3C trace context."""
 
     traceparent: str
     tracestate: str | None = None
@@ -41,7 +42,7 @@ def as_trace_context(trace: TraceContext | str) -> TraceContext:
     """Check a trace context, or a traceparent alone; raise `InvalidArgument` for another text."""
     found = TraceContext(trace) if isinstance(trace, str) else trace
     if not isinstance(found, TraceContext):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"trace is a traceparent or a TraceContext, not {trace!r:.80}")
+        raise InvalidArgument(f"trace is a traceparent or a TraceContext, not {shown(trace)}")
     _check_traceparent(found.traceparent)
     if found.tracestate is not None:
         _check_tracestate(found.tracestate)
@@ -52,7 +53,7 @@ def _check_traceparent(value: Any) -> None:
     match = _TRACEPARENT.fullmatch(value) if isinstance(value, str) else None
     if match is None or (match["version"] == "00" and match["rest"] is not None):
         raise InvalidArgument(
-            f"traceparent {value!r:.80}: it is a W3C one, such as "
+            f"traceparent {shown(value)}: it is a W3C one, such as "
             "'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'"
         )
 
@@ -63,6 +64,6 @@ def _check_tracestate(value: Any) -> None:
     keys = [match["key"] for match in matches if match is not None]
     if not matches or len(keys) < len(matches) or len({*keys}) < len(keys) or len(keys) > MEMBERS:
         raise InvalidArgument(
-            f"tracestate {value!r:.80}: it is a list of at most {MEMBERS} members with keys of "
+            f"tracestate {shown(value)}: it is a list of at most {MEMBERS} members with keys of "
             "their own, such as 'vendor=value,other=value'"
         )

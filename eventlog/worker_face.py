@@ -1,4 +1,4 @@
-"""The workers that users run: `Worker` and its asynchronous twin, on the one loop behind both."""
+"""The faces of a worker: `Worker`, and `AsyncWorker` for asyncio, over one loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class AsyncWorker:
-    """Finalises what is due on an `AsyncLog`; see `Worker`."""
+    """Runs what is due on an `AsyncLog`, in the caller's event loop; see `Worker`."""
 
     def __init__(
         self,
@@ -59,29 +59,37 @@ class AsyncWorker:
 
     @property
     def name(self) -> str:
-        """What its claims are recorded under."""
+        """The name that its claims are recorded under."""
         return self._terms.name
 
     async def run_once(self) -> int:
-        """Work until nothing is due any more; return how many tasks were completed."""
+        """Work until nothing is due; return how many tasks were completed."""
         return await self._loop.run_once()
 
     async def run(self) -> None:
-        """Work until `stop` is called, waking when tasks become due."""
+        """Work until `stop` is called, and wake when tasks become due."""
         await self._loop.run()
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Claim no more; give what is running so long to end, then release it (F12)."""
+        """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
+
+        To be called in the worker's event loop. A worker that was stopped cannot be started again.
+        """
         self._loop.stop(grace_seconds)
 
 
 class Worker:
-    """Finalises archives and runs what follows from them.
+    """Finalises archives, and runs the tasks that follow from them and those of other kinds.
 
-    Within a session archives are finalised in order; ``concurrency`` sessions are worked on at
-    once. Any number of workers may share a store, in any number of processes: a task has one owner
-    at a time, and a late one cannot change anything (P5). Raises `InvalidArgument` for options that
-    make no sense.
+    The archives of a session are finalised in order; up to ``concurrency`` tasks run at once. Any
+    number of workers may share a store, in any number of processes: a task has one owner at a time,
+    which renews its lease of ``lease_seconds``, and an owner that lost its lease cannot change
+    anything. An attempt ends after ``attempt_timeout`` seconds, and ``retry`` says when there is
+    another one. ``classifier`` decides which errors are worth another attempt, and
+    ``result_classifier`` finds errors that a callable returned as text. ``draw`` returns random
+    numbers from 0 to 1, for the delays between attempts.
+
+    Raises `InvalidArgument` for a number that is out of range.
     """
 
     def __init__(
@@ -115,21 +123,22 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """What its claims are recorded under."""
+        """The name that its claims are recorded under."""
         return self._terms.name
 
     def run_once(self) -> int:
-        """Work until nothing is due any more; return how many tasks were completed."""
+        """Work until nothing is due; return how many tasks were completed."""
         return asyncio.run(self._started(WorkLoop.run_once))
 
     def run(self) -> None:
-        """Work until `stop` is called, from another thread or a signal handler."""
+        """Work until `stop` is called, and wake when tasks become due."""
         asyncio.run(self._started(WorkLoop.run))
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Claim no more; give what is running so long to end, then release it (F12).
+        """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
 
-        From any thread, also before `run`; a stopped worker stays stopped.
+        May be called from any thread or a signal handler, also before `run`. A worker that was
+        stopped cannot be started again.
         """
         self._stopped = grace_seconds
         if self._running is not None:

@@ -105,7 +105,7 @@ class SessionFolder(Projection[FolderState, FolderState]):
     """
 
     name = "folder"
-    schema = 1
+    schema = 2
     types = None
 
     def initial(self) -> FolderState:
@@ -306,10 +306,10 @@ def failure_document(recorded: Recorded) -> bytes:
 def folder_files(
     records: Iterable[Record | Recorded], values: Mapping[str, bytes] | None = None
 ) -> dict[str, bytes]:
-    """Return all files of a session's folder by path, from its records alone (P3).
+    """Return all files of a session's folder by path, from its records alone.
 
-    ``values`` are the large ones that records name, by their SHA-256; raises `CorruptLog` where one
-    is missing.
+    ``values`` are the large values that the records name, by their SHA-256. Raises `CorruptLog` if
+    one is missing.
     """
     stream = [entry.record if isinstance(entry, Recorded) else entry for entry in records]
     state = replay(stream, SessionFolder())

@@ -27,6 +27,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.session.commit import archive_id, archive_index
+from eventlog.session.parts import with_expected_fields
 from eventlog.session.tokens import estimate_tokens
 
 if TYPE_CHECKING:
@@ -91,17 +92,6 @@ _TEMPORARY: Final = ".eventlog-tmp"
 _QUARANTINED: Final = ".quarantined-"
 
 _MESSAGE_KEYS: Final = ("id", "role", "parts", "created_at")
-_PART_KEYS: Final[dict[str, dict[str, Any]]] = {
-    # What other programs insist on finding, with the values that stand for nothing.
-    "tool": {
-        "tool_id": "",
-        "tool_name": "",
-        "tool_uri": "",
-        "skill_uri": "",
-        "tool_status": "pending",
-    },
-    "context": {"uri": "", "context_type": "memory", "abstract": ""},
-}
 
 # ---- names ------------------------------------------------------------------------------------
 
@@ -126,13 +116,16 @@ def is_output(path: str) -> bool:
     return path.startswith(f"{TOOL_RESULTS}/")
 
 
-def temporary_name(name: str) -> str:
-    """Return the name under which a file is written before it gets its own: always the same."""
-    return f".{name.removeprefix('.')}{_TEMPORARY}"
+def temporary_name(name: str, drawn: str) -> str:
+    """Return the name under which a file is written before it gets its own.
+
+    What was ``drawn`` for it is in the name, so that nobody can have prepared a file there.
+    """
+    return f".{name.removeprefix('.')}.{drawn}{_TEMPORARY}"
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that only a crash leaves behind."""
+    """Return whether a name is one that only a crash leaves behind."""
     return name.startswith(".") and name.endswith(_TEMPORARY)
 
 
@@ -141,7 +134,8 @@ def quarantine_name(name: str, content: bytes) -> str:
 
     It follows from the content, so that to quarantine twice is to do it once.
     """
-    return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{name.removeprefix('.')}"
+    kept = name.removeprefix(".").removesuffix(_TEMPORARY)
+    return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{kept}"
 
 
 def is_quarantined(name: str) -> bool:
@@ -163,19 +157,13 @@ def message_line(data: MessageData) -> bytes:
     """Write a message as a line: the four fields of every message, then the unknown ones."""
     fields: dict[str, Any] = dict(data)
     known = {key: fields.pop(key) for key in _MESSAGE_KEYS if key in fields}
-    known["parts"] = [_part(part) for part in known["parts"]]
+    known["parts"] = [with_expected_fields(part) for part in known["parts"]]
     return _encode({**known, **fields}).encode() + b"\n"
 
 
 def message_lines(messages: Iterable[MessageData]) -> bytes:
     """Write messages as a ``messages.jsonl`` has them."""
     return b"".join([message_line(data) for data in messages])
-
-
-def _part(part: dict[str, Any]) -> dict[str, Any]:
-    """Write a part with its type first and what its type always has after that."""
-    always = _PART_KEYS.get(part["type"])
-    return part if always is None else {"type": part["type"], **always, **part}
 
 
 def meta_document(meta: SessionMeta, unknown: Mapping[str, Any] | None = None) -> bytes:

@@ -16,7 +16,8 @@ from eventlog.projections.folder_layout import (
     document,
 )
 from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.tool_output import kept_digest
+from eventlog.session.parts import readings_of
+from eventlog.session.tool_output import kept_digest, kept_output_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from eventlog.session.events import VersionRange
     from eventlog.session.reading import StoredMessage
 
-__all__ = ["OUTPUT_TYPES", "FolderSource", "names_output", "output_content", "output_files"]
+__all__ = [
+    "OUTPUT_TYPES",
+    "FolderSource",
+    "kept_in",
+    "names_output",
+    "output_content",
+    "output_files",
+]
 
 OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded"})
 """The event types that may name an output which is kept elsewhere."""
@@ -78,6 +86,13 @@ def names_output(recorded: Recorded) -> bool:
     return b'"tool_output_ref"' in recorded.record.data
 
 
+def kept_in(recorded: Recorded) -> set[str]:
+    """Return the digests of the outputs that a record names and its session keeps."""
+    if recorded.type not in OUTPUT_TYPES:
+        return set()
+    return {str(named.part["tool_output_sha256"]) for named in _named_in(recorded)}
+
+
 def output_files(recorded: Recorded) -> list[str]:
     """Return the paths of the files that a record's outputs make."""
     return [
@@ -100,10 +115,13 @@ def _named_in(recorded: Recorded) -> Iterator[_Named]:
     event = recorded.event
     if isinstance(event, MessageAppended):
         for part in event.message["parts"]:
-            if kept_digest(recorded.stream, part):
-                yield _Named(event.message["id"], str(part.get("tool_id", "")), part)
-    elif isinstance(event, ToolResultRecorded) and kept_digest(recorded.stream, event.large or {}):
-        yield _Named(event.message_id, event.tool_id, event.large or {})
+            output_id = kept_output_id(recorded.stream, part)
+            if output_id is not None:
+                yield _Named(event.message["id"], output_id, part)
+    elif isinstance(event, ToolResultRecorded):
+        large = event.large or {}
+        if kept_digest(recorded.stream, large, event.tool_id):
+            yield _Named(event.message_id, event.tool_id, large)
 
 
 def _metadata(named: _Named, recorded: Recorded, reader: FolderSource) -> dict[str, Any]:
@@ -129,6 +147,8 @@ def _tool_name(named: _Named, reader: FolderSource) -> str:
     """Return the name of the called tool, which the record of a later result does not have."""
     recorded = reader.message(named.message_id)
     event = None if recorded is None else recorded.event
-    parts = event.message["parts"] if isinstance(event, MessageAppended) else []
-    names = (part.get("tool_name", "") for part in parts if part.get("tool_id") == named.tool_id)
-    return str(next(names, ""))
+    message = event.message if isinstance(event, MessageAppended) else None
+    calls = (
+        [] if message is None else [found.call or found.result for found in readings_of(message)]
+    )
+    return next((call.name for call in calls if call is not None and call.id == named.tool_id), "")

@@ -10,7 +10,7 @@ from eventlog.session.folding import apply
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message
-from eventlog.session.reading import with_result
+from eventlog.session.reading import message_of, with_result
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class LiveTail(Projection[LiveTailState, tuple[Message, ...]]):
         return state
 
     def view(self, state: LiveTailState) -> tuple[Message, ...]:
-        return tuple(Message.model_validate(data) for data in state.messages.values())
+        return tuple(message_of(data, version) for version, data in state.messages.items())
 
 
 def _append(state: LiveTailState, recorded: Recorded) -> None:

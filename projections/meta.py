@@ -1,4 +1,4 @@
-"""The metadata of a session, as ``.meta.json`` has it (M8)."""
+"""The metadata of a session, as in ``.meta.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every task of a session, the finished ones included, as pollers see it (F11)."""
+"""Every task of a session, finished ones included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was used and what it cost: contexts and skills by commit, and tokens (M5, M8)."""
+"""What a session used and what it cost: contexts and skills by commit, and tokens."""
 
 from __future__ import annotations
 

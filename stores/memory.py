@@ -23,6 +23,7 @@ from eventlog.store import (
     Wakeups,
     repeated,
 )
+from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ __all__ = ["MemoryStore", "open_store"]
 def open_store(url: str, location: str, options: dict[str, str]) -> MemoryStore:
     """Open ``memory:``, an empty log of this process alone."""
     if location or options:
-        raise InvalidArgument(f"{url}: write memory: with nothing behind it")
+        raise InvalidArgument(f"{public_url(url)}: write memory: with nothing behind it")
     return MemoryStore()
 
 

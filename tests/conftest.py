@@ -16,9 +16,18 @@ import eventlog
 from eventlog import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.jumping import JumpingTime
 from eventlog.testing.servers.nats import NatsCluster, NatsServer, delete_log
 from eventlog.testing.servers.postgres import VERSIONS, PostgresServer
 from eventlog.testing.servers.server import ServerFailed
+from tests.account import (
+    missing,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
 settings.register_profile(
     "suite",
@@ -37,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="three NATS servers that replicate wherever one would do: all tests, more slowly",
     )
+    parser.addoption(
+        "--every-interrupt",
+        action="store_true",
+        help="interrupt calls at every point of tests/signals, not at a fixed share of them",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,8 +59,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 OTHER_POSTGRES = os.environ.get("EVENTLOG_TEST_POSTGRES")
 """The URL of a database to test with, instead of servers started here."""
-
-_not_started: dict[str, str] = {}
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +76,7 @@ def start_postgres() -> Iterator[Callable[[int], str]]:
         except ServerFailed as error:
             if os.environ.get("CI"):
                 raise
-            _not_started[f"PostgreSQL {version}"] = str(error)
+            missing[f"PostgreSQL {version}"] = str(error)
             pytest.skip(str(error))
         return started[version].url()
 
@@ -161,20 +173,17 @@ def nats_url(nats_server: str, nats_log: Callable[[str, object], str], tmp_path:
     return nats_log(nats_server, tmp_path)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly which servers did not start."""
-    for name, reason in _not_started.items():
-        terminalreporter.write_line(
-            f"NOT TESTED: {name} did not start, so nothing was tested on it: {reason}",
-            red=True,
-            bold=True,
-        )
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     """The clock of the test's logs; it moves only when the test moves it."""
     return FakeClock()
+
+
+@pytest.fixture
+def loop_time() -> Iterator[JumpingTime]:
+    """The time of the test's event loops: it jumps to the next timer when everybody waits."""
+    with JumpingTime().installed() as time:
+        yield time
 
 
 @pytest.fixture

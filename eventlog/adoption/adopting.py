@@ -24,6 +24,7 @@ from eventlog.adoption.commands import (
     RecordAdoption,
 )
 from eventlog.adoption.foreign_folder import text_in
+from eventlog.adoption.limits import FolderLimits
 from eventlog.adoption.plan import folder_digests, plan_adoption
 from eventlog.adoption.reading import read_contents
 from eventlog.adoption.rules import Examined, examine
@@ -32,15 +33,18 @@ from eventlog.errors import (
     CorruptFolder,
     DuplicateEvent,
     FolderUnavailable,
+    InvalidArgument,
     TooLarge,
     VersionConflict,
 )
 from eventlog.filesystem import FileSystem, LocalFiles
+from eventlog.folder.refusing import absolute_path, folder_errors
 from eventlog.folder.writing import Folder
 from eventlog.identifiers import check_session_id
 from eventlog.projections.folder_layout import quarantine_name
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from eventlog.adoption.foreign_folder import Contents
@@ -61,24 +65,30 @@ NAMED: Final = 5
 """Files that an error names, of those that changed."""
 
 
-def examine_folder(path: str, files: FileSystem | None = None) -> tuple[Finding, ...]:
+def examine_folder(
+    path: str, files: FileSystem | None = None, *, limits: FolderLimits | None = None
+) -> tuple[Finding, ...]:
     """Return what is wrong in a session folder, and what adopting it would do; changes nothing.
 
     Raises as `adopt` does for a folder that is none of a session.
     """
-    return examine(_read(files or LocalFiles(), path)).findings
+    return examine(_read(files or LocalFiles(), path, limits)).findings
 
 
 def check_folder(
-    path: str, *, quarantine: bool = False, files: FileSystem | None = None
+    path: str,
+    *,
+    quarantine: bool = False,
+    files: FileSystem | None = None,
+    limits: FolderLimits | None = None,
 ) -> Examined:
     """Return what is to be adopted of a folder; raise as `adopt` does where it is too damaged."""
-    return _examined(_read(files or LocalFiles(), path), quarantine=quarantine)
+    return _examined(_read(files or LocalFiles(), path, limits), quarantine=quarantine)
 
 
-def _read(files: FileSystem, path: str) -> Contents:
+def _read(files: FileSystem, path: str, limits: FolderLimits | None) -> Contents:
     with _mapped_errors(path):
-        return read_contents(files, path)
+        return read_contents(files, path, limits or FolderLimits())
 
 
 def _examined(contents: Contents, *, quarantine: bool) -> Examined:
@@ -98,15 +108,17 @@ def _examined(contents: Contents, *, quarantine: bool) -> Examined:
 
 def adopt(
     engine: Engine,
-    path: str,
+    path: str | os.PathLike[str],
     session_id: str | None,
     policies: SessionCreated,
     *,
     quarantine: bool,
     by: Metadata | None,
+    limits: FolderLimits | None = None,
 ) -> Adoption:
     """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
-    contents = _read(engine.files, path)
+    path = absolute_path(path)
+    contents = _read(engine.files, path, limits)
     examined = _examined(contents, quarantine=quarantine)
     session = check_session_id(session_id or _name_of(path, examined))
     plan = plan_adoption(session, contents, examined, policies, engine.estimate_tokens)
@@ -140,12 +152,14 @@ def _keep_beside(engine: Engine, session: str, contents: Contents, examined: Exa
 def _mapped_errors(path: str) -> Generator[None]:
     """Map what the system says of a folder that is there; one that is not is a wrong path."""
     try:
-        yield
-    except FileNotFoundError:
+        with folder_errors(path, "nothing was adopted; check its permissions, then try again"):
+            yield
+    except FolderUnavailable as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise error.__cause__ from None
+        if isinstance(error.__cause__, NotADirectoryError) and error.__cause__.filename == path:
+            raise InvalidArgument(f"{path} is a file; name the folder of a session") from error
         raise
-    except OSError as error:
-        remedy = "nothing was adopted; check its permissions, then try again"
-        raise FolderUnavailable(path, str(error), remedy) from error
 
 
 def _name_of(path: str, examined: Examined) -> str:

@@ -76,6 +76,8 @@ class Contents:
     """Files that could not be read, and why."""
     kept: Mapping[str, KeptFile] = field(default_factory=dict[str, "KeptFile"])
     """The other files."""
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is no regular file, or has a name that cannot be recorded, and why."""
 
 
 class ForeignArchive(NamedTuple):
@@ -170,7 +172,7 @@ def _read_archive(contents: Contents, index: int, folder: str, time: str) -> For
 
 
 def _state(contents: Contents, folder: str, failed: dict[str, Any] | None) -> ArchiveState:
-    """Tell where an archive stands: a marker counts by being there, whatever is in it (O4)."""
+    """Return where an archive stands: a marker counts by being there, whatever is in it."""
     present = contents.files.keys() | contents.unreadable.keys()
     if f"{folder}/{DONE}" in present:
         return "completed"

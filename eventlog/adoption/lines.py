@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.errors import InvalidMessage
-from eventlog.session.messages import as_message, check_text, message_data, message_text
+from eventlog.session.messages import as_message, check_text, message_data
+from eventlog.session.parts import message_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

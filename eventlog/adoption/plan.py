@@ -36,7 +36,7 @@ from eventlog.session.folder_events import (
     KeptFile,
 )
 from eventlog.session.message_data import message_key
-from eventlog.session.messages import message_text
+from eventlog.session.parts import weigh
 from eventlog.session.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
@@ -77,6 +77,9 @@ def folder_digests(contents: Contents) -> dict[str, str]:
     digests.update({path: kept["sha256"] for path, kept in contents.kept.items()})
     digests.update(
         {path: sha256(why.encode()).hexdigest() for path, why in contents.unreadable.items()}
+    )
+    digests.update(
+        {path: sha256(why.encode()).hexdigest() for path, why in contents.left_out.items()}
     )
     digests.update({f"{HISTORY}/{name}/": "" for name in contents.folders})
     return {path: digest[:DIGITS] for path, digest in sorted(digests.items())}
@@ -152,7 +155,7 @@ class _Plan:
             if line.id in self.versions:
                 continue
             data = self.contents[line.id]
-            tokens = self.tokens[line.id] = self.estimate(message_text(data))
+            tokens = self.tokens[line.id] = weigh(self.estimate, data)
             event = MessageAppended.trusted({"message": data, "tokens": tokens})
             event_id = derived_id(self.session, message_key(line.id))
             self.versions[line.id] = self.record(event, event_id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from eventlog.adoption.foreign_folder import (
@@ -20,34 +22,47 @@ from eventlog.projections.folder_layout import (
     is_quarantined,
     is_temporary,
 )
+from eventlog.session.commit import archive_index
 from eventlog.session.folder_events import KeptFile
-from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
-    from eventlog.filesystem import FileSystem
+    from eventlog.adoption.limits import FolderLimits
+    from eventlog.filesystem import FileSystem, FileTree
+    from eventlog.local_files import Kind
 
 __all__ = ["read_contents"]
 
 DEEPEST: Final = 16
-"""Levels of folders in a session's: a link to one above it would lead on for ever."""
+"""Levels of folders in a session's."""
+
+_CHUNK: Final = 1 << 20
+"""Bytes of a kept file that are in memory at once."""
+
+_KINDS: Final[dict[Kind | None, str]] = {
+    "link": "it is a link, and links are not followed",
+    "other": "it is a FIFO, a socket or a device, not a file",
+    "folder": "it is a folder",
+    None: "it went away meanwhile",
+}
 
 
-def read_contents(files: FileSystem, path: str) -> Contents:
+def read_contents(machine: FileSystem, path: str, limits: FolderLimits) -> Contents:
     """Read a session folder.
 
-    Raises `FileNotFoundError`, `InvalidArgument` for a folder that is no session's,
-    `CorruptFolder` for one that is nested too deeply.
+    What is no regular file is not opened: it is said to be unreadable where it would mean something,
+    and left out elsewhere. Raises `FileNotFoundError`, `InvalidArgument` for a folder that is no
+    session's, `CorruptFolder` for one that is nested too deeply or larger than the limits.
     """
-    if not files.is_folder(path):
-        files.read(path)  # It says that there is nothing, where there is nothing.
-        raise InvalidArgument(f"{path} is a file; name the folder of a session")
-    names = files.names(path)
+    files = machine.under(path)
+    if not files.is_folder(""):
+        machine.names(path)  # It says that there is nothing, where there is nothing.
+    names = files.names("")
     if not {MESSAGES, META, HISTORY} & set(names):
         raise InvalidArgument(
             f"{path} is no session folder: it has neither {MESSAGES} nor {META} nor {HISTORY}/"
         )
     folders = _folders_in(files, path, HISTORY) if HISTORY in names else ()
-    reading = _Reading(files, path, frozenset(named_archives(folders)[0].values()))
+    reading = _Reading(files, path, frozenset(named_archives(folders)[0].values()), limits)
     reading.folder("", 0)
     return Contents(
         path=path,
@@ -55,63 +70,127 @@ def read_contents(files: FileSystem, path: str) -> Contents:
         folders=folders,
         unreadable=reading.unreadable,
         kept=reading.kept,
+        left_out=reading.left_out,
     )
 
 
-def _folders_in(files: FileSystem, root: str, path: str) -> tuple[str, ...]:
-    if not files.is_folder(f"{root}/{path}"):
+def _folders_in(files: FileTree, root: str, path: str) -> tuple[str, ...]:
+    """Return the folders in the history; raise for a link where an archive would be."""
+    if files.kind(path) == "link":
+        raise CorruptFolder(_link(root, path))
+    if not files.is_folder(path):
         return ()
-    names = files.names(f"{root}/{path}")
-    return tuple(
-        name
-        for name in names
-        if not is_quarantined(name) and files.is_folder(f"{root}/{path}/{name}")
+    found: list[str] = []
+    for name in files.names(path):
+        kind = None if is_quarantined(name) or not _is_text(name) else files.kind(f"{path}/{name}")
+        if kind == "folder":
+            found.append(name)
+        elif kind == "link" and archive_index(name) is not None:
+            raise CorruptFolder(_link(root, f"{path}/{name}"))
+    return tuple(found)
+
+
+def _link(root: str, path: str) -> str:
+    return (
+        f"{root}/{path} is a link, and links are not followed; put the folder there that it leads to, "
+        "or remove it"
     )
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(slots=True)
 class _Reading:
     """What was read so far, by paths relative to the folder."""
 
-    files: FileSystem
+    files: FileTree
     root: str
     archives: frozenset[str]
     """The folders in the history that are archives."""
+    limits: FolderLimits
     contents: dict[str, bytes] = field(default_factory=dict[str, bytes])
     unreadable: dict[str, str] = field(default_factory=dict[str, str])
     kept: dict[str, KeptFile] = field(default_factory=dict[str, KeptFile])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+    entries: int = 0
+    size: int = 0
 
-    def folder(self, inside: str, depth: int) -> None:
-        """Read a folder and all in it; ``inside`` is empty or ends with a slash."""
+    def folder(self, path: str, depth: int) -> None:
+        """Read a folder and all in it."""
         if depth > DEEPEST:
             raise CorruptFolder(
-                f"{self.root}/{inside} is nested deeper than {DEEPEST} levels; "
-                "does a link lead back to a folder above it?"
+                f"{self.root}/{path} is nested deeper than {DEEPEST} levels; move what is in it up"
             )
-        for name in self.files.names(f"{self.root}/{inside}"):
-            path = f"{inside}{name}"
-            if _is_passing(path, name):
-                continue
-            is_folder = self.files.is_folder(f"{self.root}/{path}")
-            if not is_folder:
-                self._file(path)
-            elif self._is_read(path):
-                self.unreadable[path] = "it is a folder"
-            else:
-                self.folder(f"{path}/", depth + 1)
+        names = self.files.names(path)
+        self.entries += len(names)
+        self._refuse_beyond("entries", self.entries, self.limits.entries)
+        for name in names:
+            inner = f"{path}/{name}" if path else name
+            if not _is_text(name):
+                shown = inner.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                self.left_out[shown] = "its name is not UTF-8"
+            elif not _is_passing(inner, name):
+                self._entry(inner, depth)
+
+    def _entry(self, path: str, depth: int) -> None:
+        kind = self.files.kind(path)
+        if kind == "file":
+            self._file(path)
+        elif self._is_read(path):
+            self.unreadable[path] = _KINDS[kind]
+        elif kind == "folder":
+            self.folder(path, depth + 1)
+        else:
+            self.left_out[path] = _KINDS[kind]
 
     def _file(self, path: str) -> None:
         if not self._is_read(path):
-            data = self.files.read(f"{self.root}/{path}")
-            self.kept[path] = KeptFile(path=path, size=len(data), sha256=digest_of(data))
+            self.kept[path] = self._digest(path)
             return
         try:
-            self.contents[path] = self.files.read(f"{self.root}/{path}")
+            data = self.files.read(path, self.limits.file_bytes)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise
             self.unreadable[path] = error.strerror or str(error)
+        else:
+            self.contents[path] = data
+            self._count(len(data))
+
+    def _digest(self, path: str) -> KeptFile:
+        """Return what is recorded of a file that is kept, without having all of it in memory."""
+        view = self.files.view(path)
+        try:
+            size = view.size()
+            self._refuse_beyond(f"bytes in {path}", size, self.limits.file_bytes)
+            self._count(size)
+            digest = sha256()
+            for offset in range(0, size, _CHUNK):
+                digest.update(view.read_at(offset, min(_CHUNK, size - offset)))
+        finally:
+            view.close()
+        return KeptFile(path=path, size=size, sha256=digest.hexdigest())
+
+    def _count(self, size: int) -> None:
+        self.size += size
+        self._refuse_beyond("bytes", self.size, self.limits.folder_bytes)
+
+    def _refuse_beyond(self, what: str, count: int, limit: int) -> None:
+        if count > limit:
+            raise CorruptFolder(
+                f"{self.root} has {count:,} {what} or more, the limit is {limit:,}; look at what that "
+                "is, or set a higher limit (FolderLimits; `eventlog import --max-bytes`)"
+            )
 
     def _is_read(self, path: str) -> bool:
-        """Tell whether a path is that of a file which means something here."""
+        """Return whether a path is that of a file which means something here."""
         folder, _, name = path.rpartition("/")
         if not folder:
             return name in SESSION_READ
@@ -120,6 +199,6 @@ class _Reading:
 
 
 def _is_passing(path: str, name: str) -> bool:
-    """Tell whether something is of the moment: a lock, what a crash left, or in quarantine."""
+    """Return whether something is of the moment: a lock, what a crash left, or in quarantine."""
     locks = name == ".path.ovlock" or name.startswith(".exact.ovlock.") or path == LOCK
     return locks or is_temporary(name) or is_quarantined(name)

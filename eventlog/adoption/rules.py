@@ -83,7 +83,8 @@ class Examined:
 def examine(contents: Contents) -> Examined:
     """Find out what adopting a folder would record, and what is wrong with it."""
     folder = read_folder(contents)
-    notes: list[Note] = [*_about_meta(contents, folder), *_about_strays(folder)]
+    notes: list[Note] = [*_about_left_out(contents), *_about_meta(contents, folder)]
+    notes += _about_strays(folder)
     archives: list[tuple[ForeignArchive, tuple[Line, ...]]] = []
     for archive in folder.archives:
         notes += _about_archive(contents, archive)
@@ -101,6 +102,15 @@ def examine(contents: Contents) -> Examined:
 
 
 # ---- damage -----------------------------------------------------------------------------------
+
+
+def _about_left_out(contents: Contents) -> list[Note]:
+    return [
+        Note(
+            _finding("not_a_file", path, None, why, "not opened and not kept; it stays where it is")
+        )
+        for path, why in contents.left_out.items()
+    ]
 
 
 def _about_meta(contents: Contents, folder: ForeignFolder) -> list[Note]:

@@ -1,4 +1,4 @@
-"""Rebuild the index from the events, and tell where the stored one differs (L14).
+"""Rebuild the index from the events, and find where the stored one differs (L14).
 
 The index is stored with the events that it follows from, so the two can only differ by damage, or
 by a defect. Nothing may be written to the log meanwhile: entries of what was appended between the
@@ -7,25 +7,39 @@ reading and the writing would be lost, so a log that grows is refused.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
+from eventlog.finding import Finding
 from eventlog.recorded import Recorded
 from eventlog.session.folding import apply
-from eventlog.session.index import SESSIONS, index_changes, keys_under, may_change_index
+from eventlog.session.index import (
+    SESSIONS,
+    SHARED_PREFIXES,
+    archive_prefix,
+    index_changes,
+    keys_under,
+    may_change_index,
+    session_key,
+    session_of_entry,
+)
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from eventlog.records import IndexEntry
+    from eventlog.records import IndexEntry, Record
     from eventlog.store import Store
 
 __all__ = [
     "IndexDifference",
+    "changes_by",
     "changes_since",
     "compare_index",
+    "compare_stream",
+    "differing_entries",
+    "index_finding",
     "rebuild_index",
     "rebuilt_entries",
     "stored_streams",
@@ -42,6 +56,54 @@ class IndexDifference(NamedTuple):
     key: str
     stored: bytes | None
     rebuilt: bytes | None
+
+
+def changes_by(
+    before: SessionState, record: Record, after: SessionState
+) -> dict[str, bytes | None]:
+    """Return what one record changes in the index, given the states on both sides of it."""
+    return dict(index_changes(before, [Recorded(record)], after))
+
+
+def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> list[Finding]:
+    """Return the entries of one session that are not what its events say.
+
+    Reads all entries of tasks, of what is due and of what is idle, whichever session they are of.
+    """
+    prefixes = (archive_prefix(stream), *SHARED_PREFIXES)
+    own = session_key(stream)
+    entries = chain(
+        store.scan(own, own + "\0"), *(store.scan(*keys_under(prefix)) for prefix in prefixes)
+    )
+    stored = {
+        key: value
+        for key, value in entries
+        if key in rebuilt or session_of_entry(key, value) == stream
+    }
+    return [index_finding(stream, found) for found in differing_entries(stored, rebuilt)]
+
+
+def differing_entries(
+    stored: Mapping[str, bytes], rebuilt: Mapping[str, bytes]
+) -> list[IndexDifference]:
+    """Return the entries that differ, by key."""
+    return [
+        IndexDifference(key, stored.get(key), rebuilt.get(key))
+        for key in sorted(stored.keys() | rebuilt.keys())
+        if stored.get(key) != rebuilt.get(key)
+    ]
+
+
+def index_finding(stream: str | None, difference: IndexDifference) -> Finding:
+    """Return an entry that is not what the events say as a finding."""
+    if difference.stored is None:
+        problem = "the entry is missing"
+    elif difference.rebuilt is None:
+        problem = "no event has made this entry"
+    else:
+        problem = "the entry is not what the events say"
+    detail = f"{difference.key}: {problem}; `eventlog doctor --rebuild-index` mends it"
+    return Finding(stream, None, "index", detail)
 
 
 def stored_streams(store: Store) -> list[str]:
@@ -92,11 +154,7 @@ def compare_index(store: Store) -> list[IndexDifference]:
             "the log grew while it was compared with its index; stop what writes to it, then try "
             "again"
         )
-    return [
-        IndexDifference(key, stored.get(key), rebuilt.get(key))
-        for key in sorted(stored.keys() | rebuilt.keys())
-        if stored.get(key) != rebuilt.get(key)
-    ]
+    return differing_entries(stored, rebuilt)
 
 
 def rebuild_index(store: Store) -> list[IndexDifference]:
@@ -110,7 +168,7 @@ def rebuild_index(store: Store) -> list[IndexDifference]:
 
 
 def write_entries(store: Store, entries: Iterable[IndexEntry]) -> int:
-    """Store or remove index entries, so many per transaction; return how many there were."""
+    """Store or remove index entries, a page per transaction; return how many there were."""
     left, written = iter(entries), 0
     while page := list(islice(left, WRITE_PAGE)):
         store.put_index(page)

@@ -1,151 +1,192 @@
-"""Verify a stream (A1): its hash chain, and that its machines have every step it took.
+"""Verify a session: that its records are what was written, and that all else follows from them.
 
-A record whose hash does not fit is explained by what the records around it say: each explanation
-below is a hypothesis that their hashes either confirm or rule out. What was cut off at the end
-leaves no trace in the stream itself; only a seal kept elsewhere shows that.
+The records are read once. Beside each other run the hash chain, the replay of the machines, and a
+count of the messages that trusts no replay (`conservation`). Then what is stored beside the records
+is held against them: the snapshot (`snapshot_check`), the large values (`value_check`), and the
+index (`index_check`). What nobody can find without a seal kept elsewhere is written in
+``eventlog/docs/tampering.md``.
+
+Whatever bytes the store hands out, verifying reports them; only a store that cannot be reached, and
+a log that is closed, raise.
 """
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.chain import GENESIS, chain_hash
+from eventlog.audit.chain_check import ChainCheck, verify_chain
+from eventlog.audit.conservation import Ledger
+from eventlog.audit.index_check import (
+    changes_by,
+    compare_stream,
+    differing_entries,
+    index_finding,
+)
+from eventlog.audit.snapshot_check import SnapshotCheck
+from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
+from eventlog.finding import Finding
+from eventlog.session.index import may_change_index, session_of_entry
+from eventlog.session.named_values import may_name_values
 from eventlog.session.projection import SessionFold
-from eventlog.store import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from eventlog.records import Record
     from eventlog.store import Store
 
-__all__ = ["verify_chain", "verify_stream"]
+__all__ = ["Verified", "verify_chain", "verify_entries", "verify_session", "verify_stream"]
 
-LOOKAHEAD: Final = 64
-"""Records after a bad one that may explain it: more than that many removed or inserted at once are
-reported as changed."""
+ATTEMPTS: Final = 3
+"""How often the index is compared with a session that is written to meanwhile."""
+
+
+class Verified(NamedTuple):
+    """What verifying the records of a session came to."""
+
+    findings: list[Finding]
+    """What is wrong, in the order in which it was looked at."""
+    version: int
+    """Up to where the session was read."""
+    entries: dict[str, bytes] | None
+    """The index entries that follow from the events; None where these cannot tell."""
+    not_checked: int
+    """How much is stored that could not be held against the events: a snapshot of other code."""
 
 
 def verify_stream(store: Store, stream: str) -> list[Finding]:
-    """Return what is wrong with a stream: the first break of its chain, then illegal steps (P7).
+    """Return what is wrong with a session: its records, and all that is derived from them."""
+    verified = verify_session(store, stream)
+    for _ in range(ATTEMPTS):
+        if verified.entries is None:
+            break
+        try:
+            wrong = compare_stream(store, stream, verified.entries)
+            is_at_rest = store.head(stream).version == verified.version
+        except CorruptLog as error:
+            wrong, is_at_rest = [Finding(stream, None, "damaged", str(error))], True
+        if is_at_rest:
+            return [*verified.findings, *wrong]
+        verified = verify_session(store, stream)
+    return verified.findings
 
-    Where the store itself finds a record damaged, that is all that can be said.
+
+def verify_entries(store: Store, verified: Mapping[str, Verified]) -> list[Finding]:
+    """Return what is wrong with the index of a whole log, once its sessions were verified.
+
+    Entries of sessions with unsound events are left out. So are those of sessions that have grown
+    since: `verify_stream` compares them.
     """
-    findings: list[Finding] = []
+    rebuilt: dict[str, bytes] = {}
+    skipped: set[str] = set()
+    for stream, found in verified.items():
+        if found.entries is None or not found.version:
+            skipped.add(stream)
+        else:
+            rebuilt.update(found.entries)
     try:
-        broken = verify_chain(store.read(stream))
+        stored = dict(store.scan("", "\U0010ffff"))
     except CorruptLog as error:
-        return [Finding(error.stream or stream, error.version, "damaged", str(error))]
-    if broken is not None:
-        findings.append(broken)
-    return findings + _machine_findings(store, stream)
+        return [Finding(None, None, "damaged", str(error))]
+    findings: list[Finding] = []
+    grown: set[str] = set()
+    for difference in differing_entries(stored, rebuilt):
+        key, value, expected = difference
+        session = session_of_entry(key, (value if expected is None else expected) or b"")
+        if session is None or session not in verified:
+            findings.append(index_finding(None, difference))
+        elif session in skipped or session in grown:
+            continue
+        elif store.head(session).version == verified[session].version:
+            findings.append(index_finding(session, difference))
+        else:
+            grown.add(session)
+    for session in sorted(grown):
+        findings += [each for each in verify_stream(store, session) if each.kind == "index"]
+    return findings
 
 
-def verify_chain(records: Iterator[Record]) -> Finding | None:
-    """Return the first place where the chain does not hold; None if it holds."""
-    previous = GENESIS
-    for version, record in enumerate(records, 1):
-        stream, found, _, event_id, type_, schema, time, data, metadata, hash_ = record
-        if found != version or hash_ != chain_hash(
-            previous, stream, version, event_id, type_, schema, time, data, metadata
-        ):
-            return _explain(previous, version, [record, *islice(records, LOOKAHEAD)])
-        previous = hash_
-    return None
+def verify_session(store: Store, stream: str) -> Verified:
+    """Verify all of a session but its index entries, which are returned as the events say."""
+    reading = _Reading(store, stream)
+    reading.run(store.read(stream))
+    return reading.verified()
 
 
-def _machine_findings(store: Store, stream: str) -> list[Finding]:
-    projection = SessionFold(stream)
-    state = projection.initial()
-    try:
-        state = projection.fold(state, store.read(stream))
-    except (CorruptError, KeyError, ValueError) as error:
-        detail = f"the record cannot be folded: {error}"
-        return [Finding(stream, state.version + 1, "undecodable", detail)]
-    return [Finding(stream, version, "illegal", detail) for version, detail in state.findings]
+class _Reading:
+    """One reading of a session's records, with all that runs beside it."""
 
+    def __init__(self, store: Store, stream: str) -> None:
+        self._stream = stream
+        self._fold = SessionFold(stream)
+        self._state = self._fold.initial()
+        self._ledger = Ledger(stream)
+        self._values = ValueCheck(store, stream)
+        self._snapshot = SnapshotCheck(store, stream, self._fold)
+        self._entries: dict[str, bytes | None] = {}
+        self._chain = ChainCheck(stream)
+        self._damaged: Finding | None = None
+        self._unfolded: Finding | None = None
+        self.version = 0
 
-def _explain(previous: bytes, version: int, rest: Sequence[Record]) -> Finding:
-    bad = rest[0]
-    stream = bad.stream
-    if bad.version != version:
-        return _explain_number(version, rest)
-    if _is_reordered(previous, version, rest):
-        detail = f"this record stood at another place; version {version} is further on"
-        return Finding(stream, version, "reordered", detail)
-    if _is_inserted(previous, version, rest):
-        detail = "this record was put in; the original one follows it"
-        return Finding(stream, version, "inserted", detail)
-    if len(rest) > 1 and _fits(rest[1], bad.hash, version + 1):
-        return Finding(stream, version, "changed", "this record is not what was written")
-    shift = _removed_before(version, rest)
-    if shift:
-        detail = f"{shift} record(s) were taken out before this one and the rest renumbered"
-        return Finding(stream, version, "removed", detail)
-    return Finding(stream, version, "changed", "this record, or its hash, is not what was written")
+    def run(self, records: Iterator[Record]) -> None:
+        """Read all records, up to one that the store finds damaged."""
+        watched = self._watched(self._whole(records))
+        try:
+            self._fold.fold(self._state, watched)
+        except CorruptError as error:
+            version = self._state.version + 1
+            self._unfolded = Finding(
+                self._stream, version, "undecodable", f"the record cannot be folded: {error}"
+            )
+            for _ in watched:  # The chain and the count go on without the replay.
+                pass
 
+    def _whole(self, records: Iterator[Record]) -> Iterator[Record]:
+        try:
+            yield from records
+        except CorruptLog as error:
+            stream = error.stream or self._stream
+            self._damaged = Finding(stream, error.version, "damaged", str(error))
 
-def _explain_number(version: int, rest: Sequence[Record]) -> Finding:
-    """Explain a record that says itself that it belongs elsewhere."""
-    bad = rest[0]
-    if bad.version < version:
-        detail = f"a second record says version {bad.version}"
-        return Finding(bad.stream, version, "inserted", detail)
-    if any(record.version == version for record in rest):
-        detail = f"version {bad.version} stands before version {version}"
-        return Finding(bad.stream, version, "reordered", detail)
-    detail = f"version {version} is missing; the next record says {bad.version}"
-    return Finding(bad.stream, version, "removed", detail)
+    def _watched(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Yield records to the replay, and look at each of them before and after it is folded."""
+        state, snapshot = self._state, self._snapshot
+        take_hash, count, note_values = self._chain.take, self._ledger.take, self._values.take
+        for record in records:
+            self.version = version = record.version
+            type_ = record.type
+            take_hash(record)
+            count(record)
+            if may_name_values(type_, record.data):
+                note_values(record)
+            if self._unfolded is not None:
+                continue
+            if may_change_index(state, type_, record.time):
+                before = state.copy()
+                yield record
+                if state.version == version:
+                    self._entries.update(changes_by(before, record, state))
+            else:
+                yield record
+            if version == snapshot.version and state.version == version:
+                snapshot.compare(record, state)
 
-
-def _fits(record: Record, previous: bytes, version: int) -> bool:
-    """Tell whether a record's hash is the one it had at ``version`` behind ``previous``."""
-    return record.hash == chain_hash(
-        previous,
-        record.stream,
-        version,
-        record.event_id,
-        record.type,
-        record.schema,
-        record.time,
-        record.data,
-        record.metadata,
-    )
-
-
-def _original_at(previous: bytes, version: int, rest: Sequence[Record]) -> Record | None:
-    """Return the record further on that is the one written at ``version``."""
-    return next((record for record in rest[1:] if _fits(record, previous, version)), None)
-
-
-def _is_reordered(previous: bytes, version: int, rest: Sequence[Record]) -> bool:
-    """The original is further on, and the record found here fits somewhere behind it."""
-    original = _original_at(previous, version, rest)
-    if original is None:
-        return False
-    return any(
-        _fits(rest[0], record.hash, version + distance)
-        for distance, record in enumerate([original, *rest[1:]], 1)
-    )
-
-
-def _is_inserted(previous: bytes, version: int, rest: Sequence[Record]) -> bool:
-    """The original is further on, and the record found here fits nowhere."""
-    return _original_at(previous, version, rest) is not None
-
-
-def _removed_before(version: int, rest: Sequence[Record]) -> int:
-    """Return by how much the records from here on were renumbered downwards; 0 if they weren't."""
-    if len(rest) < 2:
-        return 0
-    first, second = rest[0], rest[1]
-    return next(
-        (
-            shift
-            for shift in range(1, LOOKAHEAD + 1)
-            if _fits(second, first.hash, version + 1 + shift)
-        ),
-        0,
-    )
+    def verified(self) -> Verified:
+        """Return what was found, after all records were read."""
+        if self._damaged is not None:
+            return Verified([self._damaged], self.version, None, self._snapshot.not_checked)
+        broken = self._chain.finding()
+        findings = [found for found in (broken, self._unfolded) if found is not None]
+        if self._unfolded is None:
+            illegal = self._state.findings
+            findings += [Finding(self._stream, at, "illegal", why) for at, why in illegal]
+        findings += [*self._ledger.findings, *self._values.findings()]
+        if broken is not None or self._unfolded is not None:
+            # What is derived follows from other events than these.
+            return Verified(findings, self.version, None, self._snapshot.not_checked)
+        self._snapshot.after_all(self.version)
+        findings += [*self._ledger.disagreements(self._state), *self._snapshot.findings]
+        entries = {key: value for key, value in self._entries.items() if value is not None}
+        return Verified(findings, self.version, entries, self._snapshot.not_checked)

@@ -35,6 +35,7 @@ SUMMARIES: Final = {
     "verify": "Check hash chains and state machines.",
     "copy": "Copy a log into another store.",
     "doctor": "Look a store, a session folder or a file of conversations over.",
+    "docs": "Show the documentation, page by page.",
 }
 """Every command in the order of ``eventlog --help``, which reads it here and imports none."""
 

@@ -9,8 +9,9 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from eventlog.cli.event_lines import message_gist
+from eventlog.cli.event_lines import call_gist, media_gist
 from eventlog.cli.output import one_line, printable
+from eventlog.session.parts import Reading, Result, output_of, readings_of
 
 __all__ = ["conversation"]
 
@@ -39,42 +40,44 @@ def conversation(
         role = message["role"]
         time = message["created_at"][:19].replace("T", " ")
         yield Text.assemble((role, _ROLE_STYLES.get(role, "bold")), (f"  {printable(time)}", "dim"))
-        for part in message["parts"]:
-            lines = [*_part(part, full=full), *_kept_elsewhere(part, message["id"])]
+        for place, found in enumerate(readings_of(message)):
+            lines = [*_reading(found, full=full)]
+            if place < len(message["parts"]):
+                lines += _kept_elsewhere(message["parts"][place], message["id"])
             yield Padding(Text("\n").join(lines), (0, 0, 0, 2))
 
 
-def _part(part: dict[str, Any], *, full: bool) -> Iterator[Text]:
-    match part:
-        case {"type": "text", "text": str(text)}:
-            yield from _lines(text, TEXT_LINES, "", full=full)
-        case {"type": "tool"}:
-            yield from _tool(part, full=full)
-        case _:
-            # message_gist names the kind of part, which is all that is known of it.
-            yield Text(message_gist({"role": "part", "parts": [part]}), "dim")
+def _reading(found: Reading, *, full: bool) -> Iterator[Text]:
+    if found.said or not any((found.label, found.call, found.result, found.media)):
+        yield from _lines(found.said, TEXT_LINES, "", full=full)
+    if found.beside or found.context is not None:
+        first, *rest = _lines(found.beside, TEXT_LINES, "dim", full=full)
+        yield Text.assemble((f"[{printable(found.label)}] ", "dim"), first)
+        yield from rest
+    if found.call is not None:
+        yield Text(f"→ {call_gist(found.call)}", "yellow")
+    if found.result is not None and found.result.output is not None:
+        yield from _output(found.result, full=full)
+    for media in found.media:
+        yield Text(printable(media_gist(media)), "dim")
 
 
-def _tool(part: dict[str, Any], *, full: bool) -> Iterator[Text]:
-    output = part.get("tool_output")
-    called = {key: value for key, value in part.items() if key != "tool_output"}
-    if output is None or part.get("tool_input") is not None:
-        call = message_gist({"role": "", "parts": [called]}).removeprefix(": ")
-        yield Text(f"→ {call}", "yellow")
-    if output is not None:
-        error = part.get("tool_status") == "error"
-        first, *rest = _lines(output, OUTPUT_LINES, "red" if error else "dim", full=full)
-        yield Text.assemble(("← ", "yellow"), first)
-        for line in rest:
-            yield Text.assemble("  ", line)
+def _output(result: Result, *, full: bool) -> Iterator[Text]:
+    style = "red" if result.status == "error" else "dim"
+    first, *rest = _lines(result.output or "", OUTPUT_LINES, style, full=full)
+    yield Text.assemble(("← ", "yellow"), first)
+    for line in rest:
+        yield Text.assemble("  ", line)
 
 
 def _kept_elsewhere(part: dict[str, Any], message_id: str) -> Iterator[Text]:
-    """Say how to read an output of which only a preview stands in the message (M6)."""
-    if part.get("tool_output_ref") is not None:
-        length = part.get("tool_output_original_chars") or 0
-        call = printable(f"{message_id} {part.get('tool_id')}")
-        yield Text(f"  … of {length:,} characters (--output {call} shows them)", "dim italic")
+    """Say how to read an output of which only a preview is in the message (M6)."""
+    output = output_of(part) if part.get("tool_output_ref") is not None else None
+    if output is not None:
+        length = part.get("tool_output_original_chars")
+        shown = f"{length:,}" if isinstance(length, int) else "?"
+        call = printable(f"{message_id} {output.id}")
+        yield Text(f"  … of {shown} characters (--output {call} shows them)", "dim italic")
 
 
 def _lines(text: str, limit: int, style: str, *, full: bool) -> list[Text]:

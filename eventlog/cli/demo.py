@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.demo_scenes import (
+from eventlog.cli.demonstration.scenes import (
     Committed,
     Compared,
     Killed,
@@ -21,7 +21,7 @@ from eventlog.cli.demo_scenes import (
     Reopened,
     Scene,
 )
-from eventlog.cli.demo_story import play
+from eventlog.cli.demonstration.story import play
 from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.verify import finding_document

@@ -14,7 +14,7 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document
-from eventlog.errors import CorruptLog
+from eventlog.errors import CorruptError
 from eventlog.store import Finding
 from eventlog.store_url import public_url
 
@@ -146,9 +146,10 @@ def _compare_index(
     """Compare, or rebuild, the index; None where the events cannot be read, which is a finding."""
     try:
         return (rebuild_index if rebuild else compare_index)(log.store)
-    except CorruptLog as error:
+    except CorruptError as error:
         if not findings:
-            findings.append(Finding(error.stream, error.version, "damaged", str(error)))
+            stream, version = getattr(error, "stream", None), getattr(error, "version", None)
+            findings.append(Finding(stream, version, "damaged", str(error)))
         return None
 
 
@@ -173,9 +174,14 @@ def _warnings(log: Log) -> list[str]:
 def _difference_document(difference: IndexDifference) -> dict[str, Any]:
     return {
         "key": difference.key,
-        "stored": None if difference.stored is None else difference.stored.decode(),
-        "rebuilt": None if difference.rebuilt is None else difference.rebuilt.decode(),
+        "stored": _legible(difference.stored),
+        "rebuilt": _legible(difference.rebuilt),
     }
+
+
+def _legible(value: bytes | None) -> str | None:
+    """Return an entry's value as text; damaged bytes are written as escapes."""
+    return None if value is None else value.decode(errors="backslashreplace")
 
 
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:

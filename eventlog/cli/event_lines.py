@@ -10,8 +10,9 @@ from eventlog.cli.output import counted, one_line
 from eventlog.errors import CorruptError
 from eventlog.recorded import Recorded
 from eventlog.session.commit import archive_id
+from eventlog.session.parts import Call, Media, Reading, readings_of
 
-__all__ = ["gist", "message_gist"]
+__all__ = ["call_gist", "gist", "media_gist", "message_gist"]
 
 GIST_LENGTH: Final = 110
 
@@ -29,24 +30,37 @@ def gist(recorded: Recorded) -> str:
 
 def message_gist(message: dict[str, Any]) -> str:
     """Return who says what in a stored message."""
-    said = [_part_gist(part) for part in message["parts"]]
-    return f"{message['role']}: {' · '.join(text for text in said if text)}"
+    said = [gist for found in readings_of(message) if (gist := reading_gist(found))]
+    return f"{message['role']}: {' · '.join(said)}"
 
 
-def _part_gist(part: dict[str, Any]) -> str:
-    match part:
-        case {"type": "text", "text": str(text)}:
-            return one_line(text, GIST_LENGTH)
-        case {"type": "tool", "tool_output": str(output)}:
-            return f"{_tool_name(part)} ← {one_line(output, GIST_LENGTH)}"
-        case {"type": "tool"}:
-            return f"{_tool_name(part)}({_arguments(part.get('tool_input'))})"
-        case _:
-            return f"[{part.get('type')}]"
+def reading_gist(found: Reading) -> str:
+    """Return in one line what a part says, calls, answers or shows."""
+    pieces = [one_line(found.said, GIST_LENGTH)] if found.said else []
+    if found.result is not None and found.result.output is not None:
+        name = found.result.name or found.result.id or "tool"
+        pieces.append(f"{name} ← {one_line(found.result.output, GIST_LENGTH)}")
+    elif found.call is not None:
+        pieces.append(call_gist(found.call))
+    elif found.result is not None:
+        pieces.append(f"{found.result.name or found.result.id or 'tool'} ← no output")
+    if found.beside or found.context is not None:
+        pieces.append(one_line(f"[{found.label}] {found.beside}".rstrip(), GIST_LENGTH))
+    pieces += map(media_gist, found.media)
+    return " ".join(pieces)
 
 
-def _tool_name(part: dict[str, Any]) -> str:
-    return part.get("tool_name") or part.get("tool_id") or "tool"
+def call_gist(call: Call) -> str:
+    """Return a call as ``name(argument=value)``."""
+    given = call.input if call.input is None or isinstance(call.input, dict) else {"": call.input}
+    return f"{call.name or call.id or 'tool'}({_arguments(given).removeprefix('=')})"
+
+
+def media_gist(media: Media) -> str:
+    """Name an image, recording or file, and its size if it is in the message."""
+    size = "" if media.size is None else f", {media.size:,} bytes"
+    name = f" {one_line(media.name, 80)}" if media.name else ""
+    return f"[{media.kind}{name}{size}]"
 
 
 def _arguments(given: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 import click
 
+from eventlog.cli.output import printable
 from eventlog.errors import (
     ConflictError,
     CorruptError,
@@ -13,6 +15,7 @@ from eventlog.errors import (
     SessionNotFound,
     UnavailableError,
 )
+from eventlog.redaction import redact
 
 __all__ = ["ExitCode", "error_line", "exit_code"]
 
@@ -66,8 +69,14 @@ def error_line(error: BaseException) -> str:
             text = f"{said}{'' if said.endswith('?') else ';'} see `{context.command_path} --help`"
         case click.ClickException():
             text = error.format_message()
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            text = f"{error}; close other programs, or raise `ulimit -n`"
+        case OSError(errno=errno.EROFS):
+            text = f"{error}; the file system is read-only: copy the log, or mount it for writing"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            text = f"{error}; free some room and try again"
         case OSError(strerror=str(reason), filename=filename) if filename is not None:
             text = f"{filename}: {reason}; check the path and its permissions"
         case _:
             text = str(error)
-    return f"eventlog: {' '.join(text.split())}"
+    return printable(redact(f"eventlog: {' '.join(text.split())}"))

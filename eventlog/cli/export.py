@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.output import counted, say
+from eventlog.cli.output import counted, say, visible_json
 from eventlog.exchange.exporting import FORMATS, Exported, Format, export
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         invocation.answer(_document(session_id, format, exported, output), lambda _: None)
         return
     if output is None:
-        click.echo(text.encode(), nl=False)
+        # The same JSON, and no hidden character of it reaches a terminal.
+        click.echo(visible_json(text).encode(), nl=False)
     for loss in exported.losses[:LISTED]:
         say(f"not in {format}: {_line(loss)}")
     if len(exported.losses) > LISTED:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.folder_limits import limits_of, max_bytes_option
 from eventlog.cli.output import counted, progress
 from eventlog.errors import InvalidArgument, InvalidMessage
 from eventlog.exchange.importing import Importer, Placed
@@ -87,6 +88,7 @@ def _finding_document(noted: Noted) -> dict[str, Any]:
     is_flag=True,
     help="Go on past what is no message, and keep it in a file beside.",
 )
+@max_bytes_option
 @click.option(
     "--new-session",
     is_flag=True,
@@ -98,6 +100,7 @@ def import_(
     session_id: str | None,
     quarantine: bool,
     new_session: bool,
+    max_bytes: int | None,
 ) -> None:
     """PATH is a file of conversations, recognised by its content, or a session folder.
 
@@ -111,7 +114,9 @@ def import_(
     the session is added; importing a file again adds only what is new in it. A file that continues
     another one of its name gets a session of its own; one that was edited is refused.
 
-    `eventlog doctor PATH` says beforehand what is damaged, and what importing makes of it.
+    A folder with messages.jsonl, .meta.json and history/ is adopted as a session: what is damaged
+    is listed, what is dropped is kept in a file beside. Links in it are not followed. `eventlog
+    doctor PATH` lists beforehand what is damaged, and what importing makes of it.
     """
     if path.is_dir():
         from eventlog.exchange.openhands import openhands
@@ -122,7 +127,9 @@ def import_(
             )
         from eventlog.cli.import_folder import import_folder
 
-        return import_folder(invocation, path, session_id, quarantine=quarantine)
+        return import_folder(
+            invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
+        )
     return _import_files(
         invocation, path, session_id, quarantine=quarantine, new_session=new_session
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventlog.adoption.commands import Adoption
+    from eventlog.adoption.limits import FolderLimits
     from eventlog.cli.command import Invocation
     from eventlog.cli.terminal import Terminal
     from eventlog.finding import Finding
@@ -21,13 +22,18 @@ __all__ = ["finding_document", "import_folder", "print_findings"]
 
 
 def import_folder(
-    invocation: Invocation, path: Path, session_id: str | None, *, quarantine: bool
+    invocation: Invocation,
+    path: Path,
+    session_id: str | None,
+    *,
+    quarantine: bool,
+    limits: FolderLimits,
 ) -> None:
     """Adopt the folder at ``path``."""
     # Before the log is opened, so that a folder which cannot be adopted does not create one.
-    check_folder(str(path), quarantine=quarantine)
+    check_folder(str(path), quarantine=quarantine, limits=limits)
     with invocation.open(create=True) as log:
-        adoption = log.adopt(path, session_id, quarantine=quarantine)
+        adoption = log.adopt(path, session_id, quarantine=quarantine, limits=limits)
         archives = log.session(adoption.session_id).archives()
     document = _document(path, adoption, archives)
     invocation.answer(document, lambda terminal: _print(terminal, adoption, archives))

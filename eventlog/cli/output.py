@@ -4,26 +4,64 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 
-__all__ = ["Advance", "counted", "one_line", "print_document", "printable", "progress", "say"]
+__all__ = [
+    "Advance",
+    "counted",
+    "one_line",
+    "print_document",
+    "printable",
+    "progress",
+    "say",
+    "visible_json",
+]
 
 Advance: TypeAlias = Callable[[int, str], None]
 """Tells a progress bar how far the work is, and what it is at."""
 
-_ESCAPED = {
-    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
-}
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+"""The categories of characters that are not seen and steer what shows them: control characters,
+format characters (those of text direction among them), separators of lines, lone surrogates."""
+
+
+class _Escapes(dict[int, str]):
+    """What stands for each character: an escape for a hidden one, else the character itself."""
+
+    def __init__(self, escape: Callable[[int], str]) -> None:
+        super().__init__({ord("\n"): "\n", ord("\t"): "\t"})
+        self._escape = escape
+
+    def __missing__(self, code: int) -> str:
+        hidden = unicodedata.category(chr(code)) in _HIDDEN
+        found = self[code] = self._escape(code) if hidden else chr(code)
+        return found
+
+
+def _as_text(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_TEXT: Final = _Escapes(_as_text)
+_JSON: Final = _Escapes(lambda code: json.dumps(chr(code))[1:-1])
 
 
 def print_document(value: Any) -> None:
-    """Print JSON as UTF-8, whatever the locale says."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    """Print JSON as UTF-8, whatever the locale says; characters that are not seen are escaped."""
+    text = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
     click.echo(text.encode() + b"\n", nl=False)
+
+
+def visible_json(text: str) -> str:
+    """Return the same JSON with an escape for every character that is not seen."""
+    return text.translate(_JSON)
 
 
 def say(text: str) -> None:
@@ -32,8 +70,11 @@ def say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return text without control characters: stored messages must not steer a terminal."""
-    return text.translate(_ESCAPED)
+    """Return text in which every control, format and bidi character is a visible escape.
+
+    Line feeds and tabs stay. Whatever comes from outside passes here before a terminal shows it.
+    """
+    return text if text.isprintable() else text.translate(_TEXT)
 
 
 def one_line(text: str, limit: int = 100) -> str:
@@ -59,7 +100,7 @@ def progress(title: str, total: Callable[[], int | None]) -> Generator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[what]}"),
+        TextColumn("{task.fields[what]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

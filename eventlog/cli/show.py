@@ -10,7 +10,7 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import context_document, event_document, session_document
 from eventlog.cli.event_lines import gist
-from eventlog.cli.output import counted, one_line
+from eventlog.cli.output import counted, one_line, printable
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def _show_output(
     with invocation.open() as log:
         piece = log.session(session_id).tool_output(*call, offset=offset, limit=limit)
     document = {**piece._asdict(), "next_offset": piece.next_offset}
-    invocation.answer(document, lambda _: click.echo(piece.text, nl=not piece.text.endswith("\n")))
+    invocation.answer(
+        document, lambda _: click.echo(printable(piece.text), nl=not piece.text.endswith("\n"))
+    )
 
 
 def _find_in_output(

@@ -7,10 +7,11 @@ from typing import Final
 
 import click
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -41,6 +42,20 @@ _STATE_STYLES: Final = {
 
 
 class _Console(Console):
+    """Shows text with its hidden characters made visible, and makes no links, whoever built it."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                style = segment.style
+                if style is not None and style.link:
+                    style = style.update_link(None)
+                yield Segment(printable(segment.text), style)
+
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - the BrokenPipeError under way: the application deals with it
 
@@ -111,7 +126,7 @@ class Terminal:
             return Text(printable(text).rstrip())
         from rich.markdown import Markdown
 
-        return Markdown(printable(text))
+        return Markdown(printable(text), hyperlinks=False)
 
     def panel(self, title: str, *renderables: RenderableType) -> None:
         """Print a frame around text, or a title above it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from eventlog.audit.verify import verify_stream
+from eventlog.audit.verify import Verified, verify_entries, verify_session
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, progress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eventlog.log import Log
     from eventlog.records import Position
 
-__all__ = ["finding_document", "verify"]
+__all__ = ["finding_document", "verify", "verify_everything"]
 
 MISSING: Final = "the index lists this session, but it has no records"
 
@@ -27,50 +27,56 @@ MISSING: Final = "the index lists this session, but it has no records"
 @command("verify")
 @click.argument("session_id", metavar="[SESSION]", required=False)
 def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
-    """Recomputes every hash and replays every state machine, of one session or of all.
+    """Recomputes every hash and replays every state machine, of one session or of all; counts the
+    messages a second time, and holds snapshots, large values and the index against the events.
 
     Exits with 1 if anything is wrong, naming the first bad version of a session and what is wrong
     with it.
     """
+    not_checked = 0
     with invocation.open() as log:
         if session_id is None:
-            sessions, events, findings = _verify_all(log)
+            sessions, events, findings, not_checked = verify_everything(log)
         else:
             findings = log.verify(session_id)
             sessions, events = 1, _version(log.store, session_id)
-    document = {
+    document: dict[str, Any] = {
         "sessions": sessions,
         "events": events,
         "findings": [finding_document(finding) for finding in findings],
     }
+    if not_checked:
+        document["snapshots_not_checked"] = not_checked
     invocation.answer(document, lambda terminal: _print(terminal, document))
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
-def _verify_all(log: Log) -> tuple[int, int, list[Finding]]:
-    """Verify every session; return how many there are, of how many events, and what is wrong."""
+def verify_everything(log: Log) -> tuple[int, int, list[Finding], int]:
+    """Verify every session; return how many there are, of how many events, what is wrong, and how
+    many snapshots could not be checked."""
     streams, damage = _all_streams(log)
-    events = 0
+    verified: dict[str, Verified] = {}
     findings: list[Finding] = []
     with progress("verifying", lambda: len(streams)) as advance:
         for done, stream in enumerate(streams, 1):
-            found = verify_stream(log.store, stream)
-            version = _version(log.store, stream)
-            events += version
-            findings += found
-            if not found and not version:
+            found = verified[stream] = verify_session(log.store, stream)
+            findings += found.findings
+            if not found.findings and not found.version:
                 findings.append(Finding(stream, 0, "missing", MISSING))
             advance(done, stream)
-    told = {(finding.stream, finding.version) for finding in findings}
-    findings += [finding for finding in damage if (finding.stream, finding.version) not in told]
-    return len(streams), events, findings
+    known = {(finding.stream, finding.version) for finding in findings}
+    findings += [finding for finding in damage if (finding.stream, finding.version) not in known]
+    if not damage:
+        findings += verify_entries(log.store, verified)
+    events = sum(_version(log.store, stream) for stream in streams)
+    return len(streams), events, findings, sum(each.not_checked for each in verified.values())
 
 
 def _all_streams(log: Log) -> tuple[list[str], list[Finding]]:
     """Return what has records, and what the index lists: neither is taken on trust.
 
-    Where the log cannot be read there is a finding, the session and version of which, if it does not
-    tell them, come up with those of the sessions.
+    Where the log cannot be read there is a finding; the session and version that it does not name
+    are found when the sessions are verified.
     """
     streams, damage = set[str](), dict[Finding, None]()
     try:
@@ -123,3 +129,8 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
         f"{counted(document['sessions'], 'session')}, {counted(document['events'], 'event')}: "
         + (counted(len(findings), "finding") if findings else "every hash and every step is right")
     )
+    if "snapshots_not_checked" in document:
+        terminal.line(
+            f"{counted(document['snapshots_not_checked'], 'snapshot')} not checked: damaged, of "
+            "another history or of another version of eventlog; opening a session ignores them"
+        )

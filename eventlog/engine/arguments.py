@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
+from eventlog.argument_checks import check_count, check_number
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
+from eventlog.error_text import shown
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
 from eventlog.events import Event
 from eventlog.identifiers import derived_id, format_id, parse_id
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import (
+    AbandonCall,
     AppendLargeMessages,
     AppendMessages,
     AssignMemorySession,
+    AssignProject,
+    CloseSession,
+    DeleteSession,
     RecordEvents,
     RecordToolResult,
     RecordUsage,
@@ -23,18 +30,16 @@ from eventlog.session.commands import (
 from eventlog.session.commit import archive_index
 from eventlog.session.events import SessionCreated
 from eventlog.session.message_data import MessageData
-from eventlog.session.messages import (
-    Message,
-    as_message,
-    check_text,
-    message_data,
-    message_text,
-)
+from eventlog.session.messages import Message, as_message, message_data
+from eventlog.session.messages import check_text as check_message_text
+from eventlog.session.output_claims import check_claims
+from eventlog.session.parts import message_text, weigh
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
+from eventlog.storable import check_text, checked_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from eventlog.engine.core import Core
     from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
@@ -43,18 +48,36 @@ if TYPE_CHECKING:
 
 __all__ = [
     "abandon",
+    "abandoned_call",
     "append",
     "append_one",
+    "closing",
     "creation",
+    "deletion",
     "events",
     "expected_version",
     "memory_session",
     "metadata_for",
+    "project",
     "retry",
     "task",
     "tool_result",
     "usage",
 ]
+
+
+KEY_CHARACTERS: Final = 512
+"""The longest text that becomes part of a key of the index, such as a workspace or a task's kind:
+stores bound their keys, and the session's id and the time of the entry are in there, too."""
+
+_KEY_FIELDS: Final = frozenset({"owner", "workspace"})
+
+
+def checked_object(name: str, value: Any) -> dict[str, Any]:
+    """Return a copy of an argument that is a JSON object; raise `InvalidArgument` otherwise."""
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{name} is an object with text as keys, not {shown(value)}")
+    return cast("dict[str, Any]", checked_copy(name, value))
 
 
 def metadata_for(
@@ -81,7 +104,7 @@ def metadata_for(
     }
     for name, value in texts.items():
         if value is not None:
-            _text(name, value)
+            texts[name] = check_text(name, value)
     if trace is None:
         return Metadata(**texts)
     from eventlog.trace_context import as_trace_context  # Most commands are part of no trace.
@@ -90,18 +113,18 @@ def metadata_for(
     return Metadata(**texts, traceparent=traceparent, tracestate=tracestate)
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(f"{name} is text, not {value!r:.80}")
-    return value
-
-
 def creation(**arguments: Any) -> SessionCreated:
     """Check what a session is to be created with."""
+    for name in ("owner", "project", "workspace", "provider", "model"):
+        if isinstance(arguments.get(name), str):  # Anything else is refused by the event itself.
+            longest = KEY_CHARACTERS if name in _KEY_FIELDS else None
+            arguments[name] = check_text(name, arguments[name], longest=longest)
     try:
         return SessionCreated(**arguments)
     except ValidationError as error:
         raise refusal(error) from error
+    except Exception as error:  # as pydantic does for a policy with a name that it does not have
+        raise InvalidArgument(f"a session is not created with these arguments: {error}") from error
 
 
 def append_one(
@@ -117,13 +140,14 @@ def append_one(
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
     text = message_text(data)
-    if len(text) > core.plain_characters and (
+    is_large = len(text) > core.plain_characters and (
         core.plain_characters < 0 or has_large(data, core.tool_output)
-    ):
+    )
+    if check_claims(core.session, data) or is_large:
         request = MessageRequest(core, message, data, 0, by)
         request.fall_back(_append(core, estimate, (message,), (data,), [text]))
         return request
-    return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
+    return MessageRequest(core, message, data, weigh(estimate, data, text), by)
 
 
 def append(
@@ -133,13 +157,15 @@ def append(
     idempotency_key: str | None,
 ) -> AppendMessages:
     """Check all messages before any is stored; give those without an id one from the key."""
+    if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"messages is a list of messages, not a {type(values).__name__}")
     messages = tuple([as_message(value, index=place) for place, value in enumerate(values)])
     if idempotency_key is not None:
         messages = _keyed(core.session, messages, idempotency_key)
-    data = tuple([message_data(message) for message in messages])
+    data = tuple([message_data(message, index=at) for at, message in enumerate(messages)])
     texts = [message_text(entry) for entry in data]
     for index, text in enumerate(texts):
-        check_text(text, "parts", index)
+        check_message_text(text, "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
         raise InvalidMessage("two messages of one batch have the same id", field="id")
     return _append(core, estimate, messages, data, texts)
@@ -159,17 +185,23 @@ def _append(
     }
     tokens = tuple(
         [
-            0 if place in large else checked_tokens(estimate, text)
+            0 if place in large else weigh(estimate, data[place], text)
             for place, text in enumerate(texts)
         ]
     )
-    if not large:
+    claiming = frozenset(
+        place for place, entry in enumerate(data) if check_claims(core.session, entry, place)
+    )
+    if not large and not claiming:
         return AppendMessages(messages, data, tokens)
-    return AppendLargeMessages(messages, data, tokens, estimate=estimate, large=frozenset(large))
+    return AppendLargeMessages(
+        messages, data, tokens, estimate=estimate, large=frozenset(large), claiming=claiming
+    )
 
 
 def _keyed(session: str, messages: tuple[Message, ...], key: str) -> tuple[Message, ...]:
     """Derive the ids of messages from an idempotency key, since a message's id is its key (M3)."""
+    key = check_text("idempotency_key", key)
     for message in messages:
         if "id" in message.model_fields_set:
             raise InvalidArgument(
@@ -190,13 +222,19 @@ def tool_result(
     output: str,
     status: Literal["running", "completed", "error"],
     duration_ms: float | None,
+    occurrence: int | None,
 ) -> RecordToolResult:
     """Check a result before it is stored."""
-    for name, value in (("message_id", message_id), ("tool_id", tool_id), ("output", output)):
-        _text(name, value)
+    message_id = check_text("message_id", message_id)
+    tool_id = check_text("tool_id", tool_id)
+    if isinstance(output, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        check_message_text(output, "tool_output")
+    output = check_text("output", output)
+    if duration_ms is not None:
+        duration_ms = check_number("duration_ms", duration_ms)
     if status not in ("running", "completed", "error"):
         raise InvalidMessage(
-            f"{status!r} is no status of a result; it is 'running', 'completed' or 'error'",
+            f"{shown(status)} is no status of a result; it is 'running', 'completed' or 'error'",
             field="status",
         )
     is_large = len(output) > core.tool_output.inline_characters
@@ -209,7 +247,24 @@ def tool_result(
         tokens=None if is_large else checked_tokens(estimate, output),
         estimate=estimate,
         too_large=SINGLE if is_large else None,
+        occurrence=_occurrence(occurrence),
     )
+
+
+def abandoned_call(
+    estimate: TokenEstimator, message_id: str, tool_id: str, reason: str, occurrence: int | None
+) -> AbandonCall:
+    """Check which call is to be closed, and what its result is to say."""
+    message_id = check_text("message_id", message_id)
+    tool_id = check_text("tool_id", tool_id)
+    reason = check_text("reason", reason)
+    return AbandonCall(message_id, tool_id, reason, estimate, _occurrence(occurrence))
+
+
+def _occurrence(value: int | None) -> int | None:
+    if value is not None:
+        check_count("occurrence", value, "earlier calls with the same id")
+    return value
 
 
 def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
@@ -217,37 +272,69 @@ def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
     if isinstance(contexts, str):
         raise InvalidArgument("contexts is a list of URIs, not one text")
     try:
-        return RecordUsage(tuple(contexts), skill)
+        uris = tuple(contexts)
     except TypeError:
-        raise InvalidArgument(f"contexts is a list of URIs, not {contexts!r:.80}") from None
+        raise InvalidArgument(f"contexts is a list of URIs, not {shown(contexts)}") from None
+    uris = tuple([check_text(f"contexts.{place}", uri) for place, uri in enumerate(uris)])
+    return RecordUsage(uris, None if skill is None else checked_object("skill", skill))
 
 
 def memory_session(provider: str) -> AssignMemorySession:
     """Check the provider before it is looked up."""
-    return AssignMemorySession(_text("provider", provider))
+    return AssignMemorySession(check_text("provider", provider))
+
+
+def project(name: str) -> AssignProject:
+    """Check the project before it is assigned."""
+    return AssignProject(_if_text("project", name))
+
+
+def closing(reason: str | None) -> CloseSession:
+    """Check the reason before the session is closed."""
+    return CloseSession(_reason(reason))
+
+
+def deletion(reason: str | None) -> DeleteSession:
+    """Check the reason before the session is deleted."""
+    return DeleteSession(_reason(reason))
+
+
+def _reason(reason: str | None) -> str | None:
+    return None if reason is None else _if_text("reason", reason)
+
+
+def _if_text(name: str, value: str) -> str:
+    """Return text that was checked; what is none is refused by the event that it is for."""
+    return check_text(name, value) if isinstance(value, str) else value  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 def events(recorded: tuple[Event, ...]) -> RecordEvents:
     """Check that there is nothing but events."""
     for event in recorded:
         if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"{event!r:.80} is no event; build it with a class of yours")
+            raise InvalidArgument(f"{shown(event)} is no event; build it with a class of yours")
+        if "event_type" not in type(event).__dict__:  # Inherited, it would be read as its parent.
+            raise InvalidArgument(
+                f"{type(event).__name__} has no type of its own to be stored under; define it "
+                "with type='acme.something'"
+            )
     return RecordEvents(recorded)
 
 
 def expected_version(expected: Expected) -> Expected:
     """Check the version that a caller expects."""
-    is_version = isinstance(expected, int) and expected >= 0
-    if expected != ANY and not is_version:
+    is_version = type(expected) is int and 0 <= expected
+    if expected is not ANY and not is_version:
         raise InvalidArgument(
-            f"expected is {expected!r:.80}; it is a version from 0 up, or eventlog.ANY"
+            f"expected is {shown(expected)}; it is a version from 0 up, or eventlog.ANY"
         )
     return expected
 
 
 def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
-    """Check the kind of a task; its payload is checked as it is stored."""
-    if "." not in _text("kind", kind):
+    """Check the kind of a task and its payload."""
+    kind = check_text("kind", kind, longest=KEY_CHARACTERS)
+    if "." not in kind:
         raise InvalidArgument(
             f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
         )
@@ -255,25 +342,25 @@ def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
         QueueTask,  # Workers need these; most sessions do not.
     )
 
-    return QueueTask(kind, {} if payload is None else payload)
+    return QueueTask(kind, {} if payload is None else checked_object("payload", payload))
 
 
 def retry(session: str, subject: str, reason: str | None) -> RetryTask:
     """Name what to retry: an archive by its index, any task by its id."""
     from eventlog.session.tasks.commands import RetryTask
 
-    return RetryTask(**_named(session, subject), reason=reason)
+    return RetryTask(**_named(session, subject), reason=_reason(reason))
 
 
 def abandon(session: str, subject: str, reason: str | None) -> AbandonTask:
     """Name what to abandon: an archive by its index, any task by its id."""
     from eventlog.session.tasks.commands import AbandonTask
 
-    return AbandonTask(**_named(session, subject), reason=reason)
+    return AbandonTask(**_named(session, subject), reason=_reason(reason))
 
 
 def _named(session: str, subject: str) -> dict[str, Any]:
-    index = archive_index(_text("archive_id", subject))
+    index = archive_index(check_text("archive_id", subject))
     if index is not None:
         return {"archive": index}
     try:

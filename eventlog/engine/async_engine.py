@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from eventlog.engine.checkpoints import position_after
 from eventlog.engine.following import WAIT_SECONDS, following
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import LogClosed
+from eventlog.offloop import IdleCall
 from eventlog.records import ANY, Expected, Metadata
 
 if TYPE_CHECKING:
@@ -109,28 +112,38 @@ class AsyncEngine:
 
         Raises `LogClosed` once the engine was released: there are no threads any more.
         """
-        loop = asyncio.get_running_loop()
+        return await self._in_thread(lambda: function(*args, **kwargs))
+
+    def _in_thread(self, call: Callable[[], Result]) -> asyncio.Future[Result]:
         try:
-            answer = loop.run_in_executor(self._readers, lambda: function(*args, **kwargs))
+            return asyncio.get_running_loop().run_in_executor(self._readers, call)
         except RuntimeError as error:
             if self._released:
                 raise LogClosed from error
             raise
-        return await answer
 
     async def position(self) -> Position:
         """Return the position of the newest record of the log."""
         return await self.run(self.store.tip)
 
     async def wait(self, after: Position, timeout: float) -> bool:
-        """Wait for a record after a position; leaves no thread behind when it is cancelled."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while True:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return False
-            if await self.run(self.store.wait, after, min(left, WAIT_SECONDS)):
-                return True
+        """Wait for a record after a position; return whether there is one.
+
+        Timed by the loop, so that a test can let time pass. A thread that is not waited for any
+        more ends by itself, at most `WAIT_SECONDS` later.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while (left := deadline - loop.time()) > 0:
+            call = IdleCall(partial(self.store.wait, after, min(left, WAIT_SECONDS)))
+            answer = self._in_thread(call)
+            try:
+                await asyncio.wait({answer}, timeout=left)
+                if answer.done() and answer.result():
+                    return True
+            finally:
+                answer.cancel()
+        return False
 
     async def iterate(self, entries: Iterator[Entry | None]) -> AsyncIterator[Entry]:
         """Drain a blocking iterator page by page; None among its entries ends a page early."""
@@ -152,11 +165,14 @@ class AsyncEngine:
                 yield entry
                 self.store.refuse_if_shut()
 
-    async def follow(self, after: Position, types: Sequence[str]) -> AsyncIterator[Recorded]:
-        """Yield events after a position, then wait for new ones; see `following`."""
+    async def follow(
+        self, after: Position | str | None, types: Sequence[str]
+    ) -> AsyncIterator[Recorded]:
+        """Yield events after a position or checkpoint, then wait for new ones; see `following`."""
         self.store.refuse_if_shut()
         with suppress(LogClosed):
-            async for recorded in self.iterate(following(self.store, after, types)):
+            start = await self.run(position_after, self.store, after)
+            async for recorded in self.iterate(following(self.store, start, types)):
                 yield recorded
 
     # ---- end ----------------------------------------------------------------------------------

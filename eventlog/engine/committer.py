@@ -1,8 +1,9 @@
 """Group commit (L7): concurrent commands share one durable transaction, with no timer.
 
 Whoever has a request queues it. While one batch is being written the next gathers by itself; a
-synchronous caller that finds nobody writing writes at once, in its own thread. Each request of a
-batch is decided on the state that its predecessors of the batch leave, and answers by itself.
+synchronous caller that finds nobody writing writes at once, in its own thread; the main thread,
+where signal handlers may raise, has a thread of the log call for it (`eventlog.engine.shelter`).
+Each request of a batch is decided on the state that its predecessors of the batch leave, and answers by itself.
 
 The rounds of one log never overlap, so a request's `prepare` and `settle` run one at a time.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from _queue import SimpleQueue
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -22,6 +24,7 @@ from eventlog.errors import (
     StoreUnavailable,
     VersionConflict,
 )
+from eventlog.offloop import future_of_work
 from eventlog.records import Append, Appended
 from eventlog.telemetry import log_fact
 
@@ -139,7 +142,7 @@ class Request:
 
     def awaited_by(self, loop: AbstractEventLoop) -> Future[Any]:
         """Answer through a future of this loop."""
-        self.loop, self.future = loop, loop.create_future()
+        self.loop, self.future = loop, future_of_work(loop)
         return self.future
 
     def waited_for(self) -> None:
@@ -170,7 +173,7 @@ class Committer:
         self._queue: deque[Request] = deque()
         self._writing = False
         self._closed = False
-        self._wake = threading.Semaphore(0)
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle = threading.Condition(self._mutex)
 
@@ -192,11 +195,12 @@ class Committer:
         """Queue a request whose answer is awaited elsewhere."""
         with self._mutex:
             self._refuse_if_closed()
+            self._start_thread()
             self._queue.append(request)
-            if self._writing:
-                return
-            self._writing = True
-        self._hand_over()
+            if not self._writing:
+                # An event loop may run in the main thread: no signal is handled between these two.
+                self._writing = True
+                self._wake.put(None)
 
     def close(self) -> None:
         """Answer all that is queued, then take no more; idempotent."""
@@ -206,7 +210,7 @@ class Committer:
                 self._idle.wait()
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._wake.release()
+            self._wake.put(None)
             thread.join()
 
     # ---- who writes ---------------------------------------------------------------------------
@@ -230,17 +234,19 @@ class Committer:
                 self._hand_over()
 
     def _hand_over(self) -> None:
+        self._start_thread()
+        self._wake.put(None)
+
+    def _start_thread(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._work, name="eventlog-committer", daemon=True
-            )
-            self._thread.start()
-        self._wake.release()
+            thread = threading.Thread(target=self._work, name="eventlog-committer", daemon=True)
+            thread.start()
+            self._thread = thread  # Only once it runs: whoever starts it may be interrupted.
 
     def _work(self) -> None:
         wake = self._wake
         while True:
-            wake.acquire()
+            wake.get()
             while True:
                 with self._mutex:
                     if not self._queue:

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from eventlog.clock import Clock
     from eventlog.engine.committer import Follower
+    from eventlog.engine.door import Door
     from eventlog.identifiers import EventId, IdSource
     from eventlog.session.command import Command
     from eventlog.session.events import SessionCreated, VersionRange
     from eventlog.session.policies import ToolOutputPolicy
-    from eventlog.store import Store
 
 __all__ = ["Core"]
 
@@ -48,7 +48,7 @@ __all__ = ["Core"]
 class Core:
     """The folded state of one session in this process, and the way commands take to the log."""
 
-    def __init__(self, store: Store, session: str, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, store: Door, session: str, clock: Clock, ids: IdSource) -> None:
         self.session = session
         self.creation: SessionCreated | None = None
         """What to record before the first command, if the session does not exist yet."""
@@ -125,6 +125,9 @@ class Core:
 
     def refresh(self) -> SessionState:
         """Fold what the log has beyond the state, and return it (I/O)."""
+        return self.store.shelter.read(self._refresh)
+
+    def _refresh(self) -> SessionState:
         if not self.state.version:
             replayed = replay_stream(self.store, self.session, self._fold)
             with self._lock:
@@ -139,7 +142,10 @@ class Core:
 
     def catch_up(self) -> None:
         """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
-        self.refresh()
+        self.store.shelter.write(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._refresh()
         if self.follower is not None:
             self.follower.follow(foreign=True)
 

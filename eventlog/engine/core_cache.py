@@ -12,8 +12,8 @@ from eventlog.engine.core import Core
 if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.engine.committer import Follower
+    from eventlog.engine.door import Door
     from eventlog.identifiers import IdSource
-    from eventlog.store import Store
 
 __all__ = ["Cores"]
 
@@ -27,7 +27,7 @@ SNAPSHOTS_LEFT: Final = 64
 class Cores:
     """The cores of a log. Thread-safe."""
 
-    def __init__(self, store: Store, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, store: Door, clock: Clock, ids: IdSource) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from eventlog.engine.shelter import Shelter
 from eventlog.errors import LogClosed
 from eventlog.records import ANY, START
 
@@ -38,6 +39,8 @@ class Door:
         self.inner = store
         """The store itself."""
         self.is_shut = False
+        self.shelter = Shelter()
+        """Where the main thread has its calls done, so that no signal handler interrupts them."""
 
     def refuse_if_shut(self) -> None:
         """Raise `LogClosed` if the log was closed."""
@@ -54,7 +57,7 @@ class Door:
         if self.is_shut:
             raise LogClosed
         try:
-            return verb(*args, **kwargs)
+            return self.shelter.read(verb, *args, **kwargs)
         except Exception as error:
             if self.is_shut:
                 raise LogClosed from error
@@ -70,7 +73,7 @@ class Door:
         if self.is_shut:
             raise LogClosed
         try:
-            for entry in verb(*args, **kwargs):
+            for entry in self.shelter.iterate(verb, *args, **kwargs):
                 yield entry
                 if self.is_shut:
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from eventlog.engine.arguments import creation
 from eventlog.engine.committer import Committer
 from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
-from eventlog.engine.queries import idle_sessions
+from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
-from eventlog.errors import ConflictError, CorruptError
+from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.records import ANY, Expected, Metadata
@@ -25,6 +26,7 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
+    from eventlog.engine.shelter import Shelter
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.events import SessionCreated
@@ -62,7 +64,14 @@ class Engine:
         # Appends need no door of their own: the committer takes none after it was closed.
         self._committer = Committer(store)
         self._cores = Cores(self.store, clock, ids)
+        self._idle = IdleWatch(self.store, self._cores.get)
+        self._closing = threading.Lock()
         _engines.add(self)
+
+    @property
+    def shelter(self) -> Shelter:
+        """Where the main thread has done what a signal handler must not interrupt."""
+        return self.store.shelter
 
     @property
     def files(self) -> FileSystem:
@@ -104,10 +113,16 @@ class Engine:
         The attached folder is written before that, unless it is not to ``follow``.
         """
         request = SessionRequest(core, command, metadata, expected)
-        return self.answer(request) if follow else self._run_keeping(request)
+        return self.answer(request) if follow else self.shelter.write(self._run_keeping, request)
 
     def answer(self, request: Request) -> Any:
-        """Have a request decided, stored and folded, and its folder written; return the result."""
+        """Have a request decided, stored and folded, and its folder written; return the result.
+
+        For the main thread another one does it, where no signal handler can interrupt it.
+        """
+        return self.shelter.write(self._answer, request)
+
+    def _answer(self, request: Request) -> Any:
         result = self._run_keeping(request) if request.keeps else self._committer.run(request)
         follower = request.subject.follower
         if follower is not None:
@@ -128,10 +143,15 @@ class Engine:
         Returns the commits that were made; one that is refused is logged.
         """
         results: list[CommitResult] = []
-        for session in idle_sessions(self.store, self.clock()):
+        now = self.clock()
+        due = [(session, CommitIfDue()) for session in self._idle.due(now)]
+        due += [(session, CommitIfDue(is_idle=True)) for session in self._idle.overdue(now)]
+        for session, command in due:
             try:
-                result: CommitResult = self.execute(self.core(session), CommitIfDue(), AUTOMATIC)
-            except (ConflictError, CorruptError) as error:
+                result: CommitResult = self.execute(self.core(session), command, AUTOMATIC)
+            except LogClosed:
+                raise
+            except (ConflictError, CorruptError, InvalidError) as error:
                 log_fact(logging.WARNING, "idle_commit_refused", error=str(error))
             else:
                 if result.status == "accepted":
@@ -141,29 +161,37 @@ class Engine:
     # ---- fork and end -------------------------------------------------------------------------
 
     def begin_anew_after_fork(self) -> None:
-        """Get a connection, a committer and locks of its own, in a forked child (L15)."""
+        """Get a connection, a committer, threads and locks of its own, in a forked child."""
         if self.store.is_shut:
             return
+        self.shelter.reset()
+        self._closing = threading.Lock()
         self._cores.begin_anew_after_fork()
+        self._idle = IdleWatch(self.store, self._cores.get)
         self.store.reopen_after_fork()
         self._committer.reset()
 
     def close(self) -> None:
-        """Finish what is queued and release the store; idempotent (L15)."""
-        if self.store.is_shut:
-            return
-        followers = self._cores.followers()
-        try:
-            for follower in followers:
-                follower.follow()
-            self._committer.close()
-            for follower in followers:
-                follower.release()
-            self._cores.leave_snapshots()
-        finally:
-            self._committer.close()
-            _engines.discard(self)
-            self.store.close()
+        """Finish what is queued and release the store; idempotent."""
+        self.shelter.write(self._close)
+        self.shelter.dismiss()
+
+    def _close(self) -> None:
+        with self._closing:
+            if self.store.is_shut:
+                return
+            followers = self._cores.followers()
+            try:
+                for follower in followers:
+                    follower.follow()
+                self._committer.close()
+                for follower in followers:
+                    follower.release()
+                self._cores.leave_snapshots()
+            finally:
+                self._committer.close()
+                _engines.discard(self)
+                self.store.close()
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()

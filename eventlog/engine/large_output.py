@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from eventlog.errors import CorruptLog, InvalidArgument, ToolOutputNotFound
+from eventlog.session.parts import calls_with_id, output_of, with_original
 from eventlog.session.tool_output import (
     OutputMatch,
     ToolOutput,
-    kept_digest,
+    is_digest,
+    kept_output_id,
     search,
     without_large_output,
 )
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from eventlog.session.reading import StoredMessage
 
 __all__ = [
+    "CallName",
     "find_in_output",
     "hydrated",
     "read_output",
@@ -60,7 +63,7 @@ def _hydrated(
                 raise
             log_fact(logging.WARNING, "tool_output_unreadable", error=str(error))
         else:
-            parts[number] = {**without_large_output(part), "tool_output": known[digest]}
+            parts[number] = without_large_output(with_original(part, known[digest]))
     return cast("MessageData", {**data, "parts": parts})
 
 
@@ -69,26 +72,33 @@ def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
 
     An output that another program kept elsewhere has come along if its folder was adopted.
     """
-    digest = kept_digest(reader.stream, part)
-    if digest is not None or not part.get("tool_output_truncated"):
-        return digest
+    if kept_output_id(reader.stream, part) is not None:
+        return str(part["tool_output_sha256"])
+    if not part.get("tool_output_truncated"):
+        return None
     adopted = part.get("tool_output_sha256")
-    return adopted if isinstance(adopted, str) and reader.has_value(adopted) else None
+    return adopted if is_digest(adopted) and reader.has_value(adopted) else None
 
 
-def read_output(
-    reader: Reader, message_id: str, tool_id: str, offset: int, limit: int | None
-) -> ToolOutput:
+class CallName(NamedTuple):
+    """Which call of which message; ``occurrence`` counts those with the same id, from 0."""
+
+    message_id: str
+    tool_id: str
+    occurrence: int = 0
+
+
+def read_output(reader: Reader, call: CallName, offset: int, limit: int | None) -> ToolOutput:
     """Return a piece of a tool's output, wherever it is kept."""
     if offset < 0 or (limit is not None and limit < 0):
         raise InvalidArgument(f"offset {offset}, limit {limit}: both count characters, from 0 up")
-    output = _whole_output(reader, message_id, tool_id)
+    output = _whole_output(reader, call)
     end = None if limit is None else offset + limit
     return ToolOutput(output[offset:end], min(offset, len(output)), len(output))
 
 
 def find_in_output(
-    reader: Reader, message_id: str, tool_id: str, text: str, *, limit: int, context: int
+    reader: Reader, call: CallName, text: str, *, limit: int, context: int
 ) -> tuple[OutputMatch, ...]:
     """Return where a text stands in a tool's output, to the letter."""
     if not text or limit < 0 or context < 0:
@@ -96,37 +106,49 @@ def find_in_output(
             f"text {text!r}, limit {limit}, context {context}: search for one character at least, "
             "and count matches and characters from 0 up"
         )
-    output = _whole_output(reader, message_id, tool_id)
+    output = _whole_output(reader, call)
     return tuple(search(output, text, limit=limit, context=context))
 
 
-def _whole_output(reader: Reader, message_id: str, tool_id: str) -> str:
-    part = _part_with_output(reader, message_id, tool_id)
+def _whole_output(reader: Reader, call: CallName) -> str:
+    part = _part_with_output(reader, call)
     digest = _digest_of(reader, part)
     if digest is not None:
-        return reader.value(digest).decode()
-    if part.get("tool_output_truncated"):
+        part = without_large_output(with_original(part, reader.value(digest).decode()))
+    elif part.get("tool_output_truncated"):
         ref = part.get("tool_output_ref")
         reason = (
             f"it is kept elsewhere, as {ref}"
             if ref
             else f"only a preview was kept ({part.get('tool_output_externalization_error')})"
         )
-        raise ToolOutputNotFound(reader.stream, message_id, tool_id, reason)
-    return str(part["tool_output"])
+        raise ToolOutputNotFound(reader.stream, call.message_id, call.tool_id, reason)
+    output = output_of(part)
+    return "" if output is None else output.text
 
 
-def _part_with_output(reader: Reader, message_id: str, tool_id: str) -> dict[str, Any]:
+def _part_with_output(reader: Reader, call: CallName) -> dict[str, Any]:
+    message_id, tool_id, occurrence = call
     recorded = reader.message(message_id)
     if recorded is None:
         raise ToolOutputNotFound(reader.stream, message_id, tool_id, "there is no such message")
-    (message,) = reader.messages([(recorded.version, recorded.version)])
-    parts: dict[Any, dict[str, Any]] = {
-        part.get("tool_id"): part
-        for part in message.data["parts"]
-        if part["type"] == "tool" and part.get("tool_output") is not None
-    }
-    if tool_id not in parts:
-        reason = f"the message has outputs of {list(parts)}"
+    message = next(iter(reader.messages([(recorded.version, recorded.version)])), None)
+    if message is None:
+        raise CorruptLog(
+            f"session {reader.stream!r}: version {recorded.version} is not the message "
+            f"{message_id!r} that it was; run `eventlog verify`"
+        )
+    outputs = [(output_of(part), part) for part in message.data["parts"]]
+    found = [part for output, part in outputs if output is not None and output.id == tool_id]
+    calls = calls_with_id(message.data, tool_id)
+    if len(calls) > 1 and occurrence < len(calls):
+        # Counted among the calls, of which some may have no output yet.
+        part = message.data["parts"][calls[occurrence]]
+        found = [part] if output_of(part) is not None else []
+    elif occurrence:
+        found = []
+    if not found:
+        ids = [output.id for output, _ in outputs if output is not None]
+        reason = f"the message has outputs of {ids}"
         raise ToolOutputNotFound(reader.stream, message_id, tool_id, reason)
-    return parts[tool_id]
+    return found[-1]

@@ -26,6 +26,9 @@ _BUILTIN: Final = {
 """The module that opens a store (`StoreModule`), by scheme. Modules are imported when a URL asks for
 them, so that none of the core depends on a store."""
 
+_ALIASES: Final = {"postgres": "postgresql", "tls": "nats"}
+"""Further schemes: libpq takes both of its own, and ``tls`` is NATS that insists on TLS."""
+
 _EXTRAS: Final = {"nats": "nats", "psycopg": "postgres"}
 """The extra of this distribution that installs a driver."""
 
@@ -67,7 +70,7 @@ def has_log(url: str) -> bool | None:
 
 
 def _module_name(scheme: str) -> str | None:
-    return _BUILTIN.get(scheme) or _installed(scheme)
+    return _BUILTIN.get(_ALIASES.get(scheme, scheme)) or _installed(scheme)
 
 
 def _import(module: str) -> ModuleType:

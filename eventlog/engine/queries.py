@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from eventlog.argument_checks import check_count
-from eventlog.engine.large_output import find_in_output, hydrated, read_output
+from eventlog.engine.large_output import CallName, find_in_output, hydrated, read_output
 from eventlog.engine.reader import read_entry
-from eventlog.errors import ArchiveNotFound, CorruptError, InvalidArgument
+from eventlog.errors import ArchiveNotFound, CorruptError, CorruptLog, InvalidArgument
 from eventlog.session.commit import archive_id, archive_index
-from eventlog.session.context import Context, SearchContext, assemble, truncated
+from eventlog.session.context import (
+    Context,
+    SearchContext,
+    assemble,
+    begins_inside_a_pair,
+    last_whole,
+    paired,
+    truncated,
+    unique,
+    weighed_anew,
+)
 from eventlog.session.index import (
     archive_key,
     archive_prefix,
-    idle_range,
     keys_under,
     read_archive,
     read_task,
-    session_of_idle_key,
     task_key,
 )
 from eventlog.session.tasks.events import ArchiveFinalized
@@ -40,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = [
     "find_archive",
     "find_task",
-    "idle_sessions",
     "latest_overview",
     "read_archived",
     "read_archives",
@@ -55,19 +62,34 @@ __all__ = [
 
 
 def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
-    """Return the live messages, or the ``last`` of them, in order."""
+    """Return the live messages in order, or the ``last`` of them with the calls they answer."""
     if last is not None:
         check_count("last", last, "messages")
     if last == 0:
         return ()
     core.refresh()
-    found = core.reader.messages(core.live_ranges(), last=last)
-    return tuple(entry.message for entry in found)
+    return tuple(entry.message for entry in _newest(core, last))
+
+
+def _newest(core: Core, last: int | None) -> Sequence[StoredMessage]:
+    """Read the ``last`` live messages, and before them the calls that their results answer."""
+    ranges = core.live_ranges()
+    if last is None:
+        return core.reader.messages(ranges)
+    count = last
+    found = core.reader.messages(ranges, last=count)
+    while len(found) == count and begins_inside_a_pair(found):
+        count *= 2
+        found = core.reader.messages(ranges, last=count)
+    return last_whole(found, last)
 
 
 def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[Message, ...]:
     """Return the first live user message and the last ``recent`` ones, tool pairs whole (X6)."""
-    return truncated(read_tail(core), keep_first_user=keep_first_user, recent=recent)
+    core.refresh()
+    live = core.reader.messages(core.live_ranges())
+    found = truncated(live, keep_first_user=keep_first_user, recent=recent)
+    return tuple(entry.message for entry in found)
 
 
 def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
@@ -80,28 +102,33 @@ def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Con
     """Return the latest overview and the messages that it does not cover (X1)."""
     core.refresh()
     state = core.snapshot_of_state()
-    overview, unreadable, uncovered = latest_overview(core, state)
-    ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
-    messages = core.reader.messages(ranges)
-    messages += core.reader.messages(state.window.ranges(state.version))
+    overview, unreadable, messages = _shown(core, state)
     return assemble(
         overview,
         estimate(overview),
-        _in_order(messages),
+        weighed_anew(messages, estimate),
         token_budget=token_budget,
         failed_archives=len(state.failed),
         unreadable_overviews=unreadable,
     )
 
 
-def read_search_context(
-    core: Core, estimate: TokenEstimator, query: str, max_messages: int
-) -> SearchContext:
-    """Return what a memory search needs to understand a query (X5)."""
+def _shown(core: Core, state: SessionState) -> tuple[str, int, list[StoredMessage]]:
+    """Read the latest overview, how many were unreadable, and the messages beside it, in order."""
+    overview, unreadable, uncovered = latest_overview(core, state)
+    ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
+    messages = core.reader.messages(ranges)
+    messages += core.reader.messages(state.window.ranges(state.version))
+    return overview, unreadable, _in_order(messages)
+
+
+def read_search_context(core: Core, query: str, max_messages: int) -> SearchContext:
+    """Return what a memory search needs to understand a query, tool pairs whole (X5)."""
     check_count("max_messages", max_messages, "messages")
-    context = read_context(core, estimate, token_budget=1 << 62)
-    recent = context.messages[-max_messages:] if max_messages else ()
-    return SearchContext(query, context.latest_archive_overview, recent)
+    core.refresh()
+    overview, _, messages = _shown(core, core.snapshot_of_state())
+    recent = last_whole(paired(unique(messages)), max_messages)
+    return SearchContext(query, overview, tuple(entry.message for entry in recent))
 
 
 def latest_overview(core: Core, state: SessionState) -> tuple[str, int, list[Archive]]:
@@ -151,17 +178,25 @@ def _in_order(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
 
 
 def read_tool_output(
-    core: Core, message_id: str, tool_id: str, offset: int, limit: int | None
+    core: Core, message_id: str, tool_id: str, offset: int, limit: int | None, occurrence: int = 0
 ) -> ToolOutput:
     """Return a piece of a tool's output, wherever it is kept (M6)."""
-    return read_output(core.reader, message_id, tool_id, offset, limit)
+    return read_output(core.reader, CallName(message_id, tool_id, occurrence), offset, limit)
 
 
 def search_tool_output(
-    core: Core, message_id: str, tool_id: str, text: str, *, limit: int, context: int
+    core: Core,
+    message_id: str,
+    tool_id: str,
+    text: str,
+    *,
+    limit: int,
+    context: int,
+    occurrence: int = 0,
 ) -> tuple[OutputMatch, ...]:
     """Return where a text stands in a tool's output (M6)."""
-    return find_in_output(core.reader, message_id, tool_id, text, limit=limit, context=context)
+    call = CallName(message_id, tool_id, occurrence)
+    return find_in_output(core.reader, call, text, limit=limit, context=context)
 
 
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:
@@ -184,7 +219,12 @@ def read_archived(core: Core, archive: str, *, hydrate: bool = False) -> Archive
             f"{archive} of session {core.session!r} is {state!r}, so it has no overview yet; "
             "run a worker, or read history()"
         )
-    event = cast("ArchiveFinalized", recorded.event)
+    event = recorded.event
+    if not isinstance(event, ArchiveFinalized):
+        raise CorruptLog(
+            f"session {core.session!r}, version {recorded.version}: this is not the end of {archive}, "
+            "as the index says; run `eventlog doctor --rebuild-index`"
+        )
     return ArchivedMessages(
         archive_id=archive_id(found.index),
         abstract=event.abstract,
@@ -217,11 +257,6 @@ def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
     value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
-
-
-def idle_sessions(store: Store, now: int) -> list[str]:
-    """Return the sessions that are to be committed because nothing was said in them for long."""
-    return [session_of_idle_key(key) for key, _ in store.scan(*idle_range(now))]
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

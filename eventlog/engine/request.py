@@ -325,6 +325,6 @@ def _fingerprint(command: Command[Any]) -> str:
     """Tell commands of other content apart that come with one idempotency key."""
     try:
         content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
-    except PydanticSerializationError as error:
+    except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(f"it cannot be stored as JSON: {error}; mend the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from eventlog.chain import GENESIS
 from eventlog.errors import CorruptLog
 from eventlog.projection import Projection
+from eventlog.session.state import SessionState
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def project_stream(store: Store, stream: str, projection: Projection[Any, View])
 
 def replay_stream(store: Store, stream: str, projection: Projection[State, Any]) -> Replayed:
     """Fold a stream, from its snapshot where there is a good one."""
-    found = _read(store, stream, projection)
+    found = read_snapshot(store, stream, projection).replayed
     if found is not None:
         records = store.read(stream, after=found.version - 1)
         anchor = next(records, None)
@@ -143,31 +144,48 @@ def write_snapshot(
     return len(data)
 
 
-def _read(store: Store, stream: str, projection: Projection[Any, Any]) -> Replayed | None:
+class StoredSnapshot(NamedTuple):
+    """What is stored as a snapshot: whether there is one, and the state if it is of any use."""
+
+    is_there: bool
+    replayed: Replayed | None
+
+
+def read_snapshot(store: Store, stream: str, projection: Projection[Any, Any]) -> StoredSnapshot:
+    """Read a snapshot; of no use is one that is damaged, or that other code has written.
+
+    Whether it is of the history that the stream has now is left to the caller: the record at its
+    version must have its hash.
+    """
     try:
         blob = store.get_blob(snapshot_key(stream, projection))
     except CorruptLog as error:
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
-        return None
+        return StoredSnapshot(True, None)
     if blob is None:
-        return None
+        return StoredSnapshot(False, None)
     try:
-        line, _, data = blob.data.partition(b"\n")
-        header = json.loads(line)
-        if header["fingerprint"] != projection.fingerprint():
-            return None
-        if header["digest"] != hashlib.sha256(data).hexdigest():
-            raise ValueError("the digest does not match")
-        return Replayed(
-            state=projection.load(data),
-            version=int(header["version"]),
-            hash=bytes.fromhex(header["hash"]),
-            since_snapshot=0,
-            snapshot_size=len(data),
-        )
+        return StoredSnapshot(True, _decoded(blob.data, stream, projection))
     except Exception as error:  # noqa: BLE001 - whatever a damaged cache does, it is only a cache
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
+        return StoredSnapshot(True, None)
+
+
+def _decoded(blob: bytes, stream: str, projection: Projection[Any, Any]) -> Replayed | None:
+    """Return the state in a snapshot; None if other code wrote it. Raises anything if it is none."""
+    line, _, data = blob.partition(b"\n")
+    header = json.loads(line)
+    if header["fingerprint"] != projection.fingerprint():
         return None
+    if header["digest"] != hashlib.sha256(data).hexdigest():
+        raise ValueError("the digest does not match")
+    version = header["version"]
+    if type(version) is not int or not 1 <= version < 1 << 62:
+        raise ValueError(f"its version is {version!r:.40}")
+    state = projection.load(data)
+    if isinstance(state, SessionState) and (state.session_id, state.version) != (stream, version):
+        raise ValueError("it is of another session, or of another version")
+    return Replayed(state, version, bytes.fromhex(header["hash"]), 0, len(data))
 
 
 def _fold_rest(

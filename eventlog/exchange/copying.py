@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from eventlog.audit.index_check import changes_since, rebuild_index, write_entries
 from eventlog.audit.verify import verify_chain
 from eventlog.chain import chain_hash
-from eventlog.engine.blobs import get_value, put_value
+from eventlog.engine.blobs import get_value, has_value, put_value
 from eventlog.errors import ChainBroken, EventLogError, HistoryConflict, InvalidArgument
+from eventlog.projections.folder_outputs import kept_in
+from eventlog.recorded import Recorded
 from eventlog.records import START, Append, Position, Record
 from eventlog.store import Finding
 
@@ -186,8 +188,11 @@ class _Copy:
         """Copy what a record names, before the record (L11)."""
         if KEPT_ELSEWHERE not in record.data:
             return
-        for digest in _VALUE.findall(record.data):
-            value = get_value(self._source, record.stream, digest.decode())
+        named = kept_in(Recorded(record))
+        for digest in dict.fromkeys(found.decode() for found in _VALUE.findall(record.data)):
+            if digest not in named and not has_value(self._source, record.stream, digest):
+                continue  # A message only speaks of it.
+            value = get_value(self._source, record.stream, digest)
             put_value(self._destination, record.stream, value)
             self.values += 1
 

@@ -6,7 +6,6 @@ Paths are made absolute here. Whatever the system says against a file becomes `F
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from eventlog.errors import (
 from eventlog.folder.comparing import compare, loss_of
 from eventlog.folder.follower import Follower
 from eventlog.folder.mending import look
+from eventlog.folder.refusing import absolute_path, folder_errors, reason_of
 from eventlog.folder.writing import Folder
 from eventlog.projection import replay
 from eventlog.projections.folder_files import SessionFolder
@@ -35,6 +35,7 @@ from eventlog.session.attachment import (
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Generator
 
     from eventlog.engine.core import Core
@@ -43,13 +44,15 @@ if TYPE_CHECKING:
 __all__ = ["attach", "detach", "heal", "materialize", "reattach", "view"]
 
 
-def attach(engine: Engine, core: Core, path: str | os.PathLike[str]) -> FolderView:
+def attach(
+    engine: Engine, core: Core, path: str | os.PathLike[str], *, mode: int | None = None
+) -> FolderView:
     """Let a folder follow the session from here on, and write it; see `Session.attach_folder`."""
-    folder = _folder(engine, path)
+    folder = Folder(engine.files, absolute_path(path), mode)
     state = core.refresh()
     refuse_second_folder(state, folder.path)
     is_new = state.folder is None
-    with _mapped_errors(folder):
+    with folder_errors(folder.path):
         follower = _own_follower(core, folder) or _take(engine, core, folder)
         try:
             if is_new:
@@ -74,8 +77,8 @@ def reattach(engine: Engine, core: Core) -> None:
     path = core.state.folder
     if path is None or core.follower is not None:
         return
-    folder = Folder(engine.files, path)
     try:
+        folder = Folder(engine.files, path)
         if not folder.is_folder():
             raise FolderUnavailable(path, "it is gone")
         core.follower = _take(engine, core, folder)
@@ -87,7 +90,7 @@ def reattach(engine: Engine, core: Core) -> None:
             "folder_unwritable",
             session_id=core.session,
             path=path,
-            error=str(error),
+            error=reason_of(error) if isinstance(error, OSError) else str(error),
         )
     else:
         core.follower.follow()
@@ -111,9 +114,9 @@ def view(core: Core) -> FolderView | None:
 
 def materialize(engine: Engine, core: Core, path: str | os.PathLike[str]) -> FolderReport:
     """Write all of a session's folder; see `Session.materialize`."""
-    folder = _folder(engine, path)
+    folder = Folder(engine.files, absolute_path(path))
     _refuse_absent(core)
-    with _mapped_errors(folder), _owned(engine, core, folder) as follower:
+    with folder_errors(folder.path), _owned(engine, core, folder) as follower:
         _refuse_what_is_not_ours(engine, core, folder)
         findings = follower.bring_up_to_date(thorough=True)
     return FolderReport(folder.path, core.state.version, findings, healed=True)
@@ -123,9 +126,9 @@ def heal(
     engine: Engine, core: Core, path: str | os.PathLike[str], *, check: bool = False
 ) -> FolderReport:
     """Make a folder what the records say, or only look; see `Session.heal`."""
-    folder = _folder(engine, path)
+    folder = Folder(engine.files, absolute_path(path))
     _refuse_absent(core)
-    with _mapped_errors(folder):
+    with folder_errors(folder.path):
         if not folder.is_folder() and core.state.folder != folder.path:
             raise InvalidArgument(f"there is no folder {folder.path}; check the path")
         _refuse_another_session(folder, core.session)
@@ -141,12 +144,6 @@ def heal(
 # ---- who owns it ------------------------------------------------------------------------------
 
 
-def _folder(engine: Engine, path: str | os.PathLike[str]) -> Folder:
-    if not os.fspath(path):
-        raise InvalidArgument("the path of the folder is empty; name a folder")
-    return Folder(engine.files, os.path.abspath(os.fspath(path)))
-
-
 def _own_follower(core: Core, folder: Folder) -> Follower | None:
     """Return what writes this folder in this process already."""
     follower = core.follower
@@ -158,7 +155,7 @@ def _own_follower(core: Core, folder: Folder) -> Follower | None:
 def _take(engine: Engine, core: Core, folder: Folder) -> Follower:
     """Lock a folder, which is created if need be, for this process to write."""
     folder.make()
-    lock = engine.files.lock(f"{folder.path}/{LOCK}")
+    lock = folder.files.lock(LOCK)
     if lock is None:
         raise FolderLocked(folder.path)
     return Follower(engine, core, folder, lock)
@@ -202,7 +199,7 @@ def _refuse_what_is_not_ours(engine: Engine, core: Core, folder: Folder) -> None
         return
     state = replay(engine.store.read(core.session), SessionFolder())
     for difference in compare(folder, state, core.reader, thorough=True):
-        if difference.is_archive or loss_of(difference, state, core.reader).unknown:
+        if difference.is_aside or loss_of(difference, state, core.reader).unknown:
             raise CorruptFolder(
                 f"folder {folder.path}: {difference.path} has what session {core.session!r} does "
                 "not; `eventlog heal` puts that in quarantine, `eventlog import` adopts a folder "
@@ -212,14 +209,7 @@ def _refuse_what_is_not_ours(engine: Engine, core: Core, folder: Folder) -> None
 
 def _session_said(folder: Folder) -> str | None:
     """Return the session that the metadata in a folder names; None if it does not say."""
-    meta = json_object(folder.read(META) or b"") or {}
+    found = folder.read(META) if folder.is_file(META) else None
+    meta = json_object(found or b"") or {}
     said = meta.get("session_id")
     return said if isinstance(said, str) else None
-
-
-@contextmanager
-def _mapped_errors(folder: Folder) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FolderUnavailable(folder.path, str(error)) from error

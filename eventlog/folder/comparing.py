@@ -56,9 +56,9 @@ class Difference(NamedTuple):
     problem: Problem
     found: bytes | None
     expected: bytes | None
-    is_archive: bool = False
-    """Whether it is the folder of an archive that the log does not know; what was ``found`` are
-    the messages in it."""
+    is_aside: bool = False
+    """Whether it is put aside as a whole: no regular file, which nobody reads; or the folder of an
+    archive that the log does not know, whose messages are what was ``found``."""
 
 
 class Loss(NamedTuple):
@@ -91,6 +91,11 @@ def compare(
     }
     for path in expected_paths:
         if path in present and not thorough and not _may_be_outdated(path):
+            continue
+        if path in present and not folder.is_file(path):
+            yield Difference(
+                path, "different", None, file_content(path, state, reader), is_aside=True
+            )
             continue
         found = folder.read(path) if path in present else None
         expected = file_content(path, state, reader)
@@ -145,11 +150,13 @@ def _present_of(folder: Folder, paths: Iterable[str]) -> Iterator[str]:
 
 def _surplus(folder: Folder, path: str) -> Difference:
     """Return the difference that something makes which is not to be there."""
-    if is_temporary(path.rpartition("/")[2]):
-        return Difference(path, "temporary", folder.read(path), None)
-    if split_archive_file(path) is not None:
-        return Difference(path, "unexpected", folder.read(path), None)
-    return Difference(path, "unexpected", folder.read(f"{path}/{MESSAGES}"), None, is_archive=True)
+    if folder.is_file(path):
+        problem: Problem = "temporary" if is_temporary(path.rpartition("/")[2]) else "unexpected"
+        return Difference(path, problem, folder.read(path), None)
+    messages = f"{path}/{MESSAGES}"
+    is_readable = folder.is_folder(path) and folder.is_file(messages)
+    found = folder.read(messages) if is_readable else None
+    return Difference(path, "unexpected", found, None, is_aside=True)
 
 
 # ---- what is lost with it ---------------------------------------------------------------------
@@ -160,10 +167,10 @@ def loss_of(difference: Difference, state: FolderState, reader: Reader) -> Loss:
 
     Zeros are what a loss of power leaves of a file whose length, but not its content, was stored.
     """
-    path, problem, found, expected, is_archive = difference
+    path, problem, found, expected, is_aside = difference
     if found is None or not found.strip(b"\0") or problem == "temporary":
         return Loss()
-    if path.endswith(MESSAGES) or is_archive:
+    if path.endswith(MESSAGES) or is_aside:
         return _lost_lines(found, expected or b"", reader)
     if expected is not None and expected.startswith(found.rstrip(b"\0")):
         return Loss()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from eventlog.engine.snapshots import project_stream
 from eventlog.errors import EventLogError
 from eventlog.folder.mending import content_of, mend
+from eventlog.folder.refusing import reason_of
 from eventlog.folder.writing import write_files
 from eventlog.projections.folder_files import (
     FolderState,
@@ -109,7 +110,7 @@ class Follower:
                 return
             try:
                 self._catch_up(foreign)
-            except (OSError, EventLogError) as error:
+            except Exception as error:  # noqa: BLE001 - it was stored: no folder may refuse it
                 self._fail(error)
 
     def bring_up_to_date(
@@ -173,14 +174,19 @@ class Follower:
 
     def _fail(self, error: Exception) -> None:
         self._is_behind = True
-        self._problem = str(error)
+        if isinstance(error, OSError):
+            self._problem = reason_of(error)
+        elif isinstance(error, EventLogError):
+            self._problem = str(error)
+        else:
+            self._problem = f"{type(error).__name__}: {error}"
         self._retry_at = self._core.clock() + RETRY_AFTER
         log_fact(
             logging.WARNING,
             "folder_unwritable",
             session_id=self._core.session,
             path=self.folder.path,
-            error=str(error),
+            error=self._problem,
         )
 
     def _publish(self) -> bool:

@@ -1,13 +1,13 @@
-"""Making the files of a folder what the records say (O3)."""
+"""Making the files of a folder what the records say."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventlog.folder.comparing import Difference, compare, finding, loss_of
-from eventlog.folder.writing import write_files
+from eventlog.folder.writing import beside, write_files
 from eventlog.projections.folder_files import file_content
-from eventlog.projections.folder_layout import HISTORY, quarantine_name
+from eventlog.projections.folder_layout import quarantine_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class _Repair(NamedTuple):
     path: str
     problem: str
     renamed: str | None = None
-    """The name that the folder of an unknown archive gets."""
+    """The name that it gets when it is put aside as a whole."""
 
 
 def look(folder: Folder, state: FolderState, reader: Reader) -> tuple[Finding, ...]:
@@ -56,9 +56,9 @@ def mend(
     for difference in compare(folder, state, reader, thorough=thorough):
         loss = loss_of(difference, state, reader)
         kept = renamed = None
-        if difference.is_archive:
+        if difference.is_aside:
             renamed = _free_name(folder, difference)
-            kept = f"{HISTORY}/{renamed}"
+            kept = beside(difference.path, renamed)
         elif loss.unknown:
             kept = folder.quarantine(difference.path, loss.unknown)
         findings.append(finding(difference, loss, kept))
@@ -76,9 +76,10 @@ def content_of(state: FolderState, reader: Reader) -> Content:
 
 
 def _free_name(folder: Folder, difference: Difference) -> str:
-    """Return a name for the folder of an unknown archive that readers of archives pass over."""
-    name = quarantine_name(difference.path.rpartition("/")[2], difference.found or b"")
-    taken, number, free = set(folder.names(HISTORY)), 1, name
+    """Return a name under which something is put aside, and which readers of folders pass over."""
+    parent, _, old = difference.path.rpartition("/")
+    name = quarantine_name(old, difference.found or b"")
+    taken, number, free = set(folder.names(parent)), 1, name
     while free in taken:
         number += 1
         free = f"{name}-{number}"
@@ -89,12 +90,13 @@ def _repair(folder: Folder, repairs: Sequence[_Repair], content: Content) -> Non
     for repair in repairs:
         if repair.renamed is not None:
             folder.rename(repair.path, repair.renamed)
-            folder.settle(HISTORY)
+            folder.settle(repair.path.rpartition("/")[0])
         elif repair.problem == "temporary":
             folder.remove(repair.path)
     written = [
         repair.path
         for repair in repairs
-        if repair.renamed is None and repair.problem != "temporary"
+        if repair.problem != "temporary"
+        and (repair.renamed is None or repair.problem == "different")
     ]
     write_files(folder, written, content, durable=True)

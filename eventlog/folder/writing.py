@@ -1,4 +1,4 @@
-"""Writing a session folder: in which order, and what is synchronised when (O2).
+"""Writing a session folder: in which order, and what is synchronised when.
 
 The log is the truth, so no crash can lose anything here. What the order is for are the programs
 that read the files without knowing of a log:
@@ -22,11 +22,13 @@ good by doing all of them again.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from eventlog.filesystem import replace_file
 from eventlog.projections.folder_layout import (
     ARCHIVE_FILES,
     DONE,
@@ -39,12 +41,12 @@ from eventlog.projections.folder_layout import (
 )
 
 if TYPE_CHECKING:
-    from eventlog.filesystem import FileSystem
+    from eventlog.filesystem import FileSystem, FileTree
 
-__all__ = ["Content", "Folder", "write_files"]
+__all__ = ["Content", "Folder", "beside", "write_files"]
 
 Content: TypeAlias = Callable[[str], bytes | None]
-"""Tells what the file at a path is to hold; None if it is not to be there."""
+"""Return what the file at a path is to hold; None if it is not to be there."""
 
 _RAW: Final = 0
 _SUMMARIES: Final = 1
@@ -53,32 +55,49 @@ _MARKERS: Final = 3
 
 
 class Folder:
-    """The files of one session, by their path in its folder."""
+    """The files of one session, by their path in its folder.
 
-    def __init__(self, files: FileSystem, path: str) -> None:
-        self.files = files
+    Nothing in it is trusted: no link is followed, only regular files are opened, and a file with a
+    second name is replaced rather than written to (see `eventlog.local_files`). ``permissions`` are
+    those of new files. Raises `OSError`; `eventlog.folder.refusing` says what that means.
+    """
+
+    def __init__(self, files: FileSystem, path: str, permissions: int | None = None) -> None:
+        self.files: FileTree = files.under(path, permissions)
         self.path = path
+        self._machine = files
 
     def read(self, path: str) -> bytes | None:
         """Return what a file holds; None if it is not there."""
         try:
-            return self.files.read(self._full(path))
+            return self.files.read(path)
         except FileNotFoundError:
             return None
 
     def names(self, path: str = "") -> list[str]:
         """Return the names in a folder; none if it is not there."""
         try:
-            return list(self.files.names(self._full(path)))
+            return list(self.files.names(path))
         except FileNotFoundError:
             return []
 
     def is_folder(self, path: str = "") -> bool:
-        return self.files.is_folder(self._full(path))
+        """Return whether a folder is there."""
+        return self.files.is_folder(path)
+
+    def is_file(self, path: str) -> bool:
+        """Return whether a regular file is there."""
+        return self.files.kind(path) == "file"
 
     def append(self, path: str, data: bytes) -> None:
         """Write behind what a file holds, at once and unsynchronised."""
-        file = self.files.open(self._full(path))
+        try:
+            file = self.files.open(path)
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            # Its other names keep what they have: this one gets a file of its own.
+            return self.replace(path, self.files.read(path) + data, durable=False)
         try:
             file.append(data)
         finally:
@@ -87,58 +106,68 @@ class Folder:
     def replace(self, path: str, data: bytes, *, durable: bool) -> None:
         """Give a file new content: a reader finds the old or the new, and never a part."""
         parent, name = _split(path)
-        temporary = self._full(_join(parent, temporary_name(name)))
+
+        def temporary(drawn: str) -> str:
+            return _join(parent, temporary_name(name, drawn))
+
         try:
-            file = self.files.open(temporary, empty=True)
+            replace_file(self.files, path, data, temporary=temporary, durable=durable)
         except FileNotFoundError:
             self.make(parent)
-            file = self.files.open(temporary, empty=True)
-        try:
-            file.append(data)
-            if durable:
-                file.sync()
-        finally:
-            file.close()
-        self.files.rename(temporary, self._full(path), lazily=not durable)
+            replace_file(self.files, path, data, temporary=temporary, durable=durable)
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
         with suppress(FileNotFoundError):
-            self.files.remove(self._full(path))
+            self.files.remove(path)
 
     def rename(self, path: str, name: str) -> None:
         """Give a file or folder another name in the folder that it is in."""
-        self.files.rename(self._full(path), self._full(_join(_split(path)[0], name)))
+        self.files.rename(path, beside(path, name))
 
     def quarantine(self, path: str, content: bytes) -> str:
         """Keep what a file is about to lose, durably, beside it; return the path."""
         parent, name = _split(path)
         kept = _join(parent, quarantine_name(name, content))
-        if self.read(kept) != content:
+        if not self.is_file(kept) or self.read(kept) != content:
             self.replace(kept, content, durable=True)
             self.settle(parent)
         return kept
 
     def make(self, path: str = "") -> None:
         """Create a folder and those that it is in, each of them durable before the next."""
-        self._make(self._full(path))
-
-    def _make(self, full: str) -> None:
-        if self.files.is_folder(full):
+        if self.files.is_folder(path):
             return
-        parent = _split(full)[0] or "/"
-        self._make(parent)
+        if not path:
+            self._make_root()
+            return
+        parent = _split(path)[0]
+        self.make(parent)
         with suppress(FileExistsError):
-            self.files.make_folder(full)
+            self.files.make_folder(path)
         self.files.sync_folder(parent)
+
+    def _make_root(self) -> None:
+        parent = _split(self.path)[0] or "/"
+        self._make_above(parent)
+        with suppress(FileExistsError):
+            self.files.make_folder("")
+        self._machine.sync_folder(parent)
+
+    def _make_above(self, path: str) -> None:
+        """Create the folders above this one, which are the caller's: links lead through them."""
+        if self._machine.is_folder(path):
+            return
+        parent = _split(path)[0] or "/"
+        self._make_above(parent)
+        with suppress(FileExistsError):
+            self._machine.make_folder(path)
+        self._machine.sync_folder(parent)
 
     def settle(self, path: str = "") -> None:
         """Make the names in a folder durable, if it is there."""
         with suppress(FileNotFoundError):
-            self.files.sync_folder(self._full(path))
-
-    def _full(self, path: str) -> str:
-        return f"{self.path}/{path}" if path else self.path
+            self.files.sync_folder(path)
 
 
 def write_files(folder: Folder, paths: Iterable[str], content: Content, *, durable: bool) -> None:
@@ -170,6 +199,11 @@ def _place(path: str) -> tuple[int, int, int, str]:
     if path in SESSION_FILES:
         return _SESSION, 0, SESSION_FILES.index(path), ""
     return _RAW, 0, 0, path
+
+
+def beside(path: str, name: str) -> str:
+    """Return the path of another name in the folder that a path is in."""
+    return _join(_split(path)[0], name)
 
 
 def _split(path: str) -> tuple[str, str]:

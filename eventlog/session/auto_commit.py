@@ -34,11 +34,18 @@ AUTOMATIC: Final = Metadata(actor="auto-commit")
 class CommitIfDue(Command[CommitResult]):
     """Commit a session as its policy says, if it is time; an ordinary commit."""
 
+    is_idle: bool = False
+    """Whether its caller has seen it idle for long enough, though its last message seems to be of
+    the future."""
+
     def decide(
         self, state: SessionState, now: int, ids: IdSource
     ) -> Sequence[Draft] | Outcome[CommitResult]:
         idle = idle_from(state)
-        is_due = is_limit_reached(state) or (idle is not None and idle <= now)
+        has_waited = idle is not None and (
+            idle <= now or (self.is_idle and state.last_message_at > now)
+        )
+        is_due = is_limit_reached(state) or has_waited
         if state.auto_commit is None or not is_due:
             return Outcome(CommitResult("skipped", state.session_id, reason="not_due"))
         return Commit(state.auto_commit.keep_recent).decide(state, now, ids)

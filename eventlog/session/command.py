@@ -59,6 +59,10 @@ class Facts(Protocol):
         """Return the messages in ascending ranges with the results of their calls, in order."""
         ...
 
+    def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:
+        """Return the versions of those ids that are stored."""
+        ...
+
     def task(self, task_id: str) -> Task | None:
         """Return a task of the session, a finished one included."""
         ...

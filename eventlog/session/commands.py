@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventlog.errors import (
     IllegalTransition,
@@ -25,9 +25,10 @@ from eventlog.session.events import (
     SessionDeleted,
     ToolResultRecorded,
 )
-from eventlog.session.keeping import keep_output, keep_outputs
+from eventlog.session.keeping import check_kept, keep_output, keep_outputs
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
-from eventlog.session.messages import Message, message_text, same_message
+from eventlog.session.messages import Message, same_message
+from eventlog.session.parts import answerable, calls_with_id, output_of, readings_of, weigh
 from eventlog.session.tasks.events import ArchiveAbandoned, TaskAbandoned
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
 from eventlog.session.tool_output import CallId, same_output, select_large
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
     from eventlog.session.keeping import Values
+    from eventlog.session.reading import StoredMessage
     from eventlog.session.state import SessionState
     from eventlog.session.tool_output import Limit
     from eventlog.session.window import PendingCall
 
 __all__ = [
+    "ABANDONED",
+    "AbandonCall",
     "AppendLargeMessages",
     "AppendMessages",
     "AssignMemorySession",
@@ -53,6 +57,9 @@ __all__ = [
     "RecordToolResult",
     "RecordUsage",
 ]
+
+ABANDONED: Final = "abandoned: no result will come"
+"""The output of a call that is closed without a reason of the caller's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -103,10 +110,12 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
     """Append messages after their large tool outputs were kept elsewhere (M6).
 
     The tokens of those at the places ``large`` are estimated when it is known what is recorded.
+    Those at the places ``claiming`` name values that the session is said to have already.
     """
 
     estimate: TokenEstimator = estimate_tokens
     large: frozenset[int] = frozenset()
+    claiming: frozenset[int] = frozenset()
 
     @property
     def unkept(self) -> bool:
@@ -115,16 +124,24 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
     def keep(self, values: Values, state: SessionState) -> AppendMessages:
         if state.status != "open":
             return self
+        for place in self.claiming:
+            check_kept(values, state.session_id, self.data[place])
+        if not self.large:
+            return AppendMessages(self.messages, self.data, self.tokens)
         stored, tokens = list(self.data), list(self.tokens)
         for place in self.large:
             stored[place] = keep_outputs(values, state.session_id, stored[place], state.tool_output)
-            tokens[place] = checked_tokens(self.estimate, message_text(stored[place]))
+            tokens[place] = weigh(self.estimate, stored[place])
         return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
 
 
 @dataclass(slots=True, eq=False)
 class RecordToolResult(KeepingCommand[None]):
-    """Record the result of a tool call that a message made (M4)."""
+    """Record the result of a tool call that a message made (M4).
+
+    Where the message has several calls with the id and no ``occurrence`` is given, the first open
+    one is answered; a result that one of them has already, to the letter, is a repetition.
+    """
 
     message_id: str
     tool_id: str
@@ -140,6 +157,7 @@ class RecordToolResult(KeepingCommand[None]):
     """The fields of the tool part that stand for the output, once that was kept elsewhere."""
     event: ToolResultRecorded | None = None
     """What is recorded, once it was gathered."""
+    occurrence: int | None = None
 
     gathers = True
 
@@ -157,9 +175,9 @@ class RecordToolResult(KeepingCommand[None]):
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
         if self.event is not None:
             return self
-        version = self._version_of_call(facts, state)
+        version, occurrence = self._call(facts, state)
         if state.status == "open" and self.large is None:
-            too_large = self._limit(facts, version, state)
+            too_large = self._limit(facts, version, occurrence, state)
             if too_large is not None:
                 return replace(self, too_large=too_large)
         large = dict(self.large or {})
@@ -173,6 +191,7 @@ class RecordToolResult(KeepingCommand[None]):
             duration_ms=self.duration_ms,
             tokens=checked_tokens(self.estimate, output) if tokens is None else tokens,
             large=large or None,
+            occurrence=occurrence,
         )
         return replace(self, event=event, too_large=None)
 
@@ -181,47 +200,62 @@ class RecordToolResult(KeepingCommand[None]):
         if self.event is not None:
             return False
         is_long = len(self.output) > state.tool_output.preview_characters
-        return (is_long and self.large is None) or self._call(state) is None
+        return (is_long and self.large is None) or self._pending_call(state) is None
 
-    def _limit(self, facts: Facts, version: int, state: SessionState) -> Limit | None:
+    def _limit(
+        self, facts: Facts, version: int, occurrence: int, state: SessionState
+    ) -> Limit | None:
         """Return which limit the output is beyond, together with the others of its message."""
         policy = state.tool_output
         if len(self.output) <= policy.preview_characters:
             return None
         (message,) = facts.messages([(version, version)])
-        others = sum(
-            len(part.get("tool_output") or "")
-            for part in message.data["parts"]
-            if part["type"] == "tool" and part.get("tool_id") != self.tool_id
-        )
+        own = calls_with_id(message.data, self.tool_id)[occurrence]
+        outputs = [
+            output_of(part) for place, part in enumerate(message.data["parts"]) if place != own
+        ]
+        others = sum(len(output.text) for output in outputs if output is not None)
         return select_large({0: self.output}, others, policy).get(0)
 
-    def _version_of_call(self, facts: Facts, state: SessionState) -> int:
-        call = self._call(state)
-        if call is not None:
-            return call.version
-        recorded = facts.message(self.message_id)
-        if recorded is None:
-            raise InvalidMessage(
-                f"session {state.session_id!r} has no message {self.message_id!r}; "
-                "append the message with the call first",
-                field="message_id",
-            )
-        parts = cast("MessageAppended", recorded.event).message["parts"]
-        calls = [part.get("tool_id") for part in parts if part["type"] == "tool"]
-        if self.tool_id not in calls:
-            raise InvalidMessage(
-                f"message {self.message_id!r} has no call {self.tool_id!r}; it has {calls}",
-                field="tool_id",
-            )
-        return recorded.version
+    def _call(self, facts: Facts, state: SessionState) -> tuple[int, int]:
+        """Return the version of the message with the call, and which call of that id it is."""
+        pending = self._pending_call(state)
+        if pending is not None:
+            return pending.version, pending.occurrence
+        stored = stored_message(facts, state.session_id, self.message_id)
+        places = known_calls(stored.data, self.tool_id, self.occurrence)
+        if self.occurrence is not None:
+            return stored.version, self.occurrence
+        return stored.version, self._occurrence_in(stored.data, places, facts, state)
 
-    def _call(self, state: SessionState) -> PendingCall | None:
-        """Return the call if it is live and awaits its result."""
-        for call in state.window.pending:
-            if (call.tool_id, call.message_id) == (self.tool_id, self.message_id):
-                return call
-        return None
+    def _occurrence_in(
+        self, data: MessageData, places: Sequence[int], facts: Facts, state: SessionState
+    ) -> int:
+        """Choose among several calls with one id: the repeated one, else the first open one."""
+        if len(places) == 1:
+            return 0
+        for occurrence, place in enumerate(places):
+            if place < len(data["parts"]):
+                part = data["parts"][place]
+                is_same = part.get("tool_status") == self.status
+                if is_same and same_output(part, self.output):
+                    return occurrence
+        waiting = waiting_calls(state, self.message_id, self.tool_id)
+        if waiting:
+            return waiting[0].occurrence
+        for occurrence in range(len(places)):
+            key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+            if not facts.versions([derived_id(state.session_id, key)]):
+                return occurrence
+        return 0
+
+    def _pending_call(self, state: SessionState) -> PendingCall | None:
+        """Return the call if the state alone tells which it is: live, open, and no repetition."""
+        waiting = waiting_calls(state, self.message_id, self.tool_id)
+        if self.occurrence is not None:
+            return next((call for call in waiting if call.occurrence == self.occurrence), None)
+        # Behind a call that is answered, the output may be that one's, given again.
+        return waiting[0] if waiting and waiting[0].occurrence == 0 else None
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
@@ -234,11 +268,105 @@ class RecordToolResult(KeepingCommand[None]):
         return stored.duration_ms == self.duration_ms and same_output(part, self.output)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        key = tool_result_key(self.message_id, self.tool_id, self.status)
+        occurrence = self.event.occurrence if self.event is not None else self.occurrence or 0
+        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
         return [derived_id(session, key)]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
+
+
+@dataclass(slots=True, eq=False)
+class AbandonCall(Command[bool]):
+    """Close a call that nobody will answer; a result that comes after all replaces this (M4)."""
+
+    message_id: str
+    tool_id: str
+    output: str
+    estimate: TokenEstimator = estimate_tokens
+    occurrence: int | None = None
+    call: PendingCall | None = None
+    """The open call, once it was looked up."""
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> AbandonCall:
+        waiting = [
+            call
+            for call in waiting_calls(state, self.message_id, self.tool_id)
+            if self.occurrence in (None, call.occurrence)
+        ]
+        if waiting:
+            return replace(self, call=waiting[0])
+        stored = stored_message(facts, state.session_id, self.message_id)
+        known_calls(stored.data, self.tool_id, self.occurrence)
+        return replace(self, call=None)
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return not waiting_calls(state, self.message_id, self.tool_id)
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[bool]:
+        require_open(state)
+        if self.call is None:
+            return Outcome(False)
+        event = ToolResultRecorded(
+            message_id=self.message_id,
+            tool_id=self.tool_id,
+            output=self.output,
+            status="error",
+            tokens=checked_tokens(self.estimate, self.output),
+            occurrence=self.call.occurrence,
+            abandoned=True,
+        )
+        key = tool_result_key(self.message_id, self.tool_id, "abandoned", self.call.occurrence)
+        return [Draft(event, derived_id(state.session_id, key))]
+
+    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
+        return True  # The call is closed, whatever reason was given first.
+
+    def result(self, recorded: Sequence[Recorded]) -> bool:
+        return True
+
+
+def waiting_calls(state: SessionState, message_id: str, tool_id: str) -> list[PendingCall]:
+    """Return the live calls of a message with an id that await their results, in order."""
+    return [
+        call
+        for call in state.window.pending
+        if (call.tool_id, call.message_id) == (tool_id, message_id)
+    ]
+
+
+def stored_message(facts: Facts, session_id: str, message_id: str) -> StoredMessage:
+    """Return a message with the results of its calls; raise `InvalidMessage` if there is none."""
+    recorded = facts.message(message_id)
+    if recorded is None:
+        raise InvalidMessage(
+            f"session {session_id!r} has no message {message_id!r}; "
+            "append the message with the call first",
+            field="message_id",
+        )
+    (stored,) = facts.messages([(recorded.version, recorded.version)])
+    return stored
+
+
+def known_calls(data: MessageData, tool_id: str, occurrence: int | None) -> list[int]:
+    """Return the places of a message's calls with an id; raise `InvalidMessage` if none is meant."""
+    places = calls_with_id(data, tool_id)
+    if not places:
+        ids = [id_ for _, id_, _ in answerable(readings_of(data))]
+        raise InvalidMessage(
+            f"message {data['id']!r} has no call {tool_id!r}; it has {ids}", field="tool_id"
+        )
+    if occurrence is not None and occurrence >= len(places):
+        raise InvalidMessage(
+            f"message {data['id']!r} has {len(places)} calls {tool_id!r}, so their occurrences are "
+            f"0 to {len(places) - 1}, not {occurrence}",
+            field="occurrence",
+        )
+    return places
 
 
 @dataclass(slots=True, eq=False)

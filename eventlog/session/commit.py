@@ -42,7 +42,7 @@ def archive_uri(session: str, index: int) -> str:
 
 
 class CommitResult(NamedTuple):
-    """What a commit tells its caller at once (C2)."""
+    """The answer of a commit, which returns before the archive is summarised."""
 
     status: Literal["accepted", "skipped"]
     session_id: str

@@ -11,15 +11,35 @@ from typing import NamedTuple, TypeVar
 from eventlog.argument_checks import check_count
 from eventlog.session.chat.provider_messages import ProviderMessages
 from eventlog.session.messages import Message
+from eventlog.session.parts import (
+    begins_round,
+    is_plain,
+    pair_up,
+    readings_of,
+    weigh,
+    without_orphans,
+)
 from eventlog.session.reading import StoredMessage
+from eventlog.session.tokens import TokenEstimator
 
-__all__ = ["Context", "ContextStats", "SearchContext", "assemble", "truncated"]
+__all__ = [
+    "Context",
+    "ContextStats",
+    "SearchContext",
+    "assemble",
+    "begins_inside_a_pair",
+    "last_whole",
+    "paired",
+    "truncated",
+    "unique",
+    "weighed_anew",
+]
 
 Entry = TypeVar("Entry")
 
 
 class ContextStats(NamedTuple):
-    """What went into a context, and what did not."""
+    """What a context includes, and what it leaves out."""
 
     total: int
     """Messages that could have been shown."""
@@ -64,7 +84,7 @@ class Context(NamedTuple):
 
 
 class SearchContext(NamedTuple):
-    """What a search over memories is given to understand the query (X5)."""
+    """What a search over memories needs to understand a query."""
 
     query: str
     latest_archive_overview: str
@@ -82,11 +102,12 @@ def assemble(
 ) -> Context:
     """Build a context within a hard budget (X4).
 
-    Messages go first: whole turns are dropped, the oldest ones first, but never the first user
-    message nor the newest turn. The overview is shown if it fits beside what is left.
+    Messages go first: whole rounds are dropped, the oldest ones first, but never the first user
+    message nor the newest round. The overview is shown if it fits beside what is left. Results
+    without a call before them are left out, since no model takes them.
     """
     check_count("token_budget", token_budget, "tokens")
-    kept = _within(_unique(messages), token_budget)
+    kept = _within(paired(unique(messages)), token_budget)
     active = sum(entry.tokens for entry in kept)
     if overview_tokens > token_budget - active:
         overview, overview_tokens = "", 0
@@ -107,24 +128,53 @@ def assemble(
 
 
 def truncated(
-    messages: Sequence[Message], *, keep_first_user: bool = True, recent: int = 20
-) -> tuple[Message, ...]:
+    messages: Sequence[StoredMessage], *, keep_first_user: bool = True, recent: int = 20
+) -> tuple[StoredMessage, ...]:
     """Return the first user message and the last ``recent`` ones, tool pairs whole (X6)."""
     check_count("recent", recent, "messages")
-    start = _whole_from(messages, max(0, len(messages) - recent))
-    first = next((place for place, message in enumerate(messages) if message.role == "user"), start)
-    head = (messages[first],) if keep_first_user and first < start else ()
-    return (*head, *messages[start:])
+    whole = paired(messages)
+    newest = last_whole(whole, recent)
+    start = len(whole) - len(newest)
+    first = next((place for place, entry in enumerate(whole) if _asks(entry)), start)
+    head = (whole[first],) if keep_first_user and first < start else ()
+    return (*head, *newest)
 
 
-def _whole_from(messages: Sequence[Message], start: int) -> int:
-    """Move a cut to where no result stands without its call."""
-    while 0 < start < len(messages) and messages[start].role == "tool":
-        start -= 1
-    return start
+def paired(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    """Return the messages without the results that no call precedes."""
+    data = without_orphans([entry.data for entry in messages])
+    return [
+        entry if kept is entry.data else entry._replace(data=kept)
+        for entry, kept in zip(messages, data, strict=True)
+        if kept is not None
+    ]
 
 
-def _unique(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+def last_whole(messages: Sequence[StoredMessage], last: int) -> Sequence[StoredMessage]:
+    """Return the ``last`` messages, and as many before them as part no result from its call."""
+    start = max(0, len(messages) - last)
+    return messages[pair_up([entry.data for entry in messages]).whole_from(start) :]
+
+
+def begins_inside_a_pair(messages: Sequence[StoredMessage]) -> bool:
+    """Return whether a result among the messages answers a call before them, or none at all."""
+    return bool(pair_up([entry.data for entry in messages]).orphans)
+
+
+def weighed_anew(
+    messages: Sequence[StoredMessage], estimate: TokenEstimator
+) -> list[StoredMessage]:
+    """Return the messages with what they weigh today, where older records left parts out (M11)."""
+    return [
+        entry
+        if entry.schema > 1 or is_plain(entry.data)
+        else entry._replace(tokens=max(entry.tokens, weigh(estimate, entry.data)))
+        for entry in messages
+    ]
+
+
+def unique(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    """Return the messages, each id once, at its first place."""
     seen: dict[str, StoredMessage] = {}
     for entry in messages:
         seen.setdefault(entry.data["id"], entry)
@@ -135,20 +185,29 @@ def _within(messages: list[StoredMessage], token_budget: int) -> list[StoredMess
     total = sum(entry.tokens for entry in messages)
     if total <= token_budget:
         return messages
-    turns = _turns(messages)
-    first_user = next((entry for entry in messages if entry.data["role"] == "user"), None)
-    kept = list(turns)
+    first_user = next((entry for entry in messages if _asks(entry)), None)
+    kept = _rounds(messages)
     while len(kept) > 1 and total > token_budget:
         dropped = kept.pop(0)
         total -= sum(entry.tokens for entry in dropped if entry is not first_user)
     rest = [entry for turn in kept for entry in turn]
-    if first_user is None or first_user in rest:
+    if first_user is None or any(entry is first_user for entry in rest):
         return rest
     return [first_user, *rest]
 
 
-def _turns(messages: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
-    return split_turns(messages, lambda entry: entry.data["role"] == "user")
+def _asks(entry: StoredMessage) -> bool:
+    """Return whether this is a user message that says something, and no mere carrier of results."""
+    return entry.data["role"] == "user" and begins_round(readings_of(entry.data))
+
+
+def _rounds(messages: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
+    """Split into rounds; those that share a call and its result are one."""
+    glued = pair_up([entry.data for entry in messages]).glued
+    places = split_turns(
+        range(len(messages)), lambda place: not glued[place] and _asks(messages[place])
+    )
+    return [[messages[place] for place in places_of_round] for places_of_round in places]
 
 
 def split_turns(entries: Sequence[Entry], begins: Callable[[Entry], bool]) -> list[list[Entry]]:

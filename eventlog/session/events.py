@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from eventlog.events import Event, import_when_read
+from eventlog.events import Event, import_when_read, unchanged
 from eventlog.session.message_data import MessageData
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+from eventlog.session.version_ranges import VersionRange
 
 __all__ = [
     "CommitPrepared",
@@ -33,9 +34,6 @@ import_when_read("eventlog.session.import_events")
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""
 
-VersionRange = tuple[int, int]
-"""The versions from the first to the last, both included."""
-
 
 class SessionCreated(Event, type="session_created"):
     """The session exists from here on; it is always the first record of its stream."""
@@ -50,8 +48,13 @@ class SessionCreated(Event, type="session_created"):
     auto_commit: AutoCommitPolicy | None = None
 
 
-class MessageAppended(Event, type="message_appended"):
-    """A message joined the live tail; ``tokens`` is what the estimator said of it."""
+class MessageAppended(Event, type="message_appended", schema=2, upcasters={1: unchanged}):
+    """A message joined the live tail; ``tokens`` is what the estimator said of it.
+
+    The fields are those of schema 1; what differs is how folds read the parts. In records of
+    schema 1 only ``tool`` parts are calls and results, and the tokens count no other part than
+    ``text``, ``context`` and ``tool``; from schema 2 on parts of every shape are read and weighed.
+    """
 
     message: MessageData
     tokens: int
@@ -61,7 +64,9 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
     """The result of a tool call arrived after the message that made the call.
 
     Where ``output`` is a preview of what is kept elsewhere, ``large`` has the further fields of the
-    tool part that tell of it (M6).
+    tool part that tell of it (M6). ``occurrence`` counts the calls of the message that have the same
+    id, from 0. ``abandoned`` is true where nobody will answer the call: a result that comes after
+    all replaces this one.
     """
 
     message_id: str
@@ -71,6 +76,8 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
     duration_ms: float | None = None
     tokens: int
     large: dict[str, Any] | None = None
+    occurrence: int = 0
+    abandoned: bool = False
 
 
 class ContextsUsed(Event, type="contexts_used"):

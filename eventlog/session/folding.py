@@ -1,7 +1,7 @@
 """How each record changes the state of its session: the handlers of all parts of the domain.
 
-Each part gives one handler per type of its events, next to them. Folding is total: a step that a
-machine does not have becomes a finding and changes nothing else.
+Each part gives one handler per type of its events, next to them. A step that a machine does not have
+becomes a finding and changes nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.codec import decode_event
+from eventlog.errors import CorruptLog, EventLogError
 from eventlog.events import is_builtin_type
 from eventlog.recorded import Recorded
 from eventlog.records import Record
@@ -45,15 +46,21 @@ _QUIET: Final = folder_folding.QUIET | task_folding.QUIET
 def apply(state: SessionState, recorded: Recorded) -> SessionState:
     """Fold one record into ``state``, in place.
 
-    Total: a step that a machine does not have becomes a finding and changes nothing else.
+    A step that a machine does not have becomes a finding and changes nothing else. Raises
+    `CorruptLog` for data that no version of the library has written, `UnknownEventType`.
     """
     record = recorded.record
     type_ = record.type
     handler = _HANDLERS.get(type_)
-    if handler is not None:
-        handler(state, record, recorded.event)
-    elif is_builtin_type(type_):
-        decode_event(record)  # It says that a newer version wrote it.
+    try:
+        if handler is not None:
+            handler(state, record, recorded.event)
+        elif is_builtin_type(type_):
+            decode_event(record)  # It says that a newer version wrote it.
+    except EventLogError:
+        raise
+    except Exception as error:  # what the schema allows, and yet nobody writes
+        raise _unfoldable(record, error) from error
     if type_ not in _QUIET:
         state.updated_at = record.time
     _advance(state, record)
@@ -70,21 +77,32 @@ def apply_message(state: SessionState, record: Record, message: MessageData, tok
 def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> None:
     """Fold records as `apply` does, but read the data of messages in the shortest way.
 
-    Raises as `Recorded.event` does.
+    Raises as `apply` does.
     """
-    read_message = _message_reader()
+    read_message = _message_reader()  # All schemas so far have the same fields.
     for entry in records:
         record = entry if type(entry) is Record else cast("Recorded", entry).record
         _, _, _, _, type_, schema, _, data, _, _ = record
-        if type_ != _MESSAGE or schema != _MESSAGE_SCHEMA or state.status != "open":
+        if type_ != _MESSAGE or not 0 < schema <= _MESSAGE_SCHEMA or state.status != "open":
             apply(state, Recorded(record))
             continue
         try:
             appended = read_message(data)
+            apply_message(state, record, appended["message"], appended["tokens"])
         except ValidationError:
             decode_event(record)  # It tells what is wrong with the data.
             raise
-        apply_message(state, record, appended["message"], appended["tokens"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise _unfoldable(record, error) from error
+
+
+def _unfoldable(record: Record, error: Exception) -> CorruptLog:
+    return CorruptLog(
+        f"session {record.stream!r}, version {record.version}: the {record.type} cannot be folded "
+        f"({type(error).__name__}: {error}); run `eventlog verify`",
+        stream=record.stream,
+        version=record.version,
+    )
 
 
 class _AppendedData(TypedDict):

@@ -21,20 +21,29 @@ stand elsewhere.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pydantic_core
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.errors import CorruptLog
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
-from eventlog.session.tasks.events import ArchiveFinalized, TaskEvent, TaskQueued
-from eventlog.session.tasks.machine import TASK_MACHINE
+from eventlog.session.tasks.events import (
+    ArchiveFinalized,
+    FollowUp,
+    TaskEvent,
+    TaskQueued,
+    TokenUsage,
+)
+from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
 from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
@@ -42,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INDEXED_TYPES",
+    "SHARED_PREFIXES",
     "archive_key",
     "archive_prefix",
     "due_key",
@@ -51,9 +61,11 @@ __all__ = [
     "index_changes",
     "keys_under",
     "may_change_index",
+    "prepare_reading",
     "read_archive",
     "read_task",
     "session_key",
+    "session_of_entry",
     "session_of_idle_key",
     "task_key",
     "workspace_prefix",
@@ -73,6 +85,8 @@ _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
+SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+"""What the keys begin with that do not begin with their session."""
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -125,6 +139,31 @@ def idle_key(time: int, session: str = "") -> str:
 def idle_range(now: int) -> tuple[str, str]:
     """Return the range of the keys of those sessions that are idle by ``now``."""
     return IDLE, idle_key(now + 1)
+
+
+def session_of_entry(key: str, value: bytes) -> str | None:
+    """Return the session that an entry is about; None where that cannot be read, or is not known."""
+    family, _, rest = key.partition("/")
+    match family:
+        case "session":
+            return rest
+        case "workspace" | "idle":
+            return rest.partition("/")[2] or None
+        case "archive":
+            return rest.rpartition("/")[0] or None
+        case "task" | "due":
+            return _session_in(value, "session_id" if family == "task" else "session")
+        case _:
+            return None
+
+
+def _session_in(value: bytes, name: str) -> str | None:
+    try:
+        fields = pydantic_core.from_json(value)
+    except ValueError:
+        return None
+    found = cast("dict[str, Any]", fields).get(name) if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def session_of_idle_key(key: str) -> str:
@@ -263,12 +302,65 @@ def _due_value(task: Task) -> dict[str, Any]:
 
 
 def read_task(value: bytes) -> Task:
-    """Read a ``task/`` entry."""
-    return Task(**pydantic_core.from_json(value))
+    """Read a ``task/`` entry; raise `CorruptLog` for what is none."""
+    try:
+        task = _task_reader()(value)
+        if task.state not in POLLER_VIEW:
+            raise ValueError(f"no task is {task.state!r:.40}")
+        if task.ordered and task.result is not None:
+            _result_reader()(task.result)
+    except ValueError as error:
+        raise _damaged("task", error) from error
+    return task
 
 
 def read_archive(value: bytes) -> Archive:
-    """Read an ``archive/`` entry."""
-    fields = pydantic_core.from_json(value)
-    fields["takes"] = [(first, last) for first, last in fields["takes"]]
-    return Archive(**fields)
+    """Read an ``archive/`` entry; raise `CorruptLog` for what is none."""
+    try:
+        archive = _archive_reader()(value)
+        versions = [version for span in archive.takes for version in span]
+        if not all(0 <= version < 1 << 62 for version in (archive.index, *versions)):
+            raise ValueError("it counts beyond all versions")
+    except ValueError as error:
+        raise _damaged("archive", error) from error
+    return archive
+
+
+def _damaged(kind: str, error: ValueError) -> CorruptLog:
+    problem = str(error).replace("\n", " ")
+    return CorruptLog(
+        f"an index entry of a {kind} is damaged ({problem:.200}); run `eventlog doctor "
+        "--rebuild-index`"
+    )
+
+
+class _FinalisedResult(TypedDict):
+    """The result of a finalising task, as far as views read it."""
+
+    follow_ups: list[FollowUp]
+    token_usage: TokenUsage
+    session_token_usage: TokenUsage
+
+
+def prepare_reading() -> None:
+    """Build the readers of entries, which otherwise happens when the first one is read.
+
+    It takes milliseconds, which importing this module shall not cost, nor an attempt at a task.
+    """
+    for build in (_task_reader, _archive_reader, _result_reader):
+        build()
+
+
+@cache
+def _task_reader() -> Callable[[bytes], Task]:
+    return TypeAdapter(Task).validate_json
+
+
+@cache
+def _archive_reader() -> Callable[[bytes], Archive]:
+    return TypeAdapter(Archive).validate_json
+
+
+@cache
+def _result_reader() -> Callable[[Any], _FinalisedResult]:
+    return TypeAdapter(_FinalisedResult).validate_python

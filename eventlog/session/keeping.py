@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from eventlog.errors import EventLogError
+from eventlog.errors import EventLogError, InvalidMessage
 from eventlog.session.messages import check_text
+from eventlog.session.output_claims import claimed_values
+from eventlog.session.parts import output_of, with_preview
 from eventlog.session.tool_output import CallId, outputs_of, preview_fields, select_large
 from eventlog.session.values import digest_of
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from eventlog.session.policies import ToolOutputPolicy
     from eventlog.session.tool_output import Limit
 
-__all__ = ["Values", "keep_output", "keep_outputs"]
+__all__ = ["Values", "check_kept", "keep_output", "keep_outputs"]
 
 
 class Values(Protocol):
@@ -26,6 +28,10 @@ class Values(Protocol):
 
     def keep_value(self, data: bytes) -> str:
         """Store a value durably and return its digest; raise what the store has against it."""
+        ...
+
+    def has_value(self, digest: str) -> bool:
+        """Return whether the session has a value of this name."""
         ...
 
 
@@ -37,21 +43,40 @@ def keep_outputs(
     parts = list(data["parts"])
     for number, reason in select_large(outputs, inline, policy).items():
         part = parts[number]
-        call = CallId(session_id, data["id"], part.get("tool_id", ""))
-        kept = keep_output(values, call, outputs[number], reason, policy)
-        parts[number] = {**part, **kept}
+        output = output_of(part)
+        assert output is not None  # It was chosen among the outputs.
+        call = CallId(session_id, data["id"], output.id)
+        kept = keep_output(values, call, outputs[number], reason, policy, original=output.original)
+        parts[number] = with_preview(part, output, kept)
     return cast("MessageData", {**data, "parts": parts})
 
 
+def check_kept(values: Values, session_id: str, data: MessageData) -> None:
+    """Raise `InvalidMessage` for a message that names a value which the session does not have."""
+    for path, digest in claimed_values(session_id, data):
+        if not values.has_value(digest):
+            raise InvalidMessage(
+                f"session {session_id!r} keeps no output {digest}; give the output itself",
+                field=path,
+            )
+
+
 def keep_output(
-    values: Values, call: CallId, output: str, reason: Limit, policy: ToolOutputPolicy
+    values: Values,
+    call: CallId,
+    output: str,
+    reason: Limit,
+    policy: ToolOutputPolicy,
+    *,
+    original: str | None = None,
 ) -> dict[str, Any]:
     """Store an output; return the fields of the tool part that stand for it.
 
-    Without a ``tool_output`` among them the output itself stays in the part.
+    ``original`` is what is stored, where the output is no text but is read as one. Without a
+    ``tool_output`` among the fields the output itself stays in the part.
     """
     check_text(output, "tool_output")
-    data = output.encode()
+    data = (output if original is None else original).encode()
     digest, problem = digest_of(data), None
     try:
         values.keep_value(data)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from typing import (
+    Annotated,
     Any,
     Required,  # pydantic cannot read typing's before 3.12
 )
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, GetPydanticSchema
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 __all__ = ["MessageData", "message_key", "tool_result_key"]
+
+
+_PART = GetPydanticSchema(
+    lambda _, handler: core_schema.typed_dict_schema(
+        {"type": core_schema.typed_dict_field(core_schema.str_schema(), required=True)},
+        extra_behavior="allow",
+    )
+)
+"""A part is any object with a type: folds and readers look at that before all else."""
 
 
 class MessageData(TypedDict, total=False):
@@ -20,7 +31,7 @@ class MessageData(TypedDict, total=False):
 
     id: Required[str]
     role: Required[str]
-    parts: Required[list[dict[str, Any]]]
+    parts: Required[list[Annotated[dict[str, Any], _PART]]]
     created_at: Required[str]
 
 
@@ -29,6 +40,11 @@ def message_key(message_id: str) -> str:
     return message_id
 
 
-def tool_result_key(message_id: str, tool_id: str, status: str) -> str:
-    """Return the idempotency key under which a result is recorded: one of a kind per call (M4)."""
-    return f"{message_id}\0{tool_id}\0{status}"
+def tool_result_key(message_id: str, tool_id: str, kind: str, occurrence: int = 0) -> str:
+    """Return the idempotency key under which a result is recorded: one of a kind per call (M4).
+
+    The kind is the status of the result, or ``abandoned``. ``occurrence`` counts the calls of the
+    message that have the same id, from 0.
+    """
+    key = f"{message_id}\0{tool_id}\0{kind}"
+    return f"{key}\0{occurrence}" if occurrence else key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from eventlog.session.parts import answerable, begins_round, is_plain, readings_of, tool_parts
 from eventlog.session.stepping import step, step_only
 
 if TYPE_CHECKING:
@@ -38,33 +39,50 @@ def _message_appended(state: SessionState, record: Record, event: MessageAppende
 
 
 def fold_message(state: SessionState, record: Record, message: MessageData, tokens: int) -> None:
-    """Add a message to the live tail; it begins a turn unless it only carries tool results."""
-    version, window = record.version, state.window
-    parts = message["parts"]
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        window.append(version, tokens, message["role"] == "user")
+    """Add a message to the live tail; it begins a turn unless it carries tool results."""
+    if is_plain(message):
+        state.window.append(record.version, tokens, message["role"] == "user")
+    elif record.schema == 1:
+        _fold_first_schema(state.window, record.version, message, tokens)
     else:
-        tools = [part for part in parts if part["type"] == "tool"]
-        only_tools = len(tools) == len(parts) > 0
-        window.append(version, tokens, message["role"] == "user" and not only_tools)
-        for part in tools:
-            _fold_tool_part(window, part, message["id"], version)
+        _fold_parts(state.window, record.version, message, tokens)
     state.total_message_count += 1
     state.last_message_at = record.time
 
 
-def _fold_tool_part(window: Window, part: dict[str, Any], message_id: str, version: int) -> None:
-    if part.get("tool_status", "pending") in ("pending", "running"):
-        window.call(part.get("tool_id", ""), message_id, version)
-    else:
-        window.answer(part.get("tool_id", ""))
+def _fold_first_schema(window: Window, version: int, message: MessageData, tokens: int) -> None:
+    """Fold a message of schema 1, in which only ``tool`` parts were calls and results."""
+    parts = message["parts"]
+    tools = tool_parts(parts)
+    only_tools = len(tools) == len(parts) > 0
+    window.append(version, tokens, message["role"] == "user" and not only_tools)
+    for part in tools:
+        tool_id = part.get("tool_id", "")
+        if part.get("tool_status", "pending") in ("pending", "running"):
+            window.call(tool_id, message["id"], version)
+        else:
+            window.answer(tool_id, at=version)
+
+
+def _fold_parts(window: Window, version: int, message: MessageData, tokens: int) -> None:
+    """Fold a message whose parts may have any shape."""
+    readings = readings_of(message)
+    window.append(version, tokens, message["role"] == "user" and begins_round(readings))
+    occurrences = {place: which for place, _, which in answerable(readings)}
+    for place, found in enumerate(readings):
+        if found.is_open and found.call is not None:
+            window.call(found.call.id, message["id"], version, occurrences[place])
+        elif found.call is None and found.result is not None:
+            window.answer(found.result.id, at=version)
 
 
 def _tool_result(state: SessionState, record: Record, event: ToolResultRecorded) -> None:
     if not step(state, record):
         return
     if event.status != "running":
-        state.window.answer(event.tool_id, event.tokens, event.message_id)
+        state.window.answer(
+            event.tool_id, event.tokens, event.message_id, occurrence=event.occurrence
+        )
 
 
 def _used(state: SessionState, record: Record, event: ContextsUsed) -> None:

@@ -6,9 +6,6 @@ was not given is not invented, but for the id and the time, which a message draw
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from math import isfinite
 from typing import (
     Annotated,
     Any,
@@ -18,15 +15,18 @@ from typing import (
     cast,
 )
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from eventlog.clock import format_time, system_clock
+from eventlog.error_text import printable
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import new_id
 from eventlog.session.chat.reading import looks_like_chat, message_fields
 from eventlog.session.message_data import MessageData
+from eventlog.session.parts import message_text, said_in
 from eventlog.session.tool_output import same_part
+from eventlog.storable import is_nested_too_deeply, problem_in
 
 __all__ = [
     "ContextPart",
@@ -45,15 +45,19 @@ __all__ = [
     "same_message",
 ]
 
-NESTING_LIMIT: Final = 100
-"""Levels of objects and lists in one message: half of what JSON parsers commonly take."""
+ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+MESSAGE_ID_CHARACTERS: Final = 512
+"""The longest id of a message."""
+
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+    type: str
 
 
 class TextPart(_Part):
@@ -64,7 +68,7 @@ class TextPart(_Part):
 
 
 class ContextPart(_Part):
-    """A reference to something that was put into the model's context."""
+    """A reference to something that was put into a model's context."""
 
     type: Literal["context"]
     uri: str
@@ -82,8 +86,8 @@ class ImagePart(_Part):
 class ToolPart(_Part):
     """A call of a tool, its result, or both.
 
-    A call without result is ``pending`` or ``running``; the result arrives with
-    `record_tool_result`, or as a message of role ``tool`` with the same ``tool_id``.
+    A call without a result is ``pending`` or ``running``. The result comes with
+    `Session.record_tool_result`, or as a message of role ``tool`` with the same ``tool_id``.
     """
 
     type: Literal["tool"]
@@ -100,7 +104,7 @@ class ToolPart(_Part):
 
 
 class OtherPart(_Part):
-    """A part of a type that this version does not know; kept as it is."""
+    """A part of a type that the library does not know; it is kept as it is."""
 
     type: str
 
@@ -112,8 +116,8 @@ def _part_tag(part: Any) -> str:
     if isinstance(part, dict):
         type_ = cast("dict[str, Any]", part).get("type")
     else:
-        type_ = getattr(part, "type", None)
-    return str(type_) if type_ in _KNOWN_PARTS else "other"
+        type_ = part.type if isinstance(part, _Part) else None
+    return type_ if isinstance(type_, str) and type_ in _KNOWN_PARTS else "other"
 
 
 Part: TypeAlias = Annotated[
@@ -127,12 +131,15 @@ Part: TypeAlias = Annotated[
 
 
 class Message(BaseModel):
-    """One message of a conversation: frozen, with an id that is its idempotency key (M3)."""
+    """One message of a conversation. It is frozen; its id is its idempotency key."""
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     id: str = Field(
-        default_factory=new_id, min_length=1, max_length=512, pattern=r"\A[^\x00-\x1f\x7f]+\z"
+        default_factory=new_id,
+        min_length=1,
+        max_length=MESSAGE_ID_CHARACTERS,
+        pattern=r"\A[^\x00-\x1f\x7f]+\z",
     )
     role: Role
     parts: tuple[Part, ...]
@@ -198,13 +205,20 @@ class Message(BaseModel):
 
     @property
     def text(self) -> str:
-        """The text parts, joined by line feeds."""
-        return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
+        """What was said, joined by line feeds: text in any shape, refusals, transcripts."""
+        if all(type(part) is TextPart for part in self.parts) and not self.__pydantic_extra__:
+            return "\n".join(cast("TextPart", part).text for part in self.parts)
+        return said_in(self.as_data())
 
     @property
     def tools(self) -> tuple[ToolPart, ...]:
-        """The tool parts."""
+        """The parts of type ``tool``; calls in the shapes of providers are not among them."""
         return tuple(part for part in self.parts if isinstance(part, ToolPart))
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the message as the dictionary that it was built from, with its id and time."""
+        given = self.model_dump(exclude_unset=True)
+        return {"id": self.id, **given, "created_at": self.created_at}
 
 
 def _text_parts(text: str) -> tuple[TextPart]:
@@ -216,7 +230,7 @@ def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> 
 
     Raises `InvalidMessage` naming the first wrong field.
     """
-    if isinstance(value, Message):
+    if type(value) is Message:
         return value
     if isinstance(value, dict) and looks_like_chat(value):  # pyright: ignore[reportUnnecessaryIsInstance]
         try:
@@ -226,71 +240,97 @@ def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> 
     return _validated(value, index)
 
 
-def _validated(value: dict[str, Any], index: int | None) -> Message:
+def _validated(value: Message | dict[str, Any], index: int | None) -> Message:
     try:
+        if isinstance(value, Message):  # Of a subclass, which nobody could read back.
+            fields = value.model_dump(exclude_unset=True, warnings=False)
+            value = {**fields, "id": value.id, "created_at": value.created_at}
         return Message.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(place) for place in first["loc"]) or None
-        raise InvalidMessage(first["msg"], field=field, index=index) from error
+        raise InvalidMessage(printable(first["msg"]), field=field, index=index) from error
+    except Exception as error:  # a value of a user's own type may raise anything
+        raise InvalidMessage(
+            f"it cannot be read as a message ({type(error).__name__})", index=index
+        ) from error
 
 
-def message_data(message: Message) -> MessageData:
+def message_data(message: Message, *, index: int | None = None) -> MessageData:
     """Return what is stored of a message: what was given, the id and the time.
 
-    Raises `InvalidMessage` for values that JSON cannot hold.
+    Reading it back gives a message that equals this one; raises `InvalidMessage` where it would
+    not, with the path of the first value that is to blame.
     """
     parts = message.parts
-    if len(parts) == 1 and not message.__pydantic_extra__:
+    if type(parts) is tuple and len(parts) == 1 and not message.__pydantic_extra__:
         part = parts[0]
-        if type(part) is TextPart and not part.__pydantic_extra__:
-            # Nearly all messages: worth not asking the serializer, which takes three times as long.
+        if type(part) is TextPart and not part.__pydantic_extra__ and _is_plain(message, part.text):
+            # Nearly all messages: worth not asking the serializer, which takes ten times as long.
             return {
                 "id": message.id,
                 "role": message.role,
                 "parts": [{"type": "text", "text": part.text}],
                 "created_at": message.created_at,
             }
+    return _checked_data(message, index)
+
+
+def _is_plain(message: Message, text: object) -> bool:
+    """Return whether a message of one text was surely built by validation: not all are."""
+    id_ = message.id
+    return (
+        type(text) is str
+        and type(id_) is str
+        and id_.isprintable()
+        and 0 < len(id_) <= MESSAGE_ID_CHARACTERS
+        and type(message.created_at) is str
+        and message.role in ROLES
+    )
+
+
+def _checked_data(message: Message, index: int | None) -> MessageData:
     try:
-        given: dict[str, Any] = message.__pydantic_serializer__.to_python(
-            message, mode="json", exclude_unset=True
+        encoded = message.__pydantic_serializer__.to_json(
+            message, exclude_unset=True, warnings=False
         )
-    except (PydanticSerializationError, UnicodeError) as error:
-        raise InvalidMessage(f"it cannot be stored as JSON ({error}); mend the value") from error
-    given.pop("created_at", None)
-    _check_storable(given)
-    whole = {"id": message.id, **given, "created_at": message.created_at}
+        given = pydantic_core.from_json(encoded, allow_inf_nan=False)
+        given.pop("created_at", None)
+        whole = {"id": message.id, **given, "created_at": message.created_at}
+        same = Message.model_validate(whole) == message
+    except Exception as error:  # a value of a user's own type may raise anything
+        raise _unstorable(message, error, index) from error
+    if not same or is_nested_too_deeply(given, encoded):
+        raise _unstorable(message, None, index)
     return cast("MessageData", whole)  # The serializer's output has the model's form.
 
 
-def _check_storable(value: Any, path: str = "", depth: int = 0) -> None:
-    """Raise `InvalidMessage` for what JSON cannot give back as it was (M2)."""
-    if depth > NESTING_LIMIT:
-        raise InvalidMessage(f"it is nested deeper than {NESTING_LIMIT} levels", field=path)
-    if isinstance(value, dict):
-        for key, entry in cast("dict[str, Any]", value).items():
-            _check_storable(key, path, depth)
-            _check_storable(entry, f"{path}.{key}" if path else key, depth + 1)
-    elif isinstance(value, list):
-        for place, entry in enumerate(cast("Sequence[Any]", value)):
-            _check_storable(entry, f"{path}.{place}", depth + 1)
-    elif isinstance(value, float):
-        if not isfinite(value):
-            raise InvalidMessage(f"{value} is no JSON number", field=path)
-    elif isinstance(value, str):
-        check_text(value, path)
+def _unstorable(message: Message, error: Exception | None, index: int | None) -> InvalidMessage:
+    """Return the error that names the first value of a message which cannot be read back."""
+    try:
+        fields = {**_fields(message), "parts": [_fields(part) for part in message.parts]}
+    except Exception as broken:  # noqa: BLE001 - a message that was built without validation
+        fields, error = {}, error or broken
+    found = problem_in(fields)
+    if found is not None:
+        return InvalidMessage(found.reason, field=found.path or None, index=index)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(place) for place in first["loc"]) or None
+        return InvalidMessage(printable(first["msg"]), field=field, index=index)
+    reason = "it cannot be stored as JSON: it would be read back as something else"
+    return InvalidMessage(reason, index=index)
+
+
+def _fields(model: BaseModel) -> dict[str, Any]:
+    return {**model.__dict__, **(model.__pydantic_extra__ or {})}
 
 
 def check_text(text: str, field: str, index: int | None = None) -> None:
     """Raise `InvalidMessage` for text that UTF-8 cannot hold."""
-    if text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidMessage(
-            f"it has a lone surrogate at character {error.start}", field=field, index=index
-        ) from error
+    found = problem_in(text)
+    if found is not None:
+        raise InvalidMessage(found.reason, field=field, index=index)
 
 
 def same_message(stored: MessageData, data: MessageData, message: Message) -> bool:
@@ -309,31 +349,3 @@ def same_message(stored: MessageData, data: MessageData, message: Message) -> bo
         and {**stored, "parts": given} == data
         and all(map(same_part, parts, given))
     )
-
-
-def message_text(data: MessageData) -> str:
-    """Concatenate all that counts as tokens: texts, abstracts, tool ids, names, inputs, outputs."""
-    parts = data["parts"]
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        return str(parts[0]["text"])
-    return "".join(_part_text(part) for part in parts)
-
-
-def _part_text(part: dict[str, Any]) -> str:
-    match part["type"]:
-        case "text":
-            return str(part["text"])
-        case "context":
-            return str(part.get("abstract", ""))
-        case "tool":
-            tool_input = part.get("tool_input")
-            return "".join(
-                [
-                    part["tool_id"],
-                    part.get("tool_name", ""),
-                    json.dumps(tool_input, ensure_ascii=False) if tool_input else "",
-                    part.get("tool_output") or "",
-                ]
-            )
-        case _:
-            return ""

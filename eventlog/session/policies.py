@@ -1,7 +1,7 @@
-"""What a session is told at its creation about how to treat its messages.
+"""The policies of a session: large tool outputs, and automatic commits.
 
-Policies are recorded with the session, so that every process treats it alike; those of a log are
-for the sessions that it creates.
+They are recorded with the session, so every process treats it alike. The policies of a log are
+those of the sessions that it creates.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ SHORTEST_PREVIEW: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutputPolicy:
-    """How much of a tool's output stands in its message; the rest is kept beside the log (M6).
+    """How much of a tool's output stays in its message; the rest is stored beside the log.
 
-    An output of more than ``inline_characters`` is kept in the blob area, and a preview of
-    ``preview_characters`` stands for it; so is the longest of a message whose outputs have more
-    than ``message_characters`` together, until they have not. ``on_failure`` says what is recorded
-    if the blob area does not take it: the whole output in the message (``keep_raw``), nothing
-    (``reject``: the error is raised), or the preview alone (``preview_only``: the rest is lost).
+    An output of more than ``inline_characters`` is stored in the blob area, and a preview of
+    ``preview_characters`` takes its place. If the outputs of a message have more than
+    ``message_characters`` together, the longest ones are stored until they have not. ``on_failure``
+    says what to do if an output cannot be stored: record it whole in its message (``keep_raw``),
+    raise the error (``reject``), or record the preview and lose the rest (``preview_only``).
+
+    Raises `InvalidArgument` for limits that do not fit together.
     """
 
     inline_characters: int = INLINE_CHARACTERS
@@ -61,11 +63,13 @@ class ToolOutputPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoCommitPolicy:
-    """When a session is committed by itself (C8): as soon as one of the limits is reached.
+    """When a session is committed automatically: as soon as it reaches one of the limits.
 
-    ``pending_tokens`` and ``messages`` count what a commit would archive, and are looked at after
-    every command; ``idle_seconds`` is the time since the last message, and is looked at by workers
-    and `Log.commit_idle`. The commit keeps the newest ``keep_recent`` messages live.
+    ``pending_tokens`` and ``messages`` count what a commit would archive; they are checked after
+    every command. ``idle_seconds`` is the time since the last message; workers and
+    `Log.commit_idle` check it. The commit keeps the newest ``keep_recent`` messages live.
+
+    Raises `InvalidArgument` if there is no limit, or one is out of range.
     """
 
     pending_tokens: int | None = None

@@ -33,7 +33,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """Everything that commands of one session are decided on."""
 
     name = "session"
-    schema = 4
+    schema = 5
     types = None
 
     def __init__(self, session_id: str = "") -> None:
@@ -66,4 +66,5 @@ class SessionFold(Projection[SessionState, SessionState]):
         end = data.index(b"\n")
         state: SessionState = _adapter().validate_json(data[:end])
         state.window.unpack(memoryview(data)[end + 1 :])  # Most of it, and not to be copied twice.
+        state.window.refuse_impossible(state.version)
         return state

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
+from eventlog.errors import CorruptLog
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
 from eventlog.session.events import MessageAppended, ToolResultRecorded
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message
+from eventlog.session.parts import answerable, is_plain, readings_of, with_fields
 from eventlog.session.tool_output import without_large_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventlog.identifiers import EventId
     from eventlog.records import Head, Record
     from eventlog.session.events import VersionRange
 
-__all__ = ["MessageReader", "RecordSource", "StoredMessage", "with_result"]
+__all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with_result"]
 
-FINAL_STATUSES = ("completed", "error")
-RESULT_STATUSES = ("running", *FINAL_STATUSES)
+RESULT_KINDS = ("running", "completed", "error", "abandoned")
+"""The kinds of results that a call may have, one of each (`tool_result_key`)."""
 
 
 class StoredMessage(NamedTuple):
@@ -33,25 +35,59 @@ class StoredMessage(NamedTuple):
     version: int
     data: MessageData
     tokens: int
+    schema: int = 2
+    """That of the record: one of schema 1 did not weigh every part."""
 
     @property
     def message(self) -> Message:
-        return Message.model_validate(self.data)
+        """The message itself; raises `CorruptLog` for data that is none."""
+        return message_of(self.data, self.version)
+
+
+def message_of(data: MessageData, version: int) -> Message:
+    """Return the message that was stored; raise `CorruptLog` for data that is none."""
+    try:
+        return Message.model_validate(data)
+    except ValueError as error:
+        problem = str(error).replace("\n", " ")
+        raise CorruptLog(
+            f"version {version}: the message {data['id']!r:.80} is none that was appended "
+            f"({problem:.200}); run `eventlog verify`",
+            version=version,
+        ) from error
 
 
 def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
     """Return the message with a result written into the call that it answers."""
+    return with_results(data, {(result.tool_id, result.occurrence): result})
+
+
+def with_results(
+    data: MessageData, results: Mapping[tuple[str, int], ToolResultRecorded]
+) -> MessageData:
+    """Return the message with results, by the id and occurrence of their calls; in one pass."""
+    parts = list(data["parts"])
+    for place, tool_id, occurrence in answerable(readings_of(data)):
+        result = results.get((tool_id, occurrence))
+        if result is None:
+            continue
+        fields = _fields_of(result)
+        if place < len(parts):
+            bare = without_large_output(parts[place])
+            bare.pop("abandoned", None)
+            parts[place] = {**bare, **fields}
+        else:  # A call that is no part.
+            data = with_fields(data, place, fields)
+    return cast("MessageData", {**data, "parts": parts})
+
+
+def _fields_of(result: ToolResultRecorded) -> dict[str, Any]:
     fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
     if result.duration_ms is not None:
         fields["duration_ms"] = result.duration_ms
-    fields.update(result.large or {})
-    parts = [
-        {**without_large_output(part), **fields}
-        if part["type"] == "tool" and part.get("tool_id") == result.tool_id
-        else part
-        for part in data["parts"]
-    ]
-    return cast("MessageData", {**data, "parts": parts})
+    if result.abandoned:
+        fields["abandoned"] = True
+    return {**fields, **(result.large or {})}
 
 
 class RecordSource(Protocol):
@@ -113,9 +149,10 @@ class MessageReader:
         """
         found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
-        for event, version in self._backwards(ranges):
+        for event, record in self._backwards(ranges):
+            version = record.version
             if isinstance(event, MessageAppended):
-                found.append(StoredMessage(version, event.message, event.tokens))
+                found.append(StoredMessage(version, event.message, event.tokens, record.schema))
                 if last is not None and len(found) >= last:
                     break
             else:
@@ -138,13 +175,13 @@ class MessageReader:
 
     def _backwards(
         self, ranges: Sequence[VersionRange]
-    ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, int]]:
+    ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, Record]]:
         for first, last in reversed(ranges):
             records = self._source.read(self.stream, after=first - 1, until=last, reverse=True)
             for record in records:
                 if record.type == "message_appended" or record.type == "tool_result_recorded":
                     event = Recorded(record).event
-                    yield cast("MessageAppended | ToolResultRecorded", event), record.version
+                    yield cast("MessageAppended | ToolResultRecorded", event), record
 
     def _completed(
         self,
@@ -156,20 +193,21 @@ class MessageReader:
         results = {**results, **dict(self._later_results(found, results, as_of))}
         if not results:
             return found
-        by_message: dict[str, dict[str, ToolResultRecorded]] = {}
+        by_message: dict[str, dict[tuple[str, int], ToolResultRecorded]] = {}
         for _, result in sorted(results.items()):
-            by_message.setdefault(result.message_id, {})[result.tool_id] = result
+            call = (result.tool_id, result.occurrence)
+            by_message.setdefault(result.message_id, {})[call] = result
         return [self._with_results(entry, by_message) for entry in found]
 
     @staticmethod
     def _with_results(
-        entry: StoredMessage, results: dict[str, dict[str, ToolResultRecorded]]
+        entry: StoredMessage, results: dict[str, dict[tuple[str, int], ToolResultRecorded]]
     ) -> StoredMessage:
-        data, tokens = entry.data, entry.tokens
-        for result in results.get(data["id"], {}).values():
-            data = with_result(data, result)
-            tokens += result.tokens
-        return StoredMessage(entry.version, data, tokens)
+        own = results.get(entry.data["id"])
+        if not own:
+            return entry
+        tokens = entry.tokens + sum(result.tokens for result in own.values())
+        return entry._replace(data=with_results(entry.data, own), tokens=tokens)
 
     def _later_results(
         self,
@@ -182,15 +220,15 @@ class MessageReader:
         One that failed is among them: it may have been completed since.
         """
         answered = {
-            (result.message_id, result.tool_id)
+            (result.message_id, result.tool_id, result.occurrence)
             for result in known.values()
             if result.status == "completed"
         }
         keys = [
-            tool_result_key(message_id, tool_id, status)
-            for message_id, tool_id in _open_calls(found)
-            if (message_id, tool_id) not in answered
-            for status in RESULT_STATUSES
+            tool_result_key(message_id, tool_id, kind, occurrence)
+            for message_id, tool_id, occurrence in _open_calls(found)
+            if (message_id, tool_id, occurrence) not in answered
+            for kind in RESULT_KINDS
         ]
         if not keys:
             return
@@ -202,11 +240,12 @@ class MessageReader:
                 yield version, cast("ToolResultRecorded", recorded.event)
 
 
-def _open_calls(messages: Iterable[StoredMessage]) -> Iterator[tuple[str, str]]:
-    """Yield message id and tool id of the calls that were made without a result."""
+def _open_calls(messages: Iterable[StoredMessage]) -> Iterator[tuple[str, str, int]]:
+    """Yield message id, tool id and occurrence of the calls that were made without a result."""
     for entry in messages:
-        for part in entry.data["parts"]:
-            if part["type"] != "tool":
-                continue
-            if part.get("tool_status", "pending") not in FINAL_STATUSES:
-                yield entry.data["id"], part.get("tool_id", "")
+        if is_plain(entry.data):
+            continue
+        readings = readings_of(entry.data)
+        for place, tool_id, occurrence in answerable(readings):
+            if readings[place].is_open:
+                yield entry.data["id"], tool_id, occurrence

@@ -16,17 +16,23 @@ field                               holds
 ``tool_output_sha256``              the name of the output in the blob area: of its UTF-8 bytes
 ``tool_output_externalized_reason`` ``single_threshold`` or ``turn_budget``: which limit it was
 ``tool_output_externalization_error`` why it could not be kept
+``tool_output_field``               where the preview stands instead, in a part of another shape
+``tool_output_json``                true if what is kept is the JSON of an output that is no text
 =================================== ===========================================================
 
-A part that comes with one of them from elsewhere is left as it is.
+A part that comes with one of them from elsewhere is left as it is, after the check in
+`eventlog.session.output_claims`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from typing_extensions import TypeIs  # typing has it from 3.13 on
+
+from eventlog.session.parts import PLACE_FIELDS, output_of, with_original
 from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
@@ -37,7 +43,10 @@ __all__ = [
     "LARGE_OUTPUT_FIELDS",
     "OutputMatch",
     "ToolOutput",
+    "is_digest",
     "kept_digest",
+    "kept_output_id",
+    "names_result_of",
     "preview_fields",
     "same_output",
     "search",
@@ -54,6 +63,7 @@ LARGE_OUTPUT_FIELDS: Final = frozenset(
         "tool_output_sha256",
         "tool_output_externalized_reason",
         "tool_output_externalization_error",
+        *PLACE_FIELDS,
     }
 )
 """The fields that tell of an output which is not, or could not be, kept elsewhere."""
@@ -77,6 +87,7 @@ SINGLE: Final = "single_threshold"
 TOGETHER: Final = "turn_budget"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class ToolOutput(NamedTuple):
@@ -129,13 +140,13 @@ def outputs_of(data: MessageData) -> tuple[dict[int, str], int]:
     outputs: dict[int, str] = {}
     inline = 0
     for place, part in enumerate(data["parts"]):
-        output = part.get("tool_output") if part["type"] == "tool" else None
-        if not isinstance(output, str):
+        output = output_of(part)
+        if output is None:
             continue
         if LARGE_OUTPUT_FIELDS.isdisjoint(part):
-            outputs[place] = output
+            outputs[place] = output.text
         else:
-            inline += len(output)
+            inline += len(output.text)
     return outputs, inline
 
 
@@ -211,12 +222,40 @@ def _gap(call: CallId, left_out: int, offset: int, *, kept: bool) -> str:
 # ---- what stands behind it --------------------------------------------------------------------
 
 
-def kept_digest(session: str, part: Mapping[str, Any]) -> str | None:
-    """Return the name in the blob area of a part's output, if this session keeps it there."""
+def kept_digest(session: str, part: Mapping[str, Any], tool_id: object) -> str | None:
+    """Return the name in the blob area of an output, if this session keeps it there.
+
+    ``part`` holds the fields that stand for the output of the call ``tool_id``. Only such as the
+    library writes are believed, since the name leads to a value, and the last segment of the URI
+    to a folder: whatever else stands in the fields, nothing is kept.
+    """
+    digest = part.get("tool_output_sha256")
+    if not isinstance(tool_id, str) or not is_digest(digest):
+        return None
+    counts = (part.get("tool_output_original_chars"), part.get("tool_output_preview_chars"))
+    is_ours = part.get("tool_output_ref") == tool_result_uri(session, tool_id, digest)
+    return digest if is_ours and all(type(count) is int for count in counts) else None
+
+
+def kept_output_id(session: str, part: Mapping[str, Any]) -> str | None:
+    """Return the id of the call whose output this session keeps for a part, of any shape; or None."""
+    if "tool_output_ref" not in part:
+        return None
+    output = output_of(part)
+    # Where the call has no id, outputs that were kept earlier are named without the tool's name.
+    ids = (None if output is None else output.id, part.get("tool_id"))
+    return next((id_ for id_ in ids if kept_digest(session, part, id_) is not None), None)
+
+
+def names_result_of(session: str, part: Mapping[str, Any]) -> bool:
+    """Return whether a part says that this session keeps its output, rightly or not."""
     ref = part.get("tool_output_ref")
-    if isinstance(ref, str) and ref.startswith(_results_of(session)):
-        return cast("str | None", part.get("tool_output_sha256"))
-    return None
+    return isinstance(ref, str) and ref.startswith(_results_of(session))
+
+
+def is_digest(value: object) -> TypeIs[str]:
+    """Return whether a value can be the name of a value of a session."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def same_output(part: Mapping[str, Any], output: str | None) -> bool:
@@ -228,17 +267,21 @@ def same_output(part: Mapping[str, Any], output: str | None) -> bool:
 
 
 def same_part(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Tell whether a stored part is what was given, but for how its output is kept (L3)."""
+    """Return whether a stored part is what was given, but for how its output is kept (L3)."""
     if stored == given:
         return True
-    changed = LARGE_OUTPUT_FIELDS | {"tool_output"}
-    return (
-        stored["type"] == given.get("type") == "tool"
-        and LARGE_OUTPUT_FIELDS.isdisjoint(given)
-        and {name: value for name, value in stored.items() if name not in changed}
-        == {name: value for name, value in given.items() if name not in changed}
-        and same_output(stored, given.get("tool_output"))
-    )
+    if LARGE_OUTPUT_FIELDS.isdisjoint(stored) or not LARGE_OUTPUT_FIELDS.isdisjoint(given):
+        return False
+    output = output_of(given)
+    if output is None:
+        return False
+    digest = stored.get("tool_output_sha256")
+    if digest is not None and digest != digest_of(output.original.encode()):
+        return False
+    kept = without_large_output(stored)
+    if digest is None:  # The output could not be kept, and stands in the part.
+        return kept == given
+    return without_large_output(with_original(stored, output.original)) == given
 
 
 def without_large_output(part: Mapping[str, Any]) -> dict[str, Any]:

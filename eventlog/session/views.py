@@ -1,4 +1,4 @@
-"""What readers are shown of a session's state: values without behaviour, the same in every twin."""
+"""What readers see of a session's state: plain values, the same in both twins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventlog.session.tasks.machine import POLLER_VIEW, PollerState, TaskState
 from eventlog.session.tasks.state import add_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from eventlog.session.archive import Archive
     from eventlog.session.state import SessionState
@@ -38,7 +38,7 @@ TOKEN_KINDS = (
 
 
 class SessionMeta(NamedTuple):
-    """The metadata of a session, as ``.meta.json`` has it (M8); times are ISO 8601 or empty."""
+    """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty."""
 
     session_id: str
     created_at: str
@@ -68,6 +68,12 @@ def _time(microseconds: int) -> str:
     return format_time(microseconds) if microseconds else ""
 
 
+def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
+    """Add the sum of the categories; one that is called so was an extractor's own sum."""
+    counts = {category: count for category, count in memories.items() if category != "total"}
+    return {**counts, "total": sum(counts.values())}
+
+
 def session_meta(state: SessionState) -> SessionMeta:
     """Return the metadata that a state stands for."""
     usage: dict[str, Any] = dict(state.usage)
@@ -78,7 +84,7 @@ def session_meta(state: SessionState) -> SessionMeta:
         message_count=state.window.count,
         total_message_count=state.total_message_count,
         commit_count=state.commit_count,
-        memories_extracted={**state.memories, "total": sum(state.memories.values())},
+        memories_extracted=_with_total(state.memories),
         last_commit_at=_time(state.last_commit_at),
         last_message_at=_time(state.last_message_at),
         llm_token_usage={kind: usage.get(kind, 0) for kind in TOKEN_KINDS},
@@ -95,7 +101,7 @@ def session_meta(state: SessionState) -> SessionMeta:
 
 
 class TaskView(NamedTuple):
-    """A task as pollers see it (F11); times are ISO 8601 or empty."""
+    """A task for whoever polls it. Times are ISO 8601 text, or empty."""
 
     task_id: str
     session_id: str
@@ -119,7 +125,7 @@ class TaskView(NamedTuple):
     steps: tuple[str, ...]
     error: str | None
     result: Any
-    """What the task came to; of an archive's, with what its follow-ups came to so far (F10)."""
+    """The result of the task; for an archive, with the results of its follow-ups so far."""
 
 
 def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
@@ -176,13 +182,13 @@ def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str,
             continue
         for usage in ("token_usage", "session_token_usage"):
             result[usage] = add_usage(result[usage], found.usage)
-        if found.state == "completed":
+        if found.state == "completed" and isinstance(found.result, dict):
             result.update((name, found.result[name]) for name in found.result if name in result)
     return result
 
 
 class ArchiveView(NamedTuple):
-    """An archive in a list: where it stands, without its messages."""
+    """An archive in a list: its state and figures, without its messages."""
 
     archive_id: str
     archive_uri: str
@@ -213,7 +219,7 @@ def archive_view(session: str, archive: Archive, task: Task) -> ArchiveView:
 
 
 class ArchivedMessages(NamedTuple):
-    """A completed archive: its summaries and its messages (X7)."""
+    """The summaries and the messages of a completed archive."""
 
     archive_id: str
     abstract: str

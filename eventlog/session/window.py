@@ -12,20 +12,19 @@ from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from eventlog.session.version_ranges import VersionRange, ascending, intersection, without
 
-__all__ = ["KEEP_LIMIT", "Retention", "VersionRange", "Window"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["KEEP_LIMIT", "Claimed", "Retention", "VersionRange", "Window"]
 
 KEEP_LIMIT: Final = 10_000
 """The most messages that a commit may be asked to retain (C3)."""
-
-VersionRange: TypeAlias = tuple[int, int]
-"""The versions from the first to the last, both included."""
 
 _KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
 """Known messages at which those beyond `KEEP_LIMIT` are let go: seldom, since it costs a copy."""
@@ -34,19 +33,29 @@ _NARROW, _WIDE = "H", "Q"
 """How tokens are held: in two bytes each, until one does not fit. The columns are most of what
 opening a session reads."""
 
+_BEGINS: Final = 1
+_GLUED: Final = 2
+"""The bits of a known message: it begins a turn; a cut right before it would part a tool call from
+its result."""
+
+_GLUE: Final = bytes(bits | _GLUED for bits in range(256))
+"""Sets `_GLUED` in a slice at once: a late result may be far from its call."""
+
 _Column = Annotated[Any, Field(exclude=True)]
 
 
 class PendingCall(NamedTuple):
     """Where a call that awaits its result stands: its message, and the first of its turn.
 
-    The tool's id alone does not name it: providers number the calls of each message anew.
+    The tool's id alone does not name it: providers number the calls of each message anew, and some
+    give several calls of one message the same id; ``occurrence`` counts these from 0.
     """
 
     tool_id: str
     message_id: str
     version: int
     turn: int
+    occurrence: int = 0
 
 
 class Retention(NamedTuple):
@@ -59,14 +68,23 @@ class Retention(NamedTuple):
     retained_count: int
 
 
+class Claimed(NamedTuple):
+    """What a commit says of itself: the ranges that stay live, and the figures of what it takes."""
+
+    retains: Sequence[VersionRange]
+    messages: int
+    tokens: int
+
+
 @dataclass(slots=True)
 class Window:
     """Which messages are live.
 
     ``closed`` are version ranges that earlier commits retained; every version after ``since`` is
     live too. ``versions``, ``weights`` and ``turns`` describe the single messages that are known,
-    in order: the version, the tokens, and whether it begins a turn. They are kept out of the JSON
-    of a snapshot, and stand behind it as they are (`packed`).
+    in order: the version, the tokens, and two bits: whether it begins a turn, and whether a cut right
+    before it would part a call from its result. They are kept out of the JSON of a snapshot, and
+    stand behind it as they are (`packed`).
     """
 
     closed: list[VersionRange] = field(default_factory=list[VersionRange])
@@ -119,6 +137,14 @@ class Window:
         weights.frombytes(columns[width:end])
         self.versions, self.weights, self.turns = versions, weights, bytearray(columns[end:])
 
+    def refuse_impossible(self, head: int) -> None:
+        """Raise `ValueError` for what no fold of ``head`` records leaves, whatever they are."""
+        known, ranges = self.versions, self.ranges(head)
+        if known and not 1 <= known[0] <= known[-1] <= head:
+            raise ValueError(f"live messages are known from {known[0]} to {known[-1]} of {head}")
+        if self.count < len(known) or not 0 <= self.since <= head or ranges != ascending(ranges):
+            raise ValueError("the figures of the live messages do not fit each other")
+
     # ---- folding ------------------------------------------------------------------------------
 
     def append(self, version: int, tokens: int, begins_turn: bool) -> None:
@@ -139,22 +165,62 @@ class Window:
         if len(self.turns) >= _KNOWN_LIMIT:
             self._forget_old()
 
-    def call(self, tool_id: str, message_id: str, version: int) -> None:
+    def call(self, tool_id: str, message_id: str, version: int, occurrence: int = 0) -> None:
         """Note a tool call that awaits its result."""
-        self.pending.append(PendingCall(tool_id, message_id, version, self.turn))
+        self.pending.append(PendingCall(tool_id, message_id, version, self.turn, occurrence))
 
-    def answer(self, tool_id: str, tokens: int = 0, message_id: str | None = None) -> bool:
-        """Note a result; tell whether a live call was waiting for it. ``tokens`` join the call.
+    def answer(
+        self,
+        tool_id: str,
+        tokens: int = 0,
+        message_id: str | None = None,
+        *,
+        occurrence: int = 0,
+        at: int | None = None,
+    ) -> bool:
+        """Note a result; return whether a live call awaited it. ``tokens`` join the call.
 
-        Without a message's id it answers the newest call with the tool's id.
+        Without a message's id it answers the newest message that awaits a result with the tool's
+        id, and there the first call; ``at`` is then the version of the message with the result,
+        which no commit parts from the call's (C3).
         """
+        place = (
+            self._newest_call(tool_id)
+            if message_id is None
+            else self._place_of_call(tool_id, message_id, occurrence)
+        )
+        if place is None:
+            return False
+        call = self.pending.pop(place)
+        self.add_tokens(call.version, tokens)
+        if at is not None:
+            self._glue(call.version, at)
+        return True
+
+    def _newest_call(self, tool_id: str) -> int | None:
+        found: int | None = None
         for place in range(len(self.pending) - 1, -1, -1):
             call = self.pending[place]
-            if call.tool_id == tool_id and message_id in (None, call.message_id):
-                del self.pending[place]
-                self.add_tokens(call.version, tokens)
-                return True
-        return False
+            if found is not None and call.version != self.pending[found].version:
+                break
+            if call.tool_id == tool_id:
+                found = place
+        return found
+
+    def _place_of_call(self, tool_id: str, message_id: str, occurrence: int) -> int | None:
+        for place in range(len(self.pending) - 1, -1, -1):
+            call = self.pending[place]
+            if (call.tool_id, call.message_id) == (tool_id, message_id) and (
+                call.occurrence == occurrence
+            ):
+                return place
+        return None
+
+    def _glue(self, first: int, last: int) -> None:
+        """Note that no cut may fall between the messages at two versions."""
+        start = bisect_left(self.versions, first) + 1
+        stop = bisect_right(self.versions, last)
+        self.turns[start:stop] = self.turns[start:stop].translate(_GLUE)
 
     def add_tokens(self, version: int, tokens: int) -> None:
         """Add to what the live message at ``version`` weighs."""
@@ -167,15 +233,32 @@ class Window:
                 self.weights = array(_WIDE, self.weights)
                 self.weights[place] += tokens
 
-    def archive(self, version: int, retains: list[VersionRange], taken: int, tokens: int) -> None:
-        """Apply a commit recorded at ``version``: only what it retains stays live."""
-        self.count -= taken
-        self.tokens -= tokens
-        self.closed = [(first, last) for first, last in retains]
-        self.since = version
+    def archive(self, version: int, taken: Sequence[VersionRange], claimed: Claimed) -> None:
+        """Apply a commit recorded at ``version``: the live messages in ``taken`` leave the tail.
+
+        No other message leaves it, whatever the commit says that it retains. How many leave, and
+        their tokens, are counted here while every live message is known singly; else the commit's
+        own figures are taken.
+        """
+        counts_all = self.count == len(self.versions)
+        left = without(self.ranges(version - 1), taken)
+        # Where a commit is right about what stays, its own ranges do: those left may reach further,
+        # over records that are no messages, and would be more with every commit.
+        stays = intersection(left, ascending(claimed.retains))
+        segments = self._segments(left)
+        if self._segments(stays) == segments and (counts_all or stays == left):
+            left = stays
+        elif counts_all:
+            left = [(first, last) for first, last in left if self._knows_within(first, last)]
         newest = self.versions[-1] if self.versions else 0
-        self._select([self._segment(first, last) for first, last in retains])
+        self._select([piece for start, stop in segments for piece in self._cut(start, stop)])
         held = self.versions
+        if counts_all:
+            self.count, self.tokens = len(held), sum(self.weights)
+        else:
+            self.count = max(len(held), self.count - claimed.messages)
+            self.tokens = max(sum(self.weights), self.tokens - claimed.tokens)
+        self.closed, self.since = left, version
         self.pending = [call for call in self.pending if _contains(held, call.version)]
         if not held or held[-1] != newest:
             self.turn = 0
@@ -189,12 +272,14 @@ class Window:
         """Plan a commit at version ``head`` (C3).
 
         Retained are the newest ``keep_recent`` messages, or the newest whole turns within
-        ``keep_turn_tokens``; and every turn with a tool call that awaits its result.
+        ``keep_turn_tokens``; and every turn with a tool call that awaits its result. Where a call
+        and its result would be parted, the call and what follows it are retained, too.
         """
         if keep_turn_tokens is None:
             cut = max(0, len(self.versions) - keep_recent)
         else:
             cut = self._turn_cut(keep_turn_tokens)
+        cut = self._whole_from(cut)
         segments = self._joined([*self._held_turns(), (cut, len(self.versions))])
         if keep_recent >= self.count and keep_turn_tokens is None:
             return Retention([], self.ranges(head), 0, 0, self.count)
@@ -202,7 +287,7 @@ class Window:
         retained_count = sum(j - i for i, j in segments)
         retained_tokens = sum(self._tokens_between(i, j) for i, j in segments)
         return Retention(
-            takes=_difference(self.ranges(head), retains),
+            takes=without(self.ranges(head), retains),
             retains=retains,
             taken_count=self.count - retained_count,
             taken_tokens=self.tokens - retained_tokens,
@@ -222,8 +307,19 @@ class Window:
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _segment(self, first: int, last: int) -> tuple[int, int]:
-        return bisect_left(self.versions, first), bisect_right(self.versions, last)
+    def _segments(self, ranges: Iterable[VersionRange]) -> list[tuple[int, int]]:
+        """Return where the known messages in ranges are, in segments that do not touch."""
+        segments: list[tuple[int, int]] = []
+        for first, last in ranges:
+            start, stop = bisect_left(self.versions, first), bisect_right(self.versions, last)
+            if start < stop and segments and segments[-1][1] == start:
+                segments[-1] = (segments[-1][0], stop)
+            elif start < stop:
+                segments.append((start, stop))
+        return segments
+
+    def _knows_within(self, first: int, last: int) -> bool:
+        return bisect_left(self.versions, first) < bisect_right(self.versions, last)
 
     def _tokens_between(self, start: int, stop: int) -> int:
         return sum(self.weights[start:stop])
@@ -240,10 +336,17 @@ class Window:
     def _held_turns(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
         for first in sorted({call.turn for call in self.pending}):
-            start = bisect_left(self.versions, first)
-            end = self.turns.find(1, start + 1)
+            start = self._whole_from(bisect_left(self.versions, first))
+            # A turn whose beginning is glued to what precedes it is no end: its value is 3.
+            end = self.turns.find(_BEGINS, start + 1)
             held.append((start, len(self.versions) if end < 0 else end))
         return held
+
+    def _whole_from(self, cut: int) -> int:
+        """Move a cut back to where it parts no call from its result."""
+        while 0 < cut < len(self.turns) and self.turns[cut] & _GLUED:
+            cut -= 1
+        return cut
 
     def _joined(self, segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Join segments that overlap or touch, but across no gap."""
@@ -275,28 +378,10 @@ class Window:
 
     def _forget_old(self) -> None:
         known = len(self.versions)
-        self._select(self._joined([*self._held_turns(), (known - KEEP_LIMIT, known)]))
+        cut = self._whole_from(known - KEEP_LIMIT)
+        self._select(self._joined([*self._held_turns(), (cut, known)]))
 
 
 def _contains(versions: array[int], version: int) -> bool:
     place = bisect_left(versions, version)
     return place < len(versions) and versions[place] == version
-
-
-def _difference(ranges: list[VersionRange], holes: list[VersionRange]) -> list[VersionRange]:
-    """Return what is left of ascending ranges when ascending holes are cut out of them."""
-    left: list[VersionRange] = []
-    pending = list(holes)
-    for first, last in ranges:
-        while pending and pending[0][1] < first:
-            pending.pop(0)
-        start = first
-        for hole_first, hole_last in pending:
-            if hole_first > last:
-                break
-            if hole_first > start:
-                left.append((start, hole_first - 1))
-            start = max(start, hole_last + 1)
-        if start <= last:
-            left.append((start, last))
-    return left

@@ -9,7 +9,8 @@ from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.session.messages import ContextPart, ImagePart, Message, OtherPart
+from eventlog.session.messages import Message
+from eventlog.session.parts import Media, readings_of
 from eventlog.summary.intents import Move
 from eventlog.summary.requests import Summarizable
 from eventlog.summary.text import (
@@ -232,7 +233,7 @@ def _file_entries(material: Material) -> Iterator[Entry]:
         yield Entry(text, 3)
     references: Counter[str] = Counter()
     for message in material.messages:
-        if message.role != "system":
+        if message.role not in PROMPT_ROLES:
             references.update(_references(read_text(message)))
     for call in material.calls:
         references.update(_references(compact_input(call.input, 400).replace("=", " ")))
@@ -246,18 +247,27 @@ def _references(text: str) -> Iterator[str]:
 
 def _context_texts(messages: Iterable[Message]) -> Iterator[str]:
     for message in messages:
-        if message.role == "system" and message.text.strip():
+        if message.role in PROMPT_ROLES and message.text.strip():
             size = len(message.text)
             yield f"{PROMPT} {size:,} characters: {quote(message.text, 120)}"
-        for part in message.parts:
-            if isinstance(part, ContextPart):
-                about = one_line(part.abstract, 160)
-                shown = f"`{one_line(part.uri, 120)}` ({one_line(part.context_type, 40)})"
+        for found in readings_of(message.as_data()):
+            yield from map(_shown_media, found.media)
+            if found.context is not None:
+                about = one_line(found.beside, 160)
+                kind = one_line(found.context.kind, 40)
+                shown = f"`{one_line(found.context.uri, 120)}` ({kind})"
                 yield f"{shown}: {about}" if about else shown
-            elif isinstance(part, ImagePart):
-                yield f"Image `{one_line(str(part.image_url.get('url', '')), 120)}`"
-            elif isinstance(part, OtherPart):
-                yield f"A part of type `{one_line(part.type, 40)}`"
+            elif found.is_unknown:
+                shown = f"A part of type `{one_line(found.label, 40)}`"
+                has_more = found.beside != found.label
+                yield f"{shown}: {one_line(found.beside, 160)}" if has_more else shown
+            elif found.beside:
+                yield f"{found.label.capitalize()}: {quote(found.beside, 160)}"
+
+
+def _shown_media(media: Media) -> str:
+    name = f" `{one_line(media.name, 120)}`" if media.name else ""
+    return f"{media.kind.capitalize()}{name}"
 
 
 def _error_entries(material: Material) -> Iterator[Entry]:
@@ -300,6 +310,7 @@ def _last_question(text: str) -> str:
     return questions[-1] if questions else ""
 
 
+PROMPT_ROLES: Final = ("system", "developer")
 PROMPT: Final = "System prompt of"
 NO_RESULT: Final = "**Without result:**"
 UNANSWERED: Final = "**Unanswered:**"

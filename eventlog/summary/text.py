@@ -106,7 +106,7 @@ QUESTION_MARKS: Final = "?\uff1f"
 COLONS: Final = ":\uff1a"
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。\uff01\uff1f])|\n+")
 _MARKUP = re.compile(r"^(?:[\s#>*•\u2013-]|\d{1,3}[.)]\s)+|[*`]+")
-_LABELLED = re.compile(r"[^:\uff1a]{1,40}[:\uff1a](?:\s*\S{1,40}){0,5}")
+_COLON = re.compile(r"[:\uff1a]")
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]{2,}")
 _POLITE = re.compile(
@@ -144,9 +144,28 @@ def informative_sentences(text: str) -> Iterator[str]:
     shortest, longest = SENTENCE_CHARACTERS
     for sentence in sentences_of(text):
         if shortest <= width_of(sentence[: longest + 1]) and len(sentence) <= longest:
-            is_other = sentence[-1] in QUESTION_MARKS or _LABELLED.fullmatch(sentence)
+            is_other = sentence[-1] in QUESTION_MARKS or _is_labelled(sentence)
             if not is_other and not _POLITE.search(sentence):
                 yield sentence
+
+
+LABEL_CHARACTERS: Final = 40
+"""The longest label before a colon, and the length that counts as one word behind it."""
+
+LABELLED_WORDS: Final = 5
+
+
+def _is_labelled(sentence: str) -> bool:
+    """Return whether a sentence is a label with a colon and at most five words behind it.
+
+    Long words count as several. No regular expression: one that may split a word at any place
+    takes time that grows with the fifth power of the word's length.
+    """
+    colon = _COLON.search(sentence, 0, LABEL_CHARACTERS + 1)
+    if colon is None or colon.start() == 0:
+        return False
+    words = sentence[colon.end() :].split()
+    return sum(-(-len(word) // LABEL_CHARACTERS) for word in words) <= LABELLED_WORDS
 
 
 def width_of(text: str) -> int:

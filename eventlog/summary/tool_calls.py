@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import TypeIs
 
+from eventlog.session.parts import readings_of
 from eventlog.summary.text import both_ends, one_line
 
 if TYPE_CHECKING:
-    from eventlog.session.messages import Message, ToolPart
+    from eventlog.session.messages import Message
+    from eventlog.session.parts import Reading
 
 __all__ = ["Call", "compact_input", "compact_output", "pair_calls"]
 
@@ -61,35 +63,55 @@ class Call:
 
 
 def pair_calls(messages: Iterable[Message]) -> list[Call]:
-    """Return the calls in order, each with its result.
+    """Return the calls in order, each with its result, whatever shape their parts have.
 
-    A result belongs to the latest call with its id that has none yet, for ids are used again in
-    one conversation; one without such a call (it is in an earlier archive) stands for itself.
+    A result belongs to the newest message that has a call with its id and no result yet, and there
+    to the first such call, for ids are used again in one conversation; one without such a call (it
+    is in an earlier archive) stands for itself.
     """
     calls: list[Call] = []
-    waiting: dict[str, int] = {}
-    for message in messages:
-        for part in message.tools:
-            call = _call_of(part)
-            place = waiting.pop(part.tool_id, None) if call.is_done else None
+    waiting: dict[str, list[tuple[int, int]]] = {}
+    for number, message in enumerate(messages):
+        for found in readings_of(message.as_data()):
+            call = _call_of(found)
+            if call is None:
+                continue
+            place = _place_of(waiting.get(call.tool_id)) if found.call is None else None
             if place is not None:
                 calls[place] = _answered(calls[place], call)
                 continue
             if not call.is_done:
-                waiting[part.tool_id] = len(calls)
+                waiting.setdefault(call.tool_id, []).append((number, len(calls)))
             calls.append(call)
     return calls
 
 
-def _call_of(part: ToolPart) -> Call:
-    is_done = part.tool_output is not None or part.tool_status in ("completed", "error")
+def _place_of(waiting: list[tuple[int, int]] | None) -> int | None:
+    """Take the first call of the newest message among those that wait for a result."""
+    if not waiting:
+        return None
+    first = len(waiting) - 1
+    while first and waiting[first - 1][0] == waiting[-1][0]:
+        first -= 1
+    return waiting.pop(first)[1]
+
+
+def _call_of(found: Reading) -> Call | None:
+    call, result = found.call, found.result
+    about = call or result
+    if about is None:
+        return None
+    given = None if call is None else call.input
+    output = None if result is None else result.output
+    is_done = result is not None and (result.is_final or result.output is not None)
     return Call(
-        tool_id=part.tool_id,
-        name=part.tool_name,
-        input=part.tool_input,
-        output=part.tool_output,
+        tool_id=about.id,
+        name=about.name,
+        input=given if given is None or _is_object(given) else {"input": given},
+        output=output,
         is_done=is_done,
-        is_failed=part.tool_status == "error" or _reports_failure(part.tool_output or ""),
+        is_failed=(result is not None and result.status == "error")
+        or _reports_failure(output or ""),
     )
 
 

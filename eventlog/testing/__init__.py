@@ -15,6 +15,7 @@ from eventlog.testing.exploring import CrashReport, crash_at, every_crash, survi
 from eventlog.testing.findings import CrashFound
 from eventlog.testing.host import Call, Host
 from eventlog.testing.identifiers import NumberedIds
+from eventlog.testing.jumping import JumpingTime
 from eventlog.testing.model.laws import check_laws
 from eventlog.testing.wrapping import FaultyStore, RecordingStore, SlowStore
 
@@ -32,6 +33,7 @@ __all__ = [
     "Fate",
     "FaultyStore",
     "Host",
+    "JumpingTime",
     "NumberedIds",
     "RecordingStore",
     "SlowStore",

@@ -8,7 +8,7 @@ told. Cut is what a disk may do to a write, a sync or a rename: fail.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from eventlog.stores.files.store import FilesStore
 from eventlog.testing.crashing import StepFailed, Steps
@@ -17,7 +17,8 @@ from eventlog.testing.disk.fates import KEPT
 from eventlog.testing.disk.files import DiskFiles
 
 if TYPE_CHECKING:
-    from eventlog.filesystem import File, FileLock, FileSystem, FileView
+    from eventlog.filesystem import File, FileLock, FileSystem, FileTree, FileView
+    from eventlog.local_files import Kind
     from eventlog.store import Store
 
 __all__ = ["FilesBacking", "SteppedFiles"]
@@ -28,7 +29,7 @@ FOLDER = "/log"
 class _SteppedFile:
     """A file whose changes are steps."""
 
-    def __init__(self, file: File, files: SteppedFiles) -> None:
+    def __init__(self, file: File, files: _SteppedTree) -> None:
         self._file = file
         self._files = files
 
@@ -54,13 +55,13 @@ class _SteppedFile:
         self._file.close()
 
 
-class SteppedFiles:
-    """A file system whose changes are the steps of one process; see `eventlog.filesystem`."""
+class _SteppedTree:
+    """Files whose changes are the steps of one process; see `eventlog.filesystem`."""
 
-    def __init__(self, files: FileSystem, steps: Steps) -> None:
+    def __init__(self, files: FileTree, steps: Steps, locks: list[FileLock]) -> None:
         self._files = files
         self._steps = steps
-        self._locks: list[FileLock] = []
+        self._locks = locks
 
     def take(self, name: str) -> None:
         """Take a step; raise `OSError` if it is to fail."""
@@ -69,22 +70,31 @@ class SteppedFiles:
         except StepFailed as failed:
             raise OSError(errno.EIO, str(failed)) from failed
 
-    def kill(self) -> None:
-        """Do what the system does when a process ends: let go of its locks."""
-        for lock in self._locks:
-            lock.release()
+    def shown(self, path: str) -> str:
+        return self._files.shown(path)
 
-    def read(self, path: str) -> bytes:
+    def draw(self) -> str:
+        return self._files.draw()
+
+    def read(self, path: str, largest: int | None = None) -> bytes:
         self._steps.refuse_if_dead("read")
-        return self._files.read(path)
+        return self._files.read(path, largest)
 
     def names(self, path: str) -> list[str]:
         self._steps.refuse_if_dead("names")
         return list(self._files.names(path))
 
+    def kind(self, path: str) -> Kind | None:
+        self._steps.refuse_if_dead("kind")
+        return self._files.kind(path)
+
     def is_folder(self, path: str) -> bool:
         self._steps.refuse_if_dead("is_folder")
         return self._files.is_folder(path)
+
+    def create(self, path: str, *, like: str | None = None) -> File:
+        self.take("create")
+        return _SteppedFile(self._files.create(path, like=like), self)
 
     def open(self, path: str, *, empty: bool = False) -> File:
         self.take("open")
@@ -118,6 +128,22 @@ class SteppedFiles:
         return lock
 
 
+class SteppedFiles(_SteppedTree):
+    """A file system whose changes are the steps of one process."""
+
+    def __init__(self, files: FileSystem, steps: Steps) -> None:
+        super().__init__(files, steps, [])
+        self._machine = files
+
+    def under(self, path: str, permissions: int | None = None) -> FileTree:
+        return _SteppedTree(self._machine.under(path, permissions), self._steps, self._locks)
+
+    def kill(self) -> None:
+        """Do what the system does when a process ends: let go of its locks."""
+        for lock in self._locks:
+            lock.release()
+
+
 class FilesBacking:
     """A files log that several processes write, in turns."""
 
@@ -135,7 +161,7 @@ class FilesBacking:
 
     def open(self, steps: Steps) -> Store:
         files = SteppedFiles(self._files, steps)
-        store = self._store(cast("FileSystem", files))
+        store = self._store(files)
         self._opened.append((store, files))
         return store
 

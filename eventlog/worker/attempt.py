@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventlog.engine.queries import read_archived
 from eventlog.engine.request import SessionRequest
-from eventlog.errors import ConflictError, EventLogError, LeaseLost, UnavailableError
+from eventlog.errors import ConflictError, LeaseLost, UnavailableError
 from eventlog.redaction import redacted
 from eventlog.session.commit import archive_id
 from eventlog.session.tasks.commands import (
@@ -26,8 +26,8 @@ from eventlog.session.tasks.machine import EFFECT
 from eventlog.telemetry import log_fact
 from eventlog.worker.finalizer import UnusableResult, gather_material
 from eventlog.worker.lease_keeper import Tenure
-from eventlog.worker.requests import EffectRequest, StepResult, TaskRequest
-from eventlog.worker.retry_policy import retry_after
+from eventlog.worker.requests import EffectRequest, StepResult, Summary, TaskRequest
+from eventlog.worker.retry_policy import classify, retry_after
 from eventlog.worker.steps import RecordedSteps, as_stored
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.commands import Claim
     from eventlog.session.tasks.state import Task
     from eventlog.worker.batched_reads import Visits
+    from eventlog.worker.heartbeat import Heartbeat
     from eventlog.worker.lease_clock import LeaseClock
+    from eventlog.worker.retry_policy import ErrorClass
     from eventlog.worker.terms import Terms
 
 __all__ = ["Attempt"]
@@ -59,6 +61,7 @@ class Attempt:
         self,
         engine: AsyncEngine,
         leases: LeaseClock,
+        heartbeat: Heartbeat,
         terms: Terms,
         visits: Visits,
         core: Core,
@@ -75,11 +78,7 @@ class Attempt:
         self._number = claim.attempt
         self._steps: RecordedSteps | None = None
         self._called: asyncio.Task[Any] | None = None
-        self._tenure = Tenure(
-            self._renew,
-            renewal_seconds=leases.lease / 3_000_000,
-            timeout_seconds=terms.attempt_timeout,
-        )
+        self._tenure = Tenure(heartbeat, self._renew, timeout_seconds=terms.attempt_timeout)
 
     async def run(self) -> bool:
         """Do the attempt to its end, whatever that is; tell whether it completed the task."""
@@ -100,7 +99,7 @@ class Attempt:
         finally:
             if self._steps is not None:
                 self._steps.end()
-            await self._unwind(self._called, self._tenure.renewal)
+            await self._unwind(self._called)
         return False
 
     async def _end_by(self, verdict: Exception) -> None:
@@ -120,7 +119,7 @@ class Attempt:
             self._engine, self._core, task, self._fence, write=self._write, check=self._check
         )
         if task.ordered:
-            await self._write(await self._finalise(task, steps))
+            await self._conclude(await self._finalise(task, steps))
         elif task.archive is None:
             await self._complete(await self._do(task, steps))
         elif task.kind.startswith(EFFECT):
@@ -197,6 +196,7 @@ class Attempt:
         So it can neither cancel the attempt by cancelling itself, nor keep it from ending.
         """
         called = self._called = asyncio.create_task(callable)
+        called.add_done_callback(_retrieve)
         try:
             return await asyncio.shield(called)
         except asyncio.CancelledError as error:
@@ -206,15 +206,22 @@ class Attempt:
 
     async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
         """Complete a task that is not an archive's; its steps count what it cost."""
-        await self._write(CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step))
+        await self._conclude(
+            CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step)
+        )
+
+    async def _conclude(self, command: Command[None]) -> None:
+        self._tenure.conclude()
+        await self._write(command)
 
     def _check(self, result: object) -> None:
         """Raise `UnusableResult` for an error that was returned as text (F4)."""
         output = result.output if isinstance(result, StepResult) else result
         found = self._terms.classify_result(output)
         if found is not None:
-            text = getattr(output, "overview", output)
-            raise UnusableResult(f"the callable returned an error as text: {text}", found)
+            text = output.overview if isinstance(output, Summary) else output
+            kind: ErrorClass = "fatal" if found == "fatal" else "transient"
+            raise UnusableResult(f"the callable returned an error as text: {text}", kind)
 
     # ---- its writes ---------------------------------------------------------------------------
 
@@ -231,6 +238,7 @@ class Attempt:
         while True:
             try:
                 written = self._engine.answer(SessionRequest(self._core, command))
+                written.add_done_callback(_retrieve)
                 return await asyncio.shield(written)
             except UnavailableError as error:
                 if loop.time() + pause > give_up_at:
@@ -239,31 +247,38 @@ class Attempt:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _renew(self) -> None:
-        """Renew the lease; raise if it is lost."""
-        try:
-            time = await self._leases.store_time()
-            renewal = RenewLease(self._task_id, self._fence, self._leases.lease, time)
-            await self._engine.execute(self._core, renewal)
-        except ConflictError:
-            raise
-        except EventLogError as error:
-            self._tell("lease_renewal_failed", error)
+    def _renew(self) -> None:
+        """Renew the lease, in the thread of the heartbeat; raise if it is lost."""
+        time = self._leases.store_time_now()
+        renewal = RenewLease(self._task_id, self._fence, self._leases.lease, time)
+        self._engine.blocking.execute(self._core, renewal)
 
     async def _fail(self, error: BaseException) -> None:
-        terms = self._terms
-        found = error.error_class if isinstance(error, UnusableResult) else terms.classify(error)
-        drawn = terms.retry.delay(self._number, terms.draw())
+        """Record a failed attempt. Whatever the error is, and says of itself, this does not fail."""
         command = FailAttempt(
             self._task_id,
             self._fence,
             error=redacted(error),
-            fatal=found == "fatal",
-            attempts=terms.retry.attempts,
-            delay=max(drawn, retry_after(error, self._engine.clock())),
+            fatal=self._class_of(error) == "fatal",
+            attempts=self._terms.retry.attempts,
+            delay=self._delay_after(error),
         )
         self._tell("attempt_failed", error)
         await self._settle(command)
+
+    def _class_of(self, error: BaseException) -> ErrorClass:
+        if isinstance(error, UnusableResult):
+            return error.error_class
+        try:
+            found = self._terms.classify(error)
+        except Exception as problem:  # noqa: BLE001 - the classifier may be a user's
+            self._tell("classifier_failed", problem)
+            found = classify(error)
+        return found if found == "fatal" else "transient"
+
+    def _delay_after(self, error: BaseException) -> int:
+        drawn = self._terms.retry.delay(self._number, self._terms.draw())
+        return max(drawn, retry_after(error, self._engine.clock()))
 
     async def _release(self) -> None:
         await self._settle(ReleaseTask(self._task_id, self._fence, "the worker was stopped"))
@@ -274,7 +289,7 @@ class Attempt:
             await self._engine.execute(self._core, command)
         except LeaseLost as error:
             self._tell_lost(error)
-        except EventLogError as error:
+        except Exception as error:  # noqa: BLE001 - a worker outlives what it cannot record
             self._tell("attempt_unrecorded", error)
 
     # ---- its end ------------------------------------------------------------------------------
@@ -288,8 +303,7 @@ class Attempt:
             task.cancel()
         ended, stuck = await asyncio.wait(left, timeout=UNWINDING_SECONDS)
         await asyncio.gather(*ended, return_exceptions=True)
-        for task in stuck:
-            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        for _ in stuck:
             log_fact(logging.ERROR, "callable_ignores_cancellation", **self._who())
 
     def _tell_lost(self, error: ConflictError) -> None:
@@ -305,3 +319,13 @@ class Attempt:
             "fence": self._fence,
             "attempt": self._number,
         }
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Take note of how something ended that perhaps nobody waits for any more.
+
+    What is shielded goes on when its attempt ends; asyncio would complain that nobody retrieved
+    its exception.
+    """
+    if not future.cancelled():
+        future.exception()

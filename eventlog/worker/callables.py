@@ -11,6 +11,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from eventlog.error_text import printable, text_of
+from eventlog.offloop import future_of_work
+
 __all__ = ["call"]
 
 
@@ -25,8 +28,18 @@ async def call(function: Callable[..., Any], *arguments: object) -> Any:
             return await function(*arguments)
         answer = await _in_thread(partial(function, *arguments))
         return await answer if inspect.isawaitable(answer) else answer
-    except (SystemExit, StopIteration) as error:
-        raise RuntimeError(f"the callable raised {error!r}") from error
+    except (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt) as error:
+        if isinstance(error, StopIteration):
+            raise _as_failure(error) from error
+        raise
+    except BaseException as error:
+        raise _as_failure(error) from error
+
+
+def _as_failure(error: BaseException) -> RuntimeError:
+    """Return what stands for an exception that would end more than the callable."""
+    name = printable(type(error).__name__)
+    return RuntimeError(f"the callable raised {name}({text_of(error)})")
 
 
 def _is_asynchronous(function: Callable[..., Any]) -> bool:
@@ -43,7 +56,7 @@ def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
     waiting for a step in another one, would wait for ever.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
+    future = future_of_work(loop)
     context = copy_context()
 
     def settle(result: Any, error: BaseException | None) -> None:
@@ -51,8 +64,9 @@ def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
             return
         if error is None:
             future.set_result(result)
-        elif isinstance(error, (SystemExit, StopIteration)):  # A future cannot hold these.
-            future.set_exception(RuntimeError(f"the callable raised {error!r}"))
+        elif isinstance(error, StopIteration) or not isinstance(error, Exception):
+            # A future cannot hold the first; the others would end the loop.
+            future.set_exception(_as_failure(error))
         else:
             future.set_exception(error)
 

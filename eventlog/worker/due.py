@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import pydantic_core
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.session.index import due_key, due_prefix, keys_under
 from eventlog.session.tasks.events import OwnerData
+from eventlog.telemetry import log_fact
 from eventlog.worker.owner import is_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from eventlog.store import Store
+    from eventlog.worker.distant_times import Belief
 
 __all__ = ["DueTask", "due_tasks", "seconds_until_due"]
 
@@ -46,12 +51,17 @@ class DueTask(NamedTuple):
 
 
 def due_tasks(
-    store: Store, now: int, kinds: Collection[str], room: int, known: Mapping[str, DueTask | None]
+    store: Store,
+    now: int,
+    kinds: Collection[str],
+    room: int,
+    known: Mapping[str, DueTask | None],
+    belief: Belief,
 ) -> list[DueTask]:
     """Return tasks of these kinds that are due, oldest first, then those that are free early.
 
-    The latter are looked for only where fewer are due than there is ``room`` for. What is ``known``
-    by its id is left out, if it still stands so; None: however it stands.
+    The latter are looked for only where fewer are due than there is ``room`` for. A task that is
+    ``known`` by its id is left out as long as its entry is the known one, or for None always.
     """
 
     def is_news(task: DueTask) -> bool:
@@ -61,15 +71,17 @@ def due_tasks(
     found = [task for task in due if is_news(task)]
     if len(found) < room:
         early = _scan(store, kinds, now + 1, None, EARLY_LIMIT)
-        found += _free_early(filter(is_news, early))
+        found += _free_early(store, now, filter(is_news, early), belief)
     return found
 
 
-def _free_early(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
+def _free_early(
+    store: Store, now: int, tasks: Iterable[DueTask], belief: Belief
+) -> Iterator[DueTask]:
     """Yield the tasks that may be claimed before their time.
 
     They are pending, and the clock was set back since; or they are running, and their owner is
-    gone. Of each owner that is found out once.
+    gone, which is found out once for each owner; or their time is not to be believed any longer.
     """
     gone: dict[str, bool] = {}
     for task in tasks:
@@ -77,9 +89,9 @@ def _free_early(tasks: Iterable[DueTask]) -> Iterator[DueTask]:
             name = str(task.owner)
             if name not in gone:
                 gone[name] = is_gone(task.owner)
-            if gone[name]:
+            if gone[name] or belief.has_lapsed(store, task, now):
                 yield task
-        elif task.state == "pending":
+        elif task.state == "pending" or belief.has_lapsed(store, task, now):
             yield task
 
 
@@ -104,5 +116,33 @@ def _scan_kind(
 ) -> Iterator[DueTask]:
     stop = keys_under(due_prefix(kind))[1] if end is None else due_key(kind, end)
     for key, value in store.scan(due_key(kind, start), stop, limit):
-        time, task_id = key.rsplit("/", 2)[1:]
-        yield DueTask(int(time), task_id, kind, **pydantic_core.from_json(value))
+        task = _read(kind, key, value)
+        if task is not None:
+            yield task
+
+
+def _read(kind: str, key: str, value: bytes) -> DueTask | None:
+    """Read an entry. A damaged one is logged and passed over: the other tasks are due all the same."""
+    try:
+        time, task_id = key.removeprefix(due_prefix(kind)).split("/")
+        fields = _value_reader()(value)
+        return DueTask(int(time), task_id, kind, **fields)
+    except ValueError as error:
+        problem = str(error).replace("\n", " ")
+        log_fact(logging.WARNING, "due_entry_damaged", key=key, error=f"{problem:.200}")
+        return None
+
+
+class _Value(TypedDict):
+    """What a ``due/`` entry says of its task."""
+
+    session: str
+    state: str
+    owner: OwnerData | None
+    fence: int
+    attempts: int
+
+
+@cache
+def _value_reader() -> Callable[[bytes], _Value]:
+    return TypeAdapter(_Value).validate_json

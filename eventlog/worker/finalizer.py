@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from eventlog.argument_checks import check_count
 from eventlog.engine.queries import archived_messages, latest_overview
 from eventlog.errors import InvalidArgument, NonRetryableError
 from eventlog.session.commit import archive_id
 from eventlog.session.tasks.machine import EFFECT, FINALISE, MEMORIES, SKILLS
+from eventlog.storable import check_text
 from eventlog.worker.requests import (
     EffectRequest,
     Extraction,
@@ -58,11 +60,14 @@ class Material(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finalizer:
-    """The callables of a worker, plain or async; without any, a summariser that needs no model.
+    """The callables that a worker runs, plain or async.
 
-    Only the summary decides whether an archive is completed. Memories, skills and side effects are
-    follow-up tasks: they may fail for good without blocking anything. ``kinds`` has the callables
-    for tasks of your own kinds, as ``session.queue_task`` names them (L16).
+    Without a ``summarizer``, one that needs no model is used. The summary alone decides whether an
+    archive is completed: memories, skills and side effects are tasks that follow it, and block
+    nothing if they fail. ``kinds`` has the callables for tasks of an application's own kinds, which
+    `Session.queue_task` queues.
+
+    Raises `InvalidArgument` for a kind without a dot, and for side effects of the same name.
     """
 
     summarizer: Summarizer | None = None
@@ -70,10 +75,12 @@ class Finalizer:
     skill_extractor: SkillExtractor | None = None
     side_effects: tuple[SideEffect, ...] = ()
     uncovered_budget: int = 16_000
-    """Tokens of earlier failed archives that a summariser is handed raw (F6)."""
+    """How many tokens of uncovered messages of earlier archives a summariser gets."""
     kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
 
     def __post_init__(self) -> None:
+        for kind in (*self.kinds, *self.follow_ups):
+            check_text("a kind of task", kind)
         for kind in self.kinds:
             if "." not in kind:
                 raise InvalidArgument(
@@ -87,28 +94,35 @@ class Finalizer:
 
     @property
     def follow_ups(self) -> tuple[str, ...]:
-        """The kinds of tasks that a completed archive queues."""
+        """The kinds of the tasks that a completed archive queues."""
         kinds = [MEMORIES] if self.memory_extractor else []
         kinds += [SKILLS] if self.skill_extractor else []
         return (*kinds, *(f"{EFFECT}{_name(effect)}" for effect in self.side_effects))
 
     @property
     def task_kinds(self) -> frozenset[str]:
-        """The kinds of tasks that a worker with these callables can do."""
+        """The kinds of the tasks that a worker with these callables can run."""
         return frozenset({FINALISE, *self.follow_ups, *self.kinds})
 
     async def summarize(self, request: SummaryRequest) -> Summary:
         """Run the summariser; raise `EmptySummary` for a summary without overview."""
         summary = await _call(self.summarizer or _extractive(), request)
-        if not isinstance(summary, Summary) or not summary.overview.strip():
+        if not isinstance(summary, Summary):
+            raise EmptySummary("the summarizer returned no overview")
+        for name in ("overview", "abstract"):
+            text: object = getattr(summary, name)
+            if not isinstance(text, str):
+                found = type(text).__name__
+                raise UnusableResult(f"the summary's {name} is {found}, not text", "transient")
+        if not summary.overview.strip():
             raise EmptySummary("the summarizer returned no overview")
         return summary
 
     async def extract(self, kind: str, request: SummaryRequest) -> StepResult:
-        """Run the extractor of a completed archive that this kind of follow-up stands for."""
+        """Run the extractor for a kind of follow-up on a completed archive."""
         if kind == MEMORIES and self.memory_extractor is not None:
             extraction = _expect(Extraction, await _call(self.memory_extractor, request))
-            memories = {str(name): int(count) for name, count in extraction.memories.items()}
+            memories = _counted(extraction.memories)
             output = {"memories_extracted": memories, "memory_diff": extraction.diff}
             return StepResult(output=output, usage=extraction.usage)
         if kind == SKILLS and self.skill_extractor is not None:
@@ -119,7 +133,7 @@ class Finalizer:
         raise _unknown(kind)
 
     async def affect(self, kind: str, request: EffectRequest) -> dict[str, Any]:
-        """Run a side effect of a completed archive."""
+        """Run a side effect on a completed archive."""
         for side_effect in self.side_effects:
             if kind == f"{EFFECT}{_name(side_effect)}":
                 await _call(side_effect, request)
@@ -127,7 +141,7 @@ class Finalizer:
         raise _unknown(kind)
 
     async def do(self, request: TaskRequest) -> Any:
-        """Run the callable for a kind of a user's own; return what it returns."""
+        """Run the callable for an application's own kind of task, and return its result."""
         if request.kind not in self.kinds:
             raise _unknown(request.kind)
         return await _call(self.kinds[request.kind], request)
@@ -144,6 +158,18 @@ def _expect(expected: type[Any], answer: object) -> Any:
     return answer
 
 
+TOTAL: Final = "total"
+"""Not a category: whoever reads the counts sums them, so a sum among them would count twice."""
+
+
+def _counted(memories: Mapping[str, int]) -> dict[str, int]:
+    """Return the memories by category; raise `InvalidArgument` for what counts none."""
+    counts = {check_text("a category of memories", name): n for name, n in memories.items()}
+    for name, count in counts.items():
+        check_count(f"memories.{name}", count, "memories")
+    return {name: count for name, count in counts.items() if name != TOTAL}
+
+
 def _extractive() -> Summarizer:
     # Imported when first needed: a service with a summariser of its own never does.
     from eventlog.summary.summarizer import summarize
@@ -152,7 +178,7 @@ def _extractive() -> Summarizer:
 
 
 def _name(effect: SideEffect) -> str:
-    return getattr(effect, "__name__", type(effect).__name__)
+    return str(getattr(effect, "__name__", type(effect).__name__))
 
 
 async def _call(function: Callable[[Any], Any], request: object) -> Any:

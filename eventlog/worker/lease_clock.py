@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from eventlog.store import store_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventlog.engine.async_engine import AsyncEngine
+    from eventlog.engine.door import Door
 
 __all__ = ["LeaseClock"]
 
@@ -23,8 +25,7 @@ class LeaseClock:
 
     def __init__(self, engine: AsyncEngine, lease_seconds: float) -> None:
         self._engine = engine
-        now = store_clock(engine.store.inner)
-        self._store_time = None if now is None else partial(engine.store.call, now)
+        self._store_time = _read_through(engine.store, store_clock(engine.store.inner))
         self.lease = int(lease_seconds * 1_000_000)
         """The length of a lease in microseconds."""
 
@@ -32,8 +33,16 @@ class LeaseClock:
         """Return the store's time in microseconds; None if it has no clock."""
         return None if self._store_time is None else await self._engine.run(self._store_time)
 
+    def store_time_now(self) -> int | None:
+        """Return the same in a thread that may wait for the store (I/O)."""
+        return None if self._store_time is None else self._store_time()
+
     @property
     def is_steady(self) -> bool:
         """Whether the time tells that a lease has ended."""
         since = None if self._store_time is not None else self._engine.jumps.since_jump()
         return since is None or since >= self.lease
+
+
+def _read_through(door: Door, now: Callable[[], int] | None) -> Callable[[], int] | None:
+    return None if now is None else (lambda: door.call(now))

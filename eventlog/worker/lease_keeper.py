@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from typing import TYPE_CHECKING, Any, Self
-
-from eventlog.errors import ConflictError
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
+
+    from eventlog.errors import ConflictError
+    from eventlog.worker.heartbeat import Heartbeat
 
 __all__ = ["Tenure"]
 
@@ -17,61 +17,55 @@ __all__ = ["Tenure"]
 class Tenure:
     """While entered, keeps the lease, and cancels the task that entered it when its time is over.
 
-    `verdict` then tells why: the lease is lost to another owner, or the attempt takes too long. It
-    is a timer that waits, not a task: as a rule the work is done long before there is anything to
-    do.
+    `verdict` then says why: the lease is lost to another owner, or the attempt takes too long. The
+    lease is renewed by ``heartbeat``, which calls ``renew`` in its own thread.
     """
 
     def __init__(
-        self,
-        renew: Callable[[], Coroutine[Any, Any, None]],
-        *,
-        renewal_seconds: float,
-        timeout_seconds: float,
+        self, heartbeat: Heartbeat, renew: Callable[[], object], *, timeout_seconds: float
     ) -> None:
+        self._heartbeat = heartbeat
         self._renew = renew
-        self._renewal_seconds = renewal_seconds
         self._timeout_seconds = timeout_seconds
         self.verdict: Exception | None = None
-        self.renewal: asyncio.Task[None] | None = None
-        """The latest renewal; cancelled, but perhaps not yet ended, once the work is done."""
+        self._is_concluding = False
+
+    def conclude(self) -> None:
+        """Leave it to the last write to say whether the lease is lost.
+
+        A renewal that comes behind that write finds the task finished, which is no loss; and where
+        the lease is lost indeed, the write is refused by its fence.
+        """
+        self._is_concluding = True
 
     def __enter__(self) -> Self:
         loop = self._loop = asyncio.get_running_loop()
         self._holder = asyncio.current_task(loop)
-        now = loop.time()
-        self._ends_at = now + self._timeout_seconds
-        self._wait(now + self._renewal_seconds)
+        self._beat = self._heartbeat.begin(
+            self._renew, self._lose, at_most_seconds=self._timeout_seconds
+        )
+        self._timer = loop.call_later(self._timeout_seconds, self._time_out)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._holder = None
         self._timer.cancel()
-        if self.renewal is not None:
-            self.renewal.cancel()
+        self._heartbeat.end(self._beat)
 
-    def _wait(self, renewal_at: float) -> None:
-        if renewal_at < self._ends_at:
-            self._timer = self._loop.call_at(renewal_at, self._begin_renewal)
-        else:
-            self._timer = self._loop.call_at(self._ends_at, self._time_out)
-
-    def _begin_renewal(self) -> None:
-        self.renewal = self._loop.create_task(self._renew_once())
-        self._wait(math.inf)  # A renewal that hangs ends with the attempt.
-
-    async def _renew_once(self) -> None:
+    def _lose(self, error: ConflictError) -> None:
         try:
-            await self._renew()
-        except ConflictError as error:
+            self._loop.call_soon_threadsafe(self._end_lost, error)
+        except RuntimeError:
+            return  # The loop was closed, and the attempt has ended with it.
+
+    def _end_lost(self, error: ConflictError) -> None:
+        if not self._is_concluding:
             self._end(error)
-        else:
-            self._timer.cancel()
-            self._wait(self._loop.time() + self._renewal_seconds)
 
     def _time_out(self) -> None:
         self._end(TimeoutError(f"the attempt took longer than {self._timeout_seconds:g} s"))
 
     def _end(self, verdict: Exception) -> None:
-        self.verdict = verdict
         if self._holder is not None:
+            self.verdict = verdict
             self._holder.cancel()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
+from eventlog.argument_checks import check_count
+from eventlog.error_text import shown
+from eventlog.errors import InvalidArgument
 from eventlog.session.messages import Message
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.summary.requests import Summary
@@ -25,15 +28,28 @@ __all__ = [
     "SummaryRequest",
     "TaskCallable",
     "TaskRequest",
+    "checked_usage",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step returns that has cost tokens: its output, as JSON can hold it, and its cost."""
+    """The output of a step that cost tokens, as JSON, and what it cost."""
 
     output: Any
     usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+def checked_usage(usage: Any) -> TokenUsage:
+    """Return what something has cost; raise `InvalidArgument` for what are no counts of tokens."""
+    if usage is None:
+        return TokenUsage()
+    if not isinstance(usage, Mapping):
+        raise InvalidArgument(f"usage has counts of tokens by their names, not {shown(usage)}")
+    counts: dict[Any, Any] = dict(usage)
+    for name, count in counts.items():
+        check_count(f"usage.{name}", count, "tokens")
+    return cast("TokenUsage", {name: int(count) for name, count in counts.items()})
 
 
 class Steps(Protocol):
@@ -56,21 +72,22 @@ class _Request:
     """Set by the worker. Without it, as in a test of the callable, a step is just run."""
 
     async def step(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
-        """Run ``function(*arguments)``, plain or async, and record what it returns (F5).
+        """Run ``function(*arguments)``, plain or async, and record its output under a name.
 
-        Over all attempts at the task, a step that was recorded is not run again: its output is
-        read back. So the name stands for one piece of work, and the output is what JSON can hold,
-        or a `StepResult` with what it cost. A crash between the work and the record repeats it.
+        A later attempt at the task does not run the step again: it returns the recorded output. So
+        a name stands for one piece of work. The output is JSON, or a `StepResult` that says what it
+        cost. A crash between the work and the record repeats the work.
 
-        Raises what the function raises, `InvalidArgument` for an output that JSON cannot hold, and
-        `LeaseLost` if another attempt owns the task by now: let these pass.
+        Raises what the function raises; `InvalidArgument` for an output that is not JSON, or a name
+        that this attempt has used (a step that raised may be tried again); and `LeaseLost` if
+        another attempt owns the task. Let these pass.
         """
         if self.steps is not None:
             return await self.steps.run(name, function, *arguments)
         return _output(await call(function, *arguments))
 
     def step_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
-        """Do the same in a plain callable, which runs in a thread; ``function`` is plain too."""
+        """Do what `step` does, from a plain callable, which runs in a thread."""
         if self.steps is not None:
             return self.steps.run_sync(name, function, *arguments)
         return _output(function(*arguments))
@@ -84,9 +101,9 @@ def _output(value: Any) -> Any:
 class SummaryRequest(_Request):
     """An archive to summarise.
 
-    ``previous_overview`` is that of the latest completed archive before it, empty if there is none;
-    ``uncovered`` are the messages of earlier archives that failed or were abandoned and that no
-    overview stands for yet. What they say should be carried into the new overview.
+    ``previous_overview`` is the overview of the latest completed archive before it, or empty.
+    ``uncovered`` are messages of earlier archives that failed or were abandoned, and that no
+    overview covers yet. The new overview should carry forward what both say.
     """
 
     session_id: str
@@ -99,7 +116,7 @@ class SummaryRequest(_Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    """Memories by category, and an account of what changed by them."""
+    """The number of memories by category, and an account of what changed."""
 
     memories: Mapping[str, int]
     diff: dict[str, Any] | None = None
@@ -108,7 +125,7 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skills:
-    """The URIs of the skills that were learnt."""
+    """The URIs of the skills that were extracted."""
 
     uris: tuple[str, ...] = ()
     usage: TokenUsage = field(default_factory=TokenUsage)
@@ -116,7 +133,7 @@ class Skills:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRequest(_Request):
-    """A completed archive, for a side effect; ``idempotency_key`` is the same at every repeat."""
+    """A completed archive, for a side effect. A repetition has the same ``idempotency_key``."""
 
     session_id: str
     archive_id: str
@@ -127,7 +144,7 @@ class EffectRequest(_Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRequest(_Request):
-    """A task of a user's own kind; ``idempotency_key`` is the same at every attempt (L16)."""
+    """A task of an application's own kind. All attempts have the same ``idempotency_key``."""
 
     session_id: str
     task_id: str

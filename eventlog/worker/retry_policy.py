@@ -9,6 +9,7 @@ from datetime import UTC
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from eventlog.argument_checks import check_count, check_seconds
+from eventlog.error_text import text_of
 from eventlog.errors import (
     CorruptError,
     InvalidError,
@@ -37,9 +38,12 @@ ResultClassifier: TypeAlias = Callable[[object], ErrorClass | None]
 """Tells of what a callable returned which class of error it really is; None: it is a result."""
 
 
-ERROR_TEXT_LENGTH: Final = 500
-"""Characters up to which a result may be an error that was returned as text: an overview that
-speaks of errors is longer, and begins with its title."""
+ERROR_TEXT_LENGTH: Final = 300
+"""A result with fewer characters may be an error that was returned as text: an overview that speaks
+of errors is longer, and begins with its title."""
+
+READ_CHARACTERS: Final = 10_000
+"""How much of an error's text is read to classify it."""
 
 LONGEST_HINT: Final = 3_600_000_000
 """Microseconds that a service may ask to be left alone for; a longer wish is cut to this."""
@@ -56,16 +60,42 @@ _BUSY: Final = re.compile(r"rate.?limit|too many requests|overloaded", re.IGNORE
 _ERROR_TEXT: Final = re.compile(
     r"""["'{\[\s]*(?:(?:api|http|internal|server)[ _-])*(?:error|exception)\b""", re.IGNORECASE
 )
+_REFUSED: Final = re.compile(
+    r"(?:your )?credit balance (?:is )?too low"
+    r"|(?:invalid|incorrect|missing|expired) (?:x-)?api[ _-]key"
+    r"|(?:oauth|access) token (?:has )?(?:expired|been revoked)"
+    r"|not logged in\b|please run /login",
+    re.IGNORECASE,
+)
+"""How texts begin that clients return where the account is the problem: that stays so."""
+
+_PASSING: Final = re.compile(
+    r"(?:claude )?(?:ai )?(?:usage|rate|session|daily|weekly|monthly|\d{1,2}-hour) limit"
+    r" (?:has been )?(?:reached|exceeded|hit)\b"
+    r"|you(?:'ve|’ve| have)? (?:hit|reached|exceeded) your (?:\w{1,20} ){0,3}(?:limit|quota)\b"
+    r"|quota exceeded\b|rate_limit_error\b|too many requests\b|overloaded(?:_error)?\b"
+    r"|(?:the )?(?:\w{1,20} )?(?:request|connection|operation|call|read) (?:has )?timed[ -]?out\b"
+    r"|timed out\b|(?:request|gateway|read|connect(?:ion)?) time-?out\b|timeouterror\b"
+    r"|time-?out(?=[.:!]|$| after\b| exceeded\b| while\b)"
+    r"|(?:api )?connection error\b|service (?:is )?(?:temporarily )?unavailable\b"
+    r"|internal server error\b|bad gateway\b",
+    re.IGNORECASE,
+)
+"""How texts begin that clients return where another attempt may do better."""
+
+_SERVICE_ERROR: Final = re.compile(r"""["'{\[\s]*(?:api|http|server)[ _-]?error:""", re.IGNORECASE)
+"""How a text begins that is an error, whatever it goes on to say."""
+
 _STATUS_TEXT: Final = re.compile(r"\b[45]\d\d\b")
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How many attempts a task gets, and how long it waits between them.
+    """How many attempts a task has, and how long it waits between them.
 
-    The wait before attempt n + 1 is drawn evenly from 0 to ``base_seconds`` times 2 to the n - 1,
-    capped at ``cap_seconds`` (full jitter).
+    The wait before attempt n + 1 is drawn evenly between 0 and ``base_seconds`` · 2ⁿ⁻¹, at most
+    ``cap_seconds`` (full jitter).
     """
 
     attempts: int = 3
@@ -83,7 +113,8 @@ class RetryPolicy:
         ``drawn`` is a random number from 0 to 1.
         """
         longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 64))
-        return int(longest * drawn * 1_000_000)
+        share = drawn if 0 <= drawn <= 1 else 1.0  # Not so for NaN.
+        return int(longest * share * 1_000_000)
 
 
 # ---- errors -----------------------------------------------------------------------------------
@@ -105,7 +136,7 @@ def classify(error: BaseException) -> ErrorClass:
         group = cast("BaseExceptionGroup[BaseException]", error)
         return "fatal" if "fatal" in map(classify, group.exceptions) else "transient"
     status = next((found for found in map(_http_status, _chain(error)) if found), None)
-    text = str(error)
+    text = text_of(error)[:READ_CHARACTERS]
     if status == 429 or (status is None and _BUSY.search(text)):
         return "transient"
     if _TOO_LONG.search(text):
@@ -135,37 +166,53 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _http_status(error: BaseException) -> int | None:
-    holders: tuple[Any, ...] = (error, getattr(error, "response", None))
-    for holder in holders:
+    for holder in (error, _attribute(error, "response")):
         for name in ("status_code", "status", "http_status", "code"):
-            value = getattr(holder, name, None)
+            value = _attribute(holder, name)
             if isinstance(value, int) and 400 <= value <= 599:
                 return value
     return None
+
+
+def _attribute(holder: object, name: str) -> Any:
+    """Return an attribute of an error; None if there is none, or it raises."""
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # noqa: BLE001 - a property of a user's class
+        return None
 
 
 # ---- results ----------------------------------------------------------------------------------
 
 
 def classify_result(result: object) -> ErrorClass | None:
-    """Tell which class of error a result is, if it is one that was returned as text (F4).
+    """Return which class of error a result is, if it is one that was returned as text.
 
-    Some clients return "Prompt is too long" or "API Error: 529 …" where an answer was asked for.
-    Only a short text can be one, which begins with the complaint.
+    Some clients return "Prompt is too long", "API Error: 529 …", "Invalid API key", or words about
+    a usage limit or a time-out where an answer was asked for. Only a text of fewer than 300
+    characters that begins so is taken for one.
     """
     text = result.overview if isinstance(result, Summary) else result
-    if not isinstance(text, str) or len(text) > ERROR_TEXT_LENGTH:
+    if not isinstance(text, str) or len(text) >= ERROR_TEXT_LENGTH:
         return None
     text = text.strip()
-    is_error = _ERROR_TEXT.match(text) is not None
-    if _TOO_LONG.match(text) or (is_error and _TOO_LONG.search(text)):
+    if _TOO_LONG.match(text) or _REFUSED.match(text):
         return "fatal"
-    if not is_error:
-        return None
+    if _PASSING.match(text):
+        return "transient"
+    return _class_of_error_text(text) if _ERROR_TEXT.match(text) else None
+
+
+def _class_of_error_text(text: str) -> ErrorClass | None:
+    """Return the class of a text that begins with a word for an error; None if it is of errors."""
+    if _TOO_LONG.search(text) or _REFUSED.search(text):
+        return "fatal"
     if _BUSY.search(text):
         return "transient"
     status = _STATUS_TEXT.search(text)
-    return _class_of_status(int(status.group())) if status else None
+    if status is not None:
+        return _class_of_status(int(status.group()))
+    return "transient" if _SERVICE_ERROR.match(text) or _PASSING.search(text) else None
 
 
 # ---- hints ------------------------------------------------------------------------------------
@@ -177,15 +224,18 @@ def retry_after(error: BaseException, now: int) -> int:
     Read are the attribute ``retry_after`` (seconds), and of a response the headers
     ``retry-after-ms`` and ``retry-after`` (seconds or a date, RFC 9110).
     """
-    hints = (hint for found in _chain(error) for hint in _hints(found, now))
-    return min(LONGEST_HINT, max(0, next(hints, 0)))
+    try:
+        hints = (hint for found in _chain(error) for hint in _hints(found, now))
+        return min(LONGEST_HINT, max(0, next(hints, 0)))
+    except Exception:  # noqa: BLE001 - what an error carries is users' code: then it says nothing
+        return 0
 
 
 def _hints(error: BaseException, now: int) -> Iterator[int]:
-    wish = getattr(error, "retry_after", None)
+    wish = _attribute(error, "retry_after")
     if isinstance(wish, (int, float)):
-        yield int(wish * 1_000_000)
-    headers = getattr(getattr(error, "response", None), "headers", None)
+        yield from _number(wish, 1_000_000)
+    headers = _attribute(_attribute(error, "response"), "headers")
     if not isinstance(headers, Mapping):
         return
     said = cast("Mapping[object, object]", headers)
@@ -196,9 +246,9 @@ def _hints(error: BaseException, now: int) -> Iterator[int]:
     yield from _until(text, now)
 
 
-def _number(text: str | None, unit: int) -> Iterator[int]:
+def _number(said: str | float | None, unit: int) -> Iterator[int]:
     try:
-        yield int(float(text or "") * unit)
+        yield int(float("" if said is None else said) * unit)
     except (ValueError, OverflowError):
         return
 

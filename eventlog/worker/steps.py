@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Awaitable, Callable, Coroutine
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import pydantic_core
-from pydantic_core import PydanticSerializationError
 
 from eventlog.engine.blobs import get_value, put_value
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, LeaseLost
 from eventlog.session.tasks.commands import CompleteStep
 from eventlog.session.tasks.events import StepCompleted
 from eventlog.session.tasks.state import add_usage
+from eventlog.storable import Unstorable, check_text, json_copy
 from eventlog.worker.callables import call
-from eventlog.worker.requests import StepResult
+from eventlog.worker.requests import StepResult, checked_usage
 
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
@@ -56,7 +59,9 @@ class RecordedSteps:
         self._check = check
         self._loop = asyncio.get_running_loop()
         self._done = dict(task.steps)
-        self._running: dict[str, asyncio.Lock] = {}
+        self._names: set[str] = set()
+        """The steps of callables that this attempt has run, or is running."""
+        self._mutex = threading.Lock()
         self._ended = False
         self.reserved: str | None = None
         """The step that the library itself records for this task."""
@@ -85,8 +90,7 @@ class RecordedSteps:
 
     async def run(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Run a step of a callable, from the event loop."""
-        self._refuse_reserved(name)
-        async with self._running.setdefault(name, asyncio.Lock()):
+        with self._named(name):
             found = await self._find(name)
             if found:
                 return found.output
@@ -94,21 +98,36 @@ class RecordedSteps:
 
     def run_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Run a step of a callable, in the thread that the callable runs in."""
-        self._refuse_reserved(name)
-        found = self._ask(self._find(name))
-        if found:
-            return found.output
-        return self._ask(self.run(name, _returning(function(*arguments))))
+        with self._named(name):
+            found = self._ask(self._find(name))
+            if found:
+                return found.output
+            return self._ask(self._record(name, function(*arguments)))
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _refuse_reserved(self, name: str) -> None:
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Use a name for one step of this attempt; a step that fails gives its name free again."""
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"a step has a name, not {name!r:.80}")
+            raise InvalidArgument(f"a step has a name, not {shown(name)}")
+        check_text("a step's name", name)
         if name == self.reserved:
             raise InvalidArgument(
                 f"step {name!r} is what the task itself records; take another name for yours"
             )
+        with self._mutex:
+            if name in self._names:
+                raise InvalidArgument(
+                    f"step {name!r} was used before in this attempt; a name stands for one piece "
+                    "of work, so take another one, such as with a number behind it"
+                )
+            self._names.add(name)
+        try:
+            yield
+        except BaseException:
+            self._names.discard(name)
+            raise
 
     async def _find(self, name: str) -> _Found | None:
         """Read the output of a step, if it is done."""
@@ -130,14 +149,15 @@ class RecordedSteps:
         """Return a step's output as later attempts will read it, and what records it."""
         self._check(value)
         made = value if isinstance(value, StepResult) else StepResult(output=value)
-        data = _json(f"the output of step {name!r}", made.output)
-        output, blob = pydantic_core.from_json(data), None
+        usage = checked_usage(made.usage)
+        output, data = _json(f"the output of step {name!r}", made.output)
+        blob = None
         if len(data) > INLINE_BYTES:
             blob = await self._engine.run(put_value, self._core.store, self._core.session, data)
         if self._ended:
             raise self._lost()
         inline = output if blob is None else None
-        step = CompleteStep(self._task_id, self._fence, name, inline, made.usage, blob)
+        step = CompleteStep(self._task_id, self._fence, name, inline, usage, blob)
         return output, step
 
     def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
@@ -154,22 +174,15 @@ class RecordedSteps:
         return LeaseLost(self._task_id, self._fence, "the attempt has ended")
 
 
-def _returning(value: Any) -> Callable[[], Awaitable[Any]]:
-    async def give() -> Any:
-        return value
-
-    return give
-
-
 def as_stored(what: str, value: Any) -> Any:
     """Return a value as it will be read back from the log; raise for what JSON cannot hold."""
-    return pydantic_core.from_json(_json(what, value))
+    return _json(what, value)[0]
 
 
-def _json(what: str, value: Any) -> bytes:
+def _json(what: str, value: Any) -> tuple[Any, bytes]:
     try:
-        return pydantic_core.to_json(value, inf_nan_mode="null")
-    except (PydanticSerializationError, ValueError) as error:
+        return json_copy(value)
+    except Unstorable as error:
         raise InvalidArgument(f"{what} cannot be stored as JSON: {error}") from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventlog.argument_checks import check_count, check_seconds
+from eventlog.storable import check_text
 from eventlog.worker.finalizer import Finalizer
 from eventlog.worker.retry_policy import Classifier, ResultClassifier, RetryPolicy
 
@@ -27,6 +28,7 @@ class Terms:
     draw: Callable[[], float]
 
     def __post_init__(self) -> None:
+        check_text("name", self.name)
         check_count("concurrency", self.concurrency, "attempts at once", lowest=1)
         check_seconds("lease_seconds", self.lease_seconds)
         check_seconds("attempt_timeout", self.attempt_timeout)

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
 from eventlog.redaction import redacted
+from eventlog.session.index import prepare_reading
 from eventlog.session.tasks.commands import Claim, ClaimTask
 from eventlog.telemetry import log_fact
 from eventlog.worker.attempt import Attempt
 from eventlog.worker.batched_reads import Visits
+from eventlog.worker.distant_times import Belief
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
+from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_clock import LeaseClock
 from eventlog.worker.owner import this_process
 
@@ -52,6 +55,9 @@ class WorkLoop:
         self._engine = engine
         self._terms = terms
         self._leases = LeaseClock(engine, terms.lease_seconds)
+        self._heartbeat = Heartbeat(self._leases.lease / 3_000_000)
+        prepare_reading()
+        self._belief = Belief(self._leases.lease, int(terms.retry.cap_seconds * 1_000_000))
         self._visits = Visits(engine)
         self._kinds = self._terms.finalizer.task_kinds
         self._owner = this_process()
@@ -143,7 +149,9 @@ class WorkLoop:
         store_time = await self._leases.store_time()
         now = max(self._engine.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
-        found = await self._engine.run(due_tasks, self._engine.store, now, self._kinds, room, known)
+        found = await self._engine.run(
+            due_tasks, self._engine.store, now, self._kinds, room, known, self._belief
+        )
         suspects = [due for due in found if self._is_suspect(due)]
         others = [due for due in found if not self._is_suspect(due)]
         if suspects and self._suspect not in self._running:
@@ -197,7 +205,14 @@ class WorkLoop:
     def _begin(self, due: DueTask, core: Core, claim: Claim) -> None:
         if claim.fence is not None:
             attempt = Attempt(
-                self._engine, self._leases, self._terms, self._visits, core, due.task_id, claim
+                self._engine,
+                self._leases,
+                self._heartbeat,
+                self._terms,
+                self._visits,
+                core,
+                due.task_id,
+                claim,
             )
             task = self._running[due.task_id] = asyncio.create_task(attempt.run())
             task.add_done_callback(self._ring)
@@ -212,6 +227,7 @@ class WorkLoop:
             lease=self._leases.lease,
             attempts=self._terms.retry.attempts,
             owner_gone=due.fence if due.orphaned else None,
+            disbelieved=self._belief.take_lapsed(due),
             lease_now=store_time,
             expires_leases=self._leases.is_steady,
         )
@@ -240,7 +256,14 @@ class WorkLoop:
 
     def _collect(self) -> int:
         done = [task_id for task_id, task in self._running.items() if task.done()]
-        return sum(1 for task_id in done if self._running.pop(task_id).result())
+        return sum(self._is_completed(self._running.pop(task_id)) for task_id in done)
+
+    def _is_completed(self, attempt: asyncio.Task[bool]) -> bool:
+        """Return whether an attempt completed its task; one that broke ends no worker (F4)."""
+        error = None if attempt.cancelled() else attempt.exception()
+        if error is not None:
+            self._tell("attempt_broke", error)
+        return error is None and attempt.result()
 
     async def _listen(self, seen: Position) -> None:
         """Wait for a record after a position, or until something that is known becomes due."""

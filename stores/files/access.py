@@ -26,7 +26,7 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from eventlog.filesystem import FileSystem
+    from eventlog.filesystem import FileSystem, FileTree
 
 __all__ = ["Access", "Settings"]
 
@@ -49,15 +49,18 @@ class Settings(NamedTuple):
     """Seconds that a write waits for another process."""
     segment_bytes: int
     """The size at which the next segment begins."""
+    permissions: int | None = None
+    """Those of new files; None for what the folder allows."""
 
 
 class Access:
     """One process's access to the files of a log."""
 
     def __init__(self, files: FileSystem, folder: str, settings: Settings) -> None:
-        self.files = files
+        self._machine = files
+        self.files: FileTree = files.under(folder, settings.permissions)
         self.folder = folder
-        self.segments = Segments(files, self.path("segments"))
+        self.segments = Segments(self.files, "segments")
         self._settings = settings
         self._closed = False
         self._named = False
@@ -74,13 +77,10 @@ class Access:
         self.guard = threading.RLock()
         """Held while the index is used, or changed; never while something is written or synced."""
 
-    def path(self, *names: str) -> str:
-        return os.path.join(self.folder, *names)
-
     def _refuse_foreign(self) -> None:
         """Raise `UnsupportedStore` for a folder that is not a log's."""
         try:
-            names = self.files.names(self.folder)
+            names = self.files.names("")
         except FileNotFoundError:
             if self._settings.reads_only:
                 raise
@@ -101,7 +101,7 @@ class Access:
         if self._index is None and self._is_begun():
             self._index = Index(
                 self.files,
-                self.path("index"),
+                "index",
                 self.segments,
                 self.segments.get(1).header.log_id,
                 syncs=self._settings.syncs,
@@ -112,7 +112,7 @@ class Access:
         if self.segments.numbers():
             return True
         try:
-            runs = self.files.names(self.path("index"))
+            runs = self.files.names("index")
         except FileNotFoundError:
             return False
         if runs:
@@ -162,7 +162,7 @@ class Access:
                 f"{self.folder} was opened with mode=ro; open it without to write to it"
             )
         self._make_folders()
-        lock = self.files.lock(self.path("lock"))
+        lock = self.files.lock("lock")
         deadline = time.monotonic() + self._settings.busy_timeout
         while lock is None:
             if time.monotonic() >= deadline:
@@ -171,7 +171,7 @@ class Access:
                     "nothing was stored, write through that process or end it"
                 )
             time.sleep(LOCK_POLL_SECONDS)
-            lock = self.files.lock(self.path("lock"))
+            lock = self.files.lock("lock")
         try:
             index = self._made()
             self._sync_names()
@@ -195,20 +195,26 @@ class Access:
         if self._index is not None:
             return
         parent = os.path.dirname(os.path.abspath(self.folder))
-        wanted = [self.folder, *(self.path(name) for name in PARTS if name != "lock")]
-        for path in wanted:
+        for path in ("", *(name for name in PARTS if name != "lock")):
             if not self.files.is_folder(path):
                 with suppress(FileExistsError):  # Another process is as far.
                     self.files.make_folder(path)
-            self.files.sync_folder(parent if path == self.folder else self.folder)
+            if path:
+                self.files.sync_folder("")
+            else:
+                self._machine.sync_folder(parent)
 
     def _sync_names(self) -> None:
         """Make the names of blobs durable, once: their last writer may have been killed between a
-        rename and its sync."""
+        rename and its sync. What was cut off before its rename goes."""
         if not self._named:
-            blobs = self.path("blobs")
-            for name in self.files.names(blobs):
-                self.files.sync_folder(os.path.join(blobs, name))
+            folders = [os.path.join("blobs", name) for name in self.files.names("blobs")]
+            for folder in [*folders, "segments", "quarantine"]:
+                for name in self.files.names(folder):
+                    if name.endswith(".new"):
+                        self.files.remove(os.path.join(folder, name))
+                if folder in folders:
+                    self.files.sync_folder(folder)
             self._named = True
 
     def _made(self) -> Index:

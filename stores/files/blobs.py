@@ -24,7 +24,7 @@ from eventlog.store import Blob
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventlog.filesystem import FileSystem
+    from eventlog.filesystem import FileTree
 
 __all__ = ["BlobFiles"]
 
@@ -45,14 +45,19 @@ class _Header(NamedTuple):
 class BlobFiles:
     """The blobs under one folder."""
 
-    def __init__(self, files: FileSystem, folder: str) -> None:
+    def __init__(self, files: FileTree, folder: str) -> None:
         self._files = files
         self._folder = folder
         self._made: set[str] = set()
 
     def path(self, key: str) -> str:
+        """Return the path of a blob in the file tree."""
         name = sha256(key.encode()).hexdigest()
         return os.path.join(self._folder, name[:2], f"{name[2:]}.blob")
+
+    def shown(self, path: str) -> str:
+        """Return a path as people know it."""
+        return self._files.shown(path)
 
     def get(self, key: str) -> Blob | None:
         """Return a blob; raise `CorruptLog` if it is damaged."""
@@ -62,10 +67,10 @@ class BlobFiles:
             return None
         header = _read(data)
         if header is None or header.key != key:
-            raise _damaged(self.path(key))
+            raise _damaged(self._files.shown(self.path(key)))
         content = data[header.data_at :]
         if len(content) != header.size or zlib.crc32(content) != header.checksum:
-            raise _damaged(self.path(key))
+            raise _damaged(self._files.shown(self.path(key)))
         return Blob(content, header.revision)
 
     def revision(self, key: str) -> int:
@@ -87,7 +92,8 @@ class BlobFiles:
         try:
             self._files.sync_folder(os.path.dirname(path))
         except OSError as error:
-            raise Indeterminate(f"{path}: its name could not be synced ({error})") from error
+            shown = self._files.shown(path)
+            raise Indeterminate(f"{shown}: its name could not be synced ({error})") from error
 
     def _make_folder(self, folder: str) -> None:
         if folder not in self._made:
@@ -98,7 +104,7 @@ class BlobFiles:
             self._made.add(folder)
 
     def paths(self) -> Iterator[str]:
-        """Yield the files of all blobs."""
+        """Yield the paths of all blobs in the file tree."""
         for folder in self._names(self._folder):
             inside = os.path.join(self._folder, folder)
             yield from (os.path.join(inside, name) for name in self._names(inside))
@@ -124,7 +130,11 @@ def _read(data: bytes) -> _Header | None:
     (found,) = _u32.unpack_from(data, _header.size)
     if (magic, format_) != (_MAGIC, _FORMAT) or found != zlib.crc32(data[: _header.size] + key):
         return None
-    return _Header(revision, key.decode(), key_at + key_size, size, checksum)
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        return None
+    return _Header(revision, name, key_at + key_size, size, checksum)
 
 
 def _damaged(path: str) -> CorruptLog:

@@ -11,7 +11,7 @@ from eventlog.stores.files.frames import HEADER_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventlog.filesystem import FileSystem
+    from eventlog.filesystem import FileTree
     from eventlog.stores.files.blobs import BlobFiles
     from eventlog.stores.files.frames import Frame
     from eventlog.stores.files.index import Index
@@ -109,14 +109,14 @@ def _damaged_blobs(blobs: BlobFiles) -> Iterator[Finding]:
         key = blobs.key_at(path)
         try:
             if key is None:
-                yield Finding(None, None, "blob", f"{path} is not a blob")
+                yield Finding(None, None, "blob", f"{blobs.shown(path)} is not a blob")
             else:
                 blobs.get(key)
         except CorruptLog as error:
             yield Finding(None, None, "blob", f"{key!r}: {error}")
 
 
-def torn_tails(index: Index, files: FileSystem, folder: str) -> str:
+def torn_tails(index: Index, files: FileTree, folder: str) -> str:
     """Tell, for people, what is torn at the end of the log, and what was put aside so far.
 
     This is no finding: a torn tail was never stored, and another process may just be writing it.
@@ -125,7 +125,7 @@ def torn_tails(index: Index, files: FileSystem, folder: str) -> str:
         count = len(files.names(folder))
     except FileNotFoundError:
         count = 0
-    aside = f"{count} put aside in {folder}" if count else "none"
+    aside = f"{count} put aside in {files.shown(folder)}" if count else "none"
     if not index.torn:
         return aside
     return f"{index.torn} bytes, which the next write puts aside; {aside} so far"

@@ -6,7 +6,8 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eventlog.errors import StoreUnavailable
+from eventlog.errors import CorruptLog, StoreUnavailable
+from eventlog.filesystem import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,7 +25,17 @@ def mapped(error: OSError, folder: str) -> EventLogError:
                 f"there is no room left to write in {folder}; nothing was stored, free some and "
                 "try again"
             )
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EROFS:
+            return StoreUnavailable(
+                f"{error.filename or folder} is on a read-only file system; open it with ?mode=ro to "
+                "read, or mount it for writing"
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return StoreUnavailable(
+                f"{error.filename or folder} cannot be opened ({error.strerror}): too many files are "
+                "open; close some, or raise `ulimit -n`"
+            )
+        case errno.EACCES | errno.EPERM:
             return StoreUnavailable(
                 f"{error.filename or folder} may not be used ({error.strerror}); check its owner "
                 "and mode"
@@ -32,6 +43,11 @@ def mapped(error: OSError, folder: str) -> EventLogError:
         case errno.ENOENT | errno.ENOTDIR:
             return StoreUnavailable(
                 f"{error.filename or folder} cannot be opened ({error.strerror}); check the path"
+            )
+        case number if number in REFUSED:
+            return CorruptLog(
+                f"{error.filename or folder}: {error.strerror}; only regular files are a log's: look "
+                "at what that is, then restore the log from a backup"
             )
         case _:
             return StoreUnavailable(f"{folder}: {error}")

@@ -68,6 +68,8 @@ FRAME_LIMIT: Final = 1 << 30
 COMMIT: Final = 1 << 31
 _COUNT: Final = (1 << 24) - 1
 REMOVED: Final = 0xFFFFFFFF
+_VERSIONS: Final = 1 << 63
+"""Beyond all versions and times that other stores could take over."""
 
 _SEGMENT_MAGIC: Final = b"evlogseg"
 _segment = Struct(">8sHBxI16sQQQ4x")
@@ -225,6 +227,10 @@ def _decode_body(frame: Frame, body: bytes) -> Body:
         kind_end = place + 2 + size
         meta_end = kind_end + meta_size
         end = meta_end + data_size
+        if end > len(body):
+            raise ValueError(f"record {number} goes on beyond the end of its frame")
+        if not 0 < version + number < _VERSIONS or time >= _VERSIONS:
+            raise ValueError(f"record {number} has the version {version + number}, time {time}")
         records.append(
             Record(
                 stream,
@@ -258,6 +264,8 @@ def _decode_entries(body: bytes, place: int) -> list[IndexEntry]:
         place += 4 + size
         (size,) = _u32.unpack_from(body, place)
         place += 4
+        if size != REMOVED and place + size > len(body):
+            raise ValueError("an index entry goes on beyond the end of its frame")
         if size == REMOVED:
             entries.append((key, None))
         else:

@@ -29,7 +29,7 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventlog.filesystem import FileSystem
+    from eventlog.filesystem import FileTree
     from eventlog.stores.files.recovery import Batch
     from eventlog.stores.files.segments import Segments
 
@@ -78,7 +78,7 @@ class Index:
 
     def __init__(
         self,
-        files: FileSystem,
+        files: FileTree,
         folder: str,
         segments: Segments,
         log_id: bytes,
@@ -268,7 +268,7 @@ class Index:
 
     def _run(self, name: str) -> Run:
         path = self._path(name)
-        return Run(PagedFile(self._files.view(path), path), self._log_id, name)
+        return Run(PagedFile(self._files.view(path), self._files.shown(path)), self._log_id, name)
 
     def _write(self, name: str, data: bytes) -> None:
         replace_file(self._files, self._path(name), data)
@@ -298,7 +298,7 @@ class Index:
         except FileNotFoundError:
             pass
         except (ValueError, KeyError, TypeError) as error:
-            path = self._path(CHECKPOINT)
+            path = self._files.shown(self._path(CHECKPOINT))
             log_fact(logging.WARNING, "files_checkpoint_ignored", path=path, reason=str(error))
         return Checkpoint(BEGINNING)
 

@@ -210,6 +210,8 @@ def from_tail(tail: Tail) -> RunContent:
         id_key(event_id) + stream.places[version - stream.first].to_bytes(8)
         for stream in tail.streams.values()
         for event_id, version in stream.ids.items()
+        # A damaged log may number its records otherwise than one after another.
+        if 0 <= version - stream.first < len(stream.places)
     ]
     streams = [
         (

@@ -33,7 +33,7 @@ from eventlog.stores.files.index_run import SEGMENT_SHIFT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventlog.filesystem import FileSystem, FileView
+    from eventlog.filesystem import FileTree, FileView
 
 __all__ = ["End", "Segment", "Segments", "place_of"]
 
@@ -176,13 +176,18 @@ class Segment:
 class Segments:
     """All segments of a log, each opened when it is first read."""
 
-    def __init__(self, files: FileSystem, folder: str) -> None:
+    def __init__(self, files: FileTree, folder: str) -> None:
         self._files = files
         self.folder = folder
         self._open: dict[int, Segment] = {}
 
-    def path(self, number: int) -> str:
+    def name(self, number: int) -> str:
+        """Return the path of a segment in the file tree."""
         return os.path.join(self.folder, f"{number:010d}.log")
+
+    def path(self, number: int) -> str:
+        """Return the path of a segment as people know it."""
+        return self._files.shown(self.name(number))
 
     def numbers(self) -> list[int]:
         """Return which segments there are; raise `CorruptLog` if one is missing between others."""
@@ -215,7 +220,7 @@ class Segments:
 
     def _opened(self, number: int) -> Segment:
         path = self.path(number)
-        view = self._files.view(path)
+        view = self._files.view(self.name(number))
         found = read_header(view.read_at(0, HEADER_BYTES))
         if found is None or (found[0] == FORMAT and found[1].number != number):
             view.close()
@@ -242,8 +247,7 @@ class Segments:
             position=position,
             batch=batch,
         )
-        path = self.path(number)
-        replace_file(self._files, path, encode_header(header))
+        replace_file(self._files, self.name(number), encode_header(header))
         self._files.sync_folder(self.folder)
         return End(number, HEADER_BYTES, position, batch)
 

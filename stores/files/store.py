@@ -12,11 +12,12 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
+    CorruptLog,
     EventLogError,
     InvalidArgument,
     VersionConflict,
 )
-from eventlog.filesystem import LocalFiles
+from eventlog.filesystem import LocalFiles, permissions_named
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -31,6 +32,7 @@ from eventlog.store import (
     Wakeups,
     paged,
 )
+from eventlog.store_url import public_url
 from eventlog.stores.files.access import Access, Settings
 from eventlog.stores.files.batch import Checks, estimated_size, frames_of
 from eventlog.stores.files.blobs import BlobFiles
@@ -63,17 +65,20 @@ _SYNCHRONOUS: Final[dict[str, Durability]] = {"off": "process", "full": "power"}
 
 def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
     """Open ``files:///folder``; the options are those of `FilesStore`."""
-    allowed = {"mode", "writers", "synchronous", "busy_timeout", "segment_bytes"}
+    allowed = {"mode", "writers", "synchronous", "busy_timeout", "segment_bytes", "permissions"}
     if options.keys() - allowed or not location:
         raise InvalidArgument(
-            f"{url}: write files:///folder, with ?mode=ro, ?writers=many, ?synchronous=off, "
-            "?busy_timeout=SECONDS or ?segment_bytes=NUMBER if need be"
+            f"{public_url(url)}: write files:///folder, with ?mode=ro, ?writers=many, "
+            "?synchronous=off, ?busy_timeout=SECONDS, ?segment_bytes=NUMBER or "
+            "?permissions=0660 if need be"
         )
     try:
         busy_timeout = float(options.get("busy_timeout", "5"))
         segment_bytes = int(options.get("segment_bytes", SEGMENT_BYTES))
     except ValueError:
-        raise InvalidArgument(f"{url}: busy_timeout and segment_bytes take numbers") from None
+        raise InvalidArgument(
+            f"{public_url(url)}: busy_timeout and segment_bytes take numbers"
+        ) from None
     return FilesStore(
         location,
         mode=options.get("mode", "rw"),
@@ -81,6 +86,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
         synchronous=options.get("synchronous", "full"),
         busy_timeout=busy_timeout,
         segment_bytes=segment_bytes,
+        permissions=permissions_named(options.get("permissions"), url),
     )
 
 
@@ -89,7 +95,9 @@ class FilesStore:
 
     ``mode`` is ``rw`` or ``ro``, which never writes; ``writers`` is ``one``, which keeps the lock,
     or ``many``, which takes turns; ``synchronous`` is ``full``, or ``off`` to trade power safety for
-    speed; ``busy_timeout`` is how many seconds a write waits for another process's.
+    speed; ``busy_timeout`` is how many seconds a write waits for another process's. ``permissions``
+    are those of new files, such as ``0o660``; by default only their owner may use them, in a folder
+    that was there before also whom that folder lets read or write.
     """
 
     def __init__(
@@ -101,6 +109,7 @@ class FilesStore:
         synchronous: str = "full",
         busy_timeout: float = 5.0,
         segment_bytes: int = SEGMENT_BYTES,
+        permissions: int | None = None,
         files: FileSystem | None = None,
     ) -> None:
         _check_option("mode", mode, ("rw", "ro"))
@@ -116,11 +125,12 @@ class FilesStore:
             syncs=synchronous != "off",
             busy_timeout=busy_timeout,
             segment_bytes=segment_bytes,
+            permissions=permissions,
         )
         files = LocalFiles() if files is None else files
         self._access = access = Access(files, self.folder, settings)
         self._segments = access.segments
-        self._blobs = BlobFiles(files, access.path("blobs"))
+        self._blobs = BlobFiles(access.files, "blobs")
 
     # ---- writing ------------------------------------------------------------------------------
 
@@ -205,7 +215,22 @@ class FilesStore:
         for number, place in enumerate(places, version):
             if place != at:
                 at, frame = place, self._segments.at(place, stream, number)
-            records.append(frame.records[number - frame.records[0].version])
+            first = frame.records[0] if frame.records else None
+            if first is None or first.stream != stream:
+                raise CorruptLog(
+                    f"session {stream!r}, version {number}: the record is not in the frame that the "
+                    "index names; `eventlog verify` and `eventlog doctor` name what is wrong",
+                    stream=stream,
+                    version=number,
+                )
+            if not 0 <= number - first.version < len(frame.records):
+                raise CorruptLog(
+                    f"session {stream!r}: a frame has version {first.version}, where version {number} "
+                    "belongs; keep a copy of the folder, then restore it from a backup",
+                    stream=stream,
+                    version=number,
+                )
+            records.append(frame.records[number - first.version])
         return records
 
     def read_all(
@@ -275,13 +300,12 @@ class FilesStore:
         return settings | self._access.query(self._engine, nothing)
 
     def _engine(self, index: Index) -> dict[str, str]:
-        quarantine = self._access.path("quarantine")
         return {
             "checksum": self._segments.get(index.end.segment).checksum.name,
             "records": f"{index.records:,}",
             "segments": f"{index.end.segment:,}",
             "index": f"{len(index.runs)} runs, {index.tail.records:,} records behind them",
-            "torn tails": torn_tails(index, self._access.files, quarantine),
+            "torn tails": torn_tails(index, self._access.files, "quarantine"),
         }
 
     def reopen_after_fork(self) -> None:

@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING
 
 from eventlog.errors import Indeterminate, StoreUnavailable
+from eventlog.filesystem import replace_file
 from eventlog.stores.files.errors import mapped
 from eventlog.stores.files.frames import HEADER_BYTES
 from eventlog.stores.files.segments import End
@@ -22,7 +23,7 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     import threading
 
-    from eventlog.filesystem import File, FileLock, FileSystem
+    from eventlog.filesystem import File, FileLock, FileTree
     from eventlog.stores.files.checksum import Checksum
     from eventlog.stores.files.index import Index
     from eventlog.stores.files.recovery import Batch
@@ -36,7 +37,7 @@ class Writer:
 
     def __init__(
         self,
-        files: FileSystem,
+        files: FileTree,
         folder: str,
         segments: Segments,
         index: Index,
@@ -86,13 +87,8 @@ class Writer:
         if not torn:
             return
         segment = self._segments.get(end.segment)
-        kept = os.path.join(self._folder, "quarantine", f"{end.segment:010d}-{end.offset}.torn")
-        file = self._files.open(kept, empty=True)
-        try:
-            file.append(segment.view.read_at(end.offset, torn))
-            file.sync()
-        finally:
-            file.close()
+        kept = os.path.join("quarantine", f"{end.segment:010d}-{end.offset}.torn")
+        replace_file(self._files, kept, segment.view.read_at(end.offset, torn))
         self._files.sync_folder(os.path.dirname(kept))
         self._open().truncate(end.offset)
         self._open().sync()
@@ -103,7 +99,7 @@ class Writer:
             segment=segment.path,
             offset=end.offset,
             size=torn,
-            kept=kept,
+            kept=self._files.shown(kept),
         )
 
     def _write_again(self, unproven: End) -> None:
@@ -114,7 +110,7 @@ class Writer:
             start = unproven.offset if number == unproven.segment else HEADER_BYTES
             stop = end.offset if number == end.segment else segment.view.size()
             if start < stop:
-                file = self._files.open(segment.path)
+                file = self._files.open(self._segments.name(number))
                 try:
                     file.overwrite(start, segment.view.read_at(start, stop - start))
                     file.sync()
@@ -176,7 +172,7 @@ class Writer:
 
     def _open(self) -> File:
         if self._file is None:
-            self._file = self._files.open(self._segments.path(self._index.end.segment))
+            self._file = self._files.open(self._segments.name(self._index.end.segment))
         return self._file
 
     def close_file(self) -> None:

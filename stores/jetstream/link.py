@@ -12,6 +12,7 @@ import logging
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from urllib.parse import unquote
 
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, Error, TimeoutError
@@ -22,6 +23,7 @@ from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from ssl import SSLContext
 
 __all__ = ["Caller", "Link"]
 
@@ -57,9 +59,12 @@ class Link:
         *,
         user: str = "",
         credentials: str | None = None,
+        tls: SSLContext | None = None,
         greet: Callable[[Client], Awaitable[None]],
     ) -> None:
-        self._address = f"nats://{user}@{{}}" if user else "nats://{}"
+        self._login = _login(user)
+        self._tls = tls
+        self._address = "nats://{}" if tls is None else "tls://{}"
         self._servers = [self._address.format(host) for host in hosts]
         self._where = where
         self._credentials = credentials
@@ -154,7 +159,8 @@ class Link:
         async def note(error: Exception) -> None:
             said.append(error)
 
-        client = Client()
+        client = Client() if self._tls is None else _TLSClient()
+        options: dict[str, Any] = {} if self._tls is None else {"tls": self._tls}
         try:
             await client.connect(
                 [server],
@@ -168,6 +174,8 @@ class Link:
                 ping_interval=PING_SECONDS,
                 pending_size=PENDING_BYTES,
                 user_credentials=self._credentials,
+                **self._login,
+                **options,
                 closed_cb=closed,
                 error_cb=note,
             )
@@ -205,6 +213,23 @@ class Link:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class _TLSClient(Client):
+    """A client that sends nothing to a server without TLS, least of all a password."""
+
+    async def _process_info(self, info: Any, initial_connection: bool = False) -> None:
+        if not info.get("tls_required"):
+            raise Error("the server offers no TLS, which the URL asks for")
+        await super()._process_info(info, initial_connection)
+
+
+def _login(user: str) -> dict[str, str]:
+    """Return how nats-py takes ``name:password`` or a token, both percent-encoded as in a URL."""
+    name, colon, password = user.partition(":")
+    if colon:
+        return {"user": unquote(name), "password": unquote(password)}
+    return {"token": unquote(user)} if user else {}
 
 
 def _note_failed_task(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

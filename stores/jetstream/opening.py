@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from ssl import SSLContext, create_default_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -19,6 +20,7 @@ from nats.js.errors import APIError
 
 from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
 from eventlog.store import Durability
+from eventlog.store_url import public_url
 from eventlog.stores.jetstream.api import ask
 from eventlog.telemetry import log_fact
 
@@ -34,6 +36,7 @@ __all__ = [
     "ensure",
     "exists",
     "split_url",
+    "tls_context",
 ]
 
 FORMAT: Final = 1
@@ -49,10 +52,23 @@ QUORUM: Final = 3
 
 MONITOR_SECONDS: Final = 5.0
 
-_OPTIONS: Final = ("stream", "replicas", "durability", "monitor", "credentials", "patience")
+_OPTIONS: Final = (
+    "stream",
+    "replicas",
+    "durability",
+    "monitor",
+    "credentials",
+    "patience",
+    "tls",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+)
 _WRITE: Final = (
     "write nats://user:password@host:4222,host:4222, with ?stream=NAME, ?replicas=NUMBER, "
-    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE and ?patience=SECONDS if need be"
+    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE and ?patience=SECONDS if need be; "
+    "tls:// or ?tls=true for TLS, with ?tls_ca=FILE, ?tls_cert=FILE and ?tls_key=FILE; / and @ in a "
+    "password as %2F and %40"
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EXISTS: Final = 10058
@@ -74,6 +90,11 @@ class LogAddress(NamedTuple):
     credentials: str | None = None
     patience: float = 15.0
     """Seconds for which a call is tried again while a cluster has no leader."""
+    tls: tuple[str | None, str | None, str | None] | None = None
+    """The files of authorities, certificate and key for TLS; None for a connection without."""
+
+    def __repr__(self) -> str:
+        return f"<LogAddress {self.where}>"  # Without the password.
 
     @property
     def where(self) -> str:
@@ -88,7 +109,13 @@ def split_url(url: str, options: dict[str, str]) -> LogAddress:
     durability = options.get("durability", "process")
     stream = options.get("stream", "eventlog")
     if options.keys() - set(_OPTIONS) or not hosts or parts.path.strip("/"):
-        raise InvalidArgument(f"nats://{hosts}{parts.path} cannot be opened: {_WRITE}")
+        raise InvalidArgument(f"{public_url(url)} cannot be opened: {_WRITE}")
+    for host in hosts.split(","):
+        if not _is_address(host):
+            raise InvalidArgument(
+                f"{public_url(url)} cannot be opened: a host is a name or an address with a port "
+                f"from 1 to 65535 behind it, such as host:4222; {_WRITE}"
+            )
     if durability == "none" or durability not in get_args(Durability):
         raise InvalidArgument(f"durability={durability!r}: choose process or power")
     if not _NAME.fullmatch(stream):
@@ -102,7 +129,48 @@ def split_url(url: str, options: dict[str, str]) -> LogAddress:
         monitors=tuple(filter(None, options.get("monitor", "").split(","))),
         credentials=options.get("credentials"),
         patience=_number(options, "patience") if "patience" in options else 15.0,
+        tls=_tls_files(parts.scheme, options),
     )
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a text is a host with or without a port; IPv6 addresses are in brackets."""
+    try:
+        parts = urlsplit(f"nats://{host}")
+        port = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname) and "@" not in host and (port is None or port > 0)
+
+
+def _tls_files(
+    scheme: str, options: dict[str, str]
+) -> tuple[str | None, str | None, str | None] | None:
+    given = options.get("tls", "true" if scheme == "tls" else "")
+    if given not in ("", "true", "false") or (given == "false" and scheme == "tls"):
+        raise InvalidArgument(f"tls={given!r}: write true or false; tls:// is always true")
+    files = options.get("tls_ca"), options.get("tls_cert"), options.get("tls_key")
+    if given != "true" and not any(files):
+        return None
+    if given == "false" or (files[1] is None) != (files[2] is None):
+        raise InvalidArgument("tls_cert and tls_key go together, and with ?tls=true")
+    return files
+
+
+def tls_context(place: LogAddress) -> SSLContext | None:
+    """Return how to speak TLS with the servers, or None; raise `InvalidArgument` for its files."""
+    if place.tls is None:
+        return None
+    authorities, certificate, key = place.tls
+    try:
+        context = create_default_context(cafile=authorities)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(
+            f"the files for TLS cannot be used ({error}); check ?tls_ca, ?tls_cert and ?tls_key"
+        ) from error
+    return context
 
 
 def _number(options: dict[str, str], name: str) -> float:

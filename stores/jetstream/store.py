@@ -58,6 +58,7 @@ from eventlog.stores.jetstream.opening import (
     ensure,
     exists,
     split_url,
+    tls_context,
 )
 from eventlog.stores.jetstream.reader import LAG_SECONDS, Reader
 from eventlog.stores.jetstream.sessions import Sessions
@@ -101,7 +102,8 @@ def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamSto
     nodes have a copy. ``?durability=power`` asks for a log that outlives a loss of power, which
     ``?monitor=URL,URL,URL``, the nodes' monitoring ports, lets the store verify.
     ``?credentials=FILE`` is a NATS credentials file, ``?patience=SECONDS`` how long a call is tried
-    again while the cluster has no leader (15).
+    again while the cluster has no leader (15). ``tls://`` or ``?tls=true`` insists on TLS, with
+    ``?tls_ca=FILE``, ``?tls_cert=FILE`` and ``?tls_key=FILE`` where the system's do not do.
     """
     return JetStreamStore(split_url(url, options))
 
@@ -114,7 +116,12 @@ def has_log(url: str) -> bool:
         check_server(client, place.where)
 
     link = Link(
-        place.hosts, place.where, user=place.user, credentials=place.credentials, greet=greet
+        place.hosts,
+        place.where,
+        user=place.user,
+        credentials=place.credentials,
+        tls=tls_context(place),
+        greet=greet,
     )
     try:
         return link.run(lambda client: exists(client, place))
@@ -153,6 +160,7 @@ class JetStreamStore:
             self._where,
             user=self.place.user,
             credentials=self.place.credentials,
+            tls=tls_context(self.place),
             greet=self._greet,
         )
         self._reader = Reader(self._call, self._subjects, self._where)

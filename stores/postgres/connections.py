@@ -85,6 +85,10 @@ def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
         ) from error
     if "," in str(given.get("host", "")):
         given.setdefault("target_session_attrs", "read-write")
+    if "@" in f"{given.get('host', '')}{given.get('port', '')}{given.get('dbname', '')}":
+        raise InvalidArgument(
+            f"{public_url(url)} cannot be taken apart: write / and @ in a password as %2F and %40"
+        )
     settings: dict[str, Any] = {**_DEFAULTS, **given}
     return make_conninfo("", **settings), options
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from eventlog.errors import UnsupportedStore
+from eventlog.errors import InvalidArgument, UnsupportedStore
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,6 +34,12 @@ class Statements(dict[str, bytes]):
 
     def __init__(self, schema: str) -> None:
         super().__init__()
+        if not 1 <= len(schema.encode(errors="replace")) <= 63 or any(
+            part in schema for part in ("%", "$$", "\0")
+        ):
+            raise InvalidArgument(
+                f"schema={schema!r}: take a name of 1 to 63 bytes without %, $$ and NUL"
+            )
         self.schema = schema
         self.quoted = sql.Identifier(schema).as_string(None)
 

@@ -161,11 +161,8 @@ class PostgresStore:
     ) -> None:
         if durability == "none" or durability not in get_args(Durability):
             raise InvalidArgument(f"durability={durability!r}: choose power or process")
-        if pool_size < 1 or not 1 <= len(schema.encode()) <= 63:
-            raise InvalidArgument(
-                f"pool_size={pool_size}, schema={schema!r}: at least one connection is needed, and "
-                "a name of 1 to 63 bytes"
-            )
+        if pool_size < 1:
+            raise InvalidArgument(f"pool_size={pool_size}: at least one connection is needed")
         self.durability: Durability = durability
         self.schema = schema
         self._connector = Connector(conninfo, durability)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -36,11 +38,44 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
                 f"{path} is damaged ({error}); keep a copy, then restore it from a backup"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            if _is_read_only(path):
+                return StoreUnavailable(
+                    f"{path} is on a read-only file system; copy the log, or mount it for writing"
+                )
             return StoreUnavailable(f"{path} may not be written; check its owner and mode")
         case sqlite3.SQLITE_CANTOPEN:
+            reason = _why_none_opens()
+            if reason is not None:
+                return StoreUnavailable(
+                    f"{path} cannot be opened ({reason}): too many files are open; close some, or "
+                    "raise `ulimit -n`"
+                )
+            if _is_read_only(path):
+                return StoreUnavailable(
+                    f"{path} is on a read-only file system; copy the log, or mount it for writing"
+                )
             return StoreUnavailable(f"{path} cannot be opened; check that its folder exists")
         case _:
             return StoreUnavailable(f"{path}: {error}")
+
+
+def _is_read_only(path: str) -> bool:
+    """Return whether the file system of a file, or of the folder for it, is read-only."""
+    for place in (path, os.path.dirname(path) or "."):
+        try:
+            return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+        except (OSError, AttributeError):
+            continue
+    return False
+
+
+def _why_none_opens() -> str | None:
+    """Return what the system says when no descriptor is left; SQLite does not pass it on."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.strerror if error.errno in (errno.EMFILE, errno.ENFILE) else None
+    return None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.errors import CorruptLog
 from eventlog.store import EMPTY_HEAD
@@ -17,7 +17,7 @@ from eventlog.stores.sqlite.tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Lookup"]
 
@@ -63,7 +63,7 @@ class Lookup:
                 "WHERE position > ? ORDER BY position",
                 (self.tail.last,),
             )
-            self.tail.add(cast("Iterable[TailRow]", rows))
+            self.tail.add(map(_legible, rows))
         return True
 
     def merge(self, connection: sqlite3.Connection) -> int:
@@ -119,15 +119,42 @@ class Lookup:
                 "WHERE position IN (SELECT value FROM json_each(?))",
                 (str(tail.places(ids)),),
             )
-            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+            found.update(_versions(rows))
         if not tail.begins_at:
             return found  # Nothing is in the index tables yet.
         for start in range(0, len(ids), 256):
             page = ids[start : start + 256]
             size = next(size for size in _FIND if size >= len(page))
             rows = connection.execute(_FIND[size], (*page, *[b""] * (size - len(page))))
-            found.update(((stream, event_id), version) for stream, event_id, version in rows)
+            found.update(_versions(rows))
         return found
+
+
+def _versions(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[int, bytes], int]]:
+    for stream, event_id, version in rows:
+        if not isinstance(version, int):
+            raise CorruptLog(
+                f"the record with the event id {event_id!r:.60} says version {version!r:.40}; "
+                "`eventlog verify` and `eventlog doctor` name what else is wrong"
+            )
+        yield (stream, event_id), version
+
+
+def _legible(row: tuple[Any, ...]) -> TailRow:
+    """Return a row of `records` with something of the right type in every column.
+
+    What is damaged is met when the record itself is read; here it must not hide the records of
+    other streams.
+    """
+    position, stream, version, event_id, time, hash_ = row
+    return (
+        position,
+        stream if isinstance(stream, int) else 0,
+        version if isinstance(version, int) else 0,
+        event_id if isinstance(event_id, bytes) else b"",
+        time if isinstance(time, int) else 0,
+        hash_ if isinstance(hash_, bytes) else b"",
+    )
 
 
 def _indexed_end(connection: sqlite3.Connection, stream_id: int) -> End:
@@ -141,10 +168,15 @@ def _indexed_end(connection: sqlite3.Connection, stream_id: int) -> End:
     found: End | None = connection.execute(
         "SELECT version, hash, position, time FROM records WHERE position = ?", (last,)
     ).fetchone()
+    if found is not None and tuple(map(type, found)) != (int, bytes, int, int):
+        raise CorruptLog(
+            f"the record at position {last} is damaged: its version, hash or time is of another "
+            "type; `eventlog verify` names what else is wrong"
+        )
     if found is None:
         raise CorruptLog(
             f"the table record_runs names position {last}, where no record is; `eventlog doctor` "
-            "tells what else is wrong"
+            "names what else is wrong"
         )
     return found
 
@@ -161,6 +193,11 @@ def _indexed_places(
         (stream_id, until),
     )
     for first, positions in runs:
+        if not isinstance(first, int):
+            raise CorruptLog(
+                f"the table record_runs begins a run at {first!r:.40}, which is no version; "
+                "`eventlog doctor` names what else is wrong"
+            )
         found[:0] = _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
         if first <= after + 1:
             break
@@ -171,16 +208,21 @@ def _indexed_places(
 def _read_run(positions: str) -> list[int]:
     try:
         found = json.loads(positions)
-    except ValueError:
+    except (ValueError, TypeError):
         found = None
-    if not isinstance(found, list) or not found:
+    if not isinstance(found, list) or set(map(type, found)) != {int}:
         raise CorruptLog(
             f"the table record_runs has {positions!r:.40} where an array of positions belongs; "
-            "`eventlog doctor` tells what else is wrong"
+            "`eventlog doctor` names what else is wrong"
         )
     return cast("list[int]", found)
 
 
 def _indexed(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT position FROM progress WHERE name = 'indexed'").fetchone()
-    return int(row[0])
+    if row is None or not isinstance(row[0], int):
+        raise CorruptLog(
+            "the table progress does not say up to where the log is indexed; restore the file from a "
+            "backup"
+        )
+    return row[0]

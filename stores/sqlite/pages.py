@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.store import Record
+from eventlog.store import sound_records
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from eventlog.store import Record
     from eventlog.stores.sqlite.lookup import Lookup
 
 __all__ = ["Bounds", "log_page", "stream_page"]
@@ -50,12 +51,18 @@ def stream_page(
         low, high = after, min(until, after + size)
         left = high, until
     places = lookup.places(connection, stream_id, low, high)
-    return _at(connection, stream, places, reverse=reverse), left if left[0] < left[1] else None
+    rows = _at(connection, stream, places, reverse=reverse)
+    records = sound_records(rows)
+    if len(records) < len(rows):
+        # What is before the damage comes first; reading on from there meets it.
+        damaged = low + places.index(rows[len(records)][2])
+        left = (after, damaged + 1) if reverse else (damaged, until)
+    return records, left if left[0] < left[1] else None
 
 
 def _at(
     connection: sqlite3.Connection, stream: str, places: list[int], *, reverse: bool
-) -> list[Record]:
+) -> list[tuple[Any, ...]]:
     if not places:
         return []
     if places[-1] - places[0] == len(places) - 1:
@@ -71,17 +78,21 @@ def _at(
             "CROSS JOIN records ON position = place",
             (stream, str(places[::-1] if reverse else places)),
         )
-    return list(map(Record._make, rows.fetchall()))
+    return rows.fetchall()
 
 
 def log_page(
     connection: sqlite3.Connection, after: int, types: Sequence[str], size: int
-) -> list[Record]:
-    """Read the first ``size`` records of all streams behind a position, of some types if given."""
+) -> tuple[list[Record], bool]:
+    """Read the first ``size`` records of all streams behind a position, of some types if given.
+
+    Returns them, and whether more may follow. Reading on behind fewer meets a damaged record.
+    """
     only = f"AND type IN ({','.join('?' * len(types))}) " if types else ""
     rows = connection.execute(
         f"SELECT name, {_COLUMNS} FROM records JOIN streams USING (stream) "
         f"WHERE position > ? {only}ORDER BY position LIMIT ?",
         (after, *types, size),
     ).fetchall()
-    return list(map(Record._make, rows))
+    records = sound_records(rows)
+    return records, len(rows) == size or len(records) < len(rows)

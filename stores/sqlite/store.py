@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
+    CorruptLog,
     EventLogError,
     Indeterminate,
     InvalidArgument,
     StoreUnavailable,
     VersionConflict,
 )
+from eventlog.filesystem import make_file, permissions_named
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -39,9 +41,11 @@ from eventlog.store import (
     Wakeups,
     paged,
 )
+from eventlog.store_url import public_url
 from eventlog.stores.sqlite.batch import Batch, put_entries
 from eventlog.stores.sqlite.check import check_tables
-from eventlog.stores.sqlite.connections import Connecting, connect
+from eventlog.stores.sqlite.connections import Connecting
+from eventlog.stores.sqlite.connections import connect as local_connect
 from eventlog.stores.sqlite.errors import mapped, mapped_errors
 from eventlog.stores.sqlite.lookup import Lookup
 from eventlog.stores.sqlite.pages import Bounds, log_page, stream_page
@@ -65,23 +69,33 @@ _SCAN: Final = (
 
 def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
     """Open ``sqlite:///file.db``; ``?synchronous=normal`` trades power safety for speed."""
-    unknown = options.keys() - {"synchronous", "busy_timeout"}
+    unknown = options.keys() - {"synchronous", "busy_timeout", "permissions"}
     if unknown or not location:
         raise InvalidArgument(
-            f"{url}: write sqlite:///file.db, with ?synchronous=full|extra|normal|off and "
-            "?busy_timeout=SECONDS if need be"
+            f"{public_url(url)}: write sqlite:///file.db, with "
+            "?synchronous=full|extra|normal|off, ?busy_timeout=SECONDS and ?permissions=0660 "
+            "if need be"
         )
     try:
         busy_timeout = float(options.get("busy_timeout", "5"))
     except ValueError:
-        raise InvalidArgument(f"{url}: busy_timeout takes a number of seconds") from None
+        raise InvalidArgument(
+            f"{public_url(url)}: busy_timeout takes a number of seconds"
+        ) from None
     return SQLiteStore(
-        location, synchronous=options.get("synchronous", "full"), busy_timeout=busy_timeout
+        location,
+        synchronous=options.get("synchronous", "full"),
+        busy_timeout=busy_timeout,
+        permissions=permissions_named(options.get("permissions"), url),
     )
 
 
 class SQLiteStore:
-    """A log in one SQLite file; see `eventlog.store.Store` for the contract."""
+    """A log in one SQLite file; see `eventlog.store.Store` for the contract.
+
+    ``permissions`` are those of a new file, such as ``0o660``; by default its owner may read and write
+    it, and whom the folder lets read or write.
+    """
 
     def __init__(
         self,
@@ -89,9 +103,12 @@ class SQLiteStore:
         *,
         synchronous: str = "full",
         busy_timeout: float = 5.0,
-        connect: Callable[[str, float], sqlite3.Connection] = connect,
+        permissions: int | None = None,
+        connect: Callable[[str, float], sqlite3.Connection] = local_connect,
     ) -> None:
         self.path = str(path)
+        if connect is local_connect and self.path != ":memory:":
+            make_file(self.path, permissions)
         self._connecting = Connecting(self.path, synchronous, busy_timeout, connect)
         self.durability: Durability = self._connecting.durability
         self._start()
@@ -255,8 +272,8 @@ class SQLiteStore:
     ) -> Iterator[Record]:
         def read_page(after: Position, size: int) -> tuple[list[Record], Position | None]:
             with self._reading() as connection:
-                page = log_page(connection, after, types, size)
-            return page, page[-1].position if len(page) == size else None
+                page, goes_on = log_page(connection, after, types, size)
+            return page, page[-1].position if goes_on else None
 
         return paged(read_page, after, limit)
 
@@ -306,7 +323,8 @@ class SQLiteStore:
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         with self._writing() as connection:
             row = connection.execute("SELECT revision FROM blobs WHERE key = ?", (key,)).fetchone()
-            revision = 0 if row is None else int(row[0])
+            # A damaged blob has no revision to go on from.
+            revision = row[0] if row is not None and isinstance(row[0], int) else 0
             if expected not in (ANY, revision):
                 raise VersionConflict(key, int(expected), revision)
             connection.execute(
@@ -321,7 +339,15 @@ class SQLiteStore:
             row = connection.execute(
                 "SELECT data, revision FROM blobs WHERE key = ?", (key,)
             ).fetchone()
-        return None if row is None else Blob(*row)
+        if row is None:
+            return None
+        data, revision = row
+        if not isinstance(data, bytes) or not isinstance(revision, int):
+            raise CorruptLog(
+                f"{self.path}: the blob {key!r} is damaged: it is no bytes with a revision; restore "
+                "it from a backup, or remove it if it is a snapshot"
+            )
+        return Blob(data, revision)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection, None, None]:

@@ -13,8 +13,8 @@ import pytest
 
 import eventlog
 from eventlog import Message
-from eventlog.cli import demo_story
-from eventlog.cli.demo_worker import STOPPED
+from eventlog.cli.demonstration import story as demo_story
+from eventlog.cli.demonstration.worker import STOPPED
 from eventlog.cli.documents import session_document
 from eventlog.clock import system_clock
 
@@ -123,7 +123,7 @@ def test_the_worker_of_the_demo_ends_with_whoever_started_it(run: CommandLine) -
         now = system_clock() + 1_000_000
     root = str(Path(eventlog.__file__).parents[1])
     with subprocess.Popen(
-        [sys.executable, "-m", "eventlog.cli.demo_worker", run.store, str(now)],
+        [sys.executable, "-m", "eventlog.cli.demonstration.worker", run.store, str(now)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -171,7 +171,7 @@ def test_work_reports_what_failed_and_why(run: CommandLine, finalizers: str) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_worker_cleanly(run: CommandLine, number: int) -> None:
-    """F12, R7."""
+    """F12."""
     converse(run)
     run("commit", "chat-1")
     with run.spawn("work", "--json") as process:

@@ -1,10 +1,8 @@
-"""What the crash tests share: storage to crash on, and an account of how many points they tried."""
+"""What the crash tests share: storage to crash on, and searches for programs that break it."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,23 +13,23 @@ from eventlog.testing.crashes import CrashProgram
 from eventlog.testing.files import FilesBacking
 from eventlog.testing.model.backing import Backing, MemoryBacking
 from eventlog.testing.sqlite import SQLiteBacking
+from tests.account import figures, lines
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
+    from pathlib import Path
 
     from hypothesis.strategies import SearchStrategy
 
 NIGHTLY_FACTOR = 40
 """How many times more is tried by the nightly run."""
 
-_canaries: list[str] = []
-_points: Counter[str] = Counter()
-
 
 @pytest.fixture
 def points() -> Counter[str]:
     """Crash points tried so far, by the name of the storage."""
-    return _points
+    return figures("crashes tried")
 
 
 @pytest.fixture(params=["memory", "sqlite", "files"])
@@ -60,7 +58,7 @@ def make_backing(storage: str, tmp_path: Path) -> Callable[[], Backing]:
 @pytest.fixture
 def canaries() -> list[str]:
     """How the broken variants were found, a line each."""
-    return _canaries
+    return lines()
 
 
 @pytest.fixture(scope="session")
@@ -110,24 +108,3 @@ def search(nightly: bool) -> Callable[..., tuple[int, CrashProgram | None]]:
         return tried, None
 
     return find
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what was crashed how often, how long that took, and how the broken variants were found."""
-    for line in _canaries:
-        terminalreporter.write_line(f"found {line}")
-    for name, count in sorted(_points.items()):
-        terminalreporter.write_line(f"crashes tried, {name}: {count:,}")
-    here = Path(__file__).parent.name
-    seconds: Counter[str] = Counter()
-    failures: Counter[str] = Counter()
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, ()):
-            path = Path(report.nodeid.partition("::")[0])
-            if path.parent.name == here:
-                seconds[path.name] += report.duration
-                failures[path.name] += outcome == "failed"
-    for name, spent in sorted(seconds.items()):
-        terminalreporter.write_line(
-            f"{here}/{name}: {spent:.0f} seconds, {failures[name]} failures"
-        )

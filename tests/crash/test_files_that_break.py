@@ -215,7 +215,7 @@ def test_each_broken_variant_is_found_and_shrinks_to_a_few_calls(
     assert found is not None, f"{kind.__name__} was not found in {ran} programs"
     assert len(found.calls) <= 2
     assert kind is not UnsyncedClear or [call.name for call in found.calls] == ["add", "commit"]
-    canaries.append(f"{kind.__name__} after {ran} programs: {found}")
+    canaries.append(f"found {kind.__name__} after {ran} programs: {found}")
     names: dict[str, Any] = {"Host": Host, "Fate": Fate, "Crash": Crash, "suppress": suppress}
     names |= {kind.__name__: kind, check.__name__: check}
     exec(found.code(kind.__name__, check.__name__), names)  # noqa: S102 - what a reader would do

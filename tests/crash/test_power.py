@@ -109,7 +109,7 @@ def test_a_thousand_random_power_failures(
     if setting != "full":
         assert lost > 0, f"no crash of {number} lost anything: the alarm does not ring"
         canaries.append(
-            f"{setting} after {first} random crashes: in {losses} of {number} crashes {lost} of "
+            f"found {setting} after {first} random crashes: in {losses} of {number} crashes {lost} of "
             f"{acknowledged} acknowledged records were lost"
         )
 
@@ -152,7 +152,7 @@ def test_a_setting_that_promises_too_much_is_found(setting: str, canaries: list[
     assert finding.host.told, "what was lost had been acknowledged"
     assert "LOST" in str(caught.value)
     canaries.append(
-        f"{setting} by the first program: append, append, crash at step "
+        f"found {setting} by the first program: append, append, crash at step "
         f"{finding.host.steps.count}, {finding.fate}"
     )
 

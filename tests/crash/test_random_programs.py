@@ -90,7 +90,7 @@ def test_an_append_that_is_not_idempotent_is_found(
 
     assert found is not None
     assert len(found.calls) <= 2
-    canaries.append(f"an append that is not idempotent after {ran} programs: {found}")
+    canaries.append(f"found an append that is not idempotent after {ran} programs: {found}")
 
 
 # ---- any commands ------------------------------------------------------------------------------

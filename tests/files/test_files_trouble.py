@@ -195,9 +195,14 @@ class Careless(DiskFiles):
         self._omitted = omitted
 
     def open(self, path: str, *, empty: bool = False) -> Any:
-        file = super().open(path, empty=empty)
+        return self._careless(path, super().open(path, empty=empty))
+
+    def create(self, path: str, *, like: str | None = None) -> Any:
+        return self._careless(path, super().create(path, like=like))
+
+    def _careless(self, path: str, file: Any) -> Any:
         if self._omitted == path.rpartition(".")[2]:
-            file.sync = lambda: None  # type: ignore[method-assign]
+            file.sync = lambda: None
         return file
 
     def sync_folder(self, path: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventlog import filesystem
+from eventlog import local_files
 from eventlog.filesystem import LocalFiles
 
 FILES = LocalFiles()
@@ -26,7 +26,7 @@ def test_a_rename_replaces_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lazily: bool, can_exchange: bool
 ) -> None:
     if not can_exchange:
-        monkeypatch.setattr(filesystem, "_renameat2", lambda: None)
+        monkeypatch.setattr(local_files, "_renameat2", lambda: None)
     for content in (b"first", b"second"):
         write(tmp_path / "new", content)
         FILES.rename(str(tmp_path / "new"), str(tmp_path / "file"), lazily=lazily)

@@ -79,12 +79,12 @@ def test_documents_say_what_the_views_say(log: Log, session: Session) -> None:
 @pytest.mark.parametrize(
     ("name", "temporary"),
     [
-        ("messages.jsonl", ".messages.jsonl.eventlog-tmp"),
-        (".meta.json", ".meta.json.eventlog-tmp"),
+        ("messages.jsonl", ".messages.jsonl.7f.eventlog-tmp"),
+        (".meta.json", ".meta.json.7f.eventlog-tmp"),
     ],
 )
 def test_temporary_names_are_known_again(name: str, temporary: str) -> None:
-    assert layout.temporary_name(name) == temporary
+    assert layout.temporary_name(name, "7f") == temporary
     assert layout.is_temporary(temporary)
     assert not layout.is_temporary(name)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.account import figures
+
 NIGHTLY_FACTOR = 40
 """How many times more examples the nightly run tries."""
-
-_programs: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +58,4 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture
 def programs() -> Counter[str]:
     """What was run so far, in figures."""
-    return _programs
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many programs were run, and what struck them."""
-    for name, count in sorted(_programs.items()):
-        terminalreporter.write_line(f"{name}: {count:,}")
+    return figures("programs run")

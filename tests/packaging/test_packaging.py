@@ -17,8 +17,8 @@ import pytest
 pytestmark = pytest.mark.packaging
 
 TREE = Path(__file__).parents[2]
-SHIPPED = ("*.py", "*.sql", "*.json", "*.typed", "*.html", "*.css", "*.js")
-"""What the folders of the package may hold; documentation stays in the repository."""
+SHIPPED = ("*.py", "*.sql", "*.json", "*.typed", "*.md", "*.html", "*.css", "*.js")
+"""What the folders of the package may hold; its pages are shown by ``eventlog docs``."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,12 @@ def test_the_wheel_holds_the_whole_tree_and_nothing_else(wheel: Path) -> None:
     shipped = {name for name in names if ".dist-info/" not in name}
 
     assert shipped == _tree_files()
-    assert {"eventlog/py.typed", "eventlog/stores/sqlite/1_log.sql"} <= shipped
+    assert {
+        "eventlog/docs/rules.md",
+        "eventlog/py.typed",
+        "eventlog/stores/README.md",
+        "eventlog/stores/sqlite/1_log.sql",
+    } <= shipped
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

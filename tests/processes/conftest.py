@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.account import figures
+
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator
 
 PATIENCE_SECONDS = 60.0
@@ -19,8 +21,6 @@ PATIENCE_SECONDS = 60.0
 
 PIPE_BYTES = 4_096
 """How much a process may have said that nobody has read, before it waits: some hundred lines."""
-
-_account: Counter[str] = Counter()
 
 
 class Script:
@@ -94,10 +94,4 @@ def start() -> Iterator[Callable[..., Script]]:
 @pytest.fixture
 def account() -> Counter[str]:
     """What was done to processes so far, in figures."""
-    return _account
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many processes were killed, and how."""
-    for name, count in sorted(_account.items()):
-        terminalreporter.write_line(f"{name}: {count:,}")
+    return figures("processes")

@@ -14,11 +14,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import sqlite_utils  # noqa: F401 - once here rather than in every child
 
 from eventlog import Finalizer, Log, Message, RetryPolicy, Summary, SummaryRequest, Worker
-from eventlog.filesystem import LocalFile, LocalFiles, LocalView
+from eventlog.local_files import FilesUnder, LocalFile, LocalFiles, LocalView
 from eventlog.store import Store
 from eventlog.stores.files import FilesStore
 from eventlog.stores.sqlite import SQLiteStore
@@ -65,21 +66,38 @@ def scenario(log: Log) -> None:
     Worker(log, Finalizer(summarizer=summarize), retry=RetryPolicy(attempts=9)).run_once()
 
 
-class Unsynced(LocalFiles):
-    """Files whose syncs are steps and nothing else: what a killed process wrote outlives it."""
+class UnsyncedFolder(FilesUnder):
+    """Files in a folder whose syncs are steps and nothing else."""
 
     def open(self, path: str, *, empty: bool = False) -> LocalFile:
-        file = super().open(path, empty=empty)
-        file.sync = lambda: None  # type: ignore[method-assign]
-        return file
+        return without_sync(super().open(path, empty=empty))
+
+    def create(self, path: str, *, like: str | None = None) -> LocalFile:
+        return without_sync(super().create(path, like=like))
 
     def view(self, path: str) -> LocalView:
-        view = super().view(path)
-        view.sync = lambda: None  # type: ignore[method-assign]
-        return view
+        return without_sync(super().view(path))
 
     def sync_folder(self, path: str) -> None:
         """Leave it to the system."""
+
+
+class Unsynced(LocalFiles):
+    """Files that are not synced: what a killed process wrote outlives it."""
+
+    def under(self, path: str, permissions: int | None = None) -> FilesUnder:
+        return UnsyncedFolder(self, path, permissions)
+
+    def sync_folder(self, path: str) -> None:
+        """Leave it to the system."""
+
+
+Opened = TypeVar("Opened", LocalFile, LocalView)
+
+
+def without_sync(file: Opened) -> Opened:
+    file.sync = lambda: None  # type: ignore[method-assign]
+    return file
 
 
 def stepped(kind: str, path: Path, steps: Steps) -> Store:

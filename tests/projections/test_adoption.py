@@ -581,8 +581,16 @@ def test_a_file_that_changes_meanwhile_stops_the_adoption(
     assert not log.exists("s")
 
 
-def test_a_folder_that_leads_back_to_itself_ends(log: Log, folder: Path) -> None:
+def test_a_link_that_leads_back_to_its_folder_is_not_followed(log: Log, folder: Path) -> None:
     (folder / "loop").symlink_to(folder)
+
+    adoption = log.adopt(folder)
+
+    assert [found.path for found in adoption.findings if found.kind == "not_a_file"] == ["loop"]
+
+
+def test_a_folder_that_is_nested_too_deeply_is_refused(log: Log, folder: Path) -> None:
+    folder.joinpath(*["in"] * 20).mkdir(parents=True)
 
     with pytest.raises(eventlog.CorruptFolder, match="deeper than"):
         log.adopt(folder)

@@ -90,7 +90,7 @@ def test_an_upcaster_that_misses_a_field_makes_the_record_corrupt(data: bytes) -
         ("acme.unheard_of", 1, "import the module that defines it before reading"),
         ("unheard_of", 1, "written by a newer eventlog; upgrade it"),
         ("acme.registered", 4, "only schemas up to 3 are known here; upgrade"),
-        ("message_appended", 2, "only schemas up to 1 are known here; upgrade"),
+        ("message_appended", 3, "only schemas up to 2 are known here; upgrade"),
     ],
 )
 def test_a_type_that_nothing_reads_says_what_to_do(type_: str, schema: int, advice: str) -> None:

@@ -102,7 +102,7 @@ def test_threads_that_wait_share_transactions() -> None:
 
 
 def test_a_lone_caller_writes_by_itself() -> None:
-    """L7: in its own thread, if nobody else is writing."""
+    """L7: in its own thread, if nobody else is writing; G7: for the main thread another one does."""
     threads: list[str] = []
 
     class Named(MemoryStore):
@@ -110,11 +110,12 @@ def test_a_lone_caller_writes_by_itself() -> None:
             threads.append(threading.current_thread().name)
             return super().append(batch)
 
-    with Log(Named()) as log:
-        session_of(log).append(Message.user("a"))
-        session_of(log).commit()
+    with Log(Named()) as log, ThreadPoolExecutor(1, "caller") as pool:
+        pool.submit(session_of(log).append, Message.user("a")).result(timeout=60)
+        pool.submit(session_of(log).commit).result(timeout=60)
+        session_of(log).append(Message.user("b"))
 
-    assert threads == [threading.current_thread().name] * 2
+    assert threads == ["caller_0", "caller_0", "eventlog-shelter"]
 
 
 def test_a_batch_is_answered_one_by_one() -> None:

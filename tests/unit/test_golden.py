@@ -137,7 +137,7 @@ def test_golden_policies_and_large_outputs_mean_what_they_meant() -> None:
     for message in tail:
         if message.id in outputs:
             (tool,) = message.tools
-            digest = kept_digest(records[0].stream, tool.model_dump())
+            digest = kept_digest(records[0].stream, tool.model_dump(), tool.tool_id)
             assert digest == digest_of(outputs.pop(message.id).encode())
     assert outputs == {}
 

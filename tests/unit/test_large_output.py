@@ -211,6 +211,7 @@ def test_a_later_result_leaves_nothing_of_a_large_one_before_it(session: Session
 
 
 def test_tokens_are_those_of_what_stands_in_the_tail(log: Log, session: Session) -> None:
+    session.append(called("m0", "call-1"))
     session.append(result("m1"))
     session.append(called("m2", "call-1"))
     before = session.meta.pending_tokens

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from eventlog import (
-    AsyncLog,
-    AsyncWorker,
     Finalizer,
     Log,
     Message,
@@ -28,6 +26,7 @@ from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.inside import execute
+from eventlog.testing.jumping import JumpingTime
 from eventlog.worker.owner import this_process
 
 LEASE = 300_000_000
@@ -197,22 +196,22 @@ def test_a_lease_ends_by_the_stores_clock_whoever_took_it(
     assert session.archives()[0].attempts == 3
 
 
-def test_a_renewal_counts_in_the_stores_time(hosts: tuple[FakeClock, Log, Log]) -> None:
+def test_a_renewal_counts_in_the_stores_time(
+    hosts: tuple[FakeClock, Log, Log], loop_time: JumpingTime
+) -> None:
     _, right, ahead = hosts
     committed(right)
     until: list[int] = []
 
     async def wait(request: SummaryRequest) -> Summary:
-        following = AsyncLog(right).follow(types=["lease_renewed"])
-        until.append((await anext(following)).event.lease_until)  # type: ignore[attr-defined]
+        await asyncio.sleep(150)
+        (renewal,) = [entry for entry in right.read("s") if entry.type == "lease_renewed"]
+        until.append(renewal.event.lease_until)  # type: ignore[attr-defined]
         raise RuntimeError("enough")
 
-    async def main() -> None:
-        worker = AsyncWorker(AsyncLog(ahead), Finalizer(wait), lease_seconds=0.03, draw=lambda: 1.0)
-        await worker.run_once()
+    Worker(ahead, Finalizer(wait), lease_seconds=300, draw=lambda: 1.0).run_once()
 
-    asyncio.run(main())
-    assert until == [FakeClock().now + 30_000]
+    assert until == [FakeClock().now + 300_000_000]
 
 
 # ---- preparing --------------------------------------------------------------------------------

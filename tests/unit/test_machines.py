@@ -70,12 +70,31 @@ def test_every_state_can_be_reached(machine: StateMachine) -> None:
 @each_machine
 def test_the_diagram_draws_each_step_once(machine: StateMachine) -> None:
     first, *arrows = machine.diagram().splitlines()
+    steps = [arrow.strip().split(": ") for arrow in arrows if not arrow.endswith(" --> [*]")]
+    drawn = [(arrow, event) for arrow, events in steps for event in events.split("<br/>")]
 
     assert first == "stateDiagram-v2"
-    assert len(arrows) == len(set(arrows)) == len(machine.table)
+    assert len(arrows) == len(set(arrows))
+    assert len(drawn) == len(machine.table)
     for (source, event), target in machine.table.items():
-        start = "[*]" if source == ABSENT else source
-        assert f"    {start} --> {target}: {event}" in arrows
+        assert (f"{'[*]' if source == ABSENT else source} --> {target}", event) in drawn
+
+
+@each_machine
+def test_the_table_of_a_machine_has_each_step_once(machine: StateMachine) -> None:
+    _, _, *rows = machine.diagram("table").splitlines()
+    cells = [row.strip("| ").split(" | ") for row in rows]
+    steps = {
+        (source, event.strip("`")): source if target == "unchanged" else target
+        for event, sources, target in cells
+        for source in sources.split(", ")
+    }
+    assert steps == machine.table
+
+
+def test_the_diagram_marks_the_states_that_nothing_leaves() -> None:
+    ends = [line.split()[0] for line in TASK_MACHINE.diagram().splitlines() if "> [*]" in line]
+    assert ends == ["completed", "abandoned"]
 
 
 def test_the_task_machine_is_the_specified_one() -> None:

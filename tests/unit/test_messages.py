@@ -219,9 +219,12 @@ def test_a_repeated_message_has_the_same_content() -> None:
 
 
 def test_texts_abstracts_and_tools_count() -> None:
-    """M11: texts, abstracts, tool ids, names, inputs and outputs; neither URIs nor images."""
+    """M2, M11: texts, abstracts, tool ids, names, inputs, outputs, and the JSON of what is unknown.
+
+    Neither URIs nor images: these weigh by an estimate of their own.
+    """
     assert message_text(message_data(as_message(FULL))) == (
-        'helloshortt1search{"q": [1, {"a": null}]}found'
+        'helloshortt1search{"q": [1, {"a": null}]}found{"points": [[0, 1], [2, 3]]}'
     )
 
 

@@ -24,6 +24,10 @@ def public(cls: type) -> dict[str, Any]:
     return {name: inspect.getattr_static(cls, name) for name in names}
 
 
+def documentation(cls: type, name: str) -> str:
+    return inspect.getdoc(getattr(cls, name)) or ""
+
+
 def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
     """Return names, kinds, defaults and annotations of a method's arguments."""
     return [
@@ -70,6 +74,16 @@ def test_twins_return_the_same(plain: type, awaited: type) -> None:
         )
         found = str(inspect.signature(twin).return_annotation)
         assert found in (expected, annotation), name
+
+
+@pytest.mark.parametrize(("plain", "awaited"), PAIRS, ids=lambda cls: cls.__name__)
+def test_twins_are_documented_alike(plain: type, awaited: type) -> None:
+    """The first line is the same; what follows is written once, and referred to by the other."""
+    for name in public(plain):
+        said, _, more = documentation(plain, name).partition("\n")
+        repeated, _, twin = documentation(awaited, name).partition("\n")
+        assert said == repeated, name
+        assert not more or twin, name
 
 
 def test_a_worker_takes_the_options_of_its_twin() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from eventlog.session.window import KEEP_LIMIT, Retention, VersionRange, Window
+from eventlog.session.window import KEEP_LIMIT, Claimed, Retention, VersionRange, Window
 
 
 @dataclass
@@ -94,7 +94,8 @@ class Pair:
         assert self._within(plan.retains) == versions(retained)
         if plan.taken_count:
             self.head += 1
-            self.window.archive(self.head, plan.retains, plan.taken_count, plan.taken_tokens)
+            claimed = Claimed(plan.retains, plan.taken_count, plan.taken_tokens)
+            self.window.archive(self.head, plan.takes, claimed)
             self.model.live = retained
             self.archived |= set(versions(taken))
             self.head += 1
@@ -223,6 +224,6 @@ def test_a_copy_goes_its_own_way() -> None:
 
     copied.call("c", "m", 1)
     copied.append(2, 5, begins_turn=False)
-    copied.archive(3, [(2, 2)], 1, 5)
+    copied.archive(3, [(1, 1)], Claimed([(2, 2)], 1, 5))
 
     assert (window.count, window.tokens, window.pending, list(window.versions)) == (1, 5, [], [1])

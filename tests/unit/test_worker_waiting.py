@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +33,10 @@ from eventlog.session.tasks.commands import ClaimTask, FinalizeArchive, ReleaseT
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import engine_of, execute
+from eventlog.testing.jumping import JumpingTime
+from eventlog.worker.attempt import UNWINDING_SECONDS
 from eventlog.worker.batched_reads import Visits
+from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_keeper import Tenure
 from eventlog.worker.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
 
@@ -132,13 +135,12 @@ def test_tasks_of_other_kinds_wake_nobody(log: Log) -> None:
     assert watched(log).waits == [WATCH_SECONDS] * 3
 
 
-def test_news_without_end_cause_few_looks(log: Log) -> None:
+def test_news_without_end_cause_few_looks(log: Log, loop_time: JumpingTime) -> None:
     """F12: a busy chat is no reason to look for tasks all the time."""
     looks = watched(log, waits=4, news=True).looks
 
     between = [later - earlier for earlier, later in pairwise(looks)]
-    assert len(between) == 3
-    assert min(between) >= NEWS_SECONDS * 0.9
+    assert between == pytest.approx([NEWS_SECONDS] * 3)
 
 
 def test_a_task_that_a_rival_takes_first_does_not_end_the_run(log: Log, rival: Log) -> None:
@@ -167,30 +169,26 @@ def test_a_task_that_a_rival_takes_first_does_not_end_the_run(log: Log, rival: L
 
 
 def test_a_store_that_is_away_is_asked_less_and_less_often(
-    log: Log, monkeypatch: pytest.MonkeyPatch
+    log: Log, loop_time: JumpingTime
 ) -> None:
-    pauses: list[float] = []
+    looks: list[float] = []
 
     class Away(AsyncEngine):
         async def position(self) -> Position:
-            if len(pauses) == 8:
+            looks.append(loop_time.now)
+            if len(looks) == 9:
                 worker.stop()
             raise StoreUnavailable("it is away")
 
-    async def pause(stopping: Awaitable[Any], timeout: float) -> None:
-        pauses.append(timeout)
-        asyncio.ensure_future(stopping).cancel()
-        raise TimeoutError
-
-    monkeypatch.setattr(asyncio, "wait_for", pause)
     worker = AsyncWorker(face_of(Away(engine_of(log)), log), draw=lambda: 0.0)
 
     asyncio.run(worker.run())
 
-    assert pauses[:8] == [0.5, 1, 2, 4, 8, 15, 15, 15]
+    pauses = [later - earlier for earlier, later in pairwise(looks)]
+    assert pauses == [0.5, 1, 2, 4, 8, 15, 15, 15]
 
 
-def test_a_worker_goes_on_when_its_store_is_back(log: Log) -> None:
+def test_a_worker_goes_on_when_its_store_is_back(log: Log, loop_time: JumpingTime) -> None:
     committed(log)
 
     class Hiccup(AsyncEngine):
@@ -229,7 +227,7 @@ def refuse(log: Log, monkeypatch: pytest.MonkeyPatch, type_: str, times: int) ->
 
 @pytest.mark.parametrize("type_", ["step_completed", "archive_finalized"])
 def test_what_was_paid_for_is_not_dropped_when_the_store_is_away(
-    log: Log, monkeypatch: pytest.MonkeyPatch, type_: str
+    log: Log, monkeypatch: pytest.MonkeyPatch, loop_time: JumpingTime, type_: str
 ) -> None:
     """F5: it is recorded as soon as the store is back."""
     calls: list[str] = []
@@ -338,18 +336,21 @@ def test_a_worker_whose_log_is_closed_reads_nothing(log: Log) -> None:
 # ---- callables that do not end ----------------------------------------------------------------
 
 
-def test_a_plain_callable_that_hangs_keeps_no_worker_from_ending(log: Log) -> None:
+def test_a_plain_callable_that_hangs_keeps_no_worker_from_ending(
+    log: Log, loop_time: JumpingTime
+) -> None:
     """F2, F12: the attempt ends, the thread is left alone, and its result reaches nobody."""
     may_end, ended = threading.Event(), threading.Event()
 
     def hang(request: SummaryRequest) -> Summary:
+        loop_time.advance(3_600)
         assert may_end.wait(60)
         ended.set()
         return Summary(overview="too late", abstract="")
 
     committed(log)
 
-    assert Worker(log, Finalizer(hang), attempt_timeout=0.3).run_once() == 0
+    assert Worker(log, Finalizer(hang), attempt_timeout=3_600).run_once() == 0
     assert not ended.is_set()
     may_end.set()
     assert ended.wait(60)
@@ -357,29 +358,28 @@ def test_a_plain_callable_that_hangs_keeps_no_worker_from_ending(log: Log) -> No
     (task,) = log.tasks("s")
     assert (task.state, task.error) == (
         "retry",
-        "TimeoutError: the attempt took longer than 0.3 s",
+        "TimeoutError: the attempt took longer than 3600 s",
     )
 
 
-def test_an_attempt_ends_in_time_although_its_renewal_hangs() -> None:
+def test_an_attempt_ends_in_time_although_its_renewal_hangs(loop_time: JumpingTime) -> None:
     """F2."""
-
-    async def hang() -> None:
-        await asyncio.Event().wait()
+    may_end = threading.Event()
 
     async def main() -> None:
-        tenure = Tenure(hang, renewal_seconds=0, timeout_seconds=0.01)
+        tenure = Tenure(Heartbeat(0), may_end.wait, timeout_seconds=3_600)
         with pytest.raises(asyncio.CancelledError), tenure:
             await asyncio.Event().wait()
-        assert str(tenure.verdict) == "the attempt took longer than 0.01 s"
+        assert str(tenure.verdict) == "the attempt took longer than 3600 s"
 
     asyncio.run(main())
+    may_end.set()
+    assert loop_time.now == 3_600
 
 
 def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
-    log: Log, monkeypatch: pytest.MonkeyPatch
+    log: Log, loop_time: JumpingTime
 ) -> None:
-    monkeypatch.setattr("eventlog.worker.attempt.UNWINDING_SECONDS", 0.01)
     ignored: list[str] = []
 
     async def stubborn(request: SummaryRequest) -> Summary:
@@ -394,9 +394,10 @@ def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
     for name in "ab":
         committed(log, name)
 
-    worker = Worker(log, Finalizer(stubborn), attempt_timeout=0.5, concurrency=1)
+    worker = Worker(log, Finalizer(stubborn), attempt_timeout=3_600, concurrency=1)
     assert worker.run_once() == 1
     assert ignored == ["cancelled"]
+    assert loop_time.now == 3_600 + UNWINDING_SECONDS
     assert [task.state for task in log.tasks()] == ["retry", "completed"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, cast
 
 from eventlog.errors import (
     ArchiveNotFound,
@@ -68,6 +68,12 @@ RetryStatus = Literal["accepted", "already_completed", "running"]
 
 WORKER_LOST = "worker lost"
 """The error of an attempt whose owner was found gone."""
+
+BELIEVED_LEASE: Final = 300_000_000
+"""Microseconds that a lease may go on for an operator to be told that the task is running."""
+
+BELIEVED_DELAY: Final = 60_000_000
+"""The same of a task that waits for its next attempt: the default cap of the back-off."""
 
 
 class Claim(NamedTuple):
@@ -147,6 +153,9 @@ class ClaimTask(Command[Claim]):
     """How many are allowed, crashes included (F3)."""
     owner_gone: int | None = None
     """The fence of an owner that was proven dead, whatever is left of its lease."""
+    disbelieved: int | None = None
+    """The time of the task that its claimer no longer believes: while the task still says that, it
+    counts as come."""
     lease_now: int | None = None
     """The time in which leases are counted, if it is not the log's."""
     expires_leases: bool = True
@@ -185,8 +194,9 @@ class ClaimTask(Command[Claim]):
         if task.state == "running":
             if task.fence == self.owner_gone:
                 return True
-            return self.expires_leases and task.due_at <= (self.lease_now or now)
-        return task.is_open and task.due_at <= now
+            is_over = task.due_at <= (self.lease_now or now) or task.due_at == self.disbelieved
+            return self.expires_leases and is_over
+        return task.is_open and (task.due_at <= now or task.due_at == self.disbelieved)
 
     def result(self, recorded: Sequence[Recorded]) -> Claim:
         last = recorded[-1]
@@ -215,7 +225,9 @@ class RenewLease(_OwnersCommand):
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
-        until = max((self.lease_now or now) + self.lease, task.due_at)
+        until = (self.lease_now or now) + self.lease
+        if task.due_at <= until + self.lease:  # Else a clock was ahead when that was recorded.
+            until = max(until, task.due_at)
         return [Draft(LeaseRenewed(task_id=self.task_id, fence=self.fence, lease_until=until))]
 
 
@@ -387,9 +399,17 @@ class _OperatorsCommand(Command[Result]):
         return f"task {self.task_id}" if self.archive is None else archive_id(self.archive)
 
 
+def _is_stuck(task: Task, now: int) -> bool:
+    """Return whether a task waits for a time that only a clock that was ahead can have recorded."""
+    ahead = task.due_at - now
+    if task.state == "running":
+        return ahead > max(BELIEVED_LEASE, task.due_at - task.claimed_at)
+    return task.state == "retry" and ahead > max(BELIEVED_DELAY, task.due_at - task.updated_at)
+
+
 @dataclass(frozen=True, slots=True)
 class RetryTask(_OperatorsCommand[RetryStatus]):
-    """Give what failed for good another generation of attempts (F9)."""
+    """Give what failed for good, or waits for a wrong clock's time, another generation of attempts."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -399,9 +419,16 @@ class RetryTask(_OperatorsCommand[RetryStatus]):
             return Outcome("already_completed")
         if task == "abandoned":
             raise IllegalTransition(self._subject(), "abandoned", "retry_requested")
-        if task.is_open:
+        retried = Draft(RetryRequested(task_id=task.task_id, reason=self.reason))
+        if not task.is_open:
+            return [retried]
+        if not _is_stuck(task, now):
             return Outcome("running")
-        return [Draft(RetryRequested(task_id=task.task_id, reason=self.reason))]
+        events: list[TaskEvent] = []
+        if task.state == "running":
+            events.append(LeaseExpired(task_id=task.task_id, fence=task.fence, error=WORKER_LOST))
+        events.append(_failed_for_good(task, task.error or WORKER_LOST))
+        return [*map(Draft, events), retried]
 
     def result(self, recorded: Sequence[Recorded]) -> RetryStatus:
         return "accepted"

@@ -17,6 +17,8 @@ from eventlog.session.tasks.state import (
     follow_up_task,
     queued_task,
 )
+from eventlog.session.version_ranges import ascending, without
+from eventlog.session.window import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +43,16 @@ QUIET: Final = frozenset({"lease_renewed"})
 def _commit_prepared(state: SessionState, record: Record, event: CommitPrepared) -> None:
     if not step(state, record):
         return
-    left_count = event.message_count - event.repeated_count
-    left_tokens = event.tokens - event.repeated_tokens
-    state.window.archive(record.version, event.retains, left_count, left_tokens)
+    taken = ascending(event.takes)
+    if state.status == "adopting":
+        # An adopted archive may hold messages that are live all the same: those that it retains.
+        taken = without(taken, ascending(event.retains))
+    claimed = Claimed(
+        event.retains,
+        event.message_count - event.repeated_count,
+        event.tokens - event.repeated_tokens,
+    )
+    state.window.archive(record.version, taken, claimed)
     state.count_commits(event.archive - 1)
     state.commit_count = max(state.commit_count, event.archive)
     state.last_commit_at = record.time

@@ -1,4 +1,4 @@
-"""The store conformance suite: one class to subclass, for the whole contract of a store (L9).
+"""The store conformance suite: one class to subclass, for the whole contract of a store.
 
 The law is `eventlog.store.Store`; a store is one if this passes, whatever lies behind it. It needs
 pytest and hypothesis, and nothing but a way to open the store::

@@ -181,7 +181,7 @@ class AppendContract(StoreContract):
     # ---- idempotency --------------------------------------------------------------------------
 
     def test_a_repeated_append_answers_with_the_original_versions(self, store: Store) -> None:
-        """P8: ids are looked at before versions, so a lost answer can be asked for again."""
+        """Ids are checked before versions, so an append whose answer was lost can be repeated."""
         must_append(store, draft("s", 2))
         must_append(store, draft("s", 3, expected=2))
         before = list(store.read_all())

@@ -142,7 +142,7 @@ class ReadContract(StoreContract):
     def test_a_reader_of_the_log_misses_nothing_that_is_written_meanwhile(
         self, store: Store
     ) -> None:
-        """L5: no record that is committed later has a position before one that was read."""
+        """A record that is committed later never has a position before one that was read."""
         writers, appends = 4, 60
         writing = threading.Lock()
         done = threading.Event()

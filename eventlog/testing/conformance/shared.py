@@ -26,7 +26,8 @@ ROUNDS = 40
 
 
 class SharedConformance(StoreContract):
-    """What one instance stored every other one finds, at once and in one order (L2, L5, L6)."""
+    """The contract of stores that several processes use: each sees what the others store, in one
+    order."""
 
     @pytest.fixture
     def other(self, store: Store, tmp_path: Path) -> Iterator[Store]:
@@ -77,7 +78,7 @@ class SharedConformance(StoreContract):
         assert (answer.expected, answer.actual) == (2, 3)
 
     def test_a_repetition_on_another_instance_is_known(self, store: Store, other: Store) -> None:
-        """P8: the client's next connection may lead elsewhere."""
+        """The next connection of a client may lead to another server."""
         (first,) = must_append(store, draft("s", 3))
         must_append(store, draft("s", 1, expected=3))
 
@@ -157,7 +158,7 @@ class SharedConformance(StoreContract):
     def test_a_follower_of_several_writers_misses_nothing(
         self, store: Store, tmp_path: Path
     ) -> None:
-        """L5: whoever reads up to a position will never find another record before it."""
+        """Whoever has read up to a position never finds another record before it."""
         done = Event()
 
         def write(name: str) -> None:

@@ -1,4 +1,4 @@
-"""A simulated disk through the seam that stores and session folders reach files by (K1).
+"""A simulated disk through the seam that stores and session folders reach files by.
 
 `DiskFiles` has the verbs of the product's file system; what each of them promises is there. Every
 verb that changes something is one step of the disk.
@@ -6,12 +6,17 @@ verb that changes something is one step of the disk.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.filesystem import File, FileLock, FileSystem, FileView
+    from eventlog.local_files import Kind
     from eventlog.testing.disk.disk import Disk
 
-__all__ = ["DiskFile", "DiskFiles", "DiskLock", "DiskView"]
+__all__ = ["DiskFile", "DiskFiles", "DiskLock", "DiskView", "FilesInFolder"]
 
 
 class DiskFile:
@@ -69,20 +74,48 @@ class DiskLock:
 
 
 class DiskFiles:
-    """Files and folders of a disk by their path."""
+    """Files and folders of a disk by their path.
+
+    The disk has neither links nor permissions, so `under` only puts a folder before each path.
+    """
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self._held: set[str] = set()
+        self._drawn = 0
 
-    def read(self, path: str) -> bytes:
-        return self.disk.read(self.disk.open(path))
+    def under(self, path: str, permissions: int | None = None) -> FilesInFolder:
+        """Return the files in a folder, by paths relative to it."""
+        return FilesInFolder(self, path)
+
+    def shown(self, path: str) -> str:
+        return path
+
+    def draw(self) -> str:
+        """Return another text each time, and the same ones in each run."""
+        self._drawn += 1
+        return f"{self._drawn:04d}"
+
+    def read(self, path: str, largest: int | None = None) -> bytes:
+        number = self.disk.open(path)
+        size = self.disk.size(number)
+        if largest is not None and size > largest:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, the limit is {largest:,}", path)
+        return self.disk.read(number)
 
     def names(self, path: str) -> list[str]:
         return self.disk.names(path)
 
+    def kind(self, path: str) -> Kind | None:
+        if self.disk.is_folder(path):
+            return "folder"
+        return "file" if self.disk.exists(path) else None
+
     def is_folder(self, path: str) -> bool:
         return self.disk.is_folder(path)
+
+    def create(self, path: str, *, like: str | None = None) -> DiskFile:
+        return DiskFile(self.disk, self.disk.open(path, create=True, exclusive=True))
 
     def open(self, path: str, *, empty: bool = False) -> DiskFile:
         number = self.disk.open(path, create=True)
@@ -111,3 +144,56 @@ class DiskFiles:
             return None
         self._held.add(path)
         return DiskLock(self._held, path)
+
+
+class FilesInFolder:
+    """The files in one folder of a file system, by paths relative to it: a folder before each path."""
+
+    def __init__(self, files: FileSystem, folder: str) -> None:
+        self._files = files
+        self._folder = folder
+
+    def _full(self, path: str) -> str:
+        return f"{self._folder.rstrip('/')}/{path}" if path else self._folder
+
+    def shown(self, path: str) -> str:
+        return self._full(path)
+
+    def draw(self) -> str:
+        return self._files.draw()
+
+    def read(self, path: str, largest: int | None = None) -> bytes:
+        return self._files.read(self._full(path), largest)
+
+    def names(self, path: str) -> Sequence[str]:
+        return self._files.names(self._full(path))
+
+    def kind(self, path: str) -> Kind | None:
+        return self._files.kind(self._full(path))
+
+    def is_folder(self, path: str) -> bool:
+        return self._files.is_folder(self._full(path))
+
+    def create(self, path: str, *, like: str | None = None) -> File:
+        return self._files.create(self._full(path), like=None if like is None else self._full(like))
+
+    def open(self, path: str, *, empty: bool = False) -> File:
+        return self._files.open(self._full(path), empty=empty)
+
+    def view(self, path: str) -> FileView:
+        return self._files.view(self._full(path))
+
+    def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
+        self._files.rename(self._full(source), self._full(target), lazily=lazily)
+
+    def remove(self, path: str) -> None:
+        self._files.remove(self._full(path))
+
+    def make_folder(self, path: str) -> None:
+        self._files.make_folder(self._full(path))
+
+    def sync_folder(self, path: str) -> None:
+        self._files.sync_folder(self._full(path))
+
+    def lock(self, path: str) -> FileLock | None:
+        return self._files.lock(self._full(path))

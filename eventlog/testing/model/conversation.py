@@ -43,6 +43,11 @@ def weight(message: dict[str, Any]) -> int:
     )
 
 
+def _is_result(part: dict[str, Any]) -> bool:
+    """Return whether a tool part is the result of a call, and no call itself."""
+    return part.get("tool_status", "pending") in FINAL and part.get("tool_input") is None
+
+
 @dataclass
 class Said:
     """A message, and what became of the calls in it."""
@@ -109,6 +114,8 @@ class Conversation:
     waiting: dict[str, str] = field(default_factory=dict[str, str])
     """The live message of each call without result, by the call's id."""
     turn: int = 0
+    pairs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """The messages of calls, each with a message that answers one: no commit parts these."""
     tool_results: dict[tuple[str, str, str], str] = field(
         default_factory=dict[tuple[str, str, str], str]
     )
@@ -148,16 +155,21 @@ class Conversation:
     def _say(self, message: dict[str, Any]) -> None:
         parts = message["parts"]
         tools = [part for part in parts if part["type"] == "tool"]
-        begins = message["role"] == "user" and (len(tools) < len(parts) or not parts)
+        answers = any(_is_result(part) for part in tools)
+        begins = (
+            message["role"] == "user" and not answers and (len(tools) < len(parts) or not parts)
+        )
         if begins or not self.live:
             self.turn = self.version
         said = Said(message, self.version, weight(message), self.turn)
         self.said[said.id] = said
         self.live.append(said.id)
         for part in tools:
-            if part.get("tool_status", "pending") in FINAL:
-                self.waiting.pop(part["tool_id"], None)
-            else:
+            if _is_result(part):
+                asked = self.waiting.pop(part["tool_id"], None)
+                if asked is not None:
+                    self.pairs.append((asked, said.id))
+            elif part.get("tool_status", "pending") not in FINAL:
                 self.waiting[part["tool_id"]] = said.id
 
     def tool_result(
@@ -219,30 +231,51 @@ class Conversation:
         return outcome
 
     def _retained(self, keep_recent: int, keep_turn_tokens: int | None) -> set[str]:
-        """Return what stays live: the newest messages or turns, and turns with a waiting call."""
-        if keep_turn_tokens is None:
-            stays = set(self.live[len(self.live) - keep_recent :]) if keep_recent else set[str]()
-            if keep_recent >= len(self.live):
-                stays = set(self.live)
+        """Return what stays live: the newest messages or rounds, and rounds with a waiting call."""
+        if keep_turn_tokens is not None:
+            stays = self._newest_rounds(keep_turn_tokens)
+        elif keep_recent >= len(self.live):
+            stays = set(self.live)
         else:
-            stays = self._newest_turns(keep_turn_tokens)
-        for name in self.waiting.values():
-            stays |= self._turn(self.said[name].turn)
+            glued, start = self._glued(), len(self.live) - keep_recent
+            while 0 < start < len(self.live) and self.live[start] in glued:
+                start -= 1
+            stays = set(self.live[start:])
+        waiting = set(self.waiting.values())
+        for whole in self._rounds():
+            if waiting & set(whole):
+                stays |= set(whole)
         return stays
 
-    def _newest_turns(self, budget: int) -> set[str]:
+    def _newest_rounds(self, budget: int) -> set[str]:
         stays: set[str] = set()
-        for turn in sorted({self.said[name].turn for name in self.live}, reverse=True):
-            whole = self._turn(turn)
+        for whole in reversed(self._rounds()):
             budget -= sum(self.said[name].tokens for name in whole)
             if budget < 0:
                 break
-            stays |= whole
+            stays |= set(whole)
         return stays
 
-    def _turn(self, turn: int) -> set[str]:
-        """Return what is live of a turn."""
-        return {name for name in self.live if self.said[name].turn == turn}
+    def _rounds(self) -> list[list[str]]:
+        """Return the live messages by rounds; rounds that share a call and its result are one."""
+        glued = self._glued()
+        rounds: list[list[str]] = []
+        turn = 0
+        for name in self.live:
+            if not rounds or (self.said[name].turn != turn and name not in glued):
+                rounds.append([])
+            turn = self.said[name].turn
+            rounds[-1].append(name)
+        return rounds
+
+    def _glued(self) -> set[str]:
+        """Return the live messages right before which a cut would part a call from its result."""
+        places = {name: place for place, name in enumerate(self.live)}
+        glued: set[str] = set()
+        for asked, answer in self.pairs:
+            if asked in places and answer in places:
+                glued.update(self.live[places[asked] + 1 : places[answer] + 1])
+        return glued
 
     # ---- inside -------------------------------------------------------------------------------
 

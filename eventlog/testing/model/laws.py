@@ -40,10 +40,12 @@ def expect(what: str, seen: object, expected: object) -> None:
 
 
 def check_laws(store: Store, *, attempts: int = 3) -> None:
-    """Assert P1 to P7 of every session in a store, and that the store finds nothing wrong.
+    """Assert the promises of the library for every session in a store.
 
-    ``attempts`` is how many the workers that were at work give a task. Log and clock are the
-    check's own; nothing is written.
+    Messages are live or archived, never lost and never both; replays agree to the byte; overviews,
+    the order of archives, leases and attempts are right; the store, the chains and the index have
+    no findings. ``attempts`` is the number of attempts that the workers gave a task. Nothing is
+    written.
     """
     expect("findings of the store", store.check(), [])
     expect("differences of the index", compare_index(store), [])

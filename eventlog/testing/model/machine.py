@@ -48,7 +48,7 @@ class ProcessRules(ProgramMachine):
 
     @rule(by=actors, damaged=st.booleans())
     def snapshot(self, by: By, damaged: bool) -> None:
-        """Write a snapshot of what a process has folded; it must never matter (L12)."""
+        """Write a snapshot of what a process has folded; this must change nothing."""
         self.program.write_snapshot(by, damaged=damaged)
 
 

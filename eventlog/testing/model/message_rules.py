@@ -48,7 +48,7 @@ class MessageRules(ProgramMachine):
     @precondition(lambda self: self.model.said)
     @rule(by=actors, pick=picks, count=st.integers(1, 3))
     def repeat(self, by: By, pick: int, count: int) -> None:
-        """Append again what is there already, as one whose answer was lost would (P8)."""
+        """Append a message again, as a client does whose answer was lost."""
         known = [said.message for said in self.model.said.values()]
         start = pick % len(known)
         self.program.append(by, known[start : start + count])

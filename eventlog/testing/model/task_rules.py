@@ -69,7 +69,7 @@ class TaskRules(ProgramMachine):
     @precondition(lambda self: self.model.lane_head() is not None)
     @rule(by=actors, ends=st.lists(st.sampled_from(["lost", "lost", "failed"]), max_size=4))
     def attempts_end(self, by: By, ends: list[str]) -> None:
-        """One worker after another claims what is next; it fails, or is not heard of again (P6)."""
+        """Let one worker after another claim the next task, and fail or die."""
         for end in ends:
             head = self.model.lane_head()
             if head is None:

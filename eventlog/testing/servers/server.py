@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import shutil
 import signal
@@ -161,13 +162,22 @@ def free_port(host: str = LOOPBACK) -> int:
     """Return a port that nobody listens on.
 
     It is none of those that the system gives to outgoing connections: one of these would keep a
-    server that was stopped for a moment from getting its port back. Nor is any given twice.
+    server that was stopped for a moment from getting its port back. Nor is any given twice, in this
+    process or in another worker of pytest-xdist.
     """
+    ports = _own_ports()
     while True:
-        port = secrets.choice(PORTS)
+        port = secrets.choice(ports)
         if port not in _given and _is_free(host, port):
             _given.add(port)
             return port
+
+
+def _own_ports() -> range:
+    """Return the ports of this process: workers of pytest-xdist share them out."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return PORTS[worker % workers :: workers]
 
 
 def _is_free(host: str, port: int) -> bool:

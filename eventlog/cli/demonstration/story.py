@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import eventlog
-from eventlog.cli.demo_scenes import (
+from eventlog.cli.demonstration.scenes import (
     Check,
     Committed,
     Compared,
@@ -29,7 +29,7 @@ from eventlog.cli.demo_scenes import (
     Reopened,
     Scene,
 )
-from eventlog.cli.demo_worker import DRAFT, STOPPED, demo_finalizer
+from eventlog.cli.demonstration.worker import DRAFT, STOPPED, demo_finalizer
 from eventlog.cli.documents import session_document
 from eventlog.clock import Clock, parse_time
 from eventlog.errors import UnavailableError
@@ -190,7 +190,9 @@ def _url(file: Path) -> str:
 
 def read_story() -> Story:
     """Read the packaged transcript."""
-    content = json.loads(files("eventlog.cli").joinpath("transcript.json").read_text("utf-8"))
+    content = json.loads(
+        files("eventlog.cli.demonstration").joinpath("transcript.json").read_text("utf-8")
+    )
     messages = [Message.model_validate(message) for message in content["messages"]]
     first, second, third = content["parts"]
     return Story(
@@ -224,7 +226,7 @@ def _killed_worker(url: str, now: int) -> tuple[int, int]:
     root = str(Path(eventlog.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     with subprocess.Popen(
-        [sys.executable, "-m", "eventlog.cli.demo_worker", url, str(now)],
+        [sys.executable, "-m", "eventlog.cli.demonstration.worker", url, str(now)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths},

@@ -1,0 +1,156 @@
+"""Check the hash chain of a stream, and explain the first place where it does not hold.
+
+A record whose hash does not fit is explained by what the records around it say: each explanation
+below is a hypothesis that their hashes either confirm or rule out. What was cut off at the end
+leaves no trace in the chain itself.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final
+
+from eventlog.chain import GENESIS, chain_hash, record_hasher
+from eventlog.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventlog.records import Record
+
+__all__ = ["LOOKAHEAD", "ChainCheck", "verify_chain"]
+
+LOOKAHEAD: Final = 64
+"""Records after a bad one that may explain it: more than that many removed or inserted at once are
+reported as changed."""
+
+
+def verify_chain(records: Iterator[Record]) -> Finding | None:
+    """Return the first place where the chain does not hold; None if it holds."""
+    first = next(records, None)
+    if first is None:
+        return None
+    previous, record_hash = GENESIS, record_hasher(first.stream)
+    for expected, record in enumerate(chain((first,), records), 1):
+        if record.version != expected or record.hash != record_hash(previous, record):
+            return explain_break(previous, expected, [record, *islice(records, LOOKAHEAD)])
+        previous = record.hash
+    return None
+
+
+class ChainCheck:
+    """Checks a chain record by record, beside whatever else reads them."""
+
+    def __init__(self, stream: str) -> None:
+        self._record_hash = record_hasher(stream)
+        self._previous = GENESIS
+        self._expected = 1
+        self._rest: list[Record] = []
+        """The record that does not fit, and those behind it that may explain it."""
+
+    def take(self, record: Record) -> None:
+        """Check the next record."""
+        if not self._rest:
+            hash_ = record.hash
+            if record.version == self._expected and hash_ == self._record_hash(
+                self._previous, record
+            ):
+                self._previous = hash_
+                self._expected += 1
+                return
+        if len(self._rest) <= LOOKAHEAD:
+            self._rest.append(record)
+
+    def finding(self) -> Finding | None:
+        """Return the first place where the chain did not hold, after the last record."""
+        if not self._rest:
+            return None
+        return explain_break(self._previous, self._expected, self._rest)
+
+
+def explain_break(previous: bytes, version: int, rest: Sequence[Record]) -> Finding:
+    """Return what happened where ``rest[0]`` does not follow version ``version - 1``.
+
+    ``previous`` is the hash of that version; ``rest`` has up to `LOOKAHEAD` records more.
+    """
+    bad = rest[0]
+    stream = bad.stream
+    if bad.version != version:
+        return _explain_number(version, rest)
+    if _is_reordered(previous, version, rest):
+        detail = f"this record stood at another place; version {version} is further on"
+        return Finding(stream, version, "reordered", detail)
+    if _is_inserted(previous, version, rest):
+        detail = "this record was put in; the original one follows it"
+        return Finding(stream, version, "inserted", detail)
+    if len(rest) > 1 and _fits(rest[1], bad.hash, version + 1):
+        return Finding(stream, version, "changed", "this record is not what was written")
+    shift = _removed_before(version, rest)
+    if shift:
+        detail = f"{shift} record(s) were taken out before this one and the rest renumbered"
+        return Finding(stream, version, "removed", detail)
+    return Finding(stream, version, "changed", "this record, or its hash, is not what was written")
+
+
+def _explain_number(version: int, rest: Sequence[Record]) -> Finding:
+    """Explain a record that says itself that it belongs elsewhere."""
+    bad = rest[0]
+    if bad.version < version:
+        detail = f"a second record says version {bad.version}"
+        return Finding(bad.stream, version, "inserted", detail)
+    if any(record.version == version for record in rest):
+        detail = f"version {bad.version} stands before version {version}"
+        return Finding(bad.stream, version, "reordered", detail)
+    detail = f"version {version} is missing; the next record says {bad.version}"
+    return Finding(bad.stream, version, "removed", detail)
+
+
+def _fits(record: Record, previous: bytes, version: int) -> bool:
+    """Return whether a record's hash is the one it had at ``version`` behind ``previous``."""
+    return record.hash == chain_hash(
+        previous,
+        record.stream,
+        version,
+        record.event_id,
+        record.type,
+        record.schema,
+        record.time,
+        record.data,
+        record.metadata,
+    )
+
+
+def _original_at(previous: bytes, version: int, rest: Sequence[Record]) -> Record | None:
+    """Return the record further on that is the one written at ``version``."""
+    return next((record for record in rest[1:] if _fits(record, previous, version)), None)
+
+
+def _is_reordered(previous: bytes, version: int, rest: Sequence[Record]) -> bool:
+    """The original is further on, and the record found here fits somewhere behind it."""
+    original = _original_at(previous, version, rest)
+    if original is None:
+        return False
+    return any(
+        _fits(rest[0], record.hash, version + distance)
+        for distance, record in enumerate([original, *rest[1:]], 1)
+    )
+
+
+def _is_inserted(previous: bytes, version: int, rest: Sequence[Record]) -> bool:
+    """The original is further on, and the record found here fits nowhere."""
+    return _original_at(previous, version, rest) is not None
+
+
+def _removed_before(version: int, rest: Sequence[Record]) -> int:
+    """Return by how much the records from here on were renumbered downwards; 0 if they weren't."""
+    if len(rest) < 2:
+        return 0
+    first, second = rest[0], rest[1]
+    return next(
+        (
+            shift
+            for shift in range(1, LOOKAHEAD + 1)
+            if _fits(second, first.hash, version + 1 + shift)
+        ),
+        0,
+    )

@@ -1,0 +1,208 @@
+"""Count a session's messages a second time, without the fold: none vanishes, none is in two places.
+
+The ledger keeps the version of every message, of which only two lists of numbers are needed: those
+that were appended, and those that are live. Whether a record counts at all is read from the table
+of the session's machine; nothing else of the fold is used. After the last record the ledger and the
+fold must agree on which messages are live.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from eventlog.codec import decode_event
+from eventlog.errors import CorruptError, UnknownEventType
+from eventlog.finding import Finding
+from eventlog.machine import ABSENT
+from eventlog.session.machine import SESSION_MACHINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from eventlog.records import Record
+    from eventlog.session.events import CommitPrepared
+    from eventlog.session.folder_events import FolderAdopted
+    from eventlog.session.state import SessionState
+    from eventlog.session.version_ranges import VersionRange
+
+__all__ = ["Ledger"]
+
+
+class _Split(NamedTuple):
+    """What a commit's ranges say of the messages that were live before it."""
+
+    taken: list[int]
+    retained: list[int]
+    both: list[int]
+    neither: list[int]
+
+
+class Ledger:
+    """Which messages of a stream are live, and what of its commits does not add up."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._status = ABSENT
+        self._appended = array("Q")
+        self._live: array[int] = array("Q")
+        self._archives: set[int] = set()
+        self._adopted_total: int | None = None
+        self.findings: list[Finding] = []
+
+    def take(self, record: Record) -> None:
+        """Count a record; what its commit says wrong becomes a finding. Never raises."""
+        type_ = record.type
+        if type_ == "message_appended" and self._status == "open":
+            self._appended.append(record.version)
+            self._live.append(record.version)
+            return
+        status = SESSION_MACHINE.table.get((self._status, type_))
+        if status is None:
+            return  # No step of the session, or an illegal one, which the machine's check reports.
+        self._status = status
+        if type_ == "message_appended":
+            self._appended.append(record.version)
+            self._live.append(record.version)
+        elif type_ == "commit_prepared":
+            self._commit(record)
+        elif type_ == "folder_adopted":
+            self._adopted(record)
+
+    def disagreements(self, state: SessionState) -> Iterator[Finding]:
+        """Yield what the fold says otherwise than the ledger, after the same records."""
+        version, live = state.version, len(self._live)
+        said = list(_within(self._appended, state.window.ranges(version)))
+        if said != list(self._live) or state.window.count != live:
+            detail = (
+                f"{len(self._appended)} messages were appended and {len(self._appended) - live} "
+                f"taken, so {live} are live; the replayed state counts {state.window.count} and "
+                f"names {len(said)}"
+            )
+            yield Finding(self._stream, version, "conservation", detail)
+        if self._adopted_total is None and state.total_message_count != len(self._appended):
+            detail = (
+                f"{len(self._appended)} messages were appended; the replayed state counts "
+                f"{state.total_message_count}"
+            )
+            yield Finding(self._stream, version, "conservation", detail)
+
+    # ---- commits ------------------------------------------------------------------------------
+
+    def _commit(self, record: Record) -> None:
+        try:
+            event = cast("CommitPrepared", decode_event(record))
+        except (CorruptError, UnknownEventType):
+            return  # Reported where the record is folded.
+        adopts = self._status == "adopting"
+        if not self._is_plain(event, record.version):
+            for detail in self._wrong(event, record.version, adopts=adopts):
+                self.findings.append(Finding(self._stream, record.version, "commit", detail))
+        self._archives.add(event.archive)
+        if adopts:
+            # An adopted archive may hold messages that are live all the same.
+            stay = set(_within(self._live, event.retains))
+            gone = set(_within(self._live, event.takes)) - stay
+            self._live = array("Q", (version for version in self._live if version not in gone))
+        else:
+            for first, last in event.takes:
+                del self._live[_places(self._live, first, last)]
+
+    def _is_plain(self, event: CommitPrepared, version: int) -> bool:
+        """Return whether a commit is as every sound one but an adopted, by counting alone."""
+        ranges = sorted([*event.takes, *event.retains])
+        starts = [first for first, _ in ranges]
+        ends = [last for _, last in ranges]
+        taken, retained = (_count(self._live, each) for each in (event.takes, event.retains))
+        return (
+            event.archive not in self._archives
+            and all(first <= last for first, last in ranges)
+            and all(last < first for last, first in zip(ends, starts[1:], strict=False))
+            and (not ranges or (starts[0] >= 1 and ends[-1] < version))
+            and taken == _count(self._appended, event.takes) == event.message_count
+            and retained == _count(self._appended, event.retains) == event.retained_count
+            and taken + retained == len(self._live)
+            and not event.repeated_count
+        )
+
+    def _adopted(self, record: Record) -> None:
+        try:
+            event = cast("FolderAdopted", decode_event(record))
+        except (CorruptError, UnknownEventType):
+            return
+        self._adopted_total = event.total_message_count
+
+    def _wrong(self, event: CommitPrepared, version: int, *, adopts: bool) -> Iterator[str]:
+        """Yield what a commit says that is not so; ``adopts`` where it came with a folder."""
+        if event.archive in self._archives:
+            yield f"archive {event.archive} was made by an earlier commit already"
+        if any(not 1 <= first <= last < version for first, last in (*event.takes, *event.retains)):
+            yield f"it names versions that are no range before version {version}"
+        split = self._split(event)
+        if split.neither:
+            yield f"it neither takes nor retains {_named(split.neither)}; they stay live"
+        if split.both and not adopts:
+            yield f"it both takes and retains {_named(split.both)}; they are in the archive"
+        again = _difference(_within(self._appended, event.takes), self._live)
+        if again and not adopts:
+            yield f"it takes {_named(again)}, which an earlier commit has taken"
+        dead = _difference(_within(self._appended, event.retains), self._live)
+        if dead:
+            yield f"it retains {_named(dead)}, which an earlier commit has taken"
+        yield from self._wrong_figures(event, split, adopts=adopts)
+
+    def _wrong_figures(
+        self, event: CommitPrepared, split: _Split, *, adopts: bool
+    ) -> Iterator[str]:
+        taken, left = len(split.taken), event.message_count - event.repeated_count
+        if adopts:
+            taken -= len(split.both)
+        if left != taken:
+            yield f"it says that it takes {left} live messages; its ranges take {taken}"
+        if event.retained_count != len(split.retained):
+            yield (
+                f"it says that it retains {event.retained_count} messages; its ranges retain "
+                f"{len(split.retained)}"
+            )
+
+    def _split(self, event: CommitPrepared) -> _Split:
+        live = self._live
+        taken = list(_within(live, event.takes))
+        retained = list(_within(live, event.retains))
+        both = sorted(set(taken).intersection(retained))
+        return _Split(taken, retained, both, _difference(live, [*taken, *retained]))
+
+
+def _places(versions: Sequence[int], first: int, last: int) -> slice:
+    """Return where the versions of a range stand among ascending ones."""
+    return slice(bisect_left(versions, first), bisect_right(versions, last))
+
+
+def _count(versions: Sequence[int], ranges: Iterable[VersionRange]) -> int:
+    """Return how many versions lie in ranges that do not overlap."""
+    places = (_places(versions, first, last) for first, last in ranges)
+    return sum(max(0, place.stop - place.start) for place in places)
+
+
+def _within(versions: Sequence[int], ranges: Iterable[VersionRange]) -> Iterator[int]:
+    """Yield, ascending and once each, the versions that lie in any of some ranges."""
+    done = 0
+    for first, last in sorted(ranges):
+        start, stop = max(done, bisect_left(versions, first)), bisect_right(versions, last)
+        if start < stop:
+            yield from versions[start:stop]
+            done = stop
+
+
+def _difference(versions: Iterable[int], others: Iterable[int]) -> list[int]:
+    known = set(others)
+    return [version for version in versions if version not in known]
+
+
+def _named(versions: Sequence[int]) -> str:
+    """Name messages by their versions: the first few of them."""
+    first = ", ".join(map(str, versions[:3]))
+    more = f" and {len(versions) - 3} more" if len(versions) > 3 else ""
+    noun = "the message of version" if len(versions) == 1 else "the messages of versions"
+    return f"{noun} {first}{more}"

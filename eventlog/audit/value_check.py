@@ -1,0 +1,40 @@
+"""Look up every large value that the events of a session name: it must be there, as it was stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventlog.engine.blobs import get_value
+from eventlog.errors import CorruptError
+from eventlog.finding import Finding
+from eventlog.session.named_values import named_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventlog.records import Record
+    from eventlog.store import Store
+
+__all__ = ["ValueCheck"]
+
+
+class ValueCheck:
+    """The values that a stream names, each with the version that names it first."""
+
+    def __init__(self, store: Store, stream: str) -> None:
+        self._store = store
+        self._stream = stream
+        self._named: dict[str, int] = {}
+
+    def take(self, record: Record) -> None:
+        """Note what a record names. Never raises."""
+        for digest in named_values(record):
+            self._named.setdefault(digest, record.version)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the values that are missing or damaged; reads each of them."""
+        for digest, version in self._named.items():
+            try:
+                get_value(self._store, self._stream, digest)
+            except CorruptError as error:
+                yield Finding(self._stream, version, "value", str(error))

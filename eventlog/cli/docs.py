@@ -1,0 +1,98 @@
+"""``eventlog docs``: the pages that come with the package, on a terminal."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from eventlog.cli.command import Invocation, command
+from eventlog.errors import InvalidError
+
+if TYPE_CHECKING:
+    from eventlog.cli.terminal import Terminal
+
+__all__ = ["PAGES", "Page", "PageNotFound", "docs", "page_text", "rule_text"]
+
+
+class Page(NamedTuple):
+    """A page: the Markdown file of a package, and what it is about."""
+
+    package: str
+    file: str
+    about: str
+
+    def read(self) -> str:
+        """Return the page as it is in the package."""
+        return files(self.package).joinpath(self.file).read_text("utf-8")
+
+
+PAGES: Final = {
+    "rules": Page("eventlog", "docs/rules.md", "What the library promises, by number."),
+    "glossary": Page("eventlog", "docs/glossary.md", "What its words mean."),
+    "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
+    "stores": Page(
+        "eventlog.stores", "README.md", "What each store promises and how to set it up."
+    ),
+    "projections": Page(
+        "eventlog.projections", "README.md", "Views of a log, and the format of session folders."
+    ),
+    "testing": Page("eventlog.testing", "README.md", "How to crash-test your own service."),
+    "architecture": Page(
+        "eventlog", "README.md", "How the library is built, and where things are."
+    ),
+    "threat-model": Page("eventlog", "docs/threat-model.md", "Whom it trusts with what."),
+}
+"""All pages by name, in the order of the list."""
+
+_RULE: Final = re.compile(r"[A-Z][0-9]{1,2}", re.IGNORECASE)
+_DIAGRAM: Final = re.compile(r"^```mermaid\n.*?^```\n\n?", re.DOTALL | re.MULTILINE)
+
+
+class PageNotFound(InvalidError, LookupError):
+    """The package has no page, and no rule, of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no page {name!r}; the pages are {', '.join(PAGES)}, and a rule such as P8"
+        )
+        self.name = name
+
+
+@command("docs")
+@click.argument("page", required=False)
+def docs(invocation: Invocation, page: str | None) -> None:
+    """PAGE is a page, or the number of a rule such as P8. Without it, all pages are listed.
+
+    Where the output is no terminal, a page is printed as the Markdown that it is.
+    """
+    if page is None:
+        rows = [(name, entry.about) for name, entry in PAGES.items()]
+        document = [{"page": name, "about": about} for name, about in rows]
+        invocation.answer(document, lambda terminal: terminal.table(("page", "about"), rows))
+        return
+    text = page_text(page)
+    invocation.answer({"page": page, "text": text}, lambda terminal: _show(terminal, text))
+
+
+def page_text(name: str) -> str:
+    """Return a page, or a rule, as Markdown; raise `PageNotFound` if there is none."""
+    if name in PAGES:
+        return PAGES[name].read()
+    if _RULE.fullmatch(name) and (found := rule_text(PAGES["rules"].read(), name.upper())):
+        return found
+    raise PageNotFound(name)
+
+
+def rule_text(rules: str, number: str) -> str | None:
+    """Return the section of one rule, or None."""
+    found = re.search(rf"^### {number}\n.*?(?=^#|\Z)", rules, re.DOTALL | re.MULTILINE)
+    return found and found[0].rstrip() + "\n"
+
+
+def _show(terminal: Terminal, text: str) -> None:
+    # A terminal draws no Mermaid. The same machine is in the table that follows.
+    text = text if terminal.is_plain else _DIAGRAM.sub("", text)
+    terminal.print(terminal.markdown(text))

@@ -1,0 +1,121 @@
+"""Checkpoints of followers: a place in one log, which is known again, or refused (G8).
+
+A checkpoint is text, ``{log id}/{position}/{hash}``: the id of the log, the position of the record
+that was dealt with last, and the first half of that record's hash, both in hexadecimal digits. The
+id is drawn when the first checkpoint is made, and kept as the blob ``log/id``; copying a log copies
+no such blob, so that a copy has another. Where a log was restored from an older copy of its file, it
+has kept its id: then its end, or the hash of the record, tells that it is not the same any more.
+
+A bare position carries neither. It is taken as one of this log's, and refused beyond its end.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from eventlog.engine.following import WAIT_SECONDS, WAITS
+from eventlog.errors import CorruptLog, InvalidArgument, VersionConflict
+from eventlog.records import START, Position
+
+if TYPE_CHECKING:
+    from eventlog.records import Record
+    from eventlog.store import Store
+
+__all__ = ["checkpoint_at", "log_id", "position_after"]
+
+ID_KEY: Final = "log/id"
+HASH_DIGITS: Final = 32
+"""Hexadecimal digits of a record's hash in a checkpoint: half of it."""
+
+_FORM: Final = re.compile(rf"([0-9a-f]{{32}})/([0-9]{{1,19}})/([0-9a-f]{{{HASH_DIGITS}}}|)")
+_ID: Final = re.compile(rb"[0-9a-f]{32}")
+
+
+def log_id(store: Store) -> str:
+    """Return the id of a log; a log without one gets one, durably."""
+    while True:
+        blob = store.get_blob(ID_KEY)
+        if blob is not None:
+            if not _ID.fullmatch(blob.data):
+                raise CorruptLog(
+                    f"the id of the log, blob {ID_KEY!r}, is damaged; restore it from a backup, or "
+                    "remove it: then followers have to begin anew"
+                )
+            return blob.data.decode()
+        try:
+            store.put_blob(ID_KEY, secrets.token_hex(16).encode(), 0)
+        except VersionConflict:
+            continue  # Another was faster.
+
+
+def checkpoint_at(store: Store, position: Position) -> str:
+    """Return the checkpoint of who has dealt with all up to the record at a position."""
+    record = _record_at(store, position) if position > START else None
+    if position > START and record is None:
+        raise InvalidArgument(
+            f"no record is at position {position}; take the position of one that was read"
+        )
+    digest = "" if record is None else record.hash.hex()[:HASH_DIGITS]
+    return f"{log_id(store)}/{position}/{digest}"
+
+
+def position_after(store: Store, after: Position | str | None) -> Position:
+    """Return from where on to follow the log; raise `InvalidArgument` for what is not of this log."""
+    if after is None:
+        return START
+    if isinstance(after, str):
+        return _known_again(store, after)
+    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+        raise InvalidArgument(
+            f"after is {after!r:.80}; give a position of this log or a checkpoint"
+        )
+    _refuse_beyond_end(store, after)
+    return after
+
+
+def _known_again(store: Store, checkpoint: str) -> Position:
+    found = _FORM.fullmatch(checkpoint)
+    if found is None:
+        raise InvalidArgument(
+            f"{checkpoint!r:.120} is no checkpoint; give what log.checkpoint() said"
+        )
+    own, position, digest = log_id(store), Position(int(found[2])), found[3]
+    if found[1] != own:
+        raise InvalidArgument(
+            f"the checkpoint is of the log {found[1]}, this is {own}; follow the log that it is of, "
+            "or begin this one anew"
+        )
+    _refuse_beyond_end(store, position)
+    record = _record_at(store, position) if position > START else None
+    if (digest or position > START) and (
+        record is None or not record.hash.hex().startswith(digest)
+    ):
+        raise InvalidArgument(
+            f"the record at position {position} is not the one that was followed: the log was "
+            "restored from an older copy and has grown anew; begin anew, or from a place before that"
+        )
+    return position
+
+
+def _record_at(store: Store, position: Position) -> Record | None:
+    record = next(store.read_all(after=Position(position - 1), limit=1), None)
+    return record if record is not None and record.position == position else None
+
+
+def _refuse_beyond_end(store: Store, position: Position) -> None:
+    """Raise unless the log reaches up to a position.
+
+    A store may show a record in the log of all sessions a little later than to who has appended it.
+    """
+    end = store.tip()
+    for _ in range(WAITS):
+        if position <= end:
+            return
+        store.wait(end, WAIT_SECONDS)
+        end = store.tip()
+    raise InvalidArgument(
+        f"the log ends at position {end}, before {position}: it was restored from an older copy, or "
+        "the position is another log's; begin anew, or from log.position()"
+    )

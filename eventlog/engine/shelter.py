@@ -1,0 +1,220 @@
+"""Calls of the main thread run on threads in which no signal handler can raise.
+
+Python runs signal handlers in the main thread only, after any call and at any backward jump: an
+exception that one raises there may leave a leader's flag set, a transaction open or a state half
+folded, and every other thread waits for ever. So the main thread hands what touches shared state to
+a thread of the log, and waits for the answer. A handler can then end the wait, never the work.
+
+Calls of every other thread run where they are. The price of a hand-over is two switches between
+threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from _queue import SimpleQueue
+from collections import deque
+from contextvars import copy_context
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Shelter"]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Entry = TypeVar("Entry")
+
+PAGE_SIZE: Final = 256
+"""Entries of an iteration that are read for the main thread at a time."""
+
+SETTLING_SECONDS: Final = 5.0
+"""How long an interrupted write is waited for, so that its caller knows what became of it."""
+
+
+class Shelter:
+    """The threads that do the main thread's work for one log; started when first needed.
+
+    Mostly there is one. There are more while an interrupted call is still under way, or a signal
+    handler uses the log. They end when the shelter is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._idle: deque[_Hand] = deque()
+
+    def reset(self) -> None:
+        """Forget the threads, which a forked child does not have."""
+        self._idle = deque()
+
+    def dismiss(self) -> None:
+        """End the threads that are idle."""
+        self._idle.clear()
+
+    def read(
+        self,
+        verb: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Call what reads; an exception of a signal handler is raised at once."""
+        if threading.get_ident() != _main_thread:
+            return verb(*args, **kwargs)
+        result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=0)
+        return result
+
+    def write(
+        self,
+        verb: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Call what writes: it is done wholly, or not begun.
+
+        An exception of a signal handler is raised when the write has come to its end, or after
+        `SETTLING_SECONDS`, whichever is first; a second one at once. The write goes on regardless.
+        """
+        if threading.get_ident() != _main_thread:
+            return verb(*args, **kwargs)
+        result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
+        return result
+
+    def iterate(
+        self,
+        verb: Callable[Parameters, Iterator[Entry]],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Iterator[Entry]:
+        """Yield what a verb yields; for the main thread it is read in pages, ahead of the caller."""
+        if threading.get_ident() != _main_thread:
+            yield from verb(*args, **kwargs)
+            return
+        entries = _begun_when_read(verb, args, kwargs)
+        while True:
+            page, error = self.read(_next_page, entries)
+            yield from page
+            if error is not None:
+                raise error
+            if len(page) < PAGE_SIZE:
+                return
+
+    def _call(self, job: _Job, *, settling_seconds: float) -> Any:
+        try:
+            try:
+                hand = self._idle.pop()
+            except IndexError:
+                hand = _Hand()
+            job.home = self._idle
+            hand.inbox.put((hand, job))
+            job.done.acquire()
+        except BaseException:
+            # Of the two flags at least one is seen by the other thread: either it leaves the job
+            # alone, or this one waits for it.
+            job.is_withdrawn = True
+            if job.has_begun and not job.has_ended:
+                job.done.acquire(timeout=settling_seconds)
+            raise
+        error = job.error
+        if error is not None:
+            try:
+                raise error
+            finally:
+                job.error = error = None  # Its traceback holds this frame.
+        return job.result
+
+
+def _begun_when_read(
+    verb: Callable[..., Iterator[Entry]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[Entry]:
+    yield from verb(*args, **kwargs)
+
+
+def _next_page(entries: Iterator[Entry]) -> tuple[list[Entry], Exception | None]:
+    """Return the next entries, and the error behind them: what precedes damage can be read."""
+    page: list[Entry] = []
+    try:
+        page.extend(islice(entries, PAGE_SIZE))
+    except Exception as error:  # noqa: BLE001 - the caller raises it
+        return page, error
+    return page, None
+
+
+class _Job:
+    """One call on its way."""
+
+    __slots__ = (
+        "args",
+        "context",
+        "done",
+        "error",
+        "has_begun",
+        "has_ended",
+        "home",
+        "is_withdrawn",
+        "kwargs",
+        "result",
+        "verb",
+    )
+
+    home: deque[_Hand]
+
+    def __init__(
+        self, verb: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.verb, self.args, self.kwargs = verb, args, kwargs
+        self.context = copy_context()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.has_begun = self.has_ended = self.is_withdrawn = False
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def run(self) -> None:
+        """Call, unless the caller has gone; never raises."""
+        self.has_begun = True
+        try:
+            if not self.is_withdrawn:
+                self.result = self.context.run(self.verb, *self.args, **self.kwargs)
+        except BaseException as error:  # noqa: BLE001 - it is the caller's, who gets it
+            self.error = error
+        self.has_ended = True
+
+
+class _Hand:
+    """One thread and its inbox; the thread ends when nobody holds the hand any more."""
+
+    def __init__(self) -> None:
+        self.inbox: _Inbox = SimpleQueue()
+        # No `__del__`: a signal handler could end that, too. This callback is one call in C.
+        end = weakref.ref(self, self.inbox.put)
+        threading.Thread(
+            target=_serve, args=(self.inbox, end), name="eventlog-shelter", daemon=True
+        ).start()
+
+
+_Inbox: TypeAlias = "SimpleQueue[tuple[_Hand, _Job] | weakref.ref[_Hand]]"
+
+
+def _serve(inbox: _Inbox, end: weakref.ref[_Hand]) -> None:
+    """Do what arrives, until ``end`` arrives, which this frame keeps alive."""
+    while isinstance(task := inbox.get(), tuple):
+        hand, job = task
+        job.run()
+        job.home.append(hand)  # Before the answer, so that the next call finds it.
+        job.done.release()
+        del task, hand, job
+
+
+_main_thread = threading.main_thread().ident
+
+
+def _note_main_thread() -> None:
+    global _main_thread
+    _main_thread = threading.main_thread().ident
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_main_thread)

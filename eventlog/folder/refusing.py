@@ -1,0 +1,57 @@
+"""What an error of the system means for a session's folder: one place, for attaching and adopting."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from eventlog.descriptors import REFUSED
+from eventlog.errors import CorruptFolder, FolderUnavailable, InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["absolute_path", "folder_errors", "reason_of"]
+
+_REMEDY: Final = "look at what that is, then remove it or put a regular file there"
+_TOO_LARGE: Final = "look at what that is, or set a higher limit"
+
+
+def absolute_path(path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a folder; raise `InvalidArgument` for what can be none."""
+    text = os.fspath(path)
+    if not text:
+        raise InvalidArgument("the path of the folder is empty; name a folder")
+    if "\0" in text:
+        raise InvalidArgument(f"the path {text!r} has a zero byte in it; name a folder")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(
+            f"the path {text!a} is not UTF-8 and cannot be recorded; rename the folder"
+        ) from None
+    return os.path.abspath(text)
+
+
+def reason_of(error: OSError) -> str:
+    """Return what an error says, in words: which file, and what is wrong with it."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
+@contextmanager
+def folder_errors(path: str, remedy: str | None = None) -> Generator[None]:
+    """Raise our errors for the system's.
+
+    Raises `CorruptFolder` for what is no regular file or folder, or too large; `FolderUnavailable`
+    for everything else, with a ``remedy`` if one is given.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in REFUSED:
+            mend = _TOO_LARGE if error.errno == errno.EFBIG else _REMEDY
+            raise CorruptFolder(f"folder {path}: {reason_of(error)}; {mend}") from error
+        raise FolderUnavailable(path, reason_of(error), *([remedy] if remedy else [])) from error

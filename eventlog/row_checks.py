@@ -1,0 +1,80 @@
+"""Checks of what a store reads back, where it enters: the values that a column of records may hold.
+
+A database may have other types in a column than those that were written. What is checked here can be
+computed with: chained, compared, decoded. Whether it is what was written, the hash chain shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.errors import CorruptLog
+from eventlog.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["sound_records"]
+
+_TYPES: Final = (str, int, int, bytes, str, int, int, bytes, bytes, bytes)
+_LIMITS: Final = {"version": (1, 1 << 63), "schema": (1, 1 << 32), "time": (0, 1 << 63)}
+"""From the first number up to, but without, the second: what a chain's header has room for."""
+
+
+def sound_records(rows: Sequence[tuple[Any, ...]]) -> list[Record]:
+    """Return rows as records, up to the first that cannot be one; each has the fields of `Record`.
+
+    Raises `CorruptLog` if that is the first of all: so a reader gets what is before the damage, and
+    the error when it reads on.
+    """
+    if _are_sound(rows):
+        return list(map(Record._make, rows))
+    for place, row in enumerate(rows):
+        problem = _problem(row)
+        if problem is not None and place:
+            return list(map(Record._make, rows[:place]))
+        if problem is not None:
+            raise _damaged(row, problem)
+    return list(map(Record._make, rows))
+
+
+def _are_sound(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Return whether all rows are records, a column at a time: a fifth of the cost per row."""
+    if not rows:
+        return True
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
+    if any(
+        set(map(type, column)) != {type_} for column, type_ in zip(columns, _TYPES, strict=True)
+    ):
+        return False
+    versions, schemas, times = columns[1], columns[5], columns[6]
+    return all(
+        lowest <= min(column) and max(column) < limit
+        for column, (lowest, limit) in zip(
+            (versions, schemas, times), _LIMITS.values(), strict=True
+        )
+    )
+
+
+def _problem(row: tuple[Any, ...]) -> str | None:
+    """Return what is wrong with a row; None for one that is a record."""
+    for name, value, type_ in zip(Record._fields, row, _TYPES, strict=True):
+        if type(value) is not type_:
+            return f"its {name} is {value!r:.40}"
+        if name in _LIMITS and not _LIMITS[name][0] <= value < _LIMITS[name][1]:
+            return f"its {name} is {value}"
+    return None
+
+
+def _damaged(row: tuple[Any, ...], problem: str) -> CorruptLog:
+    fields = Record._make(row)
+    stream = fields.stream if isinstance(fields.stream, str) else None
+    version = fields.version if isinstance(fields.version, int) else None
+    whose = "" if stream is None else f"session {stream!r}, version {fields.version!r:.40}: "
+    return CorruptLog(
+        f"{whose}the record at position {fields.position!r:.40} is damaged: {problem}; keep a copy "
+        "of the log, then restore it from a backup",
+        stream=stream,
+        version=version,
+        position=fields.position if isinstance(fields.position, int) else None,
+    )

@@ -1,0 +1,61 @@
+"""Which large values a record names: what must be copied with it, and be there when it is verified."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from eventlog.codec import decode_event
+from eventlog.errors import CorruptError
+from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.tool_output import kept_digest, kept_output_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventlog.records import Record
+
+__all__ = ["may_name_values", "named_values"]
+
+_OUTPUT_REF: Final = b'"tool_output_ref"'
+"""What is in the data of every event that names a tool output; few have it."""
+
+_NAMING_TYPES: Final = frozenset({"step_completed", "folder_adopted"})
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def may_name_values(type: str, data: bytes) -> bool:
+    """Return whether a record may name values; most are known not to without decoding them."""
+    if type == "message_appended" or type == "tool_result_recorded":
+        return _OUTPUT_REF in data
+    return type in _NAMING_TYPES
+
+
+def named_values(record: Record) -> list[str]:
+    """Return the digests of the session's values that a record names. Never raises.
+
+    A record that cannot be decoded names none.
+    """
+    if not may_name_values(record.type, record.data):
+        return []
+    try:
+        event = decode_event(record)
+    except CorruptError:
+        return []
+    digests = _digests(record.stream, event)
+    return [digest for digest in digests if isinstance(digest, str) and _DIGEST.fullmatch(digest)]
+
+
+def _digests(stream: str, event: Any) -> Iterator[object]:
+    if isinstance(event, MessageAppended):
+        for part in event.message["parts"]:
+            if kept_output_id(stream, part) is not None:
+                yield part["tool_output_sha256"]
+    elif isinstance(event, ToolResultRecorded):
+        yield kept_digest(stream, event.large or {}, event.tool_id)
+    elif event.event_type == "step_completed":
+        yield event.blob
+    else:
+        for kept in cast("list[dict[str, Any]]", event.files):
+            yield kept["sha256"]

@@ -1,0 +1,68 @@
+"""What a part of a message is, in every shape that providers and frameworks give it.
+
+This package alone looks at the type of a part. A part is read (`read_part`) as what it says, the
+call of a tool, the result of one, or media; a type that nobody knows is read as its JSON. So
+whatever reaches a model weighs, is shown and is paired, whether or not its type is known here.
+"""
+
+from eventlog.session.parts.pairs import (
+    OpenCall,
+    Pairs,
+    pair_up,
+    unanswered,
+    without_orphans,
+)
+from eventlog.session.parts.reading import Call, Media, Reading, Result
+from eventlog.session.parts.shapes import (
+    answerable,
+    begins_round,
+    calls_with_id,
+    is_plain,
+    is_text,
+    read_part,
+    readings_of,
+    said_in,
+    tool_parts,
+    with_fields,
+)
+from eventlog.session.parts.stored_output import (
+    PLACE_FIELDS,
+    Output,
+    output_of,
+    with_original,
+    with_preview,
+)
+from eventlog.session.parts.weight import estimate_media, media_in, message_text, weigh
+from eventlog.session.parts.written import with_expected_fields
+
+__all__ = [
+    "PLACE_FIELDS",
+    "Call",
+    "Media",
+    "OpenCall",
+    "Output",
+    "Pairs",
+    "Reading",
+    "Result",
+    "answerable",
+    "begins_round",
+    "calls_with_id",
+    "estimate_media",
+    "is_plain",
+    "is_text",
+    "media_in",
+    "message_text",
+    "output_of",
+    "pair_up",
+    "read_part",
+    "readings_of",
+    "said_in",
+    "tool_parts",
+    "unanswered",
+    "weigh",
+    "with_expected_fields",
+    "with_fields",
+    "with_original",
+    "with_preview",
+    "without_orphans",
+]

@@ -1,0 +1,25 @@
+"""What other programs insist on finding in a part that a session folder has."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["with_expected_fields"]
+
+_EXPECTED: Final[dict[str, dict[str, Any]]] = {
+    # With the values that stand for nothing.
+    "tool": {
+        "tool_id": "",
+        "tool_name": "",
+        "tool_uri": "",
+        "skill_uri": "",
+        "tool_status": "pending",
+    },
+    "context": {"uri": "", "context_type": "memory", "abstract": ""},
+}
+
+
+def with_expected_fields(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part with its type first and what its type always has after that."""
+    always = _EXPECTED.get(part["type"])
+    return part if always is None else {"type": part["type"], **always, **part}

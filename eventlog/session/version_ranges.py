@@ -1,0 +1,72 @@
+"""Arithmetic on version ranges: lists of ascending ranges that do not overlap.
+
+A range is a pair of the first and the last version in it, both included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["VersionRange", "ascending", "contains", "intersection", "without"]
+
+VersionRange = tuple[int, int]
+"""The versions from the first to the last, both included."""
+
+
+def ascending(ranges: Iterable[VersionRange]) -> list[VersionRange]:
+    """Return any ranges in order: empty ones dropped, those that overlap joined."""
+    ordered: list[VersionRange] = []
+    for first, last in sorted(ranges):
+        if first > last:
+            continue
+        if ordered and first <= ordered[-1][1]:
+            ordered[-1] = (ordered[-1][0], max(last, ordered[-1][1]))
+        else:
+            ordered.append((first, last))
+    return ordered
+
+
+def without(ranges: Sequence[VersionRange], holes: Sequence[VersionRange]) -> list[VersionRange]:
+    """Return what is left of ascending ranges when ascending holes are cut out of them."""
+    left: list[VersionRange] = []
+    place = 0
+    for first, last in ranges:
+        while place < len(holes) and holes[place][1] < first:
+            place += 1
+        start = first
+        for at in range(place, len(holes)):
+            hole_first, hole_last = holes[at]
+            if hole_first > last:
+                break
+            if hole_first > start:
+                left.append((start, hole_first - 1))
+            start = max(start, hole_last + 1)
+        if start <= last:
+            left.append((start, last))
+    return left
+
+
+def intersection(
+    ranges: Sequence[VersionRange], others: Sequence[VersionRange]
+) -> list[VersionRange]:
+    """Return what is in both of two lists of ascending ranges, cut where either of them is."""
+    shared: list[VersionRange] = []
+    left = right = 0
+    while left < len(ranges) and right < len(others):
+        first = max(ranges[left][0], others[right][0])
+        last = min(ranges[left][1], others[right][1])
+        if first <= last:
+            shared.append((first, last))
+        if ranges[left][1] < others[right][1]:
+            left += 1
+        else:
+            right += 1
+    return shared
+
+
+def contains(ranges: Iterable[VersionRange], version: int) -> bool:
+    """Return whether a version is in one of the ranges."""
+    return any(first <= version <= last for first, last in ranges)

@@ -1,0 +1,84 @@
+"""An exception raised in the main thread wherever Python would run a signal handler.
+
+Handlers run when a function begins, after a call and at a backward jump. A trace function is called
+before every instruction, so it raises where a handler could have, at each such point in turn.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+__all__ = ["Interrupted", "Interrupter"]
+
+_CALLS: Final = ("CALL", "JUMP_BACKWARD")
+"""How the names of the instructions begin after which handlers run."""
+
+
+class Interrupted(BaseException):
+    """What the handler raises: as little an `Exception` as `KeyboardInterrupt` is."""
+
+
+class Interrupter:
+    """Runs a function, and raises at the ``at``-th point where a handler could."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+        self.seen = 0
+        self.place = ""
+        self._last: dict[FrameType, int] = {}
+        self._points: dict[CodeType, frozenset[int]] = {}
+
+    def run(self, function: Callable[[], object]) -> bool:
+        """Run; return whether there was such a point.
+
+        Some code swallows what is raised in it, and runs on; then this is as good as a call.
+        """
+        before = sys.gettrace()
+        sys.settrace(self._enter)
+        try:
+            function()
+        except Interrupted:
+            pass
+        finally:
+            sys.settrace(before)
+            self._last.clear()
+        return bool(self.place)
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename == __file__:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        self._point(frame)
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "opcode":
+            last, self._last[frame] = self._last.get(frame, -1), frame.f_lasti
+            if last in self._handling(frame.f_code):
+                self._point(frame)
+        elif event == "return":
+            self._last.pop(frame, None)
+        return self._step
+
+    def _handling(self, code: CodeType) -> frozenset[int]:
+        found = self._points.get(code)
+        if found is None:
+            found = self._points[code] = frozenset(
+                instruction.offset
+                for instruction in dis.get_instructions(code)
+                if instruction.opname.startswith(_CALLS)
+            )
+        return found
+
+    def _point(self, frame: FrameType) -> None:
+        self.seen += 1
+        if self.seen == self._at:
+            self.place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+            sys.settrace(None)
+            raise Interrupted

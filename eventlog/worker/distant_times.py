@@ -1,0 +1,103 @@
+"""How far a recorded time is believed that lies in the future (F2).
+
+A clock that was ahead leaves behind a retry, or a lease, that ends in days or years. Such a time is
+believed no further than from when it is first seen: for one lease, as it was recorded or as the
+worker's own are; for a retry one cap of the back-off, or the delay that was recorded with it. When
+it was first seen is kept in the blob area, so that all workers count from the same moment, also
+those that look only once. A live owner moves the end of its lease before that.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, cast
+
+from eventlog.errors import CorruptError
+from eventlog.recorded import Recorded
+from eventlog.session.index import read_task, task_key
+from eventlog.session.tasks.events import TaskClaimed
+from eventlog.session.tasks.state import PUBLISH_AFTER
+from eventlog.worker.retry_policy import LONGEST_HINT
+
+if TYPE_CHECKING:
+    from eventlog.store import Store
+    from eventlog.worker.due import DueTask
+
+__all__ = ["Belief"]
+
+LONGEST_LEASE: Final = 86_400_000_000
+"""Microseconds of the longest recorded lease that is waited for."""
+
+
+class Belief:
+    """How long a worker believes in times that lie in the future, in microseconds."""
+
+    def __init__(self, lease: int, cap: int) -> None:
+        self._lease = lease
+        self._cap = cap
+        self._lapsed: dict[str, int] = {}
+
+    def has_lapsed(self, store: Store, task: DueTask, now: int) -> bool:
+        """Return whether a task is free although its time has not come, since that is a wrong one.
+
+        Notes when such a time was first seen.
+        """
+        ahead = task.due_at - now
+        if ahead <= self._at_least(task):
+            return False
+        limit = self._limit(store, task)
+        if ahead <= limit or now - self._first_seen(store, task, now) < limit:
+            return False
+        self._lapsed[task.task_id] = task.due_at
+        return True
+
+    def take_lapsed(self, task: DueTask) -> int | None:
+        """Return, once, the time of a task that was found not to be believed any longer."""
+        return self._lapsed.pop(task.task_id, None)
+
+    def _at_least(self, task: DueTask) -> int:
+        if task.state == "running":
+            return self._lease
+        return self._cap if task.state == "retry" else PUBLISH_AFTER
+
+    def _limit(self, store: Store, task: DueTask) -> int:
+        """Return how long a time is believed, from what was recorded together with it."""
+        least = self._at_least(task)
+        if task.state == "running":
+            return max(least, min(LONGEST_LEASE, _recorded_lease(store, task)))
+        if task.state == "retry":
+            return max(least, min(LONGEST_HINT, _recorded_delay(store, task)))
+        return least
+
+    def _first_seen(self, store: Store, task: DueTask, now: int) -> int:
+        key = f"distant/{task.task_id}"
+        try:
+            blob = store.get_blob(key)
+            known = None if blob is None else json.loads(blob.data)
+        except (CorruptError, ValueError):
+            known = None
+        match known:
+            case {"due_at": task.due_at, "fence": task.fence, "seen": int(seen)} if seen <= now:
+                return seen
+            case _:
+                fields = {"due_at": task.due_at, "fence": task.fence, "seen": now}
+                store.put_blob(key, json.dumps(fields).encode())
+                return now
+
+
+def _recorded_lease(store: Store, task: DueTask) -> int:
+    """Return how long the owner claimed the task for, by its own clock; 0 where that is not known."""
+    claim = next(store.read(task.session, after=task.fence - 1, until=task.fence), None)
+    if claim is None or claim.type != TaskClaimed.event_type:
+        return 0
+    return cast("TaskClaimed", Recorded(claim).event).lease_until - claim.time
+
+
+def _recorded_delay(store: Store, task: DueTask) -> int:
+    """Return how long the failed attempt asked to wait, by the clock of then; 0 if not known."""
+    key = task_key(task.task_id)
+    entry = next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
+    if entry is None:
+        return 0
+    found = read_task(entry)
+    return found.due_at - found.updated_at

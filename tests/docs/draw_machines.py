@@ -1,0 +1,68 @@
+"""Draw every state machine of the library: the page ``eventlog/docs/machines.md``.
+
+``python -m tests.docs.draw_machines`` writes it again, after a machine has changed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+import eventlog
+from eventlog import StateMachine
+
+PAGE = Path(__file__).parents[2] / "eventlog" / "docs" / "machines.md"
+
+HEAD = """\
+# State machines
+
+`StateMachine.diagram()` draws these, and those of your own. A command whose event the machine does not
+allow in the current state is refused, by an error such as `SessionClosed` or `IllegalTransition`; the
+same event in a stored history is reported by `eventlog verify`. `absent` is the state before the first
+event.
+"""
+
+ABOUT = {
+    "session": (
+        "A session is created by its first event. One that is being adopted from a folder takes what "
+        "the folder\nholds, and nothing else until that is done. The files of a session may still be "
+        "healed when it is closed\nor deleted."
+    ),
+    "task": (
+        "Every task has this machine: the finalising of an archive, what follows from it, and tasks "
+        "of an\napplication's own kinds. Events of archives are named `archive_…`, those of other "
+        "tasks `task_…`.\nWhether a failed attempt is repeated is decided when it fails: the machine "
+        "allows both."
+    ),
+}
+"""What is said of each machine."""
+
+
+def machines() -> list[StateMachine]:
+    """Return the machines of the modules named ``machine``, by name."""
+    found = {
+        value.name: value
+        for module in pkgutil.walk_packages(eventlog.__path__, "eventlog.")
+        if module.name.endswith(".machine")
+        for value in vars(import_module(module.name)).values()
+        if isinstance(value, StateMachine)
+    }
+    return [found[name] for name in sorted(found)]
+
+
+def page() -> str:
+    """Return the page as it should be."""
+    parts = [HEAD]
+    for machine in machines():
+        parts += [
+            f"## {machine.name}\n",
+            f"{ABOUT[machine.name]}\n",
+            f"```mermaid\n{machine.diagram()}```\n",
+            machine.diagram("table"),
+        ]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

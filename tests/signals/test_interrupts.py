@@ -1,0 +1,256 @@
+"""G7: a signal handler that raises in a synchronous call leaves a usable log, and no half of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pytest
+
+import eventlog
+from eventlog import EventLogError, Log, LogClosed, Message, Session
+from eventlog.records import Append, Appended
+from eventlog.stores.memory import MemoryStore
+from eventlog.testing.interrupting import Interrupted, Interrupter
+
+if TYPE_CHECKING:
+    from eventlog.store import Store
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long the other thread may take before it counts as hung."""
+
+SHARE: Final = {"memory": 5, "sqlite": 9, "files": 9, "postgres": 61, "nats": 61}
+"""Every how manyth point is tried, unless all are: see ``--every-interrupt``."""
+
+MAIN: Final = threading.main_thread().ident or 0
+
+LARGE: Final = "x" * 30_000
+
+
+class Operation(NamedTuple):
+    """What is interrupted, and what a reader may find of it: nothing or all."""
+
+    act: Callable[[Log, Session], object]
+    seen: Callable[[Session], int]
+    whole: int
+
+
+def _messages(session: Session) -> int:
+    return sum(message.id != "after" for message in session.history()) - 2
+
+
+def _large(session: Session) -> int:
+    if not _messages(session):
+        return 0
+    assert session.tool_output("large", "t").text == LARGE
+    return 1
+
+
+# Built beforehand: building a message is no call of a log.
+ONE: Final = Message.user("hello", id="m")
+TWO: Final = [Message.user("a", id="a"), Message.user("b", id="b")]
+_part: dict[str, Any] = {"type": "tool", "tool_id": "t", "tool_name": "cat"}
+_part |= {"tool_status": "completed", "tool_output": LARGE}
+LARGE_ONE: Final = Message.model_validate({"id": "large", "role": "assistant", "parts": [_part]})
+
+
+def _nothing(_: Session) -> int:
+    return 0
+
+
+OPERATIONS: Final = {
+    "append": Operation(lambda _, s: s.append(ONE), _messages, 1),
+    "extend": Operation(lambda _, s: s.extend(TWO), _messages, 2),
+    "commit": Operation(lambda _, s: s.commit(), lambda s: len(s.archives()), 1),
+    "large output": Operation(lambda _, s: s.append(LARGE_ONE), _large, 1),
+    "history": Operation(lambda _, s: list(s.history()), _nothing, 0),
+    "tail": Operation(lambda _, s: s.tail(), _nothing, 0),
+    "new session": Operation(
+        lambda log, _: log.session("other", create=True).append(ONE), _nothing, 0
+    ),
+    "close": Operation(lambda log, _: log.close(), _nothing, 0),
+}
+
+
+class Place:
+    """An empty log for each trial, on one store."""
+
+    def __init__(self, name: str, folder: Path, server_url: Callable[[object], str] | None) -> None:
+        self.name = name
+        self._folder, self._server_url = folder, server_url
+        self._number = 0
+        self._url = ""
+        self._kept: Store | None = None
+
+    def open(self) -> Log:
+        self._number += 1
+        match self.name:
+            case "memory":
+                self._url = "memory:"
+            case "sqlite":
+                self._url = f"sqlite:///{self._folder / f'{self._number}.db'}?synchronous=off"
+            case "files":
+                self._url = f"files:///{self._folder / str(self._number)}?synchronous=off"
+            case _:
+                assert self._server_url is not None
+                self._url = self._server_url((self._folder, self._number))
+        log = eventlog.open(self._url)
+        self._kept = log.store if self.name == "memory" else None
+        return log
+
+    def reopen(self) -> Log:
+        return eventlog.open(self._url) if self._kept is None else Log(self._kept)
+
+
+@pytest.fixture(params=["memory", "sqlite", "files", "postgres", "nats"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    server_url: Callable[[object], str] | None = None
+    if request.param == "postgres":
+        schema = request.getfixturevalue("postgres_schema")
+        database = request.getfixturevalue("newest_postgres")
+        server_url = lambda key: str(schema(database, key))
+    elif request.param == "nats":
+        nats_log = request.getfixturevalue("nats_log")
+        address = request.getfixturevalue("nats_server")
+        server_url = lambda key: str(nats_log(address, key))
+    return Place(request.param, tmp_path, server_url)
+
+
+def in_another_thread(function: Callable[[], object], where: str) -> None:
+    """Call it, wait for it with a bound, and raise what it raised."""
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive(), f"hung after an interrupt at {where}"
+    if errors:
+        raise AssertionError(f"refused after an interrupt at {where}") from errors[0]
+
+
+# Raised in a function that pydantic calls, the exception becomes a warning, and it runs on.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_interrupt_at_any_point_leaves_a_usable_log_and_no_half_call(
+    name: str, place: Place, points: Counter[str], request: pytest.FixtureRequest
+) -> None:
+    operation = OPERATIONS[name]
+    step = 1 if request.config.getoption("--every-interrupt") else SHARE[place.name]
+    for at in count(1, step):
+        log = place.open()
+        session = log.session("s", create=True)
+        session.extend([Message.user("one"), Message.assistant("two")])
+        interrupter = Interrupter(at)
+        if not interrupter.run(partial(operation.act, log, session)):
+            in_another_thread(log.close, "no point")
+            break
+        points[f"{name} on {place.name}"] += 1
+        # At once: what was interrupted has come to its end, one way or the other.
+        _go_on(log, session, operation, interrupter.place, may_be_closed=name == "close")
+        with closing(place.reopen()) as again:
+            stored = again.session("s")
+            assert operation.seen(stored) in (0, operation.whole), interrupter.place
+            assert again.verify("s") == []
+    assert at > 1
+
+
+def _go_on(
+    log: Log, session: Session, operation: Operation, where: str, *, may_be_closed: bool
+) -> None:
+    found: list[int] = []
+
+    def use() -> None:
+        try:
+            found.append(operation.seen(session))
+            session.append(Message.user("more", id="after"))
+            assert [message.id for message in session.tail()][-1] == "after"
+        except LogClosed:
+            assert may_be_closed
+        log.close()
+
+    in_another_thread(use, where)
+    assert found in ([], [0], [operation.whole]), where
+
+
+class Held(MemoryStore):
+    """Holds the first append until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.released = threading.Event(), threading.Event()
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
+        self.entered.set()
+        assert self.released.wait(PATIENCE_SECONDS)
+        return super().append(batch)
+
+
+@contextmanager
+def signalled(store: Held, handle: Callable[[], object]) -> Iterator[None]:
+    """Send the main thread a signal while the store is in the middle of an append."""
+    handled = threading.Event()
+
+    def once(*_: object) -> None:
+        if not handled.is_set():
+            handled.set()
+            handle()
+
+    def strike() -> None:
+        assert store.entered.wait(PATIENCE_SECONDS)
+        # A signal just before a thread begins to wait is seen when the next one ends the wait.
+        while not handled.wait(0.01):
+            signal.pthread_kill(MAIN, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, once)
+    striking = threading.Thread(target=strike, daemon=True)
+    striking.start()
+    try:
+        yield
+    finally:
+        striking.join(PATIENCE_SECONDS)
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_may_use_the_log_itself() -> None:
+    """It runs while the call that it interrupts is under way."""
+    store, answers = Held(), list[int]()
+
+    with Log(store) as log:
+        session, other = log.session("s", create=True), log.session("other", create=True)
+
+        def handle() -> None:
+            answers.append(len(other.history()))
+            store.released.set()
+
+        with signalled(store, handle):
+            session.append(ONE)
+
+    assert answers == [0]
+
+
+def test_a_write_under_way_is_stored_wholly_before_its_caller_hears_of_the_signal() -> None:
+    store = Held()
+
+    def handle() -> None:
+        store.released.set()
+        raise Interrupted
+
+    with Log(store) as log:
+        session = log.session("s", create=True)
+        with pytest.raises(Interrupted), signalled(store, handle):
+            session.append(ONE)
+
+        assert [message.id for message in session.history()] == ["m"]

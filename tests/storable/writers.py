@@ -1,0 +1,223 @@
+"""Every way by which a value from outside reaches a log, in both twins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import eventlog
+from eventlog import AsyncLog, Event, Log, Message
+from eventlog.stores.memory import MemoryStore
+
+__all__ = ["CREATIONS", "WRITERS", "Sessions", "Writer"]
+
+
+class Noted(Event, type="fuzz.noted"):
+    """An event of a user, with fields that know their type and one that does not."""
+
+    data: Any = None
+    number: float | None = None
+    names: tuple[str, ...] = ()
+
+
+class Sessions:
+    """Sessions on one log, reached through either twin; each example gets a fresh one."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self.log = Log(MemoryStore())
+        self.twin = AsyncLog(self.log)
+        self._number = 0
+
+    def fresh_id(self) -> str:
+        self._number += 1
+        return f"s{self._number}"
+
+    def prepared(self) -> str:
+        """Return the id of a session with an archive, a message and a call without result."""
+        session = self.log.session(self.fresh_id(), create=True)
+        session.append(Message.user("first"))
+        session.commit()
+        session.append(Message.user("hello", id="m0"))
+        call = Message.call("look", {}, tool_id="t")
+        session.append(Message.assistant("calling", tools=(call,), id="m1"))
+        return session.id
+
+    def call(self, is_twin: bool, session_id: str, method: str, *args: Any, **named: Any) -> Any:
+        """Call a method of a session."""
+        if not is_twin:
+            return getattr(self.log.session(session_id), method)(*args, **named)
+
+        async def do() -> Any:
+            session = await self.twin.session(session_id)
+            return await getattr(session, method)(*args, **named)
+
+        return self._runner.run(do())
+
+    def create(self, is_twin: bool, session_id: str, **named: Any) -> Any:
+        """Create a session and give it a first message."""
+        if not is_twin:
+            return self.log.session(session_id, create=True, **named).append(Message.user("a"))
+
+        async def do() -> Any:
+            session = await self.twin.session(session_id, create=True, **named)
+            return await session.append(Message.user("a"))
+
+        return self._runner.run(do())
+
+    def reopened(self, session_id: str) -> eventlog.Session:
+        """Return the session as another process finds it: folded anew from what is stored."""
+        return Log(self.log.store).session(session_id)
+
+
+Write = Callable[[Callable[..., Any], Any], Any]
+Read = Callable[[eventlog.Session, Any], Any]
+
+
+class Writer(NamedTuple):
+    """A call with a value, and how the value is read back; without that, the answer is compared."""
+
+    write: Write
+    read: Read | None = None
+
+
+def _user(**fields: Any) -> dict[str, Any]:
+    return {"role": "user", "parts": [], **fields}
+
+
+def _part(**fields: Any) -> dict[str, Any]:
+    return {"role": "user", "parts": [fields]}
+
+
+def _tool(**fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "parts": [{"type": "tool", "tool_id": "c", **fields}]}
+
+
+def _constructed(**fields: Any) -> Message:
+    whole = {"id": "x", "role": "user", "parts": (), "created_at": "now", **fields}
+    return Message.model_construct(**whole)
+
+
+def _last(session: eventlog.Session) -> Message:
+    return session.tail()[-1]
+
+
+def _extra(session: eventlog.Session, name: str) -> Any:
+    return (_last(session).model_extra or {})[name]
+
+
+OUTPUT_FIELDS: Final = (
+    "tool_output_ref",
+    "tool_output_truncated",
+    "tool_output_original_chars",
+    "tool_output_preview_chars",
+    "tool_output_sha256",
+    "tool_output_externalized_reason",
+    "tool_output_externalization_error",
+)
+
+WRITERS: Final[dict[str, Writer]] = {
+    "message": Writer(lambda do, v: do("append", v)),
+    "text": Writer(
+        lambda do, v: do("append", _part(type="text", text=v)), lambda s, _: _last(s).text
+    ),
+    "role": Writer(lambda do, v: do("append", {"role": v, "parts": []})),
+    "id": Writer(lambda do, v: do("append", _user(id=v)), lambda s, _: _last(s).id),
+    "time": Writer(
+        lambda do, v: do("append", _user(created_at=v)), lambda s, _: _last(s).created_at
+    ),
+    "parts": Writer(lambda do, v: do("append", {"role": "user", "parts": v})),
+    "field": Writer(lambda do, v: do("append", _user(vendor=v)), lambda s, _: _extra(s, "vendor")),
+    "field of a built message": Writer(
+        lambda do, v: do("append", Message.user("x", vendor=v)), lambda s, _: _extra(s, "vendor")
+    ),
+    "field beside a text": Writer(lambda do, v: do("append", _part(type="text", text="x", y=v))),
+    "part type": Writer(lambda do, v: do("append", _part(type=v))),
+    "unknown part": Writer(lambda do, v: do("append", _part(type="chart", data=v))),
+    "image": Writer(lambda do, v: do("append", _part(type="image_url", image_url={"url": v}))),
+    "context": Writer(lambda do, v: do("append", _part(type="context", uri="u", abstract=v))),
+    "tool input": Writer(
+        lambda do, v: do("append", _tool(tool_input={"a": v})),
+        lambda s, _: _last(s).tools[0].tool_input["a"],  # type: ignore[index]
+    ),
+    "whole tool input": Writer(lambda do, v: do("append", _tool(tool_input=v))),
+    "tool output": Writer(lambda do, v: do("append", _tool(tool_output=v))),
+    "tool id": Writer(lambda do, v: do("append", _tool(tool_id=v))),
+    "tool status": Writer(lambda do, v: do("append", _tool(tool_status=v))),
+    "duration": Writer(lambda do, v: do("append", _tool(duration_ms=v))),
+    "tokens of a call": Writer(lambda do, v: do("append", _tool(prompt_tokens=v))),
+    "constructed text": Writer(lambda do, v: do("append", _constructed(parts=v))),
+    "constructed id": Writer(lambda do, v: do("append", _constructed(id=v))),
+    "constructed role": Writer(lambda do, v: do("append", _constructed(role=v))),
+    "constructed time": Writer(lambda do, v: do("append", _constructed(created_at=v))),
+    "constructed part": Writer(
+        lambda do, v: do(
+            "append", _constructed(parts=(eventlog.TextPart.model_construct(type="text", text=v),))
+        )
+    ),
+    "copied": Writer(
+        lambda do, v: do("append", Message.user("x").model_copy(update={"vendor": v}))
+    ),
+    "batch": Writer(lambda do, v: do("extend", [_user(), _user(vendor=v)])),
+    "whole batch": Writer(lambda do, v: do("extend", v)),
+    **{
+        f"claim {name}": Writer(lambda do, v, name=name: do("append", _tool(**{name: v})))  # type: ignore[misc]
+        for name in OUTPUT_FIELDS
+    },
+    "event": Writer(lambda do, v: do("record", Noted(data=v))),
+    "constructed event": Writer(lambda do, v: do("record", Noted.model_construct(data=v))),
+    "number of an event": Writer(lambda do, v: do("record", Noted.model_construct(number=v))),
+    "names of an event": Writer(lambda do, v: do("record", Noted.model_construct(names=v))),
+    "field of an event": Writer(lambda do, v: do("record", Noted(more=v))),
+    "no event": Writer(lambda do, v: do("record", v)),
+    "expected": Writer(lambda do, v: do("record", Noted(), expected=v)),
+    "payload": Writer(lambda do, v: do("queue_task", "fuzz.do", {"a": v})),
+    "whole payload": Writer(lambda do, v: do("queue_task", "fuzz.do", v)),
+    "kind": Writer(lambda do, v: do("queue_task", v)),
+    "contexts": Writer(lambda do, v: do("used", v)),
+    "context used": Writer(lambda do, v: do("used", [v])),
+    "skill": Writer(lambda do, v: do("used", (), {"a": v})),
+    "whole skill": Writer(lambda do, v: do("used", (), v)),
+    "result": Writer(
+        lambda do, v: do("record_tool_result", "m1", "t", v),
+        lambda s, _: s.tail()[1].tools[0].tool_output,
+    ),
+    "result's status": Writer(lambda do, v: do("record_tool_result", "m1", "t", "out", v)),
+    "result's duration": Writer(
+        lambda do, v: do("record_tool_result", "m1", "t", "out", duration_ms=v),
+        lambda s, _: s.tail()[1].tools[0].duration_ms,
+    ),
+    "result's message": Writer(lambda do, v: do("record_tool_result", v, "t", "out")),
+    "result's call": Writer(lambda do, v: do("record_tool_result", "m1", v, "out")),
+    **{
+        name: Writer(lambda do, v, name=name: do("append", _user(), **{name: v}))  # type: ignore[misc]
+        for name in ("actor", "correlation_id", "causation_id", "trace", "idempotency_key")
+    },
+    "key of usage": Writer(lambda do, v: do("used", ["a"], idempotency_key=v)),
+    "key beside a payload": Writer(
+        lambda do, v: do("queue_task", "fuzz.do", {"a": v}, idempotency_key="k")
+    ),
+    "reason": Writer(lambda do, v: do("close", reason=v)),
+    "reason of deletion": Writer(lambda do, v: do("delete", reason=v)),
+    "reason of abandoning": Writer(lambda do, v: do("abandon", "archive_001", reason=v)),
+    "archive": Writer(lambda do, v: do("abandon", v)),
+    "archive to retry": Writer(lambda do, v: do("retry", v)),
+    "project": Writer(lambda do, v: do("assign_project", v)),
+    "provider": Writer(lambda do, v: do("memory_session", v)),
+    "keep_recent": Writer(lambda do, v: do("commit", v)),
+    "keep_turn_tokens": Writer(lambda do, v: do("commit", keep_turn_tokens=v)),
+}
+"""How a value is written, by what it is written as; ``do`` calls a method of the session."""
+
+CREATIONS: Final = (
+    "owner",
+    "project",
+    "workspace",
+    "provider",
+    "model",
+    "failed_archives",
+    "tool_output",
+    "auto_commit",
+)
+"""What a session is created with."""
