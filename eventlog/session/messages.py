@@ -237,6 +237,10 @@ def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> 
             value = message_fields(value)
         except InvalidMessage as error:
             raise InvalidMessage(error.reason, field=error.field, index=index) from error
+        except Exception as error:  # a value of a user's own type may raise anything
+            raise InvalidMessage(
+                f"it cannot be read as a message ({type(error).__name__})", index=index
+            ) from error
     return _validated(value, index)
 
 

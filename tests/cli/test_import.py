@@ -189,7 +189,7 @@ def test_people_are_told_the_sums(run: CommandLine) -> None:
 
 
 def test_the_packaged_transcript_is_the_project_s_own_and_valid() -> None:
-    path = Path(import_.__file__).with_name("transcript.json")
+    path = Path(import_.__file__).parent / "demonstration" / "transcript.json"
     content = json.loads(path.read_text("utf-8"))
     messages = [Message.model_validate(message) for message in content["messages"]]
     assert len({message.id for message in messages}) == sum(content["parts"]) == len(messages)
