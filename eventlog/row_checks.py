@@ -6,7 +6,7 @@ computed with: chained, compared, decoded. Whether it is what was written, the h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.errors import CorruptLog
 from eventlog.records import Record
@@ -61,7 +61,7 @@ def _problem(row: tuple[Any, ...]) -> str | None:
     for name, value, type_ in zip(Record._fields, row, _TYPES, strict=True):
         if type(value) is not type_:
             return f"its {name} is {value!r:.40}"
-        if name in _LIMITS and not _LIMITS[name][0] <= value < _LIMITS[name][1]:
+        if name in _LIMITS and not _LIMITS[name][0] <= cast("int", value) < _LIMITS[name][1]:
             return f"its {name} is {value}"
     return None
 

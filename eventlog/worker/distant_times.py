@@ -21,7 +21,7 @@ from eventlog.worker.retry_policy import LONGEST_HINT
 
 if TYPE_CHECKING:
     from eventlog.store import Store
-    from eventlog.worker.due import DueTask
+    from eventlog.worker.due_task import DueTask
 
 __all__ = ["Belief"]
 

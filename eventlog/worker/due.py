@@ -6,7 +6,7 @@ import logging
 from functools import cache
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
@@ -14,6 +14,7 @@ from typing_extensions import TypedDict  # pydantic cannot read typing's before 
 from eventlog.session.index import due_key, due_prefix, keys_under
 from eventlog.session.tasks.events import OwnerData
 from eventlog.telemetry import log_fact
+from eventlog.worker.due_task import DueTask
 from eventlog.worker.owner import is_gone
 
 if TYPE_CHECKING:
@@ -29,25 +30,6 @@ SCAN_LIMIT: Final = 64
 
 EARLY_LIMIT: Final = 256
 """Tasks looked at that may be free although their time has not come."""
-
-
-class DueTask(NamedTuple):
-    """A task that may be free to claim; the claim decides."""
-
-    due_at: int
-    task_id: str
-    kind: str
-    session: str
-    state: str
-    owner: OwnerData | None
-    """Who has claimed it; if it is due all the same, its owner is lost."""
-    fence: int
-    attempts: int
-
-    @property
-    def orphaned(self) -> bool:
-        """Whether its owner is proven to be gone, whatever is left of the lease."""
-        return self.owner is not None and is_gone(self.owner)
 
 
 def due_tasks(

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
 from nats.aio.client import Client
@@ -174,7 +174,7 @@ class Link:
                 ping_interval=PING_SECONDS,
                 pending_size=PENDING_BYTES,
                 user_credentials=self._credentials,
-                **self._login,
+                **cast("dict[str, Any]", self._login),
                 **options,
                 closed_cb=closed,
                 error_cb=note,

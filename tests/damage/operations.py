@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from eventlog import Log, Message, Worker
+from eventlog import Log, Message, Projection, Session, Worker
 from eventlog.audit.index_check import compare_index, rebuild_index
 from eventlog.cli.verify import verify_everything
 from eventlog.errors import EventLogError
@@ -32,14 +32,22 @@ def _reading(name: str) -> Iterator[tuple[str, Operation]]:
     yield "truncated", of(lambda session: session.truncated())
     yield "archives", of(lambda session: session.archives())
     for number in (1, 2):
-        yield f"archive {number}", of(lambda s, n=number: s.archive(f"archive_00{n}", hydrate=True))
+        yield f"archive {number}", of(_archive(f"archive_00{number}"))
     yield "output", of(lambda session: session.tool_output("calls", "big"))
     yield "find", of(lambda session: session.search_tool_output("calls", "big", "x"))
     yield "read", lambda log: [(e.event, e.metadata, e.time) for e in log.read(name)]
     yield "backwards", lambda log: [e.event_id for e in log.read(name, reverse=True, limit=3)]
     for projection in (Archives, LiveTail, Meta, Tasks, Usage):
-        yield projection.name, lambda log, p=projection: log.project(name, p())
+        yield projection.name, _project(name, projection)
     yield "verify", lambda log: log.verify(name)
+
+
+def _archive(archive_id: str) -> Callable[[Session], object]:
+    return lambda session: session.archive(archive_id, hydrate=True)
+
+
+def _project(name: str, projection: type[Projection[Any, Any]]) -> Operation:
+    return lambda log: log.project(name, projection())
 
 
 def _writing(name: str) -> Iterator[tuple[str, Operation]]:

@@ -11,18 +11,14 @@ import logging
 import os
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import eventlog
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from mutations import damage_blob, fill, mutate_row, reseal_frame
-from operations import raw_errors
+from tests.damage.mutations import damage_blob, fill, mutate_row, reseal_frame
+from tests.damage.operations import raw_errors
 
 DAMAGES = int(os.environ.get("EVENTLOG_DAMAGE", "8"))
 """Damages of each kind; about 85 calls are made after each."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventlog.records import Append, Appended
     from eventlog.session.state import SessionState
     from eventlog.session.tasks.state import Task
-    from eventlog.session.window import VersionRange
+    from eventlog.session.window import Claimed, VersionRange
     from eventlog.testing.model.base_rules import ProgramMachine
 
 
@@ -60,9 +60,9 @@ def test_a_commit_that_leaves_what_it_took_live_is_found(
     archive = Window.archive
 
     def archive_and_keep(
-        self: Window, version: int, retains: list[VersionRange], taken: int, tokens: int
+        self: Window, version: int, taken: Sequence[VersionRange], claimed: Claimed
     ) -> None:
-        archive(self, version, self.ranges(version - 1), 0, 0)
+        archive(self, version, [], claimed._replace(retains=self.ranges(version - 1)))
 
     monkeypatch.setattr(Window, "archive", archive_and_keep)
     find_the_defect()
@@ -75,9 +75,9 @@ def test_a_commit_that_drops_what_it_should_retain_is_found(
     archive = Window.archive
 
     def archive_all(
-        self: Window, version: int, retains: list[VersionRange], taken: int, tokens: int
+        self: Window, version: int, taken: Sequence[VersionRange], claimed: Claimed
     ) -> None:
-        archive(self, version, [], self.count, self.tokens)
+        archive(self, version, self.ranges(version - 1), claimed._replace(retains=[]))
 
     monkeypatch.setattr(Window, "archive", archive_all)
     find_the_defect()

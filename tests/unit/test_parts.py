@@ -219,7 +219,7 @@ def test_an_overview_has_the_same_facts_in_every_shape(
 
 # ---- single parts -----------------------------------------------------------------------------
 
-PARTS = [
+PARTS: list[dict[str, Any]] = [
     {"type": "input_text", "text": "needle"},
     {"type": "output_text", "text": "needle", "annotations": []},
     {"type": "refusal", "refusal": "needle"},
@@ -262,7 +262,9 @@ def test_a_part_of_any_type_weighs_and_is_shown(part: dict[str, Any], log: Log) 
 
     assert session.meta.pending_tokens > 0
     stored = message_data(session.tail()[0])
-    shown = " ".join(str(getattr(line, "renderable", line)) for line in conversation([stored]))
+    shown = " ".join(
+        str(getattr(line, "renderable", line)) for line in conversation([dict(stored)])
+    )
     assert "needle" in shown
 
 
