@@ -24,7 +24,6 @@ from eventlog.clock import format_time
 from eventlog.testing.clock import FakeClock
 
 
-
 class Noted(Event, type="acme.session_noted"):
     """Something was noted."""
 
