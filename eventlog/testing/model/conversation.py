@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.errors import (
     CommitBlocked,
@@ -12,6 +12,10 @@ from eventlog.errors import (
     InvalidMessage,
     SessionClosed,
 )
+from eventlog.session.parts import weigh
+
+if TYPE_CHECKING:
+    from eventlog.session.message_data import MessageData
 
 __all__ = ["FINAL", "Archived", "Conversation", "Refusal", "Said", "weight"]
 
@@ -32,15 +36,11 @@ class Refusal(Exception):
 
 
 def weight(message: dict[str, Any]) -> int:
-    """Return the length of all text in a message that counts as tokens."""
-    return sum(
-        len(part.get("text", ""))
-        + len(part.get("abstract", ""))
-        + len(part.get("tool_id", ""))
-        + len(part.get("tool_name", ""))
-        + len(part.get("tool_output") or "")
-        for part in message["parts"]
-    )
+    """Return the tokens of a message, for an estimator that counts characters.
+
+    What parts of each shape weigh has unit tests; here it is only how weights add up.
+    """
+    return weigh(len, cast("MessageData", message))
 
 
 def _is_result(part: dict[str, Any]) -> bool:
