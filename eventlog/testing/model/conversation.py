@@ -68,6 +68,16 @@ class Said:
     def calls(self) -> list[dict[str, Any]]:
         return [part for part in self.message["parts"] if part["type"] == "tool"]
 
+    @property
+    def asks(self) -> set[str]:
+        """The ids of the calls in it."""
+        return {part["tool_id"] for part in self.calls if not _is_result(part)}
+
+    @property
+    def answers(self) -> set[str]:
+        """The ids of the calls whose results are in it."""
+        return {part["tool_id"] for part in self.calls if _is_result(part)}
+
     def shown(self) -> dict[str, Any]:
         """Return what a reader is to see: what was said, with the results that are known."""
         return {**self.message, "parts": [self._answered(part) for part in self.message["parts"]]}
@@ -276,6 +286,29 @@ class Conversation:
             if asked in places and answer in places:
                 glued.update(self.live[places[asked] + 1 : places[answer] + 1])
         return glued
+
+    # ---- views --------------------------------------------------------------------------------
+
+    def with_calls(self, names: list[str]) -> list[str]:
+        """Return the messages a model may be given: none whose results have no call before them.
+
+        A second result of one call has its call. The model's messages of results say nothing else.
+        """
+        asked: set[str] = set()
+        left: list[str] = []
+        for name in names:
+            asked |= self.said[name].asks
+            if self.said[name].answers <= asked:
+                left.append(name)
+        return left
+
+    def newest(self, names: list[str], last: int) -> list[str]:
+        """Return the ``last`` messages, and as many before them as part no result from its call."""
+        for start in range(max(0, len(names) - last), 0, -1):
+            before = {call for name in names[:start] for call in self.said[name].asks}
+            if not any(before & self.said[name].answers for name in names[start:]):
+                return names[start:]
+        return names
 
     # ---- inside -------------------------------------------------------------------------------
 

@@ -32,11 +32,19 @@ class MessageRules(ProgramMachine):
     def extend(self, by: By, contents: list[dict[str, Any]]) -> None:
         self.program.append(by, [self._message(content) for content in contents])
 
-    @precondition(lambda self: self.model.waiting)
-    @rule(by=actors, pick=picks, output=texts(max_size=4))
-    def answer_by_message(self, by: By, pick: int, output: str) -> None:
-        """Answer a call with a message of role ``tool``."""
+    @precondition(lambda self: self._calls())
+    @rule(
+        by=actors,
+        pick=picks,
+        output=texts(max_size=4),
+        late=st.sampled_from([False, False, False, True]),
+    )
+    def answer_by_message(self, by: By, pick: int, output: str, late: bool) -> None:
+        """Answer a call with a message of role ``tool``; late, where it may have a result already,
+        or be archived."""
         calls = sorted(self.model.waiting)
+        if late or not calls:
+            calls = sorted(tool_id for _, tool_id in self._calls())
         part = {
             "type": "tool",
             "tool_id": calls[pick % len(calls)],

@@ -20,7 +20,7 @@ from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.inside import core_of, execute
 from eventlog.testing.model.backing import Process
 from eventlog.testing.model.laws import archived_messages, check_laws, expect, state_bytes
-from eventlog.testing.model.session import Refusal, SessionModel
+from eventlog.testing.model.session import NEWEST, Refusal, SessionModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -306,10 +306,18 @@ class Program:
             ],
             "overview": context.latest_archive_overview,
             "context": [shown(message) for message in context.messages],
+            "newest": [_ids(session.tail(last=last)) for last in NEWEST],
+            "truncated": [
+                _ids(session.truncated(keep_first_user=False, recent=last)) for last in NEWEST
+            ],
             "live_tokens": state.window.tokens,
             "used": state.usage_count,
             "summaries_paid": session.meta.llm_token_usage["total_tokens"],
         }
+
+
+def _ids(messages: Sequence[Message]) -> list[str]:
+    return [message.id for message in messages]
 
 
 def shown(message: Message) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from typing import Any, Final
 from eventlog.errors import ArchiveNotFound, IllegalTransition, LeaseLost, SessionClosed
 from eventlog.testing.model.conversation import Archived, Conversation, Refusal
 
-__all__ = ["Refusal", "SessionModel"]
+__all__ = ["NEWEST", "Refusal", "SessionModel"]
 
 UNFINISHED: Final = ("pending", "running", "retry", "terminal_failed")
 OPEN: Final = ("pending", "running", "retry")
+NEWEST: Final = (1, 2, 3)
+"""How many of the newest messages are looked at: as many as asked for, and the calls they answer."""
 
 
 @dataclass
@@ -54,7 +56,9 @@ class SessionModel(Conversation):
                 for archive in self.archives
             ],
             "overview": self.archives[self.overview_of - 1].overview if self.overview_of else "",
-            "context": [self.said[name].shown() for name in context],
+            "context": [self.said[name].shown() for name in self.with_calls(context)],
+            "newest": [self.newest(self.live, last) for last in NEWEST],
+            "truncated": [self.newest(self.with_calls(self.live), last) for last in NEWEST],
             "live_tokens": sum(self.said[name].tokens for name in self.live),
             "used": self.used_since_commit,
             "summaries_paid": self.summaries_paid,

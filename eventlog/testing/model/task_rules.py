@@ -222,6 +222,7 @@ class TaskRules(ProgramMachine):
 
     def _worker(self, by: By, script: list[str]) -> Worker:
         outcomes = _then_ok(script)
+        process = self.program.processes[by.place]
 
         async def summarize(request: SummaryRequest) -> Summary:
             match next(outcomes):
@@ -232,11 +233,12 @@ class TaskRules(ProgramMachine):
                     raise RetryableError("try again")
                 case "fatal":
                     raise NonRetryableError("it will not do")
-                case _:
+                case _:  # The process is no more; what is raised here would only fail the summary.
+                    process.steps.dead = True
                     raise Crash("in the middle of the summary")
 
         return Worker(
-            self.program.processes[by.place].log,
+            process.log,
             Finalizer(summarizer=summarize),
             lease_seconds=LEASE / 1_000_000,
             retry=RetryPolicy(attempts=self.model.attempts),
