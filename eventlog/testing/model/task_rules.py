@@ -222,6 +222,7 @@ class TaskRules(ProgramMachine):
 
     def _worker(self, by: By, script: list[str]) -> Worker:
         outcomes = _then_ok(script)
+        process = self.program.processes[by.place]
 
         async def summarize(request: SummaryRequest) -> Summary:
             match next(outcomes):
@@ -233,10 +234,11 @@ class TaskRules(ProgramMachine):
                 case "fatal":
                     raise NonRetryableError("it will not do")
                 case _:
+                    process.steps.die()
                     raise Crash("in the middle of the summary")
 
         return Worker(
-            self.program.processes[by.place].log,
+            process.log,
             Finalizer(summarizer=summarize),
             lease_seconds=LEASE / 1_000_000,
             retry=RetryPolicy(attempts=self.model.attempts),
