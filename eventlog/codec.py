@@ -55,7 +55,7 @@ def _reads_as(event: Event, data: bytes) -> bool:
 def _blame(event: Event, error: Exception | None) -> str:
     """Return which field of an event cannot be stored, and why, as far as that can be found."""
     fields = {**event.__dict__, **(event.__pydantic_extra__ or {})}
-    plain = {
+    plain: dict[str, Any] = {
         name: value
         for name, value in fields.items()
         if isinstance(value, (dict, list, str, int, float))

@@ -213,8 +213,11 @@ def replace_file(
     ``temporary`` makes of a drawn text; a crash may leave that behind. Durable once the folder is
     synced, which is the caller's to do; without ``durable`` neither content nor name need be.
     """
-    name_with = temporary or (lambda drawn: f"{path}.{drawn}.new")
-    name, file = _create_drawn(files, name_with, path)
+
+    def beside(drawn: str) -> str:
+        return f"{path}.{drawn}.new"
+
+    name, file = _create_drawn(files, temporary or beside, path)
     try:
         try:
             file.append(data)

@@ -67,14 +67,14 @@ def _problem(row: tuple[Any, ...]) -> str | None:
 
 
 def _damaged(row: tuple[Any, ...], problem: str) -> CorruptLog:
-    fields = Record._make(row)
-    stream = fields.stream if isinstance(fields.stream, str) else None
-    version = fields.version if isinstance(fields.version, int) else None
-    whose = "" if stream is None else f"session {stream!r}, version {fields.version!r:.40}: "
+    fields: dict[str, Any] = dict(zip(Record._fields, row, strict=True))
+    stream, version, position = fields["stream"], fields["version"], fields["position"]
+    stream = stream if isinstance(stream, str) else None
+    whose = "" if stream is None else f"session {stream!r}, version {version!r:.40}: "
     return CorruptLog(
-        f"{whose}the record at position {fields.position!r:.40} is damaged: {problem}; keep a copy "
+        f"{whose}the record at position {position!r:.40} is damaged: {problem}; keep a copy "
         "of the log, then restore it from a backup",
         stream=stream,
-        version=version,
-        position=fields.position if isinstance(fields.position, int) else None,
+        version=version if isinstance(version, int) else None,
+        position=Position(position) if isinstance(position, int) else None,
     )

@@ -52,7 +52,9 @@ def reading_gist(found: Reading) -> str:
 
 def call_gist(call: Call) -> str:
     """Return a call as ``name(argument=value)``."""
-    given = call.input if call.input is None or isinstance(call.input, dict) else {"": call.input}
+    given: dict[str, Any] | None = (
+        call.input if call.input is None or isinstance(call.input, dict) else {"": call.input}
+    )
     return f"{call.name or call.id or 'tool'}({_arguments(given).removeprefix('=')})"
 
 

@@ -67,7 +67,7 @@ def position_after(store: Store, after: Position | str | None) -> Position:
         return START
     if isinstance(after, str):
         return _known_again(store, after)
-    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+    if type(after) is not int or after < 0:
         raise InvalidArgument(
             f"after is {after!r:.80}; give a position of this log or a checkpoint"
         )

@@ -189,7 +189,7 @@ class _Hand:
     def __init__(self) -> None:
         self.inbox: _Inbox = SimpleQueue()
         # No `__del__`: a signal handler could end that, too. This callback is one call in C.
-        end = weakref.ref(self, self.inbox.put)
+        end = weakref.ref(self, self.inbox.put)  # pyright: ignore[reportArgumentType, reportCallIssue]
         threading.Thread(
             target=_serve, args=(self.inbox, end), name="eventlog-shelter", daemon=True
         ).start()

@@ -57,7 +57,8 @@ ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
-    type: str
+    type: Any
+    """Narrowed by each kind of part."""
 
 
 class TextPart(_Part):

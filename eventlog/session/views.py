@@ -183,7 +183,8 @@ def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str,
         for usage in ("token_usage", "session_token_usage"):
             result[usage] = add_usage(result[usage], found.usage)
         if found.state == "completed" and isinstance(found.result, dict):
-            result.update((name, found.result[name]) for name in found.result if name in result)
+            own = cast("dict[str, Any]", found.result)
+            result.update((name, own[name]) for name in own if name in result)
     return result
 
 

@@ -274,7 +274,8 @@ class Attempt:
         except Exception as problem:  # noqa: BLE001 - the classifier may be a user's
             self._tell("classifier_failed", problem)
             found = classify(error)
-        return found if found == "fatal" else "transient"
+        is_fatal = found == "fatal"
+        return "fatal" if is_fatal else "transient"
 
     def _delay_after(self, error: BaseException) -> int:
         drawn = self._terms.retry.delay(self._number, self._terms.draw())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -107,7 +107,7 @@ class RecordedSteps:
     # ---- inside -------------------------------------------------------------------------------
 
     @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
+    def _named(self, name: str) -> Generator[None]:
         """Use a name for one step of this attempt; a step that fails gives its name free again."""
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"a step has a name, not {shown(name)}")

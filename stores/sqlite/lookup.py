@@ -210,7 +210,7 @@ def _read_run(positions: str) -> list[int]:
         found = json.loads(positions)
     except (ValueError, TypeError):
         found = None
-    if not isinstance(found, list) or set(map(type, found)) != {int}:
+    if not isinstance(found, list) or set(map(type, cast("list[object]", found))) != {int}:
         raise CorruptLog(
             f"the table record_runs has {positions!r:.40} where an array of positions belongs; "
             "`eventlog doctor` names what else is wrong"
