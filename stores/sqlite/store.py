@@ -107,9 +107,9 @@ class SQLiteStore:
         connect: Callable[[str, float], sqlite3.Connection] = local_connect,
     ) -> None:
         self.path = str(path)
+        self._connecting = Connecting(self.path, synchronous, busy_timeout, connect)
         if connect is local_connect and self.path != ":memory:":
             make_file(self.path, permissions)
-        self._connecting = Connecting(self.path, synchronous, busy_timeout, connect)
         self.durability: Durability = self._connecting.durability
         self._start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,9 +33,11 @@ class Refusal(Exception):
 
 
 def weight(message: dict[str, Any]) -> int:
-    """Return the length of all text in a message that counts as tokens."""
+    """Return the length of all that counts as tokens: text, and the JSON of parts of unknown types."""
     return sum(
-        len(part.get("text", ""))
+        len(json.dumps({"payload": part["payload"]}, ensure_ascii=False))
+        if part["type"] == "acme"
+        else len(part.get("text", ""))
         + len(part.get("abstract", ""))
         + len(part.get("tool_id", ""))
         + len(part.get("tool_name", ""))
