@@ -6,7 +6,7 @@ rewritten: an old schema is lifted by its upcasters each time it is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 from pydantic import ValidationError

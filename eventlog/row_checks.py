@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.errors import CorruptLog
+from eventlog.positions import Position
 from eventlog.records import Record
 
 if TYPE_CHECKING:

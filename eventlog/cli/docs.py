@@ -44,6 +44,7 @@ PAGES: Final = {
         "eventlog", "README.md", "How the library is built, and where things are."
     ),
     "threat-model": Page("eventlog", "docs/threat-model.md", "Whom it trusts with what."),
+    "tampering": Page("eventlog", "docs/tampering.md", "What changes of a store go unnoticed."),
 }
 """All pages by name, in the order of the list."""
 

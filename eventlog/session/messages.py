@@ -138,13 +138,16 @@ class Message(BaseModel):
 
     id: str = Field(
         default_factory=new_id,
+        strict=True,
         min_length=1,
         max_length=MESSAGE_ID_CHARACTERS,
         pattern=r"\A[^\x00-\x1f\x7f]+\z",
     )
     role: Role
     parts: tuple[Part, ...]
-    created_at: str = Field(default_factory=lambda: format_time(system_clock()))
+    created_at: str = Field(
+        default_factory=lambda: format_time(system_clock()), strict=True
+    )
     """ISO 8601 text; kept to the letter where the caller gives it."""
 
     @classmethod

@@ -110,13 +110,6 @@ def test_a_bad_line_is_named_and_creates_no_log(run: CommandLine, foreign: Path)
     assert run.json("import", str(foreign), "--quarantine")["imported"] == 4
 
 
-def test_quarantine_is_for_folders(run: CommandLine) -> None:
-    answer = run("import", run.file("chat.json", []), "--quarantine")
-
-    assert answer.code == 2
-    assert "--quarantine is for session folders" in answer.stderr
-
-
 def test_the_doctor_tells_beforehand_and_changes_nothing(run: CommandLine, foreign: Path) -> None:
     """It needs no store."""
     before = files_in(foreign)
@@ -147,7 +140,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_sound_folder(run: CommandLine) ->
         (["doctor", "nowhere"], 3, "nowhere"),
         (["doctor", "."], 2, "no session folder"),
         (["import", "."], 2, "no session folder"),
-        (["doctor", ".", "--rebuild-index"], 2, "leave out the folder"),
+        (["doctor", ".", "--rebuild-index"], 2, "leave out the path"),
     ],
 )
 def test_what_is_no_session_folder_is_said_to_be_none(

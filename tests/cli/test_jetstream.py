@@ -30,7 +30,7 @@ def test_a_log_is_read_written_looked_over_and_copied(
     for _ in range(2):
         missing = run("--store", url, "ls")
         assert missing.code == 3
-        assert missing.stderr.startswith("eventlog: no log in nats://ada:***@127.0.0.1")
+        assert missing.stderr.startswith("eventlog: no log in nats://[redacted]@127.0.0.1")
     assert run("--store", url, "append", "s", "hello 1", "--create").code == 0
     assert run("--store", url, "ls").code == 0
     doctor = run("--store", url, "doctor", "--json")
@@ -114,4 +114,4 @@ def test_an_end_that_was_lost_is_named_by_session_and_version(
     for session, version in (("s", 3), ("t", 1)):
         alone = run("--store", url, "verify", session, "--json")
         assert (alone.code, named(alone.document)) == (1, [(session, version)])
-    assert run("--store", url, "verify", "u").code == 3
+    assert run("--store", url, "verify", "u").code == 1  # What was lost may have been of it.

@@ -157,7 +157,7 @@ def test_a_store_whose_append_is_not_idempotent_is_told_what_to_mend(tmp_path: P
 
     assert code == 1
     explained = said.partition("broken: a repeated append answers with the original versions")[2]
-    assert "ids are looked at before versions" in explained
+    assert "Ids are checked before versions" in explained
     assert re.search("holds +any other version than the expected one is a conflict", said)
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import structlog  # noqa: F401 - while the privileges to read it are there
+
 import eventlog
 from eventlog import EventLogError, Log, Message
 

@@ -353,7 +353,7 @@ def test_a_failed_archive_blocks_commits_until_somebody_decides(log: Log) -> Non
 
     error = caught.value
     assert (error.session_id, error.archive_id, error.attempts) == ("s", "archive_001", 1)
-    assert error.last_error == "NonRetryableError: [redacted] says no"
+    assert error.last_error == "NonRetryableError: Bearer [redacted] says no"
     assert "`eventlog retry s archive_001` or abandon it" in str(error)
     assert tail(session) == ["b"]
     assert [archive.state for archive in session.archives()] == ["terminal_failed"]

@@ -142,6 +142,40 @@ def test_golden_policies_and_large_outputs_mean_what_they_meant() -> None:
     assert outputs == {}
 
 
+def test_golden_parts_mean_what_they_meant() -> None:
+    """M11: from schema 2 on parts of every shape are calls and results."""
+    records = read_records(GOLDEN / "records-parts.jsonl")
+    fold = SessionFold(records[0].stream)
+
+    state = fold.fold(fold.initial(), records)
+    calls = [part.model_dump() for part in eventlog.replay(records, LiveTail())[1].parts[1:]]
+
+    assert {record.schema for record in records if record.type == "message_appended"} == {2}
+    assert [(call.tool_id, call.message_id) for call in state.window.pending] == [("f1", "m3")]
+    assert [call.get("tool_output") for call in calls] == [
+        None,  # It is answered by a message.
+        "not so well",
+        "abandoned: no result will come",
+    ]
+    assert state.window.tokens > 1_000
+
+
+def test_the_same_parts_in_schema_1_are_folded_as_they_were() -> None:
+    records = read_records(GOLDEN / "records-parts.jsonl")[:5]
+    first = [record._replace(schema=1) for record in records]
+    fold = SessionFold(records[0].stream)
+
+    state = fold.fold(fold.initial(), first)
+
+    assert state.window.pending == []
+    assert [message.id for message in eventlog.replay(first, LiveTail())] == [
+        "m0",
+        "m1",
+        "m2",
+        "m3",
+    ]
+
+
 def test_a_golden_adoption_means_what_it_meant() -> None:
     records = read_records(GOLDEN / "records-adoption.jsonl")[:-3]
 

@@ -55,6 +55,7 @@ def of_session() -> dict[str, tuple[Any, ...]]:
         "commit": (),
         "retry": ("archive_001",),
         "abandon": ("archive_001",),
+        "abandon_call": ("m2", "u"),
         "queue_task": ("acme.index",),
         "record": (Noted(),),
         "assign_project": ("p",),
@@ -77,7 +78,7 @@ def filled(log: Log) -> str:
     session.append(Message.user("hello"))
     result = session.commit()
     Worker(log, Finalizer(fail)).run_once()
-    session.append(Message.assistant(tools=(Message.call("look", {}, tool_id="t"),), id="m2"))
+    session.append(Message.assistant(tools=(Message.call("look", {}, tool_id="t"), Message.call("look", {}, tool_id="u")), id="m2"))
     session.append(Message.user("and then?"))
     return result.task_id or ""
 

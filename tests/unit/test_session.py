@@ -9,6 +9,7 @@ import pytest
 
 import eventlog
 from eventlog import (
+    Event,
     InvalidArgument,
     InvalidMessage,
     Log,
@@ -22,6 +23,11 @@ from eventlog import (
 from eventlog.clock import format_time
 from eventlog.testing.clock import FakeClock
 
+
+class Noted(Event, type="acme.session_noted"):
+    """Something was noted."""
+
+
 WRITES: dict[str, Callable[[Session], Any]] = {
     "append": lambda session: session.append(Message.user("a")),
     "extend": lambda session: session.extend([Message.user("a")]),
@@ -30,7 +36,7 @@ WRITES: dict[str, Callable[[Session], Any]] = {
     "assign_project": lambda session: session.assign_project("p"),
     "memory_session": lambda session: session.memory_session("acme"),
     "queue_task": lambda session: session.queue_task("acme.index"),
-    "record": lambda session: session.record(eventlog.Event.model_construct()),
+    "record": lambda session: session.record(Noted()),
 }
 """Every command that a closed session refuses, whatever else may be wrong with it."""
 

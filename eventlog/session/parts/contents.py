@@ -31,7 +31,11 @@ _INSIDE: Final = (
 
 def first_text(fields: Mapping[str, Any], *names: str) -> str | None:
     """Return the first of the named fields that is text."""
-    return next((value for name in names if isinstance(value := fields.get(name), str)), None)
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, str):
+            return value
+    return None
 
 
 def text_list(value: Any) -> str:
