@@ -145,9 +145,7 @@ class Message(BaseModel):
     )
     role: Role
     parts: tuple[Part, ...]
-    created_at: str = Field(
-        default_factory=lambda: format_time(system_clock()), strict=True
-    )
+    created_at: str = Field(default_factory=lambda: format_time(system_clock()), strict=True)
     """ISO 8601 text; kept to the letter where the caller gives it."""
 
     @classmethod

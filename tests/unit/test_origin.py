@@ -78,7 +78,12 @@ def filled(log: Log) -> str:
     session.append(Message.user("hello"))
     result = session.commit()
     Worker(log, Finalizer(fail)).run_once()
-    session.append(Message.assistant(tools=(Message.call("look", {}, tool_id="t"), Message.call("look", {}, tool_id="u")), id="m2"))
+    session.append(
+        Message.assistant(
+            tools=(Message.call("look", {}, tool_id="t"), Message.call("look", {}, tool_id="u")),
+            id="m2",
+        )
+    )
     session.append(Message.user("and then?"))
     return result.task_id or ""
 

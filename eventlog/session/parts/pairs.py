@@ -68,6 +68,8 @@ class _Pairing:
                     self.spans.append((asked, place))
                 elif role != "assistant":
                     self.orphans.append((place, number))
+                else:  # A call without arguments reads so once its result is written into it.
+                    self.called[found.result.id] = place
 
     def _open(self, place: int, tool_id: str, occurrence: int) -> None:
         groups = self.waiting.setdefault(tool_id, [])
