@@ -240,15 +240,26 @@ class Conversation:
         elif keep_recent >= len(self.live):
             stays = set(self.live)
         else:
-            glued, start = self._glued(), len(self.live) - keep_recent
-            while 0 < start < len(self.live) and self.live[start] in glued:
-                start -= 1
-            stays = set(self.live[start:])
+            stays = set(self.live[self._whole_from(len(self.live) - keep_recent) :])
         waiting = set(self.waiting.values())
         for whole in self._rounds():
-            if waiting & set(whole):
-                stays |= set(whole)
+            open_ = [name for name in whole if name in waiting]
+            if open_:
+                first = min(self._begin_of_turn(name) for name in open_)
+                stays |= set(whole[whole.index(self.live[self._whole_from(first)]) :])
         return stays
+
+    def _begin_of_turn(self, name: str) -> int:
+        """Return the place of the first live message of a message's turn."""
+        turn = self.said[name].turn
+        return next(place for place, one in enumerate(self.live) if self.said[one].turn == turn)
+
+    def _whole_from(self, start: int) -> int:
+        """Move a cut back to where it parts no call from its result."""
+        glued = self._glued()
+        while 0 < start < len(self.live) and self.live[start] in glued:
+            start -= 1
+        return start
 
     def _newest_rounds(self, budget: int) -> set[str]:
         stays: set[str] = set()
