@@ -1,4 +1,4 @@
-"""What an event loop waits for outside of itself: work that threads do for it, and their waiting.
+"""What goes on outside of an event loop: work that threads do for it, and their waiting for time.
 
 asyncio does not distinguish a future that a thread is about to settle from one that nobody will
 settle soon. For real time that makes no difference. A loop whose time is virtual, such as those of
@@ -7,13 +7,22 @@ settle soon. For real time that makes no difference. A loop whose time is virtua
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Callable
 
-__all__ = ["CREATE_WORK", "IdleCall", "future_of_work"]
+__all__ = [
+    "CREATE_WORK",
+    "THREAD_TIME",
+    "IdleCall",
+    "ThreadTime",
+    "future_of_work",
+    "thread_time_of",
+]
 
 CREATE_WORK: Final = "create_future_of_work"
 """The method of a loop that makes futures of work; the loops of asyncio have none."""
@@ -35,3 +44,58 @@ class IdleCall:
 
     def __call__(self) -> Any:
         return self._call()
+
+
+class ThreadTime(Protocol):
+    """The time that a thread waits in beside a loop: monotonic, in seconds."""
+
+    def monotonic(self) -> float:
+        """Return the time in seconds, since any moment."""
+        ...
+
+    def begin(self) -> None:
+        """Take note that a thread which waits in this time is being started."""
+        ...
+
+    def end(self) -> None:
+        """Take note that such a thread ends."""
+        ...
+
+    def wait(self, changed: threading.Condition, seconds: float) -> bool:
+        """Wait in such a thread for `notify`; return False when the time is over first."""
+        ...
+
+    def notify(self, changed: threading.Condition) -> None:
+        """Wake the thread that waits for a condition; the caller holds its lock."""
+        ...
+
+
+class _RealTime:
+    """The time of this machine."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def begin(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def wait(self, changed: threading.Condition, seconds: float) -> bool:
+        return changed.wait(seconds)
+
+    def notify(self, changed: threading.Condition) -> None:
+        changed.notify()
+
+
+THREAD_TIME: Final = "thread_time"
+"""The attribute of a loop with the time of threads beside it; the loops of asyncio have none."""
+
+_REAL_TIME: Final = _RealTime()
+
+
+def thread_time_of(loop: AbstractEventLoop) -> ThreadTime:
+    """Return the time that threads beside a loop wait in: the machine's, unless the loop has one."""
+    found: ThreadTime = getattr(loop, THREAD_TIME, _REAL_TIME)
+    return found

@@ -73,6 +73,10 @@ class Steps:
             if fault in (None, planned):
                 del self._plan[step]
 
+    def die(self) -> None:
+        """End the process between two steps: it takes none any more."""
+        self.dead = True
+
     def take(self, name: str) -> None:
         """Take one step; raise `Crash` or `StepFailed` if that is planned for it."""
         with self._lock:

@@ -13,8 +13,10 @@ and jumps to the next timer when everybody waits::
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 from unittest.mock import patch
 
@@ -36,9 +38,9 @@ class JumpingTime:
     """Virtual time, in seconds since the test began, for event loops that run one after another.
 
     It stands still while a loop has something to run, while an executor runs something for it, and
-    while a command of a log or a plain function of a worker is under way. Otherwise it jumps to the
-    next timer. What comes over connections of the loop or from its subprocesses is not awaited: they
-    are no part of such a test.
+    while a command of a log, a renewal of a lease or a plain function of a worker is under way.
+    Otherwise it jumps to the next timer. What comes over connections of the loop or from its
+    subprocesses is not awaited: they are no part of such a test.
 
     A ``clock`` is moved along, so that leases, which are counted in the time of the log, run out as
     timers do.
@@ -54,7 +56,7 @@ class JumpingTime:
         self._loop = JumpingLoop(self)
         return self._loop
 
-    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+    def run(self, main: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine as `asyncio.run` does, in this time."""
         with asyncio.Runner(loop_factory=self.new_loop) as runner:
             return runner.run(main)
@@ -74,10 +76,10 @@ class JumpingTime:
         if loop is None or loop.is_closed():
             self.let_pass(seconds)
         else:
-            loop.call_soon_threadsafe(self.let_pass, seconds)
+            loop.call_soon_threadsafe(loop.let_pass, seconds)
 
     def let_pass(self, seconds: float) -> None:
-        """Let time pass, in the thread of the loop."""
+        """Let time pass while no loop runs, or as part of a jump."""
         before = int(self.now * 1_000_000)
         self.now += seconds
         if self._clock is not None:
@@ -90,7 +92,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self, time: JumpingTime) -> None:
         self._virtual = time
         self._working = 0
-        super().__init__(_JumpingSelector(self._is_idle, time.let_pass))
+        self.thread_time = _Threads(self, time)
+        """The time of threads that wait beside this loop."""
+        super().__init__(_JumpingSelector(self._jump))
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -107,6 +111,16 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         future = super().run_in_executor(executor, func, *args)
         return future if isinstance(func, IdleCall) else self._awaited(future)
 
+    def close(self) -> None:
+        """Close the loop, and wake the threads that wait beside it."""
+        super().close()
+        self.thread_time.wake(everybody=True)
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass, and wake the threads whose time is over."""
+        self._virtual.let_pass(seconds)
+        self.thread_time.wake()
+
     def _awaited(self, future: asyncio.Future[Result]) -> asyncio.Future[Result]:
         self._working += 1
         future.add_done_callback(self._settled)
@@ -115,25 +129,97 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def _settled(self, _: object) -> None:
         self._working -= 1
 
-    def _is_idle(self) -> bool:
-        return self._working == 0
+    def _jump(self, seconds: float) -> bool:
+        """Jump to a timer in so many seconds, or to what a thread waits for before that.
+
+        Returns False where something is under way.
+        """
+        return not self._working and self.thread_time.jump(seconds)
+
+
+class _Threads:
+    """Threads that wait in virtual time beside a loop, see `eventlog.offloop.ThreadTime`."""
+
+    def __init__(self, loop: JumpingLoop, time: JumpingTime) -> None:
+        self._loop = loop
+        self._time = time
+        self._lock = threading.Lock()
+        self._awake = 0
+        self._asleep: dict[threading.Condition, float] = {}
+        """What each sleeping thread waits for, and until when."""
+
+    def monotonic(self) -> float:
+        return self._time.now
+
+    def begin(self) -> None:
+        with self._lock:
+            self._awake += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._awake -= 1
+        self._wake_loop()
+
+    def wait(self, changed: threading.Condition, seconds: float) -> bool:
+        """Wait in virtual time; once the loop is closed, in real time."""
+        until = self._time.now + seconds
+        with self._lock:
+            closed = self._loop.is_closed()
+            if not closed:
+                self._awake -= 1
+                self._asleep[changed] = until
+        if closed:
+            return changed.wait(seconds)
+        self._wake_loop()
+        while changed in self._asleep:
+            changed.wait()
+        return self._time.now < until
+
+    def notify(self, changed: threading.Condition) -> None:
+        """Wake a thread; it is awake from here on, not from when it gets to run."""
+        with self._lock:
+            if self._asleep.pop(changed, None) is not None:
+                self._awake += 1
+        changed.notify_all()
+
+    def jump(self, seconds: float) -> bool:
+        """Let time pass until a timer of the loop or of a thread; wake that thread."""
+        with self._lock:
+            if self._awake:
+                return False
+            changed = min(self._asleep, key=self._asleep.__getitem__, default=None)
+            left = math.inf if changed is None else self._asleep[changed] - self._time.now
+        if changed is None or seconds < left:
+            self._time.let_pass(seconds)
+            return True
+        self._time.let_pass(max(left, 0.0))
+        self.wake()
+        return True
+
+    def wake(self, *, everybody: bool = False) -> None:
+        """Wake the threads whose time is over."""
+        with self._lock:
+            due = [one for one, end in self._asleep.items() if everybody or end <= self._time.now]
+        for changed in due:
+            with changed:
+                self.notify(changed)
+
+    def _wake_loop(self) -> None:
+        with suppress(RuntimeError):  # It was closed.
+            self._loop.call_soon_threadsafe(lambda: None)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Where a selector would sleep until the next timer, it lets that time pass at once."""
 
-    def __init__(self, is_idle: Callable[[], bool], let_pass: Callable[[float], None]) -> None:
+    def __init__(self, jump: Callable[[float], bool]) -> None:
         super().__init__()
-        self._is_idle = is_idle
-        self._let_pass = let_pass
+        self._jump = jump
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0:
-            return super().select(timeout)
+        if timeout is None:  # Nobody waits for a time.
+            return super().select(None)
         ready = super().select(0)
-        if ready:
+        if ready or timeout <= 0 or self._jump(timeout):
             return ready
-        if not self._is_idle():
-            return super().select(None)  # Whoever settles the future wakes the loop.
-        self._let_pass(timeout)
-        return []
+        return super().select(None)  # Whoever is at work wakes the loop.

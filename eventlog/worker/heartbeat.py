@@ -12,16 +12,20 @@ attempt may take.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventlog.error_text import text_of
 from eventlog.errors import ConflictError
+from eventlog.offloop import thread_time_of
 from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from eventlog.offloop import ThreadTime
 
 __all__ = ["Beat", "Heartbeat"]
 
@@ -55,6 +59,7 @@ class Heartbeat:
         self._interval = interval_seconds
         self._beats: deque[Beat] = deque()
         self._changed = threading.Condition()
+        self._time: ThreadTime
         self._thread: threading.Thread | None = None
 
     def begin(
@@ -64,21 +69,24 @@ class Heartbeat:
         *,
         at_most_seconds: float,
     ) -> Beat:
-        """Renew a lease from now on, but no longer than ``at_most_seconds``.
+        """Renew a lease from now on, but no longer than ``at_most_seconds``; called in a loop.
 
         ``renew`` is called in the heartbeat's thread. Once it raises a `ConflictError`, ``lost`` is
         called with it, and the lease is not renewed any more; another error is tried again.
         """
-        beat = Beat(renew, lost, time.monotonic() + at_most_seconds)
         with self._changed:
+            if self._thread is None:
+                self._time = thread_time_of(asyncio.get_running_loop())
+            beat = Beat(renew, lost, self._time.monotonic() + at_most_seconds)
             self._put(beat)
             if self._thread is None:
+                self._time.begin()
                 self._thread = threading.Thread(
                     target=self._run, name="eventlog-heartbeat", daemon=True
                 )
                 self._thread.start()
             elif len(self._beats) == 1:
-                self._changed.notify()
+                self._time.notify(self._changed)
         return beat
 
     def end(self, beat: Beat) -> None:
@@ -86,13 +94,14 @@ class Heartbeat:
         beat.ended = True
 
     def _put(self, beat: Beat) -> None:
-        beat.due = time.monotonic() + self._interval
+        beat.due = self._time.monotonic() + self._interval
         self._beats.append(beat)
 
     def _run(self) -> None:
         while True:
             beat = self._next()
             if beat is None:
+                self._time.end()
                 return
             if self._renewed(beat):
                 with self._changed:
@@ -105,18 +114,18 @@ class Heartbeat:
                 while self._beats and self._beats[0].ended:
                     self._beats.popleft()
                 if not self._beats:
-                    if not self._changed.wait(IDLE_SECONDS) and not self._beats:
+                    if not self._time.wait(self._changed, IDLE_SECONDS) and not self._beats:
                         self._thread = None
                         return None
                     continue
-                left = self._beats[0].due - time.monotonic()
+                left = self._beats[0].due - self._time.monotonic()
                 if left <= 0:
                     return self._beats.popleft()
-                self._changed.wait(left)
+                self._time.wait(self._changed, left)
 
     def _renewed(self, beat: Beat) -> bool:
         """Renew a lease; return whether it is to be renewed again."""
-        if beat.ended or time.monotonic() >= beat.until:
+        if beat.ended or self._time.monotonic() >= beat.until:
             return False
         try:
             beat.renew()

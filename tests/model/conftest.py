@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.account import figures
 
-NIGHTLY_FACTOR = 40
+NIGHTLY_FACTOR = 120
 """How many times more examples the nightly run tries."""
 
 

@@ -155,7 +155,7 @@ def test_crashes_that_are_not_counted_are_found(
             return replace(moved, attempts=moved.attempts - 1)
         return moved
 
-    monkeypatch.setattr("eventlog.session.folding.advance", forgetful)
+    monkeypatch.setattr("eventlog.session.tasks.folding.advance", forgetful)
     monkeypatch.setattr("eventlog.session.index.advance", forgetful)
     find_the_defect(machine=TaskMachine)
 

@@ -164,3 +164,15 @@ def test_a_call_in_a_provider_s_shape_takes_a_recorded_result(log: Log) -> None:
 
     assert session.tool_output("a", "toolu_1").text == "the log"
     assert session.commit().archived == 1
+
+
+def test_a_call_without_arguments_stays_a_call_once_its_result_is_recorded(log: Log) -> None:
+    """Found by random programs: a result that came as a message before was shown to no model."""
+    session = log.session("s", create=True)
+    call = {"type": "tool", "tool_id": "c0", "tool_name": "look", "tool_status": "pending"}
+    session.append({"role": "assistant", "id": "a", "parts": [call]})
+    session.append(Message.tool("c0", "as a message", id="b"))
+
+    session.record_tool_result("a", "c0", "into the call")
+
+    assert [message.id for message in session.context(token_budget=1_000).messages] == ["a", "b"]

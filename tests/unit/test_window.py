@@ -136,7 +136,7 @@ _steps = st.integers(0, 9).flatmap(
 )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(_steps, max_size=40))
 def test_a_window_says_what_a_list_of_messages_says(program: list[tuple[int, ...]]) -> None:
     pair = Pair()

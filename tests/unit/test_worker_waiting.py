@@ -366,8 +366,12 @@ def test_an_attempt_ends_in_time_although_its_renewal_hangs(loop_time: JumpingTi
     """F2."""
     may_end = threading.Event()
 
+    def hang() -> None:
+        loop_time.advance(3_600)
+        assert may_end.wait(60)
+
     async def main() -> None:
-        tenure = Tenure(Heartbeat(0), may_end.wait, timeout_seconds=3_600)
+        tenure = Tenure(Heartbeat(0), hang, timeout_seconds=3_600)
         with pytest.raises(asyncio.CancelledError), tenure:
             await asyncio.Event().wait()
         assert str(tenure.verdict) == "the attempt took longer than 3600 s"

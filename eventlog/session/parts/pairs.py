@@ -68,8 +68,7 @@ class _Pairing:
                     self.spans.append((asked, place))
                 elif role != "assistant":
                     self.orphans.append((place, number))
-                elif number in occurrences:
-                    # A call without input that got its result: what else answers it has its call.
+                else:  # A call without arguments reads so once its result is written into it.
                     self.called[found.result.id] = place
 
     def _open(self, place: int, tool_id: str, occurrence: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final
 
 from eventlog.errors import (
     CommitBlocked,
@@ -12,10 +13,6 @@ from eventlog.errors import (
     InvalidMessage,
     SessionClosed,
 )
-from eventlog.session.parts import weigh
-
-if TYPE_CHECKING:
-    from eventlog.session.message_data import MessageData
 
 __all__ = ["FINAL", "Archived", "Conversation", "Refusal", "Said", "weight"]
 
@@ -36,11 +33,17 @@ class Refusal(Exception):
 
 
 def weight(message: dict[str, Any]) -> int:
-    """Return the tokens of a message, for an estimator that counts characters.
-
-    What parts of each shape weigh has unit tests; here it is only how weights add up.
-    """
-    return weigh(len, cast("MessageData", message))
+    """Return the length of all that counts as tokens: text, and the JSON of parts of unknown types."""
+    return sum(
+        len(json.dumps({"payload": part["payload"]}, ensure_ascii=False))
+        if part["type"] == "acme"
+        else len(part.get("text", ""))
+        + len(part.get("abstract", ""))
+        + len(part.get("tool_id", ""))
+        + len(part.get("tool_name", ""))
+        + len(part.get("tool_output") or "")
+        for part in message["parts"]
+    )
 
 
 def _is_result(part: dict[str, Any]) -> bool:
@@ -247,15 +250,26 @@ class Conversation:
         elif keep_recent >= len(self.live):
             stays = set(self.live)
         else:
-            glued, start = self._glued(), len(self.live) - keep_recent
-            while 0 < start < len(self.live) and self.live[start] in glued:
-                start -= 1
-            stays = set(self.live[start:])
+            stays = set(self.live[self._whole_from(len(self.live) - keep_recent) :])
         waiting = set(self.waiting.values())
         for whole in self._rounds():
-            if waiting & set(whole):
-                stays |= set(whole)
+            open_ = [name for name in whole if name in waiting]
+            if open_:
+                first = min(self._begin_of_turn(name) for name in open_)
+                stays |= set(whole[whole.index(self.live[self._whole_from(first)]) :])
         return stays
+
+    def _begin_of_turn(self, name: str) -> int:
+        """Return the place of the first live message of a message's turn."""
+        turn = self.said[name].turn
+        return next(place for place, one in enumerate(self.live) if self.said[one].turn == turn)
+
+    def _whole_from(self, start: int) -> int:
+        """Move a cut back to where it parts no call from its result."""
+        glued = self._glued()
+        while 0 < start < len(self.live) and self.live[start] in glued:
+            start -= 1
+        return start
 
     def _newest_rounds(self, budget: int) -> set[str]:
         stays: set[str] = set()

@@ -233,8 +233,8 @@ class TaskRules(ProgramMachine):
                     raise RetryableError("try again")
                 case "fatal":
                     raise NonRetryableError("it will not do")
-                case _:  # The process is no more; what is raised here would only fail the summary.
-                    process.steps.dead = True
+                case _:
+                    process.steps.die()
                     raise Crash("in the middle of the summary")
 
         return Worker(
