@@ -52,9 +52,9 @@ def reading_gist(found: Reading) -> str:
 
 def call_gist(call: Call) -> str:
     """Return a call as ``name(argument=value)``."""
-    given: dict[str, Any] | None = (
-        call.input if call.input is None or isinstance(call.input, dict) else {"": call.input}
-    )
+    found = call.input
+    whole = found is None or isinstance(found, dict)
+    given = cast("dict[str, Any] | None", found if whole else {"": found})
     return f"{call.name or call.id or 'tool'}({_arguments(given).removeprefix('=')})"
 
 

@@ -182,8 +182,8 @@ def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str,
             continue
         for usage in ("token_usage", "session_token_usage"):
             result[usage] = add_usage(result[usage], found.usage)
-        if found.state == "completed" and isinstance(found.result, dict):
-            own = cast("dict[str, Any]", found.result)
+        own = cast("dict[str, Any] | None", found.result)
+        if found.state == "completed" and isinstance(own, dict):
             result.update((name, own[name]) for name in own if name in result)
     return result
 

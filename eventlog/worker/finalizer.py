@@ -48,7 +48,7 @@ class UnusableResult(Exception):
 
     def __init__(self, text: str, error_class: ErrorClass) -> None:
         super().__init__(text)
-        self.error_class = error_class
+        self.error_class: ErrorClass = error_class
 
 
 class Material(NamedTuple):

@@ -46,7 +46,7 @@ def checked_usage(usage: Any) -> TokenUsage:
         return TokenUsage()
     if not isinstance(usage, Mapping):
         raise InvalidArgument(f"usage has counts of tokens by their names, not {shown(usage)}")
-    counts = dict(usage)  # pyright: ignore[reportUnknownArgumentType]
+    counts = dict(cast("Mapping[str, int]", usage))
     for name, count in counts.items():
         check_count(f"usage.{name}", count, "tokens")
     return cast("TokenUsage", {name: int(count) for name, count in counts.items()})
