@@ -49,8 +49,8 @@ class Log:
     """An append-only log of sessions.
 
     A log may be used from any number of threads. A forked child opens its own connections. Once the
-    log is closed, whatever reads or writes raises `LogClosed`, iterators that were begun before
-    included. ``files`` is the file system in which attached folders are.
+    log is closed, every call that reads or writes raises `LogClosed`, and so do iterators that were
+    begun before. ``files`` is the file system that has the attached folders.
     """
 
     def __init__(

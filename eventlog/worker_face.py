@@ -59,7 +59,7 @@ class AsyncWorker:
 
     @property
     def name(self) -> str:
-        """The name that its claims are recorded under."""
+        """The name under which its claims are recorded."""
         return self._terms.name
 
     async def run_once(self) -> int:
@@ -73,13 +73,13 @@ class AsyncWorker:
     def stop(self, grace_seconds: float = 10.0) -> None:
         """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
 
-        To be called in the worker's event loop. A worker that was stopped cannot be started again.
+        Call it in the worker's event loop. A worker that was stopped cannot be started again.
         """
         self._loop.stop(grace_seconds)
 
 
 class Worker:
-    """Finalises archives, and runs the tasks that follow from them and those of other kinds.
+    """Finalises archives, and runs their follow-up tasks and tasks of applications' own kinds.
 
     The archives of a session are finalised in order; up to ``concurrency`` tasks run at once. Any
     number of workers may share a store, in any number of processes: a task has one owner at a time,
@@ -123,7 +123,7 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """The name that its claims are recorded under."""
+        """The name under which its claims are recorded."""
         return self._terms.name
 
     def run_once(self) -> int:

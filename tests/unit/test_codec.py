@@ -118,7 +118,9 @@ def test_data_that_is_not_of_its_schema_says_where_and_why(data: bytes, problem:
         decode_event(stored(data))
 
     text = str(caught.value)
-    assert text.startswith("session 's', version 7: the data is not a acme.registered of schema 3")
+    assert text.startswith(
+        "session 's', version 7: the data does not fit schema 3 of acme.registered"
+    )
     assert problem in text
     assert text.endswith("run `eventlog verify`")
 
