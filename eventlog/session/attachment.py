@@ -1,5 +1,5 @@
-"""The commands about a session's folder, and what callers are told of it; the files themselves are
-written by `eventlog.folder`."""
+"""The commands about a session's folder, and what they return; the files themselves are written by
+`eventlog.folder`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ __all__ = [
 
 
 class FolderView(NamedTuple):
-    """How a session's folder stands, as this process sees it."""
+    """The state of a session's folder, as this process sees it."""
 
     path: str
     owned: bool
-    """Whether this process keeps it up to date; at most one does."""
+    """Whether this process keeps it up to date; at most one process does."""
     version: int
     """The version of the session up to which this process has written it; 0 if it does not own
     it."""
@@ -61,7 +61,7 @@ class FolderReport(NamedTuple):
 
 
 def finding_data(finding: Finding) -> FolderFindingData:
-    """Return what the event `FolderHealed` stores of a finding."""
+    """Return a finding as the event `FolderHealed` stores it."""
     return {
         "path": finding.path,
         "problem": cast("Problem", finding.kind),
@@ -121,7 +121,7 @@ class DetachFolder(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class RecordHealing(Command[None]):
-    """Record what was found in a folder that is made what the records say (O3)."""
+    """Record what was found in a folder that is being rewritten from the records (O3)."""
 
     path: str
     findings: tuple[Finding, ...]

@@ -37,12 +37,12 @@ def archive_index(archive: str) -> int | None:
 
 
 def archive_uri(session: str, index: int) -> str:
-    """Name an archive across sessions."""
+    """Return the URI that names an archive across sessions."""
     return f"eventlog://{session}/history/{archive_id(index)}"
 
 
 class CommitResult(NamedTuple):
-    """The answer of a commit, which returns before the archive is summarised."""
+    """The result of a commit, which returns before the archive is summarised."""
 
     status: Literal["accepted", "skipped"]
     session_id: str
@@ -56,7 +56,7 @@ class CommitResult(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Commit(Command[CommitResult]):
-    """Archive the live tail, less the newest messages or turns that are to stay."""
+    """Archive the live tail, except for the newest messages or rounds that are retained."""
 
     keep_recent: int = 0
     keep_turn_tokens: int | None = None
