@@ -349,7 +349,7 @@ def test_a_time_that_cannot_be_read_does_not_count_as_given(value: Any) -> None:
         ({"role": "user", "content": 7}, "content", "a list of parts, not a number"),
         ({"role": "user", "content": True}, "content", "not a boolean"),
         ({"role": "user", "content": ["x"]}, "content.0", "an object with a 'type', not a string"),
-        ({"role": "user", "content": [{"type": "text"}]}, "content.0.text", "is a string"),
+        ({"role": "user", "content": [{"type": "text"}]}, "content.0.text", "must be a string"),
         ({"role": "assistant", "tool_calls": {"id": 1}}, "tool_calls", "a list of calls"),
         ({"role": "assistant", "tool_calls": [None]}, "tool_calls.0", "an object, not null"),
         ({"role": "assistant", "tool_calls": [{"id": 1}]}, "tool_calls.0.id", "not a number"),
@@ -361,7 +361,7 @@ def test_a_time_that_cannot_be_read_does_not_count_as_given(value: Any) -> None:
         (
             {"role": "assistant", "tool_calls": [{"function": {"name": 1}}]},
             "tool_calls.0.name",
-            "name is a string",
+            "name must be a string",
         ),
         ({"role": "tool", "tool_call_id": 7}, "tool_call_id", "must be a string, not a number"),
         ({"role": "tool", "name": []}, "name", "must be a string, not a list"),
@@ -596,7 +596,7 @@ DEEP = '{"role":"user","x":' + "[" * 120 + "]" * 120 + "}"
         (
             lines({"id": "a", "messages": [HELLO, {"role": "tool", "name": 7}]}),
             (1, 1, "messages.1.name"),
-            "name is a string",
+            "name must be a string",
         ),
         (
             json.dumps([{"messages": []}, {"messages": [None]}]),

@@ -101,7 +101,7 @@ def test_an_event_of_another_log_has_no_checkpoint_here(log: Log) -> None:
     say(other, "a", "b", "c")
     *_, last = other.read_all()
 
-    with pytest.raises(InvalidArgument, match="no record is at position"):
+    with pytest.raises(InvalidArgument, match="there is no record at position"):
         log.checkpoint(last)
 
 
