@@ -1,7 +1,7 @@
-"""Tool calls and what came of them, as they are told in a summary.
+"""Tool calls and their results, as a summary shows them.
 
-Everything here is pure and linear in the length of its text: the same messages give the same
-findings on every machine.
+Everything here is pure and takes time linear in the length of the text: the same messages give the
+same result on every machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "compact_input", "compact_output", "pair_calls"]
 
 JSON_CHARACTERS: Final = 200_000
-"""The longest tool output that is parsed to be shown by its fields; a longer one is shown raw."""
+"""The longest tool output that is parsed and shown by its fields; a longer one is shown raw."""
 
 SHOWN_ITEMS: Final = 8
 """How many fields or items of a JSON value are shown per level."""
@@ -47,7 +47,7 @@ _FAILED_STATES: Final = {"error", "failed", "failure"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call and what came of it; ``output`` is ``None`` while there is no result."""
+    """A tool call with its result; ``output`` is None while there is none."""
 
     tool_id: str
     name: str
@@ -58,7 +58,7 @@ class Call:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the tool's name says that it changes nothing."""
+        """Whether the tool, judging by its name, only reads."""
         return bool(_READING.match(self.name.rpartition(".")[2]))
 
 
@@ -66,8 +66,8 @@ def pair_calls(messages: Iterable[Message]) -> list[Call]:
     """Return the calls in order, each with its result, whatever shape their parts have.
 
     A result belongs to the newest message that has a call with its id and no result yet, and there
-    to the first such call, for ids are used again in one conversation; one without such a call (it
-    is in an earlier archive) stands for itself.
+    to the first such call, since ids are reused in one conversation. A result without such a call,
+    which is in an earlier archive, becomes an entry by itself.
     """
     calls: list[Call] = []
     waiting: dict[str, list[tuple[int, int]]] = {}

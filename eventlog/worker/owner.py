@@ -1,8 +1,8 @@
-"""Which process holds a lease, and whether it can be proven to be gone (F2).
+"""The process that holds a lease, and whether it can be proven to be gone (F2).
 
-A proof needs the same host, the same boot of it and the same namespace of process ids; then a
-process is gone if its id is unused, or used by one that started at another time. Whatever cannot
-be read proves nothing.
+A proof needs the same host, the same boot and the same namespace of process ids. Then a process is
+gone if its id is unused, or is used by a process that started at another time. If anything cannot
+be read, nothing is proven.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def this_process() -> OwnerData:
 
 
 def is_gone(owner: OwnerData) -> bool:
-    """Tell whether the owner is proven to have ended."""
+    """Return whether the owner is proven to have ended."""
     if not owner["boot"] or not owner["started"]:
         return False
     if (owner["host"], owner["boot"]) != (_host(), _boot()):
@@ -39,7 +39,7 @@ def _host() -> str:
 
 @cache
 def _boot() -> str:
-    """Name the boot of the machine and the namespace in which process ids are unique."""
+    """Return a name for the machine's boot and the namespace in which process ids are unique."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
@@ -50,8 +50,8 @@ def _boot() -> str:
 def _started(pid: int) -> str | None:
     """Return when a process started, in clock ticks since the boot; None if there is none.
 
-    The name of the program stands in parentheses and may hold anything, so fields are counted from
-    the last one. A zombie has ended, whoever still has to wait for it.
+    The name of the program is in parentheses and may hold anything, so fields are counted from the
+    last parenthesis. A zombie counts as ended, even if its parent has not waited for it yet.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
