@@ -32,8 +32,8 @@
 
 The attributes carry the data. The text says what happened, where, and what to do next.
 
-The callables of a worker raise two more, which are no `EventLogError`: `NonRetryableError` and
-`RetryableError`.
+The callables of a worker may raise two more, which are not subclasses of `EventLogError`:
+`NonRetryableError` and `RetryableError`.
 """
 
 from __future__ import annotations
