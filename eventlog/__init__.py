@@ -1,4 +1,4 @@
-"""eventlog: an event-sourced state machine for the sessions of AI agents.
+"""An event-sourced state machine for the sessions of AI agents.
 
 Every operation is one append-only event; live messages, metadata, archives, task states and files
 are replays of those events::

@@ -34,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _CYCLE: Final = 146_097 * 86_400 * 1_000_000
-"""Microseconds of 400 years, after which the Gregorian calendar begins anew."""
+"""Microseconds of 400 years, after which the Gregorian calendar repeats."""
 
 
 class _SystemClock:

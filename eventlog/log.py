@@ -147,8 +147,8 @@ class Log:
         Nothing outside the folder is read or written, since links in it are not followed.
         ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
 
-        Raises `CorruptFolder` for a line that is not a message (unless ``quarantine`` allows dropping
-        it into a file), for a link in place of the messages or of an archive, and beyond the
+        Raises `CorruptFolder` for a line that is not a message (with ``quarantine`` it is dropped
+        into a file instead), for a link in place of the messages or of an archive, and beyond the
         limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
         `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
         changed since it was adopted.

@@ -38,7 +38,7 @@ _BARE: Final = r"[^\s&;\"'<>\\]*[^\s&;\"'<>\\,.)\]}]"
 """A value without quotes, and without the punctuation of the sentence around it."""
 
 _BETWEEN: Final = r"\\{0,3}[\"']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"
-"""What is between a name and its value."""
+"""The text between a name and its value."""
 
 _PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provider
     (

@@ -24,7 +24,7 @@ class StoreURL(NamedTuple):
 
 
 def split_url(url: str) -> StoreURL:
-    """Split a store's URL into what `open_store` takes; raise `InvalidArgument` if it is none."""
+    """Split a store's URL into what `open_store` takes; raise `InvalidArgument` for other texts."""
     if "\0" in unquote(url):
         raise InvalidArgument(
             f"{public_url(url)!r} has a NUL character (%00), which no name can have; remove it"

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class AsyncWorker:
-    """Runs what is due on an `AsyncLog`, in the caller's event loop; see `Worker`."""
+    """Runs the due tasks of an `AsyncLog`, in the caller's event loop; see `Worker`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class AsyncWorker:
         return self._terms.name
 
     async def run_once(self) -> int:
-        """Work until nothing is due; return how many tasks were completed."""
+        """Work until no task is due; return how many tasks were completed."""
         return await self._loop.run_once()
 
     async def run(self) -> None:
@@ -71,7 +71,7 @@ class AsyncWorker:
         await self._loop.run()
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
+        """Stop: claim no more tasks, and release those that still run after ``grace_seconds``.
 
         Call it in the worker's event loop. A worker that was stopped cannot be started again.
         """
@@ -127,7 +127,7 @@ class Worker:
         return self._terms.name
 
     def run_once(self) -> int:
-        """Work until nothing is due; return how many tasks were completed."""
+        """Work until no task is due; return how many tasks were completed."""
         return asyncio.run(self._started(WorkLoop.run_once))
 
     def run(self) -> None:
@@ -135,7 +135,7 @@ class Worker:
         asyncio.run(self._started(WorkLoop.run))
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
+        """Stop: claim no more tasks, and release those that still run after ``grace_seconds``.
 
         May be called from any thread or a signal handler, also before `run`. A worker that was
         stopped cannot be started again.

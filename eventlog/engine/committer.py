@@ -227,8 +227,8 @@ class Committer:
             while not self._round(batch, leader=request):
                 batch = self._take()
         finally:
-            # Under one lock, so that no request is stranded: whoever queues later finds that nobody
-            # writes, and leads itself.
+            # Under one lock, so that no request is stranded: a caller that comes later finds no
+            # writer, and leads itself.
             with self._mutex:
                 rest = bool(self._queue)
                 if not rest:

@@ -166,13 +166,13 @@ def read_snapshot(store: Store, stream: str, projection: Projection[Any, Any]) -
         return StoredSnapshot(False, None)
     try:
         return StoredSnapshot(True, _decoded(blob.data, stream, projection))
-    except Exception as error:  # noqa: BLE001 - whatever a damaged cache does, it is only a cache
+    except Exception as error:  # noqa: BLE001 - a damaged cache may raise anything, and is only a cache
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
         return StoredSnapshot(True, None)
 
 
 def _decoded(blob: bytes, stream: str, projection: Projection[Any, Any]) -> Replayed | None:
-    """Return the state in a snapshot; None if other code wrote it. Raises anything if it is none."""
+    """Return the state in a snapshot; None if other code wrote it. If damaged, it may raise anything."""
     line, _, data = blob.partition(b"\n")
     header = json.loads(line)
     if header["fingerprint"] != projection.fingerprint():

@@ -1,7 +1,7 @@
 """Checks of messages from outside that claim to have an output stored beside the log (G2).
 
 The fields of `LARGE_OUTPUT_FIELDS` belong to the library: it reads them as the name of a value, a
-path in the session's folder, a length. A message from outside may have them all the same, if it was
+path in the session's folder, a length. A message from outside may nevertheless have them, if it was
 read from a session and is now appended to one. So their types are checked here; and a message that
 claims a value of this very session must name it as the library would, and the value must exist.
 """

@@ -76,7 +76,7 @@ def with_results(
             bare = without_large_output(parts[place])
             bare.pop("abandoned", None)
             parts[place] = {**bare, **fields}
-        else:  # A call that is no part.
+        else:  # A call in a field of the message instead of a part.
             data = with_fields(data, place, fields)
     return cast("MessageData", {**data, "parts": parts})
 

@@ -219,7 +219,7 @@ def _gap(call: CallId, left_out: int, offset: int, *, kept: bool) -> str:
     return f"\n\n[… {left_out:,} characters of this tool output are left out here; {how} …]\n\n"
 
 
-# ---- what stands behind it --------------------------------------------------------------------
+# ---- the stored output ------------------------------------------------------------------------
 
 
 def kept_digest(session: str, part: Mapping[str, Any], tool_id: object) -> str | None:

@@ -1,6 +1,6 @@
 """The live tail as ranges and sums: what a commit decides on, without the messages.
 
-A message's content is nowhere in here, so the size does not grow with what is said (L12). Single
+It does not hold the content of messages, so its size does not grow with that (L12). Single
 messages are known only as far back as a commit may have to retain them: the newest `KEEP_LIMIT`,
 and those of rounds that are held because a tool call in them awaits its result. Older live messages
 are known as version ranges, a count and a sum.
@@ -48,8 +48,8 @@ _Column = Annotated[Any, Field(exclude=True)]
 class PendingCall(NamedTuple):
     """A call that awaits its result: where its message is, and where its round begins.
 
-    The tool's id alone does not name it: providers number the calls of each message anew, and some
-    give several calls of one message the same id; ``occurrence`` counts these from 0.
+    The tool's id alone does not identify it: providers number the calls of each message from 0,
+    and some give several calls of one message the same id; ``occurrence`` counts these from 0.
     """
 
     tool_id: str

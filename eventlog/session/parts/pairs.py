@@ -63,9 +63,9 @@ class _Pairing:
                 if found.is_open:
                     self._open(place, found.call.id, occurrences[number])
             elif found.result is not None:
-                asked = self._answer(found.result.id)
-                if asked is not None:
-                    self.spans.append((asked, place))
+                call_place = self._answer(found.result.id)
+                if call_place is not None:
+                    self.spans.append((call_place, place))
                 elif role != "assistant":
                     self.orphans.append((place, number))
                 else:  # A call without arguments looks like this once it has its result.
