@@ -14,7 +14,7 @@ from eventlog.engine.reader import Reader
 from eventlog.engine.snapshots import (
     LEAVING_INTERVAL,
     SNAPSHOT_INTERVAL,
-    Rhythm,
+    SnapshotSchedule,
     replay_stream,
     replay_weight,
     write_snapshot,
@@ -68,7 +68,7 @@ class Core:
         """Whether `after_round` may have something to do."""
         self.follower: Follower | None = None
         """Writes the attached folder, if this process owns it."""
-        self._rhythm = Rhythm()
+        self._snapshot_schedule = SnapshotSchedule()
         self._after_round_from = SNAPSHOT_INTERVAL
         """The weight of the records since the last snapshot at which `after_round` is called."""
         self.plain_characters = 0
@@ -133,7 +133,7 @@ class Core:
             with self._lock:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
-                    self._rhythm.restart(replayed)
+                    self._snapshot_schedule.restart(replayed)
                     self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_foreign()
@@ -163,7 +163,7 @@ class Core:
         with self._lock:
             if state.version > self.state.version:
                 self.state = state
-                self._rhythm.since += weight
+                self._snapshot_schedule.since += weight
 
     def snapshot_of_state(self) -> SessionState:
         """Return a copy of the state, which later records do not change."""
@@ -187,7 +187,7 @@ class Core:
     def after_round(self) -> Command[Any] | None:
         """Write a snapshot if it is due; return the command that follows automatically, if any."""
         self.wants_after_round = False
-        if self._rhythm.is_due():
+        if self._snapshot_schedule.is_due():
             self.write_snapshot()
         return CommitIfDue() if is_limit_reached(self.state) else None
 
@@ -195,17 +195,19 @@ class Core:
         """Store the state as a cache for the next opening; return whether that was possible."""
         with self._lock:
             state = self.state.copy()
-            self._rhythm.since = 0
+            self._snapshot_schedule.since = 0
         size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
-        self._rhythm.written(size)
+        self._snapshot_schedule.written(size)
         return size > 0
 
     def leave_snapshot(self) -> bool:
         """Write a snapshot before the log is closed, if commands were decided on the state and it
         pays; return whether it could be stored."""
-        is_worthwhile = bool(self.pending.round) and self._rhythm.is_due(LEAVING_INTERVAL)
+        is_worthwhile = bool(self.pending.round) and self._snapshot_schedule.is_due(
+            LEAVING_INTERVAL
+        )
         return not is_worthwhile or self.write_snapshot()
 
     def deciding_state(self, round: int) -> SessionState:
@@ -237,15 +239,15 @@ class Core:
         ``after`` is the state with these records, if the decision produced one: it replaces the
         current state, unless one of the two was folded further since.
         """
-        rhythm = self._rhythm
+        schedule = self._snapshot_schedule
         with self._lock:
             if after is not None and after.version == self.state.version + len(records):
                 self.state = after
             else:
                 request.fold(self.state)
             for record in records:
-                rhythm.since += replay_weight(record)
-            self.wants_after_round = rhythm.since >= self._after_round_from
+                schedule.since += replay_weight(record)
+            self.wants_after_round = schedule.since >= self._after_round_from
         if self.follower is not None:
             self.follower.note(request.recorded())
 

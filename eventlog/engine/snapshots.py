@@ -32,7 +32,7 @@ __all__ = [
     "LEAVING_INTERVAL",
     "SNAPSHOT_INTERVAL",
     "Replayed",
-    "Rhythm",
+    "SnapshotSchedule",
     "project_stream",
     "replay_stream",
     "replay_weight",
@@ -74,7 +74,7 @@ def replay_weight(record: Record) -> int:
     return 1 + (len(record.data) >> 10)
 
 
-class Rhythm:
+class SnapshotSchedule:
     """When the next snapshot of a state pays, by the weight of the records since the last one."""
 
     __slots__ = ("_size", "since")
@@ -100,7 +100,7 @@ class Rhythm:
 def project_stream(store: Store, stream: str, projection: Projection[Any, View]) -> View:
     """Return a projection's view of a stream, and keep its snapshot up to date (L12)."""
     replayed = replay_stream(store, stream, projection)
-    if Rhythm(replayed.since_snapshot, replayed.snapshot_size).is_due():
+    if SnapshotSchedule(replayed.since_snapshot, replayed.snapshot_size).is_due():
         write_snapshot(store, stream, projection, replayed.state, replayed.version, replayed.hash)
     return projection.view(replayed.state)
 

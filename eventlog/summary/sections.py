@@ -25,7 +25,7 @@ from eventlog.summary.text import (
     tokens_of,
     weigh_names,
 )
-from eventlog.summary.tool_calls import Call, compact_input, compact_output
+from eventlog.summary.tool_calls import ToolCall, compact_input, compact_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -97,7 +97,7 @@ class Material(NamedTuple):
     request: Summarizable
     messages: tuple[Message, ...]
     intents: list[Intent]
-    calls: list[Call]
+    calls: list[ToolCall]
 
 
 def _state_entries(material: Material) -> Iterator[Entry]:
@@ -190,16 +190,16 @@ def _fact_entries(material: Material) -> Iterator[Entry]:
     yield from names_entry(_names(material))
 
 
-def _shown_call(call: Call) -> str:
+def _shown_call(call: ToolCall) -> str:
     limit = 120 if call.is_reading else 180
     return f"{_shown_request(call, limit)} → {compact_output(call, limit) or 'no output'}"
 
 
-def _shown_failure(call: Call) -> str:
+def _shown_failure(call: ToolCall) -> str:
     return f"{_shown_request(call, 80)} → {compact_output(call, 240) or 'no output'}"
 
 
-def _shown_request(call: Call, limit: int) -> str:
+def _shown_request(call: ToolCall, limit: int) -> str:
     name = f"`{one_line(call.name or 'tool', 60)}`"
     return name if call.input is None else f"{name}({compact_input(call.input, limit)})"
 

@@ -24,7 +24,7 @@ from eventlog.session.tasks.commands import (
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.machine import EFFECT
 from eventlog.telemetry import log_fact
-from eventlog.worker.finalizer import UnusableResult, gather_material
+from eventlog.worker.finalizer import UnusableResult, read_summary_input
 from eventlog.worker.lease_keeper import LeaseKeeper
 from eventlog.worker.requests import EffectRequest, StepResult, Summary, TaskRequest
 from eventlog.worker.retry_policy import classify, retry_after
@@ -148,7 +148,7 @@ class Attempt:
     async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:
         finalizer = self._terms.finalizer
         material = await self._batched_reads.read(
-            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+            read_summary_input, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
         summary = await self._call(finalizer.summarize(material.request))
         self._check(summary)
@@ -162,7 +162,7 @@ class Attempt:
     async def _extract(self, task: Task, steps: RecordedSteps) -> StepResult:
         finalizer = self._terms.finalizer
         material = await self._batched_reads.read(
-            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+            read_summary_input, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
         return await self._call(finalizer.extract(task.kind, material.request))
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eventlog.worker.retry_policy import ErrorClass
     from eventlog.worker.steps import RecordedSteps
 
-__all__ = ["EmptySummary", "Finalizer", "Material", "UnusableResult", "gather_material"]
+__all__ = ["EmptySummary", "Finalizer", "SummaryInput", "UnusableResult", "read_summary_input"]
 
 
 class EmptySummary(Exception):
@@ -51,7 +51,7 @@ class UnusableResult(Exception):
         self.error_class: ErrorClass = error_class
 
 
-class Material(NamedTuple):
+class SummaryInput(NamedTuple):
     """The input of a finalisation, read once per attempt."""
 
     request: SummaryRequest
@@ -188,9 +188,9 @@ async def _call(function: Callable[[Any], Any], request: object) -> Any:
     return await call(function, request)
 
 
-def gather_material(
+def read_summary_input(
     core: Core, task: Task, attempt: int, uncovered_budget: int, steps: RecordedSteps
-) -> Material:
+) -> SummaryInput:
     """Read the input of a task's callables (I/O): the messages, and what came before them.
 
     Raises `NonRetryableError` for an archive without messages, such as an adopted one with an
@@ -214,7 +214,7 @@ def gather_material(
         attempt=attempt,
         steps=steps,
     )
-    return Material(request, (*covers, index))
+    return SummaryInput(request, (*covers, index))
 
 
 def _stored(core: Core, index: int) -> Archive:

@@ -229,7 +229,7 @@ class WorkLoop:
             lease=self._leases.lease,
             attempts=self._terms.retry.attempts,
             owner_gone=due.fence if due.orphaned else None,
-            disbelieved=self._distant_times.take_lapsed(due),
+            distrusted=self._distant_times.take_lapsed(due),
             lease_now=store_time,
             expires_leases=self._leases.is_steady,
         )

@@ -69,11 +69,11 @@ RetryStatus = Literal["accepted", "already_completed", "running"]
 WORKER_LOST = "worker lost"
 """The error of an attempt that ends because its owner is gone."""
 
-BELIEVED_LEASE: Final = 300_000_000
+TRUSTED_LEASE: Final = 300_000_000
 """Microseconds. If a lease ends later than this from now, a retry by an operator takes the task for
 stuck: a clock that was ahead must have recorded that end."""
 
-BELIEVED_DELAY: Final = 60_000_000
+TRUSTED_DELAY: Final = 60_000_000
 """The same limit for a task that waits for its next attempt: the default cap of the back-off."""
 
 
@@ -154,7 +154,7 @@ class ClaimTask(Command[Claim]):
     """The most attempts that are allowed, crashes included (F3)."""
     owner_gone: int | None = None
     """The fence of an owner that is known to be dead, even if its lease has not ended."""
-    disbelieved: int | None = None
+    distrusted: int | None = None
     """A due time that the claimer no longer trusts: while the task still has it, it counts as
     reached."""
     lease_now: int | None = None
@@ -195,9 +195,9 @@ class ClaimTask(Command[Claim]):
         if task.state == "running":
             if task.fence == self.owner_gone:
                 return True
-            is_over = task.due_at <= (self.lease_now or now) or task.due_at == self.disbelieved
+            is_over = task.due_at <= (self.lease_now or now) or task.due_at == self.distrusted
             return self.expires_leases and is_over
-        return task.is_open and (task.due_at <= now or task.due_at == self.disbelieved)
+        return task.is_open and (task.due_at <= now or task.due_at == self.distrusted)
 
     def result(self, recorded: Sequence[Recorded]) -> Claim:
         last = recorded[-1]
@@ -406,8 +406,8 @@ def _is_stuck(task: Task, now: int) -> bool:
     """Return whether a task waits for a time that only a clock running ahead can have recorded."""
     ahead = task.due_at - now
     if task.state == "running":
-        return ahead > max(BELIEVED_LEASE, task.due_at - task.claimed_at)
-    return task.state == "retry" and ahead > max(BELIEVED_DELAY, task.due_at - task.updated_at)
+        return ahead > max(TRUSTED_LEASE, task.due_at - task.claimed_at)
+    return task.state == "retry" and ahead > max(TRUSTED_DELAY, task.due_at - task.updated_at)
 
 
 @dataclass(frozen=True, slots=True)
