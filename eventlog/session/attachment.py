@@ -37,27 +37,30 @@ __all__ = [
 
 
 class FolderView(NamedTuple):
-    """The state of a session's folder, as this process sees it."""
+    """The state of a session's folder, as this process sees it.
+
+    At most one process owns a folder: ``owned`` says whether it is this one, which then keeps the
+    files up to date. ``version`` is the session's version up to which it has written them; 0 if it
+    does not own the folder. ``problem`` says why they could not be written, if so; the next command
+    tries again.
+    """
 
     path: str
     owned: bool
-    """Whether this process keeps it up to date; at most one process does."""
     version: int
-    """The version of the session up to which this process has written it; 0 if it does not own
-    it."""
     problem: str | None = None
-    """Why it is behind, if it could not be written; it is tried again with the next command."""
 
 
 class FolderReport(NamedTuple):
-    """What was found in a folder by comparing it with the records."""
+    """The result of comparing a folder with the records, as of a version of the session.
+
+    ``healed`` says whether the files now are what the records say.
+    """
 
     path: str
     version: int
-    """The version of the session that it was compared with."""
     findings: tuple[Finding, ...]
     healed: bool
-    """Whether the files are now what the records say."""
 
 
 def finding_data(finding: Finding) -> FolderFindingData:

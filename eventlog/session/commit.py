@@ -42,12 +42,15 @@ def archive_uri(session: str, index: int) -> str:
 
 
 class CommitResult(NamedTuple):
-    """The result of a commit, which returns before the archive is summarised."""
+    """The result of a commit, which returns before the archive is summarised.
+
+    If the ``status`` is ``accepted``, ``archived`` messages are in the archive ``archive_id``, and
+    ``task_id`` is the task that summarises it. If it is ``skipped``, ``reason`` says why.
+    """
 
     status: Literal["accepted", "skipped"]
     session_id: str
     archived: int = 0
-    """How many messages the archive took."""
     archive_id: str | None = None
     archive_uri: str | None = None
     task_id: str | None = None

@@ -39,22 +39,28 @@ Entry = TypeVar("Entry")
 
 
 class ContextStats(NamedTuple):
-    """What a context includes, and what it leaves out."""
+    """What a context includes, and what it leaves out.
+
+    Of ``total`` messages that could be shown, ``included`` are shown and ``dropped`` are not. Of
+    ``failed_archives``, whose finalisation failed for good, the messages themselves are candidates.
+    ``active_tokens`` are those of the messages, ``archive_tokens`` those of the overview.
+    """
 
     total: int
-    """Messages that could have been shown."""
     included: int
     dropped: int
     failed_archives: int
-    """Archives whose finalisation failed for good, so that their raw messages are shown."""
     unreadable_overviews: int
     active_tokens: int
     archive_tokens: int
-    """Tokens of the overview that is shown."""
 
 
 class Context(NamedTuple):
-    """The latest overview of a completed archive, and the messages that it does not cover."""
+    """The latest overview of a completed archive, and the messages that it does not cover.
+
+    ``latest_archive_overview`` is empty if there is none, or if it does not fit into the budget.
+    ``estimated_tokens`` counts overview and messages together.
+    """
 
     latest_archive_overview: str
     messages: tuple[Message, ...]

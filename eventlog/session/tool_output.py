@@ -91,7 +91,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class ToolOutput(NamedTuple):
-    """A piece of a tool's output, by characters."""
+    """A piece of a tool's output: ``text`` begins at ``offset`` of ``total_characters``."""
 
     text: str
     offset: int
@@ -105,12 +105,15 @@ class ToolOutput(NamedTuple):
 
 
 class OutputMatch(NamedTuple):
-    """Where a text was found in a tool's output, with the text around it."""
+    """A place where a text was found in a tool's output.
+
+    ``offset`` is the place itself. ``context`` is the text around it, which begins at
+    ``context_offset`` of the output.
+    """
 
     offset: int
     context: str
     context_offset: int
-    """The offset in the output at which the context begins."""
 
 
 def select_large(

@@ -38,13 +38,16 @@ TOKEN_KINDS = (
 
 
 class SessionMeta(NamedTuple):
-    """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty."""
+    """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty.
+
+    ``message_count`` counts the live messages, ``total_message_count`` all of them.
+    ``pending_tokens`` are the tokens of the live messages except the newest ``keep_recent_count``.
+    """
 
     session_id: str
     created_at: str
     updated_at: str
     message_count: int
-    """Live messages."""
     total_message_count: int
     commit_count: int
     memories_extracted: dict[str, int]
@@ -53,7 +56,6 @@ class SessionMeta(NamedTuple):
     llm_token_usage: dict[str, int]
     embedding_token_usage: dict[str, int]
     pending_tokens: int
-    """Tokens of the live messages outside of the newest ``keep_recent_count``."""
     keep_recent_count: int
     owner: str | None
     project: str | None
@@ -101,14 +103,20 @@ def session_meta(state: SessionState) -> SessionMeta:
 
 
 class TaskView(NamedTuple):
-    """A task as readers see it. Times are ISO 8601 text, or empty."""
+    """A task as readers see it. Times are ISO 8601 text, or empty.
+
+    ``state`` is the state of the machine; ``status`` is the same in four words: ``pending``,
+    ``running``, ``completed`` or ``failed``. ``claimed_at`` is when the latest attempt began.
+    ``steps`` are those that are completed; ``stage`` is the latest of them, or empty. ``result`` is
+    the task's result; for an archive, with the results of its follow-ups so far. A retry begins a
+    new ``generation`` of attempts.
+    """
 
     task_id: str
     session_id: str
     kind: str
     state: TaskState
     status: PollerState
-    """``pending``, ``running``, ``completed`` or ``failed``: the state in four words."""
     archive_id: str | None
     archive_uri: str | None
     attempts: int
@@ -118,14 +126,11 @@ class TaskView(NamedTuple):
     updated_at: str
     due_at: str
     claimed_at: str
-    """When the latest attempt began."""
     finished_at: str
     stage: str
-    """The latest completed step; empty before the first one."""
     steps: tuple[str, ...]
     error: str | None
     result: Any
-    """The result of the task; for an archive, with the results of its follow-ups so far."""
 
 
 def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
