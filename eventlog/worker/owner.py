@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,11 @@ __all__ = ["is_gone", "this_process"]
 def this_process() -> OwnerData:
     """Describe the calling process."""
     pid = os.getpid()
-    return OwnerData(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or "")
+    try:
+        started = _started(pid)
+    except OSError:  # Without a start time, the end cannot be proven.
+        started = None
+    return OwnerData(host=_host(), boot=_boot(), pid=pid, started=started or "")
 
 
 def is_gone(owner: OwnerData) -> bool:
@@ -29,7 +34,10 @@ def is_gone(owner: OwnerData) -> bool:
         return False
     if (owner["host"], owner["boot"]) != (_host(), _boot()):
         return False
-    return _started(owner["pid"]) != owner["started"]
+    try:
+        return _started(owner["pid"]) != owner["started"]
+    except (OSError, OverflowError):  # The latter for a recorded id that is out of range.
+        return False
 
 
 @cache
@@ -48,14 +56,26 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process started, in clock ticks since the boot; None if there is none.
+    """Return when a process started, in clock ticks since the boot; None if it has ended.
+
+    Raises `OSError` if that cannot be read, as with no file descriptors left.
 
     The name of the program is in parentheses and may hold anything, so fields are counted from the
     last parenthesis. A zombie counts as ended, even if its parent has not waited for it yet.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
+    except FileNotFoundError:
+        _check_unused(pid)
+        return None
+    except ProcessLookupError:  # It ended while it was read.
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def _check_unused(pid: int) -> None:
+    """Raise `OSError` if a process has the id, since ``/proc`` may hide those of other users."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        raise FileNotFoundError(f"/proc does not show process {pid}")
