@@ -35,7 +35,7 @@ def test_a_folder_is_materialized_and_healthy(talk: CommandLine, tmp_path: Path)
     healthy = talk("heal", "chat", str(tmp_path / "out"))
     assert (healthy.code, healthy.stdout) == (
         0,
-        f"{tmp_path / 'out'}: every file is what version 6 says\n",
+        f"{tmp_path / 'out'}: every file agrees with version 6\n",
     )
     with eventlog.open(talk.store) as log:
         for path, content in folder_files(log.read("chat")).items():
