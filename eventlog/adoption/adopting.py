@@ -144,7 +144,9 @@ def _keep_beside(engine: Engine, session: str, contents: Contents, examined: Exa
         data = folder.read(path)
         if data is None or put_value(engine.store, session, data) != kept["sha256"]:
             raise FolderUnavailable(
-                contents.path, f"{path} changed while it was read", "stop the program that writes it, then try again"
+                contents.path,
+                f"{path} changed while it was read",
+                "stop the program that writes it, then try again",
             )
 
 

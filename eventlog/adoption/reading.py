@@ -186,7 +186,7 @@ class _Reading:
         if count > limit:
             raise CorruptFolder(
                 f"{self.root} has {count:,} {what} or more, and the limit is {limit:,}; check the folder, "
-                            "or set a higher limit (FolderLimits; `eventlog import --max-bytes`)"
+                "or set a higher limit (FolderLimits; `eventlog import --max-bytes`)"
             )
 
     def _is_read(self, path: str) -> bool:

@@ -154,7 +154,9 @@ def _about_archive(contents: Contents, archive: ForeignArchive) -> list[Note]:
         notes.append(Note(_finding("orphan_archive", archive.folder, None, detail, action)))
     if archive.state == "completed" and not archive.overview.strip():
         path = f"{archive.folder}/{OVERVIEW}"
-        detail = contents.unreadable.get(path, "it is missing or empty, although the archive is done")
+        detail = contents.unreadable.get(
+            path, "it is missing or empty, although the archive is done"
+        )
         action = "contexts show the newest older overview instead"
         notes.append(Note(_finding("unreadable_overview", path, None, detail, action)))
     return notes
@@ -241,7 +243,9 @@ def _missing_outputs(
                 output = f"{TOOL_RESULTS}/{name}/{TOOL_OUTPUT}"
                 if not name or not part.get("tool_output_truncated") or output in contents.kept:
                     continue
-                detail = f"line {line.number} of {path} has a preview of it, but the file is missing"
+                detail = (
+                    f"line {line.number} of {path} has a preview of it, but the file is missing"
+                )
                 action = "the preview stays; the whole output cannot be read"
                 finding = _finding("missing_output", output, None, detail, action, (line.id,))
                 missing.setdefault(output, Note(finding))

@@ -140,7 +140,9 @@ class _Reading:
             self._unfolded = Finding(
                 self._stream, version, "undecodable", f"the record cannot be folded: {error}"
             )
-            for _ in watched:  # The checks of the chain and of the count continue without the replay.
+            for (
+                _
+            ) in watched:  # The checks of the chain and of the count continue without the replay.
                 pass
 
     def _whole(self, records: Iterator[Record]) -> Iterator[Record]:

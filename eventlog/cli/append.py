@@ -24,8 +24,12 @@ __all__ = ["append"]
     show_default=True,
     help="The message's role.",
 )
-@click.option("--tool-id", metavar="ID", help="With --role tool: the id of the call that TEXT answers.")
-@click.option("--id", "message_id", metavar="ID", help="The message's id; one is drawn if this is left out.")
+@click.option(
+    "--tool-id", metavar="ID", help="With --role tool: the id of the call that TEXT answers."
+)
+@click.option(
+    "--id", "message_id", metavar="ID", help="The message's id; one is drawn if this is left out."
+)
 @click.option("--create", is_flag=True, help="Create the session and the log if they do not exist.")
 def append(
     invocation: Invocation,

@@ -43,7 +43,9 @@ PAGES: Final = {
     "architecture": Page(
         "eventlog", "README.md", "How the library is built, and where things live."
     ),
-    "threat-model": Page("eventlog", "docs/threat-model.md", "Who is trusted with what, and the limits."),
+    "threat-model": Page(
+        "eventlog", "docs/threat-model.md", "Who is trusted with what, and the limits."
+    ),
     "tampering": Page("eventlog", "docs/tampering.md", "Which changes to a store go unnoticed."),
 }
 """All pages by name, in the order of the list."""

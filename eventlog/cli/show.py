@@ -59,7 +59,12 @@ _META = (
     metavar="TOKENS",
     help="With --context: the token budget.",
 )
-@click.option("--last", type=click.IntRange(min=0), metavar="N", help="Show only the newest N messages or events.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Show only the newest N messages or events.",
+)
 @click.option("--full", is_flag=True, help="Show long texts in full.")
 @click.option(
     "--output",
@@ -68,9 +73,16 @@ _META = (
     help="Print the whole output of this tool call instead.",
 )
 @click.option(
-    "--offset", type=click.IntRange(min=0), default=0, help="With --output: skip this many characters."
+    "--offset",
+    type=click.IntRange(min=0),
+    default=0,
+    help="With --output: skip this many characters.",
 )
-@click.option("--limit", type=click.IntRange(min=0), help="With --output: print at most this many characters, or matches.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help="With --output: print at most this many characters, or matches.",
+)
 @click.option("--find", metavar="TEXT", help="With --output: list where TEXT occurs in it.")
 def show(
     invocation: Invocation,
