@@ -21,7 +21,7 @@ Implementation: TypeAlias = "Callable[..., ExitCode | None]"
 SUMMARIES: Final = {
     "demo": "Watch a session survive a kill -9, in seconds.",
     "import": "Import conversations in any known format, or a session folder.",
-    "export": "Write a session as a provider's chat messages, or as JSON Lines.",
+    "export": "Write a session as a provider's chat messages or as JSON Lines.",
     "append": "Append one message to a session.",
     "commit": "Move a session's live messages into a new archive.",
     "work": "Run a worker that finalises archives: once, or until stopped.",
@@ -34,7 +34,7 @@ SUMMARIES: Final = {
     "heal": "Repair a session's folder from the log, or check it.",
     "verify": "Verify hash chains, state machines and what is derived.",
     "copy": "Copy a log into another store.",
-    "doctor": "Check a store, a session folder or a conversation file for damage.",
+    "doctor": "Check a store, a session folder or a conversation file.",
     "docs": "Show the documentation.",
 }
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""

@@ -142,7 +142,7 @@ def copy_interrupted(source: str, destination: str, expected: Log) -> str:
         hop.until(int(share * expected.records))
         code = hop.end(number)
         assert code in (wanted, 0), f"it ended with {code}: {hop.said}"
-        assert code != 130 or "run it again to go on" in hop.said
+        assert code != 130 or "run the same command again to resume" in hop.said
         stopped.append(records_in(destination))
     hop = Copy(source, destination)
     assert hop.end() == 0, hop.said

@@ -129,10 +129,10 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(store: SQLiteStore) -> Non
     batch = [draft("t", 1), draft("s", 1, expected=2, data=LARGE, entries=(("k", b"v"),))]
 
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="no room left") as caught:
+        with pytest.raises(StoreUnavailable, match="no space is left") as caught:
             store.append(batch)
         assert contents(store) == before
-    assert "free some and try again" in str(caught.value)
+    assert "free some space and try again" in str(caught.value)
 
     store._writer.execute("PRAGMA max_page_count = 1000000").fetchall()
     store.append(batch)
@@ -145,7 +145,7 @@ def test_a_full_disk_refuses_blobs_and_keeps_the_old_ones(store: SQLiteStore) ->
     (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
     store._writer.execute(f"PRAGMA max_page_count = {pages + 1}").fetchall()
 
-    with pytest.raises(StoreUnavailable, match="no room left"):
+    with pytest.raises(StoreUnavailable, match="no space is left"):
         store.put_blob("k", LARGE)
 
     found = store.get_blob("k")

@@ -271,7 +271,7 @@ def test_the_first_version_that_differs_is_found(source: Store) -> None:
             for number in range(count):
                 log.session("a").append(Message.user(f"{number}"))
 
-    with pytest.raises(HistoryConflict, match="holds another record than the source") as caught:
+    with pytest.raises(HistoryConflict, match="has a different record than the source") as caught:
         copy_log(source, destination)
 
     assert (caught.value.stream, caught.value.version) == ("a", last + 1)
