@@ -124,9 +124,9 @@ class Terminal:
         """Return Markdown to print: formatted on a terminal, plain elsewhere."""
         if self.is_plain:
             return Text(printable(text).rstrip())
-        from rich.markdown import Markdown
+        from eventlog.cli.markdown import Page
 
-        return Markdown(printable(text), hyperlinks=False)
+        return Page(printable(text), hyperlinks=False)
 
     def panel(self, title: str, *renderables: RenderableType) -> None:
         """Print a frame around text, or a title above it."""

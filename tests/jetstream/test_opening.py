@@ -214,9 +214,7 @@ def test_a_stream_of_another_program_is_left_alone(nats_server: str, nats_url: s
     error = refusal(nats_url)
 
     assert isinstance(error, UnsupportedStore)
-    assert "is another program's; choose another name for the log with ?stream=NAME" in str(
-        error
-    )
+    assert "is another program's; choose another name for the log with ?stream=NAME" in str(error)
     kept = ask(nats_server, f"STREAM.INFO.{name}", {})["config"]
     assert kept["subjects"] == [f"{name}.orders"]
 

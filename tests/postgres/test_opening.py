@@ -207,9 +207,7 @@ def test_a_schema_of_another_program_is_left_alone(postgres_url: str, ask: Query
     error = refusal(postgres_url)
 
     assert isinstance(error, UnsupportedStore)
-    assert "not an eventlog's; choose another schema for the log with ?schema=NAME" in str(
-        error
-    )
+    assert "not an eventlog's; choose another schema for the log with ?schema=NAME" in str(error)
     assert ask("SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace") == [
         (2,)
     ]
