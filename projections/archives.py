@@ -1,4 +1,4 @@
-"""Every archive of a session: where it stands, which messages it took, and its summaries."""
+"""Every archive of a session: its state, the messages it took, and its summaries."""
 
 from __future__ import annotations
 

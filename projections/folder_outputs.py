@@ -1,6 +1,6 @@
 """The tool outputs of a session folder that are too large for their message (O1, M6).
 
-Each has a folder of its own, named as the message refers to it: ``output.txt`` with the whole
+Each has its own folder, named as the message refers to it: ``output.txt`` with the whole
 output, and ``metadata.json`` about it. Both follow from the record that first names the output.
 """
 

@@ -22,7 +22,7 @@ __all__ = ["LiveTail", "LiveTailState"]
 
 @dataclass(slots=True)
 class LiveTailState:
-    """The live messages by version, ascending, and where each stands by its id."""
+    """The live messages by version, ascending, and the version of each by its id."""
 
     session: SessionState
     messages: dict[int, MessageData] = field(default_factory=dict[int, MessageData])

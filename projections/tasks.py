@@ -66,7 +66,7 @@ class Tasks(Projection[TasksState, tuple[TaskView, ...]]):
 def entries_of(session: SessionState, recorded: Recorded) -> tuple[IndexEntry, ...]:
     """Fold a record into ``session`` and return the index entries that it makes.
 
-    What becomes of tasks and archives is told once, where the index is kept; here it is read.
+    The states of tasks and archives are defined once, where the index is kept; here they are read.
     """
     if not session.session_id:
         session.session_id = recorded.stream

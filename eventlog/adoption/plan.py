@@ -336,13 +336,13 @@ def _total(examined: Examined, known: int) -> int:
 
     The folder's count is used only if messages are missing; otherwise they are counted.
     """
-    told = count_in(examined.folder.meta, "total_message_count") or 0
+    recorded_count = count_in(examined.folder.meta, "total_message_count") or 0
     indexes = [archive.number for archive, _ in examined.archives]
     whole = indexes == list(range(1, len(indexes) + 1)) and all(
         archive.lines is not None for archive, _ in examined.archives
     )
     whole = whole and len(indexes) >= _commits(examined.folder.meta or {})
-    return known if whole else max(known, told)
+    return known if whole else max(known, recorded_count)
 
 
 def _commits(meta: Mapping[str, Any]) -> int:

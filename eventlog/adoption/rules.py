@@ -333,8 +333,10 @@ def _all_kept(folder: ForeignFolder, live: tuple[Line, ...]) -> list[Note]:
     else:
         compared = bool(folder.archives) and readable
         rule, path = ("count_repaired" if compared else "all_kept"), META
-        told = "it has no message_count" if count is None else f"its message_count is {count:,}"
-        detail = f"{told}, {MESSAGES} has {_messages(len(live))} that no archive has"
+        count_text = (
+            "it has no message_count" if count is None else f"its message_count is {count:,}"
+        )
+        detail = f"{count_text}, {MESSAGES} has {_messages(len(live))} that no archive has"
     action = "every message is kept, and the count follows from them"
     excess = tuple(line.id for line in live[count or 0 :]) if folder.meta is not None else ()
     return [Note(_finding(rule, path, None, detail, action, excess))]

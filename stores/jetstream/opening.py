@@ -321,8 +321,12 @@ def check_power(place: LogAddress, replicas: int) -> str:
     """
     synced = [_syncs_always(monitor, place.where) for monitor in place.monitors]
     if place.durability != "power":
-        told = "always" if synced and all(synced) else "not always"
-        return f"{told} on {sum(synced)} of {len(synced)} nodes asked" if synced else "not asked"
+        synced_text = "always" if synced and all(synced) else "not always"
+        return (
+            f"{synced_text} on {sum(synced)} of {len(synced)} nodes asked"
+            if synced
+            else "not asked"
+        )
     if replicas < QUORUM:
         raise UnsupportedStore(
             f"{place.where} has {replicas} replica(s), and durability=power needs {QUORUM}: one "

@@ -433,8 +433,8 @@ class JetStreamStore:
         return found
 
     def settings(self) -> dict[str, str]:
-        told = self._call(lambda client: server_settings(client, self.place.stream))
-        return {**told, "sync_interval": self._synced, "schema": str(FORMAT)}
+        settings = self._call(lambda client: server_settings(client, self.place.stream))
+        return {**settings, "sync_interval": self._synced, "schema": str(FORMAT)}
 
     def reopen_after_fork(self) -> None:
         """Leave the connection to the parent, and begin with none."""

@@ -182,7 +182,7 @@ def test_power_that_cannot_be_verified_is_declared_and_warned_about(
 def test_a_server_that_syncs_now_and_then_is_no_power(
     nats_cluster: NatsCluster, nats_log: Callable[[str, object], str]
 ) -> None:
-    """The other servers of the cluster are asked as well."""
+    """The other servers of the cluster are checked too."""
     with NatsServer(sync="2m") as lazy:
         monitors = f"{nats_cluster.monitors},{lazy.monitor}"
         url = nats_log(nats_cluster.url(durability="power", monitor=monitors), "lazy")

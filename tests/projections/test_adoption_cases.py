@@ -636,8 +636,8 @@ def test_every_finding_is_told_before_and_recorded(case: Case, log: Log, folder:
 
     assert foretold == adoption.findings
     recorded = [entry.event for entry in log.read("s") if entry.type == "adoption_finding_recorded"]
-    told = [finding_document(finding) for finding in foretold]
-    assert [event.model_dump() for event in recorded] == told
+    documents = [finding_document(finding) for finding in foretold]
+    assert [event.model_dump() for event in recorded] == documents
 
 
 @in_memory

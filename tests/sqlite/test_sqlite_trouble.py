@@ -1,4 +1,4 @@
-"""Locks and full disks: told as such, nothing half-done, and usable afterwards (P9, P10)."""
+"""Locks and full disks: typed errors, nothing half-done, and usable afterwards (P9, P10)."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ print(json.dumps({"stored": stored, "refused": refused, "tail": tail, "verify": 
 
 
 def test_files_that_may_not_grow_refuse_and_lose_nothing(tmp_path: Path) -> None:
-    """A real refusal by the system, in a process of its own; EFBIG is not ENOSPC to SQLite."""
+    """A real refusal by the system, in a separate process; to SQLite EFBIG is not ENOSPC."""
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path / "log.db")],
         capture_output=True,
@@ -207,12 +207,12 @@ def test_files_that_may_not_grow_refuse_and_lose_nothing(tmp_path: Path) -> None
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
+    outcome = json.loads(result.stdout)
 
-    assert set(told["refused"]) <= {"StoreUnavailable", "Indeterminate"}
-    assert len(told["refused"]) == 3
-    assert told["tail"] == told["stored"]
-    assert told["verify"] == []
+    assert set(outcome["refused"]) <= {"StoreUnavailable", "Indeterminate"}
+    assert len(outcome["refused"]) == 3
+    assert outcome["tail"] == outcome["stored"]
+    assert outcome["verify"] == []
     with eventlog.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
-        assert [message.id for message in log.session("s").tail()] == told["stored"]
+        assert [message.id for message in log.session("s").tail()] == outcome["stored"]
         assert log.store.check() == []

@@ -215,18 +215,18 @@ def test_what_earlier_runs_have_copied_counts_as_done(source: Store) -> None:
     """So a progress bar goes on where it was, and ends with the whole."""
     destination = Stopping()
     destination.left = 9
-    told: list[int] = []
+    reported: list[int] = []
     with pytest.raises(StoreUnavailable):
-        copy_log(source, destination, advance=lambda done, session: told.append(done))
-    stopped = told[-1]
+        copy_log(source, destination, advance=lambda done, session: reported.append(done))
+    stopped = reported[-1]
 
-    told.clear()
-    copy_log(source, destination, advance=lambda done, session: told.append(done))
+    reported.clear()
+    copy_log(source, destination, advance=lambda done, session: reported.append(done))
 
-    assert stopped - 14 <= told[0] <= stopped, "two pages are the most that is not noted"
-    assert told[0] > 0
-    assert told == sorted(told)
-    assert told[-1] == len(history(source))
+    assert stopped - 14 <= reported[0] <= stopped, "two pages are the most that is not noted"
+    assert reported[0] > 0
+    assert reported == sorted(reported)
+    assert reported[-1] == len(history(source))
 
 
 def test_a_note_of_another_history_is_not_believed(source: Store) -> None:

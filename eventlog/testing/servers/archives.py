@@ -39,6 +39,6 @@ def check_finished(url: str, sessions: int, archives: int, *, attempts: int) -> 
             expect("their states", {view.state for view in views.values()}, {"completed"})
             for type_ in ("step_completed", "archive_finalized"):
                 events: list[Any] = [one.event for one in log.read(name) if one.type == type_]
-                told = [views[event.task_id].archive_id for event in events]
-                expect(f"the archives of {name} by its {type_}", told, wanted)
+                finished = [views[event.task_id].archive_id for event in events]
+                expect(f"the archives of {name} by its {type_}", finished, wanted)
         check_laws(log.store, attempts=attempts)

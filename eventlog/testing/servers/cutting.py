@@ -53,13 +53,13 @@ def commit_through_cuts(proxy: CuttingProxy, through: str, direct: str) -> None:
     """Commit, cut anywhere and repeated: each returns the archive that it made (C1, L4)."""
     with open_log(through) as log, open_log(direct) as beside:
         session = log.session("chat", create=True)
-        told: list[str | None] = []
+        given: list[str | None] = []
         for number in proxy.each_cut():
             session.append(Message.user("hello"))
             proxy.cut_at(number)
             result, _ = until_it_answers(partial(session.commit, idempotency_key=f"c{number}"))
-            told.append(result.archive_id)
+            given.append(result.archive_id)
         made = [view.archive_id for view in beside.session("chat").archives()]
-        expect("archives", made, [f"archive_{number:03d}" for number in range(1, len(told) + 1)])
-        expect("archives that commits returned", told, made)
+        expect("archives", made, [f"archive_{number:03d}" for number in range(1, len(given) + 1)])
+        expect("archives that commits returned", given, made)
         check_laws(beside.store)

@@ -63,18 +63,18 @@ class _Load:
         self.errors: Counter[str] = Counter()
 
     def write(self, name: str) -> None:
-        told = self.acknowledged.setdefault(name, [])
+        known = self.acknowledged.setdefault(name, [])
         session = None
         while not self.stop.is_set():
             try:
                 session = session or self._log.session(name, create=True)
-                session.append(Message.user("x" * 400, id=f"{name}-{len(told)}"))
+                session.append(Message.user("x" * 400, id=f"{name}-{len(known)}"))
             except UnavailableError as error:
                 self.errors[type(error).__name__] += 1
                 self.stop.wait(0.01)
                 continue
             with self.news:
-                told.append(f"{name}-{len(told)}")
+                known.append(f"{name}-{len(known)}")
                 self.times.append(time.monotonic())
                 self.news.notify_all()
 
@@ -110,9 +110,9 @@ def write_through(
 def _compare(url: str, load: _Load) -> Outage:
     lost = doubled = disordered = 0
     with open_log(url) as log:
-        for name, told in load.acknowledged.items():
+        for name, known in load.acknowledged.items():
             stored = [message.id for message in log.session(name).history()]
-            lost += len(set(told) - set(stored))
+            lost += len(set(known) - set(stored))
             doubled += len(stored) - len(set(stored))
             expected = [f"{name}-{number}" for number in range(len(stored))]
             disordered += sum(one != other for one, other in zip(stored, expected, strict=True))
