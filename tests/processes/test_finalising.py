@@ -147,7 +147,7 @@ def test_workers_that_are_killed_again_and_again_complete_each_archive_once_and_
 ) -> None:
     """P5, P6, F5: three workers on one file; run by itself the script does 64 × 20 archives."""
     script = start("under_fire.py", tmp_path, 12, 8, "--archives", 8)
-    (history,) = script.rest()
+    (line,) = script.rest()
     assert script.process.returncode == 0
-    assert history.startswith("96 archives completed, 12 workers killed, ")
+    assert line.startswith("96 archives completed, 12 workers killed, ")
     account["workers killed under fire"] += 12
