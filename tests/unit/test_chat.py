@@ -576,7 +576,7 @@ DEEP = '{"role":"user","x":' + "[" * 120 + "]" * 120 + "}"
     [
         (lines(HELLO) + '{"role"', (2, None, None), "this is not JSON (Expecting ':'"),
         ('{"role": "us', (1, None, None), "(Unterminated string starting at character 10)"),
-        ("[\n1,\n", (3, None, None), "a file is one JSON document, or has one on each line"),
+        ("[\n1,\n", (3, None, None), "a file must be one JSON document, or have one on each line"),
         (b'\n{"a":\n\xff}', (3, None, None), "byte 0xff is not UTF-8; save the file as UTF-8"),
         (lines(HELLO).encode() + b"\xe4\n", (2, None, None), "byte 0xe4 is not UTF-8"),
         (lines(HELLO) + "{" * 100_000, (2, None, None), "this is not JSON"),

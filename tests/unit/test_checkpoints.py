@@ -1,4 +1,4 @@
-"""Followers go on where they were, or are told that this is not the log they followed (G8)."""
+"""Followers continue where they were, or get an error if this is not the log they followed (G8)."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def append_commit(log: Log, **fields: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "live", "told"),
+    ("fields", "live", "detail"),
     [
         ({"retains": [[8, 9]], "retained_count": 2}, 4, "neither takes nor retains"),
         ({"retains": [], "retained_count": 0}, 4, "neither takes nor retains"),
@@ -157,7 +157,7 @@ def append_commit(log: Log, **fields: Any) -> None:
     ],
 )
 def test_a_commit_takes_the_messages_of_its_ranges_and_no_other(
-    log: Log, fields: dict[str, Any], live: int, told: str | None
+    log: Log, fields: dict[str, Any], live: int, detail: str | None
 ) -> None:
     talk(log)
     append_commit(log, **fields)
@@ -166,7 +166,7 @@ def test_a_commit_takes_the_messages_of_its_ranges_and_no_other(
 
     assert len(session.tail()) == session.meta.message_count == live
     wrong = [found for found in Log(log.store).verify("s") if found.kind == "commit"]
-    assert told is None or any(told in finding.detail for finding in wrong)
+    assert detail is None or any(detail in finding.detail for finding in wrong)
     assert all(finding.version == 10 for finding in wrong)
 
 

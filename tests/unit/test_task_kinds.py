@@ -257,7 +257,7 @@ def test_a_callable_that_exits_has_failed_and_ends_nothing(log: Log) -> None:
 
 
 def test_an_unreadable_session_is_not_in_the_way_of_others(log: Log, rival: Log) -> None:
-    """F1: what cannot be claimed is told and left alone."""
+    """F1: a task that cannot be claimed is reported and left alone."""
     for name in ("bad", "good"):
         session = log.session(name, create=True)
         session.append(Message.user("hello"))

@@ -55,7 +55,7 @@ class Model:
 
 
 class Pair:
-    """A window and its model, which are told the same and must say the same."""
+    """A window and its model: the same commands must give the same answers."""
 
     def __init__(self) -> None:
         self.window = Window()
