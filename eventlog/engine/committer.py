@@ -283,11 +283,11 @@ class Committer:
         Requests that must be decided again go back to the front of the queue, in their order.
         """
         # The order is what makes answers trustworthy. The store's `append` returns when the batch
-        # is durable, and only then are states folded: so nobody in this process sees a record that
-        # a loss of power could take back. Requests to decide again are queued before anybody gets
-        # an answer: so a caller that acts on its answer comes after them. Snapshots and follow-ups
-        # come last, when all answers are given: so they delay no caller, and their failure concerns
-        # none.
+        # is as durable as the store declares, and only then are states folded: so no answer and no
+        # later decision rests on a record that may not be stored. Requests to decide again are
+        # queued before any answer is given: so a caller that acts on its answer comes after them.
+        # Snapshots and follow-ups come last, when all answers are given: so they delay nobody but
+        # the leader, in whose thread they run, and their failure is no caller's.
         self._rounds += 1
         batch = [
             request for request in batch if request.future is None or not request.future.cancelled()

@@ -221,7 +221,7 @@ class Core:
         return pending.over(self.state)
 
     def up_to_date(self, state: SessionState) -> SessionState:
-        """Return the state with foreign records folded, unless it has undecided predecessors.
+        """Return the state with foreign records folded, unless predecessors are not stored yet.
 
         A state with predecessors of this round is returned as it is: the store checks their
         version.
