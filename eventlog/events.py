@@ -86,7 +86,9 @@ class Event(BaseModel):
             )
         known = _registry.get(type)
         if known is not None and known.__qualname__ != cls.__qualname__:
-            raise InvalidArgument(f"event type {type!r} is already defined by {known!r}")
+            raise InvalidArgument(
+                f"event type {type!r} is already defined by {known!r}; use another name"
+            )
         steps = dict(upcasters or {})
         if set(steps) != set(range(1, schema)):
             raise InvalidArgument(

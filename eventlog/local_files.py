@@ -330,8 +330,8 @@ def checked_permissions(permissions: int) -> int:
     """Return ``permissions`` if a new file can have them; raise `InvalidArgument` otherwise."""
     if permissions & ~0o666 or permissions & 0o600 != 0o600:
         raise InvalidArgument(
-            f"mode {permissions:#o}: a file is read and written by its owner, and may be by group and "
-            "others, such as 0o600, 0o640 or 0o660"
+            f"mode {permissions:#o}: the owner must have read and write permission, group and others "
+            "may have either, and nobody may execute; use a mode such as 0o600, 0o640 or 0o660"
         )
     return permissions
 

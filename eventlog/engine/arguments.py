@@ -167,7 +167,9 @@ def append(
     for index, text in enumerate(texts):
         check_message_text(text, "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
-        raise InvalidMessage("two messages of one batch have the same id", field="id")
+        raise InvalidMessage(
+            "two messages of one batch have the same id; give each its own", field="id"
+        )
     return _append(core, estimate, messages, data, texts)
 
 

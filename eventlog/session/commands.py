@@ -446,7 +446,7 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
         if not self.events:
-            raise InvalidArgument("there is no event to record")
+            raise InvalidArgument("there is no event to record; give at least one")
         for event in self.events:
             if is_builtin_type(event.event_type):
                 raise IllegalTransition(

@@ -31,5 +31,5 @@ def checked_value(session_id: str, digest: str, data: bytes | None) -> bytes:
     problem = "is missing" if data is None else "is damaged: its SHA-256 differs"
     raise CorruptLog(
         f"session {session_id!r}: the value {digest} {problem}; restore it from a backup of the "
-        "store, or give its content to the session again, which stores it again"
+        "store, or pass its content to the session once more, which stores it again"
     )
