@@ -1,4 +1,4 @@
-"""What is derived is proven against the events, and can never make a message vanish (C1, A1, L12)."""
+"""Derived data is verified against the events and can never make a message vanish (C1, A1, L12)."""
 
 from __future__ import annotations
 
