@@ -248,7 +248,7 @@ def _refuse_other_history(source: Store, destination: Store, stream: str, versio
         raise HistoryConflict(
             stream,
             last + 1,
-            f"the destination goes on to version {version}, the source ends before it; copy the "
+            f"the destination continues to version {version}, but the source ends before it; copy the "
             "other way round, or into another log",
         )
 

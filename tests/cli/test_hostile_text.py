@@ -1,4 +1,4 @@
-"""G4: whatever a log holds, no command lets it steer the terminal, nor hides what it says."""
+"""G4: no text in a log can control the terminal or hide there, whatever the command."""
 
 from __future__ import annotations
 

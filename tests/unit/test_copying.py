@@ -1,4 +1,4 @@
-"""A copy of a log has the same history, wherever it is kept, and goes on where it was stopped."""
+"""A copy of a log has the same history, in every store, and resumes where it was stopped."""
 
 from __future__ import annotations
 

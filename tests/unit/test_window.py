@@ -1,4 +1,4 @@
-"""The live tail as ranges and sums, held against a plain list of live messages (C1, C3)."""
+"""The live tail as ranges and sums, compared with a plain list of live messages (C1, C3)."""
 
 from __future__ import annotations
 
