@@ -342,14 +342,14 @@ def test_a_time_that_cannot_be_read_does_not_count_as_given(value: Any) -> None:
 @pytest.mark.parametrize(
     ("chat", "field", "reason"),
     [
-        ([], None, "a chat message is a JSON object, not a list"),
-        ({}, "role", "the role is missing; a chat message has one of system, developer, user"),
+        ([], None, "a chat message must be a JSON object, not a list"),
+        ({}, "role", "the role is missing; it must be one of system, developer, user"),
         ({"role": "model"}, "role", "role 'model' is unknown"),
         ({"role": ["user"]}, "role", "is unknown"),
         ({"role": "user", "content": 7}, "content", "a list of parts, not a number"),
         ({"role": "user", "content": True}, "content", "not a boolean"),
         ({"role": "user", "content": ["x"]}, "content.0", "an object with a 'type', not a string"),
-        ({"role": "user", "content": [{"type": "text"}]}, "content.0.text", "is a string"),
+        ({"role": "user", "content": [{"type": "text"}]}, "content.0.text", "must be a string"),
         ({"role": "assistant", "tool_calls": {"id": 1}}, "tool_calls", "a list of calls"),
         ({"role": "assistant", "tool_calls": [None]}, "tool_calls.0", "an object, not null"),
         ({"role": "assistant", "tool_calls": [{"id": 1}]}, "tool_calls.0.id", "not a number"),
@@ -361,10 +361,10 @@ def test_a_time_that_cannot_be_read_does_not_count_as_given(value: Any) -> None:
         (
             {"role": "assistant", "tool_calls": [{"function": {"name": 1}}]},
             "tool_calls.0.name",
-            "name is a string",
+            "name must be a string",
         ),
-        ({"role": "tool", "tool_call_id": 7}, "tool_call_id", "is a string, not a number"),
-        ({"role": "tool", "name": []}, "name", "is a string, not a list"),
+        ({"role": "tool", "tool_call_id": 7}, "tool_call_id", "must be a string, not a number"),
+        ({"role": "tool", "name": []}, "name", "must be a string, not a list"),
     ],
 )
 def test_what_is_no_chat_message_is_refused_with_its_place(
@@ -582,8 +582,8 @@ DEEP = '{"role":"user","x":' + "[" * 120 + "]" * 120 + "}"
         (lines(HELLO) + "{" * 100_000, (2, None, None), "this is not JSON"),
         (lines(HELLO) + "[" * 100_000, (2, None, None), "nested too deeply"),
         (lines(HELLO, {"a": 1}), (2, 1, "role"), "the role is missing"),
-        (lines(HELLO, 7), (2, 1, None), "a chat message is a JSON object, not a number"),
-        (lines(HELLO) + '{"role":"user","x":NaN}', (2, None, None), "NaN is no number of JSON"),
+        (lines(HELLO, 7), (2, 1, None), "a chat message must be a JSON object, not a number"),
+        (lines(HELLO) + '{"role":"user","x":NaN}', (2, None, None), "NaN is not a JSON number"),
         (lines(HELLO) + '{"role":"user","x":1e999}', (2, 1, None), "cannot be stored as JSON"),
         (lines(HELLO) + '{"role":"user","x":"\\ud800"}', (2, 1, None), "cannot be stored"),
         (lines(HELLO) + DEEP, (2, 1, None), "nested more than 100 levels deep"),
@@ -591,17 +591,17 @@ DEEP = '{"role":"user","x":' + "[" * 120 + "]" * 120 + "}"
         ("7", (1, None, None), "this is neither a chat message"),
         (lines([HELLO], [7]), (2, None, "0"), "nor a conversation, which has an 'id'"),
         (lines({"id": "a", "messages": 7}), (1, None, None), "a list of 'messages'"),
-        (lines({"id": 7, "messages": []}), (1, None, "id"), "a session id is text, not int"),
+        (lines({"id": 7, "messages": []}), (1, None, "id"), "a session id must be text, not int"),
         (lines({"id": "../a", "messages": []}), (1, None, "id"), "could be taken for a path"),
         (
             lines({"id": "a", "messages": [HELLO, {"role": "tool", "name": 7}]}),
             (1, 1, "messages.1.name"),
-            "name is a string",
+            "name must be a string",
         ),
         (
             json.dumps([{"messages": []}, {"messages": [None]}]),
             (1, 0, "1.messages.0"),
-            "a chat message is a JSON object, not null",
+            "a chat message must be a JSON object, not null",
         ),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_copy_refuses_the_checkpoints_of_its_original(log: Log) -> None:
     copy_log(log.store, copied)
     checkpoint = log.checkpoint()
 
-    with pytest.raises(InvalidArgument, match="is of the log"):
+    with pytest.raises(InvalidArgument, match="belongs to the log"):
         Log(copied).follow(after=checkpoint)
     assert Log(copied).checkpoint() != checkpoint
     assert ids(Log(copied).follow(after=START), 3) == ["", "a", "b"]
@@ -101,7 +101,7 @@ def test_an_event_of_another_log_has_no_checkpoint_here(log: Log) -> None:
     say(other, "a", "b", "c")
     *_, last = other.read_all()
 
-    with pytest.raises(InvalidArgument, match="no record is at position"):
+    with pytest.raises(InvalidArgument, match="there is no record at position"):
         log.checkpoint(last)
 
 

@@ -51,7 +51,7 @@ def forget_half(state: Any) -> None:
     window = state.window
     known = len(window.versions) // 2
     window.since = window.versions[known - 1]
-    window.versions, window.turns = window.versions[known:], window.turns[known:]
+    window.versions, window.rounds = window.versions[known:], window.rounds[known:]
     window.weights = window.weights[known:]
     window.count, window.tokens = len(window.versions), sum(window.weights)
 

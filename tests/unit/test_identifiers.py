@@ -207,5 +207,5 @@ def test_a_session_id_that_could_trick_somebody_is_refused(session: str, reason:
 
 @pytest.mark.parametrize("session", [b"bytes", 42, None, ["list"]])
 def test_a_session_id_is_text(session: object) -> None:
-    with pytest.raises(InvalidArgument, match="is text, not"):
+    with pytest.raises(InvalidArgument, match="must be text, not"):
         check_session_id(session)  # type: ignore[arg-type]

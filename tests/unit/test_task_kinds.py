@@ -220,7 +220,7 @@ def test_a_kind_without_a_prefix_is_the_librarys(kind: str) -> None:
 
 def test_side_effects_of_one_name_are_refused() -> None:
     """Only the first one would ever be run."""
-    with pytest.raises(InvalidArgument, match="a name of its own"):
+    with pytest.raises(InvalidArgument, match="must have different names"):
         Finalizer(side_effects=(lambda request: None, lambda request: None))
 
 

@@ -35,10 +35,10 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import engine_of, execute
 from eventlog.testing.jumping import JumpingTime
 from eventlog.worker.attempt import UNWINDING_SECONDS
-from eventlog.worker.batched_reads import Visits
+from eventlog.worker.batched_reads import BatchedReads
 from eventlog.worker.heartbeat import Heartbeat
-from eventlog.worker.lease_keeper import Tenure
-from eventlog.worker.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
+from eventlog.worker.lease_keeper import LeaseKeeper
+from eventlog.worker.worker import DECLINED_SECONDS, WAKEUP_SECONDS, WATCH_SECONDS
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
@@ -140,7 +140,7 @@ def test_news_without_end_cause_few_looks(log: Log, loop_time: JumpingTime) -> N
     looks = watched(log, waits=4, news=True).looks
 
     between = [later - earlier for earlier, later in pairwise(looks)]
-    assert between == pytest.approx([NEWS_SECONDS] * 3)
+    assert between == pytest.approx([WAKEUP_SECONDS] * 3)
 
 
 def test_a_task_that_a_rival_takes_first_does_not_end_the_run(log: Log, rival: Log) -> None:
@@ -327,7 +327,7 @@ def test_a_worker_whose_log_is_closed_reads_nothing(log: Log) -> None:
     async def main() -> None:
         reading = AsyncEngine(engine_of(log))
         await reading.close()
-        await Visits(reading).read(len, "abc")
+        await BatchedReads(reading).read(len, "abc")
 
     with pytest.raises(LogClosed):
         asyncio.run(main())
@@ -371,7 +371,7 @@ def test_an_attempt_ends_in_time_although_its_renewal_hangs(loop_time: JumpingTi
         assert may_end.wait(60)
 
     async def main() -> None:
-        tenure = Tenure(Heartbeat(0), hang, timeout_seconds=3_600)
+        tenure = LeaseKeeper(Heartbeat(0), hang, timeout_seconds=3_600)
         with pytest.raises(asyncio.CancelledError), tenure:
             await asyncio.Event().wait()
         assert str(tenure.verdict) == "the attempt took longer than 3600 s"
