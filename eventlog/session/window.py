@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
+from eventlog.session.pending_calls import PendingCall, PendingCalls
 from eventlog.session.version_ranges import VersionRange, ascending, intersection, without
 
 if TYPE_CHECKING:
@@ -27,7 +28,14 @@ KEEP_LIMIT: Final = 10_000
 """The most messages that a commit may be asked to retain (C3)."""
 
 _KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
-"""Known messages at which those beyond `KEEP_LIMIT` are let go: seldom, since it costs a copy."""
+"""Known messages at which those beyond `KEEP_LIMIT` are let go at first."""
+
+_FORGET_EVERY: Final = _KNOWN_LIMIT - KEEP_LIMIT
+"""So many more messages have to be known before some are let go again: it costs a copy of all, and
+where a turn is held, however long it is, nothing may be gained by it."""
+
+_OCCURRENCES: Final = 1_000_000
+"""More calls than one message can hold."""
 
 _NARROW, _WIDE = "H", "Q"
 """How tokens are held: in two bytes each, until one does not fit. The columns are most of what
@@ -42,20 +50,6 @@ _GLUE: Final = bytes(bits | _GLUED for bits in range(256))
 """Sets `_GLUED` in a slice at once: a late result may be far from its call."""
 
 _Column = Annotated[Any, Field(exclude=True)]
-
-
-class PendingCall(NamedTuple):
-    """Where a call that awaits its result stands: its message, and the first of its turn.
-
-    The tool's id alone does not name it: providers number the calls of each message anew, and some
-    give several calls of one message the same id; ``occurrence`` counts these from 0.
-    """
-
-    tool_id: str
-    message_id: str
-    version: int
-    turn: int
-    occurrence: int = 0
 
 
 class Retention(NamedTuple):
@@ -94,13 +88,15 @@ class Window:
     versions: _Column = field(default_factory=lambda: array("I"))
     weights: _Column = field(default_factory=lambda: array(_NARROW))
     turns: _Column = field(default_factory=bytearray)
-    pending: list[PendingCall] = field(default_factory=list[PendingCall])
+    pending: PendingCalls = field(default_factory=PendingCalls)
     """The tool calls without a result, in order."""
     turn: int = 0
     """The first version of the newest turn; 0 where the next message begins one."""
     gaps: list[int] = field(default_factory=list[int])
     """Versions that no retained range may reach across: right before them are messages which are
     archived already, or live but not known one by one."""
+    forget_at: int = _KNOWN_LIMIT
+    """How many messages are known when the oldest are let go next."""
 
     def copy(self) -> Window:
         return Window(
@@ -114,6 +110,7 @@ class Window:
             pending=self.pending.copy(),
             turn=self.turn,
             gaps=self.gaps.copy(),
+            forget_at=self.forget_at,
         )
 
     def packed(self) -> bytes:
@@ -144,6 +141,8 @@ class Window:
             raise ValueError(f"live messages are known from {known[0]} to {known[-1]} of {head}")
         if self.count < len(known) or not 0 <= self.since <= head or ranges != ascending(ranges):
             raise ValueError("the figures of the live messages do not fit each other")
+        if not all(0 <= call.occurrence < _OCCURRENCES for call in self.pending):
+            raise ValueError("a message has more calls than it can hold")
 
     # ---- folding ------------------------------------------------------------------------------
 
@@ -162,12 +161,12 @@ class Window:
         self.versions.append(version)
         self.count += 1
         self.tokens += tokens
-        if len(self.turns) >= _KNOWN_LIMIT:
+        if len(self.turns) >= self.forget_at:
             self._forget_old()
 
     def call(self, tool_id: str, message_id: str, version: int, occurrence: int = 0) -> None:
         """Note a tool call that awaits its result."""
-        self.pending.append(PendingCall(tool_id, message_id, version, self.turn, occurrence))
+        self.pending.add(PendingCall(tool_id, message_id, version, self.turn, occurrence))
 
     def answer(
         self,
@@ -184,37 +183,16 @@ class Window:
         id, and there the first call; ``at`` is then the version of the message with the result,
         which no commit parts from the call's (C3).
         """
-        place = (
-            self._newest_call(tool_id)
-            if message_id is None
-            else self._place_of_call(tool_id, message_id, occurrence)
-        )
-        if place is None:
+        if message_id is None:
+            call = self.pending.pop_newest(tool_id)
+        else:
+            call = self.pending.pop(message_id, tool_id, occurrence)
+        if call is None:
             return False
-        call = self.pending.pop(place)
         self.add_tokens(call.version, tokens)
         if at is not None:
             self._glue(call.version, at)
         return True
-
-    def _newest_call(self, tool_id: str) -> int | None:
-        found: int | None = None
-        for place in range(len(self.pending) - 1, -1, -1):
-            call = self.pending[place]
-            if found is not None and call.version != self.pending[found].version:
-                break
-            if call.tool_id == tool_id:
-                found = place
-        return found
-
-    def _place_of_call(self, tool_id: str, message_id: str, occurrence: int) -> int | None:
-        for place in range(len(self.pending) - 1, -1, -1):
-            call = self.pending[place]
-            if (call.tool_id, call.message_id) == (tool_id, message_id) and (
-                call.occurrence == occurrence
-            ):
-                return place
-        return None
 
     def _glue(self, first: int, last: int) -> None:
         """Note that no cut may fall between the messages at two versions."""
@@ -259,7 +237,7 @@ class Window:
             self.count = max(len(held), self.count - claimed.messages)
             self.tokens = max(sum(self.weights), self.tokens - claimed.tokens)
         self.closed, self.since = left, version
-        self.pending = [call for call in self.pending if _contains(held, call.version)]
+        self.pending.keep(lambda call: _contains(held, call.version))
         if not held or held[-1] != newest:
             self.turn = 0
             self.gaps.append(version)
@@ -335,7 +313,7 @@ class Window:
 
     def _held_turns(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
-        for first in sorted({call.turn for call in self.pending}):
+        for first in sorted(self.pending.turns()):
             start = self._whole_from(bisect_left(self.versions, first))
             # A turn whose beginning is glued to what precedes it is no end: its value is 3.
             end = self.turns.find(_BEGINS, start + 1)
@@ -375,6 +353,7 @@ class Window:
             # What is left of a turn behind a gap is a turn of its own.
             turns += self.turns[start:stop] if not start else b"\x01" + self.turns[start + 1 : stop]
         self.versions, self.weights, self.turns = versions, weights, turns
+        self.forget_at = max(_KNOWN_LIMIT, len(versions) + _FORGET_EVERY)
 
     def _forget_old(self) -> None:
         known = len(self.versions)
