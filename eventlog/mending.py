@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from math import isfinite
-from typing import Any, Final, cast
+from typing import Any, Final
+
+from typing_extensions import TypeIs  # typing has it from 3.13 on
 
 __all__ = ["legible", "read_json", "replaced"]
 
@@ -57,19 +59,19 @@ def _replaced(value: Any, path: str, levels: int, changed: list[str]) -> Any:
     if isinstance(value, float) and not isfinite(value):
         changed.append(path)
         return str(value)
-    if not isinstance(value, dict | list):
+    if not _is_object(value) and not _is_list(value):
         return value
     if not levels:
         changed.append(path)
         return _text(json.dumps(value), path, [])
-    if isinstance(value, dict):
+    if _is_object(value):
         return {
             _text(key, path, changed): _replaced(inner, _join(path, key), levels - 1, changed)
-            for key, inner in cast("dict[str, Any]", value).items()
+            for key, inner in value.items()
         }
     return [
         _replaced(inner, _join(path, str(place)), levels - 1, changed)
-        for place, inner in enumerate(cast("list[Any]", value))
+        for place, inner in enumerate(value)
     ]
 
 
@@ -85,3 +87,11 @@ def _text(text: str, path: str, changed: list[str]) -> str:
         changed.append(path)
         return text.encode(errors="backslashreplace").decode()
     return text
+
+
+def _is_object(value: object) -> TypeIs[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeIs[list[Any]]:
+    return isinstance(value, list)

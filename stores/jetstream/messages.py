@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, InvalidArgument
 from eventlog.store import EventId, Position, Record, sound_records
@@ -190,10 +190,10 @@ def decode_entries(data: bytes, sequence: int) -> list[IndexEntry]:
 
 
 def _list(data: bytes) -> list[Any]:
-    entries: Any = json.loads(data)
+    entries: list[Any] | None = json.loads(data)
     if not isinstance(entries, list):
         raise TypeError("they are no list")
-    return cast("list[Any]", entries)
+    return entries
 
 
 def _text(key: Any) -> str:
