@@ -1,4 +1,4 @@
-"""Values of foreign files that JSON or UTF-8 cannot hold, as text that says what they were."""
+"""Replace values of foreign files that JSON or UTF-8 cannot hold by text that says what they were."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventlog.session.chat.format import compact, is_deeper
 __all__ = ["LEVELS", "mended", "read_json"]
 
 LEVELS: Final = 90
-"""Levels of objects and lists that are kept as they are: the message around them adds a few."""
+"""Levels of nesting that are kept as they are: the message around them adds a few."""
 
 
 def mended(value: Any) -> tuple[Any, list[str]]:

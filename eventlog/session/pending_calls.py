@@ -22,16 +22,16 @@ __all__ = ["PendingCall", "PendingCalls"]
 
 
 class PendingCall(NamedTuple):
-    """Where a call that awaits its result stands: its message, and the first of its turn.
+    """A call that awaits its result: where its message is, and where its round begins.
 
-    The tool's id alone does not name it: providers number the calls of each message anew, and some
-    give several calls of one message the same id; ``occurrence`` counts these from 0.
+    The tool's id alone does not identify it: providers number the calls of each message from 0,
+    and some give several calls of one message the same id; ``occurrence`` counts these from 0.
     """
 
     tool_id: str
     message_id: str
     version: int
-    turn: int
+    round_start: int
     occurrence: int = 0
 
 
@@ -50,7 +50,7 @@ class _Group(NamedTuple):
     Groups with one tool id are linked, so that the newest is found, and any of them left out.
     """
 
-    turn: int
+    round_start: int
     size: int
     first: int
     last: int
@@ -96,9 +96,9 @@ class PendingCalls:
     def __repr__(self) -> str:
         return f"PendingCalls({list(self)!r})"
 
-    def turns(self) -> set[int]:
-        """Return the first versions of the turns that have an open call."""
-        return {group.turn for group in self._groups.values()}
+    def rounds(self) -> set[int]:
+        """Return the first versions of the rounds that have an open call."""
+        return {group.round_start for group in self._groups.values()}
 
     def get(self, message_id: str, tool_id: str, occurrence: int) -> PendingCall | None:
         """Return an open call by what names it."""
@@ -114,14 +114,14 @@ class PendingCalls:
 
     def add(self, call: PendingCall) -> None:
         """Take in a call that was made after all others."""
-        tool_id, message_id, _, turn, number = call
+        tool_id, message_id, _, round_start, number = call
         name = tool_id, message_id
         group = self._groups.get(name)
         if group is None:
             older = self._newest.get(tool_id)
             if older is not None:
                 self._link(tool_id, older, newer=message_id)
-            self._groups[name] = _Group(turn, 1, number, number, older, None)
+            self._groups[name] = _Group(round_start, 1, number, number, older, None)
             self._newest[tool_id] = message_id
         else:
             if number <= group.last:

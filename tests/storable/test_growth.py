@@ -111,16 +111,16 @@ def test_a_result_costs_the_same_however_many_calls_are_open(kind: str) -> None:
     assert many < 2.5 * few
 
 
-def test_a_message_costs_the_same_however_long_the_turn_that_is_held() -> None:
-    """A call that nobody answers holds its turn: all of its messages stay known one by one."""
+def test_a_message_costs_the_same_however_long_the_round_that_is_held() -> None:
+    """A call that nobody answers holds its round: all of its messages stay known one by one."""
     costs: list[float] = []
     window = Window()
-    window.append(1, 1, begins_turn=True)
+    window.append(1, 1, begins_round=True)
     window.call("c", "m", 1)
     for begin in range(1, 60_001, 15_000):
         start = time.process_time()
         for version in range(begin + 1, begin + 15_001):
-            window.append(version, 1, begins_turn=False)
+            window.append(version, 1, begins_round=False)
         costs.append(time.process_time() - start)
     assert len(window.versions) == window.count == 60_001
     assert costs[-1] < 4 * costs[0]
