@@ -6,6 +6,7 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventlog.argument_checks import check_bounds, check_types
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
@@ -283,6 +284,7 @@ class Log:
 
         ``reverse`` begins with the newest; ``limit`` bounds how many there are.
         """
+        check_bounds(after, until, limit)
         records = self._engine.store.read(
             session, after=after, until=until, limit=limit, reverse=reverse
         )
@@ -301,6 +303,8 @@ class Log:
         No event ever appears before one that was read already, whatever is written meanwhile.
         ``types`` keeps events of these types only.
         """
+        check_bounds(after, None, limit)
+        check_types(types)
         for record in self._engine.store.read_all(after=after, types=types, limit=limit):
             yield Recorded(record)
 
@@ -314,6 +318,7 @@ class Log:
         and for a checkpoint of another log or of a history that was replaced; a bare position
         cannot show that.
         """
+        check_types(types or ())
         start = position_after(self._engine.store, after)
         entries = following(self._engine.store, start, types or ())
         return (recorded for recorded in entries if recorded is not None)

@@ -226,4 +226,9 @@ def test_a_copy_goes_its_own_way() -> None:
     copied.append(2, 5, begins_round=False)
     copied.archive(3, [(1, 1)], Claimed([(2, 2)], 1, 5))
 
-    assert (window.count, window.tokens, window.pending, list(window.versions)) == (1, 5, [], [1])
+    assert (window.count, window.tokens, list(window.pending), list(window.versions)) == (
+        1,
+        5,
+        [],
+        [1],
+    )
