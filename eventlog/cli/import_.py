@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 
     from eventlog.cli.terminal import Terminal
     from eventlog.exchange.conversation import Conversation
+    from eventlog.session.parts import OpenCall
 
 __all__ = ["import_"]
 
 LISTED: Final = 60
 """Sessions up to which each is listed for people; of more, only the sums are."""
+
+
+CALLS: Final = 5
+"""Calls that were closed, up to which each is named for people."""
 
 
 class Imported(NamedTuple):
@@ -47,6 +52,8 @@ class Imported(NamedTuple):
     version_after: int
     found: Conversation
     placed: Placed
+    closed: tuple[OpenCall, ...] = ()
+    """The calls that were closed as abandoned, since the user spoke without their results."""
 
     def document(self) -> dict[str, Any]:
         """Return the answer as JSON; what a plain chat file does not have is left out."""
@@ -58,6 +65,11 @@ class Imported(NamedTuple):
             document["fields"] = list(found.fields)
         if found.findings:
             document["findings"] = [_finding_document(noted) for noted in found.findings]
+        if self.closed:
+            document["closed_calls"] = [
+                {"message_id": found.messages[call.place].id, "tool_id": call.tool_id}
+                for call in self.closed
+            ]
         if placed.instead_of is not None:
             document["instead_of"] = placed.instead_of
         if placed.why:
@@ -250,7 +262,7 @@ def _import_one(
     session = log.session(placed.session_id, create=True)
     before = session.version
     core = importer.engine.core(placed.session_id)
-    importer.append(core, placed, found, before)
+    closed = importer.append(core, placed, found, before)
     importer.keep(core, found, source)
     return Imported(
         session_id=placed.session_id,
@@ -261,6 +273,7 @@ def _import_one(
         version_after=session.version,
         found=found,
         placed=placed,
+        closed=tuple(closed),
     )
 
 
@@ -298,6 +311,14 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
         terminal.line(f"{entry.session_id}: read as {entry.found.format}")
     if entry.found.fields:
         terminal.line(f"{entry.session_id}: kept with the session: {', '.join(entry.found.fields)}")
+    if entry.closed:
+        ids = ", ".join(call.tool_id for call in entry.closed[:CALLS])
+        more = f" and {len(entry.closed) - CALLS:,} more" if len(entry.closed) > CALLS else ""
+        terminal.line(
+            f"{entry.session_id}: {counted(len(entry.closed), 'call')} without a result closed as "
+            f"abandoned, since the user spoke after: {ids}{more}",
+            "yellow",
+        )
     if entry.placed.instead_of is not None:
         terminal.line(
             f"{entry.session_id}: a session of its own, since {entry.placed.instead_of} is another "

@@ -9,7 +9,8 @@ from eventlog.exchange.notes import Noted, Notes
 from eventlog.exchange.openhands import openhands
 from eventlog.exchange.reading import read_conversations
 from eventlog.finding import Finding
-from eventlog.session.chat.pieces import pieces_of
+from eventlog.session.messages import message_data
+from eventlog.session.parts import pair_up, readings_of, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,36 +52,32 @@ def flaws_of(found: Conversation) -> Iterator[Finding]:
 
 def _unpaired(found: Conversation) -> Iterator[Finding]:
     """Yield results that no call before them asked for, and calls without any result."""
-    waiting: dict[str, list[int]] = {}
-    for place, message in enumerate(found.messages):
-        for piece in pieces_of(message):
-            tool_id = str(piece.fields.get("tool_id", ""))
-            if piece.kind == "call" and "tool_output" not in piece.fields:
-                waiting.setdefault(tool_id, []).append(place)
-            elif piece.kind == "result":
-                if waiting.get(tool_id):
-                    waiting[tool_id].pop(0)
-                else:
-                    detail = f"result of {tool_id!r}, which no call before it has"
-                    yield _flaw(found, place, "orphaned_result", detail, "imported as it is")
-    for tool_id, places in waiting.items():
-        for place in places:
-            detail = f"call {tool_id!r} has no result"
-            yield _flaw(found, place, "open_call", detail, "imported as a call that waits")
+    messages = [message_data(message) for message in found.messages]
+    pairs = pair_up(messages)
+    for place, number in pairs.orphans:
+        result = readings_of(messages[place])[number].result
+        detail = f"result of {result.id if result else ''!r}, which no call before it has"
+        yield _flaw(found, place, "orphaned_result", detail, "imported; no model is given it")
+    closed = set(unanswered(messages))
+    for call in pairs.open:
+        detail, action = f"call {call.tool_id!r} has no result", "imported as a call that waits"
+        if call in closed:
+            detail, action = f"{detail}, and the user spoke after it", "closed as abandoned"
+        yield _flaw(found, call.place, "open_call", detail, action)
 
 
 def _doubled(found: Conversation) -> Iterator[Finding]:
-    """Yield messages that repeat the one right before them with the same calls or results."""
-    seen: dict[str, int] = {}
+    """Yield results that are there twice, with the same id and the same text."""
+    seen: set[tuple[str, str | None]] = set()
     for place, message in enumerate(found.messages):
-        for piece in pieces_of(message):
-            if piece.kind != "result":
+        for each in readings_of(message_data(message)):
+            if each.result is None or each.call is not None or not each.result.id:
                 continue
-            key = f"{piece.fields.get('tool_id')}\0{piece.text}"
-            if key in seen and piece.fields.get("tool_id"):
-                detail = f"the result of {piece.fields['tool_id']!r} is there twice"
+            key = each.result.id, each.result.output
+            if key in seen:
+                detail = f"the result of {each.result.id!r} is there twice"
                 yield _flaw(found, place, "doubled", detail, "both are imported")
-            seen[key] = place
+            seen.add(key)
 
 
 def _times(found: Conversation) -> Iterator[Finding]:

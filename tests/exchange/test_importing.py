@@ -103,6 +103,52 @@ def test_glued_lines_give_their_whole_messages_back(run: CommandLine) -> None:
     assert {finding["kind"] for finding in document["findings"]} == {"glued", "not_json"}
 
 
+def call(tool_id: str, name: str = "f") -> dict[str, Any]:
+    """Return a call of the chat format."""
+    return {"id": tool_id, "type": "function", "function": {"name": name, "arguments": "{}"}}
+
+
+def test_calls_that_the_user_spoke_after_are_closed_and_said_to_be(run: CommandLine) -> None:
+    """C3: two calls of one id, one answered; a call that waits at the end stays open."""
+    chat: list[dict[str, Any]] = [
+        {"role": "user", "content": "Go"},
+        {"role": "assistant", "content": None, "tool_calls": [call("c0"), call("c0"), call("c1")]},
+        {"role": "tool", "tool_call_id": "c0", "content": "done"},
+        {"role": "user", "content": "Stop, and then?"},
+        {"role": "assistant", "content": None, "tool_calls": [call("c2")]},
+    ]
+    path = run.file("talk.jsonl", *chat)
+    looked = run("doctor", path, "--json").document["findings"]
+    actions = [(each["kind"], each["action"]) for each in looked]
+    assert actions == [
+        *[("open_call", "closed as abandoned")] * 2,
+        ("open_call", "imported as a call that waits"),
+    ]
+    (entry,) = run.json("import", path)["sessions"]
+    assert [each["tool_id"] for each in entry["closed_calls"]] == ["c0", "c1"]
+    with eventlog.open(run.store) as log:
+        tools = log.session("talk").tail()[1].tools
+    assert [part.tool_status for part in tools] == ["pending", "error", "error"]
+    (entry,) = run.json("import", path)["sessions"]
+    assert "closed_calls" not in entry
+    path = run.file("talk.jsonl", *chat, {"role": "user", "content": "Still there?"})
+    assert "closed as abandoned, since the user spoke after: c2" in run("import", path).stdout
+
+
+def test_a_call_is_closed_although_an_import_ended_before_it(run: CommandLine) -> None:
+    """The messages may be stored already when the import goes on."""
+    chat: list[dict[str, Any]] = [
+        {"role": "assistant", "content": None, "tool_calls": [call("c1")]},
+        {"role": "user", "content": "Well?"},
+    ]
+    path = run.file("talk.jsonl", *chat)
+    (found,) = read_conversations(Path(path))
+    with eventlog.open(run.store) as log:
+        log.session("talk", create=True).extend(found.messages)
+    (entry,) = run.json("import", path)["sessions"]
+    assert (entry["imported"], len(entry["closed_calls"])) == (0, 1)
+
+
 EDITS = st.sampled_from(["whole", "whole", "cut", "shuffled", "edited", "shifted", "doubled"])
 STEPS = st.lists(
     st.tuples(
