@@ -119,8 +119,8 @@ def import_(
     Files: chat messages and Responses items of OpenAI, messages of Anthropic, our own and OpenViking's
     messages.jsonl, UI messages of the Vercel AI SDK, Gemini, ShareGPT, LangChain and pydantic-ai
     dumps (JSON arrays, JSON Lines, or objects with "messages", one session each); transcripts of
-    Claude Code, rollouts of Codex, exports of ChatGPT and claude.ai. Folders: of sessions, and of
-    OpenHands events. '-' reads stdin.
+    Claude Code, rollouts of Codex, exports of ChatGPT and claude.ai; SQLite files of the OpenAI Agents
+    SDK and of LangGraph. Folders: of sessions, and of OpenHands events. '-' reads stdin.
 
     A conversation goes into the session of its own id, else of the file's name. Only what continues
     the session is added; importing a file again adds only what is new in it. A file that continues

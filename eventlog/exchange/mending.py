@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from math import isfinite
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.session.chat.format import compact, is_deeper, is_list, is_object
+from eventlog.errors import InvalidMessage
+from eventlog.session.chat.format import compact, is_deeper, is_list, is_object, parse_json
 
-__all__ = ["LEVELS", "mended", "read_json"]
+if TYPE_CHECKING:
+    from eventlog.exchange.notes import Notes
+
+__all__ = ["LEVELS", "UNREAD", "mended", "read_json", "read_value"]
+
+UNREAD: Final = object()
+"""Stands for a value that was dropped; None is a value."""
 
 LEVELS: Final = 90
 """Levels of objects and lists that are kept as they are: the message around them adds a few."""
@@ -27,6 +34,26 @@ def read_json(text: str) -> Any:
 
 def _whole_number(digits: str) -> int | str:
     return int(digits) if len(digits) <= DIGITS else digits
+
+
+def read_value(raw: bytes, name: str, line: int | None, notes: Notes) -> Any:
+    """Read the JSON of a file or row called ``name``, and note what had to become text.
+
+    What is no JSON is dropped, if ``notes`` lets it: then `UNREAD` is returned.
+    """
+    try:
+        text = raw.decode()
+        value, replaced = mended(read_json(text)) if notes.mends else (parse_json(text), [])
+    except (ValueError, RecursionError) as error:
+        notes.drop("not_json", InvalidMessage(f"{name} is not JSON: {error}", line=line), raw)
+        return UNREAD
+    if replaced:
+        fields = ", ".join(replaced[:5]) + (" …" if len(replaced) > 5 else "")
+        notes.tell("replaced", line, f"{name}: {fields}{NOT_STORABLE}", "written as text", raw)
+    return value
+
+
+NOT_STORABLE: Final = ": no text of UTF-8, no number of JSON, or nested too deeply"
 
 
 def mended(value: Any) -> tuple[Any, list[str]]:
