@@ -102,7 +102,7 @@ def _state(database: Database, thread: _Thread, notes: Notes) -> Fields | None:
         except (ValueError, RecursionError) as error:
             notes.drop("not_msgpack", InvalidMessage(f"{name} is damaged: {error}"), raw)
     else:
-        error = InvalidMessage(
+        coded = InvalidMessage(
             f"{name} is written as {str(type_)[:40]!r}, which is not opened: reading it takes a key, "
             "or runs what the file says"
         )
