@@ -17,6 +17,7 @@ from eventlog.exchange.importing import Importer
 from eventlog.exchange.notes import Notes
 from eventlog.exchange.reading import read_conversations
 from eventlog.log import Log, engine_of
+from tests.projections.test_adoption_growth import Foreign
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -147,6 +148,20 @@ def test_a_call_is_closed_although_an_import_ended_before_it(run: CommandLine) -
         log.session("talk", create=True).extend(found.messages)
     (entry,) = run.json("import", path)["sessions"]
     assert (entry["imported"], len(entry["closed_calls"])) == (0, 1)
+
+
+def test_of_a_folder_that_grew_what_is_new_is_appended(run: CommandLine, tmp_path: Path) -> None:
+    foreign = Foreign(tmp_path / "s").say(4).commit(1).say(1)
+    run.json("import", str(foreign.root))
+    foreign.say(2)
+    document = run.json("import", str(foreign.root))
+    assert (document["status"], document["imported"]) == ("continued", 2)
+    assert document["already_there"] == 5
+    foreign.live[0]["parts"][0]["text"] = "edited"
+    foreign.write()
+    answer = run("import", str(foreign.root))
+    assert answer.code == 4
+    assert "message 4, 'm4', says something else" in answer.stderr
 
 
 EDITS = st.sampled_from(["whole", "whole", "cut", "shuffled", "edited", "shifted", "doubled"])
