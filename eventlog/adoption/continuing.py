@@ -83,11 +83,13 @@ class Before:
 
     def usage_here(self) -> TokenUsage:
         """Return the tokens that were used here since: a folder does not know of them."""
-        return cast("TokenUsage", _since(self.state.usage, (self.adopted and self.adopted.usage)))
+        return cast(
+            "TokenUsage", _since(self.state.usage, self.adopted.usage if self.adopted else None)
+        )
 
     def memories_here(self) -> dict[str, int]:
         """Return the memories, by category, that were extracted here since."""
-        return _since(self.state.memories, (self.adopted and self.adopted.memories))
+        return _since(self.state.memories, self.adopted.memories if self.adopted else None)
 
 
 def _since(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, int]:
