@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from eventlog.errors import InvalidMessage
-from eventlog.session.chat.blocks import output_text
 from eventlog.session.chat.format import NESTING_LEVELS, Fields, is_deeper, is_object, parse_json
+from eventlog.session.parts import output_text
 
 __all__ = ["ITEM", "is_item", "item_fields"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventlog.session.chat.pieces import Piece, origin_of, pieces_of
+from eventlog.session.chat.pieces import Piece, origin_of, pieces_of, results_after
 from eventlog.session.chat.provider_messages import ProviderMessages
 from eventlog.session.chat.writing import chat_from_messages
 from eventlog.session.messages import Message, as_message
@@ -40,12 +40,16 @@ def _plain(message: Message, written: ProviderMessages) -> Iterator[Message]:
     pieces = list(pieces_of(message))
     written.lose_fields(message.id, message.model_extra)
     for result in (piece for piece in pieces if piece.kind == "result"):
+        written.lose_media(message.id, result.fields["tool_id"], result.media)
         yield _rebuilt(message, "tool", [_without_notes(result)])
     rest = [piece for piece in pieces if piece.kind != "result"]
     parts = [part for piece in rest if (part := _part_or_loss(piece, message, written))]
     if parts or not pieces:
         role = "user" if message.role == "tool" else message.role
         yield _rebuilt(message, role, parts)
+    for result in results_after(message):
+        if not message.tools:  # Those of our own parts are written with their calls.
+            yield _rebuilt(message, "tool", [_without_notes(result)])
 
 
 def _rebuilt(message: Message, role: str, parts: list[dict[str, Any]]) -> Message:
@@ -55,7 +59,7 @@ def _rebuilt(message: Message, role: str, parts: list[dict[str, Any]]) -> Messag
 def _part_or_loss(
     piece: Piece, message: Message, written: ProviderMessages
 ) -> dict[str, Any] | None:
-    if piece.fields["type"] in ("input_audio", "file", "refusal"):
+    if piece.fields["type"] in ("input_audio", "file", "refusal", "chat_part"):
         return piece.fields
     part = _part(piece)
     if part is None:

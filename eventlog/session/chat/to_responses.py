@@ -51,6 +51,7 @@ def _write(message: Message, written: ProviderMessages) -> None:
         elif piece.kind == "result":
             _flush(message, said, written)
             written.append(_output(piece))
+            written.lose_media(message.id, piece.fields["tool_id"], piece.media)
             if piece.fields.get("tool_name"):
                 name = piece.fields["tool_name"]
                 written.lose(
@@ -61,7 +62,9 @@ def _write(message: Message, written: ProviderMessages) -> None:
     _flush(message, said, written)
     if len(written) == before:
         written.lose(message.id, f"a message of role {message.role!r} without content")
-    written.extend(_output(piece) for piece in results_after(message))
+    for piece in results_after(message):
+        written.append(_output(piece))
+        written.lose_media(message.id, piece.fields["tool_id"], piece.media)
 
 
 def _flush(message: Message, said: list[Fields], written: ProviderMessages) -> None:
