@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventlog.session.chat.format import is_object
 from eventlog.session.chat.pieces import Piece, origin_of, pieces_of, results_after
 from eventlog.session.chat.provider_messages import ProviderMessages
 from eventlog.session.chat.writing import chat_from_messages
 from eventlog.session.messages import Message, as_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from eventlog.session.messages import Part
 
 __all__ = ["to_chat"]
 
-_KNOWN = frozenset({"text", "image_url", "tool", "input_audio", "file", "refusal", "chat_part"})
+_KNOWN = frozenset({"text", "image_url", "tool", "refusal", "chat_part"})
 """Parts that a chat message has itself, or that one was read with."""
 
 
@@ -34,7 +37,7 @@ def to_chat(messages: Iterable[Message], overview: str = "") -> ProviderMessages
 
 def _plain(message: Message, written: ProviderMessages) -> Iterator[Message]:
     """Yield a message as chat messages can say it: one, or its results and then the rest."""
-    if origin_of(message) == "chat" and all(part.type in _KNOWN for part in message.parts):
+    if origin_of(message) == "chat" and all(map(_is_known, message.parts)):
         yield message
         return
     pieces = list(pieces_of(message))
@@ -52,6 +55,17 @@ def _plain(message: Message, written: ProviderMessages) -> Iterator[Message]:
             yield _rebuilt(message, "tool", [_without_notes(result)])
 
 
+def _is_known(part: Part) -> bool:
+    return part.type in _KNOWN or _is_media_of_chat(part.model_extra or {}, part.type)
+
+
+def _is_media_of_chat(fields: Mapping[str, Any], type_: str | None = None) -> bool:
+    """Return whether a part is a recording or a file in the chat format: other formats name them so,
+    and hold them otherwise."""
+    name = type_ or fields["type"]
+    return name in ("input_audio", "file") and is_object(fields.get(name))
+
+
 def _rebuilt(message: Message, role: str, parts: list[dict[str, Any]]) -> Message:
     return as_message({"id": message.id, "role": role, "parts": parts})
 
@@ -59,7 +73,7 @@ def _rebuilt(message: Message, role: str, parts: list[dict[str, Any]]) -> Messag
 def _part_or_loss(
     piece: Piece, message: Message, written: ProviderMessages
 ) -> dict[str, Any] | None:
-    if piece.fields["type"] in ("input_audio", "file", "refusal", "chat_part"):
+    if piece.fields["type"] in ("refusal", "chat_part") or _is_media_of_chat(piece.fields):
         return piece.fields
     part = _part(piece)
     if part is None:

@@ -33,11 +33,18 @@ def to_responses(messages: Iterable[Message], overview: str = "") -> ProviderMes
     if overview:
         written.append({"role": "system", "content": overview})
     for message in messages:
-        if origin_of(message) == "responses" and not results_after(message):
+        if origin_of(message) == "responses" and _is_one_item(message):
             written.append(chat_from_message(message))
         else:
             _write(message, written)
     return written
+
+
+def _is_one_item(message: Message) -> bool:
+    """Return whether a message is an item as it is: no call or result stands beside a text."""
+    if "chat_item" in (message.model_extra or {}):
+        return not results_after(message)
+    return all(piece.kind not in ("call", "result") for piece in pieces_of(message))
 
 
 def _write(message: Message, written: ProviderMessages) -> None:
