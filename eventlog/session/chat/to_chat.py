@@ -8,7 +8,7 @@ from eventlog.session.chat.format import is_object
 from eventlog.session.chat.pieces import Piece, origin_of, pieces_of, results_after
 from eventlog.session.chat.provider_messages import ProviderMessages
 from eventlog.session.chat.writing import chat_from_messages
-from eventlog.session.messages import Message, as_message
+from eventlog.session.messages import Message, as_message, message_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,9 +30,27 @@ def to_chat(messages: Iterable[Message], overview: str = "") -> ProviderMessages
     written = ProviderMessages()
     if overview:
         written.append({"role": "system", "content": overview})
-    plain = [single for message in messages for single in _plain(message, written)]
-    written.extend(chat_from_messages(plain))
+    written.extend(chat_from_messages(_joined(messages, written)))
     return written
+
+
+def _joined(messages: Iterable[Message], written: ProviderMessages) -> list[Message]:
+    """Return messages as chat messages can say them, each turn of the assistant in one.
+
+    Other formats have an item, or a line, for each text and each call of a turn; here all calls have
+    to be in one message, since their results must follow it.
+    """
+    joined: list[Message] = []
+    for message in messages:
+        is_item = message.role == "assistant" and origin_of(message) != "chat"
+        for single in _plain(message, written):
+            before = joined[-1] if joined else None
+            if is_item and single.tools and before is not None and before.role == "assistant":
+                parts = [data for each in (before, single) for data in message_data(each)["parts"]]
+                joined[-1] = _rebuilt(before, "assistant", parts)
+            else:
+                joined.append(single)
+    return joined
 
 
 def _plain(message: Message, written: ProviderMessages) -> Iterator[Message]:
