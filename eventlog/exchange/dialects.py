@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventlog.errors import InvalidMessage
 from eventlog.exchange.gemini import gemini
 from eventlog.exchange.langchain import langchain
 from eventlog.exchange.openai_chat import dialect as chat
@@ -62,10 +61,7 @@ def converter() -> tuple[Convert, list[str]]:
             made[dialect.name] = dialect.convert()
         if dialect.name not in used:
             used.append(dialect.name)
-        try:
-            return made[dialect.name](value)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidMessage(f"it is no message of {dialect.name} ({error!r})") from error
+        return made[dialect.name](value)
 
     used: list[str] = []
     return convert, used

@@ -198,7 +198,7 @@ def test_channels_in_json_and_further_state_are_kept(tmp_path: Path) -> None:
     main, inner = read(path)
     assert (main.session_id, said(main.messages)) == ("t", [("user", "Hi")])
     assert main.fields["channel_values"] == {"topic": "greeting"}
-    assert (inner.session_id, len(inner.messages)) == ("t.inner", 2)
+    assert (inner.session_id, len(inner.messages)) == ("t.channel-inner", 2)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.errors import InvalidMessage
-from eventlog.exchange.conversation import Conversation, Entry, conversation
+from eventlog.exchange.conversation import (
+    Conversation,
+    Entry,
+    conversation,
+    name_beside,
+    session_id_in,
+)
 from eventlog.exchange.dialects import converter, dialect_of
 from eventlog.exchange.langgraph.msgpack import CLASS, decoded
 from eventlog.exchange.mending import UNREAD, mended, read_value
-from eventlog.identifiers import check_session_id
 from eventlog.session.chat.format import Fields, is_list, is_object
 
 if TYPE_CHECKING:
@@ -68,7 +73,6 @@ def read(database: Database, notes: Notes) -> Iterator[Conversation]:
     """Yield the conversations of each thread."""
     for thread in _threads(database):
         try:
-            check_session_id(thread.name)
             state = _state(database, thread, notes)
             if state is not None:
                 yield from _conversations(database, thread, state, notes)
@@ -135,15 +139,14 @@ def _conversations(
         )
     for channel in sorted(spoken, key=lambda name: (name != _MESSAGES, name)):
         is_main = channel == _MESSAGES or len(spoken) == 1
-        name = thread.name if is_main else f"{thread.name}.{channel}"
+        own = session_id_in(thread.name, None, notes)
+        name = own if is_main else name_beside(own, "channel", channel)
         more: Fields = {} if is_main else {"channel": channel}
         if rest and is_main:
             more = {"channel_values": rest}
         entries = (Entry(None, value) for value in spoken[channel])
         convert, _ = converter()
-        yield conversation(
-            check_session_id(name), entries, 1, notes, convert, format=FORMAT, fields=fields | more
-        )
+        yield conversation(name, entries, 1, notes, convert, format=FORMAT, fields=fields | more)
 
 
 def _note_left(database: Database, thread: _Thread, notes: Notes) -> None:

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.errors import InvalidMessage
-from eventlog.exchange.conversation import Conversation, Entry, conversation, own_session_id
+from eventlog.exchange.conversation import (
+    Conversation,
+    Entry,
+    conversation,
+    name_beside,
+    session_id_in,
+)
 from eventlog.exchange.dialects import converter
 from eventlog.exchange.mending import UNREAD, read_value
 from eventlog.session.chat.format import Fields, is_object
@@ -46,13 +51,9 @@ def read(database: Database, notes: Notes) -> Iterator[Conversation]:
         session for (session,) in database.rows(f"SELECT session_id FROM {table} ORDER BY id")
     )
     for session in sessions:
-        try:
-            name, _ = own_session_id({"session_id": _text(session)}, "", None)
-        except InvalidMessage as error:
-            notes.drop("no_conversation", error, repr(session).encode(errors="backslashreplace"))
-            continue
+        name = session_id_in(_text(session), None, notes)
         for branch, rows in _branches(database, table, session).items():
-            own = name if branch == _MAIN else f"{name}.branch-{branch}"
+            own = name if branch == _MAIN else name_beside(name, "branch", branch)
             fields: Fields = {} if branch == _MAIN else {"branch_of": name}
             entries = list(_entries(rows, notes))
             line = entries[0].line if entries else None
