@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventlog.clock import parse_time
+from eventlog.errors import InvalidMessage
 from eventlog.exchange.notes import Noted, Notes
 from eventlog.exchange.openhands import openhands
 from eventlog.exchange.reading import read_conversations
@@ -32,7 +33,12 @@ def examine(path: Path) -> Examined:
     """Read a file, or a folder of events, as import with quarantine does; nothing is changed."""
     notes = Notes(str(path), quarantine=True)
     read = openhands.read_folder if path.is_dir() else read_conversations
-    conversations = tuple(read(path, notes))
+    conversations: list[Conversation] = []
+    try:
+        for found in read(path, notes):
+            conversations.append(found)  # noqa: PERF402 - those before an error are kept
+    except InvalidMessage as error:
+        notes.tell("unreadable", error.line, error.reason, "nothing of it is imported")
     flaws = [
         Noted(flaw._replace(path=str(path)), b"")
         for found in conversations
@@ -40,7 +46,7 @@ def examine(path: Path) -> Examined:
     ]
     if not conversations and not notes.findings:
         notes.tell("empty", None, "no message is in it", "nothing to import")
-    return Examined(conversations, (*notes.findings, *flaws))
+    return Examined(tuple(conversations), (*notes.findings, *flaws))
 
 
 def flaws_of(found: Conversation) -> Iterator[Finding]:

@@ -24,16 +24,26 @@ DIGITS: Final = 4_000
 """Digits up to which a whole number stays one: Python reads no more than 4,300."""
 
 
+class _Digits:
+    """A whole number of too many digits, which no JSON writer takes before it was mended."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
 def read_json(text: str) -> Any:
-    """Read JSON; NaN, infinities and numbers of too many digits become their own text.
+    """Read JSON, NaN, infinities and numbers of any length included, for `mended` to see to.
 
     Raises `ValueError` and `RecursionError`.
     """
-    return json.loads(text, parse_constant=str, parse_int=_whole_number)
+    return json.loads(text, parse_int=_whole_number)
 
 
-def _whole_number(digits: str) -> int | str:
-    return int(digits) if len(digits) <= DIGITS else digits
+def _whole_number(digits: str) -> int | _Digits:
+    return int(digits) if len(digits) <= DIGITS else _Digits(digits)
 
 
 def read_value(raw: bytes, name: str, line: int | None, notes: Notes) -> Any:
@@ -59,14 +69,14 @@ NOT_STORABLE: Final = ": no text of UTF-8, no number of JSON, or nested too deep
 def mended(value: Any) -> tuple[Any, list[str]]:
     """Return ``value`` in a form that can be stored, and the paths of what was replaced by text.
 
-    A lone surrogate becomes its escape (``\\ud83d``), an infinite number its name, and what is
-    nested too deeply its JSON.
+    A lone surrogate becomes its escape (``\\ud83d``), an infinite number its name, one of too many
+    digits these, and what is nested too deeply its JSON.
     """
     try:
         compact(value).encode()
         if not is_deeper(value, LEVELS):
             return value, []
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         pass
     changed: list[str] = []
     return _mended(value, "", 0, changed), changed
@@ -75,14 +85,14 @@ def mended(value: Any) -> tuple[Any, list[str]]:
 def _mended(value: Any, path: str, depth: int, changed: list[str]) -> Any:
     if isinstance(value, str):
         return _text(value, path, changed)
-    if isinstance(value, float) and not isfinite(value):
+    if isinstance(value, _Digits) or (isinstance(value, float) and not isfinite(value)):
         changed.append(path)
         return str(value)
     if not is_object(value) and not is_list(value):
         return value
     if depth >= LEVELS:
         changed.append(path)
-        return _text(json.dumps(value), path, [])
+        return _text(json.dumps(value, default=str), path, [])
     if is_object(value):
         return {
             _text(key, path, changed): _mended(inner, _join(path, key), depth + 1, changed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
 from eventlog.exchange import tool_parts
-from eventlog.exchange.conversation import Conversation, Entry, conversation
+from eventlog.exchange.conversation import Conversation, Entry, conversation, session_id_in
 from eventlog.exchange.mending import UNREAD, read_value
 from eventlog.session.chat.format import Fields, is_object
 from eventlog.session.chat.times import written_time
@@ -70,7 +70,9 @@ def read_folder(path: Path, notes: Notes) -> Iterator[Conversation]:
         if (value := _event(events[number], number, notes)) is not UNREAD
     ]
     reader = _Reader()
-    found = conversation(name, entries, 1, notes, reader.fields, format=FORMAT)
+    found = conversation(
+        session_id_in(name, None, notes), entries, 1, notes, reader.fields, format=FORMAT
+    )
     yield found._replace(findings=tuple(notes.findings))
 
 
