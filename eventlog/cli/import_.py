@@ -37,6 +37,8 @@ LISTED: Final = 60
 """Sessions up to which each is listed for people; of more, only the sums are."""
 
 
+HINT: Final = "; --quarantine imports what can be read, `eventlog doctor` says what that is"
+
 CALLS: Final = 5
 """Calls that were closed, up to which each is named for people."""
 
@@ -163,7 +165,8 @@ def _import_files(
             _import_file(invocation, file, session_id, notes, done, new_session=new_session)
     except (InvalidMessage, InvalidArgument) as error:
         before = f"; stored before it: {counted(len(done), 'session')}" if done else ""
-        raise click.ClickException(f"{path}: {error}{before}") from error
+        hint = HINT if isinstance(error, InvalidMessage) and not quarantine else ""
+        raise click.ClickException(f"{path}: {error}{before}{hint}") from error
     kept = None if str(path) == "-" else keep_beside(path, notes.dropped)
     document: dict[str, Any] = {
         "path": str(path),

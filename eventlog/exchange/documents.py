@@ -121,17 +121,22 @@ def _whole_values(
     """Yield the values that stand whole in a line which as a whole is none."""
     line = error.line or 0
     found, pieces = _values_in(text)
+    told = error if ends else _torn(line)
     if len(found) == 1 and not pieces:
         raise error  # Whole, and yet refused: it has a number that JSON does not have.
     if len(found) > 1 or (found and pieces):
         notes.tell("glued", line, f"{len(found)} values on one line", "read one by one")
     elif not found:
-        notes.drop("not_json" if ends else "torn", error, text.encode(errors="replace"))
+        notes.drop("not_json" if ends else "torn", told, text.encode(errors="replace"))
         return
     for value, raw in found:
         yield _kept(value, line, line, raw.encode(), notes)
     for piece in pieces:
-        notes.drop("not_json" if ends else "torn", error, piece.encode())
+        notes.drop("not_json" if ends else "torn", told, piece.encode())
+
+
+def _torn(line: int) -> InvalidMessage:
+    return InvalidMessage("the file ends within this line: its writing was cut off", line=line)
 
 
 def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:

@@ -87,8 +87,8 @@ def _doubled(found: Conversation) -> Iterator[Finding]:
 
 
 def _times(found: Conversation) -> Iterator[Finding]:
-    """Yield messages that say they are older than the one before them."""
-    latest = None
+    """Yield messages that say they are older than the one right before them."""
+    before = None
     for place, message in enumerate(found.messages):
         if "created_at" not in message.model_fields_set:
             continue
@@ -98,10 +98,10 @@ def _times(found: Conversation) -> Iterator[Finding]:
             detail = f"created_at {message.created_at[:40]!r} is no time with a zone"
             yield _flaw(found, place, "unread_time", detail, "kept as it is")
             continue
-        if latest is not None and time < latest:
-            detail = f"{message.created_at} is before the time of an earlier message"
+        if before is not None and time < before:
+            detail = f"{message.created_at} is before the time of the message before it"
             yield _flaw(found, place, "time_order", detail, "imported in the order of the file")
-        latest = time if latest is None else max(latest, time)
+        before = time
 
 
 def _flaw(found: Conversation, place: int, kind: str, detail: str, action: str) -> Finding:

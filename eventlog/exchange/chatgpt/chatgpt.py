@@ -80,9 +80,9 @@ def _conversations(exported: Fields, document: Document, notes: Notes) -> Iterat
         if not any(_says_something(mapping[key]) for key in branch):
             continue
         branch_id = name_beside(name, "branch", branch[0][:_BRANCH_CHARACTERS])
-        detail = f"{len(branch):,} messages of another branch"
+        detail = f"messages of another branch: {len(branch):,}"
         notes.tell("branch", document.exact_line, detail, f"session {branch_id}")
-        yield built(branch_id, branch, {"branch_of": name})
+        yield built(branch_id, branch, {"branch_of": name, "branch_after": parents[branch[0]]})
 
 
 def _says_something(node: Any) -> bool:

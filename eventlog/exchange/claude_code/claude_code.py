@@ -118,7 +118,7 @@ class _Transcript:
     def conversations(self, first: int) -> Iterator[Conversation]:
         """Yield what was read, as one conversation each."""
         for type_, count in sorted(self._left.items()):
-            detail = f"{count:,} lines of type {type_!r} are no messages"
+            detail = f"lines of type {type_!r}, which are no messages: {count:,}"
             self._notes.tell("unread", None, detail, "left in the file")
         main_order = [uuid for uuid in self._entries if uuid not in self._side]
         leaf = main_order[-1] if main_order else None
@@ -129,13 +129,14 @@ class _Transcript:
             yield self._conversation(base, paths.main, first, fields)
         for branch in paths.branches:
             name = name_beside(base, "branch", branch[0][:_BRANCH_CHARACTERS])
-            detail = f"{len(branch):,} messages of another branch"
+            detail = f"the user went back here: messages of the other branch: {len(branch):,}"
             self._notes.tell("branch", self._entries[branch[0]].line, detail, f"session {name}")
-            yield self._conversation(name, branch, first, {"branch_of": base})
+            more = {"branch_of": base, "branch_after": self._parents[branch[0]]}
+            yield self._conversation(name, branch, first, more)
         side_order = [uuid for uuid in self._entries if uuid in self._side]
         for side in paths_of(side_order, self._parents, None).branches:
             name = name_beside(base, "sidechain", side[0][:_BRANCH_CHARACTERS])
-            detail = f"{len(side):,} messages of a subagent"
+            detail = f"a subagent begins here: messages: {len(side):,}"
             self._notes.tell("sidechain", self._entries[side[0]].line, detail, f"session {name}")
             yield self._conversation(name, side, first, {"sidechain_of": base})
 

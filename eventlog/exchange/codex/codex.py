@@ -63,7 +63,7 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
         else:
             left[str(type_ or value.get("record_type"))] += 1
     for name, count in sorted(left.items()):
-        detail = f"{count:,} lines of type {name!r} are no messages"
+        detail = f"lines of type {name!r}, which are no messages: {count:,}"
         notes.tell("unread", None, detail, "left in the file")
     own_id = session_id_in(session_id, None, notes)
     yield conversation(own_id, entries, first, notes, _fields, format=FORMAT, fields=fields)
