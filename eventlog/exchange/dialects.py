@@ -33,6 +33,7 @@ class Dialect(NamedTuple):
 CHAT: Final = Dialect("chat", chat.recognises, chat.convert)
 
 _DIALECTS: Final = (
+    Dialect("own", own.is_written_here, own.convert),
     Dialect("vercel", vercel.recognises, vercel.convert),
     Dialect("own", own.recognises, own.convert),
     Dialect("pydantic-ai", pydantic_ai.recognises, pydantic_ai.convert),

@@ -405,7 +405,8 @@ def output_text(content: Any) -> str:
     if is_list(content) and not all(map(_is_typed, content)):
         return as_json(content)
     if is_object(content) and not _is_typed(content):
-        return as_json(content)
+        wrapped = sole_text(content)
+        return as_json(content) if wrapped is None else wrapped
     return _content(content)[0]
 
 
