@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
 from eventlog.exchange import chat_from_messages, message_from_chat, to_chat
 from eventlog.exchange.exporting import FORMATS, Format, export
 from eventlog.exchange.reading import read_conversations
+from tests.exchange.drawn import drawn
 
 TEXTS = st.text('ab\u2028\u4f1a\U0001f600\n"{', min_size=1, max_size=12)
 INPUTS = st.dictionaries(st.sampled_from(["a", "b"]), st.integers() | TEXTS, max_size=2)
@@ -60,7 +61,7 @@ def carried(chat: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @given(chats=conversations())
-@settings(max_examples=25, deadline=None)
+@drawn(25, 600)
 def test_what_was_written_is_read_as_the_same(format: Format, chats: list[dict[str, Any]]) -> None:
     messages = [message_from_chat(chat) for chat in chats]
     exported = export("s", messages, format)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -19,6 +19,7 @@ from eventlog import DuplicateEvent, Log, Message, Worker
 from eventlog.adoption import adopting
 from eventlog.audit.verify import verify_session
 from eventlog.log import engine_of
+from tests.exchange.drawn import drawn
 
 
 @dataclass
@@ -249,7 +250,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=30, deadline=None)
+@drawn(30, 600)
 def test_adopting_step_by_step_is_adopting_at_the_end(steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder, eventlog.open("memory:") as log:
         foreign = Foreign(Path(folder, "s")).say(1)
