@@ -1,4 +1,4 @@
-"""A foreign file looked over: what is damaged in it, and what importing it would make of that."""
+"""Check a foreign file: what is damaged in it, and what an import would do about that."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Examined", "examine", "flaws_of"]
 
 
 class Examined(NamedTuple):
-    """The conversations that can be read of a file, and all that is wrong with it."""
+    """The conversations that can be read from a file, and all findings."""
 
     conversations: tuple[Conversation, ...]
     findings: tuple[Noted, ...]
 
 
 def examine(path: Path) -> Examined:
-    """Read a file, or a folder of events, as import with quarantine does; nothing is changed."""
+    """Read a file or a folder of events as an import with ``--quarantine`` does; change nothing."""
     notes = Notes(str(path), quarantine=True)
     read = openhands.read_folder if path.is_dir() else read_conversations
     conversations: list[Conversation] = []
@@ -45,35 +45,36 @@ def examine(path: Path) -> Examined:
         for flaw in flaws_of(found)
     ]
     if not conversations and not notes.findings:
-        notes.tell("empty", None, "no message is in it", "nothing to import")
+        notes.tell("empty", None, "it holds no message", "nothing to import")
     return Examined(tuple(conversations), (*notes.findings, *flaws))
 
 
 def flaws_of(found: Conversation) -> Iterator[Finding]:
-    """Yield what is wrong between the messages: calls, results, repetitions, times."""
+    """Yield findings about calls, results, repetitions and times across messages."""
     yield from _unpaired(found)
     yield from _doubled(found)
     yield from _times(found)
 
 
 def _unpaired(found: Conversation) -> Iterator[Finding]:
-    """Yield results that no call before them asked for, and calls without any result."""
+    """Yield results without an earlier call, and calls without a result."""
     messages = [message_data(message) for message in found.messages]
     pairs = pair_up(messages)
     for place, number in pairs.orphans:
         result = readings_of(messages[place])[number].result
-        detail = f"result of {result.id if result else ''!r}, which no call before it has"
+        detail = f"result of {result.id if result else ''!r}, but no earlier call has that id"
         yield _flaw(found, place, "orphaned_result", detail, "imported; no model is given it")
     closed = set(unanswered(messages))
     for call in pairs.open:
-        detail, action = f"call {call.tool_id!r} has no result", "imported as a call that waits"
+        detail = f"call {call.tool_id!r} has no result"
+        action = "imported as a call that awaits its result"
         if call in closed:
             detail, action = f"{detail}, and the user spoke after it", "closed as abandoned"
         yield _flaw(found, call.place, "open_call", detail, action)
 
 
 def _doubled(found: Conversation) -> Iterator[Finding]:
-    """Yield results that are there twice, with the same id and the same text."""
+    """Yield results that repeat an earlier one, with the same id and the same text."""
     seen: set[tuple[str, str | None]] = set()
     for place, message in enumerate(found.messages):
         for each in readings_of(message_data(message)):
@@ -81,13 +82,13 @@ def _doubled(found: Conversation) -> Iterator[Finding]:
                 continue
             key = each.result.id, each.result.output
             if key in seen:
-                detail = f"the result of {each.result.id!r} is there twice"
+                detail = f"the result of {each.result.id!r} occurs twice"
                 yield _flaw(found, place, "doubled", detail, "both are imported")
             seen.add(key)
 
 
 def _times(found: Conversation) -> Iterator[Finding]:
-    """Yield messages that say they are older than the one right before them."""
+    """Yield messages with a time before that of the message right before them."""
     before = None
     for place, message in enumerate(found.messages):
         if "created_at" not in message.model_fields_set:
@@ -95,7 +96,7 @@ def _times(found: Conversation) -> Iterator[Finding]:
         try:
             time = parse_time(message.created_at)
         except ValueError:
-            detail = f"created_at {message.created_at[:40]!r} is no time with a zone"
+            detail = f"created_at {message.created_at[:40]!r} is not a time with a time zone"
             yield _flaw(found, place, "unread_time", detail, "kept as it is")
             continue
         if before is not None and time < before:

@@ -1,4 +1,4 @@
-"""Values of foreign files that JSON or UTF-8 cannot hold, as text that says what they were."""
+"""Replace values of foreign files that JSON or UTF-8 cannot hold by text that says what they were."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ UNREAD: Final = object()
 """Stands for a value that was dropped; None is a value."""
 
 LEVELS: Final = 90
-"""Levels of objects and lists that are kept as they are: the message around them adds a few."""
+"""Levels of nesting that are kept as they are: the message around them adds a few."""
 
 DIGITS: Final = 4_000
-"""Digits up to which a whole number stays one: Python reads no more than 4,300."""
+"""A whole number of more digits becomes text: Python reads at most 4,300."""
 
 
 class _Digits:
@@ -35,7 +35,7 @@ class _Digits:
 
 
 def read_json(text: str) -> Any:
-    """Read JSON, NaN, infinities and numbers of any length included, for `mended` to see to.
+    """Read JSON; NaN, infinities and numbers of any length are left for `mended` to replace.
 
     Raises `ValueError` and `RecursionError`.
     """
