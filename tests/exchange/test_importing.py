@@ -124,7 +124,7 @@ def test_calls_that_the_user_spoke_after_are_closed_and_said_to_be(run: CommandL
     actions = [(each["kind"], each["action"]) for each in looked]
     assert actions == [
         *[("open_call", "closed as abandoned")] * 2,
-        ("open_call", "imported as a call that waits"),
+        ("open_call", "imported as a call that awaits its result"),
     ]
     (entry,) = run.json("import", path)["sessions"]
     assert [each["tool_id"] for each in entry["closed_calls"]] == ["c0", "c1"]
