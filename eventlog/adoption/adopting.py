@@ -252,7 +252,7 @@ def _stored(engine: Engine, core: Core, contents: Contents, plan: Sequence[Draft
 def _refuse_changes(session: str, contents: Contents, before: Mapping[str, str], why: str) -> None:
     raise DuplicateEvent(
         session,
-        f"it was adopted from this folder, which has changed since and is no continuation: {why}; "
+        f"it was adopted from this folder, which has changed since and does not continue it: {why}; "
         f"{_difference(before, folder_digests(contents))}"
         "; adopt the folder as it is now under another id (--session)",
     )

@@ -163,7 +163,7 @@ def _converted(convert: Convert, value: Any, format: str) -> Fields | list[Field
     except InvalidMessage:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise InvalidMessage(f"it is no message of {format} ({error!r:.200})") from error
+        raise InvalidMessage(f"it is not a valid {format} message ({error!r:.200})") from error
 
 
 def _is_doubled(

@@ -123,7 +123,7 @@ def _whole_values(
     """Yield the whole values in a line that is not JSON as a whole."""
     line = error.line or 0
     found, pieces = _values_in(text)
-    told = error if ends else _torn(line)
+    told = error if ends else _torn(error)
     if len(found) == 1 and not pieces:
         raise error  # Complete, but refused: it contains a number that JSON does not have.
     if len(found) > 1 or (found and pieces):
@@ -137,8 +137,9 @@ def _whole_values(
         notes.drop("not_json" if ends else "torn", told, piece.encode())
 
 
-def _torn(line: int) -> InvalidMessage:
-    return InvalidMessage("the file ends within this line: its writing was cut off", line=line)
+def _torn(error: InvalidMessage) -> InvalidMessage:
+    """Return the complaint about a last line without its end, as a write leaves that was cut off."""
+    return InvalidMessage(f"the file ends within this line: {error.reason}", line=error.line)
 
 
 def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:

@@ -162,7 +162,7 @@ def test_a_lost_transcript_is_found_again(run: CommandLine) -> None:
     assert looked.code == 1
     for words in (
         "torn",
-        "the file ends within this line: its writing was cut off",
+        "the file ends within this line",
         "the user went back here",
         "session s-1.branch-u-2",
         "a subagent begins here",
