@@ -143,7 +143,7 @@ class Log:
 
         Without a ``session_id`` the session gets the id in the folder's metadata, or the folder's
         name. Adopting the same folder again changes nothing; after a crash it goes on where it
-        stopped. The folder stays as it is, except for new files that keep what was dropped.
+        stopped; of a folder that has grown since, what is new is appended. The folder stays as it is, except for new files that keep what was dropped.
 
         Nothing outside the folder is read or written, since links in it are not followed.
         ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
@@ -151,8 +151,8 @@ class Log:
         Raises `CorruptFolder` for a line that is not a message (with ``quarantine`` it is dropped
         into a file instead), for a link in place of the messages or of an archive, and beyond the
         limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
-        `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
-        changed since it was adopted.
+        `FolderUnavailable`; and `DuplicateEvent` if the session came into being in another way, or
+        the folder does not go on from what was adopted, with the first difference.
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.adoption.adopting")

@@ -17,16 +17,26 @@ STORED_LEVELS: Final = 100
 """Levels of objects and lists that stored data keeps where it has more than any reader takes."""
 
 
+class _Digits:
+    """A whole number of too many digits, which no JSON writer takes."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+
 def read_json(text: str | bytes) -> Any:
-    """Read JSON; NaN, infinities and numbers of too many digits become their own text.
+    """Read JSON; NaN, infinities and numbers of any length are left for `replaced`.
 
     Raises `ValueError` and `RecursionError`.
     """
-    return json.loads(text, parse_constant=str, parse_int=_whole_number)
+    return json.loads(text, parse_int=_whole_number)
 
 
-def _whole_number(digits: str) -> int | str:
-    return int(digits) if len(digits) <= DIGITS else digits
+def _whole_number(digits: str) -> int | _Digits:
+    return int(digits) if len(digits) <= DIGITS else _Digits(digits)
 
 
 def legible(data: bytes) -> bytes | None:
@@ -47,8 +57,8 @@ def legible(data: bytes) -> bytes | None:
 def replaced(value: Any, levels: int, changed: list[str]) -> Any:
     """Return a value that can be stored; ``changed`` takes the paths of what became text.
 
-    A lone surrogate becomes its escape (``\\ud83d``), an infinite number its name, and what is
-    nested deeper than so many levels its JSON.
+    A lone surrogate becomes its escape (``\\ud83d``), an infinite number its name, a whole number
+    of too many digits its digits, and what is nested deeper than ``levels`` its JSON.
     """
     return _replaced(value, "", levels, changed)
 
@@ -56,14 +66,14 @@ def replaced(value: Any, levels: int, changed: list[str]) -> Any:
 def _replaced(value: Any, path: str, levels: int, changed: list[str]) -> Any:
     if isinstance(value, str):
         return _text(value, path, changed)
-    if isinstance(value, float) and not isfinite(value):
+    if isinstance(value, _Digits) or (isinstance(value, float) and not isfinite(value)):
         changed.append(path)
         return str(value)
     if not _is_object(value) and not _is_list(value):
         return value
     if not levels:
         changed.append(path)
-        return _text(json.dumps(value), path, [])
+        return _text(json.dumps(value, default=str), path, [])
     if _is_object(value):
         return {
             _text(key, path, changed): _replaced(inner, _join(path, key), levels - 1, changed)
