@@ -29,6 +29,7 @@ from eventlog.session.commit_due import is_limit_reached
 from eventlog.session.folding import apply
 from eventlog.session.pending import Foldable, Pending
 from eventlog.session.projection import SessionFold
+from eventlog.session.recent import Findings
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Core:
         self.follower: Follower | None = None
         """What writes the attached folder, where this process owns it."""
         self._rhythm = Rhythm()
+        self.found_live = Findings()
+        """What reading found out about the live messages, so that it need not be read again."""
+        self.found_shown = Findings()
+        """The same about the messages of contexts, among which there are archived ones."""
         self._after_round_from = SNAPSHOT_INTERVAL
         """The weight of the records since the last snapshot from which on `after_round` is wanted."""
         self.plain_characters = 0

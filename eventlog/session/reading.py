@@ -29,6 +29,11 @@ RESULT_KINDS = ("running", "completed", "error", "abandoned")
 """The kinds of results that a call may have, one of each (`tool_result_key`)."""
 
 
+FIRST_STEP = 16
+LARGEST_STEP = 4_096
+"""Records that are read at once where it is not known how many are needed."""
+
+
 class StoredMessage(NamedTuple):
     """A message as it reads now, its version, and what it weighs."""
 
@@ -147,8 +152,50 @@ class MessageReader:
         A call that has no result in what was read is looked up, so a result counts wherever in
         the stream it was recorded, unless that was after the version ``as_of``.
         """
-        found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
+        return self._completed(self._read(ranges, results, last), results, as_of)
+
+    def page(
+        self, ranges: Sequence[VersionRange], results: dict[int, ToolResultRecorded]
+    ) -> list[StoredMessage]:
+        """Return the messages in ascending ranges, which lie before those of the pages read so far.
+
+        ``results`` are those found in passing by version, in all of these pages.
+        """
+        return self._completed(self._read(ranges, results), results, None)
+
+    def appended(
+        self, ranges: Sequence[VersionRange], *, holding: bytes = b"", reverse: bool = False
+    ) -> Iterator[tuple[int, MessageData]]:
+        """Yield the messages in ascending ranges with their versions, as they were appended; only
+        those whose stored bytes hold ``holding``."""
+        for first, last in reversed(ranges) if reverse else ranges:
+            for record in self._in_steps(first, last, reverse=reverse):
+                if record.type == "message_appended" and holding in record.data:
+                    event = cast("MessageAppended", Recorded(record).event)
+                    yield record.version, event.message
+
+    def _in_steps(self, first: int, last: int, *, reverse: bool) -> Iterator[Record]:
+        """Yield the records of a range, which are read in growing steps: few may do."""
+        size = FIRST_STEP
+        while first <= last:
+            if reverse:
+                after, until = max(first - 1, last - size), last
+                last = after
+            else:
+                after, until = first - 1, min(last, first - 1 + size)
+                first = until + 1
+            yield from self._source.read(self.stream, after=after, until=until, reverse=reverse)
+            size = min(size * 4, LARGEST_STEP)
+
+    def _read(
+        self,
+        ranges: Sequence[VersionRange],
+        results: dict[int, ToolResultRecorded],
+        last: int | None = None,
+    ) -> list[StoredMessage]:
+        """Return the messages in ranges as they were appended, and add the results to ``results``."""
+        found: list[StoredMessage] = []
         for event, record in self._backwards(ranges):
             version = record.version
             if isinstance(event, MessageAppended):
@@ -158,7 +205,7 @@ class MessageReader:
             else:
                 results[version] = event
         found.reverse()
-        return self._completed(found, results, as_of)
+        return found
 
     def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
         """Return the record of the first message in ascending ranges."""

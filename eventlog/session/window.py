@@ -305,6 +305,27 @@ class Window:
             return self.tokens
         return self.tokens - self._tokens_between(max(0, known - keep_recent), known)
 
+    def glued_from(self, version: int) -> int:
+        """Return where a cut right before a version is to move back to, so that it parts no call
+        from its result: a lower version, or this one."""
+        place = bisect_left(self.versions, version)
+        whole = self._whole_from(place)
+        return version if whole == place else self.versions[whole]
+
+    def newest_call(self, tool_id: str, before: int) -> int | None:
+        """Return the version, below ``before``, of the newest call with an id that awaits its
+        result."""
+        versions = (call.version for call in self.pending if call.tool_id == tool_id)
+        return max((version for version in versions if version < before), default=None)
+
+    def knows(self, version: int) -> bool:
+        """Return whether a message is live and known singly."""
+        return _contains(self.versions, version)
+
+    def first(self, head: int) -> int:
+        """Return the first version that may be live, with ``head`` records."""
+        return self.closed[0][0] if self.closed else min(self.since + 1, head)
+
     # ---- inside -------------------------------------------------------------------------------
 
     def _segments(self, ranges: Iterable[VersionRange]) -> list[tuple[int, int]]:
@@ -372,8 +393,9 @@ class Window:
         for start, stop in segments:
             versions.extend(self.versions[start:stop])
             weights.extend(self.weights[start:stop])
-            # What is left of a turn behind a gap is a turn of its own.
-            turns += self.turns[start:stop] if not start else b"\x01" + self.turns[start + 1 : stop]
+            turns += self.turns[start:stop]
+            if start:  # What is left of a turn behind a gap is a turn of its own.
+                turns[start - stop] |= _BEGINS
         self.versions, self.weights, self.turns = versions, weights, turns
 
     def _forget_old(self) -> None:

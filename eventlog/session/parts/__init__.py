@@ -6,8 +6,10 @@ whatever reaches a model weighs, is shown and is paired, whether or not its type
 """
 
 from eventlog.session.parts.pairs import (
+    LoneResult,
     OpenCall,
     Pairs,
+    lone_results,
     pair_up,
     unanswered,
     without_orphans,
@@ -38,6 +40,7 @@ from eventlog.session.parts.written import with_expected_fields
 __all__ = [
     "PLACE_FIELDS",
     "Call",
+    "LoneResult",
     "Media",
     "OpenCall",
     "Output",
@@ -50,6 +53,7 @@ __all__ = [
     "estimate_media",
     "is_plain",
     "is_text",
+    "lone_results",
     "media_in",
     "message_text",
     "output_of",
