@@ -175,6 +175,11 @@ class Core:
         with self._lock:
             return self.state.copy()
 
+    def state_to_read(self) -> SessionState:
+        """Return the state for a reader, which costs the same at any length."""
+        with self._lock:
+            return self.state.for_reading()
+
     def live_ranges(self) -> list[VersionRange]:
         """Return the version ranges in which the live messages are, in order."""
         with self._lock:

@@ -34,8 +34,6 @@ from eventlog.session.version_ranges import ascending
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eventlog.engine.core import Core
     from eventlog.session.archive import Archive
     from eventlog.session.messages import Message
@@ -69,16 +67,11 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
     if last == 0:
         return ()
     core.refresh()
-    return tuple(entry.message for entry in _newest(core, last))
-
-
-def _newest(core: Core, last: int | None) -> Sequence[StoredMessage]:
-    """Read the ``last`` live messages, and before them the calls that their results answer."""
     if last is None:
-        return core.reader.messages(core.live_ranges())
-    recent = _recent_live(core, core.snapshot_of_state())
+        return tuple(core.reader.shown(core.live_ranges()))
+    recent = _recent_live(core, core.state_to_read())
     recent.read_messages(last)
-    return last_whole(recent.entries(), last)
+    return tuple(entry.message for entry in last_whole(recent.entries(), last))
 
 
 def _recent_live(core: Core, state: SessionState) -> Recent:
@@ -89,7 +82,7 @@ def _recent_live(core: Core, state: SessionState) -> Recent:
 def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[Message, ...]:
     """Return the first live user message and the last ``recent`` ones, tool pairs whole (X6)."""
     core.refresh()
-    state = core.snapshot_of_state()
+    state = core.state_to_read()
     messages = _last_paired(_recent_live(core, state), recent)
     if keep_first_user:
         ranges = state.window.ranges(state.version)
@@ -101,15 +94,18 @@ def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[M
 
 def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
     """Return every message ever recorded, in order, whatever became of its archive (X7)."""
-    found = core.reader.history()
-    return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
+    reader = core.reader
+    whole = reader.whole_range()
+    if not hydrate:
+        return tuple(reader.shown(whole))
+    return tuple(entry.message for entry in hydrated(reader, reader.messages(whole)))
 
 
 def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
     """Return the latest overview and the messages that it does not cover (X1)."""
     check_count("token_budget", token_budget, "tokens")
     core.refresh()
-    shown = _Shown(core, core.snapshot_of_state())
+    shown = _Shown(core, core.state_to_read())
     return assemble(
         shown.overview,
         estimate(shown.overview),
@@ -175,7 +171,7 @@ def read_search_context(core: Core, query: str, max_messages: int) -> SearchCont
     """Return what a memory search needs to understand a query, tool pairs whole (X5)."""
     check_count("max_messages", max_messages, "messages")
     core.refresh()
-    shown = _Shown(core, core.snapshot_of_state())
+    shown = _Shown(core, core.state_to_read())
     messages = _last_paired(shown.recent, max_messages)
     recent = last_whole(paired(unique(messages)), max_messages)
     return SearchContext(query, shown.overview, tuple(entry.message for entry in recent))
@@ -283,9 +279,10 @@ def archived_messages(
     core: Core, archive: Archive, *, hydrate: bool = False, previews_will_do: bool = False
 ) -> tuple[Message, ...]:
     """Return the messages that an archive took, with the results known today."""
+    if not hydrate:
+        return tuple(core.reader.shown(archive.takes))
     found = core.reader.messages(archive.takes)
-    if hydrate:
-        found = hydrated(core.reader, found, previews_will_do=previews_will_do)
+    found = hydrated(core.reader, found, previews_will_do=previews_will_do)
     return tuple(entry.message for entry in found)
 
 

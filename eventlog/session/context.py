@@ -212,7 +212,8 @@ def _within(messages: list[StoredMessage], token_budget: int) -> list[StoredMess
 
 def _asks(entry: StoredMessage) -> bool:
     """Return whether this is a user message that says something, and no mere carrier of results."""
-    return entry.data["role"] == "user" and begins_round(readings_of(entry.data))
+    data = entry.data
+    return data["role"] == "user" and (is_plain(data) or begins_round(readings_of(data)))
 
 
 def _rounds(messages: Sequence[StoredMessage]) -> list[list[StoredMessage]]:

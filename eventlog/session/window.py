@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -114,6 +114,16 @@ class Window:
             pending=self.pending.copy(),
             turn=self.turn,
             gaps=self.gaps.copy(),
+        )
+
+    def shared(self) -> Window:
+        """Return a window for a reader: the columns are shared, the rest is copied.
+
+        Later records only add to these columns, and join calls and results in them: a commit puts
+        others in their place.
+        """
+        return replace(
+            self, closed=self.closed.copy(), pending=self.pending.copy(), gaps=self.gaps.copy()
         )
 
     def packed(self) -> bytes:

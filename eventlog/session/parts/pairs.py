@@ -116,6 +116,8 @@ class _Pairing:
 
     def glued(self, count: int) -> bytearray:
         """Return 1 for every place after the first and up to the last of a span."""
+        if not self.spans:
+            return bytearray(count)
         steps = [0] * (count + 1)
         for first, last in self.spans:
             steps[first + 1] += 1
