@@ -1,4 +1,4 @@
-"""``eventlog ls``: which sessions there are."""
+"""``eventlog ls``: list the sessions of a log."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _COUNTED_COLUMNS = {
     help="Read each session for its messages and commits; --json does unless it is --no-counts.",
 )
 def ls(invocation: Invocation, counts: bool | None) -> None:
-    """Closed and deleted sessions are listed too: their records stay in the log."""
+    """Lists closed and deleted sessions too: their records stay in the log."""
     counted = invocation.json if counts is None else counts
     with invocation.open() as log:
         documents = _counted(log) if counted else _listed(log)

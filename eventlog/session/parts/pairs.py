@@ -1,7 +1,7 @@
 """Which result answers which call, and where a conversation may be cut without parting them.
 
 A result belongs to the newest message that has an open call with its id, and there to the first
-such call: providers use ids again in one conversation, and even in one message.
+such call: providers reuse ids in one conversation, and even in one message.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class OpenCall(NamedTuple):
-    """A call without a result: the place of its message, its id, and which one of that id it is."""
+    """A call without a result: the place of its message, its id, and its place among equal ids."""
 
     place: int
     tool_id: str
@@ -57,7 +57,7 @@ class Pairs(NamedTuple):
     """The calls without a result, in order."""
 
     def whole_from(self, start: int) -> int:
-        """Move a cut back to where it parts no call from its result."""
+        """Move a cut back to a place where it parts no call from its result."""
         while 0 < start < len(self.glued) and self.glued[start]:
             start -= 1
         return start
@@ -115,7 +115,7 @@ class _Pairing:
         return place
 
     def glued(self, count: int) -> bytearray:
-        """Return 1 for every place after the first and up to the last of a span."""
+        """Return 1 for each place of a span after its first one, and 0 for all others."""
         if not self.spans:
             return bytearray(count)
         steps = [0] * (count + 1)
@@ -151,7 +151,7 @@ def _paired(messages: Sequence[MessageData]) -> _Pairing:
 
 
 def unanswered(messages: Sequence[MessageData]) -> list[OpenCall]:
-    """Return the open calls that a user message follows: no result of theirs will come."""
+    """Return the open calls that a user message follows: they will get no result."""
     spoken = [
         place
         for place, data in enumerate(messages)
@@ -166,9 +166,9 @@ def _is_result(found: Reading) -> bool:
 
 
 def without_orphans(messages: Sequence[MessageData]) -> list[MessageData | None]:
-    """Return the messages without the results that no call precedes; None for one of these alone.
+    """Return the messages without results that have no call before them; no model accepts those.
 
-    No model takes such a result.
+    A message with nothing but such results becomes None.
     """
     left: list[Any] = list(messages)
     gone: dict[int, set[int]] = {}
