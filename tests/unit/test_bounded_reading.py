@@ -126,8 +126,12 @@ class History:
     def late_result(self, number: int) -> None:
         if self.calls:
             message_id, tool_id = self.calls[number % len(self.calls)]
-            status = "error" if number % 5 == 0 else "completed"
-            self.session.record_tool_result(message_id, tool_id, "late" * (number % 9), status)
+            self.session.record_tool_result(
+                message_id,
+                tool_id,
+                "late" * (number % 9),
+                "error" if number % 5 == 0 else "completed",
+            )
 
     def commit(self, number: int) -> None:
         if number % 3 == 0:
