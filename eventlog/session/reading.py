@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from eventlog.errors import CorruptLog
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
-from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.appended import APPENDED, read_appended, read_message
+from eventlog.session.events import ToolResultRecorded
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message
 from eventlog.session.parts import answerable, is_plain, readings_of, with_fields
@@ -34,6 +35,11 @@ KNOWN_CALLS: Final = 4
 
 REREAD_RECORDS: Final = 1_000
 """After more records than these a message is read anew, instead of all that was recorded since."""
+
+
+FIRST_STEP = 16
+LARGEST_STEP = 4_096
+"""Records that are read at once where it is not known how many are needed."""
 
 
 class StoredMessage(NamedTuple):
@@ -95,6 +101,15 @@ def _fields_of(result: ToolResultRecorded) -> dict[str, Any]:
     if result.abandoned:
         fields["abandoned"] = True
     return {**fields, **(result.large or {})}
+
+
+def _stored(record: Record) -> StoredMessage:
+    appended = read_appended(record)
+    return StoredMessage(record.version, appended["message"], appended["tokens"], record.schema)
+
+
+def _result(record: Record) -> ToolResultRecorded:
+    return cast("ToolResultRecorded", Recorded(record).event)
 
 
 class RecordSource(Protocol):
@@ -180,18 +195,76 @@ class MessageReader:
         If a call has no result among the records that were read, its result is looked up: so a
         result counts wherever in the stream it is, up to the version ``as_of`` if that is given.
         """
-        found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
-        for event, record in self._backwards(ranges):
-            version = record.version
-            if isinstance(event, MessageAppended):
-                found.append(StoredMessage(version, event.message, event.tokens, record.schema))
-                if last is not None and len(found) >= last:
-                    break
+        return self._completed(self._read(ranges, results, last), results, as_of)
+
+    def page(
+        self, ranges: Sequence[VersionRange], results: dict[int, ToolResultRecorded]
+    ) -> list[StoredMessage]:
+        """Return the messages in ascending ranges, which lie before those of the pages read so far.
+
+        ``results`` are those found in passing by version, in all of these pages.
+        """
+        return self._completed(self._read(ranges, results), results, None)
+
+    def appended(
+        self, ranges: Sequence[VersionRange], *, holding: bytes = b"", reverse: bool = False
+    ) -> Iterator[tuple[int, MessageData]]:
+        """Yield the messages in ascending ranges with their versions, as they were appended; only
+        those whose stored bytes hold ``holding``."""
+        for first, last in reversed(ranges) if reverse else ranges:
+            for record in self._in_steps(first, last, reverse=reverse):
+                if record.type == APPENDED and holding in record.data:
+                    yield record.version, read_appended(record)["message"]
+
+    def _in_steps(self, first: int, last: int, *, reverse: bool) -> Iterator[Record]:
+        """Yield the records of a range, which are read in growing steps: few may do."""
+        size = FIRST_STEP
+        while first <= last:
+            if reverse:
+                after, until = max(first - 1, last - size), last
+                last = after
             else:
-                results[version] = event
+                after, until = first - 1, min(last, first - 1 + size)
+                first = until + 1
+            yield from self._source.read(self.stream, after=after, until=until, reverse=reverse)
+            size = min(size * 4, LARGEST_STEP)
+
+    def _read(
+        self,
+        ranges: Sequence[VersionRange],
+        results: dict[int, ToolResultRecorded],
+        last: int | None = None,
+    ) -> list[StoredMessage]:
+        """Return the messages in ranges as they were appended, and add the results to ``results``."""
+        found: list[StoredMessage] = []
+        for first, end in reversed(ranges):
+            for record in self._source.read(self.stream, after=first - 1, until=end, reverse=True):
+                if record.type == APPENDED:
+                    found.append(_stored(record))
+                    if len(found) == last:
+                        return found[::-1]
+                elif record.type == ToolResultRecorded.event_type:
+                    results[record.version] = _result(record)
         found.reverse()
-        return self._completed(found, results, as_of)
+        return found
+
+    def shown(self, ranges: Sequence[VersionRange]) -> list[Message]:
+        """Return the messages in ascending ranges as callers are given them, in order.
+
+        They are those of `messages`, read in the shortest way. Raises as `StoredMessage.message`.
+        """
+        found: list[Message | StoredMessage] = []
+        results: dict[int, ToolResultRecorded] = {}
+        for first, last in ranges:
+            for record in self._source.read(self.stream, after=first - 1, until=last):
+                if record.type == APPENDED:
+                    found.append(read_message(record) or _stored(record))
+                elif record.type == ToolResultRecorded.event_type:
+                    results[record.version] = _result(record)
+        changeable = [entry for entry in found if type(entry) is StoredMessage]
+        completed = iter(self._completed(changeable, results, None))
+        return [entry if type(entry) is Message else next(completed).message for entry in found]
 
     def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
         """Return the record of the first message in ascending ranges."""
@@ -201,20 +274,10 @@ class MessageReader:
                     return Recorded(record)
         return None
 
-    def history(self) -> list[StoredMessage]:
-        """Return every message ever recorded, in order."""
+    def whole_range(self) -> list[VersionRange]:
+        """Return the range of all versions that the stream has."""
         head = self._source.head(self.stream).version
-        return self.messages([(1, head)]) if head else []
-
-    def _backwards(
-        self, ranges: Sequence[VersionRange]
-    ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, Record]]:
-        for first, last in reversed(ranges):
-            records = self._source.read(self.stream, after=first - 1, until=last, reverse=True)
-            for record in records:
-                if record.type == "message_appended" or record.type == "tool_result_recorded":
-                    event = Recorded(record).event
-                    yield cast("MessageAppended | ToolResultRecorded", event), record
+        return [(1, head)] if head else []
 
     def _completed(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -112,6 +112,16 @@ class Window:
             turn=self.turn,
             gaps=self.gaps.copy(),
             forget_at=self.forget_at,
+        )
+
+    def shared(self) -> Window:
+        """Return a window for a reader: the columns are shared, the rest is copied.
+
+        Later records only add to these columns, and join calls and results in them: a commit puts
+        others in their place.
+        """
+        return replace(
+            self, closed=self.closed.copy(), pending=self.pending.copy(), gaps=self.gaps.copy()
         )
 
     def packed(self) -> bytes:
@@ -284,6 +294,27 @@ class Window:
             return self.tokens
         return self.tokens - self._tokens_between(max(0, known - keep_recent), known)
 
+    def glued_from(self, version: int) -> int:
+        """Return where a cut right before a version is to move back to, so that it parts no call
+        from its result: a lower version, or this one."""
+        place = bisect_left(self.versions, version)
+        whole = self._whole_from(place)
+        return version if whole == place else self.versions[whole]
+
+    def newest_call(self, tool_id: str, before: int) -> int | None:
+        """Return the version, below ``before``, of the newest call with an id that awaits its
+        result."""
+        versions = (call.version for call in self.pending if call.tool_id == tool_id)
+        return max((version for version in versions if version < before), default=None)
+
+    def knows(self, version: int) -> bool:
+        """Return whether a message is live and known singly."""
+        return _contains(self.versions, version)
+
+    def first(self, head: int) -> int:
+        """Return the first version that may be live, with ``head`` records."""
+        return self.closed[0][0] if self.closed else min(self.since + 1, head)
+
     # ---- inside -------------------------------------------------------------------------------
 
     def _segments(self, ranges: Iterable[VersionRange]) -> list[tuple[int, int]]:
@@ -351,10 +382,9 @@ class Window:
         for start, stop in segments:
             versions.extend(self.versions[start:stop])
             weights.extend(self.weights[start:stop])
-            # The rest of a round behind a gap counts as a round.
-            rounds += (
-                self.rounds[start:stop] if not start else b"\x01" + self.rounds[start + 1 : stop]
-            )
+            rounds += self.rounds[start:stop]
+            if start:  # The rest of a round behind a gap counts as a round.
+                rounds[start - stop] |= _BEGINS
         self.versions, self.weights, self.rounds = versions, weights, rounds
         self.forget_at = max(_KNOWN_LIMIT, len(versions) + _FORGET_EVERY)
 

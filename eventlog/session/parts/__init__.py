@@ -7,8 +7,10 @@ reaches a model is weighed, shown and paired, whether or not its type is known h
 
 from eventlog.session.parts.contents import media_url
 from eventlog.session.parts.pairs import (
+    LoneResult,
     OpenCall,
     Pairs,
+    lone_results,
     pair_up,
     unanswered,
     without_orphans,
@@ -42,6 +44,7 @@ __all__ = [
     "PLACE_FIELDS",
     "THINKING",
     "Call",
+    "LoneResult",
     "Media",
     "OpenCall",
     "Output",
@@ -54,6 +57,7 @@ __all__ = [
     "estimate_media",
     "is_plain",
     "is_text",
+    "lone_results",
     "media_in",
     "media_url",
     "message_text",
