@@ -386,7 +386,7 @@ class Log:
 
 def engine_of(log: Log) -> Engine:
     """Return the engine behind a log, for other faces and the library's own tools."""
-    return log._engine  # pyright: ignore[reportPrivateUsage]
+    return log._engine  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def open(

@@ -188,7 +188,7 @@ def loop_time() -> Iterator[JumpingTime]:
 
 @pytest.fixture
 def ids() -> NumberedIds:
-    """The ids of the test's logs: 1, 2, 3 …"""
+    """The ids of the test's logs: 1, 2, 3 and so on."""
     return NumberedIds()
 
 

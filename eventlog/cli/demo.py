@@ -180,8 +180,9 @@ def _show_reopened(terminal: Terminal, scene: Reopened) -> None:
     shown = len(document["context"]["messages"])
     terminal.line(
         f"{document['version']} events: {archived} messages are archived, "
-        f"{len(document['tail'])} is live. The task is still {scene.task_state!r}, under its dead owner. A model is shown the "
-        f"overview of archive_001 and {shown} raw messages, since nothing covers archive_002 yet."
+        f"{len(document['tail'])} is live. The task is still {scene.task_state!r}, under its dead owner. "
+        f"A model is shown the overview of archive_001 and {shown} raw messages, since "
+        "nothing covers archive_002 yet."
     )
 
 

@@ -30,9 +30,9 @@ def _whole_number(digits: str) -> int | str:
 
 
 def mended(value: Any) -> tuple[Any, list[str]]:
-    """Return ``value`` in a form that can be stored, and the paths of what was replaced by text.
+    r"""Return ``value`` in a form that can be stored, and the paths of what was replaced by text.
 
-    A lone surrogate becomes its escape (``\\ud83d``), an infinite number its name, and what is
+    A lone surrogate becomes its escape (``\ud83d``), an infinite number its name, and what is
     nested too deeply its JSON.
     """
     try:

@@ -179,7 +179,7 @@ class MessageReader:
         for first, last in reversed(ranges):
             records = self._source.read(self.stream, after=first - 1, until=last, reverse=True)
             for record in records:
-                if record.type == "message_appended" or record.type == "tool_result_recorded":
+                if record.type in ("message_appended", "tool_result_recorded"):
                     event = Recorded(record).event
                     yield cast("MessageAppended | ToolResultRecorded", event), record
 

@@ -149,7 +149,7 @@ def in_a_child(work: Callable[[], int]) -> int:
     said = os.read(ours, 64)
     os.close(ours)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code if code else int(said)
+    return code or int(said)
 
 
 def main(folder: Path, kind: str) -> None:

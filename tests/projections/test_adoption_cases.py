@@ -708,7 +708,7 @@ def test_live_messages_of_which_none_can_be_read_are_not_adopted(
 ) -> None:
     folder.live(live).meta(2)
 
-    with pytest.raises(CorruptFolder, match="messages.jsonl, line 1"):
+    with pytest.raises(CorruptFolder, match=r"messages\.jsonl, line 1"):
         log.adopt(folder.path, quarantine=True)
 
     assert not log.exists("s")

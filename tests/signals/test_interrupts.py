@@ -114,12 +114,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server_url: Callable[[object], str] | None = None
     if request.param == "postgres":
         schema = request.getfixturevalue("postgres_schema")
-        database = request.getfixturevalue("newest_postgres")
-        server_url = lambda key: str(schema(database, key))
+        server_url = partial(schema, request.getfixturevalue("newest_postgres"))
     elif request.param == "nats":
         nats_log = request.getfixturevalue("nats_log")
-        address = request.getfixturevalue("nats_server")
-        server_url = lambda key: str(nats_log(address, key))
+        server_url = partial(nats_log, request.getfixturevalue("nats_server"))
     return Place(request.param, tmp_path, server_url)
 
 

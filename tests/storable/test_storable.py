@@ -45,7 +45,9 @@ def test_a_session_is_created_with_what_can_be_read_back_or_not_at_all(
     assert problem_of_creation(sessions, name, value, is_twin) is None
 
 
-def problem_of(sessions: Sessions, name: str, value: Any, is_twin: bool) -> str | None:
+def problem_of(  # noqa: C901 - each of the laws once
+    sessions: Sessions, name: str, value: Any, is_twin: bool
+) -> str | None:
     """Return what is wrong after a writer was given a value; None if nothing is."""
     writer = WRITERS[name]
     session_id = sessions.prepared()

@@ -351,12 +351,14 @@ _names = st.sampled_from(
 )
 _fields = st.dictionaries(
     st.sampled_from(
-        ["text", "content", "id", "tool_use_id", "call_id", "name", "input", "arguments", "output"]
-        + ["toolCallId", "state", "source", "data", "functionCall", "summary", "tool_status"]
+        [
+            "text", "content", "id", "tool_use_id", "call_id", "name", "input", "arguments", "output",
+            "toolCallId", "state", "source", "data", "functionCall", "summary", "tool_status",
+        ]
     ),
     _values,
     max_size=5,
-)
+)  # fmt: skip
 _parts = st.builds(lambda type_, fields: {**fields, "type": type_}, _names, _fields)
 
 

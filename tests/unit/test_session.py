@@ -424,7 +424,7 @@ def test_a_log_is_closed_once_and_then_serves_nothing(log: Log) -> None:
         lambda: log.task("t"),
         lambda: list(log.read("s")),
         lambda: list(log.read_all()),
-        lambda: log.position(),
+        log.position,
         lambda: log.verify("s"),
     ]
     for call in calls:

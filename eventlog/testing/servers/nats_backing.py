@@ -71,7 +71,7 @@ class NatsBacking:
                 ours = {
                     key: value
                     for key, value in message.headers.items()
-                    if key.startswith("Eventlog-") or key == EXPECTED and name == self._stream
+                    if key.startswith("Eventlog-") or (key == EXPECTED and name == self._stream)
                 }
                 await client.request(subject, message.payload, timeout=2, headers=ours or None)
                 sequence = message.sequence + 1
