@@ -204,12 +204,11 @@ class Log:
         ``state`` is one of the machine's states or one of the four of `TaskView.status`.
         """
         for _, value in self._engine.store.scan(*keys_under(TASKS)):
-            view = self._view(read_task(value))
-            if (
-                session in (None, view.session_id)
-                and kind in (None, view.kind)
-                and state in (None, view.state, view.status)
-            ):
+            task = read_task(value)
+            if session not in (None, task.session_id) or kind not in (None, task.kind):
+                continue
+            view = self._view(task)
+            if state in (None, view.state, view.status):
                 yield view
 
     def _view(self, task: Task) -> TaskView:
