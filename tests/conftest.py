@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ from tests.account import (
     pytest_terminal_summary,
     pytest_testnodedown,
 )
+from tests.shares import CRASH_SHARE, NIGHTLY
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
@@ -231,6 +233,21 @@ def rival(log: Log, log_url: str, clock: FakeClock, ids: NumberedIds) -> Iterato
     else:
         with eventlog.open(log_url, clock=clock, ids=ids) as opened:
             yield opened
+
+
+@pytest.fixture(scope="session")
+def nightly() -> bool:
+    """Whether ``HYPOTHESIS_PROFILE=nightly`` asks for more, and for other, random runs."""
+    return NIGHTLY
+
+
+@pytest.fixture
+def share(request: pytest.FixtureRequest) -> dict[str, int]:
+    """The options of `every_crash`, ``every`` and ``first``, for the share of steps of this run.
+
+    Which share it is depends on the test, so that all of them together crash in every phase.
+    """
+    return {"every": CRASH_SHARE, "first": 1 + crc32(request.node.name.encode()) % CRASH_SHARE}
 
 
 @pytest.fixture

@@ -82,6 +82,8 @@ def every_crash(
     power: bool = True,
     recovery: bool = False,
     make_host: Callable[[], Host] = Host,
+    every: int = 1,
+    first: int = 1,
 ) -> CrashReport:
     """Crash a program everywhere; raise `CrashFound` where ``check`` fails on what is left.
 
@@ -92,11 +94,12 @@ def every_crash(
     With ``power=False`` only the process ends: what it wrote is there, synchronised or not. With
     ``recovery=True`` the check, too, is crashed at each of its own steps, where all was kept and
     where all was lost; that takes long if it takes many. ``make_host`` makes the
-    host that the program finds: what it does there itself is not crashed.
+    host that the program finds: what it does there itself is not crashed. With ``every=3`` only every third step
+    is crashed, beginning with the ``first``, and the end.
     """
     began = time.perf_counter()
     explorer = _Explorer(program, check, make_host, power=power, recovery=recovery)
-    explorer.run()
+    explorer.run(every, first)
     explorer.report.seconds = time.perf_counter() - began
     return explorer.report
 
@@ -164,12 +167,12 @@ class _Explorer:
         self._seen: set[bytes] = set()
         self.report = CrashReport(_name(program))
 
-    def run(self) -> None:
+    def run(self, every: int, first: int) -> None:
         with self._make_host() as calm:
             before = calm.steps.count
             self._program(calm)
             self.report.steps = calm.steps.count - before
-            for step in range(1, self.report.steps + 1):
+            for step in range(first, self.report.steps + 1, every):
                 with self.crashed(step) as host:
                     self._look_everywhere(host, step)
             self._look_everywhere(calm, 0)

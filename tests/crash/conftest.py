@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,12 +58,6 @@ def make_backing(storage: str, tmp_path: Path) -> Callable[[], Backing]:
 def canaries() -> list[str]:
     """How the broken variants were found, a line each."""
     return lines()
-
-
-@pytest.fixture(scope="session")
-def nightly() -> bool:
-    """Whether ``HYPOTHESIS_PROFILE=nightly`` asks for more, and for other, random runs."""
-    return os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 
 @pytest.fixture

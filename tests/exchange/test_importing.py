@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -17,6 +17,7 @@ from eventlog.exchange.importing import Importer
 from eventlog.exchange.notes import Notes
 from eventlog.exchange.reading import read_conversations
 from eventlog.log import Log, engine_of
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -152,11 +153,11 @@ def import_file(log: Log, path: Path, *, new_session: bool) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=250, deadline=None)
+@examples(80)
 def test_no_session_ever_holds_what_another_said(
     steps: list[tuple[str, str, int, str, bool]],
 ) -> None:
-    """About 2,000 imports of whole, cut, shuffled, edited, shifted, doubled and renamed files."""
+    """Hundreds of imports of whole, cut, shuffled, edited, shifted, doubled and renamed files."""
     files: set[tuple[str, ...]] = set()
     with tempfile.TemporaryDirectory() as folder, eventlog.open("memory:") as log:
         for name, edit, at, file_name, new_session in steps:

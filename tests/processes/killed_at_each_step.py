@@ -1,7 +1,8 @@
 """Kill a process with signal 9 at each step of its writes, one process per step.
 
-Arguments: a folder; and what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
-files, or one call of the ``files`` store that changes files and folders. This script has no thread
+Arguments: a folder; what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
+files, or one call of the ``files`` store that changes files and folders; and, for a share of the
+steps, of how many one is taken, beginning with which. This script has no thread
 and no open log, so it may fork: a child carries out a scenario on a file of its own and kills
 itself at one step; the next child finds what is left, checks it, repeats the scenario and checks
 again. Says one line: how many were killed.
@@ -152,15 +153,16 @@ def in_a_child(work: Callable[[], int]) -> int:
     return code or int(said)
 
 
-def main(folder: Path, kind: str) -> None:
+def main(folder: Path, kind: str, every: int = 1, first: int = 1) -> None:
     steps = in_a_child(lambda: run(kind, folder / "calm.db", NEVER))
-    for last in range(1, steps + 1):
+    shared = range(first, steps + 1, every)
+    for last in shared:
         path = folder / f"{last}.db"
         ended = in_a_child(lambda: run(kind, path, last))  # noqa: B023 - called before the next step
         assert ended == -signal.SIGKILL, f"step {last}: {ended}"
         assert in_a_child(lambda: finish(kind, path)) == 0, f"step {last}"  # noqa: B023 - as above
-    print(steps, flush=True)
+    print(steps, len(shared), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

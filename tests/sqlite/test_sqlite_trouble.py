@@ -203,7 +203,7 @@ def test_files_that_may_not_grow_refuse_and_lose_nothing(tmp_path: Path) -> None
         [sys.executable, "-c", LIMITED, str(tmp_path / "log.db")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr

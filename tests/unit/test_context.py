@@ -25,6 +25,7 @@ from eventlog import (
 from eventlog.session.context import assemble, truncated
 from eventlog.session.reading import StoredMessage
 from eventlog.testing.clock import FakeClock
+from tests.shares import on_two_stores
 
 
 async def name_archive(request: SummaryRequest) -> Summary:
@@ -375,6 +376,7 @@ def test_an_archive_is_read_once_it_is_completed(log: Log) -> None:
     assert session.archive("archive_1").archive_id == "archive_001"
 
 
+@on_two_stores
 @pytest.mark.parametrize(
     "name", ["archive_002", "archive_000", "archive_", "archive_\u0661", "x", ""]
 )
