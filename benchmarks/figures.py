@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +52,7 @@ class Figure:
 
 
 @contextmanager
-def _folder() -> Iterator[Callable[[str], Path]]:
+def _folder() -> Generator[Callable[[str], Path]]:
     """Lend new database paths; everything is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
         numbers = iter(range(1_000_000))

@@ -27,7 +27,7 @@ from tests.account import (
     pytest_terminal_summary,
     pytest_testnodedown,
 )
-from tests.shares import CRASH_SHARE, NIGHTLY
+from tests.shares import CRASH_SHARE, NIGHTLY, PARTS, Share
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
@@ -53,10 +53,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="interrupt calls at every point of tests/signals, not at a fixed share of them",
     )
+    parser.addoption(
+        "--part",
+        choices=sorted(PARTS),
+        help="the tests that branch coverage is measured with in .ci/run, the rest, or the quick ones",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "packaging: builds and installs the distribution")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are not of the part that was asked for."""
+    part = config.getoption("--part")
+    if part is not None:
+        belongs = PARTS[part]
+        config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
+        items[:] = [item for item in items if belongs(item)]
 
 
 OTHER_POSTGRES = os.environ.get("EVENTLOG_TEST_POSTGRES")
@@ -242,12 +256,12 @@ def nightly() -> bool:
 
 
 @pytest.fixture
-def share(request: pytest.FixtureRequest) -> dict[str, int]:
-    """The options of `every_crash`, ``every`` and ``first``, for the share of steps of this run.
+def share(request: pytest.FixtureRequest) -> Share:
+    """The steps that are crashed in this run.
 
     Which share it is depends on the test, so that all of them together crash in every phase.
     """
-    return {"every": CRASH_SHARE, "first": 1 + crc32(request.node.name.encode()) % CRASH_SHARE}
+    return Share(CRASH_SHARE, 1 + crc32(request.node.name.encode()) % CRASH_SHARE)
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventlog.store import Store
+    from tests.shares import Share
 
 CHAT = "chat"
 LEASE_SECONDS = 300.0
@@ -361,7 +362,7 @@ def test_a_crash_at_any_step_leaves_what_can_be_finished(
     name: str,
     storage: str,
     make_backing: Callable[[], Backing],
-    share: dict[str, int],
+    share: Share,
     points: Counter[str],
 ) -> None:
     """P1 to P8 hold after the crash, and the end is as if there had been none."""
@@ -370,7 +371,7 @@ def test_a_crash_at_any_step_leaves_what_can_be_finished(
     finish(calm, actions)
     expected, steps = outcome(calm.backing), calm.steps.count
     calm.end()
-    every, first = (1, 1) if storage == "memory" else (share["every"], share["first"])
+    every, first = (1, 1) if storage == "memory" else share
     for step in range(first, steps + 1, every):
         world = World(make_backing())
         world.steps.fail(step)
@@ -419,7 +420,7 @@ def host_with_a_log() -> Host:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_power_failure_at_any_write_of_sqlite_leaves_a_log_that_keeps_its_promises(
-    name: str, share: dict[str, int], points: Counter[str]
+    name: str, share: Share, points: Counter[str]
 ) -> None:
     """K3: at every write and sync, with every fate of what was not synchronised: P1 to P8 hold."""
 
@@ -434,16 +435,18 @@ def test_a_power_failure_at_any_write_of_sqlite_leaves_a_log_that_keeps_its_prom
         check_laws(store, attempts=5)
         return state_bytes(store, CHAT)
 
-    report = every_crash(scenario, laws_hold, make_host=host_with_a_log, **share)
+    report = every_crash(
+        scenario, laws_hold, make_host=host_with_a_log, every=share.every, first=share.first
+    )
 
-    assert report.points == len(range(share["first"], report.steps + 1, share["every"])) + 1
+    assert report.points == len(range(share.first, report.steps + 1, share.every)) + 1
     assert report.steps > 14
     points["sqlite on a simulated disk"] += report.points
     points["sqlite on a simulated disk, images"] += report.images
 
 
 def test_a_crash_while_a_crash_is_made_good_changes_nothing(
-    storage: str, make_backing: Callable[[], Backing], share: dict[str, int], points: Counter[str]
+    storage: str, make_backing: Callable[[], Backing], share: Share, points: Counter[str]
 ) -> None:
     """A share of all pairs of steps: the second failure strikes what follows the first."""
     actions = [append("m1"), commit("c1")]
@@ -452,7 +455,7 @@ def test_a_crash_while_a_crash_is_made_good_changes_nothing(
     expected, steps = outcome(calm.backing), calm.steps.count
     calm.end()
     pairs = list(product(range(1, steps + 1), repeat=2))
-    for first, second in pairs[share["first"] - 1 :: share["every"]]:
+    for first, second in pairs[share.first - 1 :: share.every]:
         world = World(make_backing())
         world.steps.fail(first)
         world.then_fail(second)

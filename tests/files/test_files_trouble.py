@@ -18,6 +18,7 @@ from eventlog.testing.disk.disk import Disk
 from eventlog.testing.disk.fates import LOST
 from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.model.laws import check_laws
+from tests.shares import Share
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -169,24 +170,26 @@ def nothing_is_lost(host: Host) -> list[str]:
 
 
 def test_a_power_failure_at_any_step_loses_nothing_that_was_acknowledged(
-    share: dict[str, int],
+    share: Share,
 ) -> None:
     """K3, P9: a share of the steps, with each write kept, lost, torn, or left as zeros."""
-    report = every_crash(talk, nothing_is_lost, **share)
+    report = every_crash(talk, nothing_is_lost, every=share.every, first=share.first)
 
     assert report.steps > 60
-    assert report.images > 200 / share["every"]
+    assert report.images > 200 / share.every
 
 
-def test_a_power_failure_while_a_log_is_mended_does_no_harm(share: dict[str, int]) -> None:
+def test_a_power_failure_while_a_log_is_mended_does_no_harm(share: Share) -> None:
     def say_one_thing(host: Host) -> None:
         log = open_log(host)
         log.session("chat", create=True).append(message("m1"))
         host.told.append("m1")
 
-    report = every_crash(say_one_thing, nothing_is_lost, recovery=True, **share)
+    report = every_crash(
+        say_one_thing, nothing_is_lost, recovery=True, every=share.every, first=share.first
+    )
 
-    assert report.recoveries > 100 / share["every"]
+    assert report.recoveries > 100 / share.every
 
 
 class Careless(DiskFiles):

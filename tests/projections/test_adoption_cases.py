@@ -659,7 +659,7 @@ def test_an_adopted_session_goes_on(case: Case, log: Log, folder: Foreign) -> No
     assert result.archive_id == f"archive_{highest + 1:03d}"
     assert result.archived == len(case.tail) + 1
     eventlog.Worker(log).run_once()
-    assert session.archive(result.archive_id).overview
+    assert session.archive(str(result.archive_id)).overview
     assert log.verify("s") == []
 
 

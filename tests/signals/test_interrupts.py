@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import count
@@ -197,7 +197,7 @@ class Held(MemoryStore):
 
 
 @contextmanager
-def signalled(store: Held, handle: Callable[[], object]) -> Iterator[None]:
+def signalled(store: Held, handle: Callable[[], object]) -> Generator[None]:
     """Send the main thread a signal while the store is in the middle of an append."""
     handled = threading.Event()
 

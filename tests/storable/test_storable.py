@@ -54,6 +54,7 @@ def problem_of(  # noqa: C901 - each of the laws once
     def do(method: str, *args: Any, **named: Any) -> Any:
         return sessions.call(is_twin, session_id, method, *args, **named)
 
+    answer: Any
     try:
         answer = writer.write(do, value)
     except EventLogError as refusal:

@@ -107,7 +107,7 @@ def _tool(**fields: Any) -> dict[str, Any]:
 
 
 def _constructed(**fields: Any) -> Message:
-    whole = {"id": "x", "role": "user", "parts": (), "created_at": "now", **fields}
+    whole: dict[str, Any] = {"id": "x", "role": "user", "parts": (), "created_at": "now", **fields}
     return Message.model_construct(**whole)
 
 
@@ -181,7 +181,7 @@ WRITERS: Final[dict[str, Writer]] = {
     "constructed event": Writer(lambda do, v: do("record", Noted.model_construct(data=v))),
     "number of an event": Writer(lambda do, v: do("record", Noted.model_construct(number=v))),
     "names of an event": Writer(lambda do, v: do("record", Noted.model_construct(names=v))),
-    "field of an event": Writer(lambda do, v: do("record", Noted(more=v))),
+    "field of an event": Writer(lambda do, v: do("record", Noted(more=v))),  # pyright: ignore[reportCallIssue]
     "no event": Writer(lambda do, v: do("record", v)),
     "expected": Writer(lambda do, v: do("record", Noted(), expected=v)),
     "payload": Writer(lambda do, v: do("queue_task", "fuzz.do", {"a": v})),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -163,7 +163,7 @@ def test_an_unreadable_overview_falls_back_to_the_newest_older_one(log: Log) -> 
     version = next(
         entry.version for entry in log.read("s", reverse=True) if entry.type == "archive_finalized"
     )
-    damaged = eventlog.Log(_Damaged(log.store, version))
+    damaged = eventlog.Log(cast("Any", _Damaged(log.store, version)))
 
     context = damaged.session("s").context()
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -310,7 +310,7 @@ def test_rival_workers_finalise_each_archive_once(log: Log, rival: Log) -> None:
 
 
 @asynccontextmanager
-async def running(worker: AsyncWorker) -> AsyncIterator[asyncio.Task[None]]:
+async def running(worker: AsyncWorker) -> AsyncGenerator[asyncio.Task[None]]:
     """Run a worker, and see to its end."""
     task = asyncio.create_task(worker.run())
     try:
