@@ -1,4 +1,4 @@
-"""The group of all commands: finds them by name, and ends them with their exit code."""
+"""The click group: finds a command by its name, runs it and exits with its code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["application"]
 
 
 class Application(click.Group):
-    """A group that imports a command's module when the command is called, and not before."""
+    """A click group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUMMARIES)
@@ -56,7 +56,7 @@ class Application(click.Group):
         windows_expand_args: bool = True,  # noqa: FBT002 - as above
         **extra: Any,
     ) -> Any:
-        """Run a command and exit; every error that has a place here takes one line on stderr."""
+        """Run a command and exit; expected errors are printed as one line on stderr."""
         try:
             code = super().main(
                 args,
@@ -77,8 +77,8 @@ class Application(click.Group):
 
 
 def _discard_output() -> None:
-    """Let what is still buffered go nowhere: whoever read it, such as ``head``, has gone."""
-    # Where no file is behind stdout, nothing is flushed at exit either.
+    """Discard buffered output after the reader (such as ``head``) has closed the pipe."""
+    # Where stdout is no file, nothing is flushed at exit either.
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -89,12 +89,12 @@ def _discard_output() -> None:
     metavar="URL",
     envvar="EVENTLOG_STORE",
     show_envvar=True,
-    help="The log to work on, such as sqlite:///agent.db.",
+    help="The log to use, such as sqlite:///agent.db.",
 )
 @click.version_option(__version__, prog_name="eventlog")
 @click.pass_context
 def application(context: click.Context, store: str | None) -> None:
-    """An event-sourced log of the sessions of AI agents.
+    """An event-sourced log of AI agent sessions.
 
     Try `eventlog demo` first. Exit codes: 0 ok, 1 findings, 2 usage, 3 not found, 4 conflict, 5
     corrupt, 6 unavailable.

@@ -78,7 +78,7 @@ COMMANDS: dict[str, Callable[[Log], object]] = {
 
 
 def carry_out(log: Log, name: str) -> None:
-    """Carry a command out; whether it is refused is not what is asked here."""
+    """Run a command; whether it is refused does not matter here."""
     with suppress(InvalidError, IllegalTransition, SessionClosed, CommitBlocked):
         COMMANDS[name](log)
 

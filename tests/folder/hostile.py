@@ -1,4 +1,4 @@
-"""Hostile folders and one verb: run in a process of its own, so that a hang is that process's.
+"""Hostile folders and one operation, run in a separate process, so that only that process can hang.
 
 Each line that comes in is a JSON list: a folder to work in, a verb of `VERBS`, a kind of entry of
 `KINDS`, and ``nobody`` to give up the privileges of root first. A child is forked for it, which saves
@@ -251,7 +251,7 @@ def unharmed(place: Path) -> bool:
 
 
 def try_verb(place: Path, verb: str, kind: str, user: str = "") -> None:
-    """Try one verb on one kind of entry in all places, each in a folder of its own."""
+    """Try one operation on one kind of entry in all places, each in a new folder."""
     global put_in_folder  # noqa: PLW0603 - what the wrapped functions call
     for number, where in enumerate(PLACES):
         prepare(place / str(number))

@@ -1,9 +1,9 @@
 """Kill a process with signal 9 at each step of its writes, one process per step.
 
 Arguments: a folder; what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
-files, or one call of the ``files`` store that changes files and folders; and, for a share of the
-steps, of how many one is taken, beginning with which. This script has no thread
-and no open log, so it may fork: a child carries out a scenario on a file of its own and kills
+files, or one call of the ``files`` store that changes files and folders; and, to take every third
+step only, 3 and the number of the first one. This script has no thread
+and no open log, so it may fork: a child runs a scenario on its own file and kills
 itself at one step; the next child finds what is left, checks it, repeats the scenario and checks
 again. Says one line: how many were killed.
 """
