@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,7 +54,7 @@ class Figure:
 
 
 @contextmanager
-def _folder() -> Iterator[Callable[[str], Path]]:
+def _folder() -> Generator[Callable[[str], Path]]:
     """Lend new database paths; everything is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
         numbers = iter(range(1_000_000))

@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -215,7 +215,7 @@ def finalised(path: Path, count: int, at_once: int) -> Timing:
 
 
 @contextmanager
-def installed() -> Iterator[Path]:
+def installed() -> Generator[Path]:
     """Lend a Python that has the package as users have it: built, compiled, and not editable.
 
     What it depends on comes from where this Python has it, without the hooks that stand there.

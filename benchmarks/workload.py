@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ def chat_item() -> dict[str, str]:
 
 
 @contextmanager
-def timed(operations: int) -> Iterator[Callable[[], Timing]]:
+def timed(operations: int) -> Generator[Callable[[], Timing]]:
     """Measure wall and CPU time of all threads; existing objects are not garbage-collected."""
     gc.collect()
     gc.freeze()

@@ -205,12 +205,11 @@ class Log:
         ``state`` is one of the machine's states or one of the four of `TaskView.status`.
         """
         for _, value in self._engine.store.scan(*keys_under(TASKS)):
-            view = self._view(read_task(value))
-            if (
-                session in (None, view.session_id)
-                and kind in (None, view.kind)
-                and state in (None, view.state, view.status)
-            ):
+            task = read_task(value)
+            if session not in (None, task.session_id) or kind not in (None, task.kind):
+                continue
+            view = self._view(task)
+            if state in (None, view.state, view.status):
                 yield view
 
     def _view(self, task: Task) -> TaskView:
@@ -391,7 +390,7 @@ class Log:
 
 def engine_of(log: Log) -> Engine:
     """Return the engine behind a log, for other faces and the library's own tools."""
-    return log._engine  # pyright: ignore[reportPrivateUsage]
+    return log._engine  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def open(

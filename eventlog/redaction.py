@@ -32,7 +32,7 @@ _NAMES: Final = (
 )
 """How the names of secrets end, in any case: ``sslpassword``, ``DB_PASSWORD``, ``X-Api-Key``."""
 
-_NOT_SECRET: Final = r"(?!\[redacted\]|\*\*\*|(?:None|null|true|false)\b)"
+_NOT_SECRET: Final = r"(?!\[redacted\]|\*\*\*|(?:None|null|true|false)\b)"  # noqa: S105 - a pattern
 
 _BARE: Final = r"[^\s&;\"'<>\\]*[^\s&;\"'<>\\,.)\]}]"
 """A value without quotes, and without the punctuation of the sentence around it."""

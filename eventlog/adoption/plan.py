@@ -385,9 +385,9 @@ def _kept_files(contents: Contents, examined: Examined) -> list[KeptFile]:
     files: list[KeptFile] = []
     for path, kept in contents.kept.items():
         folder = "/".join(path.split("/")[:2])
-        if folder in own:
-            path = archive_file(own[folder], path.removeprefix(f"{folder}/"))
-        files.append({**kept, "path": path})
+        inside = path.removeprefix(f"{folder}/")
+        kept_at = archive_file(own[folder], inside) if folder in own else path
+        files.append({**kept, "path": kept_at})
     return files
 
 

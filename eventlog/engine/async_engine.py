@@ -127,7 +127,7 @@ class AsyncEngine:
         """Return the position of the newest record of the log."""
         return await self.run(self.store.tip)
 
-    async def wait(self, after: Position, timeout: float) -> bool:
+    async def wait(self, after: Position, timeout: float) -> bool:  # noqa: ASYNC109 - as a store has it
         """Wait for a record after a position; return whether there is one.
 
         The loop measures the time, so that a test can let it pass. If the wait is cancelled, its

@@ -268,7 +268,8 @@ def _digest(messages: Sequence[Message]) -> str:
 
 def _difference_text(difference: Difference) -> str:
     stored, given = difference.stored, difference.given
-    assert stored is not None and given is not None
+    assert stored is not None
+    assert given is not None
     place = difference.common + 1
     text = str(next((part["text"] for part in stored["parts"] if part.get("text")), "…"))
     return (

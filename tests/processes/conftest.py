@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 600.0
 """How long a process may take that has hung: it is killed then, and its test fails."""
 
 PIPE_BYTES = 4_096

@@ -25,8 +25,8 @@ from eventlog import (
 )
 from eventlog.audit.index_check import compare_index
 from eventlog.copying import copy_log
-from eventlog.records import START, Append, Appended
-from eventlog.store import Store
+from eventlog.records import ANY, START, Append, Appended, Expected
+from eventlog.store import IndexEntry, Store
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
@@ -141,13 +141,13 @@ class Stopping(MemoryStore):
         self._count()
         return super().append(batch)
 
-    def put_blob(self, *arguments: Any) -> int:
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         self._count()
-        return super().put_blob(*arguments)
+        return super().put_blob(key, data, expected)
 
-    def put_index(self, *arguments: Any) -> None:
+    def put_index(self, entries: Sequence[IndexEntry]) -> None:
         self._count()
-        super().put_index(*arguments)
+        super().put_index(entries)
 
     def _count(self) -> None:
         self.left -= 1
