@@ -143,7 +143,8 @@ class Log:
 
         Without a ``session_id`` the session gets the id in the folder's metadata, or the folder's
         name. Adopting the same folder again changes nothing; after a crash it goes on where it
-        stopped; of a folder that has grown since, what is new is appended. The folder stays as it is, except for new files that keep what was dropped.
+        stopped; of a folder that has grown since, what is new is appended. The folder stays as it
+        is, except for new files that keep what was dropped.
 
         Nothing outside the folder is read or written, since links in it are not followed.
         ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.

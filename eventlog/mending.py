@@ -55,9 +55,9 @@ def legible(data: bytes) -> bytes | None:
 
 
 def replaced(value: Any, levels: int, changed: list[str]) -> Any:
-    """Return a value that can be stored; ``changed`` takes the paths of what became text.
+    r"""Return a value that can be stored; ``changed`` takes the paths of what became text.
 
-    A lone surrogate becomes its escape (``\\ud83d``), an infinite number its name, a whole number
+    A lone surrogate becomes its escape (``\ud83d``), an infinite number its name, a whole number
     of too many digits its digits, and what is nested deeper than ``levels`` its JSON.
     """
     return _replaced(value, "", levels, changed)

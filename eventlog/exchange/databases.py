@@ -81,7 +81,7 @@ def _state(path: Path) -> list[tuple[int, int] | None]:
     found: list[tuple[int, int] | None] = []
     for name in ("", *_JOURNALS):
         try:
-            status = os.stat(f"{path}{name}")
+            status = Path(f"{path}{name}").stat()
         except FileNotFoundError:
             found.append(None)
         else:

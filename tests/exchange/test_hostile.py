@@ -65,12 +65,12 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 def moved(value: Any, moves: list[tuple[str, int, Any]]) -> Any:
     """Return a value that somebody has changed at a few places."""
-    for move, number, odd in moves:
+    for move, number, drawn in moves:
+        odd = json.loads(json.dumps(drawn))  # A copy: nothing is to be in itself.
         choices = places(value)
         if not choices:
             return odd
         holder, key = choices[number % len(choices)]
-        odd = json.loads(json.dumps(odd))  # A copy: nothing is to be in itself.
         match move:
             case "replace":
                 holder[key] = odd
