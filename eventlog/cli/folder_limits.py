@@ -14,7 +14,10 @@ max_bytes_option: Final = click.option(
     "--max-bytes",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="Of a folder: refuse one with more in it. [default: 256 MiB in a file, 1 GiB in all]",
+    help=(
+        "Refuse a folder with more in it, and a file with more in one line or JSON document. "
+        "[default: 256 MiB in one, 1 GiB in a folder]"
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -19,6 +20,7 @@ from eventlog.cli.output import counted, progress
 from eventlog.errors import InvalidArgument, InvalidMessage
 from eventlog.exchange.importing import Importer, Placed
 from eventlog.exchange.notes import Noted, Notes
+from eventlog.exchange.opening import LARGEST_VALUE, MOST_BYTES, open_file
 from eventlog.exchange.quarantine import keep_beside
 from eventlog.exchange.reading import read_conversations
 from eventlog.identifiers import check_session_id
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from eventlog.exchange.conversation import Conversation
 
 __all__ = ["import_"]
+
+COUNTED: Final = 1 << 30
+"""Bytes of a file up to which its lines are counted beforehand, to show how far the import is."""
 
 LISTED: Final = 60
 """Sessions up to which each is listed for people; of more, only the sums are."""
@@ -118,34 +123,35 @@ def import_(
     is listed, what is dropped is kept in a file beside. Links in it are not followed. `eventlog
     doctor PATH` lists beforehand what is damaged, and what importing makes of it.
     """
+    notes = Notes(
+        str(path),
+        quarantine=quarantine,
+        largest=max_bytes or LARGEST_VALUE,
+        most=max_bytes or MOST_BYTES,
+    )
     if path.is_dir():
         from eventlog.exchange.openhands import openhands
 
         if openhands.is_event_folder(path):
-            return _import_files(
-                invocation, path, session_id, quarantine=quarantine, new_session=new_session
-            )
+            return _import_files(invocation, path, session_id, notes, new_session=new_session)
         from eventlog.cli.import_folder import import_folder
 
         return import_folder(
             invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
         )
-    return _import_files(
-        invocation, path, session_id, quarantine=quarantine, new_session=new_session
-    )
+    return _import_files(invocation, path, session_id, notes, new_session=new_session)
 
 
 def _import_files(
     invocation: Invocation,
     path: Path,
     session_id: str | None,
+    notes: Notes,
     *,
-    quarantine: bool,
     new_session: bool,
 ) -> None:
     """Import the conversations of a file, or of a folder of events."""
     done: list[Imported] = []
-    notes = Notes(str(path), quarantine=quarantine)
     try:
         with _readable(path) as file:
             _import_file(invocation, file, session_id, notes, done, new_session=new_session)
@@ -214,9 +220,12 @@ def _import_file(
 
 
 def _count_lines(path: Path) -> int | None:
+    """Count a file's lines; None for a folder, and for what takes long to count."""
     if path.is_dir():
         return None
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > COUNTED:
+            return None
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
 

@@ -11,6 +11,7 @@ from eventlog.exchange.conversation import Conversation, Entry, conversation, ow
 from eventlog.exchange.dialects import converter, dialect_of
 from eventlog.exchange.documents import Document, read_documents
 from eventlog.exchange.notes import Notes
+from eventlog.exchange.opening import open_file
 from eventlog.session.chat.format import Fields, is_list, is_object
 
 if TYPE_CHECKING:
@@ -41,10 +42,9 @@ def read_conversations(path: Path, notes: Notes | None = None) -> Iterator[Conve
     is known; with them it becomes text, or is dropped, as they say, and each conversation has the
     findings made while it was read.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no file is there; name a file or a session folder")
-    with path.open("rb") as file:
-        yield from read_file(file, notes if notes is not None else Notes(str(path), mends=False))
+    notes = notes if notes is not None else Notes(str(path), mends=False)
+    with open_file(path, notes.largest) as file:
+        yield from read_file(file, notes)
 
 
 def read_file(file: BinaryIO, notes: Notes) -> Iterator[Conversation]:

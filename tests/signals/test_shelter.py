@@ -19,6 +19,7 @@ import pytest
 
 import eventlog
 from eventlog import Log, Message, Session
+from eventlog.engine.shelter import Shelter
 from eventlog.events import Event
 from eventlog.projection import Projection
 
@@ -263,6 +264,44 @@ def test_a_log_is_opened_and_written_by_another_thread(tmp_path: Path) -> None:
         log.session("s", create=True).append(Message.user("x"))
 
     assert found == set()
+
+
+def test_a_log_is_closed_while_python_is_ending(tmp_path: Path) -> None:
+    """Other threads are stopped then: who waited for one would wait for ever."""
+    program = (
+        "import atexit, sys, eventlog\n"
+        "class Owner:\n"
+        "    def __init__(self, url):\n"
+        "        self.log = eventlog.open(url)\n"
+        "        self.session = self.log.session('s', create=True)\n"
+        "        self.append = self.session.append\n"
+        "    def __del__(self):\n"
+        "        self.append({'role': 'user', 'content': 'last'})\n"
+        "        self.log.close()\n"
+        "owner = Owner(sys.argv[1])\n"
+        "atexit.register(owner.append, {'role': 'user', 'content': 'at exit'})\n"
+    )
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stderr == ""
+    with eventlog.open(url) as log:
+        said = [message.text for message in log.session("s").tail()]
+    assert said == ["at exit", "last"]
+
+
+def test_where_no_thread_can_be_started_the_main_thread_does_it_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert Shelter().write(threading.get_ident) == threading.main_thread().ident
 
 
 def test_the_watch_finds_what_does_run_in_the_main_thread(tmp_path: Path) -> None:
