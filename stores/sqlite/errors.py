@@ -55,6 +55,10 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
                     f"{path} is on a read-only file system; copy the log, or mount it for writing"
                 )
             return StoreUnavailable(f"{path} cannot be opened; check that its folder exists")
+        case sqlite3.SQLITE_IOERR if _is_full(path):
+            return StoreUnavailable(
+                f"{path}: {error}, and there is no room left; free some and try again"
+            )
         case _:
             return StoreUnavailable(f"{path}: {error}")
 
@@ -67,6 +71,14 @@ def _is_read_only(path: str) -> bool:
         except (OSError, AttributeError):
             continue
     return False
+
+
+def _is_full(path: str) -> bool:
+    """Return whether the file system of a file has no room left for whoever is not root."""
+    try:
+        return os.statvfs(os.path.dirname(path) or ".").f_bavail == 0
+    except (OSError, AttributeError):
+        return False
 
 
 def _why_none_opens() -> str | None:
