@@ -17,7 +17,7 @@ from rich.text import Text
 
 from eventlog.cli.output import printable
 
-__all__ = ["Terminal", "state_text"]
+__all__ = ["Terminal", "VisibleConsole", "state_text"]
 
 PLAIN_WIDTH: Final = 10_000
 """Columns of what is no terminal: nothing is wrapped, so that other programs can cut lines."""
@@ -41,8 +41,11 @@ _STATE_STYLES: Final = {
 }
 
 
-class _Console(Console):
-    """Shows text with its hidden characters made visible, and makes no links, whoever built it."""
+class VisibleConsole(Console):
+    """Shows text with its hidden characters made visible, and makes no links, whoever built it.
+
+    Every command prints through one of these: whatever rich has made of a text, it ends here.
+    """
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -64,10 +67,10 @@ class Terminal:
     """Stdout, for people."""
 
     def __init__(self) -> None:
-        self.console = _Console(highlight=False)
+        self.console = VisibleConsole(highlight=False)
         self.is_plain = not self.console.is_terminal
         if self.is_plain:
-            self.console = _Console(highlight=False, width=PLAIN_WIDTH)
+            self.console = VisibleConsole(highlight=False, width=PLAIN_WIDTH)
 
     def print(self, *renderables: RenderableType) -> None:
         """Print as rich does; without trailing blanks where no terminal is."""
