@@ -405,11 +405,18 @@ def open(
 
     Raises `UnsupportedStore`, `StoreUnavailable`, and `CorruptLog`.
     """
-    return Log(
-        Shelter().write(open_store, url),
-        clock=clock,
-        ids=ids,
-        estimate_tokens=estimate_tokens,
-        tool_output=tool_output,
-        auto_commit=auto_commit,
-    )
+    opened: list[Store] = []
+    try:
+        Shelter().write(lambda: opened.append(open_store(url)))
+        return Log(
+            opened[0],
+            clock=clock,
+            ids=ids,
+            estimate_tokens=estimate_tokens,
+            tool_output=tool_output,
+            auto_commit=auto_commit,
+        )
+    except BaseException:
+        for store in opened:
+            store.close()
+        raise
