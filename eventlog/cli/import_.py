@@ -319,7 +319,7 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
 
 def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
     """Print what was found in a file: what, where, and what importing makes of it."""
-    terminal.table(
+    terminal.findings(
         ("found", "line", "detail", "importing"),
         [
             (

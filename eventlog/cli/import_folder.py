@@ -73,7 +73,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
     """Print findings as a table: what was found where, and what adopting makes of it."""
-    terminal.table(
+    terminal.findings(
         ("rule", "file", "line", "found", "adopting"),
         [
             (

@@ -22,6 +22,9 @@ __all__ = ["Terminal", "VisibleConsole", "state_text"]
 PLAIN_WIDTH: Final = 10_000
 """Columns of what is no terminal: nothing is wrapped, so that other programs can cut lines."""
 
+FINDINGS_WIDTH: Final = 120
+"""Columns from which on a table of findings can be read: two of its columns are sentences."""
+
 PROSE_WIDTH: Final = 100
 """Columns beyond which text is hard to read, however wide the terminal is."""
 
@@ -105,6 +108,24 @@ class Terminal:
         for row in cells:
             table.add_row(*(_cell(value) for value in row))
         return table
+
+    def findings(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under headings, or where those have no room, each row by itself.
+
+        The last two cells of a row are texts: what was found, and what becomes of it.
+        """
+        if self.is_plain or self.console.width >= FINDINGS_WIDTH:
+            self.table(columns, rows)
+            return
+        for row in rows:
+            *names, found, becomes = row
+            head = [
+                f"line {cell}" if column == "line" else str(cell)
+                for column, cell in zip(columns, names, strict=False)
+                if cell != ""
+            ]
+            self.line("  ".join(head), "bold")
+            self.print(Padding(Text(printable(f"{found}; {becomes}")), (0, 0, 0, 2)))
 
     def pairs(self, values: Mapping[str, object]) -> None:
         """Print names and values below each other."""
