@@ -18,6 +18,8 @@ UNIX_MILLISECONDS_FROM: Final = 100_000_000_000
 
 UNIX_MICROSECONDS_FROM: Final = 100_000_000_000_000
 UNIX_NANOSECONDS_FROM: Final = 100_000_000_000_000_000
+UNIX_NANOSECONDS_UNTIL: Final = 100_000_000_000_000_000_000
+"""A larger number is no time: in nanoseconds it would be beyond the year 5138."""
 
 LONGEST: Final = 64
 """Characters of the longest text that is looked at as a time."""
@@ -47,10 +49,9 @@ _FRACTION: Final = re.compile(r"(\.\d{6})\d+")
 def written_time(value: Any, *, assume_utc: bool = True) -> str | None:
     """Return a time as text with a zone; None for what is no time that can be read.
 
-    ISO 8601 with a zone is kept to the letter, and without one taken as UTC, or, without
-    ``assume_utc``, as no time; the form of mail and
-    HTTP headers is read, and numbers (also written as text) as seconds, milliseconds, microseconds
-    or nanoseconds since 1970, by their size.
+    ISO 8601 with a zone is kept to the letter; without one it is taken as UTC, or, without
+    ``assume_utc``, as no time. The form of mail and HTTP headers is read. Numbers (also written as
+    text) are seconds, milliseconds, microseconds or nanoseconds since 1970, by their size.
     """
     if isinstance(value, bool):
         return None
@@ -65,7 +66,7 @@ def written_time(value: Any, *, assume_utc: bool = True) -> str | None:
 
 
 def _of_number(value: float) -> str | None:
-    if not value >= UNIX_SECONDS_FROM:
+    if not UNIX_SECONDS_FROM <= value < UNIX_NANOSECONDS_UNTIL:
         return None
     if value >= UNIX_NANOSECONDS_FROM:
         return format_time(int(value) // 1_000)
