@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import eventlog
@@ -98,7 +99,7 @@ def main() -> None:
         session = log.session("s", create=True)
         session.append(Message.user("one"))
         taken = BEGIN[trouble](folder)
-        found = {store: tried(lambda store=store: append(store, folder)) for store in STORES}
+        found = {store: tried(partial(append, store, folder)) for store in STORES}
         found["attach"] = tried(lambda: session.attach_folder(folder / "attached"))
         found["adopt"] = tried(lambda: log.adopt(folder / "foreign", "new", quarantine=True))
         for descriptor in taken:

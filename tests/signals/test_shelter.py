@@ -70,8 +70,23 @@ class Case:
         )
 
 
-def record_result(case: Case) -> object:
-    return case.session.record_tool_result("call", "t", "x" * 30_000)
+def record_result(case: Case) -> None:
+    case.session.record_tool_result("call", "t", "x" * 30_000)
+
+
+def read_result(case: Case) -> None:
+    record_result(case)
+    assert case.session.tool_output("call", "t").text == "x" * 30_000
+
+
+def search_result(case: Case) -> None:
+    record_result(case)
+    assert case.session.search_tool_output("call", "t", "x")
+
+
+def attach_and_detach(case: Case) -> None:
+    case.session.attach_folder(case.folder / "f")
+    case.session.detach_folder()
 
 
 SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
@@ -86,11 +101,8 @@ SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "truncated": lambda case: case.session.truncated(),
     "archive": lambda case: case.session.archive(case.archive, hydrate=True),
     "archives": lambda case: case.session.archives(),
-    "tool_output": lambda case: (record_result(case), case.session.tool_output("call", "t")),
-    "search_tool_output": lambda case: (
-        record_result(case),
-        case.session.search_tool_output("call", "t", "x"),
-    ),
+    "tool_output": read_result,
+    "search_tool_output": search_result,
     "append": lambda case: case.session.append(Message.user("four")),
     "extend": lambda case: case.session.extend([Message.user("four"), Message.user("five")]),
     "record_tool_result": record_result,
@@ -105,10 +117,7 @@ SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
         case.session.attach_folder(case.folder / "f"),
         case.session.append(Message.user("into the folder")),
     ),
-    "detach_folder": lambda case: (
-        case.session.attach_folder(case.folder / "f"),
-        case.session.detach_folder(),
-    ),
+    "detach_folder": attach_and_detach,
     "materialize": lambda case: case.session.materialize(case.folder / "f"),
     "heal": lambda case: (
         case.session.materialize(case.folder / "f"),

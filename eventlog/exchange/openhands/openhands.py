@@ -66,14 +66,21 @@ def read_folder(path: Path, notes: Notes) -> Iterator[Conversation]:
     files = LocalFiles(largest=EVENT_BYTES).under(str(path))
     inside = f"{folder}/" if folder else ""
     events = {
-        int(number[1]): f"{inside}{name}"
+        int(found[1]): f"{inside}{name}"
         for name in files.names(folder)
-        if (number := _EVENT_FILE.fullmatch(name)) is not None
+        if (found := _EVENT_FILE.fullmatch(name)) is not None
     }
     _note_gaps(sorted(events), notes)
     named = path.resolve()
     name = named.parent.name if not folder and named.name == "events" else named.name
-    entries: list[Entry] = []
+    entries = list(_entries(files, events, notes))
+    reader = _Reader()
+    read = conversation(name, entries, 1, notes, reader.fields, format=FORMAT)
+    yield read._replace(findings=tuple(notes.findings))
+
+
+def _entries(files: FileTree, events: dict[int, str], notes: Notes) -> Iterator[Entry]:
+    """Yield the events that can be read, in the order of their numbers."""
     left = notes.most
     for number in sorted(events):
         raw = _read(files, events[number], number, notes)
@@ -84,10 +91,7 @@ def read_folder(path: Path, notes: Notes) -> Iterator[Conversation]:
             )
         value = None if raw is None else _event(events[number], raw, number, notes)
         if value is not None:
-            entries.append(Entry(number, value))
-    reader = _Reader()
-    found = conversation(name, entries, 1, notes, reader.fields, format=FORMAT)
-    yield found._replace(findings=tuple(notes.findings))
+            yield Entry(number, value)
 
 
 def _note_gaps(numbers: list[int], notes: Notes) -> None:
