@@ -1,4 +1,4 @@
-"""``eventlog export``: a session as chat messages of a provider, or as lines of our own."""
+"""``eventlog export``: write a session as a provider's chat messages, or as JSON Lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["export_"]
 
 LISTED = 20
-"""Losses that people are shown; ``--json`` has all."""
+"""Losses that are printed for people; ``--json`` has all of them."""
 
 
 @command("export")
@@ -30,21 +30,21 @@ LISTED = 20
     type=click.Choice(FORMATS),
     default="chat",
     show_default=True,
-    help="Whose form the messages have.",
+    help="The format of the messages.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a new file instead of stdout.",
+    help="Write to a new file instead of stdout.",
 )
 def export_(invocation: Invocation, session_id: str, format: str, output: Path | None) -> None:
-    """Writes all messages of SESSION, archived ones too, with their large tool outputs in full.
+    """Writes all messages of SESSION, archived ones included, with large tool outputs in full.
 
-    chat, anthropic and responses are one JSON object with the session's id and its messages; jsonl is
-    a message per line and loses nothing. What a format cannot carry is listed on stderr. With --json
-    one document has the messages and the losses.
+    The formats chat, anthropic and responses are one JSON object with the session's id and its
+    messages. The format jsonl has one message per line and loses nothing. What a format cannot
+    carry is listed on stderr, or, with --json, in the same document as the messages.
     """
     with invocation.open() as log:
         messages = log.session(session_id, follow_folder=False).history(hydrate=True)
@@ -59,7 +59,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         invocation.answer(_document(session_id, format, exported, output), lambda _: None)
         return
     if output is None:
-        # The same JSON, and no hidden character of it reaches a terminal.
+        # Hidden characters become JSON escapes: the same JSON, and safe on a terminal.
         click.echo(visible_json(text).encode(), nl=False)
     for loss in exported.losses[:LISTED]:
         say(f"not in {format}: {_line(loss)}")
@@ -87,11 +87,11 @@ def _document(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a new file; one that is there already is never replaced."""
+    """Write a new file; an existing one is never replaced."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise click.UsageError(f"{path} is there already; name another file") from None
+        raise click.UsageError(f"{path} already exists; name another file") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

@@ -1,4 +1,4 @@
-"""The option that says how much of a session folder is read."""
+"""The option ``--max-bytes``: how much of a session folder is read at most."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ max_bytes_option: Final = click.option(
     type=click.IntRange(min=1),
     metavar="NUMBER",
     help=(
-        "Refuse a folder with more in it, and a file with more in one line or JSON document. "
-        "[default: 256 MiB in one, 1 GiB in a folder]"
+        "Refuse a session folder that holds more, and a file with more in one line or JSON document. "
+        "[default: 256 MiB per file, 1 GiB in all]"
     ),
 )
 
 
 def limits_of(max_bytes: int | None) -> FolderLimits:
-    """Return the limits that a command line asks for."""
+    """Return the limits for the value of ``--max-bytes``."""
     if max_bytes is None:
         return FolderLimits()
     return FolderLimits(file_bytes=max_bytes, folder_bytes=max_bytes)

@@ -20,13 +20,13 @@ from eventlog.cli.output import printable
 __all__ = ["Terminal", "VisibleConsole", "state_text"]
 
 PLAIN_WIDTH: Final = 10_000
-"""Columns of what is no terminal: nothing is wrapped, so that other programs can cut lines."""
+"""Width if stdout is no terminal: nothing is wrapped, so that other programs can cut lines."""
 
 FINDINGS_WIDTH: Final = 120
 """Columns from which on a table of findings can be read: two of its columns are sentences."""
 
 PROSE_WIDTH: Final = 100
-"""Columns beyond which text is hard to read, however wide the terminal is."""
+"""Maximum width on a terminal: longer lines are hard to read."""
 
 _STATE_STYLES: Final = {
     "open": "green",
@@ -45,9 +45,9 @@ _STATE_STYLES: Final = {
 
 
 class VisibleConsole(Console):
-    """Shows text with its hidden characters made visible, and makes no links, whoever built it.
+    """A console that makes hidden characters visible and prints no links, in all that it shows.
 
-    Every command prints through one of these: whatever rich has made of a text, it ends here.
+    Every command prints through one of these.
     """
 
     def render(
@@ -67,7 +67,7 @@ class VisibleConsole(Console):
 
 
 class Terminal:
-    """Stdout, for people."""
+    """Prints on stdout for people."""
 
     def __init__(self) -> None:
         self.console = VisibleConsole(highlight=False)
@@ -76,7 +76,7 @@ class Terminal:
             self.console = VisibleConsole(highlight=False, width=PLAIN_WIDTH)
 
     def print(self, *renderables: RenderableType) -> None:
-        """Print as rich does; without trailing blanks where no terminal is."""
+        """Print as rich does, but without trailing blanks if stdout is no terminal."""
         if not self.is_plain:
             self.console.print(*renderables, width=min(PROSE_WIDTH, self.console.width))
             return
@@ -86,11 +86,11 @@ class Terminal:
         click.echo("\n".join(line.rstrip() for line in lines))
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Print text as it is, whatever markup it seems to hold."""
+        """Print text literally: markup in it has no effect."""
         self.print(Text(printable(text), style))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print rows under headings; numbers to the right, states in their colour."""
+        """Print rows under headings: numbers right-aligned, states in colour."""
         table = self.table_of(columns, rows)
         if self.is_plain:
             self.print(table)
@@ -98,7 +98,7 @@ class Terminal:
             self.console.print(table)
 
     def table_of(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-        """Return what `table` prints."""
+        """Return the table that `table` prints."""
         cells = [list(row) for row in rows]
         look = None if self.is_plain else box.SIMPLE_HEAD
         table = Table(box=look, pad_edge=False, show_edge=False, header_style="bold")
@@ -128,7 +128,7 @@ class Terminal:
             self.print(Padding(Text(printable(f"{found}; {becomes}")), (0, 0, 0, 2)))
 
     def pairs(self, values: Mapping[str, object]) -> None:
-        """Print names and values below each other."""
+        """Print names and their values, one pair per line."""
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim")
         grid.add_column(overflow="fold")
@@ -137,7 +137,7 @@ class Terminal:
         self.print(grid)
 
     def heading(self, title: str) -> None:
-        """Begin a new part of the answer."""
+        """Print the heading of a new section."""
         self.line()
         if self.is_plain:
             self.line(f"--- {title} ---")
@@ -145,12 +145,12 @@ class Terminal:
             self.print(Rule(Text(title, "bold"), style="dim", align="left"))
 
     def markdown(self, text: str) -> RenderableType:
-        """Return Markdown to print: set as such on a terminal, as it is elsewhere."""
+        """Return Markdown to print: formatted on a terminal, plain elsewhere."""
         if self.is_plain:
             return Text(printable(text).rstrip())
-        from rich.markdown import Markdown
+        from eventlog.cli.markdown import Page
 
-        return Markdown(printable(text), hyperlinks=False)
+        return Page(printable(text), hyperlinks=False)
 
     def panel(self, title: str, *renderables: RenderableType) -> None:
         """Print a frame around text, or a title above it."""

@@ -77,7 +77,7 @@ def open_file(path: Path, largest: int = LARGEST_VALUE) -> BoundedFile:
         descriptor = open_regular(os.path.realpath(path), os.O_RDONLY, str(path))
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path}: no file is there; name a file or a session folder"
+            f"{path}: there is no such file; name a file or a session folder"
         ) from error
     except OSError as error:
         if error.errno not in REFUSED | {errno.EISDIR}:

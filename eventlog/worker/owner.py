@@ -23,7 +23,7 @@ def this_process() -> OwnerData:
     pid = os.getpid()
     try:
         started = _started(pid)
-    except OSError:  # Without a beginning, nobody can prove the end.
+    except OSError:  # Without a start time, the end cannot be proven.
         started = None
     return OwnerData(host=_host(), boot=_boot(), pid=pid, started=started or "")
 
@@ -36,7 +36,7 @@ def is_gone(owner: OwnerData) -> bool:
         return False
     try:
         return _started(owner["pid"]) != owner["started"]
-    except (OSError, OverflowError):  # The latter for a recorded id that is none.
+    except (OSError, OverflowError):  # The latter for a recorded id that is out of range.
         return False
 
 
@@ -75,7 +75,7 @@ def _started(pid: int) -> str | None:
 
 
 def _check_unused(pid: int) -> None:
-    """Raise `OSError` unless no process has an id; ``/proc`` may hide those of other users."""
+    """Raise `OSError` if a process has the id, since ``/proc`` may hide those of other users."""
     with suppress(ProcessLookupError):
         os.kill(pid, 0)
         raise FileNotFoundError(f"/proc does not show process {pid}")

@@ -30,7 +30,7 @@ AT = "2026-01-01T00:00:00Z"
 
 
 class Client:
-    """Says one thing after another, each with an id of its own."""
+    """Appends one message after another, each with its own id."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -98,7 +98,7 @@ def test_an_append_that_is_not_idempotent_is_found(
 
 
 class Talk:
-    """A session that is told the same thing more than once, at times in another company."""
+    """A session that gets the same message more than once, sometimes in another batch."""
 
     def __init__(self, host: Host) -> None:
         self.session = host.open_log().session("chat", create=True)

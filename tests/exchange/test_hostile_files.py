@@ -67,7 +67,7 @@ def test_what_is_named_is_a_regular_file_within_bounds_or_is_refused(
     assert "it is a socket, not a file" in ends["unix_socket"].said
     assert "it is a device, not a file" in ends["endless_link"].said
     assert "which is the limit" in ends["sparse"].said
-    assert "no file is there" in ends["dangling_link"].said
+    assert "there is no such file" in ends["dangling_link"].said
     assert "'-'" in ends["fifo"].said
 
 

@@ -1,4 +1,4 @@
-"""Workers that are lost, late, many, or told to stop (F2, F12, P5, P6)."""
+"""Workers that are lost, late, numerous, or stopped (F2, F12, P5, P6)."""
 
 from __future__ import annotations
 
@@ -348,7 +348,7 @@ async def running(worker: AsyncWorker) -> AsyncIterator[asyncio.Task[None]]:
 
 
 def test_a_running_worker_wakes_for_new_tasks(log_url: str) -> None:
-    """F12: committed by others while it waits; and it ends when it is told to."""
+    """F12: it finalises what others commit while it waits, and ends when it is stopped."""
 
     async def main() -> list[str]:
         async with eventlog.open_async(log_url) as log:
