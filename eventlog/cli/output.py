@@ -94,8 +94,9 @@ def progress(title: str, total: Callable[[], int | None]) -> Generator[Advance]:
     if not sys.stderr.isatty():
         yield lambda done, what: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from eventlog.cli.terminal import VisibleConsole
 
     columns = (
         TextColumn("{task.description}"),
@@ -103,6 +104,6 @@ def progress(title: str, total: Callable[[], int | None]) -> Generator[Advance]:
         TextColumn("{task.fields[what]}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=VisibleConsole(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total(), what="")
         yield lambda done, what: bar.update(task, completed=done, what=one_line(what, 40))
