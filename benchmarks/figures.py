@@ -1,9 +1,9 @@
-"""The figures: what is measured, against whom, and what was set as the goal (B1 to B20)."""
+"""The figures: what is measured, compared with which library, and the goals (B1 to B20)."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ __all__ = ["FIGURES", "Figure", "Row", "Scale"]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: the full size, or a small one that shows that all of it still runs."""
+    """The size of the measurements: full, or small, only to check that everything runs."""
 
     appends: int = 6_000
     many: int = 64_000
@@ -35,7 +35,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Row:
-    """One measured line: ours, each other's, the ratio to it, and the goal with whether it holds."""
+    """One measured line: ours, the others' with ratios, and the goal."""
 
     name: str
     ours: str
@@ -54,7 +54,7 @@ class Figure:
 
 
 @contextmanager
-def _folder() -> Iterator[Callable[[str], Path]]:
+def _folder() -> Generator[Callable[[str], Path]]:
     """Lend new database paths; everything is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
         numbers = iter(range(1_000_000))
@@ -195,7 +195,7 @@ def _commit(scale: Scale) -> Iterator[Row]:
 
 
 def _files(scale: Scale) -> Iterator[Row]:
-    """The files store beside the least that it could do; no goal was set."""
+    """The files store compared with the least that it could do; there is no goal."""
     for sessions in (1, 64):
         with _folder() as new:
             plain = best_of(
@@ -225,7 +225,7 @@ def _attached(scale: Scale) -> Iterator[Row]:
             return ours.appends_followed(new("ours"), count, live=live, folder=folder)
 
         kinds = [(10, False), (10, True), (scale.replayed, True)]
-        # In turn, so that a busy hour of the disk slows all of them.
+        # In turn, so that a busy disk slows all of them alike.
         rounds = [[measure(live, folder=folder) for live, folder in kinds] for _ in range(5)]
         plain, short, long = (min(timings, key=quickest) for timings in zip(*rounds, strict=True))
         yield Row("append without a folder, 10 live messages", _cost(plain))

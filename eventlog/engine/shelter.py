@@ -212,7 +212,7 @@ _main_thread = threading.main_thread().ident
 
 
 def _note_main_thread() -> None:
-    global _main_thread
+    global _main_thread  # noqa: PLW0603 - a process has one
     _main_thread = threading.main_thread().ident
 
 

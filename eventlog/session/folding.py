@@ -89,8 +89,8 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
             appended = read_data(data)
             apply_message(state, record, appended["message"], appended["tokens"])
         except ValidationError:
-            decode_event(record)  # Raises the error that says what is wrong with the data.
-            raise
+            # Raises the error that says what is wrong, or reads what earlier versions stored.
+            apply(state, Recorded(record, decode_event(record)))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _unfoldable(record, error) from error
 

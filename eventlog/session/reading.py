@@ -5,7 +5,7 @@ Where the records come from is a parameter: a store, or a list of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from eventlog.errors import CorruptLog
 from eventlog.identifiers import derived_id
@@ -15,6 +15,7 @@ from eventlog.session.events import ToolResultRecorded
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message
 from eventlog.session.parts import answerable, is_plain, readings_of, with_fields
+from eventlog.session.stored_calls import StoredCalls
 from eventlog.session.tool_output import without_large_output
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ __all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with
 
 RESULT_KINDS = ("running", "completed", "error", "abandoned")
 """The kinds of results; a call may have one of each (`tool_result_key`)."""
+
+KNOWN_CALLS: Final = 4
+"""Of so many messages it is remembered which calls are answered: agents rarely run more at once."""
+
+REREAD_RECORDS: Final = 1_000
+"""After more records than these a message is read anew, instead of all that was recorded since."""
 
 
 FIRST_STEP = 16
@@ -123,6 +130,8 @@ class MessageReader:
     def __init__(self, source: RecordSource, stream: str) -> None:
         self.stream = stream
         self._source = source
+        self._known_calls: dict[str, StoredCalls] = {}
+        """Those that results came for most recently, by message id; used by `calls` alone."""
 
     def record(self, version: int) -> Recorded | None:
         """Return the record at a version, or None."""
@@ -149,6 +158,30 @@ class MessageReader:
         """Return the record of a message by the message's id."""
         found = self.recorded_as(message_key(message_id))
         return found if found is not None and found.type == "message_appended" else None
+
+    def calls(self, message_id: str, version: int) -> StoredCalls | None:
+        """Return the calls of a message with what answered them up to a version of the session.
+
+        For one caller at a time: what it returns is brought up to date at the next call.
+        """
+        known = self._known_calls.pop(message_id, None)
+        if known is None or version - known.seen > REREAD_RECORDS:
+            recorded = self.message(message_id)
+            if recorded is None:
+                return None
+            (stored,) = self.messages([(recorded.version, recorded.version)])
+            known = StoredCalls(stored.data, version)
+        elif version > known.seen:
+            for record in self._source.read(self.stream, after=known.seen, until=version):
+                if record.type == "tool_result_recorded":
+                    result = cast("ToolResultRecorded", Recorded(record).event)
+                    if result.message_id == message_id:
+                        known.take(result)
+            known.seen = version
+        if len(self._known_calls) >= KNOWN_CALLS:
+            del self._known_calls[next(iter(self._known_calls))]
+        self._known_calls[message_id] = known
+        return known
 
     def messages(
         self,

@@ -70,7 +70,8 @@ LASTING: Final = 1_000
 class Section(Enum):
     """The sections of an overview (F7), each with its heading and a limit for its entries.
 
-    The sum of these limits, in characters, leaves `OVERVIEW_CHARACTERS` room for the title, the headings and the counts.
+    The sum of these limits, in characters, leaves `OVERVIEW_CHARACTERS` room for the title, the
+    headings and the counts.
     """
 
     STATE = ("Current state", 1_100)

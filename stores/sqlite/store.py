@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -416,10 +416,9 @@ class SQLiteStore:
                 return
             self._closed = True
             _open_stores.discard(self)
-            try:
+            # The index tables may lag behind; the next opening reads the rest.
+            with suppress(sqlite3.Error, EventLogError):
                 self._index_rest()
-            except (sqlite3.Error, EventLogError):
-                pass  # The index tables may lag behind; the next opening reads the rest.
             while self._idle_readers:
                 self._idle_readers.pop().close()
             self._writer.close()

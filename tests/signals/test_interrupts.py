@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import count
@@ -114,12 +114,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server_url: Callable[[object], str] | None = None
     if request.param == "postgres":
         schema = request.getfixturevalue("postgres_schema")
-        database = request.getfixturevalue("newest_postgres")
-        server_url = lambda key: str(schema(database, key))
+        server_url = partial(schema, request.getfixturevalue("newest_postgres"))
     elif request.param == "nats":
         nats_log = request.getfixturevalue("nats_log")
-        address = request.getfixturevalue("nats_server")
-        server_url = lambda key: str(nats_log(address, key))
+        server_url = partial(nats_log, request.getfixturevalue("nats_server"))
     return Place(request.param, tmp_path, server_url)
 
 
@@ -199,7 +197,7 @@ class Held(MemoryStore):
 
 
 @contextmanager
-def signalled(store: Held, handle: Callable[[], object]) -> Iterator[None]:
+def signalled(store: Held, handle: Callable[[], object]) -> Generator[None]:
     """Send the main thread a signal while the store is in the middle of an append."""
     handled = threading.Event()
 

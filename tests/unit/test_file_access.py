@@ -83,11 +83,8 @@ def calls_in(text: str) -> Iterator[str]:
             if (
                 called in ("open", "io.open")
                 or (owner == "os" and name in OF_OS)
-                or name in OF_PATHS
-                and owner.rpartition(".")[2] not in OWN_VERBS
-                and owner
-                or name == "open"
-                and owner.endswith(("path", "copy", "Path()"))
+                or (name in OF_PATHS and owner.rpartition(".")[2] not in OWN_VERBS and owner)
+                or (name == "open" and owner.endswith(("path", "copy", "Path()")))
             ):
                 yield called
 

@@ -5,6 +5,7 @@ tool, the result of one, or media; a part of an unknown type is read as its JSON
 reaches a model is weighed, shown and paired, whether or not its type is known here.
 """
 
+from eventlog.session.parts.contents import media_url
 from eventlog.session.parts.pairs import (
     LoneResult,
     OpenCall,
@@ -16,11 +17,13 @@ from eventlog.session.parts.pairs import (
 )
 from eventlog.session.parts.reading import Call, Media, Reading, Result
 from eventlog.session.parts.shapes import (
+    THINKING,
     answerable,
     begins_round,
     calls_with_id,
     is_plain,
     is_text,
+    output_text,
     read_part,
     readings_of,
     said_in,
@@ -39,6 +42,7 @@ from eventlog.session.parts.written import with_expected_fields
 
 __all__ = [
     "PLACE_FIELDS",
+    "THINKING",
     "Call",
     "LoneResult",
     "Media",
@@ -55,8 +59,10 @@ __all__ = [
     "is_text",
     "lone_results",
     "media_in",
+    "media_url",
     "message_text",
     "output_of",
+    "output_text",
     "pair_up",
     "read_part",
     "readings_of",
