@@ -16,7 +16,8 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
-from eventlog.cli.output import counted, progress
+from eventlog.cli.output import counted
+from eventlog.cli.progress import progress
 from eventlog.errors import InvalidArgument, InvalidMessage
 from eventlog.exchange.importing import Importer, Placed
 from eventlog.exchange.notes import Noted, Notes
