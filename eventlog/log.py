@@ -6,6 +6,7 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventlog.argument_checks import check_bounds, check_types
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
@@ -142,7 +143,8 @@ class Log:
 
         Without a ``session_id`` the session gets the id in the folder's metadata, or the folder's
         name. Adopting the same folder again changes nothing; after a crash it goes on where it
-        stopped. The folder stays as it is, except for new files that keep what was dropped.
+        stopped; of a folder that has grown since, what is new is appended. The folder stays as it is,
+        except for new files that keep what was dropped.
 
         Nothing outside the folder is read or written, since links in it are not followed.
         ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
@@ -150,8 +152,8 @@ class Log:
         Raises `CorruptFolder` for a line that is not a message (with ``quarantine`` it is dropped
         into a file instead), for a link in place of the messages or of an archive, and beyond the
         limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
-        `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
-        changed since it was adopted.
+        `FolderUnavailable`; and `DuplicateEvent` if the session came into being in another way, or
+        the folder does not go on from what was adopted, with the first difference.
         """
         # Loaded by name, as stores are: the log knows no projection.
         adoption = import_module("eventlog.adoption.adopting")
@@ -282,6 +284,7 @@ class Log:
 
         ``reverse`` begins with the newest; ``limit`` bounds how many there are.
         """
+        check_bounds(after, until, limit)
         records = self._engine.store.read(
             session, after=after, until=until, limit=limit, reverse=reverse
         )
@@ -300,6 +303,8 @@ class Log:
         No event ever appears before one that was read already, whatever is written meanwhile.
         ``types`` keeps events of these types only.
         """
+        check_bounds(after, None, limit)
+        check_types(types)
         for record in self._engine.store.read_all(after=after, types=types, limit=limit):
             yield Recorded(record)
 
@@ -313,6 +318,7 @@ class Log:
         and for a checkpoint of another log or of a history that was replaced; a bare position
         cannot show that.
         """
+        check_types(types or ())
         start = position_after(self._engine.store, after)
         entries = following(self._engine.store, start, types or ())
         return (recorded for recorded in entries if recorded is not None)

@@ -29,11 +29,18 @@ if TYPE_CHECKING:
 
     from eventlog.cli.terminal import Terminal
     from eventlog.exchange.conversation import Conversation
+    from eventlog.session.parts import OpenCall
 
 __all__ = ["import_"]
 
 LISTED: Final = 60
 """Up to this many sessions are listed one by one for people; for more, only sums are printed."""
+
+
+HINT: Final = "; --quarantine imports what can be read, `eventlog doctor` says what that is"
+
+CALLS: Final = 5
+"""Calls that were closed, up to which each is named for people."""
 
 
 class Imported(NamedTuple):
@@ -47,6 +54,8 @@ class Imported(NamedTuple):
     version_after: int
     found: Conversation
     placed: Placed
+    closed: tuple[OpenCall, ...] = ()
+    """The calls that were closed as abandoned, since the user spoke without their results."""
 
     def document(self) -> dict[str, Any]:
         """Return the answer as JSON; keys that mean nothing for a plain chat file are left out."""
@@ -58,6 +67,11 @@ class Imported(NamedTuple):
             document["fields"] = list(found.fields)
         if found.findings:
             document["findings"] = [_finding_document(noted) for noted in found.findings]
+        if self.closed:
+            document["closed_calls"] = [
+                {"message_id": found.messages[call.place].id, "tool_id": call.tool_id}
+                for call in self.closed
+            ]
         if placed.instead_of is not None:
             document["instead_of"] = placed.instead_of
         if placed.why:
@@ -107,7 +121,8 @@ def import_(
     Files (JSON arrays, JSON Lines, or objects with "messages"): OpenAI chat messages and Responses
     items, Anthropic messages, our own and OpenViking's messages.jsonl, Vercel AI SDK UI messages,
     Gemini, ShareGPT, LangChain and pydantic-ai dumps, Claude Code transcripts, Codex rollouts,
-    ChatGPT and claude.ai exports. Folders: session folders, and OpenHands events.
+    ChatGPT and claude.ai exports. SQLite files of the OpenAI Agents SDK and of LangGraph. Folders:
+    session folders, and OpenHands events.
 
     A conversation goes into the session named by its own id, or else by the file's name. Importing
     a file again adds only the messages that are new at its end. If a file's messages differ from
@@ -151,7 +166,8 @@ def _import_files(
             _import_file(invocation, file, session_id, notes, done, new_session=new_session)
     except (InvalidMessage, InvalidArgument) as error:
         before = f"; stored before it: {counted(len(done), 'session')}" if done else ""
-        raise click.ClickException(f"{path}: {error}{before}") from error
+        hint = HINT if isinstance(error, InvalidMessage) and not quarantine else ""
+        raise click.ClickException(f"{path}: {error}{before}{hint}") from error
     kept = None if str(path) == "-" else keep_beside(path, notes.dropped)
     document: dict[str, Any] = {
         "path": str(path),
@@ -250,7 +266,7 @@ def _import_one(
     session = log.session(placed.session_id, create=True)
     before = session.version
     core = importer.engine.core(placed.session_id)
-    importer.append(core, placed, found, before)
+    closed = importer.append(core, placed, found, before)
     importer.keep(core, found, source)
     return Imported(
         session_id=placed.session_id,
@@ -261,6 +277,7 @@ def _import_one(
         version_after=session.version,
         found=found,
         placed=placed,
+        closed=tuple(closed),
     )
 
 
@@ -298,6 +315,14 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
         terminal.line(f"{entry.session_id}: read as {entry.found.format}")
     if entry.found.fields:
         terminal.line(f"{entry.session_id}: kept with the session: {', '.join(entry.found.fields)}")
+    if entry.closed:
+        ids = ", ".join(call.tool_id for call in entry.closed[:CALLS])
+        more = f" and {len(entry.closed) - CALLS:,} more" if len(entry.closed) > CALLS else ""
+        terminal.line(
+            f"{entry.session_id}: {counted(len(entry.closed), 'call')} without a result closed as "
+            f"abandoned, since the user spoke after: {ids}{more}",
+            "yellow",
+        )
     if entry.placed.instead_of is not None:
         terminal.line(
             f"{entry.session_id}: stored in a new session, because {entry.placed.instead_of} is another "

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.finding import Finding
 
 if TYPE_CHECKING:
     from eventlog.errors import InvalidMessage
 
-__all__ = ["Dropped", "Noted", "Notes"]
+__all__ = ["INFORMING", "Dropped", "Noted", "Notes"]
+
+
+INFORMING: Final = frozenset({"unread", "branch", "sidechain", "no_messages"})
+"""Kinds of findings that are no damage: they say what else is in a file, and where it goes."""
 
 
 class Noted(NamedTuple):
@@ -18,6 +22,11 @@ class Noted(NamedTuple):
 
     finding: Finding
     raw: bytes
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether something is wrong; else the finding informs."""
+        return self.finding.kind not in INFORMING
 
 
 class Dropped(NamedTuple):

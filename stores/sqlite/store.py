@@ -285,6 +285,10 @@ class SQLiteStore:
             with self._lookup.lock:
                 return Head._make(self._lookup.end(connection, stream_id))
 
+    def heads(self, streams: Sequence[str]) -> list[Head]:
+        with self._reading() as connection:
+            return self._lookup.heads(connection, streams)
+
     def tip(self) -> Position:
         with self._reading():
             return Position(self._lookup.tail.last)

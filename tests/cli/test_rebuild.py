@@ -1,4 +1,4 @@
-"""The index is what the events say, after every kind of command, and can be rebuilt (L14)."""
+"""The index agrees with the events after every kind of command, and can be rebuilt (L14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the crash tests share: storage to crash on, and searches for programs that break it."""
+"""Shared by the crash tests: storage to crash on, and searches for programs that break it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite without power: what FULL promises holds, and settings that promise less are found (K5).
+"""SQLite that loses power: FULL keeps its promise, and weaker settings are found (K5).
 
 Real SQLite on a simulated disk, through the SQLite store. The canaries set a pragma behind the
 store's back, as a driver, a file system or a careless option would: the store declares ``power``.

@@ -1,4 +1,4 @@
-"""Whatever is done with a session, its folder is what the records say (P3)."""
+"""After any commands on a session, its folder agrees with the records (P3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that an enemy has prepared: nothing outside is touched, nothing hangs, memory is bounded.
+"""Folders prepared by an attacker: nothing outside is touched, nothing hangs, memory is bounded (G3).
 
 Each verb meets each kind of entry in each place, in a process with bounded memory (see `hostile`), as
 root where the tests run as root, and as a user without privileges.

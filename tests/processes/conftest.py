@@ -1,4 +1,4 @@
-"""Processes of their own, spoken to through pipes, and an account of what became of them."""
+"""Separate processes that are controlled through pipes, and an account of their outcomes."""
 
 from __future__ import annotations
 

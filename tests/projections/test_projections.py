@@ -1,4 +1,4 @@
-"""The built-in projections say of any history what the log itself says (P3, L12, L16)."""
+"""The built-in projections agree with the log for any history (P3, L12, L16)."""
 
 from __future__ import annotations
 

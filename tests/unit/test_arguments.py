@@ -1,4 +1,4 @@
-"""Arguments that cannot be: each gets an error of ours, and nothing is stored (P10)."""
+"""Invalid arguments: each raises an error of ours, and nothing is stored (P10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a model says weighs and is seen, in every shape (M2, M11, X4)."""
+"""Every part of a message counts tokens and is shown, in every format (M2, M11, X4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""G5: secrets of every known form are redacted, and what is none is left as it is."""
+"""G5: secrets of every known form are redacted, and everything else is left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions: how they come into being, what they record, how they end (M1, M3 to M5, M9, M10)."""
+"""Sessions: how they are created, what they record, how they end (M1, M3 to M5, M9, M10)."""
 
 from __future__ import annotations
 

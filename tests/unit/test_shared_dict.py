@@ -1,4 +1,4 @@
-"""Dictionaries that share what they have in common, held against plain ones."""
+"""Dictionaries that share common content, compared with plain ones."""
 
 from __future__ import annotations
 

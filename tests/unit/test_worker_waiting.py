@@ -1,4 +1,4 @@
-"""What a worker does while there is nothing to do, or while it cannot: it waits, and never spins."""
+"""A worker with nothing to do, or without its store, waits and never spins."""
 
 from __future__ import annotations
 

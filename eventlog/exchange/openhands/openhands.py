@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
 from eventlog.exchange import tool_parts
-from eventlog.exchange.conversation import Conversation, Entry, conversation
-from eventlog.exchange.mending import mended, read_json
+from eventlog.exchange.conversation import Conversation, Entry, conversation, session_id_in
+from eventlog.exchange.mending import UNREAD, read_value
 from eventlog.session.chat.format import Fields, is_object
 from eventlog.session.chat.times import written_time
 
@@ -67,10 +67,12 @@ def read_folder(path: Path, notes: Notes) -> Iterator[Conversation]:
     entries = [
         Entry(number, value)
         for number in sorted(events)
-        if (value := _event(events[number], number, notes)) is not None
+        if (value := _event(events[number], number, notes)) is not UNREAD
     ]
     reader = _Reader()
-    found = conversation(name, entries, 1, notes, reader.fields, format=FORMAT)
+    found = conversation(
+        session_id_in(name, None, notes), entries, 1, notes, reader.fields, format=FORMAT
+    )
     yield found._replace(findings=tuple(notes.findings))
 
 
@@ -85,17 +87,8 @@ def _event(path: Path, number: int, notes: Notes) -> Any:
     if path.stat().st_size > EVENT_BYTES:
         error = InvalidMessage(f"{path.name} has more than {EVENT_BYTES:,} bytes", line=number)
         notes.drop("too_large", error, path.name.encode())
-        return None
-    raw = path.read_bytes()
-    try:
-        value, replaced = mended(read_json(raw.decode()))
-    except (ValueError, RecursionError) as error:
-        notes.drop("not_json", InvalidMessage(f"{path.name}: {error}", line=number), raw)
-        return None
-    if replaced:
-        detail = f"{path.name}: {', '.join(replaced[:5])} cannot be stored as it is"
-        notes.tell("replaced", number, detail, "written as text", raw)
-    return value
+        return UNREAD
+    return read_value(path.read_bytes(), path.name, number, notes)
 
 
 class _Reader:
