@@ -29,7 +29,7 @@ class Share(NamedTuple):
 
 
 _NIGHTLY_FACTOR: Final = 40
-"""How many times more examples the nightly run draws."""
+"""How many times more examples the nightly run draws where a test does not say."""
 
 on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], indirect=True)
 """For tests of what is refused before any store is asked: the others would show the same."""
@@ -74,11 +74,15 @@ PARTS: Final[dict[str, Callable[[pytest.Item], bool]]] = {
 """Parts of the suite that ``--part`` chooses: the first two together are all of it."""
 
 
-def examples(count: int) -> settings:
-    """Return the settings of a property test that tries so many examples in the suite."""
+def examples(count: int, nightly: int | None = None) -> settings:
+    """Return the settings of a property test that tries ``count`` examples in the suite.
+
+    The nightly profile draws ``nightly`` examples, or 40 times as many as the suite.
+    """
     return settings(
-        max_examples=count * (_NIGHTLY_FACTOR if NIGHTLY else 1),
+        max_examples=(nightly or count * _NIGHTLY_FACTOR) if NIGHTLY else count,
         derandomize=not NIGHTLY,
         database=None,
         deadline=None,
+        print_blob=NIGHTLY,
     )

@@ -42,8 +42,8 @@ def read_value(raw: bytes, name: str, line: int | None, notes: Notes) -> Any:
 def mended(value: Any) -> tuple[Any, list[str]]:
     r"""Return ``value`` in a form that can be stored, and the paths of what was replaced by text.
 
-    A lone surrogate becomes its escape (``\ud83d``), an infinite number its name, one of too many
-    digits these, and what is nested too deeply its JSON.
+    A lone surrogate becomes its escape (``\ud83d``), an infinite number its name, a whole number of
+    too many digits its digits, and what is nested too deeply its JSON.
     """
     try:
         compact(value).encode()

@@ -76,8 +76,9 @@ class PendingCalls:
     def copy(self) -> PendingCalls:
         """Return calls that can be changed without touching these."""
         copied = PendingCalls.__new__(PendingCalls)
-        copied._calls = self._calls.copy()  # noqa: SLF001 - of this class
-        copied._groups, copied._newest = self._groups.copy(), self._newest.copy()  # noqa: SLF001
+        copied._calls = self._calls.copy()  # noqa: SLF001 - of the same class
+        copied._groups = self._groups.copy()  # noqa: SLF001 - as above
+        copied._newest = self._newest.copy()  # noqa: SLF001 - as above
         return copied
 
     # ---- reading ------------------------------------------------------------------------------

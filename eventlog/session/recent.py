@@ -10,7 +10,7 @@ process (`Findings`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pydantic_core
 
@@ -37,6 +37,15 @@ REMEMBERED: Final = 4_096
 """Results without a call that are remembered: beyond that, all are looked for again."""
 
 
+class _Scanned(NamedTuple):
+    ranges: tuple[VersionRange, ...] = ()
+    """Where the first question was looked for, the last range up to where."""
+    question: int = 0
+    """The version of the first question in them; 0 where there is none."""
+    called: frozenset[str] = frozenset()
+    """The ids of the calls in them, if they have no question."""
+
+
 @dataclass(slots=True)
 class Findings:
     """What was found out by reading far: it stays true as long as the same messages are shown."""
@@ -45,12 +54,8 @@ class Findings:
         default_factory=dict[tuple[int, str], VersionRange]
     )
     """Results by version and tool id: from which version on, and before which, they have no call."""
-    scanned: tuple[VersionRange, ...] = ()
-    """The ranges in which the first question was looked for, the last one up to where."""
-    question: int = 0
-    """The version of the first question in them; 0 where there is none."""
-    called: set[str] = field(default_factory=set[str])
-    """The ids of the calls in ``scanned``, if it has no question."""
+    first: _Scanned = field(default_factory=_Scanned)
+    """How far the first question was looked for. It is replaced, never changed: threads share it."""
 
 
 class Recent:
@@ -194,20 +199,21 @@ class FirstQuestion:
         return self._reader.messages([(version, version)]) if version else []
 
     def _version(self) -> int:
-        found, rest = self._findings, self._ranges
-        if _continues(found.scanned, rest):
-            if found.question:
-                return found.question
-            end = found.scanned[-1][1]
-            rest = [(max(first, end + 1), last) for first, last in rest if last > end]
+        known, rest = self._findings.first, self._ranges
+        if not _continues(known.ranges, rest):
+            known = _Scanned()
+        elif known.question or known.ranges == tuple(rest):
+            return known.question
         else:
-            found.called, found.question = set(), 0
+            end = known.ranges[-1][1]
+            rest = [(max(first, end + 1), last) for first, last in rest if last > end]
+        called, question = set(known.called), 0
         for version, data in self._reader.appended(rest):
-            if _is_question(data, found.called):
-                found.question = version
+            if _is_question(data, called):
+                question = version
                 break
-        found.scanned = tuple(self._ranges)
-        return found.question
+        self._findings.first = _Scanned(tuple(self._ranges), question, frozenset(called))
+        return question
 
 
 def _continues(known: Sequence[VersionRange], ranges: Sequence[VersionRange]) -> bool:
@@ -225,13 +231,12 @@ def _is_question(data: MessageData, called: set[str]) -> bool:
     """Return whether the user says something; note the calls."""
     if is_plain(data):
         return data["role"] == "user"
-    answered = called | set(_calls(data))
+    called.update(_calls(data))
     left = [
         found
         for found in readings_of(data)
-        if found.call is not None or found.result is None or found.result.id in answered
+        if found.call is not None or found.result is None or found.result.id in called
     ]
-    called.update(_calls(data))
     return data["role"] == "user" and bool(left) and begins_round(left)
 
 

@@ -15,8 +15,8 @@ from eventlog.errors import EventLogError
 from eventlog.exchange.examining import examine
 from eventlog.exchange.notes import Notes
 from eventlog.exchange.reading import read_conversations
-from tests.exchange.drawn import drawn
 from tests.exchange.samples import OPENHANDS, SAMPLES
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -65,12 +65,12 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 def moved(value: Any, moves: list[tuple[str, int, Any]]) -> Any:
     """Return a value that somebody has changed at a few places."""
-    for move, number, odd in moves:
+    for move, number, drawn in moves:
+        odd = json.loads(json.dumps(drawn))  # A copy: nothing is to be in itself.
         choices = places(value)
         if not choices:
             return odd
         holder, key = choices[number % len(choices)]
-        odd = json.loads(json.dumps(odd))  # noqa: PLW2901 - a copy: nothing is to be in itself
         match move:
             case "replace":
                 holder[key] = odd
@@ -142,7 +142,7 @@ def look_over(path: Path) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 @given(moves=MOVES, cuts=CUTS)
-@drawn(20, 600)
+@examples(20, 600)
 def test_whatever_is_in_a_file_is_read_or_a_finding(
     name: str, moves: list[tuple[str, int, Any]], cuts: list[tuple[str, int]]
 ) -> None:
@@ -153,7 +153,7 @@ def test_whatever_is_in_a_file_is_read_or_a_finding(
 
 
 @given(moves=MOVES, cuts=CUTS)
-@drawn(20, 600)
+@examples(20, 600)
 def test_whatever_is_in_an_event_folder_is_read_or_a_finding(
     moves: list[tuple[str, int, Any]], cuts: list[tuple[str, int]]
 ) -> None:
@@ -167,7 +167,7 @@ def test_whatever_is_in_an_event_folder_is_read_or_a_finding(
 
 
 @given(st.binary(max_size=200))
-@drawn(100, 3_000)
+@examples(100, 3_000)
 def test_any_bytes_are_a_file_or_findings(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")

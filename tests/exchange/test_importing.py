@@ -17,8 +17,8 @@ from eventlog.exchange.importing import Importer
 from eventlog.exchange.notes import Notes
 from eventlog.exchange.reading import read_conversations
 from eventlog.log import Log, engine_of
-from tests.exchange.drawn import drawn
 from tests.projections.test_adoption_growth import Foreign
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -214,7 +214,7 @@ def import_file(log: Log, path: Path, *, new_session: bool) -> None:
 
 
 @given(STEPS)
-@drawn(60, 600)
+@examples(60, 600)
 def test_no_session_ever_holds_what_another_said(
     steps: list[tuple[str, str, int, str, bool]],
 ) -> None:

@@ -15,7 +15,7 @@ import eventlog
 from eventlog.exchange import chat_from_messages, message_from_chat, to_chat
 from eventlog.exchange.exporting import FORMATS, Format, export
 from eventlog.exchange.reading import read_conversations
-from tests.exchange.drawn import drawn
+from tests.shares import examples
 
 TEXTS = st.text('ab\u2028\u4f1a\U0001f600\n"{', min_size=1, max_size=12)
 INPUTS = st.dictionaries(st.sampled_from(["a", "b"]), st.integers() | TEXTS, max_size=2)
@@ -61,7 +61,7 @@ def carried(chat: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @given(chats=conversations())
-@drawn(25, 600)
+@examples(25, 600)
 def test_what_was_written_is_read_as_the_same(format: Format, chats: list[dict[str, Any]]) -> None:
     messages = [message_from_chat(chat) for chat in chats]
     exported = export("s", messages, format)

@@ -19,7 +19,7 @@ from eventlog import DuplicateEvent, Log, Message, Worker
 from eventlog.adoption import adopting
 from eventlog.audit.verify import verify_session
 from eventlog.log import engine_of
-from tests.exchange.drawn import drawn
+from tests.shares import examples
 
 
 @dataclass
@@ -250,7 +250,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@drawn(30, 600)
+@examples(30, 600)
 def test_adopting_step_by_step_is_adopting_at_the_end(steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder, eventlog.open("memory:") as log:
         foreign = Foreign(Path(folder, "s")).say(1)
