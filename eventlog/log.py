@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventlog import late_verbs
 from eventlog.argument_checks import check_bounds, check_types
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
@@ -13,14 +13,15 @@ from eventlog.engine.checkpoints import checkpoint_at, position_after
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.opening import open_store
-from eventlog.engine.queries import find_task
+from eventlog.engine.queries import find_task, known_task
+from eventlog.engine.shelter import Shelter
 from eventlog.engine.snapshots import project_stream
-from eventlog.errors import InvalidArgument, SessionNotFound, TaskNotFound
+from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.filesystem import FileSystem
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
-from eventlog.session.events import FailedArchives
+from eventlog.session.events import FailedArchives, SessionCreated
 from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tasks.machine import PollerState, TaskState
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
+    from eventlog.engine.core import Core
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -108,7 +110,7 @@ class Log:
         """
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
-        core = self._engine.core(check_session_id(new_id() if id is None else id))
+        session_id = check_session_id(new_id() if id is None else id)
         created = self._engine.creation(
             owner=owner,
             project=project,
@@ -119,13 +121,19 @@ class Log:
             tool_output=tool_output,
             auto_commit=auto_commit,
         )
-        core.open(created if create else None)
-        if follow_folder and core.state.folder is not None and core.follower is None:
-            # Imported when first needed: most sessions have no folder.
-            from eventlog.folder.attaching import reattach
-
-            self._engine.shelter.write(reattach, self._engine, core)
+        core = self._engine.shelter.write(
+            self._opened, session_id, created if create else None, follow_folder=follow_folder
+        )
         return Session(self._engine, core)
+
+    def _opened(
+        self, session_id: str, created: SessionCreated | None, *, follow_folder: bool
+    ) -> Core:
+        core = self._engine.core(session_id)
+        core.open(created)
+        if follow_folder and core.state.folder is not None and core.follower is None:
+            late_verbs.reattach(self._engine, core)
+        return core
 
     def adopt(
         self,
@@ -155,9 +163,8 @@ class Log:
         `FolderUnavailable`; and `DuplicateEvent` if the session came into being in another way, or
         the folder does not go on from what was adopted, with the first difference.
         """
-        # Loaded by name, as stores are: the log knows no projection.
-        adoption = import_module("eventlog.adoption.adopting")
-        adopted: Adoption = adoption.adopt(
+        return self._engine.shelter.write(
+            late_verbs.adopt,
             self._engine,
             path,
             session_id,
@@ -166,7 +173,6 @@ class Log:
             limits=limits,
             by=metadata_for(actor, correlation_id, causation_id, trace),
         )
-        return adopted
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
         """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
@@ -190,10 +196,10 @@ class Log:
 
     def task(self, task_id: str) -> TaskView:
         """Return a task by its id; raises `TaskNotFound`."""
-        task = find_task(self._engine.store, task_id)
-        if task is None:
-            raise TaskNotFound(task_id)
-        return self._view(task)
+        return self._engine.shelter.read(self._known, task_id)
+
+    def _known(self, task_id: str) -> TaskView:
+        return self._view(known_task(self._engine.store, task_id))
 
     def tasks(
         self,
@@ -232,13 +238,8 @@ class Log:
         Returns ``accepted``, ``already_completed``, or ``running`` for a task that has not failed.
         Raises `TaskNotFound`, and `IllegalTransition` for a task that was abandoned.
         """
-        from eventlog.session.tasks.commands import RetryTask
-
         by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        core = self._engine.core(self.task(task_id).session_id)
-        command = RetryTask(task_id=task_id, reason=reason)
-        status: RetryStatus = self._engine.execute(core, command, by)
-        return status
+        return self._engine.shelter.write(late_verbs.retry, self._engine, task_id, reason, by)
 
     def abandon(
         self,
@@ -255,11 +256,8 @@ class Log:
 
         Raises `TaskNotFound`, and `IllegalTransition` for a task that is completed.
         """
-        from eventlog.session.tasks.commands import AbandonTask
-
         by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        core = self._engine.core(self.task(task_id).session_id)
-        self._engine.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
+        self._engine.shelter.write(late_verbs.abandon, self._engine, task_id, reason, by)
 
     def commit_idle(self) -> tuple[CommitResult, ...]:
         """Commit the sessions that were idle for as long as their policy allows.
@@ -267,7 +265,7 @@ class Log:
         Returns the commits that were made; one that is refused is logged. Workers call this
         whenever they look for work.
         """
-        return self._engine.commit_idle()
+        return self._engine.shelter.write(self._engine.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -353,9 +351,8 @@ class Log:
         Checks the hash chain, and that the state machines allow every recorded step. Raises
         `SessionNotFound`.
         """
-        from eventlog.audit.verify import verify_stream
-
-        findings = verify_stream(self._engine.store, check_session_id(session))
+        session_id = check_session_id(session)
+        findings = self._engine.shelter.read(late_verbs.verify, self._engine.store, session_id)
         if not findings and not self.exists(session):
             raise SessionNotFound(session)
         return findings
@@ -413,11 +410,18 @@ def open(
 
     Raises `UnsupportedStore`, `StoreUnavailable`, and `CorruptLog`.
     """
-    return Log(
-        open_store(url),
-        clock=clock,
-        ids=ids,
-        estimate_tokens=estimate_tokens,
-        tool_output=tool_output,
-        auto_commit=auto_commit,
-    )
+    opened: list[Store] = []
+    try:
+        Shelter().write(lambda: opened.append(open_store(url)))
+        return Log(
+            opened[0],
+            clock=clock,
+            ids=ids,
+            estimate_tokens=estimate_tokens,
+            tool_output=tool_output,
+            auto_commit=auto_commit,
+        )
+    except BaseException:
+        for store in opened:
+            store.close()
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -15,10 +16,12 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
-from eventlog.cli.output import counted, progress
+from eventlog.cli.output import counted
+from eventlog.cli.progress import progress
 from eventlog.errors import InvalidArgument, InvalidMessage
 from eventlog.exchange.importing import Importer, Placed
 from eventlog.exchange.notes import Noted, Notes
+from eventlog.exchange.opening import LARGEST_VALUE, MOST_BYTES, open_file
 from eventlog.exchange.quarantine import keep_beside
 from eventlog.exchange.reading import read_conversations
 from eventlog.identifiers import check_session_id
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from eventlog.session.parts import OpenCall
 
 __all__ = ["import_"]
+
+COUNTED: Final = 1 << 30
+"""Bytes of a file up to which its lines are counted beforehand, to show how far the import is."""
 
 LISTED: Final = 60
 """Up to this many sessions are listed one by one for people; for more, only sums are printed."""
@@ -133,40 +139,41 @@ def import_(
     whatever is dropped is kept in a file beside its source. Links in the folder are not followed.
     Run `eventlog doctor PATH` first to see what is damaged and what an import would do about it.
     """
+    notes = Notes(
+        str(path),
+        quarantine=quarantine,
+        largest=max_bytes or LARGEST_VALUE,
+        most=max_bytes or MOST_BYTES,
+    )
     if path.is_dir():
         from eventlog.exchange.openhands import openhands
 
         if openhands.is_event_folder(path):
-            return _import_files(
-                invocation, path, session_id, quarantine=quarantine, new_session=new_session
-            )
+            return _import_files(invocation, path, session_id, notes, new_session=new_session)
         from eventlog.cli.import_folder import import_folder
 
         return import_folder(
             invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
         )
-    return _import_files(
-        invocation, path, session_id, quarantine=quarantine, new_session=new_session
-    )
+    return _import_files(invocation, path, session_id, notes, new_session=new_session)
 
 
 def _import_files(
     invocation: Invocation,
     path: Path,
     session_id: str | None,
+    notes: Notes,
     *,
-    quarantine: bool,
     new_session: bool,
 ) -> None:
     """Import the conversations in a file, or in a folder of OpenHands events."""
     done: list[Imported] = []
-    notes = Notes(str(path), quarantine=quarantine)
     try:
         with _readable(path) as file:
             _import_file(invocation, file, session_id, notes, done, new_session=new_session)
     except (InvalidMessage, InvalidArgument) as error:
         before = f"; stored before it: {counted(len(done), 'session')}" if done else ""
-        hint = HINT if isinstance(error, InvalidMessage) and not quarantine else ""
+        hint = HINT if isinstance(error, InvalidMessage) and not notes.quarantine else ""
         raise click.ClickException(f"{path}: {error}{before}{hint}") from error
     kept = None if str(path) == "-" else keep_beside(path, notes.dropped)
     document: dict[str, Any] = {
@@ -230,9 +237,12 @@ def _import_file(
 
 
 def _count_lines(path: Path) -> int | None:
+    """Count a file's lines; None for a folder, and for what takes long to count."""
     if path.is_dir():
         return None
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > COUNTED:
+            return None
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
@@ -335,7 +345,7 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
 
 def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
     """Print the findings in a file: kind, line, detail, and what the import does about it."""
-    terminal.table(
+    terminal.findings(
         ("found", "line", "detail", "importing"),
         [
             (

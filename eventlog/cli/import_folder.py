@@ -77,8 +77,8 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 
 def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
-    """Print findings as a table: kind, file, line, detail, and what adopting does about it."""
-    terminal.table(
+    """Print findings: kind, file, line, detail, and what adopting does about it."""
+    terminal.findings(
         ("rule", "file", "line", "found", "adopting"),
         [
             (

@@ -18,10 +18,13 @@ from rich.text import Text
 
 from eventlog.cli.output import printable
 
-__all__ = ["Terminal", "state_text"]
+__all__ = ["Terminal", "VisibleConsole", "state_text"]
 
 PLAIN_WIDTH: Final = 10_000
 """Width if stdout is no terminal: nothing is wrapped, so that other programs can cut lines."""
+
+FINDINGS_WIDTH: Final = 120
+"""Columns from which on a table of findings can be read: two of its columns are sentences."""
 
 PROSE_WIDTH: Final = 100
 """Maximum width on a terminal: longer lines are hard to read."""
@@ -42,8 +45,11 @@ _STATE_STYLES: Final = {
 }
 
 
-class _Console(Console):
-    """A console that makes hidden characters visible and prints no links, in all that it shows."""
+class VisibleConsole(Console):
+    """A console that makes hidden characters visible and prints no links, in all that it shows.
+
+    Every command prints through one of these.
+    """
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -65,10 +71,10 @@ class Terminal:
     """Prints on stdout for people."""
 
     def __init__(self) -> None:
-        self.console = _Console(highlight=False)
+        self.console = VisibleConsole(highlight=False)
         self.is_plain = not self.console.is_terminal
         if self.is_plain:
-            self.console = _Console(highlight=False, width=PLAIN_WIDTH)
+            self.console = VisibleConsole(highlight=False, width=PLAIN_WIDTH)
 
     def print(self, *renderables: RenderableType) -> None:
         """Print as rich does, but without trailing blanks if stdout is no terminal."""
@@ -104,6 +110,24 @@ class Terminal:
         for row in cells:
             table.add_row(*(_cell(value) for value in row))
         return table
+
+    def findings(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under headings, or where those have no room, each row by itself.
+
+        The last two cells of a row are texts: what was found, and what becomes of it.
+        """
+        if self.is_plain or self.console.width >= FINDINGS_WIDTH:
+            self.table(columns, rows)
+            return
+        for row in rows:
+            *names, found, becomes = row
+            head = [
+                f"line {cell}" if column == "line" else str(cell)
+                for column, cell in zip(columns, names, strict=False)
+                if cell != ""
+            ]
+            self.line("  ".join(head), "bold")
+            self.print(Padding(Text(printable(f"{found}; {becomes}")), (0, 0, 0, 2)))
 
     def pairs(self, values: Mapping[str, object]) -> None:
         """Print names and their values, one pair per line."""

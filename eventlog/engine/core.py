@@ -83,7 +83,10 @@ class Core:
 
     def open(self, creation: SessionCreated | None) -> None:
         """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1)."""
-        state = self.refresh()
+        self.store.shelter.read(self._open, creation)
+
+    def _open(self, creation: SessionCreated | None) -> None:
+        state = self._refresh()
         if state.status == ABSENT:
             if creation is None and self.creation is None:
                 raise SessionNotFound(self.session)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import CallName, find_in_output, hydrated, read_output
 from eventlog.engine.reader import read_entry
-from eventlog.errors import ArchiveNotFound, CorruptError, CorruptLog, InvalidArgument
+from eventlog.errors import (
+    ArchiveNotFound,
+    CorruptError,
+    CorruptLog,
+    InvalidArgument,
+    TaskNotFound,
+)
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import (
     Context,
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "find_archive",
     "find_task",
+    "known_task",
     "latest_overview",
     "read_archived",
     "read_archives",
@@ -301,6 +308,14 @@ def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
     value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
+
+
+def known_task(store: Store, task_id: str) -> Task:
+    """Return a task by its id; raise `TaskNotFound`."""
+    task = find_task(store, task_id)
+    if task is None:
+        raise TaskNotFound(task_id)
+    return task
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

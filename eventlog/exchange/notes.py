@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventlog.exchange.opening import LARGEST_VALUE, MOST_BYTES
 from eventlog.finding import Finding
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ class Notes:
     quarantine: bool = False
     mends: bool = True
     """Whether values that cannot be stored become text; else they are refused."""
+    largest: int = LARGEST_VALUE
+    """Bytes of one value of the file that are read into memory."""
+    most: int = MOST_BYTES
+    """Bytes of all files of a folder."""
     findings: list[Noted] = field(default_factory=list["Noted"])
     dropped: list[Dropped] = field(default_factory=list[Dropped])
 

@@ -11,6 +11,7 @@ from eventlog.exchange.conversation import Conversation, Entry, conversation, ow
 from eventlog.exchange.dialects import converter, dialect_of
 from eventlog.exchange.documents import Document, read_documents
 from eventlog.exchange.notes import Notes
+from eventlog.exchange.opening import open_file
 from eventlog.session.chat.format import Fields, is_list, is_object
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ def read_conversations(path: Path, notes: Notes | None = None) -> Iterator[Conve
     With them, it becomes text or is dropped, as they allow, and each conversation has the findings
     made while it was read.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file; name a file or a session folder")
     notes = notes if notes is not None else Notes(str(path), mends=False)
-    with path.open("rb") as file:
+    with open_file(path, notes.largest) as file:
         start = file.read(len(MAGIC))
         file.seek(0)
         if start != MAGIC:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -17,9 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from click.testing import CliRunner
 
 import eventlog
 from eventlog import Log, UnsupportedStore, local_files
+from eventlog.cli.application import application
 from eventlog.projections.folder_layout import quarantine_name
 from eventlog.stores.memory import MemoryStore
 from tests.folder.hostile import KINDS, PLACES, VERBS
@@ -161,6 +164,19 @@ def test_a_newcomer_who_imports_a_hostile_folder_reads_what_was_left_out(tmp_pat
     kept = folder / quarantine_name("messages.jsonl", b"torn\n")
     assert not kept.is_symlink()
     assert kept.read_bytes() == b"torn\n"
+
+
+def test_findings_can_be_read_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    folder = write_hostile_folder(tmp_path)
+    words = ["--store", f"sqlite:///{tmp_path}/log.db", "import", str(folder)]
+
+    done = CliRunner(env={"COLUMNS": "80", "FORCE_COLOR": "1"}).invoke(application, words)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", done.output).splitlines()
+    at = lines.index("not_a_file  notes.txt")
+    said = " ".join(line.strip() for line in lines[at + 1 : at + 3])
+    assert said.startswith("it is a link, and links are not followed; not opened and not kept")
+    assert all(len(line) <= 80 for line in lines[:-1])
 
 
 def test_a_newcomer_reads_which_link_stopped_an_import(tmp_path: Path) -> None:

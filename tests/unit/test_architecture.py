@@ -59,12 +59,15 @@ BELOW = {
 """The levels (law 1): each folder, and those right below it. A folder may import itself and whatever
 is below it, however far. `stores` and `testing` have laws of their own."""
 
-FACES = {"__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"}
+FACES = {
+    *("__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"),
+    "late_verbs",
+}
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
 
-FOUR_FACES = ("log", "aio", "session_face", "async_session_face")
-"""The faces that import the verbs of the rooms above the engine inside methods, so that nobody who
-only appends pays for them."""
+FOUR_FACES = ("log", "aio", "session_face", "async_session_face", "late_verbs")
+"""The faces, and what they share, that import the verbs of the rooms above the engine inside methods,
+so that nobody who only appends pays for them."""
 
 SEAM = {f"eventlog.{name}" for name in ("errors", "filesystem", "store", "store_url", "telemetry")}
 """All of eventlog that a store may know (L9)."""
