@@ -5,6 +5,7 @@ Whatever is not as expected is read as any other event is, so that errors are th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, cast
 
@@ -62,11 +63,9 @@ def read_appended(record: Record) -> AppendedData:
     Raises as `decode_event` does.
     """
     if 0 < record.schema <= _SCHEMA:
-        try:
+        with suppress(ValidationError):
             return appended_reader()(record.data)
-        except ValidationError:
-            decode_event(record)  # It says what is wrong with the data.
-            raise
+    # It says what is wrong with the data, or reads what earlier versions stored.
     event = cast("MessageAppended", decode_event(record))
     return {"message": event.message, "tokens": event.tokens}
 
