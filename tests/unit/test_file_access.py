@@ -55,6 +55,7 @@ ELSEWHERE = {
     "cli/export.py": "a new file that a user names",
     "cli/import_.py": "the file that a user names, which may be a pipe, and stdin",
     "cli/opening.py": "is there a log at the path that a user names",
+    "exchange/databases.py": "a copy of a SQLite file and its journals, opened through the layer",
     "exchange/quarantine.py": "a new file beside the one that a user names",
     "stores/postgres/schema.py": "the migrations in the package",
     "stores/sqlite/errors.py": "/dev/null, to find out whether descriptors are exhausted",
