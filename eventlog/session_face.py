@@ -29,11 +29,18 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.events import Event
+    from eventlog.forensics.bisect import Found
+    from eventlog.forensics.causes import Cause
+    from eventlog.forensics.diff import Change
+    from eventlog.forensics.moment import Moment
+    from eventlog.forensics.past import Past
+    from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
@@ -56,6 +63,7 @@ class Session:
     def __init__(self, engine: Engine, core: Core) -> None:
         self._engine = engine
         self._core = core
+        self._known_past: Past | None = None
 
     def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
         return self._engine.execute(self._core, command, by, expected)
@@ -96,15 +104,25 @@ class Session:
         """
         return queries.read_history(self._core, hydrate=hydrate)
 
-    def context(self, token_budget: int = 128_000) -> Context:
+    def context(
+        self, token_budget: int = 128_000, *, record: bool = False, actor: str | None = None
+    ) -> Context:
         """Return what a model should see: the latest overview, and the messages it does not cover.
 
         The messages are those of archives without a finished overview and the live tail, each once
         and in order. They stay within ``token_budget`` tokens, by the log's estimate: the oldest
         whole rounds are dropped first. The first user message and the newest round are always
         included, even if they alone exceed the budget.
+
+        With ``record`` an event says what was given, and by which ``actor``, without repeating it:
+        `Moment.given` finds it again.
         """
-        return queries.read_context(self._core, self._engine.estimate_tokens, token_budget)
+        estimate = self._engine.estimate_tokens
+        if not record:
+            return queries.read_context(self._core, estimate, token_budget)
+        context, command = queries.read_context_to_record(self._core, estimate, token_budget)
+        self._do(command, arguments.metadata_for(actor, None, None, None))
+        return context
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return the latest overview and the newest messages, for a search over memories."""
@@ -166,6 +184,102 @@ class Session:
             context=context,
             occurrence=occurrence,
         )
+
+    # ---- looking back -------------------------------------------------------------------------
+
+    @property
+    def _past(self) -> Past:
+        if self._known_past is None:
+            from eventlog.forensics.past import Past
+
+            estimate = self._engine.estimate_tokens
+            self._known_past = Past(self._engine.store, self._core, estimate)
+        return self._known_past
+
+    def at(
+        self,
+        *,
+        version: int | None = None,
+        time: str | datetime | None = None,
+        position: Position | str | None = None,
+    ) -> Moment:
+        """Return the session as it was right after the event at a version.
+
+        A ``time``, ISO 8601 text with an offset or an aware datetime, or a ``position`` of the log
+        means the last version with an earlier or the same one. With one position several sessions
+        are seen at the same moment. Nothing is folded before something of the moment is asked for.
+
+        Raises `InvalidArgument` for a version that the session has not reached, for a time or
+        position at which it was not there yet, and for a position of another log.
+        """
+        from eventlog.forensics.as_of import moment_at
+
+        return moment_at(self._past, version, time, position)
+
+    def diff(self, first: int, second: int) -> tuple[Change, ...]:
+        """Return what is different at version ``second`` from what was at ``first``, by path, each
+        with the event that changed it last.
+
+        Paths lead to what `Moment.values` has: ``meta.pending_tokens``, ``tail[m-1].role``,
+        ``archives[archive_001].state``. Raises `InvalidArgument` for a version that the session has
+        not reached.
+        """
+        from eventlog.forensics.diff import diff
+
+        return diff(self._past, first, second)
+
+    def blame(self, path: str, version: int | None = None) -> Change | None:
+        """Return the last change of what is at a path, up to a version or by default to the newest.
+
+        None if there never was anything. Raises `InvalidArgument` for a path that can lead to
+        nothing.
+        """
+        from eventlog.forensics.diff import blame
+
+        return blame(self._past, path, version)
+
+    def bisect(self, predicate: str | Callable[[Moment], object]) -> Found | None:
+        """Return the first event after which a predicate holds, with the moments on both sides.
+
+        The predicate is an expression, such as ``meta.pending_tokens > 8000`` (the page
+        ``eventlog docs forensics`` has the language), a callable of a `Moment`, or the name of one
+        that ships: ``P1`` to ``P7``, ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error``,
+        ``first_retry``. The session is folded once and every event looked at, so the answer is exact.
+        None if it never holds. Raises `InvalidArgument` for what is no expression.
+        """
+        from eventlog.forensics.bisect import bisect
+
+        return bisect(self._past, predicate)
+
+    def timeline(
+        self,
+        *,
+        types: Sequence[str] | None = None,
+        actor: str | None = None,
+        since: str | datetime | None = None,
+        until: str | datetime | None = None,
+        text: str | None = None,
+    ) -> tuple[Recorded, ...]:
+        """Return the events in order that are of one of ``types``, by ``actor``, from ``since`` to
+        ``until``, and say ``text`` in any case; what is not given does not matter.
+
+        Filters choose what is returned and change no state. Raises `InvalidArgument` for a time
+        without a zone.
+        """
+        from eventlog.forensics.timeline import filters, timeline
+
+        return tuple(timeline(self._past, filters(types, actor, since, until, text)))
+
+    def why(self, version: int, *, tree: bool = False) -> tuple[Cause, ...]:
+        """Return the event at a version and what led to it, the nearest cause first.
+
+        With ``tree``, the event and all that it led to, each with its depth and followed by what it
+        led to itself. A cause is what the metadata name, or the step before of the same task, or the
+        message that made the call.
+        """
+        from eventlog.forensics.causes import why
+
+        return why(self._past, version, tree=tree)
 
     # ---- messages -----------------------------------------------------------------------------
 
