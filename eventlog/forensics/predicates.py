@@ -130,6 +130,9 @@ class _InOrder:
         if task_id is None or not _was_folded(recorded, picture):
             return ""
         held = self._fences.get(task_id)
+        fence = getattr(event, "fence", None)
+        if held is not None and fence is not None and fence != held[0]:
+            return f"an owner of the claim at version {fence} wrote, version {held[0]} holds the task"
         if recorded.type == "task_claimed":
             self._fences[task_id] = (recorded.version, event.lease_until)
             if held is not None and held[1] > recorded.record.time:
