@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
     from eventlog.forensics.diff import Change
+    from eventlog.forensics.fork import Edit
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.past import Past
+    from eventlog.forensics.refold import Refolded
+    from eventlog.projection import Projection
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
@@ -103,7 +106,14 @@ class AsyncSession:
         return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
 
     async def context(
-        self, token_budget: int = 128_000, *, record: bool = False, actor: str | None = None
+        self,
+        token_budget: int = 128_000,
+        record: bool = False,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> Context:
         """Return what a model should see: the latest overview, and the messages it does not cover.
 
@@ -115,7 +125,7 @@ class AsyncSession:
         context, command = await self._engine.run(
             queries.read_context_to_record, self._core, estimate, token_budget
         )
-        await self._do(command, arguments.metadata_for(actor, None, None, None))
+        await self._do(command, arguments.metadata_for(actor, correlation_id, causation_id, trace))
         return context
 
     async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
@@ -208,7 +218,10 @@ class AsyncSession:
         time: str | datetime | None = None,
         position: Position | str | None = None,
     ) -> AsyncMoment:
-        """Return the session as it was right after the event at a version. See `Session.at`."""
+        """Return the session as it was right after the event at a version.
+
+        See `Session.at`.
+        """
         from eventlog.forensics.as_of import moment_at
         from eventlog.forensics.async_moment import AsyncMoment
 
@@ -216,7 +229,8 @@ class AsyncSession:
         return AsyncMoment(self._engine, moment)
 
     async def diff(self, first: int, second: int) -> tuple[Change, ...]:
-        """Return what is different at version ``second`` from what was at ``first``, by path.
+        """Return what is different at version ``second`` from what was at ``first``, by path, each
+        with the event that changed it last.
 
         See `Session.diff`.
         """
@@ -251,7 +265,8 @@ class AsyncSession:
         until: str | datetime | None = None,
         text: str | None = None,
     ) -> tuple[Recorded, ...]:
-        """Return the events in order that filters admit.
+        """Return the events in order that are of one of ``types``, by ``actor``, from ``since`` to
+        ``until``, and say ``text`` in any case; what is not given does not matter.
 
         See `Session.timeline`.
         """
@@ -268,6 +283,41 @@ class AsyncSession:
         from eventlog.forensics.causes import why
 
         return await self._engine.run(why, self._past, version, tree=tree)
+
+    async def fork(
+        self,
+        into: str,
+        *,
+        version: int | None = None,
+        edit: Edit | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> AsyncSession:
+        """Make a new session of this one's events up to a version, changed on the way; return it.
+
+        See `Session.fork`.
+        """
+        from eventlog.forensics.fork import fork
+
+        engine = self._engine.blocking
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        core = await self._engine.run(fork, engine, self._past, into, version, edit, by)
+        return AsyncSession(self._engine, core)
+
+    async def refold(
+        self,
+        projection: Projection[Any, Any] | None = None,
+        against: Projection[Any, Any] | None = None,
+    ) -> Refolded:
+        """Fold the session anew, and say where that differs from what is stored or from other code.
+
+        See `Session.refold`.
+        """
+        from eventlog.forensics.refold import refold
+
+        return await self._engine.run(refold, self._past, projection, against)
 
     # ---- messages -----------------------------------------------------------------------------
 

@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
     from eventlog.forensics.diff import Change
+    from eventlog.forensics.fork import Edit
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.past import Past
+    from eventlog.forensics.refold import Refolded
+    from eventlog.projection import Projection
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
@@ -105,7 +108,14 @@ class Session:
         return queries.read_history(self._core, hydrate=hydrate)
 
     def context(
-        self, token_budget: int = 128_000, *, record: bool = False, actor: str | None = None
+        self,
+        token_budget: int = 128_000,
+        record: bool = False,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
     ) -> Context:
         """Return what a model should see: the latest overview, and the messages it does not cover.
 
@@ -121,7 +131,7 @@ class Session:
         if not record:
             return queries.read_context(self._core, estimate, token_budget)
         context, command = queries.read_context_to_record(self._core, estimate, token_budget)
-        self._do(command, arguments.metadata_for(actor, None, None, None))
+        self._do(command, arguments.metadata_for(actor, correlation_id, causation_id, trace))
         return context
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
@@ -280,6 +290,49 @@ class Session:
         from eventlog.forensics.causes import why
 
         return why(self._past, version, tree=tree)
+
+    def fork(
+        self,
+        into: str,
+        *,
+        version: int | None = None,
+        edit: Edit | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Session:
+        """Make a new session of this one's events up to a version, changed on the way; return it.
+
+        ``edit`` is a callable that is given each event (`Recorded`), or a mapping from versions: what
+        it returns stands in the event's place, another event, a `Message`, the event itself, None for
+        nothing, or a list of those. The events keep their times; what names the session, its tasks or
+        its versions follows. A last event, ``session_forked``, says where the session came from. This
+        session stays as it is; its folder is not the fork's.
+
+        Repeating a fork changes nothing. Raises `InvalidArgument` where what is left is no history
+        that could have been, saying at which version, and `HistoryConflict` if another session has
+        the id.
+        """
+        from eventlog.forensics.fork import fork
+
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        return Session(self._engine, fork(self._engine, self._past, into, version, edit, by))
+
+    def refold(
+        self,
+        projection: Projection[Any, Any] | None = None,
+        against: Projection[Any, Any] | None = None,
+    ) -> Refolded:
+        """Fold the session anew, and say where that differs from what is stored or from other code.
+
+        The state is held against the stored snapshot. With a projection and another version of it,
+        ``against``, both fold the session side by side: the first event after which their views
+        differ is the divergence.
+        """
+        from eventlog.forensics.refold import refold
+
+        return refold(self._past, projection, against)
 
     # ---- messages -----------------------------------------------------------------------------
 

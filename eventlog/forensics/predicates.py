@@ -132,7 +132,9 @@ class _InOrder:
         held = self._fences.get(task_id)
         fence = getattr(event, "fence", None)
         if held is not None and fence is not None and fence != held[0]:
-            return f"an owner of the claim at version {fence} wrote, version {held[0]} holds the task"
+            return (
+                f"an owner of the claim at version {fence} wrote, version {held[0]} holds the task"
+            )
         if recorded.type == "task_claimed":
             self._fences[task_id] = (recorded.version, event.lease_until)
             if held is not None and held[1] > recorded.record.time:
