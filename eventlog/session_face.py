@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Session"]
+__all__ = ["Session", "past_of"]
 
 
 class Session:
@@ -707,3 +707,8 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r} at version {self.version}>"
+
+
+def past_of(session: Session) -> Past:
+    """Return the past of a session, for the library's own tools."""
+    return session._past  # pyright: ignore[reportPrivateUsage]

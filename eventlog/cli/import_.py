@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from eventlog.cli.bundle import (
+    import_bundle_file,
+    import_cloud_events_file,
+    may_be_bundle,
+    may_be_cloud_events,
+)
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
 from eventlog.cli.output import counted, progress
@@ -94,6 +100,11 @@ def _finding_document(noted: Noted) -> dict[str, Any]:
     is_flag=True,
     help="Let a file that does not continue its session have one of its own.",
 )
+@click.option(
+    "--new-chain",
+    is_flag=True,
+    help="Chain the sessions of a redacted bundle anew.",
+)
 def import_(
     invocation: Invocation,
     path: Path,
@@ -101,8 +112,9 @@ def import_(
     quarantine: bool,
     new_session: bool,
     max_bytes: int | None,
+    new_chain: bool,
 ) -> None:
-    """PATH is a file of conversations, recognised by its content, or a session folder.
+    """PATH is a file of conversations, recognised by its content, a session folder, or a bundle.
 
     Files: chat messages and Responses items of OpenAI, messages of Anthropic, our own and OpenViking's
     messages.jsonl, UI messages of the Vercel AI SDK, Gemini, ShareGPT, LangChain and pydantic-ai
@@ -117,7 +129,14 @@ def import_(
     A folder with messages.jsonl, .meta.json and history/ is adopted as a session: what is damaged
     is listed, what is dropped is kept in a file beside. Links in it are not followed. `eventlog
     doctor PATH` lists beforehand what is damaged, and what importing makes of it.
+
+    The sessions of a bundle, and of CloudEvents that `eventlog export` wrote, come in as they were,
+    with the same versions and hashes.
     """
+    if str(path) != "-" and may_be_bundle(path):
+        return import_bundle_file(invocation, path, new_chain=new_chain, max_bytes=max_bytes)
+    if str(path) != "-" and may_be_cloud_events(path):
+        return import_cloud_events_file(invocation, path)
     if path.is_dir():
         from eventlog.exchange.openhands import openhands
 

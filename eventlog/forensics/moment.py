@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eventlog.session.tool_output import OutputMatch, ToolOutput
     from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
 
-__all__ = ["Moment"]
+__all__ = ["Moment", "core_of"]
 
 View = TypeVar("View")
 
@@ -205,3 +205,8 @@ class Moment:
 
     def __repr__(self) -> str:
         return f"<Moment {self.id!r}@{self.version}>"
+
+
+def core_of(moment: Moment) -> Core:
+    """Return the core that a moment is read with, for the library's own tools."""
+    return moment._core  # pyright: ignore[reportPrivateUsage]

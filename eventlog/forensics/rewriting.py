@@ -214,7 +214,7 @@ class Rewriting:
             whole = value.startswith(prefix)
             return f"eventlog://{self._into}/{value[len(prefix) :]}" if whole else value
         if isinstance(value, list):
-            return [self._with_references(each) for each in cast("list[Any]", value)]
+            return [self._with_references(each) for each in value]
         if isinstance(value, dict):
             fields = cast("dict[str, Any]", value)
             return {name: self._with_references(each) for name, each in fields.items()}
