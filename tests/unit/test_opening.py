@@ -34,7 +34,7 @@ def test_the_memory_has_no_places(url: str) -> None:
     [
         "sqlite:",
         "sqlite:///",
-        "sqlite:///{}?mode=ro",
+        "sqlite:///{}?mode=rx",
         "sqlite:///{}?busy_timeout=long",
         "sqlite:///{}?synchronous=often",
     ],
