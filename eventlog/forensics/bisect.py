@@ -11,11 +11,11 @@ from eventlog.errors import InvalidArgument
 from eventlog.forensics.expression import compile_expression
 from eventlog.forensics.moment import Moment
 from eventlog.forensics.predicates import PREDICATES
-from eventlog.forensics.running import each_picture, each_state
+from eventlog.forensics.running import each_picture, look_at_each
 from eventlog.recorded import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from eventlog.forensics.past import Past
     from eventlog.records import Record
@@ -52,7 +52,7 @@ def bisect(
     elif predicate.strip() in PREDICATES:
         found = _by_name(past, predicate.strip(), until)
     else:
-        found = next(_by_expression(past, predicate, until), None)
+        found = _by_expression(past, predicate, until)
     if found is None:
         return None
     record, reason = found
@@ -66,11 +66,11 @@ def bisect(
     )
 
 
-def _by_expression(past: Past, text: str, until: int) -> Iterator[tuple[Record, str]]:
+def _by_expression(past: Past, text: str, until: int) -> tuple[Record, str] | None:
     expression = compile_expression(text)
-    for record, values in each_state(past, until, expression.roots):
-        if expression.holds(values()):
-            yield record, ""
+    holds = expression.holds
+    found = look_at_each(past, until, expression.roots, lambda record, values: holds(values))
+    return None if found is None else (found, "")
 
 
 def _by_name(past: Past, name: str, until: int) -> tuple[Record, str] | None:

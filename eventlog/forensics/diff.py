@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.errors import InvalidArgument
@@ -9,13 +10,12 @@ from eventlog.forensics.as_of import checked_version
 from eventlog.forensics.moment import Moment
 from eventlog.forensics.paths import Path, child, differences, format_path, parse_path
 from eventlog.forensics.picture import META_ALONE, MISSING_ROOT, ROOTS, Picture, Pictures, values_of
-from eventlog.forensics.running import each_picture, each_state
+from eventlog.forensics.running import each_picture, look_at_each
 from eventlog.recorded import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from eventlog.forensics.past import Past
+    from eventlog.records import Record
 
 __all__ = ["Change", "blame", "diff"]
 
@@ -116,33 +116,39 @@ def blame(past: Past, path: str, version: int | None = None) -> Change | None:
     if names[0] not in ROOTS:
         raise InvalidArgument(MISSING_ROOT.format(names[0], ", ".join(ROOTS)))
     until = past.head if version is None else checked_version(past, version)
-    at = (
-        _last_touched(past, names[0], until)
-        if len(names) == 1
-        else _last_changed(past, names, until)
-    )
+    if len(names) == 1 and names[0] in _BY_KEY:
+        # What is in it by key may be much, so it is looked up where it changed, and not compared.
+        at = _last_touched(past, names[0], until)
+        before, after = (Moment(past, max(0, each)).value(path) for each in (at - 1, at))
+    else:
+        at, before, after = _last_changed(past, names, until)
     if not at:
         return None
-    before, after = (Moment(past, each).value(path) for each in (at - 1, at))
     return Change(format_path(names), before, after, at, Recorded(past.record(at)))
 
 
-def _last_changed(past: Past, names: Path, until: int) -> int:
-    """Return the last version whose event changed what is at a path; 0 if none did."""
-    last, value = 0, None
-    for record, values in each_state(past, until, {names[0]}):
-        now: Any = values()
+def _last_changed(past: Past, names: Path, until: int) -> tuple[int, Any, Any]:
+    """Return the last version whose event changed what is at a path, and what it was before and
+    after; 0 if none did."""
+    found: tuple[int, Any, Any] = (0, None, None)
+
+    def look(record: Record, values: Mapping[str, Any]) -> bool:
+        nonlocal found
+        value: Any = values
         for name in names:
-            now = child(now, name)
-        if now is not value and now != value:
-            last, value = record.version, now
-    return last
+            value = child(value, name)
+        if value is not found[2]:
+            value = dict(value) if isinstance(value, Mapping) else value
+            if value != found[2]:
+                found = (record.version, found[2], value)
+        return False
+
+    look_at_each(past, until, {names[0]}, look)
+    return found
 
 
 def _last_touched(past: Past, root: str, until: int) -> int:
-    """Do the same for all of a root; what is in it by key is not compared, since it may be much."""
-    if root not in _BY_KEY:
-        return _last_changed(past, (root,), until)
+    """Return the last version whose event changed something in a root."""
     last = 0
     for record, picture in each_picture(past, until):
         if any(touched == root for touched, _ in picture.touched):

@@ -194,8 +194,21 @@ def _constant(node: ast.Constant) -> Evaluate:
 
 
 def _follow(root: str, names: list[str]) -> Evaluate:
+    if root == "meta" and len(names) == 1 and names[0] != _ALL:
+        return _field_of_meta(names[0])
+
     def evaluate(values: Mapping[str, Any], budget: Budget) -> Any:
         return _reached(values[root], names, 0, budget)
+
+    return evaluate
+
+
+def _field_of_meta(name: str) -> Evaluate:
+    """Return what `_follow` does for the paths that are asked for most."""
+
+    def evaluate(values: Mapping[str, Any], budget: Budget) -> Any:
+        budget.spend()
+        return values["meta"][name]
 
     return evaluate
 
@@ -313,6 +326,9 @@ def _within(first: Any, second: Any, budget: Budget) -> bool:
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Comparing:
     def evaluate(first: Any, second: Any, budget: Budget) -> bool:
+        if type(first) is int and type(second) is int:
+            budget.spend()
+            return compare(first, second)
         budget.spend(1 + min(_size(first), _size(second)) // GRAIN)
         if first is None or second is None:
             return False
@@ -366,6 +382,8 @@ def _comparison(compares: list[Comparing], operands: list[Evaluate]) -> Evaluate
 
 def _size(value: Any) -> int:
     """Return how much there is to compare of a value, as far as it takes a while."""
+    if isinstance(value, (int, float)) or value is None:
+        return 0
     left, size = [value], 0
     while left and size < STEPS * GRAIN:
         found = left.pop()

@@ -11,7 +11,14 @@ from eventlog.engine import queries
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.given import GivenContext, contexts_given
 from eventlog.forensics.paths import child, parse_path
-from eventlog.forensics.picture import MISSING_ROOT, Picture, Pictures, values_of
+from eventlog.forensics.picture import (
+    META_ALONE,
+    MISSING_ROOT,
+    ROOTS,
+    Picture,
+    Pictures,
+    values_of,
+)
 from eventlog.recorded import Recorded
 from eventlog.session.index import TASKS, keys_under, read_task
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
@@ -195,10 +202,13 @@ class Moment:
         Raises `InvalidArgument` for a path that can lead to nothing.
         """
         names = parse_path(path)
-        values = self.values()
-        if names[0] not in values:
-            raise InvalidArgument(MISSING_ROOT.format(names[0], ", ".join(values)))
-        found: Any = values
+        if names[0] not in ROOTS:
+            raise InvalidArgument(MISSING_ROOT.format(names[0], ", ".join(ROOTS)))
+        found: Any
+        if self._picture is None and names[0] in META_ALONE:
+            found = values_of(Picture(self._core.state))  # No message has to be read for it.
+        else:
+            found = self.values()
         for name in names:
             found = child(found, name)
         return found

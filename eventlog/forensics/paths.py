@@ -89,6 +89,10 @@ def format_path(path: Path) -> str:
 
 def children(value: Any) -> Mapping[str, Any] | None:
     """Return what is in a value by name or id; None for one that has no inside, as a text."""
+    if type(value) is dict:
+        return cast("dict[str, Any]", value)
+    if value is None or isinstance(value, (str, int, float)):
+        return None
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
     if isinstance(value, (list, tuple)):

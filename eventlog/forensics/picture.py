@@ -6,6 +6,7 @@ so that what changed is found without comparing the rest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,11 +23,9 @@ from eventlog.session.index import (
 )
 from eventlog.session.reading import with_result
 from eventlog.session.state import SessionState
-from eventlog.session.views import archive_view, session_meta, task_view
+from eventlog.session.views import META_FIELDS, archive_view, task_view
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry
     from eventlog.session.archive import Archive
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.tasks.state import Task
 
-__all__ = ["META_ALONE", "MISSING_ROOT", "ROOTS", "Picture", "Pictures", "values_of"]
+__all__ = ["META_ALONE", "MISSING_ROOT", "ROOTS", "Picture", "Pictures", "Values", "values_of"]
 
 ROOTS: Final = (
     "version",
@@ -88,26 +87,62 @@ class Picture:
         )
 
 
-def values_of(picture: Picture) -> Mapping[str, Any]:
-    """Return the values that paths lead to, in the order of `ROOTS`."""
-    session = picture.session
-    return {
-        **state_values(session),
-        "tail": picture.tail,
-        "archives": picture.archives,
-        "tasks": picture.tasks,
-        "overview": picture.overview,
-        "findings": [f"{version}: {why}" for version, why in session.findings],
-    }
+class Values(Mapping[str, Any]):
+    """The values that paths lead to, in the order of `ROOTS`, of a picture as it is when asked.
+
+    The metadata are computed field by field, since an expression looks at few of them.
+    """
+
+    __slots__ = ("_meta", "_picture")
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._meta = _Meta(picture)
+
+    def __getitem__(self, root: str) -> Any:
+        picture = self._picture
+        match root:
+            case "meta":
+                return self._meta
+            case "version" | "status":
+                return getattr(picture.session, root)
+            case "findings":
+                return [f"{version}: {why}" for version, why in picture.session.findings]
+            case "tail" | "archives" | "tasks" | "overview":
+                return getattr(picture, root)
+            case _:
+                raise KeyError(root)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ROOTS)
+
+    def __len__(self) -> int:
+        return len(ROOTS)
 
 
-def state_values(session: SessionState) -> dict[str, Any]:
-    """Return those of the values that are seen in the session's state alone."""
-    return {
-        "version": session.version,
-        "status": session.status,
-        "meta": session_meta(session)._asdict(),
-    }
+class _Meta(Mapping[str, Any]):
+    """The metadata of a picture."""
+
+    __slots__ = ("_picture",)
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def __getitem__(self, name: str) -> Any:
+        return META_FIELDS[name](self._picture.session)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(META_FIELDS)
+
+    def __len__(self) -> int:
+        return len(META_FIELDS)
+
+
+def values_of(picture: Picture) -> dict[str, Any]:
+    """Return the values that paths lead to, as plain ones that no later record changes but what is
+    in ``tail``, ``archives`` and ``tasks``."""
+    values = Values(picture)
+    return {**values, "meta": dict(values["meta"])}
 
 
 class Pictures(Projection[Picture, Picture]):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from eventlog.engine.snapshots import read_snapshot
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.paths import Path, differences, format_path
-from eventlog.forensics.picture import state_values, values_of
+from eventlog.forensics.picture import META_ALONE, values_of
 from eventlog.forensics.running import each_picture
 from eventlog.recorded import Recorded
 from eventlog.session.projection import SessionFold
@@ -135,7 +135,7 @@ def _digest(picture: Picture) -> str:
         f"{root}[{key}]": values[root].get(key) if key else values[root]
         for root, key in sorted(picture.touched)
     }
-    seen = [state_values(picture.session), values["findings"], touched]
+    seen = [{root: values[root] for root in sorted(META_ALONE)}, touched]
     text = json.dumps(seen, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()[:32]
 

@@ -1,56 +1,62 @@
-"""One fold over a session, seen after every record: what blame and bisect go through."""
+"""One fold over a session, looked at after every record: what blame and bisect go through."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from eventlog.forensics.picture import META_ALONE, Picture, Pictures, state_values, values_of
+from eventlog.forensics.picture import META_ALONE, Picture, Pictures, Values
 from eventlog.recorded import Recorded
 from eventlog.session.folding import apply_records
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from typing import Any
 
     from eventlog.forensics.past import Past
     from eventlog.records import Record
 
-__all__ = ["each_picture", "each_state"]
+__all__ = ["each_picture", "look_at_each"]
 
 
-def each_state(
-    past: Past, until: int, roots: Collection[str]
-) -> Iterator[tuple[Record, Callable[[], Mapping[str, Any]]]]:
-    """Yield each record up to a version, and what returns the values right after it.
+def look_at_each(
+    past: Past,
+    until: int,
+    roots: Collection[str],
+    look: Callable[[Record, Mapping[str, Any]], bool],
+) -> Record | None:
+    """Fold a session up to a version, and look at the values after each record; return the record
+    at which ``look`` returned true, where the fold ends.
 
-    They are right until the next record is asked for. Only the values under ``roots`` are there for
-    certain: where the metadata are enough, messages are folded without being read.
+    The values are right until ``look`` returns. Only those under ``roots`` are there for certain:
+    where the metadata are enough, messages are folded without being read.
     """
-    if not META_ALONE.issuperset(roots):
-        picture: Picture | None = None
-
-        def values() -> Mapping[str, Any]:
-            assert picture is not None
-            return values_of(picture)
-
-        for record, picture in each_picture(past, until):
-            yield record, values
-        return
-    state = SessionState(past.session)
-    for record in _watched(past, until, state):
-        yield record, lambda: _seen(state)
+    if META_ALONE.issuperset(roots):
+        return _look_at_states(past, until, look)
+    for record, picture in each_picture(past, until):
+        if look(record, Values(picture)):
+            return record
+    return None
 
 
-def _seen(state: SessionState) -> Mapping[str, Any]:
-    findings = [f"{version}: {why}" for version, why in state.findings]
-    return {**state_values(state), "findings": findings}
+def _look_at_states(
+    past: Past, until: int, look: Callable[[Record, Mapping[str, Any]], bool]
+) -> Record | None:
+    picture = Picture(SessionState(past.session))
+    values = Values(picture)
+    found: Record | None = None
 
+    def looked_at() -> Iterator[Record]:
+        """Yield records to the fold; when it asks for the next one, the last has been folded."""
+        nonlocal found
+        for record in past.records(0, until) if until else ():
+            yield record
+            if look(record, values):
+                found = record
+                return
 
-def _watched(past: Past, until: int, state: SessionState) -> Iterator[Record]:
-    """Yield each record when it has been folded, by the shortest way to fold it."""
-    for record in past.records(0, until) if until else ():
-        apply_records(state, (record,))
-        yield record
+    apply_records(picture.session, looked_at())
+    return found
 
 
 def each_picture(past: Past, until: int) -> Iterator[tuple[Record, Picture]]:
