@@ -253,8 +253,8 @@ class Session:
 
         The predicate is an expression, such as ``meta.pending_tokens > 8000`` (the page
         ``eventlog docs forensics`` has the language), a callable of a `Moment`, or the name of one
-        that ships: ``P1`` to ``P7``, ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error``,
-        ``first_retry``. The session is folded once and every event looked at, so the answer is exact.
+        that ships, such as ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error`` and
+        ``first_retry``; the page has them all. The session is folded once and every event looked at, so the answer is exact.
         None if it never holds. Raises `InvalidArgument` for what is no expression.
         """
         from eventlog.forensics.bisect import bisect

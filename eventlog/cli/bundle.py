@@ -60,7 +60,7 @@ def bundle(
         document,
         lambda terminal: terminal.line(
             f"{output}: {counted(report.sessions, 'session')}, {counted(report.records, 'event')}, "
-            f"{counted(report.values, 'large value')}, {report.bytes:,} bytes"
+            f"{counted(report.values, 'large value')}"
         ),
     )
     if redact and not invocation.json:

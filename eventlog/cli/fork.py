@@ -73,7 +73,7 @@ def fork(
     with invocation.open() as log:
         session = log.session(session_id, follow_folder=False)
         forked = session.fork(into, version=version, edit=edit, actor=actor)
-        document = {
+        document: dict[str, Any] = {
             "session_id": into,
             "version": forked.version,
             "origin": session_id,

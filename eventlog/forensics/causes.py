@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventlog.errors import EventLogError
 from eventlog.forensics.as_of import checked_version
 from eventlog.recorded import Recorded
+from eventlog.session.parts import is_plain, readings_of
 
 if TYPE_CHECKING:
     from eventlog.forensics.past import Past
+    from eventlog.session.message_data import MessageData
 
 __all__ = ["Cause", "why"]
 
@@ -89,6 +91,8 @@ class _Known:
         self._tasks: dict[str, int] = {}
         """The last event of each task."""
         self._messages: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
+        """The last message that made each call."""
 
     def link(self, recorded: Recorded) -> _Link:
         """Return why an event came about, and take note of it."""
@@ -120,6 +124,18 @@ class _Known:
             version = self._messages.get(event.message_id)
             if version is not None:
                 return _Link(version, f"the message that made the call {event.tool_id}")
+        if recorded.type == "message_appended" and event is not None:
+            return self._answered(event.message)
+        return _Link(None, "")
+
+    def _answered(self, message: MessageData) -> _Link:
+        """Return the message that made a call which a message answers."""
+        if not is_plain(message):
+            for found in readings_of(message):
+                if found.call is None and found.result is not None:
+                    version = self._calls.get(found.result.id)
+                    if version is not None:
+                        return _Link(version, f"the message that made the call {found.result.id}")
         return _Link(None, "")
 
     def _note(self, recorded: Recorded, event: Any) -> None:
@@ -130,6 +146,9 @@ class _Known:
             self._tasks[task] = version
         if recorded.type == "message_appended" and event is not None:
             self._messages[event.message["id"]] = version
+            if not is_plain(event.message):
+                made = [found.call.id for found in readings_of(event.message) if found.call]
+                self._calls.update((call, version) for call in made)
         elif recorded.type == "archive_finalized" and event is not None:
             for follow_up in event.follow_ups:
                 self._tasks[follow_up["task_id"]] = version

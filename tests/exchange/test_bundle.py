@@ -10,14 +10,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import eventlog
-from eventlog import Event, Finalizer, Message, Worker
+from eventlog import START, Event, Finalizer, Message, Worker
 from eventlog.errors import (
     CorruptLog,
     EventLogError,
@@ -110,6 +110,7 @@ def test_a_bundle_made_from_a_bundle_is_the_same_file(log: Log, tmp_path: Path) 
 def test_what_cannot_be_bundled_is_refused(log: Log, tmp_path: Path) -> None:
     with pytest.raises(SessionNotFound):
         log.bundle(["nobody"], tmp_path / "x.zip")
+    wrong: Any
     for wrong in ([], "chat 42"):
         with pytest.raises(InvalidArgument):
             log.bundle(wrong, tmp_path / "x.zip")
@@ -147,7 +148,7 @@ def test_an_imported_bundle_has_the_same_states_and_bytes(log: Log, tmp_path: Pa
         report = import_bundle(bundle, target.store)
         assert report.records == log.session("chat 42").version
         for mine, theirs in zip(target.read("chat 42"), log.read("chat 42"), strict=True):
-            assert mine.record._replace(position=0) == theirs.record._replace(position=0)
+            assert mine.record._replace(position=START) == theirs.record._replace(position=START)
         assert every_view(target, "chat 42")[:6] == every_view(log, "chat 42")[:6]
         assert target.verify("chat 42") == []
         again = import_bundle(bundle, target.store)
@@ -178,12 +179,12 @@ def test_a_redacted_bundle_verifies_and_says_that_it_is_redacted(
         if redaction == "texts":
             assert b"line of output" not in content and "☃".encode() not in content
             assert report.values == 0
-            assert session.tail()[-1].parts[0].text == "[11 characters]"
+            assert session.tail()[-1].text == "[11 characters]"
         else:
-            assert session.tail()[-1].parts[0].text == "and \N{SNOWMAN} then?"
+            assert session.tail()[-1].text == "and \N{SNOWMAN} then?"
             assert session.tool_output("m-2", "t-1", limit=4).text == "line"
         (decided,) = [each for each in case.read("chat 42") if each.type == "acme.decided"]
-        assert SECRET not in decided.event.what
+        assert SECRET not in cast("Decided", decided.event).what
 
 
 def test_a_change_in_a_redacted_bundle_is_found(log: Log, tmp_path: Path) -> None:
@@ -213,8 +214,11 @@ def test_a_redacted_session_is_imported_only_with_a_new_chain(log: Log, tmp_path
         import_bundle(bundle, target.store, new_chain=True)
         assert target.verify("chat 42") == [] and target.verify("other") == []
         last = list(target.read("chat 42"))[-1]
-        assert last.type == "session_forked" and last.event.edited
-        assert last.event.origin_hash == list(log.read("chat 42"))[-1].record.hash.hex()
+        assert last.type == "session_forked"
+        origin: Any = last.event
+        assert (
+            origin.edited and origin.origin_hash == list(log.read("chat 42"))[-1].record.hash.hex()
+        )
         assert target.session("chat 42").tail()[-1].id == "m-3"
 
 

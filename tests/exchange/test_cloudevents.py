@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import eventlog
-from eventlog import Event, Message, Worker
+from eventlog import START, Event, Message, Worker
 from eventlog.errors import InvalidArgument
 from eventlog.exchange.bundle.importing import bundle_of, import_bundle
 from eventlog.exchange.cloudevents import cloud_events, records_of
@@ -56,8 +56,8 @@ def test_cloud_events_have_what_the_specification_asks_for(log: Log) -> None:
 
 def test_cloud_events_come_back_to_the_byte(log: Log) -> None:
     back = list(records_of(travelled(log)))
-    assert [each._replace(position=0) for each in back] == [
-        each._replace(position=0) for each in stored(log)
+    assert [each._replace(position=START) for each in back] == [
+        each._replace(position=START) for each in stored(log)
     ]
     with eventlog.open("memory:") as target:
         import_bundle(bundle_of(back), target.store)

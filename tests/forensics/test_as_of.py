@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -17,9 +17,14 @@ from eventlog.projections import LiveTail, Usage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventlog import Log, Session
+    from eventlog import Log, Session, ToolPart
     from eventlog.recorded import Recorded
     from eventlog.testing.clock import FakeClock
+
+
+def status(message: Message) -> str:
+    (part,) = message.parts
+    return cast("ToolPart", part).tool_status
 
 
 def texts(messages: tuple[Message, ...]) -> list[str]:
@@ -41,7 +46,7 @@ def test_a_moment_shows_what_the_session_showed_then(session: Session) -> None:
 
 def test_a_result_that_came_later_is_not_in_the_message_yet(session: Session) -> None:
     before, after = session.at(version=3).tail()[1], session.at(version=4).tail()[1]
-    assert [before.parts[0].tool_status, after.parts[0].tool_status] == ["running", "completed"]
+    assert [status(before), status(after)] == ["running", "completed"]
     assert session.at(version=4).tool_output("m-2", "call-1").text == "in the attic"
     with pytest.raises(LookupError):
         session.at(version=3).tool_output("m-2", "call-1")
@@ -93,14 +98,17 @@ def test_a_position_shows_several_sessions_at_one_moment(log: Log, session: Sess
         {"position": "0" * 32 + "/3/" + "0" * 32},
     ],
 )
-def test_a_place_where_the_session_never_was_is_refused(session: Session, place: dict) -> None:
+def test_a_place_where_the_session_never_was_is_refused(
+    session: Session, place: dict[str, Any]
+) -> None:
     with pytest.raises(InvalidArgument):
         session.at(**place)
 
 
 def test_before_the_first_event_there_is_nothing(session: Session) -> None:
     nothing = session.at(version=0)
-    assert nothing.tail() == nothing.history() == nothing.archives() == nothing.tasks() == ()
+    assert nothing.tail() == nothing.history() == ()
+    assert (nothing.archives(), nothing.tasks()) == ((), ())
     assert (nothing.event, nothing.time, nothing.meta.status) == (None, "", "absent")
 
 
@@ -116,7 +124,7 @@ class Sum(Projection[int, int]):
         return 0
 
     def apply(self, state: int, recorded: Recorded) -> int:
-        return state + recorded.event.by
+        return state + cast("Counted", recorded.event).by
 
     def view(self, state: int) -> int:
         return state
@@ -152,6 +160,7 @@ def test_looking_back_begins_at_a_snapshot_and_trusts_no_other(tmp_path: Path) -
         session = log.session("s")
         assert [session.at(version=each).meta.message_count for each in (3, 41)] == [2, 40]
         blob = log.store.get_blob("snapshot/s/session")
+        assert blob is not None
         log.store.put_blob("snapshot/s/session", blob.data[:-1] + b"?")
         assert [log.session("s").at(version=each).meta.message_count for each in (3, 41)] == [2, 40]
 
@@ -175,7 +184,7 @@ def test_a_given_context_does_not_have_what_came_after_it(session: Session) -> N
     session.context(record=True)
     session.record_tool_result("m-9", "call-9", "late")
     (found,) = session.at(version=session.version).given
-    assert found.is_exact and found.messages[-1].parts[0].tool_status == "running"
+    assert found.is_exact and status(found.messages[-1]) == "running"
 
 
 def test_the_past_cannot_be_written_to(session: Session) -> None:

@@ -146,7 +146,7 @@ def claimed(archive: int, attempt: int = 1, lease_until: int = 10**9) -> tuple[s
     )
 
 
-CREATED = ("session_created", {})
+CREATED: tuple[str, dict[str, Any]] = ("session_created", {})
 
 
 BEGUN = [CREATED, said("a"), committed(1, [[2, 2]]), of_task("commit_published", 1)]

@@ -61,7 +61,7 @@ def test_a_fork_without_edits_is_the_same_session_under_another_name(
         )
         assert original.was_live == copied.was_live
     assert log.verify("what-if") == []
-    origin = records[-1].event
+    origin: Any = records[-1].event
     assert (origin.origin, origin.origin_version, records[-1].metadata.actor) == (
         session.id,
         12,
@@ -83,6 +83,7 @@ def test_of_a_fork_with_one_message_edited_that_differs_and_nothing_else(
         "tail[m-5].created_at",
     }
     assert log.verify("what-if") == []
+    event: Any
     (event,) = [each.event for each in log.read("what-if") if each.type == "session_forked"]
     assert (event.edited, event.dropped, event.inserted) == ([12], [], [])
 
@@ -115,6 +116,7 @@ def test_events_are_dropped_and_inserted_on_the_way(log: Log, session: Session) 
     assert archive.archive.message_count == 3
     assert [message.id for message in fork.tail()] == ["m-4", "m-5"]
     assert fork.tail() == log.project("what-if", LiveTail())
+    event: Any
     (event,) = [each.event for each in log.read("what-if") if each.type == "session_forked"]
     assert (event.edited, event.dropped, event.inserted) == ([], [5], [4])
 
@@ -173,7 +175,8 @@ def test_large_outputs_are_the_forks_own(log: Log, session: Session) -> None:
     fork = session.fork("what-if")
     assert fork.tool_output("m-8", "big").text == "z" * 50_000
     assert log.verify("what-if") == []
-    assert "what-if" in fork.tail()[-1].parts[0].tool_output_ref
+    part_of_fork: Any = fork.tail()[-1].parts[0]
+    assert "what-if" in part_of_fork.tool_output_ref
 
 
 def test_a_fork_of_thousands_of_events_is_written_in_parts() -> None:

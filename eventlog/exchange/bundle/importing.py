@@ -61,7 +61,17 @@ def _chained_anew(session: BundledSession) -> BundledSession:
     records: list[Record] = []
     previous = GENESIS
     for record in session.records:
-        chained = chained_record(previous, *record[:2], *record[3:9])
+        chained = chained_record(
+            previous,
+            record.stream,
+            record.version,
+            record.event_id,
+            record.type,
+            record.schema,
+            record.time,
+            record.data,
+            record.metadata,
+        )
         records.append(chained._replace(position=record.position))
         previous = chained.hash
     last = session.records[-1]

@@ -113,7 +113,7 @@ class _Reading:
         if redaction not in (None, "secrets", "texts") or not isinstance(listed, list):
             raise self._wrong(MANIFEST, "it lists no sessions")
         sessions: dict[str, BundledSession] = {}
-        for number, entry in enumerate(cast("list[Any]", listed), 1):
+        for number, entry in enumerate(listed, 1):
             found = self._session(number, entry)
             if found.session_id in sessions:
                 raise self._wrong(MANIFEST, f"it lists {found.session_id!r:.80} twice")
@@ -251,7 +251,7 @@ def _record(fields: dict[str, Any], session: str) -> tuple[Record, tuple[bytes, 
     gone = [fields.get("data_sha256"), fields.get("metadata_sha256")]
     if gone == [None, None]:
         return record, None
-    data_digest, metadata_digest = (bytes.fromhex(each) for each in gone)
+    data_digest, metadata_digest = (bytes.fromhex(cast("str", each)) for each in gone)
     if len(data_digest) != _DIGEST_BYTES or len(metadata_digest) != _DIGEST_BYTES:
         raise ValueError("a digest has another length")
     return record, (data_digest, metadata_digest)

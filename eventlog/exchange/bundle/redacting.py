@@ -122,7 +122,7 @@ def _walk(value: Any, name: str, change: Callable[[str], str], *, keeps: frozens
     if isinstance(value, str):
         return value if name in keeps else change(value)
     if isinstance(value, list):
-        return [_walk(each, name, change, keeps=keeps) for each in cast("list[Any]", value)]
+        return [_walk(each, name, change, keeps=keeps) for each in value]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         inside = (
@@ -135,7 +135,7 @@ def _walk(value: Any, name: str, change: Callable[[str], str], *, keeps: frozens
 def _without_values(value: Any) -> Any:
     """Return an event that names no large value; the previews stay."""
     if isinstance(value, list):
-        return [_without_values(each) for each in cast("list[Any]", value)]
+        return [_without_values(each) for each in value]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         kept = {
