@@ -210,7 +210,7 @@ def finalise(text: str) -> dict[str, str]:
 
 
 def dbos_workflows(path: Path, count: int, at_once: int) -> Timing:
-    """Call a workflow from so many threads: twice as quick here as DBOS's queues are.
+    """Call a workflow from ``at_once`` threads: twice as quick here as DBOS's queues.
 
     Its file is put into WAL mode beforehand, which DBOS keeps and is quicker with. It talks to
     nobody: neither a conductor nor a collector of traces is named.

@@ -1,6 +1,6 @@
 """The JetStream store: its speed beside the plain client, and what survives what is done to it.
 
-Each figure starts servers of its own, on the disk, with ``sync_interval: always``.
+Each figure starts new servers, on the disk, with ``sync_interval: always``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def new_log(servers: Servers) -> str:
 def plain_publishes(servers: Servers, count: int, sessions: int) -> Timing:
     """Publish and await the answer, nothing else: the least that an append can cost.
 
-    As many at once as there are sessions, each with a subject of its own.
+    As many at once as there are sessions, each with its own subject.
     """
     name = f"plain-{next(_names)}"
     replicas = 3 if isinstance(servers, NatsCluster) else 1

@@ -50,7 +50,7 @@ def _url(place: Path | str) -> str:
 
 
 def settings(path: Path) -> str:
-    """Tell what the store read back of its own settings."""
+    """Return the settings that the store has read back."""
     with eventlog.open(_url(path)) as log:
         found = log.store.settings()
     return f"{found['journal_mode']}, synchronous={found['synchronous']}, {log.durability}"
@@ -103,7 +103,7 @@ def appends_async(path: Path | str, count: int, sessions: int) -> Timing:
 
 
 def fill(path: Path, count: int, *, archive: bool = False, batch: int = 500) -> None:
-    """Write one session of so many messages, live or nearly all archived."""
+    """Write one session with a number of messages, live or nearly all archived."""
     with eventlog.open(_url(path) + "?synchronous=off") as log:
         session = log.session("chat", create=True)
         for done in range(0, count, batch):
@@ -116,7 +116,7 @@ def fill(path: Path, count: int, *, archive: bool = False, batch: int = 500) -> 
 
 
 def kill_after(path: Path, count: int) -> None:
-    """Append so many messages to the session, one by one, and do not get to close the log."""
+    """Append messages to the session one by one, and end without closing the log."""
     log = eventlog.open(_url(path) + "?synchronous=off")
     session = log.session("chat")
     for message in messages(count):
@@ -176,7 +176,7 @@ def verifying(path: Path, count: int) -> Timing:
 
 
 def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Timing, Timing]:
-    """Commit a tail of so many messages; return that, and one append as the yardstick."""
+    """Commit a live tail; return its time, and that of one append for comparison."""
     best = append = 1e9
     with eventlog.open(_url(path)) as log:
         session = log.session("chat", create=True)
@@ -193,7 +193,7 @@ def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Ti
 
 
 def finalised(path: Path, count: int, at_once: int) -> Timing:
-    """Finalise archives that wait, with a summary that costs nothing, so many sessions at once."""
+    """Finalise waiting archives of several sessions at once, with a summary that costs nothing."""
 
     async def summarize(request: SummaryRequest) -> Summary:
         return Summary(overview="overview", abstract="abstract")

@@ -1,6 +1,6 @@
 """The PostgreSQL store: its speed beside the plain driver, and what survives what is done to it.
 
-Each figure starts a server of its own, of the newest version in the test extra, on the disk.
+Each figure starts a new server, of the newest version in the test extra, on the disk.
 """
 
 from __future__ import annotations

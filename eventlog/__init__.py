@@ -1,4 +1,4 @@
-"""eventlog: an event-sourced state machine for the sessions of AI agents.
+"""An event-sourced state machine for the sessions of AI agents.
 
 Every operation is one append-only event; live messages, metadata, archives, task states and files
 are replays of those events::
@@ -101,7 +101,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 AdoptionFinding = FolderFinding = Finding
-"""Other names of the one shape of findings."""
+"""Further names of `Finding`, as earlier versions had them."""
 
 __all__ = [
     "ANY",
@@ -226,8 +226,8 @@ _LATER = {
     "Moment": "eventlog.forensics.moment",
     "Refolded": "eventlog.forensics.refold",
 }
-"""Names that are imported when first asked for. asyncio alone takes longer to import than all the
-rest together; what workers and folders need is not needed to append."""
+"""Names that are imported on first use. asyncio alone takes longer to import than everything else
+together, and appending needs nothing of workers and folders."""
 
 
 if not TYPE_CHECKING:  # Or type checkers would take any name for one of these.

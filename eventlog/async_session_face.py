@@ -167,7 +167,7 @@ class AsyncSession:
         limit: int | None = None,
         occurrence: int = 0,
     ) -> ToolOutput:
-        """Return a tool's output from character ``offset`` on, at most ``limit`` characters of it.
+        """Return up to ``limit`` characters of a tool's output, from character ``offset`` on.
 
         See `Session.tool_output`.
         """
@@ -378,7 +378,7 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Record the result of a tool call; wherever its message is read, the call has it.
+        """Record the result of a tool call; every later read of the call's message includes it.
 
         See `Session.record_tool_result`.
         """
@@ -410,12 +410,9 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> bool:
-        """Close a live call that nobody will answer; return whether it was open.
+        """Close a live call that will get no answer; return whether it was open.
 
-        Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
-        that its round can be archived and the next request to a model is valid. A result that
-        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
-        `InvalidMessage` for a call that no message made.
+        See `Session.abandon_call`.
         """
         command = arguments.abandoned_call(
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
@@ -629,7 +626,7 @@ class AsyncSession:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Close the session: it takes no more messages. Its open tasks are still worked on."""
+        """Close the session: it takes no more messages. Its open tasks are still completed."""
         await self._do(
             arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),

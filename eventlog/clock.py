@@ -27,18 +27,18 @@ Then a jump of the clock is noticed, by comparing the two. The clock of the syst
 """
 
 JUMP: Final = 1_000_000
-"""A change of the difference between both clocks, in microseconds, from which on it is a jump: far
-more than a clock is slewed by between two looks, far less than any useful lease."""
+"""How far the two clocks must move apart, in microseconds, to count as a jump: far more than a
+clock is slewed between two readings, far less than any useful lease."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _CYCLE: Final = 146_097 * 86_400 * 1_000_000
-"""Microseconds of 400 years, after which the Gregorian calendar begins anew."""
+"""Microseconds of 400 years, after which the Gregorian calendar repeats."""
 
 
 class _SystemClock:
-    """The wall clock of this machine, and the clock that nobody can set."""
+    """The wall clock of this machine, with its monotonic clock, which cannot be set."""
 
     def __call__(self) -> int:
         return time.time_ns() // 1000

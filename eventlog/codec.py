@@ -39,10 +39,10 @@ _NO_METADATA = Metadata()
 
 
 def encode_event(event: Event) -> bytes:
-    """Write an event's data; raise `InvalidArgument` for what would not be read back equal.
+    """Write an event's data as JSON; raise `InvalidArgument` if it would not be read back equal.
 
-    The library's own events hold what was checked where it came in. Those of users hold anything,
-    so what was written is read, and compared with what was given.
+    The values in the library's own events were checked when they came in. A user's event may hold
+    anything, so what was written is read back and compared with what was given.
     """
     try:
         if is_builtin_type(event.event_type):
@@ -54,7 +54,7 @@ def encode_event(event: Event) -> bytes:
     except Exception as raised:  # noqa: BLE001 - the fields of a user's event may raise anything
         error = raised
     raise InvalidArgument(
-        f"{event.event_type} cannot be stored as JSON: {_blame(event, error)}; mend the value"
+        f"{event.event_type} cannot be stored as JSON: {_blame(event, error)}; correct the value"
     ) from error
 
 
@@ -64,7 +64,7 @@ def _reads_as(event: Event, data: bytes) -> bool:
 
 
 def _blame(event: Event, error: Exception | None) -> str:
-    """Return which field of an event cannot be stored, and why, as far as that can be found."""
+    """Return which field of an event cannot be stored and why, as far as that can be found out."""
     fields = {**event.__dict__, **(event.__pydantic_extra__ or {})}
     plain: dict[str, Any] = {
         name: value
@@ -82,8 +82,8 @@ def _blame(event: Event, error: Exception | None) -> str:
 def decode_event(record: Record) -> Event:
     """Read a record's event, lifted to its current schema.
 
-    Raises `UnknownEventType` if no class here reads it, `CorruptLog` if the data is not of its
-    schema.
+    Raises `UnknownEventType` if no imported class reads it, and `CorruptLog` if the data does not
+    fit its schema.
     """
     found = event_class(record.type, record.schema)
     try:
@@ -100,8 +100,8 @@ def decode_event(record: Record) -> Event:
         return lifted
     except Exception as error:  # an upcaster may raise anything when the data is damaged
         raise CorruptLog(
-            f"session {record.stream!r}, version {record.version}: the data is not a "
-            f"{record.type} of schema {record.schema} ({_first_problem(error)}); "
+            f"session {record.stream!r}, version {record.version}: the data does "
+            f"not fit schema {record.schema} of {record.type} ({_first_problem(error)}); "
             "run `eventlog verify`"
         ) from error
 
@@ -115,7 +115,7 @@ def encode_metadata(metadata: Metadata) -> bytes:
         return pydantic_core.to_json(fields)
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(
-            f"the metadata {fields} cannot be stored as JSON: {error}; mend the value"
+            f"the metadata {fields} cannot be stored as JSON: {error}; correct the value"
         ) from error
 
 
@@ -155,10 +155,10 @@ def decode_metadata(record: Record) -> Metadata:
 
 
 def refusal(error: ValidationError) -> InvalidArgument:
-    """Return the error of a caller whose values an event of the library cannot hold (P10)."""
+    """Return the error for a caller's values that an event of the library cannot hold (P10)."""
     found = error.errors(include_url=False)[0]["input"]
     problem = printable(_first_problem(error))
-    return InvalidArgument(f"{problem}, not {shown(found)}; mend the argument")
+    return InvalidArgument(f"{problem}, not {shown(found)}; correct the argument")
 
 
 def _first_problem(error: Exception) -> str:

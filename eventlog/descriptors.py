@@ -1,12 +1,13 @@
 """Opening files and folders by descriptor, so that nothing outside a folder is ever reached.
 
-What is in a folder may be put there by an enemy, and be swapped while it is used. So a path is walked
-one name at a time, each opened relative to the folder before it, and never through a link; a file is
-looked at before it is opened (a FIFO would block, a device may do anything) and once more when it is
-open (it may have been swapped in between), which is why it is opened without waiting. A new file is
-created exclusively.
+An attacker may have put anything into a folder, and may swap it while it is in use. So a path is
+walked one name at a time, each opened relative to the folder before it, and never through a link.
+A file is examined before it is opened (a FIFO would block, a device may do anything) and again once
+it is open, since it may have been swapped in between; so it is opened without blocking, too. A new
+file is created exclusively.
 
-Refusals are `OSError` with an error number of `REFUSED`; the text says what was found and what to do.
+A refusal is an `OSError` with an error number in `REFUSED`; its text says what was found and what
+to do.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ __all__ = [
 ]
 
 REFUSED: Final = frozenset({errno.ELOOP, errno.ENXIO, errno.EMLINK, errno.EFBIG, errno.EILSEQ})
-"""The error numbers of refusals: a link, nothing that has content, a file with several names, a file
-or folder that is too large, a name that is no UTF-8 or leads elsewhere."""
+"""The error numbers of refusals: a link; something without content, such as a FIFO; a file with
+several names; a file or folder that is too large; a name that is not UTF-8 or leads elsewhere."""
 
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _SAFE: Final = _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 _CHUNK: Final = 1 << 20
-"""Bytes that are read at once: a file that grows meanwhile is found out after so many."""
+"""Bytes that are read at a time; a file that grows meanwhile is noticed after at most this many."""
 
 
 def is_supported() -> bool:
@@ -49,13 +50,13 @@ def is_supported() -> bool:
 
 
 def refusal(number: int, what: str, path: str) -> OSError:
-    """Return the error for something that is not opened; a name that is no UTF-8 is escaped in it."""
+    """Return the error for a path that is refused; bytes in it that are not UTF-8 are escaped."""
     shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return OSError(number, what, shown)
 
 
 def split_path(path: str) -> list[str]:
-    """Return the names of a relative path, "" having none; raise for one that leaves the folder."""
+    """Split a relative path into names ("" has none); raise `OSError` if it leaves the folder."""
     names = path.split("/") if path else []
     for name in names:
         if name in ("", ".", "..") or "\0" in name:
@@ -68,7 +69,7 @@ def split_path(path: str) -> list[str]:
 
 
 def open_folder(name: str, path: str, parent: int | None = None) -> int:
-    """Open a folder by its name in an open one; ``path`` is what errors say."""
+    """Open a folder by its name in an open folder; errors call it ``path``."""
     try:
         return os.open(name, _FOLDER | _NOFOLLOW, dir_fd=parent)
     except OSError as error:
@@ -91,7 +92,7 @@ def _link(path: str) -> OSError:
 def open_regular(
     name: str, flags: int, path: str, parent: int | None = None, *, alone: bool = False
 ) -> int:
-    """Open a regular file that is there; with ``alone`` only one that has no second hard link."""
+    """Open an existing regular file; with ``alone`` only if it has no second hard link."""
     try:
         refuse_unless_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
         descriptor = os.open(name, flags | _SAFE, dir_fd=parent)
@@ -105,7 +106,7 @@ def open_regular(
         refuse_unless_regular(found, path)
         if alone and found.st_nlink > 1:
             raise refusal(
-                errno.EMLINK, "it has several hard links, and is not written in place", path
+                errno.EMLINK, "it has several hard links, so it is not written in place", path
             )
     except BaseException:
         os.close(descriptor)
@@ -136,30 +137,30 @@ def refuse_unless_regular(found: os.stat_result, path: str) -> None:
 def create_file(
     name: str, flags: int, path: str, parent: int | None = None, *, permissions: int = 0o600
 ) -> int:
-    """Create a file that is not there, with exactly these permissions; raises `FileExistsError`."""
+    """Create a new file with exactly these permissions; raises `FileExistsError`."""
     try:
         descriptor = os.open(name, flags | os.O_CREAT | os.O_EXCL | _SAFE, 0o600, dir_fd=parent)
     except OSError as error:
         error.filename = path
         raise
     if permissions != 0o600:
-        # File systems without modes refuse that; the file then stays as they have it.
+        # File systems without modes refuse that; the file then keeps the mode that they give it.
         with suppress(PermissionError):
             os.fchmod(descriptor, permissions)
     return descriptor
 
 
 def permissions_in(mode: int) -> int:
-    """Return the permissions of new files in a folder of some mode.
+    """Return the permissions for new files in a folder with this mode.
 
-    They are the folder's read and write bits for group and others; none of them where the sticky bit
-    says that strangers share the folder.
+    Group and others get the read and write bits that they have on the folder; none if the sticky
+    bit says that strangers share it.
     """
     return 0o600 if mode & stat.S_ISVTX else 0o600 | (mode & 0o066)
 
 
 def read_whole(descriptor: int, largest: int, path: str) -> bytes:
-    """Read a file from its start; raise `OSError` once it is found to be larger than allowed."""
+    """Read a whole file; raise `OSError` as soon as it turns out to exceed ``largest`` bytes."""
     size = os.fstat(descriptor).st_size
     if size > largest:
         raise too_large(size, largest, path)

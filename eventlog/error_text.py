@@ -1,8 +1,8 @@
-"""What errors say about values and errors of users, whatever those are (P10, F4).
+"""Texts about users' values and errors, made so that they never fail (P10, F4).
 
 The `repr` of a value and the `str` of an error are users' code: they may raise, take long, or
-return half of a surrogate pair, which neither a store nor a terminal takes. An error text is made
-in the middle of refusing or recording something, so making it never fails.
+return a lone surrogate, which neither a store nor a terminal accepts. These functions are called
+while something is being refused or recorded, so they must not raise in turn.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ __all__ = ["printable", "shown", "text_of"]
 
 
 def printable(text: str) -> str:
-    """Return a text that UTF-8 can hold: lone surrogates are written as ``\\udXXX``."""
+    """Return a text that UTF-8 can encode, with lone surrogates written as ``\\udXXX``."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(value: object) -> str:
-    """Return the first 80 characters of a value's `repr`, or its type where it has none."""
+    """Return the first 80 characters of a value's `repr`, or its type if the `repr` fails."""
     try:
         return printable(f"{value!r:.80}")
     except Exception:  # noqa: BLE001 - too deep, too many digits, or a `repr` that raises
@@ -24,11 +24,11 @@ def shown(value: object) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Return an error's text; where it cannot be had, a text that says so and why."""
+    """Return an error's text, or if its `str` fails, a text that says so and why."""
     try:
         return printable(str.__str__(str(error)))
     except Exception as problem:  # noqa: BLE001 - a `__str__` may raise anything
-        return f"its text cannot be read: {_name_of(problem)} was raised by it"
+        return f"its text cannot be read: reading it raised {_name_of(problem)}"
 
 
 def _name_of(value: object) -> str:

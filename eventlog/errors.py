@@ -32,8 +32,8 @@
 
 The attributes carry the data. The text says what happened, where, and what to do next.
 
-The callables of a worker raise two more, which are no `EventLogError`: `NonRetryableError` and
-`RetryableError`.
+The callables of a worker may raise two more, which are not subclasses of `EventLogError`:
+`NonRetryableError` and `RetryableError`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class CorruptError(EventLogError):
 
 
 class _WithoutSecrets(EventLogError):
-    """An error that may say what a driver, a server or the system said: shown without secrets."""
+    """An error that may quote a driver, a server or the system; secrets in it are redacted."""
 
     def __init__(self, text: str) -> None:
         super().__init__(redact(text))
@@ -375,13 +375,13 @@ class StoreUnavailable(UnavailableError):
 
 
 _HEAL = (
-    "nothing is lost, for the log has everything: mend that, and `eventlog heal` writes the files "
-    "again"
+    "nothing is lost, since the log has everything: correct that, then write the files again with "
+    "`eventlog heal`"
 )
 
 
 class FolderUnavailable(UnavailableError):
-    """A session folder cannot be read or written; the log has everything that is in it."""
+    """A session folder cannot be read or written; nothing is lost, since the log has it all."""
 
     def __init__(self, path: str, problem: str, remedy: str = _HEAL) -> None:
         super().__init__(f"folder {path}: {problem}; {remedy}")
@@ -410,7 +410,7 @@ class NonRetryableError(Exception):
 class RetryableError(Exception):
     """Raise it from a callable of a `Finalizer`: another attempt may succeed.
 
-    With ``retry_after`` it is not made before that many seconds have passed.
+    With ``retry_after``, at least that many seconds pass before it.
     """
 
     def __init__(self, *args: object, retry_after: float | None = None) -> None:

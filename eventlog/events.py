@@ -11,7 +11,7 @@ library's. An upcaster turns the decoded JSON object of one schema into that of 
 be one for every schema before the current one, which is checked when the class is defined.
 """
 
-# No `from __future__ import annotations`: those of `Event` would be compiled for each of its heirs.
+# No `from __future__ import annotations`: those of `Event` would be compiled for each subclass.
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -34,9 +34,9 @@ Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def unchanged(data: dict[str, Any]) -> dict[str, Any]:
-    """Lift data to a schema that has the same fields, and only gives them another meaning.
+    """Return the data as it is: the upcaster to a schema that only gives its fields new meaning.
 
-    Data of such a schema is read as directly as that of the current one.
+    Data of a schema with this upcaster is decoded as directly as that of the current schema.
     """
     return data
 
@@ -86,7 +86,9 @@ class Event(BaseModel):
             )
         known = _registry.get(type)
         if known is not None and known.__qualname__ != cls.__qualname__:
-            raise InvalidArgument(f"event type {type!r} is already defined by {known!r}")
+            raise InvalidArgument(
+                f"event type {type!r} is already defined by {known!r}; use another name"
+            )
         steps = dict(upcasters or {})
         if set(steps) != set(range(1, schema)):
             raise InvalidArgument(
@@ -111,7 +113,7 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """Take the options that `__init_subclass__` has dealt with, which pydantic passes on."""
+        """Accept the options that `__init_subclass__` has handled; pydantic passes them on."""
 
 
 def is_builtin_type(type: str) -> bool:
@@ -120,7 +122,7 @@ def is_builtin_type(type: str) -> bool:
 
 
 def import_when_read(module: str) -> None:
-    """Name a module of the library with events that few logs have.
+    """Register a module of the library that defines events which few logs have.
 
     It is imported when a log has a type that no imported module defines.
     """
@@ -128,7 +130,7 @@ def import_when_read(module: str) -> None:
 
 
 def event_class(type: str, schema: int) -> type[Event]:
-    """Return the class of an event type; raise `UnknownEventType` if there is none here."""
+    """Return the class of an event type; raise `UnknownEventType` if no module defines it."""
     found = _registry.get(type)
     if found is None and is_builtin_type(type):
         for module in _seldom:

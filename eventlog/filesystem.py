@@ -1,11 +1,11 @@
-"""The seam through which files are reached: a few verbs, each of them one step.
+"""The seam through which files are reached: a few operations, each of them one step.
 
-Whatever reads or writes the files of a session, or of a log, does so through a `FileTree` and through
-nothing else. So the same code runs on the disk (`LocalFiles`) and on a simulated one that loses power
-at any step, where the argument about order and syncing is proved; and what is refused for safety
-(links, FIFOs, names that lead out of a folder) is refused in one place, `eventlog.local_files`.
+All files of sessions and of logs are read and written through a `FileTree`. So the same code runs
+on the disk (`LocalFiles`) and on a simulated disk that loses power at any step, which is how the
+order of writes and syncs is tested; and what is refused for safety (links, FIFOs, names that lead
+out of a folder) is refused in one place, `eventlog.local_files`.
 
-What each verb promises is what POSIX promises, and no more:
+Each operation promises what POSIX promises, and no more:
 
 ==================  ================================================================================
 ``File.append``     others read it at once; after a loss of power it may be there, gone, or torn
@@ -19,9 +19,9 @@ What each verb promises is what POSIX promises, and no more:
 ``sync_folder``     the names in the folder are durable as they are now
 ==================  ================================================================================
 
-Errors are `OSError`, of the system or of the same form (`eventlog.descriptors.REFUSED`); what they
-mean is up to the caller. After an error of ``append`` or ``sync`` nothing is known of the file's
-content: it has to be read, or written anew.
+Errors are `OSError`, raised by the system or in the same form (`eventlog.descriptors.REFUSED`); the
+caller decides what they mean. After a failed ``append`` or ``sync`` the file's content is unknown:
+it must be read, or written again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class File(Protocol):
     """An open file that is written at its end."""
 
     def append(self, data: bytes) -> None:
-        """Write all of ``data`` behind what is there."""
+        """Append all of ``data``."""
         ...
 
     def sync(self) -> None:
@@ -68,14 +68,14 @@ class File(Protocol):
         ...
 
     def truncate(self, size: int) -> None:
-        """Drop what is behind the first ``size`` bytes."""
+        """Cut the file to its first ``size`` bytes."""
         ...
 
     def overwrite(self, offset: int, data: bytes) -> None:
-        """Write all of ``data`` over what is at an offset: bytes of the same value.
+        """Write ``data`` once more at an offset where the file holds the same bytes already.
 
-        A sync that failed leaves pages that are clean and yet not on the disk; this makes the
-        system write them once more.
+        A failed sync can leave pages that the system takes for clean although they are not on the
+        disk; this makes it write them again.
         """
         ...
 
@@ -88,7 +88,7 @@ class FileView(Protocol):
     """An open file that is read at any place; it stays readable when its name is removed."""
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return up to ``size`` bytes from an offset on; fewer at the end of the file."""
+        """Return ``size`` bytes from an offset on; fewer at the end of the file."""
         ...
 
     def size(self) -> int:
@@ -96,7 +96,7 @@ class FileView(Protocol):
         ...
 
     def sync(self) -> None:
-        """Make the content durable, whoever has written it."""
+        """Make the content durable, whichever process wrote it."""
         ...
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class FileTree(Protocol):
         ...
 
     def kind(self, path: str) -> Kind | None:
-        """Return what is there, links not being followed; None for nothing."""
+        """Return what a path names, without following links; None if nothing is there."""
         ...
 
     def is_folder(self, path: str) -> bool:
@@ -135,7 +135,7 @@ class FileTree(Protocol):
         ...
 
     def open(self, path: str, *, empty: bool = False) -> File:
-        """Open a file to append to it; it is created, or with ``empty`` emptied, if need be.
+        """Open a file for appending; create it if it is missing, and with ``empty`` clear it.
 
         Raises `OSError` with ``EMLINK`` for a file that has another name as well.
         """
@@ -149,11 +149,11 @@ class FileTree(Protocol):
         ...
 
     def shown(self, path: str) -> str:
-        """Return a path as people know it."""
+        """Return a path as error texts show it."""
         ...
 
     def draw(self) -> str:
-        """Return a text for a name that no other program can foresee."""
+        """Return random text for a name that no other program can predict."""
         ...
 
     def view(self, path: str) -> FileView:
@@ -163,8 +163,8 @@ class FileTree(Protocol):
     def rename(self, source: str, target: str, *, lazily: bool = False) -> None:
         """Give a file or folder another name, in place of a file of that name.
 
-        ``lazily``: the content need not be on the disk before the name is. Most file systems see to
-        that otherwise, when a file is replaced, which takes longer than all the rest.
+        With ``lazily`` the name may reach the disk before the content does. Otherwise most file
+        systems write the content first when a file is replaced, which takes longer than the rest.
         """
         ...
 
@@ -181,7 +181,7 @@ class FileTree(Protocol):
         ...
 
     def lock(self, path: str) -> FileLock | None:
-        """Lock a file, which is created if need be; None if somebody else holds the lock."""
+        """Lock a file, creating it if it is missing; None if somebody else holds the lock."""
         ...
 
 
@@ -206,12 +206,12 @@ def replace_file(
     temporary: Callable[[str], str] | None = None,
     durable: bool = True,
 ) -> None:
-    """Put a file in place of what has the name, if anything: after a crash at any point it is the
-    old one or the new one, whole.
+    """Create or replace a file: after a crash at any point it is the old one or the new one, whole.
 
-    It is written under a name that nobody can have prepared, by default ``path.DRAWN.new``, which
-    ``temporary`` makes of a drawn text; a crash may leave that behind. Durable once the folder is
-    synced, which is the caller's to do; without ``durable`` neither content nor name need be.
+    The content is first written under a name that nobody can predict, by default
+    ``path.RANDOM.new``; ``temporary`` makes another one of the random text. A crash may leave that
+    file behind. The new file is durable once the caller has synced the folder; without ``durable``
+    neither content nor name need be.
     """
 
     def beside(drawn: str) -> str:
@@ -240,10 +240,9 @@ def _create_drawn(files: FileTree, name_with: Callable[[str], str], like: str) -
 
 
 def make_file(path: str, permissions: int | None) -> None:
-    """Create an empty file for a library that opens it by its name, unless something is there.
+    """Create an empty file, unless something is there, for a library that will open it by its name.
 
-    So it has the permissions of any new file here. What cannot be created is left to that library to
-    report.
+    So it has the permissions of every new file here. An error is left to that library to report.
     """
     if is_supported():
         folder, name = os.path.split(os.path.abspath(path))
@@ -252,7 +251,7 @@ def make_file(path: str, permissions: int | None) -> None:
 
 
 def permissions_named(text: str | None, url: str) -> int | None:
-    """Return the permissions in a store's URL; raise `InvalidArgument` for what are none."""
+    """Read the permissions in a store's URL; raise `InvalidArgument` if they are not a mode."""
     if text is None:
         return None
     try:

@@ -11,7 +11,7 @@ class Finding(NamedTuple):
     """Something that is wrong: where it is, of what kind, and a description.
 
     In a log, ``stream`` and ``version`` say where; in a session's folder, ``path`` and ``line`` do.
-    What does not apply, or is not known, is None or empty.
+    A field that does not apply, or is unknown, is None or empty.
     """
 
     stream: str | None
@@ -28,12 +28,12 @@ class Finding(NamedTuple):
     action: str = ""
     """What adopting the folder does about it."""
     message_ids: tuple[str, ...] = ()
-    """The messages concerned, the first hundred of them."""
+    """The ids of the messages concerned, at most the first hundred."""
     dropped: int = 0
-    """How many lines of a file healing drops; of a file that has no lines, how many contents."""
+    """How many lines healing drops; for a file that is not made of lines, how many contents."""
     found: str | None = None
     """The SHA-256 in hex of the file as it was found."""
     expected: str | None = None
     """The SHA-256 in hex of the file as the records have it."""
     quarantine: str | None = None
-    """The file in which what was dropped is kept, relative to the folder."""
+    """The file that keeps what was dropped, relative to the folder."""

@@ -2,8 +2,8 @@
 
 An id is 16 bytes inside the library and canonical UUID text where people see it. Formats are those
 of RFC 9562: version 7 is 48 bits of Unix milliseconds, 12 bits of counter and 62 random bits;
-version 8 is the SHA-256 of (session, key, number), cut to 122 bits. A key that is itself a version
-7 stands for itself.
+version 8 is the SHA-256 of (session, key, number), cut to 122 bits. A key that is itself a UUID of
+version 7 is used as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EventId = NewType("EventId", bytes)
 """16 bytes of a UUID."""
 
 IdSource: TypeAlias = Callable[[], EventId]
-"""Something that draws a fresh id per call."""
+"""A callable that returns a fresh id each time."""
 
 SESSION_ID_BYTES = 255
 """The longest session id in UTF-8: what one file name can hold on every common file system."""
@@ -72,8 +72,8 @@ def _uuid7_source(milliseconds: Callable[[], int], random: Callable[[], bytes]) 
 class _Randomness:
     """The system's randomness, 8 bytes at a time.
 
-    Every question to the system lets other threads run first, which in a busy process takes far
-    longer than the answer; so many are asked at once. A forked child asks anew.
+    Every call to the system lets other threads run first, which in a busy process takes far longer
+    than the call itself; so bytes for many ids are fetched at once. A forked child fetches its own.
     """
 
     def __init__(self) -> None:
@@ -103,16 +103,15 @@ def derived_id(session: str, key: str, number: int = 0) -> EventId:
     """Derive the id of the ``number``-th event that a command with ``key`` records in ``session``.
 
     The same three values give the same id for ever (L3): that is what makes a repeated command
-    find its first outcome. A key that is a UUIDv7, as the library draws them for messages, is the
-    id of the first event itself: such ids ascend with time, and what ascends is indexed for a
-    fraction of the cost.
+    find its first outcome. A key that is a UUIDv7, as the library draws them for messages, is
+    itself the id of the first event: such ids ascend with time, so indexing them costs a fraction.
     """
     if not number and len(key) == _UUID_LENGTH and _is_uuid7(key):
         return EventId(bytes.fromhex(key.replace("-", "")))
     try:
         text = f"{session}\0{key}\0{number}".encode()
     except UnicodeEncodeError:
-        raise InvalidArgument(f"the key {key!r} has a lone surrogate; mend it") from None
+        raise InvalidArgument(f"the key {key!r} has a lone surrogate; correct it") from None
     value = int.from_bytes(sha256(text).digest()[:16], "big") & _FREE_BITS | _VERSION_8
     return EventId(value.to_bytes(16, "big"))
 
@@ -135,13 +134,13 @@ def parse_id(text: str) -> EventId:
 
 
 def check_session_id(session: str) -> str:
-    """Return ``session`` if it may name one, else raise `InvalidArgument` (M1).
+    """Return ``session`` if it is a valid session id, else raise `InvalidArgument` (M1).
 
-    Any text of 1 to 255 UTF-8 bytes will do that has no control character and could not be taken
+    Any text of 1 to 255 UTF-8 bytes is valid if it has no control character and could not be taken
     for a path: no slash, no backslash, not ``.`` or ``..``.
     """
     if not isinstance(session, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"a session id is text, not {type(session).__name__}")
+        raise InvalidArgument(f"a session id must be text, not {type(session).__name__}")
     problem = _session_id_problem(session)
     if problem:
         raise InvalidArgument(f"{session!r} cannot be a session id: {problem}")
@@ -154,7 +153,7 @@ def _session_id_problem(session: str) -> str | None:
     except UnicodeEncodeError:
         return "it has a lone surrogate, which no UTF-8 text can hold"
     if not 1 <= size <= SESSION_ID_BYTES:
-        return f"it takes {size} bytes of UTF-8, allowed are 1 to {SESSION_ID_BYTES}"
+        return f"it takes {size} bytes of UTF-8; 1 to {SESSION_ID_BYTES} are allowed"
     if session in (".", "..") or "/" in session or "\\" in session:
         return "it could be taken for a path"
     if any(unicodedata.category(character) == "Cc" for character in session):

@@ -1,8 +1,8 @@
-"""The files of this machine behind the seam of `eventlog.filesystem`, hardened.
+"""The files of this machine behind the seam of `eventlog.filesystem`, hardened against attacks.
 
-`LocalFiles` takes any path. `LocalFiles.under` confines its verbs to one folder: paths are relative to
-it then, no link below it is followed, and a platform that cannot promise that has no such folder. What
-is opened, and how, is in `eventlog.descriptors`.
+`LocalFiles` takes any path. `LocalFiles.under` confines every operation to one folder: paths are
+relative to it and no link below it is followed; on a platform that cannot promise this it raises
+`UnsupportedStore`. How files are opened is in `eventlog.descriptors`.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ Kind = Literal["file", "folder", "link", "other"]
 """What is found under a name; ``other`` is a FIFO, a socket or a device."""
 
 LARGEST_FILE: Final = 1 << 30
-"""Bytes of a file that are read into memory at once, unless another limit is set."""
+"""The most bytes of one file that are read into memory, unless another limit is set."""
 
 MOST_NAMES: Final = 1_000_000
-"""Names in one folder that are read, unless another limit is set: about 100 MB of memory."""
+"""The most names of one folder that are read, unless another limit is set: about 100 MB."""
 
 _TRIES: Final = 100
-"""How often a file that appears and disappears again is looked for."""
+"""How often opening is retried while a file keeps appearing and disappearing."""
 
 _EXCHANGE: Final = 2
 """``RENAME_EXCHANGE`` of renameat2(2)."""
 
 
 class _Verbs:
-    """The verbs of the seam, on whatever path `_parent` and `_folder` open."""
+    """The operations of the seam, on the paths that `_parent` and `_folder` open."""
 
     def __init__(self, largest: int, most_names: int) -> None:
         self.largest = largest
         self.most_names = most_names
 
     def draw(self) -> str:
-        """Return a text for a name that nobody can foresee."""
+        """Return random text for a name that nobody can predict."""
         return secrets.token_hex(8)
 
     # ---- reading ------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class _Verbs:
                 if _is_still(lock.descriptor, name, folder):
                     return lock
                 lock.release()  # Somebody put another file in its place meanwhile.
-        raise OSError(errno.EBUSY, "the lock's file is replaced again and again", self.shown(path))
+        raise OSError(errno.EBUSY, "the lock file keeps being replaced", self.shown(path))
 
     # ---- inside -------------------------------------------------------------------------------
 
@@ -189,21 +189,21 @@ class _Verbs:
         return 0o600 if folder is None else permissions_in(os.fstat(folder).st_mode)
 
     def _found_or_made(self, name: str, flags: int, path: str, folder: int | None) -> int:
-        """Open a file that has one name only, or create it."""
+        """Open a file that has no second hard link, or create it."""
         for _ in range(_TRIES):
             with suppress(FileNotFoundError):
                 return open_regular(name, flags, self.shown(path), folder, alone=True)
             with suppress(FileExistsError):
                 permissions = self._permissions_of(folder, None)
                 return create_file(name, flags, self.shown(path), folder, permissions=permissions)
-        raise OSError(errno.EBUSY, "the file comes and goes again and again", self.shown(path))
+        raise OSError(errno.EBUSY, "the file keeps appearing and disappearing", self.shown(path))
 
 
 class LocalFiles(_Verbs):
     """The files of this machine.
 
-    ``largest`` is how many bytes of a file are read at once, ``most_names`` how many names of a
-    folder; more is an `OSError` before it is in memory.
+    ``largest`` limits the bytes that are read from one file, ``most_names`` the names from one
+    folder. More raises an `OSError` before it is in memory.
     """
 
     def __init__(self, *, largest: int = LARGEST_FILE, most_names: int = MOST_NAMES) -> None:
@@ -304,7 +304,7 @@ class FilesUnder(_Verbs):
             os.close(descriptor)
 
     def _walk(self, names: list[str]) -> int:
-        """Open the folder that some names lead to from the root, one after the other."""
+        """Open the folder that a list of names leads to from the root."""
         descriptor, path = open_folder(self._root, self._root), self._root
         for name in names:
             path = f"{path}/{name}"
@@ -327,17 +327,17 @@ class FilesUnder(_Verbs):
 
 
 def checked_permissions(permissions: int) -> int:
-    """Return permissions that a new file can have; raise `InvalidArgument` for others."""
+    """Return ``permissions`` if a new file can have them; raise `InvalidArgument` otherwise."""
     if permissions & ~0o666 or permissions & 0o600 != 0o600:
         raise InvalidArgument(
-            f"mode {permissions:#o}: a file is read and written by its owner, and may be by group and "
-            "others, such as 0o600, 0o640 or 0o660"
+            f"mode {permissions:#o}: the owner must have read and write permission, group and others "
+            "may have either, and nobody may execute; use a mode such as 0o600, 0o640 or 0o660"
         )
     return permissions
 
 
 def _entering(permissions: int) -> int:
-    """Return the permissions of a folder whose files have these: who reads them may enter it."""
+    """Return the permissions for the folder of such files: whoever may read them may enter it."""
     return 0o700 | permissions | (permissions & 0o044) >> 2
 
 
@@ -348,7 +348,7 @@ def _is_file(name: str, folder: int | None) -> bool:
 
 
 def _is_still(descriptor: int, name: str, folder: int | None) -> bool:
-    """Return whether a name is still that of an open file."""
+    """Return whether a name still refers to an open file."""
     with suppress(FileNotFoundError):
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         return os.path.samestat(found, os.fstat(descriptor))
@@ -356,12 +356,13 @@ def _is_still(descriptor: int, name: str, folder: int | None) -> bool:
 
 
 _HERE: Final = -100
-"""What stands for the current folder where a system call wants an open one (``AT_FDCWD``)."""
+"""``AT_FDCWD``: the current folder, for system calls that take the descriptor of a folder."""
 
 
 def _rename(folder: int | None, old: str, other: int | None, new: str, *, lazily: bool) -> None:
-    # A name that two files have exchanged is as good to a reader, and no file is replaced by it: the
-    # old one goes afterwards. In between, a crash leaves it under the other name.
+    # For a reader, exchanging two names is as good as replacing one; but no file is replaced by it,
+    # so the file system does not write the content first. The old file is removed afterwards; a
+    # crash in between leaves it under the other name.
     if lazily and _is_file(new, other) and _exchange(folder, old, other, new):
         os.unlink(old, dir_fd=folder)
     else:
@@ -369,7 +370,7 @@ def _rename(folder: int | None, old: str, other: int | None, new: str, *, lazily
 
 
 def _exchange(folder: int | None, first: str, other: int | None, second: str) -> bool:
-    """Let two files have each other's name, in one step; return whether that was possible."""
+    """Exchange the names of two files in one step; return whether that was possible."""
     rename = _renameat2()
     if rename is None:
         return False
@@ -391,7 +392,7 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 class _Descriptor:
-    """An open file of the system, closed at the latest when nobody knows it any more."""
+    """An open file of the system, closed at the latest when this object is no longer referenced."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -420,8 +421,8 @@ class LocalFile(_Descriptor):
         os.ftruncate(self.descriptor, size)
 
     def overwrite(self, offset: int, data: bytes) -> None:
-        # A descriptor opened to append writes at the end, whatever the offset; so it stops being one.
-        # Opening the file anew would trust its name once more.
+        # A descriptor in append mode writes at the end, whatever the offset, so that mode is turned
+        # off first. Opening the file again would mean trusting its name once more.
         import fcntl
 
         flags = fcntl.fcntl(self.descriptor, fcntl.F_GETFL)

@@ -51,8 +51,8 @@ class Log:
     """An append-only log of sessions.
 
     A log may be used from any number of threads. A forked child opens its own connections. Once the
-    log is closed, whatever reads or writes raises `LogClosed`, iterators that were begun before
-    included. ``files`` is the file system in which attached folders are.
+    log is closed, every call that reads or writes raises `LogClosed`, and so do iterators that were
+    begun before. ``files`` is the file system that has the attached folders.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class Log:
         If a folder is attached to the session and no other process owns it, this process takes it
         over and brings it up to date. A program that only reads passes ``follow_folder=False``.
 
-        Raises `SessionNotFound`, `SessionClosed` if the session is to be created and was closed,
-        and `InvalidArgument` for a text that cannot be a session's id.
+        Raises `SessionNotFound`, `InvalidArgument` for a text that cannot be a session's id, and,
+        with ``create=True``, `SessionClosed` for a session that was closed.
         """
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
@@ -150,8 +150,8 @@ class Log:
         Nothing outside the folder is read or written, since links in it are not followed.
         ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
 
-        Raises `CorruptFolder` for a line that is no message (unless ``quarantine`` allows dropping
-        it into a file), for a link in place of the messages or of an archive, and beyond the
+        Raises `CorruptFolder` for a line that is not a message (with ``quarantine`` it is dropped
+        into a file instead), for a link in place of the messages or of an archive, and beyond the
         limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
         `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
         changed since it was adopted.

@@ -46,11 +46,11 @@ class StateMachine:
             for transition in transitions
             for source in transition.sources
         }
-        """The next state by (state, event type). What is not in it, the machine does not allow."""
+        """The next state by (state, event type). A step that is missing here is not allowed."""
         self.events = frozenset(transition.event for transition in transitions)
         digest = hashlib.sha256(repr((name, sorted(self.table.items()))).encode())
         self.fingerprint = digest.hexdigest()[:16]
-        """A digest of name and table. Snapshots that another machine made are dropped by it."""
+        """A digest of name and table. Snapshots that were made with another machine are dropped."""
 
     def declaration(self) -> Machine:
         """Return the same machine as one of the library `transitions`, to test against."""

@@ -1,8 +1,8 @@
-"""What goes on outside of an event loop: work that threads do for it, and their waiting for time.
+"""Work that threads do for an event loop, and how those threads wait for time.
 
-asyncio does not distinguish a future that a thread is about to settle from one that nobody will
-settle soon. For real time that makes no difference. A loop whose time is virtual, such as those of
-`eventlog.testing.JumpingTime`, must know: it may let time pass only while nothing is under way.
+asyncio does not distinguish a future that a thread is about to settle from one that will not be
+settled soon. In real time that makes no difference. A loop with virtual time, such as those of
+`eventlog.testing.JumpingTime`, must know: it may let time pass only while no work is under way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREATE_WORK: Final = "create_future_of_work"
 
 
 def future_of_work(loop: AbstractEventLoop) -> Future[Any]:
-    """Return a future of a loop that a thread, which works at it already, will settle."""
+    """Return a future of the loop that a thread, already at work, will settle."""
     create: Callable[[], Future[Any]] = getattr(loop, CREATE_WORK, loop.create_future)
     return create()
 
@@ -54,11 +54,11 @@ class ThreadTime(Protocol):
         ...
 
     def begin(self) -> None:
-        """Take note that a thread which waits in this time is being started."""
+        """Note that a thread which waits in this time is being started."""
         ...
 
     def end(self) -> None:
-        """Take note that such a thread ends."""
+        """Note that such a thread ends."""
         ...
 
     def wait(self, changed: threading.Condition, seconds: float) -> bool:

@@ -51,7 +51,7 @@ class Record(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The last record of a stream, in short: what the next append needs to know."""
+    """What the next append needs to know of a stream's last record."""
 
     version: int
     hash: bytes
@@ -71,8 +71,8 @@ class Append(NamedTuple):
     records: tuple[Record, ...]
     entries: tuple[IndexEntry, ...] = ()
     previous: bytes | None = None
-    """The hash that the first record is chained to; a stream that ends in another hash is in conflict.
-    The version alone does not tell: if an earlier append of the batch was refused, the stream may be
+    """The hash that the first record is chained to; a stream that ends in another one conflicts.
+    The version alone is not enough: if an earlier append of the batch was refused, the stream may be
     at the expected version with a record of another process."""
 
 
@@ -85,7 +85,10 @@ class Appended(NamedTuple):
 
 
 class Metadata(NamedTuple):
-    """Who caused an event, and as part of what. Stored beside the event's data, never in it."""
+    """Who caused an event, and the work and trace that it belongs to.
+
+    It is stored beside the event's data, never in it.
+    """
 
     actor: str | None = None
     correlation_id: str | None = None

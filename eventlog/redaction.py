@@ -1,7 +1,7 @@
-"""Texts that are stored, logged or shown without the secrets that they may hold.
+"""Removing secrets from texts that are stored, logged or shown.
 
-This is the one table of the forms in which secrets are known: what replaces them, `redact`, serves
-errors, log lines and URLs alike. Every pattern takes time linear in the text, whatever it holds.
+This module has the one table of the forms that secrets take. `redact` replaces them, in errors, log
+lines and URLs alike. Every pattern takes time linear in the text, whatever the text holds.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ERROR_LENGTH: Final = 500
 """Characters of an error that are kept in an event."""
 
 READ_LENGTH: Final = 10 * ERROR_LENGTH
-"""Characters of an error that are looked at: what lies beyond is never shown."""
+"""Characters of an error that are searched for secrets; the rest is never shown."""
 
 MARK: Final = "[redacted]"
-"""What stands where a secret was."""
+"""What replaces a secret."""
 
 _NAMES: Final = (
     r"pass(?:word|wd|phrase|code)?|pwd|secret|credential|"
@@ -35,10 +35,10 @@ _NAMES: Final = (
 _NOT_SECRET: Final = r"(?!\[redacted\]|\*\*\*|(?:None|null|true|false)\b)"
 
 _BARE: Final = r"[^\s&;\"'<>\\]*[^\s&;\"'<>\\,.)\]}]"
-"""A value without quotes, less the punctuation of the sentence around it."""
+"""A value without quotes, and without the punctuation of the sentence around it."""
 
 _BETWEEN: Final = r"\\{0,3}[\"']?\s{0,4}(?:=>|:=|[:=])\s{0,4}"
-"""What is between a name and its value."""
+"""The text between a name and its value."""
 
 _PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provider
     (
@@ -83,7 +83,7 @@ _LOOKS_DRAWN: Final = r"(?=[a-z.]*[A-Z0-9_~+/=-]|[a-z]{20})"
 """A token, rather than a word of a sentence."""
 
 _FORMS: Final[tuple[tuple[str, str], ...]] = (
-    # Keys in PEM, also cut short, and with line feeds that were escaped.
+    # Keys in PEM, even if they are cut short or their line feeds are escaped.
     (
         (
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -117,7 +117,7 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
         rf"(?i)(--(?:[a-z]{{1,20}}-)?(?:{_NAMES}|token)[ =]\s{{0,4}}[\"']?)" + _NOT_SECRET + r"(?!-)[^\s\"']+",
         rf"\1{MARK}",
     ),
-    # A token by its name alone: in quotes or behind an equals sign, else only what looks drawn.
+    # A token by its name alone: in quotes or after an equals sign, else only what looks random.
     (
         (
             r"(?i)(token(?:\\{0,3}[\"']\s{0,4}[:=]\s{0,4}\\{0,3}[\"']|\s{0,4}=\s{0,4}[\"']?))" + _NOT_SECRET +
@@ -158,7 +158,7 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
 
 @cache
 def _compiled() -> list[tuple[re.Pattern[str], str]]:
-    """Return the table; compiled when first needed, since that takes longer than an import."""
+    """Return the table, compiled when first needed: that takes longer than the import."""
     return [(re.compile(form), replacement) for form, replacement in _FORMS]
 
 
@@ -168,7 +168,7 @@ _URL: Final = re.compile(r"((?:\b(?:nats|tls|wss?|https?))?)://([^\s\"'<>]+)")
 _PORT: Final = re.compile(r"\d{1,5}(?:[/,]|$)")
 
 _URL_PASSWORD: Final = re.compile(r"(://[^/?#:@]*:)(?:[^?#]*|.*)(?=@)", re.DOTALL)
-"""The password in a URL; it may hold slashes and @, and where it must, a question mark."""
+"""The password in a URL; it may hold slashes and @, and if nothing else fits, a question mark."""
 
 _URL_TOKEN: Final = re.compile(r"^((?:nats|tls|wss?|https?)://)[^/?#:@]+(?=@)")
 
@@ -176,7 +176,7 @@ _URL_VALUE: Final = rf"(?i)([?&;][\w.-]{{0,64}}?(?:{_NAMES}|token|sig|jwt)=)[^&#
 
 
 def redact(text: str) -> str:
-    """Return a text in which `MARK` stands for every secret of a known form.
+    """Return a text with every secret of a known form replaced by `MARK`.
 
     Takes time linear in the text. Redacting twice changes nothing more.
     """
@@ -206,7 +206,7 @@ def _without_user(url: re.Match[str]) -> str:
 
 
 def redact_url(url: str) -> str:
-    """Return a store's URL as it may be shown: ``***`` stands for passwords and tokens."""
+    """Return a store's URL with ``***`` in place of passwords and tokens."""
     url = _URL_PASSWORD.sub(r"\1***", url, count=1)
     return re.sub(_URL_VALUE, r"\1***", _URL_TOKEN.sub(r"\1***", url))
 

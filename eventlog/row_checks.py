@@ -1,7 +1,7 @@
-"""Checks of what a store reads back, where it enters: the values that a column of records may hold.
+"""Checks of the rows that a store reads back, before anything is computed with them.
 
-A database may have other types in a column than those that were written. What is checked here can be
-computed with: chained, compared, decoded. Whether it is what was written, the hash chain shows.
+A database may hold other types in a column than those that were written. A row that passes can be
+chained, compared and decoded. Whether it is what was written is for the hash chain to show.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["sound_records"]
 
 _TYPES: Final = (str, int, int, bytes, str, int, int, bytes, bytes, bytes)
 _LIMITS: Final = {"version": (1, 1 << 63), "schema": (1, 1 << 32), "time": (0, 1 << 63)}
-"""From the first number up to, but without, the second: what a chain's header has room for."""
+"""The lowest value, and the first one that is too high: what a chain's header has room for."""
 
 
 def sound_records(rows: Sequence[tuple[Any, ...]]) -> list[Record]:
-    """Return rows as records, up to the first that cannot be one; each has the fields of `Record`.
+    """Return rows as records, up to the first damaged one; a row has the fields of `Record`.
 
-    Raises `CorruptLog` if that is the first of all: so a reader gets what is before the damage, and
-    the error when it reads on.
+    Raises `CorruptLog` if the very first row is damaged. So a reader gets the records before the
+    damage, and the error when it reads on.
     """
     if _are_sound(rows):
         return list(map(Record._make, rows))
@@ -58,7 +58,7 @@ def _are_sound(rows: Sequence[tuple[Any, ...]]) -> bool:
 
 
 def _problem(row: tuple[Any, ...]) -> str | None:
-    """Return what is wrong with a row; None for one that is a record."""
+    """Return what is wrong with a row, or None if it is a record."""
     for name, value, type_ in zip(Record._fields, row, _TYPES, strict=True):
         if type(value) is not type_:
             return f"its {name} is {value!r:.40}"

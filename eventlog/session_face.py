@@ -163,7 +163,7 @@ class Session:
         limit: int | None = None,
         occurrence: int = 0,
     ) -> ToolOutput:
-        """Return a tool's output from character ``offset`` on, at most ``limit`` characters of it.
+        """Return up to ``limit`` characters of a tool's output, from character ``offset`` on.
 
         Reads outputs that are stored beside the log as well as those in their message. Raises
         `ToolOutputNotFound`, and `CorruptLog` if a stored output is missing or damaged.
@@ -350,7 +350,7 @@ class Session:
 
         The message's id is its idempotency key: appending the same message again changes nothing
         and returns the stored one. A dictionary in the chat format, ``{"role": …, "content": …}``,
-        is taken as well. A tool output that is too large for its message is stored beside the log;
+        is accepted too. A tool output that is too large for its message is stored beside the log;
         the returned message, and every later reading of it, has a preview in its place.
 
         Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if another message has this
@@ -399,14 +399,14 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Record the result of a tool call; wherever its message is read, the call has it.
+        """Record the result of a tool call; every later read of the call's message includes it.
 
         Message, call and status together are the idempotency key: the same output again changes
-        nothing, another one raises `DuplicateEvent`. Where the message has several calls with one
-        id, ``occurrence`` names the call, counted from 0; without it the first open one is answered,
-        and an output that one of them has already is taken for a repetition. An
-        ``idempotency_key`` is recorded, but decides nothing. Raises `InvalidMessage` if the session
-        has no such message or call, and `SessionClosed`.
+        nothing, another one raises `DuplicateEvent`. If the message has several calls with one id,
+        ``occurrence`` picks one, counted from 0; without it the first open call is answered, and an
+        output that one of them already has counts as a repetition. An ``idempotency_key`` is
+        recorded, but decides nothing. Raises `InvalidMessage` if the session has no such message or
+        call, and `SessionClosed`.
         """
         command = arguments.tool_result(
             self._core,
@@ -436,11 +436,11 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> bool:
-        """Close a live call that nobody will answer; return whether it was open.
+        """Close a live call that will get no answer; return whether it was open.
 
         Its result has the status ``error``, the output ``reason`` and the field ``abandoned``, so
         that its round can be archived and the next request to a model is valid. A result that
-        comes after all replaces it. ``occurrence`` is as in `record_tool_result`. Raises
+        arrives later replaces it. ``occurrence`` is as in `record_tool_result`. Raises
         `InvalidMessage` for a call that no message made.
         """
         command = arguments.abandoned_call(
@@ -574,10 +574,11 @@ class Session:
         its owner's alone, and new files in an existing one take its read and write bits. Nothing
         outside the folder is touched, since links in it are not followed.
 
-        Raises `FolderLocked` if another process owns the folder, `CorruptFolder` if it holds what
-        the session does not have, or what is no file, `InvalidArgument` if it belongs to another
-        session or the session has another folder, `FolderUnavailable` if it cannot be written, and
-        `UnsupportedStore` on a platform that cannot confine files to a folder.
+        Raises `FolderLocked` if another process owns the folder, `CorruptFolder` if it holds
+        content that the session does not have or an entry that is not a file, `InvalidArgument` if
+        it belongs to another session or the session has another folder, `FolderUnavailable` if it
+        cannot be written, and `UnsupportedStore` on a platform that cannot confine files to a
+        folder.
         """
         from eventlog.folder import attaching
 
@@ -601,8 +602,8 @@ class Session:
         """Rewrite a folder from the records and record what differed; with ``check``, only report
         it.
 
-        What a file has beyond the log is kept in quarantine beside it. Files that are not the
-        session's are left alone, and a healthy folder is not touched. Raises `FolderLocked`,
+        Content that the log does not have is kept in quarantine beside its file. Files that are not
+        the session's are left alone, and a healthy folder is not touched. Raises `FolderLocked`,
         `FolderUnavailable`, and `InvalidArgument` if there is no folder or it belongs to another
         session.
         """
@@ -680,7 +681,7 @@ class Session:
         causation_id: str | None = None,
         trace: TraceContext | str | None = None,
     ) -> None:
-        """Close the session: it takes no more messages. Its open tasks are still worked on."""
+        """Close the session: it takes no more messages. Its open tasks are still completed."""
         self._do(
             arguments.closing(reason),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),

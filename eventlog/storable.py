@@ -1,15 +1,15 @@
-"""The one check of values from outside: what is stored can be read back, and reads back equal (G1).
+"""The one check of values from outside: each can be stored, and is read back equal (G1).
 
-Everything that a caller hands over ends as JSON in UTF-8. JSON writers are lenient: they turn NaN
-into ``null``, a tuple into a list, a key that is a number into text, half of a surrogate pair into
-a replacement character, and they write whole numbers that no reader takes. So the check is not a
-list of forbidden types. It writes the value, reads what was written, and compares; all three run
-in C. Only what fails is walked in Python, to say where and why.
+Every value that a caller passes in ends up as JSON in UTF-8. JSON writers are lenient: they turn
+NaN into ``null``, a tuple into a list, a key that is a number into text, a lone surrogate into a
+replacement character, and they write whole numbers that no reader accepts. So the check is not a
+list of forbidden types. It writes the value, reads it back, and compares; all three run in C. Only
+a value that fails is walked in Python, to say where and why.
 
-`strict_copy` is for what a caller gives and expects back: it refuses whatever would change.
-`json_copy` is for what a caller returns (the output of a step, the result of a task), where the
-library answers with what it stored: it writes tuples as lists and dates as text, and refuses only
-what would be lost.
+`strict_copy` is for values that a caller gives and expects back: it refuses any that would change.
+`json_copy` is for values that a caller returns (the output of a step, the result of a task), where
+the library answers with what it stored: it writes tuples as lists and dates as text, and refuses
+only what would be lost.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def strict_copy(value: Any) -> Any:
 
 
 def json_copy(value: Any) -> tuple[Any, bytes]:
-    """Return the value as it will be read back, and its JSON; raise `Unstorable` if that is less.
+    """Return the value as it will be read back, and its JSON; raise `Unstorable` if any is lost.
 
     Tuples, sets, models, dates and the like become what JSON has for them.
     """
@@ -95,7 +95,7 @@ def checked_copy(what: str, value: Any) -> Any:
         return strict_copy(value)
     except Unstorable as error:
         place = f"{what}.{error.path}" if error.path else what
-        raise InvalidArgument(f"{place}: {error.reason}; mend the value") from error
+        raise InvalidArgument(f"{place}: {error.reason}; correct the value") from error
 
 
 def check_text(what: str, value: Any, *, longest: int | None = None) -> str:
@@ -104,7 +104,7 @@ def check_text(what: str, value: Any, *, longest: int | None = None) -> str:
     Text of a subclass is returned as plain text. ``longest`` bounds its characters.
     """
     if not isinstance(value, str):
-        raise InvalidArgument(f"{what} is text, not {shown(value)}")
+        raise InvalidArgument(f"{what} must be text, not {shown(value)}")
     text = value if type(value) is str else str.__str__(value)
     place = _surrogate_in(text)
     if place is not None:
@@ -144,7 +144,7 @@ def _described(value: Any, error: Exception | None) -> Unstorable:
     if found is not None:
         return found
     if error is None:
-        return Unstorable("", "JSON would give it back as something else")
+        return Unstorable("", "it would be read back as something else")
     return Unstorable("", f"it cannot be stored as JSON ({type(error).__name__})")
 
 
@@ -173,7 +173,7 @@ def _problem(value: Any, path: str, depth: int) -> Unstorable | None:
 def _problem_in_object(value: Mapping[Any, Any], path: str, depth: int) -> Unstorable | None:
     for key, entry in value.items():
         if not isinstance(key, str):
-            return Unstorable(path, f"its key {shown(key)} is no text")
+            return Unstorable(path, f"its key {shown(key)} is not text")
         reason = _scalar_problem(key)
         if reason is not None:
             return Unstorable(path, f"its key {printable(key)!r:.80}: {reason}")
@@ -192,7 +192,7 @@ def _scalar_problem(value: Any) -> str | None:
         place = _surrogate_in(value)
         return None if place is None else f"it has a lone surrogate at character {place}"
     if isinstance(value, float):
-        return None if isfinite(value) else f"{value} is no JSON number"
+        return None if isfinite(value) else f"{value} is not a JSON number"
     # A digit takes 3.32 bits; exact at the limit, and no text is made of a huge number.
     if isinstance(value, int) and abs(value) >= 10**DIGITS_LIMIT:
         return f"it is a whole number of more than {DIGITS_LIMIT:,} digits"

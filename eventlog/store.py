@@ -134,7 +134,7 @@ class Store(Protocol):
         ...
 
     def head(self, stream: str) -> Head:
-        """Return the stream's last record in short; `EMPTY_HEAD` if it has none."""
+        """Return the head of a stream, from its last record; `EMPTY_HEAD` if it has none."""
         ...
 
     def tip(self) -> Position:
@@ -143,7 +143,7 @@ class Store(Protocol):
         ...
 
     def find(self, stream: str, ids: Sequence[EventId]) -> dict[EventId, int]:
-        """Return the versions of those of the ids that are stored in the stream."""
+        """Return the versions of the ids that are stored in the stream; others are left out."""
         ...
 
     def scan(self, start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
@@ -218,8 +218,8 @@ class StoreModule(Protocol):
     """
 
     def open_store(self, url: str, location: str, options: dict[str, str]) -> Store:
-        """Open the store; raise `InvalidArgument` for a location or an option that it does not
-        take."""
+        """Open the store; raise `InvalidArgument` for a location or option that it does not
+        accept."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The URL of a store: what it says, and how it may be shown."""
+"""The URL of a store: its parts, and how it may be shown."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class StoreURL(NamedTuple):
 
 
 def split_url(url: str) -> StoreURL:
-    """Take a store's URL apart, as `open_store` understands it; raise `InvalidArgument`."""
+    """Split a store's URL into what `open_store` takes; raise `InvalidArgument` for other texts."""
     if "\0" in unquote(url):
         raise InvalidArgument(
-            f"{public_url(url)!r} holds a NUL character (%00), which no name can; take it out"
+            f"{public_url(url)!r} has a NUL character (%00), which no name can have; remove it"
         )
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise InvalidArgument(f"{public_url(url)!r} is no URL: {error}") from error
+        raise InvalidArgument(f"{public_url(url)!r} is not a URL: {error}") from error
     location = parts.path.removeprefix("/") if not parts.netloc else parts.netloc + parts.path
     return StoreURL(parts.scheme, unquote(location), dict(parse_qsl(parts.query)))
 
 
 def public_url(url: str) -> str:
-    """Return a URL as it may be shown: without the password that it may hold."""
+    """Return a URL without its password, so that it may be shown."""
     return redact_url(url)

@@ -1,8 +1,8 @@
 """Log lines as facts with fields, through structlog, silent until a service configures logging.
 
-A library must not print: a stdlib logger with a `NullHandler` stands behind, and structlog is
-imported only when somebody listens. Names of facts are snake_case in the past tense; payloads are
-never logged.
+A library must not print. So the facts go to a stdlib logger with a `NullHandler`, and structlog is
+imported only once that logger is enabled. Names of facts are snake_case in the past tense; payloads
+are never logged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _logger.addHandler(logging.NullHandler())
 
 
 def log_fact(level: int, fact: str, **fields: Any) -> None:
-    """Log one fact, if anybody listens at this level; secrets in its texts are redacted."""
+    """Log one fact, if the logger is enabled for the level; secrets in its texts are redacted."""
     if _logger.isEnabledFor(level) and _logger.hasHandlers():
         shown = {
             name: redact(value) if isinstance(value, str) else value

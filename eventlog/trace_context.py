@@ -21,14 +21,14 @@ _TRACEPARENT: Final = re.compile(
     r"-[0-9a-f]{2}"  # The flags.
     r"(?P<rest>-[!-~]*)?"
 )
-"""Version ff is none, and ids of zeros alone name nothing; later versions may say more."""
+"""Version ff is invalid, and so are ids of zeros alone; later versions may append more fields."""
 
 _MEMBER: Final = re.compile(
     r"(?P<key>[a-z0-9][a-z0-9_\-*/@]{0,255})=[ -+\--<>-~]{0,255}[!-+\--<>-~]"
 )
 
 MEMBERS: Final = 32
-"""The members that a tracestate may have."""
+"""The most members that a tracestate may have."""
 
 
 class TraceContext(NamedTuple):
@@ -42,7 +42,7 @@ def as_trace_context(trace: TraceContext | str) -> TraceContext:
     """Check a trace context, or a traceparent alone; raise `InvalidArgument` for another text."""
     found = TraceContext(trace) if isinstance(trace, str) else trace
     if not isinstance(found, TraceContext):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"trace is a traceparent or a TraceContext, not {shown(trace)}")
+        raise InvalidArgument(f"trace must be a traceparent or a TraceContext, not {shown(trace)}")
     _check_traceparent(found.traceparent)
     if found.tracestate is not None:
         _check_tracestate(found.tracestate)
@@ -53,7 +53,7 @@ def _check_traceparent(value: Any) -> None:
     match = _TRACEPARENT.fullmatch(value) if isinstance(value, str) else None
     if match is None or (match["version"] == "00" and match["rest"] is not None):
         raise InvalidArgument(
-            f"traceparent {shown(value)}: it is a W3C one, such as "
+            f"traceparent {shown(value)} is not in the W3C form, such as "
             "'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'"
         )
 
@@ -64,6 +64,6 @@ def _check_tracestate(value: Any) -> None:
     keys = [match["key"] for match in matches if match is not None]
     if not matches or len(keys) < len(matches) or len({*keys}) < len(keys) or len(keys) > MEMBERS:
         raise InvalidArgument(
-            f"tracestate {shown(value)}: it is a list of at most {MEMBERS} members with keys of "
-            "their own, such as 'vendor=value,other=value'"
+            f"tracestate {shown(value)} is not a list of at most {MEMBERS} members with different "
+            "keys, such as 'vendor=value,other=value'"
         )

@@ -1,8 +1,7 @@
-"""Waiting for records: whoever waits is woken by appends, and looks for itself now and then.
+"""Waiting for records: an append wakes whoever waits, and a waiter also polls now and then.
 
-A wakeup says that there may be something to see, and is never the data. So one that is lost costs a
-moment; and records that are still hidden when it comes, by an older transaction, are seen as soon as
-they show.
+A wakeup says that there may be something to see, and carries no data. So a lost wakeup only costs a
+moment; and records that an older transaction still hides when it comes are seen once they appear.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Wakeups"]
 
 POLL_SECONDS: Final = 0.25
-"""How often somebody who waits looks without having been woken."""
+"""How often a waiter polls without having been woken."""
 
 
 class Wakeups:
@@ -37,7 +36,7 @@ class Wakeups:
         self._count = 0
 
     def notify(self) -> None:
-        """Wake everybody who waits; costs next to nothing if nobody does."""
+        """Wake every waiting thread; costs next to nothing if there is none."""
         if self._waiting:
             with self._condition:
                 self._count += 1
@@ -46,7 +45,7 @@ class Wakeups:
     def wait_beyond(self, after: Position, tip: Callable[[], Position], timeout: float) -> bool:
         """Wait up to ``timeout`` seconds until the log goes beyond a position; return whether it does.
 
-        ``tip`` looks where the log ends.
+        ``tip`` returns the position at which the log ends.
         """
         deadline = time.monotonic() + timeout
         with self._condition:

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class AsyncWorker:
-    """Runs what is due on an `AsyncLog`, in the caller's event loop; see `Worker`."""
+    """Runs the due tasks of an `AsyncLog`, in the caller's event loop; see `Worker`."""
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class AsyncWorker:
 
     @property
     def name(self) -> str:
-        """The name that its claims are recorded under."""
+        """The name under which its claims are recorded."""
         return self._terms.name
 
     async def run_once(self) -> int:
-        """Work until nothing is due; return how many tasks were completed."""
+        """Work until no task is due; return how many tasks were completed."""
         return await self._loop.run_once()
 
     async def run(self) -> None:
@@ -71,15 +71,15 @@ class AsyncWorker:
         await self._loop.run()
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
+        """Stop: claim no more tasks, and release those that still run after ``grace_seconds``.
 
-        To be called in the worker's event loop. A worker that was stopped cannot be started again.
+        Call it in the worker's event loop. A worker that was stopped cannot be started again.
         """
         self._loop.stop(grace_seconds)
 
 
 class Worker:
-    """Finalises archives, and runs the tasks that follow from them and those of other kinds.
+    """Finalises archives, and runs their follow-up tasks and tasks of applications' own kinds.
 
     The archives of a session are finalised in order; up to ``concurrency`` tasks run at once. Any
     number of workers may share a store, in any number of processes: a task has one owner at a time,
@@ -123,11 +123,11 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """The name that its claims are recorded under."""
+        """The name under which its claims are recorded."""
         return self._terms.name
 
     def run_once(self) -> int:
-        """Work until nothing is due; return how many tasks were completed."""
+        """Work until no task is due; return how many tasks were completed."""
         return asyncio.run(self._started(WorkLoop.run_once))
 
     def run(self) -> None:
@@ -135,7 +135,7 @@ class Worker:
         asyncio.run(self._started(WorkLoop.run))
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Stop: claim nothing more, and release what is not done after ``grace_seconds``.
+        """Stop: claim no more tasks, and release those that still run after ``grace_seconds``.
 
         May be called from any thread or a signal handler, also before `run`. A worker that was
         stopped cannot be started again.

@@ -1,4 +1,4 @@
-"""The built-in projections: what a session's records mean to a reader."""
+"""The built-in projections: folds of a session's records into what readers see."""
 
 if __name__ != "eventlog.projections":
     raise ImportError(

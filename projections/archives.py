@@ -1,4 +1,4 @@
-"""Every archive of a session: where it stands, which messages it took, and its summaries."""
+"""Every archive of a session: its state, the messages it took, and its summaries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["ArchiveContents", "Archives", "ArchivesState"]
 
 
 class ArchiveContents(NamedTuple):
-    """An archive with what is in it; overview and abstract are empty until it is completed."""
+    """An archive with its contents; overview and abstract are empty until it is completed."""
 
     archive: ArchiveView
     message_ids: tuple[str, ...]
@@ -52,7 +52,7 @@ class ArchivesState:
 
 
 class Archives(Projection[ArchivesState, tuple[ArchiveContents, ...]]):
-    """What `Session.archives` says, of any records, and the contents: oldest first.
+    """The archives that `Session.archives` lists, from any records and with their contents.
 
     Its state names every message and grows with the history, so it writes no snapshots.
     """
@@ -106,6 +106,6 @@ def _take(state: ArchivesState, archive: Archive, recorded: Recorded) -> None:
 
 
 def _places(versions: list[int], span: VersionRange) -> range:
-    """Return where the messages of a version range stand among ascending versions."""
+    """Return the places of a version range's messages among ascending versions."""
     first, last = span
     return range(bisect_left(versions, first), bisect_right(versions, last))

@@ -1,9 +1,9 @@
 """The session folder as a projection: which record each of its files is written from (O1, P3).
 
-Its state holds no file. It says of each file, by its path, at which version the record stands that
-the file follows from; `file_content` writes any of them from that record. So a process that follows
-a session record by record, one that writes the whole folder at once, and one that heals it come to
-the same bytes by the same few lines.
+The state holds no file content. For each file it has, by path, the version of the record that the
+file follows from; `file_content` writes the file from that record. So a process that follows a
+session record by record, one that writes the whole folder at once, and one that heals it produce
+the same bytes with the same few lines.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 STAGE: Final = "archive_finalize"
-"""What went wrong, in the words of those who read ``.failed.json``."""
+"""The ``stage`` in ``.failed.json``, in the words that its readers expect."""
 
 GIVEN_UP: Final = "abandoned"
 
@@ -88,20 +88,20 @@ class FolderState:
     session: SessionState
     files: dict[str, int] = field(default_factory=dict[str, int])
     adopted: dict[str, int] = field(default_factory=dict[str, int])
-    """The versions that tell what another program said in a ``.meta.json`` and beside it, by the
-    path of that file."""
+    """The versions of the records with another program's ``.meta.json`` and what was beside it, by
+    the path of that file."""
     kept: dict[str, str] = field(default_factory=dict[str, str])
-    """The SHA-256 of files that another program left and that are kept as they are, by path."""
+    """The SHA-256 of files that another program left and that are kept unchanged, by path."""
 
     def paths(self) -> list[str]:
-        """Return the paths of all files that the folder has to have, sorted."""
+        """Return the paths of all files that the folder must have, sorted."""
         return sorted({*self.files, *self.kept, *layout.SESSION_FILES})
 
 
 class SessionFolder(Projection[FolderState, FolderState]):
-    """Which files a session's folder has, and what each is written from.
+    """Which files a session's folder has, and which record each is written from.
 
-    Nearly all of the state is the session's own, so it is kept in snapshots.
+    Nearly all of this state is the session's state, so it is kept in snapshots.
     """
 
     name = "folder"
@@ -145,7 +145,7 @@ class SessionFolder(Projection[FolderState, FolderState]):
         return f"{self.schema}-{SessionFold().fingerprint()}"
 
     def dump(self, state: FolderState) -> bytes:
-        """Write the files as one line of JSON, and behind it the session's state."""
+        """Write the files as one line of JSON, followed by the session's state."""
         files = json.dumps([state.files, state.adopted, state.kept])
         return files.encode() + b"\n" + SessionFold().dump(state.session)
 
@@ -155,15 +155,15 @@ class SessionFolder(Projection[FolderState, FolderState]):
 
 
 def changes_files(recorded: Recorded) -> bool:
-    """Tell whether an event may make, replace or remove a file beside the two that follow every
-    record: ``messages.jsonl`` and ``.meta.json``."""
+    """Return whether an event may create, replace or remove a file other than the two that follow
+    every record: ``messages.jsonl`` and ``.meta.json``."""
     type_ = recorded.type
     return type_ in _FILE_TYPES or (type_ in OUTPUT_TYPES and names_output(recorded))
 
 
 def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
-    """Return which archive's files an event is about, given the session before it; 0 stands for
-    those of no archive."""
+    """Return the archive whose files an event affects, given the session before it; 0 means files
+    of no archive."""
     if recorded.type in OUTPUT_TYPES:
         return None
     event = recorded.event
@@ -176,7 +176,7 @@ def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
 
 
 def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
-    """Note which files a step of an archive or its tasks makes, replaces or removes."""
+    """Note the files that a step of an archive or its tasks creates, replaces or removes."""
     event, version, files = recorded.event, recorded.version, state.files
     made: tuple[str, ...] = ()
     match event:
@@ -207,7 +207,7 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
 
 
 def file_content(path: str, state: FolderState, reader: FolderSource) -> bytes:
-    """Return what the file at ``path`` is to hold; the reader gives the records behind it."""
+    """Return the content of the file at ``path``, from records that the reader provides."""
     if path in state.kept and state.files.get(path, 0) < state.adopted[layout.META]:
         return reader.value(state.kept[path])
     place = layout.split_archive_file(path)
@@ -262,7 +262,7 @@ def _archive_content(index: int, name: str, state: FolderState, reader: FolderSo
 def _foreign(
     path: str, state: FolderState, reader: FolderSource, field: Literal["meta", "done", "failed"]
 ) -> dict[str, Any] | None:
-    """Return what another program said in a file, or beside it, when the folder was adopted."""
+    """Return what another program had in a file, or beside it, when the folder was adopted."""
     version = state.adopted.get(path)
     if version is None:
         return None
@@ -281,7 +281,7 @@ def _read(
 
 
 def _ends(reader: FolderSource, takes: Sequence[VersionRange]) -> tuple[str, str]:
-    """Return the ids of the first and the last message in ranges; empty where there is none."""
+    """Return the ids of the first and the last message in ranges; empty if there is none."""
     first, last = reader.first_message(takes), reader.messages(takes, last=1)
     if first is None or not last:
         return "", ""
@@ -293,7 +293,7 @@ def _summary(name: str, event: ArchiveFinalized) -> bytes:
 
 
 def failure_document(recorded: Recorded) -> bytes:
-    """Write the ``.failed.json`` that an archive's failure, or its being given up, leads to."""
+    """Write the ``.failed.json`` of an archive that failed or was given up."""
     event, time = cast("ArchiveFailed | ArchiveAbandoned", recorded.event), recorded.time
     if isinstance(event, ArchiveFailed):
         return layout.failed_document(STAGE, event.error, time)
@@ -318,7 +318,7 @@ def folder_files(
 
 
 class _FolderAtHand(MessageReader):
-    """The records of one stream and its values, read from memory."""
+    """Reads the records of one stream, and its values, from memory."""
 
     def __init__(
         self, records: Sequence[Record], values: Mapping[str, bytes], session_id: str
@@ -331,7 +331,7 @@ class _FolderAtHand(MessageReader):
 
 
 class _RecordsAtHand:
-    """The records of one stream, read as from a store."""
+    """The records of one stream in memory, read as if from a store."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._records = records

@@ -1,4 +1,4 @@
-"""The session folder's names and formats (O1): which file is called what, and how each is written.
+"""The names and formats of the files in a session folder (O1).
 
     {session}/
       messages.jsonl              the live messages, one JSON object per line; none: zero bytes
@@ -7,17 +7,17 @@
       .eventlog.lock              zero bytes; whoever writes the folder holds a lock on it
       tool-results/{id}/          output.txt and metadata.json of an externalised tool output
       history/archive_001/        at least three digits; 1000 is archive_1000
-        messages.jsonl            what the commit took, as it read then; never changed again
+        messages.jsonl            what the commit took, as it was then; never changed again
         .abstract.md .overview.md its summaries, the text as it was recorded
         .meta.json                their tokens
-        memory_diff.json          what a memory extractor said that it changed
-        .done                     it is finalised; written last
+        memory_diff.json          the changes that a memory extractor reported
+        .done                     the archive is finalised; written last
         .failed.json              it failed for good, or was given up; removed by a retry
 
-All text is UTF-8 without a byte order mark. JSON is written with ``", "`` and ``": "`` between
-what is in it, on one line, characters beyond ASCII as they are, keys in the order given here,
-numbers as Python writes them (``1``, ``0.5``, ``1e+22``) and times as `format_time` does, from
-events. Lines end with one line feed; documents have none at their end.
+All text is UTF-8 without a byte order mark. JSON is on one line, with the separators ``", "`` and
+``": "``, characters beyond ASCII unescaped, keys in the order given here, numbers as Python writes
+them (``1``, ``0.5``, ``1e+22``) and times, taken from events, as `format_time` writes them. Lines
+end with one line feed; documents do not.
 """
 
 from __future__ import annotations
@@ -112,34 +112,34 @@ def split_archive_file(path: str) -> tuple[int, str] | None:
 
 
 def is_output(path: str) -> bool:
-    """Tell whether a path is that of a file of a tool's large output."""
+    """Return whether a path is that of a file of a tool's large output."""
     return path.startswith(f"{TOOL_RESULTS}/")
 
 
 def temporary_name(name: str, drawn: str) -> str:
-    """Return the name under which a file is written before it gets its own.
+    """Return the temporary name under which a file is written before it is renamed.
 
-    What was ``drawn`` for it is in the name, so that nobody can have prepared a file there.
+    It contains the random text ``drawn``, so that no other program can have put a file there.
     """
     return f".{name.removeprefix('.')}.{drawn}{_TEMPORARY}"
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is one that only a crash leaves behind."""
+    """Return whether a name is a temporary one, which only a crash leaves behind."""
     return name.startswith(".") and name.endswith(_TEMPORARY)
 
 
 def quarantine_name(name: str, content: bytes) -> str:
-    """Return the name under which dropped content is kept beside the file that it was in.
+    """Return the name of the file that keeps dropped content, beside the file that it was in.
 
-    It follows from the content, so that to quarantine twice is to do it once.
+    The name follows from the content, so quarantining it twice changes nothing.
     """
     kept = name.removeprefix(".").removesuffix(_TEMPORARY)
     return f"{_QUARANTINED}{sha256(content).hexdigest()[:16]}-{kept}"
 
 
 def is_quarantined(name: str) -> bool:
-    """Tell whether a name is that of something kept in quarantine."""
+    """Return whether a name is that of a file in quarantine."""
     return name.startswith(_QUARANTINED)
 
 
@@ -162,7 +162,7 @@ def message_line(data: MessageData) -> bytes:
 
 
 def message_lines(messages: Iterable[MessageData]) -> bytes:
-    """Write messages as a ``messages.jsonl`` has them."""
+    """Write messages in the form of a ``messages.jsonl``."""
     return b"".join([message_line(data) for data in messages])
 
 
@@ -177,8 +177,9 @@ def archive_meta_document(
 ) -> bytes:
     """Write an archive's ``.meta.json``: the tokens of its summaries, by the estimate of M11.
 
-    It is always that estimate, whatever estimator the log was opened with: what is written depends
-    on the records alone (P3). What an ``adopted`` archive said stays as it was, its counts as well.
+    The estimate is always that one, whatever estimator the log was opened with: the content must
+    depend on the records alone (P3). What an ``adopted`` archive's file had stays as it was, its
+    counts included.
     """
     fields = {
         "overview_tokens": estimate_tokens(overview),
@@ -220,14 +221,14 @@ def failed_document(stage: str, error: str, failed_at: str, *, skipped: bool = F
 def markdown(text: str) -> bytes:
     """Write a summary as it is.
 
-    Readers take a first line of three dashes for the beginning of front matter; a summary that
-    begins with one gets an empty line before it.
+    Readers take a first line of three dashes for the start of front matter; a summary that begins
+    with one gets an empty line before it.
     """
     return (f"\n{text}" if text.startswith("---") else text).encode()
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:
-    """Read a JSON object; None for anything else."""
+    """Read a JSON object; return None for anything else."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """The tool outputs of a session folder that are too large for their message (O1, M6).
 
-Each has a folder of its own, named as the message refers to it: ``output.txt`` with the whole
+Each has its own folder, named as the message refers to it: ``output.txt`` with the whole
 output, and ``metadata.json`` about it. Both follow from the record that first names the output.
 """
 
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded"})
-"""The event types that may name an output which is kept elsewhere."""
+"""The event types that may name an output which is stored beside the log."""
 
 
 class FolderSource(Protocol):
-    """Where the files of a session's folder are read from: its records and its large values."""
+    """The source of a session folder's files: the session's records and its large values."""
 
     def record(self, version: int) -> Recorded | None:
         """Return the record at a version."""
@@ -70,7 +70,7 @@ class FolderSource(Protocol):
 
 
 class _Named(NamedTuple):
-    """An output that a record names: of which call it is, and the fields that tell of it."""
+    """An output that a record names: the call that it belongs to, and the fields about it."""
 
     message_id: str
     tool_id: str
@@ -82,19 +82,19 @@ class _Named(NamedTuple):
 
 
 def names_output(recorded: Recorded) -> bool:
-    """Tell from the bytes, without decoding them, whether a record may name an output."""
+    """Return whether a record may name an output, judging by its bytes without decoding them."""
     return b'"tool_output_ref"' in recorded.record.data
 
 
 def kept_in(recorded: Recorded) -> set[str]:
-    """Return the digests of the outputs that a record names and its session keeps."""
+    """Return the digests of the outputs that a record names and its session has stored."""
     if recorded.type not in OUTPUT_TYPES:
         return set()
     return {str(named.part["tool_output_sha256"]) for named in _named_in(recorded)}
 
 
 def output_files(recorded: Recorded) -> list[str]:
-    """Return the paths of the files that a record's outputs make."""
+    """Return the paths of the files for a record's outputs."""
     return [
         f"{TOOL_RESULTS}/{named.folder}/{name}"
         for named in _named_in(recorded)
@@ -103,7 +103,7 @@ def output_files(recorded: Recorded) -> list[str]:
 
 
 def output_content(path: str, recorded: Recorded, reader: FolderSource) -> bytes:
-    """Return what one of those files is to hold; raises `CorruptLog` if the output is missing."""
+    """Return the content of one of those files; raises `CorruptLog` if the output is missing."""
     _, folder, name = path.split("/")
     named = next(found for found in _named_in(recorded) if found.folder == folder)
     if name == TOOL_OUTPUT:

@@ -22,7 +22,7 @@ __all__ = ["LiveTail", "LiveTailState"]
 
 @dataclass(slots=True)
 class LiveTailState:
-    """The live messages by version, ascending, and where each stands by its id."""
+    """The live messages by version, ascending, and the version of each by its id."""
 
     session: SessionState
     messages: dict[int, MessageData] = field(default_factory=dict[int, MessageData])
@@ -30,9 +30,9 @@ class LiveTailState:
 
 
 class LiveTail(Projection[LiveTailState, tuple[Message, ...]]):
-    """What `Session.tail` says, of any records: in order, with the results of their tool calls.
+    """The messages that `Session.tail` returns, from any records, with the results of their calls.
 
-    Its state holds the messages themselves and grows with the tail, so it writes no snapshots.
+    The state holds the messages themselves and grows with the tail, so there are no snapshots.
     """
 
     name = "live_tail"
@@ -74,7 +74,7 @@ def _complete(state: LiveTailState, result: ToolResultRecorded) -> None:
 
 
 def _retain(state: LiveTailState) -> None:
-    """Keep what the window says is live after a commit."""
+    """Keep the messages that are live after a commit."""
     retained = state.session.window.closed
     state.messages = {
         version: data

@@ -18,7 +18,7 @@ _FOLD: Final = SessionFold()
 
 
 class Meta(Projection[SessionState, SessionMeta]):
-    """What `Session.meta` says, of any records.
+    """The metadata that `Session.meta` returns, from any records.
 
     It is another view of the fold that opening a session replays, so it has that fold's name and
     shares its snapshots.

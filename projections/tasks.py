@@ -25,16 +25,16 @@ __all__ = ["Tasks", "TasksState", "entries_of"]
 
 @dataclass(slots=True)
 class TasksState:
-    """What tasks are decided on, and each task as its last record left it."""
+    """The session's state, and each task as its last record left it."""
 
     session: SessionState
     tasks: dict[str, Task] = field(default_factory=dict[str, Task])
 
 
 class Tasks(Projection[TasksState, tuple[TaskView, ...]]):
-    """What ``Log.tasks(session)`` says, of any records: oldest first.
+    """The tasks that ``Log.tasks(session)`` yields, from any records: oldest first.
 
-    Messages are not decoded for it. The state grows with the tasks, not with what is said.
+    Messages are not decoded for it. The state grows with the tasks, not with the messages.
     """
 
     name = "tasks"
@@ -66,7 +66,7 @@ class Tasks(Projection[TasksState, tuple[TaskView, ...]]):
 def entries_of(session: SessionState, recorded: Recorded) -> tuple[IndexEntry, ...]:
     """Fold a record into ``session`` and return the index entries that it makes.
 
-    What becomes of tasks and archives is told once, where the index is kept; here it is read.
+    The states of tasks and archives are defined once, where the index is kept; here they are read.
     """
     if not session.session_id:
         session.session_id = recorded.stream

@@ -1,4 +1,4 @@
-"""What a session used and what it cost: contexts and skills by commit, and tokens."""
+"""The usage of a session: contexts and skills by commit, and the tokens of model calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["CommitUsage", "SessionUsage", "Usage", "UsageState"]
 
 
 class CommitUsage(NamedTuple):
-    """What was used up to a commit since the one before it; without an archive: since the last."""
+    """What was used between two commits, or, without an archive, since the last one."""
 
     archive_id: str | None
     contexts: tuple[str, ...]
@@ -42,7 +42,7 @@ class SessionUsage(NamedTuple):
 
 @dataclass(slots=True)
 class UsageState:
-    """Usage by commit, and what no commit has taken yet: (version, contexts, skill)."""
+    """Usage by commit, and the uses that belong to no commit yet: (version, contexts, skill)."""
 
     session: SessionState
     commits: list[CommitUsage] = field(default_factory=list[CommitUsage])
@@ -54,7 +54,7 @@ class UsageState:
 class Usage(Projection[UsageState, SessionUsage]):
     """Usage by commit, each recorded use in exactly one of them, and tokens, counted once.
 
-    Messages are not decoded for it. The state grows with what is used, not with what is said.
+    Messages are not decoded for it. The state grows with what is used, not with the messages.
     """
 
     name = "usage"

@@ -1,4 +1,4 @@
-"""The memory store: the model that the other stores are held against. Nothing outlives it."""
+"""The memory store: the model that the other stores are compared with. It ends with the process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["MemoryStore", "open_store"]
 
 
 def open_store(url: str, location: str, options: dict[str, str]) -> MemoryStore:
-    """Open ``memory:``, an empty log of this process alone."""
+    """Open ``memory:``, an empty log in this process."""
     if location or options:
         raise InvalidArgument(f"{public_url(url)}: write memory: with nothing behind it")
     return MemoryStore()
@@ -66,7 +66,8 @@ class MemoryStore:
         ids = self._ids.setdefault(append.stream, {})
         if len({record.event_id for record in append.records}) < len(append.records):
             return DuplicateEvent(
-                append.stream, "an event id stands twice in one append; give each event its own"
+                append.stream,
+                "an event id occurs twice in one append; give each event an id of its own",
             )
         known = [ids.get(record.event_id) for record in append.records]
         if any(version is not None for version in known):
@@ -170,18 +171,18 @@ class MemoryStore:
         return {"records": str(len(self._log))}
 
     def reopen_after_fork(self) -> None:
-        """Keep the copy that the child has got, under a lock of its own."""
+        """Keep the child's copy of the contents, with a new lock."""
         self._lock = threading.RLock()
         self._wakeups = Wakeups()
 
     def close(self) -> None:
-        """Keep everything: whoever holds the store may open a log on it again."""
+        """Keep the contents: a log may be opened on this store again."""
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._log)} records>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MemoryStore:
-        """Copy the contents as they are: what a crash would leave."""
+        """Return a copy of the contents: what a crash at this moment would leave."""
         copied = MemoryStore()
         with self._lock:
             copied._log = self._log.copy()

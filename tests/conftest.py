@@ -1,4 +1,4 @@
-"""What several folders of tests share: a log on every store, and time that stands still."""
+"""Shared by several folders of tests: a log on every store, and a clock that does not move."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def newest_postgres(start_postgres: Callable[[int], str]) -> str:
 
 @pytest.fixture
 def postgres_schema() -> Iterator[Callable[[str, object], str]]:
-    """The URL of a log in a schema of its own, by a database's URL and a key."""
+    """The URL of a log in a new schema, by a database's URL and a key."""
     schemas: set[str] = set()
 
     def url(database: str, key: object) -> str:
@@ -153,7 +153,7 @@ def nats_cluster() -> Iterator[NatsCluster]:
 
 @pytest.fixture
 def nats_log() -> Iterator[Callable[[str, object], str]]:
-    """The URL of a log of its own, by a server's address and a key."""
+    """The URL of a new log, by a server's address and a key."""
     made: set[tuple[str, str]] = set()
 
     def url(address: str, key: object) -> str:

@@ -1,14 +1,14 @@
-"""Adopting a session folder that another program wrote, and looking one over (O4, O5).
+"""Adopt a session folder that another program wrote, or only examine it (O4, O5).
 
-A folder is read, examined and planned as events (`eventlog.adoption.rules` and
-`eventlog.adoption.plan` are pure); then what is dropped goes into quarantine beside its
-file, what is kept as it is into the blob area, and the plan into the log. In that order: a crash
-leaves copies that nobody misses, and the repeated adoption makes the same ones.
+The folder is read, examined and turned into a plan of events (`eventlog.adoption.rules` and
+`eventlog.adoption.plan` are pure). Then dropped content goes into quarantine beside its file,
+unknown files go into the blob area, and the plan goes into the log. In this order a crash leaves at
+most spare copies, and adopting again writes the same ones.
 
-The plan is one atomic append where the store takes it. A plan of more than `WHOLE_EVENTS`, or one
-that the store finds too large, goes in parts. Until the last of them is stored the session is
+The plan is one atomic append if the store takes it. A plan of more than `WHOLE_EVENTS` events, or
+one that the store finds too large, is split. Until its last part is stored the session is
 ``adopting``: nobody else can write to it and no worker touches it. All ids follow from the folder's
-content, so adopting it again goes on where it stopped, or finds that it is done.
+content, so adopting again resumes where the last attempt stopped, or finds that it is complete.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ if TYPE_CHECKING:
 __all__ = ["adopt", "check_folder", "examine_folder"]
 
 WHOLE_EVENTS: Final = 20_000
-"""Events up to which a folder is adopted in one append: about a second of one transaction."""
+"""Up to this many events a folder is adopted in one append: a transaction of about a second."""
 
 NAMED: Final = 5
-"""Files that an error names, of those that changed."""
+"""Up to this many changed files are named in an error."""
 
 
 def examine_folder(
     path: str, files: FileSystem | None = None, *, limits: FolderLimits | None = None
 ) -> tuple[Finding, ...]:
-    """Return what is wrong in a session folder, and what adopting it would do; changes nothing.
+    """Return what is wrong in a session folder and what adopting would do about it.
 
-    Raises as `adopt` does for a folder that is none of a session.
+    Changes nothing. Raises as `adopt` does for a folder that is not a session's.
     """
     return examine(_read(files or LocalFiles(), path, limits)).findings
 
@@ -82,7 +82,7 @@ def check_folder(
     files: FileSystem | None = None,
     limits: FolderLimits | None = None,
 ) -> Examined:
-    """Return what is to be adopted of a folder; raise as `adopt` does where it is too damaged."""
+    """Return a folder's session, reconciled; raise as `adopt` does if it is too damaged."""
     return _examined(_read(files or LocalFiles(), path, limits), quarantine=quarantine)
 
 
@@ -98,9 +98,9 @@ def _examined(contents: Contents, *, quarantine: bool) -> Examined:
             finding = note.finding
             line = "" if finding.line is None else f", line {finding.line}"
             remedy = (
-                "restore the file, or take another folder"
+                "restore the file, or adopt another folder"
                 if note.hopeless
-                else "mend the line, or have it put into quarantine (--quarantine)"
+                else "mend the line, or skip it and keep it in quarantine (--quarantine)"
             )
             raise CorruptFolder(f"{contents.path}/{finding.path}{line}: {finding.detail}; {remedy}")
     return examined
@@ -116,7 +116,7 @@ def adopt(
     by: Metadata | None,
     limits: FolderLimits | None = None,
 ) -> Adoption:
-    """Adopt a folder as a session with some policies; see `eventlog.Log.adopt`."""
+    """Adopt a folder as a session with these policies; see `eventlog.Log.adopt`."""
     path = absolute_path(path)
     contents = _read(engine.files, path, limits)
     examined = _examined(contents, quarantine=quarantine)
@@ -131,12 +131,12 @@ def adopt(
             _record(engine, core, plan, stored, by)
         except VersionConflict:
             if _stored(engine, core, contents, plan) < len(plan):
-                raise  # Else another adopted the same folder meanwhile.
+                raise  # Otherwise another process has adopted the same folder meanwhile.
     return _adoption(session, examined, plan, is_new=stored < len(plan))
 
 
 def _keep_beside(engine: Engine, session: str, contents: Contents, examined: Examined) -> None:
-    """Keep, durably, what is dropped beside the files, and what is unknown beside the log."""
+    """Store what is dropped beside its file and unknown files beside the log, durably."""
     folder = Folder(engine.files, contents.path)
     for path, dropped in examined.dropped.items():
         folder.quarantine(path, dropped)
@@ -144,13 +144,15 @@ def _keep_beside(engine: Engine, session: str, contents: Contents, examined: Exa
         data = folder.read(path)
         if data is None or put_value(engine.store, session, data) != kept["sha256"]:
             raise FolderUnavailable(
-                contents.path, f"{path} was changed meanwhile", "stop what writes, then try again"
+                contents.path,
+                f"{path} changed while it was read",
+                "stop the program that writes it, then try again",
             )
 
 
 @contextmanager
 def _mapped_errors(path: str) -> Generator[None]:
-    """Map what the system says of a folder that is there; one that is not is a wrong path."""
+    """Map operating-system errors to ours; a missing folder is a wrong path."""
     try:
         with folder_errors(path, "nothing was adopted; check its permissions, then try again"):
             yield
@@ -163,18 +165,17 @@ def _mapped_errors(path: str) -> Generator[None]:
 
 
 def _name_of(path: str, examined: Examined) -> str:
-    """Return the id that the folder says, or else its name."""
+    """Return the session id in the folder's metadata, or else the folder's name."""
     return text_in(examined.folder.meta, "session_id") or path.rpartition("/")[2]
 
 
-# ---- what is stored already -------------------------------------------------------------------
+# ---- what is already stored -------------------------------------------------------------------
 
 
 def _stored(engine: Engine, core: Core, contents: Contents, plan: Sequence[Draft]) -> int:
     """Return how many of the plan's events are stored: none, a first part, or all of them.
 
-    Raises `DuplicateEvent` if the session was adopted from other content, or came into being in
-    another way.
+    Raises `DuplicateEvent` if the session was adopted from other content, or was not adopted.
     """
     version = engine.store.head(core.session).version
     if not version:
@@ -183,7 +184,7 @@ def _stored(engine: Engine, core: Core, contents: Contents, plan: Sequence[Draft
     if begun is None:
         raise DuplicateEvent(
             core.session,
-            f"it exists already, and was not adopted from {contents.path}; "
+            f"it already exists and was not adopted from {contents.path}; "
             "adopt the folder under another id (--session)",
         )
     _refuse_changes(core.session, contents, cast("AdoptionBegun", begun.event))
@@ -198,7 +199,7 @@ def _refuse_changes(session: str, contents: Contents, begun: AdoptionBegun) -> N
         return
     raise DuplicateEvent(
         session,
-        f"it was adopted from this folder when that was different: {_difference(begun.digests, now)}"
+        f"it was adopted from this folder, which has changed since: {_difference(begun.digests, now)}"
         "; adopt the folder as it is now under another id (--session)",
     )
 
@@ -234,9 +235,9 @@ def _record(
 def _record_part(
     engine: Engine, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata | None
 ) -> None:
-    """Record a part of the plan; where the store finds it too large, in two halves.
+    """Record a part of the plan; if the store finds it too large, record two halves.
 
-    The session's creation and `AdoptionBegun` stay together: in between it would be open to all.
+    The session's creation and `AdoptionBegun` stay in one append: between them anyone could write.
     """
     try:
         engine.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
@@ -263,6 +264,6 @@ def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new
 
 
 def _beside(path: str, content: bytes) -> str:
-    """Return the path under which `Folder.quarantine` keeps what is dropped from a file."""
+    """Return the path at which `Folder.quarantine` keeps what is dropped from a file."""
     inside, slash, name = path.rpartition("/")
     return f"{inside}{slash}{quarantine_name(name, content)}"

@@ -1,6 +1,6 @@
-"""What adopting a session folder tells its caller, and the command that records it (O4).
+"""The result of adopting a session folder, and the command that records the adoption (O4).
 
-Reading a folder and making a plan of events is the business of `eventlog.adoption.adopting`.
+`eventlog.adoption.adopting` reads the folder and makes the plan of events.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ __all__ = [
 ]
 
 BEGUN_KEY = "\0adoption_begun"
-"""The idempotency key of a session's `AdoptionBegun`: no message can have it as its id."""
+"""The idempotency key of a session's `AdoptionBegun`; no message can have it as its id."""
 
 ADOPTED_KEY = "\0folder_adopted"
 """The idempotency key of a session's `FolderAdopted`."""
 
 
 class Adoption(NamedTuple):
-    """What became of a folder that was to be adopted."""
+    """The result of adopting a folder."""
 
     session_id: str
     status: Literal["adopted", "already_adopted"]
     version: int
-    """The session's version at which all of the folder is recorded."""
+    """The session's version after the adoption."""
     live: int
     """Live messages."""
     archives: int
     messages: int
-    """Messages in all, live and archived."""
+    """All messages, live and archived."""
     findings: tuple[Finding, ...]
     quarantined: tuple[str, ...]
-    """The files, relative to the folder, in which what was dropped is kept."""
+    """The files that keep what was dropped, relative to the folder."""
 
 
 def adoption_event_id(session: str, digest: str, number: int) -> EventId:
-    """Return the id of the ``number``-th event of adopting what has this digest.
+    """Return the id of the ``number``-th event of adopting a folder with this digest.
 
-    The same folder gives the same ids, so an adoption that was cut off goes on where it stopped,
-    and a finished one is found.
+    The same folder gives the same ids, so an adoption that was cut off can resume, and a complete
+    one is recognised.
     """
     return derived_id(session, f"\0adoption\0{digest}", number)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordAdoption(Command[None]):
-    """Record a part of what a folder holds; only with the version before it as expected one."""
+    """Record a part of a folder's plan; the expected version is the one before the part."""
 
     drafts: tuple[Draft, ...]
 
@@ -79,7 +79,7 @@ class RecordAdoption(Command[None]):
         return [draft.event_id for draft in self.drafts if draft.event_id is not None]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        return True  # The ids say so: they follow from the content.
+        return True  # Equal ids mean equal content: the ids are derived from it.
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None

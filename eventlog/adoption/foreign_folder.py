@@ -1,6 +1,6 @@
-"""What a session folder of another program says: its archives, their states, its metadata.
+"""Interpret a session folder of another program: its archives, their states, its metadata.
 
-Two lineages of the format are read, and what this library writes itself. Pure: from the bytes of
+Reads two variants of the format, and the folders that this library writes. Pure: from the bytes of
 files to values.
 """
 
@@ -51,13 +51,13 @@ __all__ = [
 ArchiveState = Literal["completed", "failed", "abandoned", "pending"]
 
 SESSION_READ: Final = frozenset(SESSION_FILES)
-"""The files of a session that are read; its summaries are written anew, so they are not kept."""
+"""The files of a session that are read; its summaries are derived again, so they are not kept."""
 
 ARCHIVE_READ: Final = frozenset(ARCHIVE_FILES) - {MEMORY_DIFF}
 """The files of an archive that are read; every other file is kept as it is."""
 
 HIGHEST_ARCHIVE: Final = 999_999_999
-"""The highest number of an archive that keys of the index keep in order."""
+"""The highest archive number that index keys keep in order."""
 
 _FRONT_MATTER: Final = re.compile(r"---\r?\n(?P<fields>.*?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _DIRECTORY: Final = re.compile(r"^directory:", re.MULTILINE)
@@ -65,11 +65,11 @@ _DIRECTORY: Final = re.compile(r"^directory:", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What was found in a folder; all paths are relative to it."""
+    """The entries of a folder; all paths are relative to it."""
 
     path: str
     files: Mapping[str, bytes]
-    """The content of the files that mean something here."""
+    """The content of the files that this library understands."""
     folders: tuple[str, ...] = ()
     """The folders in the history, by name."""
     unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -77,24 +77,24 @@ class Contents:
     kept: Mapping[str, KeptFile] = field(default_factory=dict[str, "KeptFile"])
     """The other files."""
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What is no regular file, or has a name that cannot be recorded, and why."""
+    """Entries that are no regular files, or whose names cannot be recorded, and why."""
 
 
 class ForeignArchive(NamedTuple):
-    """An archive as its files tell it."""
+    """An archive according to its files."""
 
     number: int
     folder: str
     state: ArchiveState
     lines: Lines | None
-    """None where its messages cannot be read; ``problem`` says why."""
+    """None if its messages cannot be read; ``problem`` says why."""
     problem: str | None
     overview: str
     abstract: str
     error: str
     covers: tuple[int, ...]
     retained: frozenset[str]
-    """Ids of messages that stayed live although they are in this archive."""
+    """Ids of messages in this archive that stayed live."""
     meta: dict[str, Any] | None
     done: dict[str, Any] | None
     failed: dict[str, Any] | None
@@ -105,18 +105,18 @@ class ForeignArchive(NamedTuple):
 
 
 class ForeignFolder(NamedTuple):
-    """A session as its folder tells it, before anything in it was reconciled."""
+    """A session according to its folder, before anything is reconciled."""
 
     meta: dict[str, Any] | None
     meta_problem: str | None
     live: Lines
     archives: tuple[ForeignArchive, ...]
     strays: tuple[str, ...]
-    """Names in the history that look like archives and are none."""
+    """Names in the history that look like archives but are not."""
 
 
 def read_folder(contents: Contents) -> ForeignFolder:
-    """Read what was found in a folder."""
+    """Interpret the entries of a folder."""
     meta, problem = _json_file(contents, META)
     named, strays = named_archives(contents.folders)
     time = text_in(meta, "created_at") or UNKNOWN_TIME
@@ -130,7 +130,7 @@ def read_folder(contents: Contents) -> ForeignFolder:
 
 
 def named_archives(names: Iterable[str]) -> tuple[dict[int, str], list[str]]:
-    """Return folders that are archives by their number, and those that only look like it."""
+    """Return the folders that are archives, by number, and those that only look like archives."""
     named: dict[int, str] = {}
     strays: list[str] = []
     for name in sorted(
@@ -172,7 +172,7 @@ def _read_archive(contents: Contents, index: int, folder: str, time: str) -> For
 
 
 def _state(contents: Contents, folder: str, failed: dict[str, Any] | None) -> ArchiveState:
-    """Return where an archive stands: a marker counts by being there, whatever is in it."""
+    """Return an archive's state: a marker counts if it exists, whatever it contains."""
     present = contents.files.keys() | contents.unreadable.keys()
     if f"{folder}/{DONE}" in present:
         return "completed"
@@ -184,7 +184,7 @@ def _state(contents: Contents, folder: str, failed: dict[str, Any] | None) -> Ar
 def _messages(contents: Contents, path: str, time: str) -> tuple[Lines | None, str | None]:
     """Return an archive's lines, or why they cannot be read.
 
-    A file in which nothing is a message is unreadable as a whole: encrypted, or another's.
+    A file without a single message is unreadable as a whole: encrypted, or another program's.
     """
     if path not in contents.files:
         return None, contents.unreadable.get(path, f"{MESSAGES} is missing")
@@ -195,7 +195,7 @@ def _messages(contents: Contents, path: str, time: str) -> tuple[Lines | None, s
 
 
 def _json_file(contents: Contents, path: str) -> tuple[dict[str, Any] | None, str | None]:
-    """Return a file's JSON object, or none and why; a file that is not there has no problem."""
+    """Return a file's JSON object, or none and the reason; a missing file is no problem."""
     data = contents.files.get(path)
     if data is None:
         return None, contents.unreadable.get(path)
@@ -206,15 +206,15 @@ def _json_file(contents: Contents, path: str) -> tuple[dict[str, Any] | None, st
 
 
 def _markdown(contents: Contents, path: str) -> str:
-    """Return a summary: without front matter and what follows from it, else to the letter.
+    """Return a summary without its front matter; the text is otherwise unchanged.
 
-    Front matter names the directory; three dashes without that are a line of the text.
+    Front matter names the directory; three dashes without that are part of the text.
     """
     text = contents.files.get(path, b"").decode("utf-8", "replace").removeprefix("\ufeff")
     found = _FRONT_MATTER.match(text)
     if found is not None and _DIRECTORY.search(found["fields"] or ""):
         return text[found.end() :].lstrip("\r\n").rstrip("\r\n")
-    # This library writes an empty line before a text that begins with dashes.
+    # This library writes an empty line before a text that begins with three dashes.
     return text[1:] if text.startswith("\n---") else text
 
 
@@ -224,8 +224,8 @@ def _covers(index: int, done: dict[str, Any] | None) -> tuple[int, ...]:
 
 
 def _retained(meta: dict[str, Any] | None) -> frozenset[str]:
-    """Return the messages that an archive declares to have stayed live: those it retained, and
-    those to which its checkpoints are anchored."""
+    """Return the messages that stayed live according to an archive: those that it retained, and
+    those at which its checkpoints are anchored."""
     retained = texts_in(object_in(meta, "phase1"), "retained_message_ids")
     anchors = [
         text_in(cast("dict[str, Any]", checkpoint), "turn_anchor_message_id")
@@ -235,11 +235,11 @@ def _retained(meta: dict[str, Any] | None) -> frozenset[str]:
     return frozenset([*retained, *anchors]) - {""}
 
 
-# ---- values of a metadata object, whatever its writer put there -------------------------------
+# ---- values of a metadata object, which may be of any type ------------------------------------
 
 
 def text_in(fields: Mapping[str, Any] | None, name: str) -> str:
-    """Return a text, or the empty one where there is none."""
+    """Return a text; empty if there is none."""
     value = (fields or {}).get(name)
     return value if isinstance(value, str) else ""
 
@@ -255,19 +255,19 @@ def _list_in(fields: Mapping[str, Any] | None, name: str) -> Sequence[Any]:
 
 
 def object_in(fields: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
-    """Return an object, or the empty one where there is none."""
+    """Return an object; empty if there is none."""
     value = (fields or {}).get(name)
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def count_in(fields: Mapping[str, Any] | None, name: str) -> int | None:
-    """Return a number from 0 up, or None where there is none."""
+    """Return a number from 0 up, or None."""
     value = (fields or {}).get(name)
     return value if type(value) is int and 0 <= value < 1 << 53 else None
 
 
 def time_in(fields: Mapping[str, Any] | None, name: str) -> int:
-    """Return a time in microseconds, or 0 where there is none."""
+    """Return a time in microseconds, or 0."""
     try:
         return max(0, parse_time(text_in(fields, name)))
     except ValueError:

@@ -1,4 +1,4 @@
-"""How much of a folder is read before it is refused."""
+"""The limits beyond which a folder is refused."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["FolderLimits"]
 
 
 class FolderLimits(NamedTuple):
-    """How much of a session folder `Log.adopt` reads before it refuses it with `CorruptFolder`.
+    """The limits of a session folder, beyond which `Log.adopt` raises `CorruptFolder`.
 
-    The defaults are far more than a session has. Memory is taken for what has been read, and several
-    times that for its messages.
+    The defaults are far more than a session has. Reading takes memory for the files, and several
+    times as much for their messages.
     """
 
     file_bytes: int = 256 << 20
     """Of one file."""
     folder_bytes: int = 1 << 30
-    """Of all files together."""
+    """Bytes of all files together."""
     entries: int = 100_000
-    """Files and folders."""
+    """Number of files and folders."""

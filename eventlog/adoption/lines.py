@@ -1,7 +1,7 @@
-"""The lines of a ``messages.jsonl`` that another program wrote: messages, and what is damaged.
+"""Read the lines of a ``messages.jsonl`` that another program wrote: messages, and damaged lines.
 
-A line ends at a line feed and nowhere else: the other separators of Unicode may stand in a JSON
-string as they are. Messages are taken to the letter, with every field and part that is unknown.
+A line ends at a line feed and nowhere else: other Unicode separators may occur unescaped in a JSON
+string. Messages are taken unchanged, with all unknown fields and parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN_TIME", "BadLine", "Line", "Lines", "read_json_object", "read_lines"]
 
 UNKNOWN_TIME: Final = "1970-01-01T00:00:00.000000Z"
-"""The time of a message where nothing in the folder tells one."""
+"""The time of a message if the folder gives none."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _RUNS: Final = re.compile(rb"\0+|[^\0]+")
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that is no message; ``torn`` if it is the end of a write that was cut off."""
+    """A line that is no message; ``torn`` if a write was cut off in it."""
 
     number: int
     raw: bytes
@@ -59,7 +59,7 @@ class Lines(NamedTuple):
 def read_lines(data: bytes, time: str = UNKNOWN_TIME) -> Lines:
     """Read the messages of a file.
 
-    A message without a time gets that of the message before it; the first one gets ``time``.
+    A message without a time gets that of the message before it, and the first one ``time``.
     """
     good: list[Line] = []
     bad: list[BadLine] = []
@@ -79,10 +79,10 @@ def read_lines(data: bytes, time: str = UNKNOWN_TIME) -> Lines:
 
 
 def _written(piece: bytes, *, is_last: bool) -> Iterator[tuple[bytes, bool]]:
-    """Yield what was written to a line at a time, and whether it may be the end of a torn write.
+    """Yield the pieces of a line that were written at once, and whether each may be torn.
 
-    Where a file got its new length but not its content there are zeros, which no JSON has. What
-    stands before them was cut off, or is whole; what stands behind them was appended since.
+    If a loss of power kept a file's length but not its data, there are zero bytes, which no JSON
+    contains. The piece before them is torn or whole; the piece after them was appended later.
     """
     for run in _RUNS.finditer(piece):
         raw = run.group()
@@ -93,34 +93,34 @@ def _written(piece: bytes, *, is_last: bool) -> Iterator[tuple[bytes, bool]]:
 def read_json_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object; raise `ValueError` for anything else.
 
-    Some programs write control characters into strings as they are; only a zero is always damage.
+    Some programs write raw control characters into strings; only a zero byte is always damage.
     """
     if b"\0" in data:
-        raise ValueError(f"it has {data.count(0):,} zero bytes, where nothing was written")
+        raise ValueError(f"it has {data.count(0):,} zero bytes, left by a write that was cut off")
     try:
         value = json.loads(data.decode(), parse_constant=_refuse_constant, strict=False)
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON ({error.msg} at character {error.pos})") from error
+        raise ValueError(f"it is not JSON ({error.msg} at character {error.pos})") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - it is about the content
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - it is about the content
     return cast("dict[str, Any]", value)
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _message(raw: bytes, time: str) -> MessageData:
-    """Return a message as it is to be stored; raise `InvalidMessage` where it is none."""
+    """Return a message as it will be stored; raise `InvalidMessage` if it is not a message."""
     fields = read_json_object(raw)
     if not isinstance(fields.get("id"), str):
-        raise InvalidMessage("a message has an id, which is text", field="id")
+        raise InvalidMessage("a message needs an id, which is text", field="id")
     if "parts" not in fields and isinstance(fields.get("content"), str):
-        # Older programs wrote the text alone.
+        # Older programs wrote only the text.
         fields["parts"] = [{"type": "text", "text": fields["content"]}]
     created_at = fields.pop("created_at", None)
     fields["created_at"] = time if created_at is None else created_at

@@ -1,11 +1,11 @@
-"""From an examined folder to the events that adopting it records, all of them with their ids.
+"""Turn an examined folder into the events that adopting it records, with their ids.
 
-The events are those of any session, as they would have come: the messages of an archive, the commit
-that takes them, and where its task got to. For a task that is settled, adopting claims it and
-settles it in the same append. So everything that reads a log reads an adopted one. Around them stand
-`AdoptionBegun` and `FolderAdopted`, with the evidence and with what only the folder knows.
+They are the events that the session would have had: the messages of an archive, the commit that
+takes them, and those that bring its task to its state. A settled task is claimed and settled in the
+same append. So everything that reads a log can read an adopted session. `AdoptionBegun` comes first
+and `FolderAdopted` last; they hold the evidence and what only the folder knows.
 
-Pure; the same folder makes the same plan at every time.
+Pure: the same folder always gives the same plan.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ if TYPE_CHECKING:
 __all__ = ["digest_of_files", "folder_digests", "plan_adoption"]
 
 WORKER: Final = "adoption"
-"""The worker that is named as the owner of tasks which the folder has settled."""
+"""The name of the worker that owns the tasks settled in the folder."""
 
 _NOBODY: Final = OwnerData(host="", boot="", pid=0, started="")
 
 DIGITS: Final = 32
-"""Hexadecimal digits of a file's digest that are recorded: enough to tell that it changed."""
+"""Hexadecimal digits of a file's digest that are recorded: enough to notice a change."""
 
 
 def folder_digests(contents: Contents) -> dict[str, str]:
-    """Return the digest of every file, by path: what tells whether a folder has changed."""
+    """Return the digest of every file by path; they show whether a folder has changed."""
     digests = {path: sha256(data).hexdigest() for path, data in contents.files.items()}
     digests.update({path: kept["sha256"] for path, kept in contents.kept.items()})
     digests.update(
@@ -86,7 +86,7 @@ def folder_digests(contents: Contents) -> dict[str, str]:
 
 
 def digest_of_files(digests: Mapping[str, str]) -> str:
-    """Return one digest that stands for all files of a folder."""
+    """Return one digest of all files of a folder."""
     text = "".join(f"{path}\0{digest}\n" for path, digest in sorted(digests.items()))
     return sha256(text.encode()).hexdigest()
 
@@ -98,7 +98,7 @@ def plan_adoption(
     policies: SessionCreated,
     estimate: TokenEstimator,
 ) -> tuple[Draft, ...]:
-    """Return all that adopting a folder as a session records, the session's creation first."""
+    """Return all events of adopting a folder as a session, beginning with its creation."""
     digests = folder_digests(contents)
     plan = _Plan(
         session,
@@ -128,7 +128,7 @@ def plan_adoption(
 
 @dataclass(slots=True)
 class _Plan:
-    """The events so far, and what of the session follows from them."""
+    """The events so far, and the state of the session that follows from them."""
 
     session: str
     digest: str
@@ -136,7 +136,7 @@ class _Plan:
     """The content of every message, by id."""
     estimate: TokenEstimator
     stay: set[str]
-    """The messages that are live in the end: no commit takes them out of the live tail."""
+    """The messages that are live in the end: no commit takes them."""
     drafts: list[Draft] = field(default_factory=list[Draft])
     versions: dict[str, int] = field(default_factory=dict[str, int])
     tokens: dict[str, int] = field(default_factory=dict[str, int])
@@ -144,13 +144,13 @@ class _Plan:
     usage_after: int = 0
 
     def record(self, event: Event, event_id: EventId | None = None) -> int:
-        """Plan an event; return the version that it will have."""
+        """Add an event to the plan; return the version that it will have."""
         event_id = event_id or adoption_event_id(self.session, self.digest, len(self.drafts))
         self.drafts.append(Draft(event, event_id))
         return len(self.drafts)
 
     def append_messages(self, lines: Iterable[Line]) -> None:
-        """Append the messages that were not appended yet."""
+        """Add the messages that are not in the plan yet."""
         for line in lines:
             if line.id in self.versions:
                 continue
@@ -164,7 +164,7 @@ class _Plan:
     def commit(
         self, archive: ForeignArchive, lines: Sequence[Line], waiting: set[str], keep: int
     ) -> None:
-        """Have an archive take its messages; those that stay, or wait for another, remain live."""
+        """Add the commit of an archive; messages that it retains, or a later one takes, stay live."""
         taken = {line.id for line in lines}
         remaining = [name for name in self.live if name in self.stay or name in waiting]
         repeated = taken - (set(self.live) - set(remaining))
@@ -194,7 +194,7 @@ class _Plan:
         )
 
     def settle(self, archive: ForeignArchive) -> None:
-        """Bring the archive's task to where the folder says that it is."""
+        """Bring the archive's task to the state that the folder gives."""
         task_id = self._task_id(archive)
         self.record(CommitPublished(task_id=task_id))
         match archive.state:
@@ -209,7 +209,7 @@ class _Plan:
                 self.record(_finalized(task_id, self._claim(task_id), archive))
 
     def _claim(self, task_id: str) -> int:
-        """Claim a task, with a lease that is over: it is settled in the same append."""
+        """Claim a task with an expired lease: it is settled in the same append."""
         claimed = TaskClaimed(
             task_id=task_id, worker=WORKER, owner=_NOBODY, attempt=1, lease_until=0
         )
@@ -223,7 +223,7 @@ class _Plan:
 
 
 def _joined(versions: Iterable[int]) -> list[VersionRange]:
-    """Join ascending versions that follow each other to ranges."""
+    """Join consecutive ascending versions into ranges."""
     ranges: list[VersionRange] = []
     for version in versions:
         if ranges and ranges[-1][1] == version - 1:
@@ -239,9 +239,9 @@ def _newest_copies(examined: Examined) -> dict[str, MessageData]:
 
 
 def _waiting(examined: Examined) -> dict[int, set[str]]:
-    """Return, by archive, the messages that stay live after its commit for a later one to take.
+    """Return, by archive, the messages that stay live after its commit and that a later one takes.
 
-    Those are what it retained, and what an earlier one did that no archive up to it took.
+    They are those that it retained, and those of earlier archives that no archive up to it took.
     """
     waiting: dict[int, set[str]] = {}
     later: set[str] = set()
@@ -309,7 +309,7 @@ def _folder_adopted(examined: Examined, plan: _Plan, files: list[KeptFile]) -> F
 
 
 def _kept_files(contents: Contents, examined: Examined) -> list[KeptFile]:
-    """Return the files that are kept; those of an archive in the folder that it is given here."""
+    """Return the kept files; an archive's files move to the folder name it gets here."""
     own = {archive.folder: archive.number for archive, _ in examined.archives}
     files: list[KeptFile] = []
     for path, kept in contents.kept.items():
@@ -321,7 +321,7 @@ def _kept_files(contents: Contents, examined: Examined) -> list[KeptFile]:
 
 
 def _last_message_at(plan: _Plan) -> int:
-    """Return the time of the newest message, as far as messages tell a time."""
+    """Return the time of the newest message that has one."""
     times: list[int] = []
     for data in plan.contents.values():
         try:
@@ -332,27 +332,27 @@ def _last_message_at(plan: _Plan) -> int:
 
 
 def _total(examined: Examined, known: int) -> int:
-    """Return how many messages there ever were.
+    """Return how many messages the session ever had.
 
-    The folder's count is taken only where messages are missing: else they tell better.
+    The folder's count is used only if messages are missing; otherwise they are counted.
     """
-    told = count_in(examined.folder.meta, "total_message_count") or 0
+    recorded_count = count_in(examined.folder.meta, "total_message_count") or 0
     indexes = [archive.number for archive, _ in examined.archives]
     whole = indexes == list(range(1, len(indexes) + 1)) and all(
         archive.lines is not None for archive, _ in examined.archives
     )
     whole = whole and len(indexes) >= _commits(examined.folder.meta or {})
-    return known if whole else max(known, told)
+    return known if whole else max(known, recorded_count)
 
 
 def _commits(meta: Mapping[str, Any]) -> int:
-    """Return how many commits the folder counts: no number up to there is to be given again."""
+    """Return how many commits the folder counts: archive numbers up to there are not used again."""
     count = count_in(meta, "commit_count") or 0
     return count if count < 1_000_000_000 else 0
 
 
 def _memories(meta: Mapping[str, Any]) -> dict[str, int]:
-    """Return the memories by category; their total is a sum here."""
+    """Return the memories by category; their total is computed here."""
     counts = _counts(object_in(meta, "memories_extracted"))
     return {category: count for category, count in counts.items() if category != "total"}
 
@@ -363,7 +363,7 @@ def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _usage(meta: Mapping[str, Any]) -> TokenUsage:
-    """Return what the folder says that the session cost, in the kinds that are counted here."""
+    """Return the session's token use according to the folder, in the kinds that are counted here."""
     counts = _counts(object_in(meta, "llm_token_usage"))
     usage = {kind: counts[kind] for kind in TOKEN_KINDS if counts.get(kind)}
     embedding = count_in(object_in(meta, "embedding_token_usage"), "total_tokens")

@@ -1,4 +1,4 @@
-"""Reading a session folder from storage (I/O); nothing in it is changed."""
+"""Read a session folder from storage (I/O); nothing in it is changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["read_contents"]
 
 DEEPEST: Final = 16
-"""Levels of folders in a session's."""
+"""Levels of folders that are read."""
 
 _CHUNK: Final = 1 << 20
 """Bytes of a kept file that are in memory at once."""
@@ -42,24 +42,24 @@ _KINDS: Final[dict[Kind | None, str]] = {
     "link": "it is a link, and links are not followed",
     "other": "it is a FIFO, a socket or a device, not a file",
     "folder": "it is a folder",
-    None: "it went away meanwhile",
+    None: "it disappeared while the folder was read",
 }
 
 
 def read_contents(machine: FileSystem, path: str, limits: FolderLimits) -> Contents:
     """Read a session folder.
 
-    What is no regular file is not opened: it is said to be unreadable where it would mean something,
-    and left out elsewhere. Raises `FileNotFoundError`, `InvalidArgument` for a folder that is no
-    session's, `CorruptFolder` for one that is nested too deeply or larger than the limits.
+    An entry that is no regular file is not opened: it counts as unreadable if its name means
+    something here, and is left out otherwise. Raises `FileNotFoundError`; `InvalidArgument` if the
+    folder is not a session's; `CorruptFolder` if it is nested too deeply or exceeds the limits.
     """
     files = machine.under(path)
     if not files.is_folder(""):
-        machine.names(path)  # It says that there is nothing, where there is nothing.
+        machine.names(path)  # Raises `FileNotFoundError` if there is no folder.
     names = files.names("")
     if not {MESSAGES, META, HISTORY} & set(names):
         raise InvalidArgument(
-            f"{path} is no session folder: it has neither {MESSAGES} nor {META} nor {HISTORY}/"
+            f"{path} is not a session folder: it has neither {MESSAGES} nor {META} nor {HISTORY}/"
         )
     folders = _folders_in(files, path, HISTORY) if HISTORY in names else ()
     reading = _Reading(files, path, frozenset(named_archives(folders)[0].values()), limits)
@@ -75,7 +75,7 @@ def read_contents(machine: FileSystem, path: str, limits: FolderLimits) -> Conte
 
 
 def _folders_in(files: FileTree, root: str, path: str) -> tuple[str, ...]:
-    """Return the folders in the history; raise for a link where an archive would be."""
+    """Return the folders in the history; raise if a link is in the place of an archive."""
     if files.kind(path) == "link":
         raise CorruptFolder(_link(root, path))
     if not files.is_folder(path):
@@ -92,7 +92,7 @@ def _folders_in(files: FileTree, root: str, path: str) -> tuple[str, ...]:
 
 def _link(root: str, path: str) -> str:
     return (
-        f"{root}/{path} is a link, and links are not followed; put the folder there that it leads to, "
+        f"{root}/{path} is a link, and links are not followed; put the folder itself there, "
         "or remove it"
     )
 
@@ -108,7 +108,7 @@ def _is_text(name: str) -> bool:
 
 @dataclass(slots=True)
 class _Reading:
-    """What was read so far, by paths relative to the folder."""
+    """What has been read so far, by paths relative to the folder."""
 
     files: FileTree
     root: str
@@ -123,7 +123,7 @@ class _Reading:
     size: int = 0
 
     def folder(self, path: str, depth: int) -> None:
-        """Read a folder and all in it."""
+        """Read a folder and everything in it."""
         if depth > DEEPEST:
             raise CorruptFolder(
                 f"{self.root}/{path} is nested deeper than {DEEPEST} levels; move what is in it up"
@@ -165,7 +165,7 @@ class _Reading:
             self._count(len(data))
 
     def _digest(self, path: str) -> KeptFile:
-        """Return what is recorded of a file that is kept, without having all of it in memory."""
+        """Return the record of a kept file without reading all of it into memory."""
         view = self.files.view(path)
         try:
             size = view.size()
@@ -185,12 +185,12 @@ class _Reading:
     def _refuse_beyond(self, what: str, count: int, limit: int) -> None:
         if count > limit:
             raise CorruptFolder(
-                f"{self.root} has {count:,} {what} or more, the limit is {limit:,}; look at what that "
-                "is, or set a higher limit (FolderLimits; `eventlog import --max-bytes`)"
+                f"{self.root} has {count:,} {what} or more, and the limit is {limit:,}; check the folder, "
+                "or set a higher limit (FolderLimits; `eventlog import --max-bytes`)"
             )
 
     def _is_read(self, path: str) -> bool:
-        """Return whether a path is that of a file which means something here."""
+        """Return whether a path is that of a file that this library understands."""
         folder, _, name = path.rpartition("/")
         if not folder:
             return name in SESSION_READ
@@ -199,6 +199,6 @@ class _Reading:
 
 
 def _is_passing(path: str, name: str) -> bool:
-    """Return whether something is of the moment: a lock, what a crash left, or in quarantine."""
+    """Return whether an entry is transient: a lock, a temporary file, or a quarantine file."""
     locks = name == ".path.ovlock" or name.startswith(".exact.ovlock.") or path == LOCK
     return locks or is_temporary(name) or is_quarantined(name)

@@ -1,12 +1,12 @@
-"""What is wrong in a session folder of another program, and what adopting makes of it (O4, O5).
+"""Find what is wrong in a session folder of another program, and decide what to adopt (O4, O5).
 
 Live messages are reconciled with the archives in this order:
 
-1. a live message that an archive has, and did not retain, is archived: it is dropped;
-2. with archives to compare with, what is live beyond ``message_count`` is in none: it is kept;
-3. without any, ``last_commit_at`` set and ``message_count`` below the number of live messages, the
-   clear of a commit was lost: the newest ``message_count`` are kept;
-4. in any other case everything is kept.
+1. A live message that an archive has and did not retain is archived: it is dropped.
+2. If there are archives, live messages beyond ``message_count`` are in none of them: they are kept.
+3. If there are no archives, ``last_commit_at`` is set and ``message_count`` is lower than the number
+   of live messages, the clear of a commit was lost: the newest ``message_count`` are kept.
+4. In all other cases everything is kept.
 
 Everything that is dropped is kept in a quarantine file. Pure: values in, values out.
 """
@@ -38,39 +38,39 @@ __all__ = ["Examined", "Note", "examine"]
 
 
 _DROPPED: Final = "dropped, into quarantine"
-_DROPPED_IF_ASKED: Final = "dropped, into quarantine, if that is asked for (--quarantine)"
+_DROPPED_IF_ASKED: Final = "dropped, into quarantine, if --quarantine is given"
 _REFUSED: Final = "the folder is not adopted"
 
 
 class Note(NamedTuple):
-    """A finding, the bytes that adopting drops for it, and whether that has to be asked for."""
+    """A finding, the bytes that adopting drops for it, and whether that needs ``--quarantine``."""
 
     finding: Finding
     dropped: tuple[bytes, ...] = ()
     refuses: bool = False
-    """Whether adopting stops here, unless it may put bad lines in quarantine."""
+    """Whether adopting stops here unless bad lines may go to quarantine."""
     hopeless: bool = False
     """Whether adopting stops here in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A folder's session after reconciling: what is to be recorded, and what was found."""
+    """A folder's session after reconciling: what to record, and the findings."""
 
     folder: ForeignFolder
     archives: tuple[tuple[ForeignArchive, tuple[Line, ...]], ...]
-    """The archives by number, with their messages; none where they cannot be read."""
+    """The archives by number, with their messages; without them if they cannot be read."""
     live: tuple[Line, ...]
     notes: tuple[Note, ...]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found, in the order of the rules."""
+        """The findings, in the order of the rules."""
         return tuple(note.finding for note in self.notes)
 
     @property
     def dropped(self) -> dict[str, bytes]:
-        """What is dropped, by the path of the file that it is dropped from."""
+        """The dropped content, by the path of its file."""
         dropped: dict[str, bytes] = {}
         for note in self.notes:
             path = note.finding.path
@@ -81,7 +81,7 @@ class Examined:
 
 
 def examine(contents: Contents) -> Examined:
-    """Find out what adopting a folder would record, and what is wrong with it."""
+    """Return what adopting a folder would record, and what is wrong with it."""
     folder = read_folder(contents)
     notes: list[Note] = [*_about_left_out(contents), *_about_meta(contents, folder)]
     notes += _about_strays(folder)
@@ -121,7 +121,7 @@ def _about_meta(contents: Contents, folder: ForeignFolder) -> list[Note]:
         META,
         None,
         folder.meta_problem,
-        "taken for missing: what it says is derived from the messages",
+        "treated as missing: its values are derived from the messages",
     )
     return [Note(finding, (contents.files[META],) if META in contents.files else ())]
 
@@ -133,7 +133,7 @@ def _about_strays(folder: ForeignFolder) -> list[Note]:
                 "stray_archive",
                 f"{HISTORY}/{name}",
                 None,
-                "it is no archive: those are named archive_ and a number, each number once",
+                "it is not an archive: archives are named archive_ and a number, each number once",
                 "not read; its files are kept as they are",
             )
         )
@@ -149,12 +149,14 @@ def _about_archive(contents: Contents, archive: ForeignArchive) -> list[Note]:
         return [Note(finding, (contents.files[path],) if path in contents.files else ())]
     notes = _about_lines(path, archive.lines)
     if archive.state == "pending":
-        detail = f"it has messages, but neither {DONE} nor a failure, and no task of its own"
+        detail = f"it has messages, but neither {DONE} nor a failure, and no task"
         action = f"{name} is adopted as pending: a worker finalises it"
         notes.append(Note(_finding("orphan_archive", archive.folder, None, detail, action)))
     if archive.state == "completed" and not archive.overview.strip():
         path = f"{archive.folder}/{OVERVIEW}"
-        detail = contents.unreadable.get(path, "it is missing or empty, though the archive is done")
+        detail = contents.unreadable.get(
+            path, "it is missing or empty, although the archive is done"
+        )
         action = "contexts show the newest older overview instead"
         notes.append(Note(_finding("unreadable_overview", path, None, detail, action)))
     return notes
@@ -167,7 +169,7 @@ def _about_live(contents: Contents, live: Lines) -> list[Note]:
         return [Note(finding, hopeless=True)]
     notes = _about_lines(MESSAGES, live)
     if not live.good and any(not line.torn for line in live.bad):
-        # Encrypted, or the file of another program: to quarantine all of it would be no adoption.
+        # Encrypted, or the file of another program: with all of it in quarantine, nothing is adopted.
         return [
             Note(note.finding._replace(action=_REFUSED), note.dropped, hopeless=True)
             for note in notes
@@ -205,9 +207,9 @@ def _unique(path: str, lines: Lines, notes: list[Note]) -> tuple[Line, ...]:
 
 
 def _changed_copies(files: Sequence[tuple[str, tuple[Line, ...]]]) -> list[Note]:
-    """Tell of messages that are in several files with other content: the newest copy counts.
+    """Find messages that several files have with different content: the newest copy counts.
 
-    Archives are never changed, so the later copy is the one that was brought up to date.
+    Archives never change, so the later copy is the one that was updated.
     """
     notes: list[Note] = []
     newest: dict[str, tuple[str, Line]] = {}
@@ -232,7 +234,7 @@ def _changed_copies(files: Sequence[tuple[str, tuple[Line, ...]]]) -> list[Note]
 def _missing_outputs(
     contents: Contents, files: Sequence[tuple[str, tuple[Line, ...]]]
 ) -> list[Note]:
-    """Tell of tool outputs that a message has a preview of, and whose file is not there."""
+    """Find previews of tool outputs whose files are missing."""
     missing: dict[str, Note] = {}
     for path, lines in files:
         for line in lines:
@@ -241,7 +243,9 @@ def _missing_outputs(
                 output = f"{TOOL_RESULTS}/{name}/{TOOL_OUTPUT}"
                 if not name or not part.get("tool_output_truncated") or output in contents.kept:
                     continue
-                detail = f"line {line.number} of {path} has a preview of it, the file is missing"
+                detail = (
+                    f"line {line.number} of {path} has a preview of it, but the file is missing"
+                )
                 action = "the preview stays; the whole output cannot be read"
                 finding = _finding("missing_output", output, None, detail, action, (line.id,))
                 missing.setdefault(output, Note(finding))
@@ -257,7 +261,7 @@ def _reconcile(
     live: tuple[Line, ...],
     notes: list[Note],
 ) -> tuple[Line, ...]:
-    """Apply the four rules, in their order; return the messages that are live."""
+    """Apply the four rules in order; return the live messages."""
     archived: dict[str, ForeignArchive] = {}
     for archive, lines in archives:
         archived.update({line.id: archive for line in lines})
@@ -276,7 +280,7 @@ def _reconcile(
 
 
 def _archived_and_live(dropped: Iterable[Line], archived: dict[str, ForeignArchive]) -> list[Note]:
-    """Rule 1, one finding for each archive."""
+    """Apply rule 1, with one finding per archive."""
     by_archive: dict[int, list[Line]] = {}
     for line in dropped:
         by_archive.setdefault(archived[line.id].number, []).append(line)
@@ -286,7 +290,7 @@ def _archived_and_live(dropped: Iterable[Line], archived: dict[str, ForeignArchi
                 "archived_and_live",
                 MESSAGES,
                 lines[0].number,
-                f"{_messages(len(lines))} that {archive_id(index)} has, and did not retain",
+                f"{_messages(len(lines))} that {archive_id(index)} has and did not retain",
                 "dropped from the live messages, into quarantine",
                 tuple(line.id for line in lines),
             ),
@@ -299,7 +303,7 @@ def _archived_and_live(dropped: Iterable[Line], archived: dict[str, ForeignArchi
 def _lost_clear(
     folder: ForeignFolder, live: tuple[Line, ...]
 ) -> tuple[tuple[Line, ...], Note] | None:
-    """Rule 3: return the messages that are kept, where a commit's clear did not get through."""
+    """Apply rule 3: return the messages to keep if the clear of a commit was lost."""
     count = count_in(folder.meta, "message_count")
     committed_at = text_in(folder.meta, "last_commit_at")
     if folder.archives or folder.strays or not committed_at or count is None or count >= len(live):
@@ -317,20 +321,22 @@ def _lost_clear(
 
 
 def _all_kept(folder: ForeignFolder, live: tuple[Line, ...]) -> list[Note]:
-    """Rules 2 and 4: everything is kept; tell of it where the count says otherwise."""
+    """Apply rules 2 and 4: keep everything; add a finding if the count differs."""
     count = count_in(folder.meta, "message_count")
     readable = all(archive.lines is not None for archive in folder.archives)
     if folder.meta is None:
         if folder.meta_problem is not None and not live:
-            return []  # That it cannot be read was told already.
+            return []  # There is already a finding that it cannot be read.
         rule, path, detail = "all_kept", META, "there is no metadata to compare with"
     elif count == len(live):
         return []
     else:
         compared = bool(folder.archives) and readable
         rule, path = ("count_repaired" if compared else "all_kept"), META
-        told = "it has no message_count" if count is None else f"its message_count is {count:,}"
-        detail = f"{told}, {MESSAGES} has {_messages(len(live))} that no archive has"
+        count_text = (
+            "it has no message_count" if count is None else f"its message_count is {count:,}"
+        )
+        detail = f"{count_text}, {MESSAGES} has {_messages(len(live))} that no archive has"
     action = "every message is kept, and the count follows from them"
     excess = tuple(line.id for line in live[count or 0 :]) if folder.meta is not None else ()
     return [Note(_finding(rule, path, None, detail, action, excess))]

@@ -1,1 +1,1 @@
-"""Is a log what was written? The hash chain, the machines, and the index against the events."""
+"""Verify a log: the hash chain, the state machines, and what is derived from the events."""

@@ -1,8 +1,8 @@
-"""Check the hash chain of a stream, and explain the first place where it does not hold.
+"""Check the hash chain of a stream, and explain the first place where it is broken.
 
-A record whose hash does not fit is explained by what the records around it say: each explanation
-below is a hypothesis that their hashes either confirm or rule out. What was cut off at the end
-leaves no trace in the chain itself.
+If a record's hash does not fit, the records around it explain why: each explanation below is a
+hypothesis that their hashes confirm or rule out. Records that were cut off at the end leave no
+trace in the chain.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["LOOKAHEAD", "ChainCheck", "verify_chain"]
 
 LOOKAHEAD: Final = 64
-"""Records after a bad one that may explain it: more than that many removed or inserted at once are
-reported as changed."""
+"""How many records after a bad one are searched for an explanation. If more were removed or inserted
+at once, the record is reported as changed."""
 
 
 def verify_chain(records: Iterator[Record]) -> Finding | None:
-    """Return the first place where the chain does not hold; None if it holds."""
+    """Return the first place where the chain is broken, or None."""
     first = next(records, None)
     if first is None:
         return None
@@ -39,7 +39,7 @@ def verify_chain(records: Iterator[Record]) -> Finding | None:
 
 
 class ChainCheck:
-    """Checks a chain record by record, beside whatever else reads them."""
+    """Checks a chain record by record, so that one reading can serve several checks."""
 
     def __init__(
         self, stream: str, digests: Mapping[int, tuple[bytes, bytes]] | None = None
@@ -52,7 +52,7 @@ class ChainCheck:
         self._previous = GENESIS
         self._expected = 1
         self._rest: list[Record] = []
-        """The record that does not fit, and those behind it that may explain it."""
+        """The record that does not fit, and the ones after it that may explain it."""
 
     def take(self, record: Record) -> None:
         """Check the next record."""
@@ -73,51 +73,51 @@ class ChainCheck:
         return hash_over_digests(self._previous, record, *gone)
 
     def finding(self) -> Finding | None:
-        """Return the first place where the chain did not hold, after the last record."""
+        """Return the first place where the chain is broken, or None; call it after the last record."""
         if not self._rest:
             return None
         return explain_break(self._previous, self._expected, self._rest)
 
 
 def explain_break(previous: bytes, version: int, rest: Sequence[Record]) -> Finding:
-    """Return what happened where ``rest[0]`` does not follow version ``version - 1``.
+    """Return why ``rest[0]`` does not follow version ``version - 1``.
 
-    ``previous`` is the hash of that version; ``rest`` has up to `LOOKAHEAD` records more.
+    ``previous`` is the hash of that version; ``rest`` holds up to `LOOKAHEAD` further records.
     """
     bad = rest[0]
     stream = bad.stream
     if bad.version != version:
         return _explain_number(version, rest)
     if _is_reordered(previous, version, rest):
-        detail = f"this record stood at another place; version {version} is further on"
+        detail = f"this record was moved; version {version} is further on"
         return Finding(stream, version, "reordered", detail)
     if _is_inserted(previous, version, rest):
-        detail = "this record was put in; the original one follows it"
+        detail = "this record was inserted; the original one follows it"
         return Finding(stream, version, "inserted", detail)
     if len(rest) > 1 and _fits(rest[1], bad.hash, version + 1):
         return Finding(stream, version, "changed", "this record is not what was written")
     shift = _removed_before(version, rest)
     if shift:
-        detail = f"{shift} record(s) were taken out before this one and the rest renumbered"
+        detail = f"{shift} record(s) before this one were removed, and the rest renumbered"
         return Finding(stream, version, "removed", detail)
     return Finding(stream, version, "changed", "this record, or its hash, is not what was written")
 
 
 def _explain_number(version: int, rest: Sequence[Record]) -> Finding:
-    """Explain a record that says itself that it belongs elsewhere."""
+    """Explain a record whose own version is not the expected one."""
     bad = rest[0]
     if bad.version < version:
         detail = f"a second record says version {bad.version}"
         return Finding(bad.stream, version, "inserted", detail)
     if any(record.version == version for record in rest):
-        detail = f"version {bad.version} stands before version {version}"
+        detail = f"version {bad.version} comes before version {version}"
         return Finding(bad.stream, version, "reordered", detail)
     detail = f"version {version} is missing; the next record says {bad.version}"
     return Finding(bad.stream, version, "removed", detail)
 
 
 def _fits(record: Record, previous: bytes, version: int) -> bool:
-    """Return whether a record's hash is the one it had at ``version`` behind ``previous``."""
+    """Return whether a record's hash fits at ``version`` after ``previous``."""
     return record.hash == chain_hash(
         previous,
         record.stream,
@@ -137,7 +137,7 @@ def _original_at(previous: bytes, version: int, rest: Sequence[Record]) -> Recor
 
 
 def _is_reordered(previous: bytes, version: int, rest: Sequence[Record]) -> bool:
-    """The original is further on, and the record found here fits somewhere behind it."""
+    """The original is further on, and the record found here fits somewhere after it."""
     original = _original_at(previous, version, rest)
     if original is None:
         return False

@@ -1,9 +1,8 @@
 """Count a session's messages a second time, without the fold: none vanishes, none is in two places.
 
-The ledger keeps the version of every message, of which only two lists of numbers are needed: those
-that were appended, and those that are live. Whether a record counts at all is read from the table
-of the session's machine; nothing else of the fold is used. After the last record the ledger and the
-fold must agree on which messages are live.
+The ledger needs two lists of versions: the messages that were appended, and those that are live.
+Whether a record counts is read from the table of the session's machine; nothing else of the fold is
+used. After the last record the ledger and the fold must agree on which messages are live.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["Ledger"]
 
 
 class _Split(NamedTuple):
-    """What a commit's ranges say of the messages that were live before it."""
+    """How a commit's ranges divide the messages that were live before it."""
 
     taken: list[int]
     retained: list[int]
@@ -40,7 +39,7 @@ class _Split(NamedTuple):
 
 
 class Ledger:
-    """Which messages of a stream are live, and what of its commits does not add up."""
+    """The live messages of a stream, and the findings about its commits."""
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
@@ -52,7 +51,7 @@ class Ledger:
         self.findings: list[Finding] = []
 
     def take(self, record: Record) -> None:
-        """Count a record; what its commit says wrong becomes a finding. Never raises."""
+        """Count a record; an error in a commit becomes a finding. Never raises."""
         type_ = record.type
         if type_ == "message_appended" and self._status == "open":
             self._appended.append(record.version)
@@ -60,7 +59,7 @@ class Ledger:
             return
         status = SESSION_MACHINE.table.get((self._status, type_))
         if status is None:
-            return  # No step of the session, or an illegal one, which the machine's check reports.
+            return  # Not a step of the session, or an illegal one, which the machine's check reports.
         self._status = status
         if type_ == "message_appended":
             self._appended.append(record.version)
@@ -71,7 +70,7 @@ class Ledger:
             self._adopted(record)
 
     def disagreements(self, state: SessionState) -> Iterator[Finding]:
-        """Yield what the fold says otherwise than the ledger, after the same records."""
+        """Yield where fold and ledger differ after the same records."""
         version, live = state.version, len(self._live)
         said = list(_within(self._appended, state.window.ranges(version)))
         if said != list(self._live) or state.window.count != live:
@@ -101,7 +100,7 @@ class Ledger:
                 self.findings.append(Finding(self._stream, record.version, "commit", detail))
         self._archives.add(event.archive)
         if adopts:
-            # An adopted archive may hold messages that are live all the same.
+            # An adopted archive may hold messages that are also live.
             stay = set(_within(self._live, event.retains))
             gone = set(_within(self._live, event.takes)) - stay
             self._live = array("Q", (version for version in self._live if version not in gone))
@@ -110,7 +109,7 @@ class Ledger:
                 del self._live[_places(self._live, first, last)]
 
     def _is_plain(self, event: CommitPrepared, version: int) -> bool:
-        """Return whether a commit is as every sound one but an adopted, by counting alone."""
+        """Return whether a commit passes the fast check by counts, as all but adopted ones do."""
         ranges = sorted([*event.takes, *event.retains])
         starts = [first for first, _ in ranges]
         ends = [last for _, last in ranges]
@@ -134,11 +133,11 @@ class Ledger:
         self._adopted_total = event.total_message_count
 
     def _wrong(self, event: CommitPrepared, version: int, *, adopts: bool) -> Iterator[str]:
-        """Yield what a commit says that is not so; ``adopts`` where it came with a folder."""
+        """Yield the errors in a commit; ``adopts`` if the commit came from an adopted folder."""
         if event.archive in self._archives:
-            yield f"archive {event.archive} was made by an earlier commit already"
+            yield f"archive {event.archive} was already made by an earlier commit"
         if any(not 1 <= first <= last < version for first, last in (*event.takes, *event.retains)):
-            yield f"it names versions that are no range before version {version}"
+            yield f"it names a range that does not lie before version {version}"
         split = self._split(event)
         if split.neither:
             yield f"it neither takes nor retains {_named(split.neither)}; they stay live"
@@ -175,18 +174,18 @@ class Ledger:
 
 
 def _places(versions: Sequence[int], first: int, last: int) -> slice:
-    """Return where the versions of a range stand among ascending ones."""
+    """Return the indexes of a range's versions in a list of ascending ones."""
     return slice(bisect_left(versions, first), bisect_right(versions, last))
 
 
 def _count(versions: Sequence[int], ranges: Iterable[VersionRange]) -> int:
-    """Return how many versions lie in ranges that do not overlap."""
+    """Return how many versions lie in some non-overlapping ranges."""
     places = (_places(versions, first, last) for first, last in ranges)
     return sum(max(0, place.stop - place.start) for place in places)
 
 
 def _within(versions: Sequence[int], ranges: Iterable[VersionRange]) -> Iterator[int]:
-    """Yield, ascending and once each, the versions that lie in any of some ranges."""
+    """Yield the versions in any of some ranges, ascending and once each."""
     done = 0
     for first, last in sorted(ranges):
         start, stop = max(done, bisect_left(versions, first)), bisect_right(versions, last)
@@ -201,7 +200,7 @@ def _difference(versions: Iterable[int], others: Iterable[int]) -> list[int]:
 
 
 def _named(versions: Sequence[int]) -> str:
-    """Name messages by their versions: the first few of them."""
+    """Return the first few of some messages, named by version."""
     first = ", ".join(map(str, versions[:3]))
     more = f" and {len(versions) - 3} more" if len(versions) > 3 else ""
     noun = "the message of version" if len(versions) == 1 else "the messages of versions"

@@ -1,8 +1,8 @@
 """Rebuild the index from the events, and find where the stored one differs (L14).
 
-The index is stored with the events that it follows from, so the two can only differ by damage, or
-by a defect. Nothing may be written to the log meanwhile: entries of what was appended between the
-reading and the writing would be lost, so a log that grows is refused.
+The index is stored together with the events that it follows from, so the two differ only after
+damage or because of a defect. A log that grows meanwhile is refused: entries of events appended
+between the reading and the writing would be lost.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WRITE_PAGE: Final = 1_000
 
 
 class IndexDifference(NamedTuple):
-    """An entry that is not what the events say; None stands for no entry."""
+    """An entry that differs from what the events imply; None means no entry."""
 
     key: str
     stored: bytes | None
@@ -61,14 +61,14 @@ class IndexDifference(NamedTuple):
 def changes_by(
     before: SessionState, record: Record, after: SessionState
 ) -> dict[str, bytes | None]:
-    """Return what one record changes in the index, given the states on both sides of it."""
+    """Return what a record changes in the index, given the states before and after it."""
     return dict(index_changes(before, [Recorded(record)], after))
 
 
 def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> list[Finding]:
-    """Return the entries of one session that are not what its events say.
+    """Return the entries of one session that differ from what its events imply.
 
-    Reads all entries of tasks, of what is due and of what is idle, whichever session they are of.
+    Reads all sessions' entries of tasks, due times and idle times.
     """
     prefixes = (archive_prefix(stream), *SHARED_PREFIXES)
     own = session_key(stream)
@@ -95,13 +95,13 @@ def differing_entries(
 
 
 def index_finding(stream: str | None, difference: IndexDifference) -> Finding:
-    """Return an entry that is not what the events say as a finding."""
+    """Return the finding about an entry that differs."""
     if difference.stored is None:
         problem = "the entry is missing"
     elif difference.rebuilt is None:
-        problem = "no event has made this entry"
+        problem = "no event leads to this entry"
     else:
-        problem = "the entry is not what the events say"
+        problem = "the entry differs from what the events imply"
     detail = f"{difference.key}: {problem}; `eventlog doctor --rebuild-index` mends it"
     return Finding(stream, None, "index", detail)
 
@@ -109,8 +109,8 @@ def index_finding(stream: str | None, difference: IndexDifference) -> Finding:
 def stored_streams(store: Store) -> list[str]:
     """Return the streams that have records, by reading the log.
 
-    The index is not believed, but asked: a store may not show yet in the log of all streams what
-    it has in the streams themselves.
+    The streams in the index are added unverified: a store may already have records in a stream that
+    it does not show in the order of the whole log yet.
     """
     streams = {record.stream for record in store.read_all()}
     for key, _ in store.scan(*keys_under(SESSIONS)):
@@ -121,7 +121,7 @@ def stored_streams(store: Store) -> list[str]:
 
 
 def changes_since(store: Store, stream: str, version: int) -> Iterator[IndexEntry]:
-    """Yield what the events of a stream behind a version change in the index, in their order."""
+    """Yield what the events of a stream after a version change in the index, in order."""
     state = SessionState(stream)
     for record in store.read(stream):
         recorded = Recorded(record)
@@ -134,13 +134,13 @@ def changes_since(store: Store, stream: str, version: int) -> Iterator[IndexEntr
 
 
 def rebuilt_entries(store: Store, stream: str) -> dict[str, bytes]:
-    """Return the index entries of a stream as its events say."""
+    """Return the index entries that follow from a stream's events."""
     changed = dict(changes_since(store, stream, 0))
     return {key: value for key, value in changed.items() if value is not None}
 
 
 def compare_index(store: Store) -> list[IndexDifference]:
-    """Return where the stored index differs from what the events say, by key.
+    """Return where the stored index differs from what the events imply, by key.
 
     Raises `StoreUnavailable` if the log grew meanwhile.
     """
@@ -158,9 +158,9 @@ def compare_index(store: Store) -> list[IndexDifference]:
 
 
 def rebuild_index(store: Store) -> list[IndexDifference]:
-    """Make the stored index what the events say; return where it was not.
+    """Rewrite the index entries that differ from what the events imply, and return them.
 
-    Right entries are left alone, so that a sound index is not written to at all.
+    Correct entries are left alone, so a sound index is not written to.
     """
     differences = compare_index(store)
     write_entries(store, [(difference.key, difference.rebuilt) for difference in differences])

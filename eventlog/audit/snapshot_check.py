@@ -1,7 +1,7 @@
-"""Hold the snapshot of a session against the whole replay of its events.
+"""Compare the snapshot of a session with the whole replay of its events.
 
-A snapshot that opening would ignore (of other code, damaged, of another history) proves nothing and
-does no harm: it is not checked. One that opening would trust must be what the events say.
+A snapshot that opening would ignore (made by other code, damaged, of another history) does no harm
+and is not checked. One that opening would trust must equal the replayed state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["SnapshotCheck"]
 
 
 class SnapshotCheck:
-    """The stored snapshot of a stream's session, and whether the replay has come to the same."""
+    """The stored snapshot of a session, and its comparison with the replay."""
 
     def __init__(self, store: Store, stream: str, fold: SessionFold) -> None:
         self._stream = stream
@@ -33,7 +33,7 @@ class SnapshotCheck:
         self.not_checked = int(stored.is_there and stored.replayed is None)
         """Snapshots that opening would ignore: 0 or 1."""
         self.version = 0 if self._found is None else self._found.version
-        """The version at which `compare` is to be called; 0 where there is nothing to compare."""
+        """The version at which `compare` must be called; 0 if there is nothing to compare."""
         self._is_compared = False
         self.findings: list[Finding] = []
 
@@ -48,13 +48,13 @@ class SnapshotCheck:
         elif found.state != state:
             names = ", ".join(_differences(found.state, state))
             detail = (
-                f"the snapshot of version {self.version} is not what the events say ({names}); "
+                f"the snapshot of version {self.version} differs from the replayed events ({names}); "
                 "remove it, and look at the commits since"
             )
             self.findings.append(Finding(self._stream, self.version, "snapshot", detail))
 
     def after_all(self, version: int) -> None:
-        """Note a snapshot of a version that the stream does not have."""
+        """Add a finding if the snapshot is of a version that the stream does not have."""
         if self.version > version and not self._is_compared:
             detail = (
                 f"there is a snapshot of version {self.version}, but the session ends at version "

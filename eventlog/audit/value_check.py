@@ -1,4 +1,4 @@
-"""Look up every large value that the events of a session name: it must be there, as it was stored."""
+"""Check that every large value named by a session's events exists and is what was stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ValueCheck"]
 
 
 class ValueCheck:
-    """The values that a stream names, each with the version that names it first."""
+    """The values named by a stream, each with the first version that names it."""
 
     def __init__(self, store: Store, stream: str) -> None:
         self._store = store
@@ -27,7 +27,7 @@ class ValueCheck:
         self._named: dict[str, int] = {}
 
     def take(self, record: Record) -> None:
-        """Note what a record names. Never raises."""
+        """Add the values that a record names. Never raises."""
         for digest in named_values(record):
             self._named.setdefault(digest, record.version)
 

@@ -1,13 +1,13 @@
-"""Verify a session: that its records are what was written, and that all else follows from them.
+"""Verify a session: its records are what was written, and all derived data follows from them.
 
-The records are read once. Beside each other run the hash chain, the replay of the machines, and a
-count of the messages that trusts no replay (`conservation`). Then what is stored beside the records
-is held against them: the snapshot (`snapshot_check`), the large values (`value_check`), and the
-index (`index_check`). What nobody can find without a seal kept elsewhere is written in
-``eventlog/docs/tampering.md``.
+The records are read once, for three checks: the hash chain, the replay of the state machines, and a
+count of the messages that does not trust the replay (`conservation`). Then what is stored beside
+the records is compared with them: the snapshot (`snapshot_check`), the large values (`value_check`)
+and the index (`index_check`). ``eventlog/docs/tampering.md`` lists what cannot be detected without a
+seal kept elsewhere.
 
-Whatever bytes the store hands out, verifying reports them; only a store that cannot be reached, and
-a log that is closed, raise.
+Whatever bytes the store returns, verifying reports findings; it raises only if the store cannot be
+reached or the log is closed.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ ATTEMPTS: Final = 3
 
 
 class Verified(NamedTuple):
-    """What verifying the records of a session came to."""
+    """The result of verifying the records of a session."""
 
     findings: list[Finding]
-    """What is wrong, in the order in which it was looked at."""
+    """What is wrong, in the order of the checks."""
     version: int
-    """Up to where the session was read."""
+    """The version up to which the session was read."""
     entries: dict[str, bytes] | None
-    """The index entries that follow from the events; None where these cannot tell."""
+    """The index entries that follow from the events; None if the events are unsound."""
     not_checked: int
-    """How much is stored that could not be held against the events: a snapshot of other code."""
+    """How many snapshots could not be compared with the events, such as one made by other code."""
     redacted: int = 0
-    """Records of which something was taken out; the digests of what was there verify."""
+    """How many records were redacted; the digests of what was there verify."""
 
 
 def verify_stream(store: Store, stream: str) -> list[Finding]:
-    """Return what is wrong with a session: its records, and all that is derived from them."""
+    """Return what is wrong with a session's records and with what is derived from them."""
     verified = verify_session(store, stream)
     for _ in range(ATTEMPTS):
         if verified.entries is None:
@@ -77,10 +77,10 @@ def verify_stream(store: Store, stream: str) -> list[Finding]:
 
 
 def verify_entries(store: Store, verified: Mapping[str, Verified]) -> list[Finding]:
-    """Return what is wrong with the index of a whole log, once its sessions were verified.
+    """Return what is wrong with the index of a whole log, after its sessions were verified.
 
-    Entries of sessions with unsound events are left out. So are those of sessions that have grown
-    since: `verify_stream` compares them.
+    Entries of sessions with unsound events are left out. Entries of sessions that have grown since
+    are left to `verify_stream`.
     """
     rebuilt: dict[str, bytes] = {}
     skipped: set[str] = set()
@@ -112,14 +112,14 @@ def verify_entries(store: Store, verified: Mapping[str, Verified]) -> list[Findi
 
 
 def verify_session(store: Store, stream: str) -> Verified:
-    """Verify all of a session but its index entries, which are returned as the events say."""
+    """Verify a session except its index entries; return those that follow from its events."""
     reading = _Reading(store, stream)
     reading.run(store.read(stream))
     return reading.verified()
 
 
 class _Reading:
-    """One reading of a session's records, with all that runs beside it."""
+    """One reading of a session's records, with all checks that run on it."""
 
     def __init__(self, store: Store, stream: str) -> None:
         self._stream = stream
@@ -146,7 +146,9 @@ class _Reading:
             self._unfolded = Finding(
                 self._stream, version, "undecodable", f"the record cannot be folded: {error}"
             )
-            for _ in watched:  # The chain and the count go on without the replay.
+            for (
+                _
+            ) in watched:  # The checks of the chain and of the count continue without the replay.
                 pass
 
     def _whole(self, records: Iterator[Record]) -> Iterator[Record]:
@@ -157,7 +159,7 @@ class _Reading:
             self._damaged = Finding(stream, error.version, "damaged", str(error))
 
     def _watched(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Yield records to the replay, and look at each of them before and after it is folded."""
+        """Yield records to the replay, and check each before and after it is folded."""
         state, snapshot = self._state, self._snapshot
         take_hash, count, note_values = self._chain.take, self._ledger.take, self._values.take
         for record in records:
@@ -180,7 +182,7 @@ class _Reading:
                 snapshot.compare(record, state)
 
     def verified(self) -> Verified:
-        """Return what was found, after all records were read."""
+        """Return the findings, after all records were read."""
         if self._damaged is not None:
             return self._verified([self._damaged], None)
         broken = self._chain.finding()
@@ -190,7 +192,7 @@ class _Reading:
             findings += [Finding(self._stream, at, "illegal", why) for at, why in illegal]
         findings += [*self._ledger.findings, *self._values.findings()]
         if broken is not None or self._unfolded is not None:
-            # What is derived follows from other events than these.
+            # The events are not those from which snapshot and index were derived.
             return self._verified(findings, None)
         self._snapshot.after_all(self.version)
         findings += [*self._ledger.disagreements(self._state), *self._snapshot.findings]

@@ -1,7 +1,7 @@
 """The command line: ``eventlog``, or ``python -m eventlog``.
 
-One module per command; each is imported when it is called, so that ``eventlog --help`` starts at
-once. Stdout carries data, stderr carries talk.
+Each command has a module, which is imported when the command is called: ``eventlog --help`` starts
+at once. Data goes to stdout; messages and progress go to stderr.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ def main() -> None:
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot write a character shows its number rather than a traceback.
+            # On a terminal that cannot show a character, print its escape and no traceback.
             stream.reconfigure(errors="backslashreplace")
     application.main(prog_name="eventlog")

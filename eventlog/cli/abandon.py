@@ -1,4 +1,4 @@
-"""``eventlog abandon``: an unfinished archive is given up, and what follows it goes on."""
+"""``eventlog abandon``: give up an unfinished archive, so that later ones are no longer blocked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["abandon"]
 @command("abandon")
 @click.argument("session_id", metavar="SESSION")
 @click.argument("archive_id", metavar="ARCHIVE")
-@click.option("--actor", help="Who asks; recorded with the event.")
-@click.option("--reason", help="Why; recorded with the event.")
+@click.option("--actor", help="Who does this; recorded with the event.")
+@click.option("--reason", help="The reason; recorded with the event.")
 def abandon(
     invocation: Invocation,
     session_id: str,
@@ -21,9 +21,10 @@ def abandon(
     actor: str | None,
     reason: str | None,
 ) -> None:
-    """ARCHIVE is an id such as archive_001, or that of any task.
+    """ARCHIVE is an archive's id, such as archive_001, or the id of any task.
 
-    Its messages stay in the log and in the session's context until a later overview covers them.
+    The archive's messages stay in the log, and in the session's context until a later overview
+    covers them.
     """
     with invocation.open() as log:
         log.session(session_id).abandon(archive_id, actor=actor, reason=reason)

@@ -1,4 +1,4 @@
-"""``eventlog append``: one message, from the command line or from stdin."""
+"""``eventlog append``: append one message, from the command line or from stdin."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ __all__ = ["append"]
     type=click.Choice(["user", "assistant", "system", "tool"]),
     default="user",
     show_default=True,
-    help="Who says it.",
+    help="The message's role.",
 )
-@click.option("--tool-id", metavar="ID", help="With --role tool: the call that TEXT answers.")
-@click.option("--id", "message_id", metavar="ID", help="The message's own id.")
-@click.option("--create", is_flag=True, help="Create the session, and the log, if need be.")
+@click.option(
+    "--tool-id", metavar="ID", help="With --role tool: the id of the call that TEXT answers."
+)
+@click.option(
+    "--id", "message_id", metavar="ID", help="The message's id; one is drawn if this is left out."
+)
+@click.option("--create", is_flag=True, help="Create the session and the log if they do not exist.")
 def append(
     invocation: Invocation,
     session_id: str,
@@ -38,7 +42,7 @@ def append(
 ) -> None:
     """TEXT is the message's text; '-' reads it from stdin.
 
-    With --id the same message can be sent again: it is stored once.
+    A message with an --id can safely be sent again: it is stored once.
     """
     if text == "-":
         text = _stdin()

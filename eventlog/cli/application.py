@@ -1,4 +1,4 @@
-"""The group of all commands: finds them by name, and ends them with their exit code."""
+"""The click group: finds a command by its name, runs it and exits with its code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["application"]
 
 
 class Application(click.Group):
-    """A group that imports a command's module when the command is called, and not before."""
+    """A click group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUMMARIES)
@@ -55,7 +55,7 @@ class Application(click.Group):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command and exit; every error that has a place here takes one line on stderr."""
+        """Run a command and exit; expected errors are printed as one line on stderr."""
         try:
             code = super().main(
                 args,
@@ -76,11 +76,11 @@ class Application(click.Group):
 
 
 def _discard_output() -> None:
-    """Let what is still buffered go nowhere: whoever read it, such as ``head``, has gone."""
+    """Discard buffered output after the reader (such as ``head``) has closed the pipe."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError:
-        pass  # There is no file behind stdout, so nothing is flushed at exit either.
+        pass  # Stdout is no file, so nothing is flushed at exit either.
 
 
 @click.group(cls=Application)
@@ -89,12 +89,12 @@ def _discard_output() -> None:
     metavar="URL",
     envvar="EVENTLOG_STORE",
     show_envvar=True,
-    help="The log to work on, such as sqlite:///agent.db.",
+    help="The log to use, such as sqlite:///agent.db.",
 )
 @click.version_option(__version__, prog_name="eventlog")
 @click.pass_context
 def application(context: click.Context, store: str | None) -> None:
-    """An event-sourced log of the sessions of AI agents.
+    """An event-sourced log of AI agent sessions.
 
     Try `eventlog demo` first. Exit codes: 0 ok, 1 findings, 2 usage, 3 not found, 4 conflict, 5
     corrupt, 6 unavailable.

@@ -1,4 +1,4 @@
-"""What all commands share: their summaries, ``--json``, and how they open the log and answer."""
+"""Shared by all commands: one-line summaries, ``--json`` and ``--store``, opening the log."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Implementation: TypeAlias = "Callable[..., ExitCode | None]"
 
 SUMMARIES: Final = {
     "demo": "Watch a session survive a kill -9, in seconds.",
-    "import": "Import conversations of any known format, or a session folder.",
-    "export": "Write a session as chat messages of a provider, or as lines.",
+    "import": "Import conversations in any known format, or a session folder.",
+    "export": "Write a session as a provider's chat messages or as JSON Lines.",
     "append": "Append one message to a session.",
     "commit": "Move a session's live messages into a new archive.",
-    "work": "Finalise archives: once, or until stopped.",
-    "tasks": "List tasks with their states.",
+    "work": "Run a worker that finalises archives: once, or until stopped.",
+    "tasks": "List tasks and their states.",
     "retry": "Give a failed archive new attempts.",
-    "abandon": "Give an unfinished archive up.",
+    "abandon": "Give up an unfinished archive.",
     "ls": "List sessions.",
-    "show": "Show a session: its messages, archives or events.",
+    "show": "Show a session: its messages, archives, events or context.",
     "timeline": "List a session's events, filtered.",
     "at": "Show a session as it was.",
     "diff": "Show what changed between two versions, and by which event.",
@@ -39,36 +39,36 @@ SUMMARIES: Final = {
     "fork": "Make another session of what would have been.",
     "refold": "Fold a session again and compare.",
     "bundle": "Write sessions into one file that reads without the log.",
-    "materialize": "Write a session's folder.",
-    "heal": "Make a session's folder what the log says, or check it.",
-    "verify": "Check hash chains and state machines.",
+    "materialize": "Write a session to a folder.",
+    "heal": "Repair a session's folder from the log, or check it.",
+    "verify": "Verify hash chains, state machines and what is derived.",
     "copy": "Copy a log into another store.",
-    "doctor": "Look a store, a session folder or a file of conversations over.",
-    "docs": "Show the documentation, page by page.",
+    "doctor": "Check a store, a session folder or a conversation file.",
+    "docs": "Show the documentation.",
 }
-"""Every command in the order of ``eventlog --help``, which reads it here and imports none."""
+"""Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
 @dataclass(slots=True)
 class Invocation:
-    """What the command line asks for, whatever the command."""
+    """The options that every command has, and how it opens the log and prints its answer."""
 
     store: str | None = None
     json: bool = False
 
     def open(self, *, create: bool = False) -> Log:
-        """Open the log; only with ``create`` may that bring a new one into being."""
+        """Open the log; a new one is created only with ``create``."""
         from eventlog.cli.opening import open_log
 
         if not self.store:
             raise click.UsageError(
-                "no log was named; write `eventlog --store sqlite:///agent.db …` or set "
+                "no log is named; write `eventlog --store sqlite:///agent.db …` or set "
                 "EVENTLOG_STORE"
             )
         return open_log(self.store, create=create)
 
     def answer(self, document: Any, human: Callable[[Terminal], object]) -> None:
-        """Print the answer of a command: the document as JSON, or what ``human`` makes of it."""
+        """Print a command's answer: the document with ``--json``, else what ``human`` prints."""
         if self.json:
             from eventlog.cli.output import print_document
 
@@ -80,9 +80,9 @@ class Invocation:
 
 
 def command(name: str) -> Callable[[Implementation], click.Command]:
-    """Make a function the command ``name``; it is called with an `Invocation` first.
+    """Turn a function into the command ``name``; its first argument is the `Invocation`.
 
-    Its docstring becomes the help below the summary; what it returns is the exit code.
+    Its docstring becomes the help text below the summary, and its result the exit code.
     """
 
     def decorate(implementation: Implementation) -> click.Command:
@@ -108,7 +108,7 @@ _json_option = click.option(
     help="Print one JSON document.",
 )
 _store_option = click.option(
-    # Also behind the command's name, where many look for it first.
+    # Also accepted after the command's name, where many write it.
     "--store",
     hidden=True,
     expose_value=False,

@@ -1,4 +1,4 @@
-"""``eventlog commit``: live messages become an archive."""
+"""``eventlog commit``: move live messages into an archive."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ __all__ = ["commit"]
 
 @command("commit")
 @click.argument("session_id", metavar="[SESSION]", required=False)
-@click.option("--keep", default=0, metavar="N", help="Leave the newest N messages live.")
+@click.option("--keep", default=0, metavar="N", help="Keep the newest N messages live.")
 @click.option("--all", "every", is_flag=True, help="Commit every open session.")
 def commit(
     invocation: Invocation, session_id: str | None, keep: int, every: bool
 ) -> ExitCode | None:
-    """Returns at once; `eventlog work` writes the archive's summary.
+    """Returns at once; a worker (`eventlog work`) writes the archive's summary.
 
-    A session whose earlier archive failed for good is blocked: retry or abandon that archive first.
+    A session is blocked if one of its archives has failed for good: retry or abandon that archive
+    first.
     """
     if every == (session_id is not None):
         raise click.UsageError("name one SESSION, or write --all for every open one")
@@ -47,7 +48,7 @@ def commit(
 
 
 def _commit_one_of_many(log: Log, session_id: str, keep: int) -> dict[str, Any] | None:
-    """Commit a session; None if it is closed, for those take no commits."""
+    """Commit a session; return None if it is closed, since it takes no commits."""
     try:
         return log.session(session_id).commit(keep_recent=keep)._asdict()
     except SessionClosed:
@@ -60,13 +61,13 @@ def _sentence(document: dict[str, Any]) -> str:
     session = document["session_id"]
     if document["status"] == "skipped":
         why = {
-            "no_messages": "there is no live message",
-            "all_within_keep_window": "every live message is to be kept",
+            "no_messages": "there are no live messages",
+            "all_within_keep_window": "all live messages are to be kept live",
         }
         return f"{session}: nothing to archive, {why[document['reason']]}"
     return (
-        f"{session}: {counted(document['archived'], 'message')} in {document['archive_id']} now; "
-        f"task {document['task_id']} finalises it"
+        f"{session}: {counted(document['archived'], 'message')} moved into "
+        f"{document['archive_id']}; task {document['task_id']} finalises it"
     )
 
 

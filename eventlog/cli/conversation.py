@@ -1,4 +1,4 @@
-"""A conversation as people read it: who spoke, what was said, which tools were called."""
+"""Print a conversation for people: who spoke, what was said, which tools were called."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from eventlog.session.parts import Reading, Result, output_of, readings_of
 __all__ = ["conversation"]
 
 TEXT_LINES: Final = 14
-"""Lines of a text that are shown unless all are asked for."""
+"""Lines of a text that are shown without ``--full``."""
 
 OUTPUT_LINES: Final = 4
-"""Lines of a tool's output that are shown unless all are asked for."""
+"""Lines of a tool's output that are shown without ``--full``."""
 
 LINE_LENGTH: Final = 400
-"""Characters of one line of a tool's output that are shown unless all are asked for."""
+"""Characters of one line of a tool's output that are shown without ``--full``."""
 
 _ROLE_STYLES: Final = {
     "user": "bold green",
@@ -35,7 +35,7 @@ _ROLE_STYLES: Final = {
 def conversation(
     messages: Iterable[dict[str, Any]], *, full: bool = False
 ) -> Iterator[RenderableType]:
-    """Return what to print of stored messages; long texts are cut unless ``full``."""
+    """Return the lines that show stored messages; long texts are cut unless ``full``."""
     for message in messages:
         role = message["role"]
         time = message["created_at"][:19].replace("T", " ")
@@ -71,7 +71,7 @@ def _output(result: Result, *, full: bool) -> Iterator[Text]:
 
 
 def _kept_elsewhere(part: dict[str, Any], message_id: str) -> Iterator[Text]:
-    """Say how to read an output of which only a preview is in the message (M6)."""
+    """Return how to read an output if the message has only a preview of it (M6), else None."""
     output = output_of(part) if part.get("tool_output_ref") is not None else None
     if output is not None:
         length = part.get("tool_output_original_chars")

@@ -1,4 +1,4 @@
-"""``eventlog copy``: a log from one store into another."""
+"""``eventlog copy``: copy a log from one store into another."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["copy"]
 def copy(invocation: Invocation, source: str, destination: str, verify: bool) -> ExitCode:
     """SRC and DST are URLs, such as sqlite:///agent.db and files:///agent-log.
 
-    Versions, ids, times, bytes and hashes stay the same. Run it again to go on after an
-    interruption, or to take over what is new. A session that has other records in DST than in SRC
-    ends it with 4, a record that is not what was written with 5, findings of --verify with 1.
+    The copy has the same versions, ids, times, bytes and hashes. Run the command again to resume
+    after an interruption, or to copy what has been added since. Exit codes: 4 if a session has
+    different records in DST, 5 if a record in SRC is damaged, 1 if --verify finds something.
     """
     if source == destination:
         raise click.UsageError("SRC and DST are the same log; name two")
@@ -39,7 +39,7 @@ def copy(invocation: Invocation, source: str, destination: str, verify: bool) ->
     try:
         report = _copy(source, destination, verify)
     except KeyboardInterrupt:
-        say("interrupted; run it again to go on where it was")
+        say("interrupted; run the same command again to resume")
         raise
     seconds = time.perf_counter() - began
     document: dict[str, Any] = {

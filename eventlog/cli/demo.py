@@ -1,4 +1,4 @@
-"""``eventlog demo``: the main promise, shown on the terminal."""
+"""``eventlog demo``: show on the terminal that a session survives a crash."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 OVERVIEW_LINES: Final = 16
-"""Lines of an overview that the demo shows; `eventlog show` has all."""
+"""Lines of an overview that the demo shows; `eventlog show` prints all of it."""
 
 
 @command("demo")
@@ -41,12 +41,13 @@ OVERVIEW_LINES: Final = 16
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Keep the two logs in this folder, to look at them.",
+    help="Keep the two logs in this folder for inspection.",
 )
 def demo(invocation: Invocation, keep: Path | None) -> ExitCode:
-    """A conversation of an agent is stored and committed twice. A worker that finalises it is
-    killed half-way; the log is replayed, and the next worker ends the work. Then the same runs
-    without the crash, and both are compared: exits with 1 unless they end the same.
+    """Stores an agent's conversation, commits it twice, and kills the worker half-way through a
+    finalisation (a real process, a real SIGKILL). Another process replays the log, and the next
+    worker finishes. Then the same story runs without the crash, and both ends are compared: exit
+    code 1 unless they are equal.
 
     Needs no service, no network and no --store.
     """
@@ -71,7 +72,7 @@ def _folder(keep: Path | None) -> Generator[Path]:
             yield Path(folder)
         return
     if keep.exists() and any(keep.glob("*.db")):
-        raise click.UsageError(f"{keep} has logs in it already; name another folder")
+        raise click.UsageError(f"{keep} already holds logs; name another folder")
     keep.mkdir(parents=True, exist_ok=True)
     yield keep
 
@@ -104,7 +105,7 @@ def _document(scenes: Sequence[Scene], seconds: float, keep: Path | None) -> dic
     }
 
 
-# ---- telling it -------------------------------------------------------------------------------
+# ---- printing ---------------------------------------------------------------------------------
 
 
 def _show(terminal: Terminal, scene: Scene) -> None:
@@ -130,8 +131,8 @@ def _show_opened(terminal: Terminal, scene: Opened) -> None:
     terminal.print(*conversation(scene.messages))
     terminal.line()
     terminal.line(
-        f"{len(scene.events)} events are in {scene.file.name}, a SQLite file of durability "
-        f"{scene.durability!r}: what it acknowledged survives the loss of that."
+        f"{len(scene.events)} events are in {scene.file.name}, a SQLite file. Its durability is "
+        f"{scene.durability!r}: what it has acknowledged survives a loss of {scene.durability}."
     )
 
 
@@ -143,11 +144,11 @@ def _show_committed(terminal: Terminal, scene: Committed) -> None:
     terminal.heading(
         "2. Commit: old messages move into an archive, which a worker summarises"
         if first
-        else "3. The talk goes on; a second commit waits for its worker"
+        else "3. The conversation goes on; a second commit waits for a worker"
     )
     terminal.line(
-        f"{result.archived} messages are in {result.archive_id} now, {live} stays live. Nothing "
-        "was cleared or copied: the commit is an event that names version ranges."
+        f"{result.archived} messages are now in {result.archive_id}; {live} stays live. Nothing "
+        "was copied or cleared: a commit is one event that names ranges of versions."
     )
     if archive["overview"] is not None:
         overview = terminal.markdown(_beginning(archive["overview"]))
@@ -180,23 +181,24 @@ def _show_reopened(terminal: Terminal, scene: Reopened) -> None:
     shown = len(document["context"]["messages"])
     terminal.line(
         f"{document['version']} events: {archived} messages are archived, "
-        f"{len(document['tail'])} is live. The task is still {scene.task_state!r}, under its dead owner. A model is shown the "
-        f"overview of archive_001 and {shown} raw messages, since nothing covers archive_002 yet."
+        f"{len(document['tail'])} is live. The task is still {scene.task_state!r}, owned by the dead "
+        f"process. A model is shown the overview of archive_001 and {shown} messages in full, "
+        "because no overview covers archive_002 yet."
     )
 
 
 def _show_recovered(terminal: Terminal, scene: Recovered) -> None:
     terminal.heading("6. The next worker takes over")
-    how = "proves that the owner is dead" if scene.is_proven else "waits until the lease is over"
+    how = "proves that the owner is dead" if scene.is_proven else "waits for the lease to expire"
     terminal.line(
-        f"It {how}, counts the crash as an attempt, finds the draft in the log instead of making "
-        "it again, and finalises:"
+        f"It {how}, counts the crash as an attempt, reads the draft from the log instead of "
+        "making it again, and finalises the archive:"
     )
     _print_events(terminal, scene.events)
 
 
 def _show_compared(terminal: Terminal, scene: Compared) -> None:
-    terminal.heading("7. The same again, without a crash; then both are compared")
+    terminal.heading("7. The same session without a crash, for comparison")
     terminal.line("SHA-256 of live tail, metadata, context and archives, as canonical JSON:")
     terminal.pairs({"with the crash": scene.with_crash, "without it": scene.without_crash})
     terminal.line()
@@ -222,7 +224,7 @@ def _close(terminal: Terminal, document: dict[str, Any]) -> None:
     terminal.line(f"Identical, in {document['seconds']:.1f} s.", "bold green")
     store = next(iter(document["stores"]), None)
     if store is None:
-        terminal.line("Next: eventlog demo --keep DIR leaves both logs behind, to look at; then")
+        terminal.line("Next: `eventlog demo --keep DIR` keeps both logs for inspection; then")
         store = "sqlite:///DIR/crashed.db"
     else:
         terminal.line("Next:")

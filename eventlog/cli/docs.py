@@ -1,4 +1,4 @@
-"""``eventlog docs``: the pages that come with the package, on a terminal."""
+"""``eventlog docs``: show the pages of the package on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["PAGES", "Page", "PageNotFound", "docs", "page_text", "rule_text"]
 
 
 class Page(NamedTuple):
-    """A page: the Markdown file of a package, and what it is about."""
+    """A page: a Markdown file of a package, and a line about it."""
 
     package: str
     file: str
@@ -42,10 +42,12 @@ PAGES: Final = {
     ),
     "testing": Page("eventlog.testing", "README.md", "How to crash-test your own service."),
     "architecture": Page(
-        "eventlog", "README.md", "How the library is built, and where things are."
+        "eventlog", "README.md", "How the library is built, and where things live."
     ),
-    "threat-model": Page("eventlog", "docs/threat-model.md", "Whom it trusts with what."),
-    "tampering": Page("eventlog", "docs/tampering.md", "What changes of a store go unnoticed."),
+    "threat-model": Page(
+        "eventlog", "docs/threat-model.md", "Who is trusted with what, and the limits."
+    ),
+    "tampering": Page("eventlog", "docs/tampering.md", "Which changes to a store go unnoticed."),
 }
 """All pages by name, in the order of the list."""
 
@@ -54,7 +56,7 @@ _DIAGRAM: Final = re.compile(r"^```mermaid\n.*?^```\n\n?", re.DOTALL | re.MULTIL
 
 
 class PageNotFound(InvalidError, LookupError):
-    """The package has no page, and no rule, of this name."""
+    """There is no page and no rule of this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -66,9 +68,9 @@ class PageNotFound(InvalidError, LookupError):
 @command("docs")
 @click.argument("page", required=False)
 def docs(invocation: Invocation, page: str | None) -> None:
-    """PAGE is a page, or the number of a rule such as P8. Without it, all pages are listed.
+    """PAGE is the name of a page, or the number of a rule, such as P8. Without PAGE, lists all pages.
 
-    Where the output is no terminal, a page is printed as the Markdown that it is.
+    A page is printed as plain Markdown if stdout is not a terminal.
     """
     if page is None:
         rows = [(name, entry.about) for name, entry in PAGES.items()]
@@ -80,7 +82,7 @@ def docs(invocation: Invocation, page: str | None) -> None:
 
 
 def page_text(name: str) -> str:
-    """Return a page, or a rule, as Markdown; raise `PageNotFound` if there is none."""
+    """Return a page or one rule as Markdown; raise `PageNotFound` if there is no such page."""
     if name in PAGES:
         return PAGES[name].read()
     if _RULE.fullmatch(name) and (found := rule_text(PAGES["rules"].read(), name.upper())):
@@ -95,6 +97,6 @@ def rule_text(rules: str, number: str) -> str | None:
 
 
 def _show(terminal: Terminal, text: str) -> None:
-    # A terminal draws no Mermaid. The same machine is in the table that follows.
+    # A terminal cannot draw Mermaid; the table that follows shows the same machine.
     text = text if terminal.is_plain else _DIAGRAM.sub("", text)
     terminal.print(terminal.markdown(text))

@@ -1,4 +1,4 @@
-"""``eventlog doctor``: is the store sound, and is it set as it should be? Or is a folder?"""
+"""``eventlog doctor``: check a store and its settings, a session folder, or a conversation file."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ SAFE_SQLITE: Final = (3, 51, 3)
 """The first SQLite without the WAL-reset bug (https://sqlite.org/wal.html#walresetbug)."""
 
 LISTED: Final = 20
-"""Differing index keys that people are shown; JSON has all."""
+"""Differing index keys that are printed for people; JSON has all of them."""
 
 
 @command("doctor")
 @click.argument("folder", metavar="[PATH]", type=click.Path(path_type=Path), required=False)
 @click.option("--rebuild-index", "rebuild", is_flag=True, help="Rebuild the index from the events.")
 def doctor(invocation: Invocation, folder: Path | None, rebuild: bool) -> ExitCode:
-    """Checks the storage engine, its settings, and the index against the events.
+    """Without PATH: checks the storage engine, its settings, and the index against the events.
 
-    With PATH it looks over, without a store, a session folder or a file of conversations in any
-    format that `eventlog import` reads: what is damaged (torn and doubled lines, broken chains, calls
-    without a result, results without a call, times out of order), and what importing would make of
-    it. Nothing is changed.
+    With PATH: checks a session folder, or a conversation file in any format that `eventlog import`
+    reads. Lists what is damaged (torn or doubled lines, broken chains, calls without a result,
+    results without a call, times out of order) and what an import would do about it. Needs no store
+    and changes nothing.
 
-    Exits with 1 if something is wrong. Rebuild the index only while nothing else writes to the log.
+    Exits with 1 if anything is wrong. Use --rebuild-index only while nothing else writes to the log.
     """
     if folder is None:
         return _examine_store(invocation, rebuild=rebuild)
     if rebuild:
-        raise click.UsageError("--rebuild-index is for a store; leave out the path")
+        raise click.UsageError("--rebuild-index works on a store; leave out PATH")
     from eventlog.exchange.openhands import openhands
 
     if folder.is_dir() and not openhands.is_event_folder(folder):
@@ -91,8 +91,8 @@ def _examine_file(invocation: Invocation, path: Path) -> ExitCode:
             name = found.session_id or path.stem
             terminal.line(f"{name}: {counted(len(found.messages), 'message')} of {found.format}")
         count = len(examined.findings)
-        said = counted(count, "finding") if count else "the file is sound"
-        terminal.line(f"{path}: {said}", "" if count else "green")
+        verdict = counted(count, "finding") if count else "the file is sound"
+        terminal.line(f"{path}: {verdict}", "" if count else "green")
 
     invocation.answer(document, tell)
     return ExitCode.FINDINGS if examined.findings else ExitCode.OK
@@ -109,8 +109,8 @@ def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:
     def tell(terminal: Terminal) -> None:
         if findings:
             print_findings(terminal, findings)
-        told = counted(len(findings), "finding") if findings else "the folder is sound"
-        terminal.line(f"{folder}: {told}", "" if findings else "green")
+        verdict = counted(len(findings), "finding") if findings else "the folder is sound"
+        terminal.line(f"{folder}: {verdict}", "" if findings else "green")
 
     invocation.answer(document, tell)
     return ExitCode.FINDINGS if findings else ExitCode.OK
@@ -143,7 +143,7 @@ def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
 def _compare_index(
     log: Log, findings: list[Finding], *, rebuild: bool
 ) -> list[IndexDifference] | None:
-    """Compare, or rebuild, the index; None where the events cannot be read, which is a finding."""
+    """Compare or rebuild the index; return None if the events cannot be read (a finding)."""
     try:
         return (rebuild_index if rebuild else compare_index)(log.store)
     except CorruptError as error:
@@ -180,7 +180,7 @@ def _difference_document(difference: IndexDifference) -> dict[str, Any]:
 
 
 def _legible(value: bytes | None) -> str | None:
-    """Return an entry's value as text; damaged bytes are written as escapes."""
+    """Return an entry's value as text; bytes that are not UTF-8 become escapes."""
     return None if value is None else value.decode(errors="backslashreplace")
 
 
@@ -204,11 +204,11 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
 def _print_index(terminal: Terminal, index: dict[str, Any], *, sound: bool) -> None:
     differences = index["differences"]
     if not index["compared"]:
-        terminal.line("the index was not compared, since not all events can be read")
+        terminal.line("the index was not compared, because some events cannot be read")
         return
     if not differences:
         storage = "the storage is sound, and " if sound else ""
-        terminal.line(f"{storage}the index is what the events say", "green" if sound else "")
+        terminal.line(f"{storage}the index agrees with the events", "green" if sound else "")
         return
     for entry in differences[:LISTED]:
         kind = "missing" if entry["stored"] is None else "different"

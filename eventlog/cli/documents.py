@@ -1,4 +1,4 @@
-"""Sessions and events as JSON documents: what ``show`` prints, and ``demo`` compares."""
+"""Sessions and events as JSON documents, for ``show --json`` and for the demo's comparison."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = [
 def session_document(
     log: Log, session_id: str, *, last: int | None = None, archived: bool = True
 ) -> dict[str, Any]:
-    """Return a session: its metadata, live messages, archives with theirs, and latest overview.
+    """Return a session: its metadata, live messages, archives and latest overview.
 
-    Messages are as stored, with the tool results known today; an archive has its messages in
-    every state, and its overview once it is completed. Where less is wanted, of the live messages
-    only the ``last`` ones are read, and of the ``archived`` ones none.
+    Messages are as stored, with the tool results known now. Every archive has its messages, and a
+    completed one its overview. ``last`` limits the live messages to the newest; ``archived=False``
+    leaves out the messages of archives.
     """
     session = log.session(session_id, follow_folder=False)
     return _seen(session, engine_of(log).core(session_id), last=last, archived=archived)
@@ -120,7 +120,7 @@ def context_document(context: Context) -> dict[str, Any]:
 
 
 def event_document(recorded: Recorded) -> dict[str, Any]:
-    """Return a record with its data as stored, whether or not its type is known here."""
+    """Return a record with its data as stored, also one of an unknown type."""
     record = recorded.record
     return {
         "version": record.version,

@@ -1,4 +1,4 @@
-"""What an event says, in one line for people."""
+"""One line for people about an event, a message, or a part of one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GIST_LENGTH: Final = 110
 
 
 def gist(recorded: Recorded) -> str:
-    """Return the gist of an event; of one that cannot be read here, why it cannot."""
+    """Return a line about an event, or why it cannot be read."""
     try:
         event: Any = recorded.event
     except CorruptError as error:
@@ -29,13 +29,13 @@ def gist(recorded: Recorded) -> str:
 
 
 def message_gist(message: dict[str, Any]) -> str:
-    """Return who says what in a stored message."""
+    """Return a stored message's role and, in short, its parts."""
     said = [gist for found in readings_of(message) if (gist := reading_gist(found))]
     return f"{message['role']}: {' · '.join(said)}"
 
 
 def reading_gist(found: Reading) -> str:
-    """Return in one line what a part says, calls, answers or shows."""
+    """Return one line about a part: its text, call, result or medium."""
     pieces = [one_line(found.said, GIST_LENGTH)] if found.said else []
     if found.result is not None and found.result.output is not None:
         name = found.result.name or found.result.id or "tool"
@@ -59,7 +59,7 @@ def call_gist(call: Call) -> str:
 
 
 def media_gist(media: Media) -> str:
-    """Name an image, recording or file, and its size if it is in the message."""
+    """Return the name of an image, recording or file, with its size if the message contains it."""
     size = "" if media.size is None else f", {media.size:,} bytes"
     name = f" {one_line(media.name, 80)}" if media.name else ""
     return f"[{media.kind}{name}{size}]"
@@ -75,7 +75,7 @@ def _value(value: Any) -> str:
 
 
 def _fields(event: Any) -> str:
-    """Say what is set of an event that has no line of its own."""
+    """Return the fields that are set in an event of a type without a line in `_GISTS`."""
     fields = {
         name: value
         for name, value in event.model_dump(mode="json").items()

@@ -1,4 +1,4 @@
-"""How a command ends: the exit code scripts test for, and the one line people read."""
+"""How a command ends: the exit code that scripts test, and one line for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ExitCode", "error_line", "exit_code"]
 
 
 class ExitCode(IntEnum):
-    """What the exit code of every command means."""
+    """The exit codes of every command."""
 
     OK = 0
     FINDINGS = 1
@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """Return the exit code for an error that a person is told of in one line."""
+    """Return the exit code of an error that is printed as one line."""
     match error:
         case FileNotFoundError() | LookupError():
             return ExitCode.NOT_FOUND
@@ -56,15 +56,15 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def error_line(error: BaseException) -> str:
-    """Return what happened and what to do, on one line."""
+    """Return one line that says what happened and what to do."""
     match error:
         case SessionNotFound(session_id=session):
             text = (
-                f"no session {session!r}; `eventlog ls` lists those that there are, "
+                f"no session {session!r}; `eventlog ls` lists the sessions, "
                 "`eventlog append --create` begins one"
             )
         case click.UsageError(ctx=context) if context is not None:
-            # Click writes sentences; here the way out follows in the same line.
+            # Click's messages end with a full stop; here a hint follows on the same line.
             said = error.format_message().removesuffix(".")
             text = f"{said}{'' if said.endswith('?') else ';'} see `{context.command_path} --help`"
         case click.ClickException():

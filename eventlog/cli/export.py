@@ -1,4 +1,4 @@
-"""``eventlog export``: a session as chat messages of a provider, or as lines of our own."""
+"""``eventlog export``: write a session as a provider's chat messages, or as JSON Lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_EVENTS: Final = {"events": event_lines, "cloudevents": cloud_events}
 """Forms in which the events are written, a line each, not the messages."""
 
 LISTED = 20
-"""Losses that people are shown; ``--json`` has all."""
+"""Losses that are printed for people; ``--json`` has all of them."""
 
 
 @command("export")
@@ -35,24 +35,24 @@ LISTED = 20
     type=click.Choice((*FORMATS, *OF_EVENTS)),
     default="chat",
     show_default=True,
-    help="Whose form the messages have; events and cloudevents are the events themselves.",
+    help="The format of the messages; events and cloudevents are the events themselves.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a new file instead of stdout.",
+    help="Write to a new file instead of stdout.",
 )
 def export_(invocation: Invocation, session_id: str, format: str, output: Path | None) -> None:
-    """Writes all messages of SESSION, archived ones too, with their large tool outputs in full.
+    """Writes all messages of SESSION, archived ones included, with large tool outputs in full.
 
-    chat, anthropic and responses are one JSON object with the session's id and its messages; jsonl is
-    a message per line and loses nothing. What a format cannot carry is listed on stderr. With --json
-    one document has the messages and the losses.
+    The formats chat, anthropic and responses are one JSON object with the session's id and its
+    messages. The format jsonl has one message per line and loses nothing. What a format cannot
+    carry is listed on stderr, or, with --json, in the same document as the messages.
 
-    events and cloudevents write an event per line, from the first on: as JSON Lines, and as CloudEvents
-    1.0, which `eventlog import` brings back to the byte.
+    The formats events and cloudevents are the events, one per line, from the first on: as JSON Lines
+    and as CloudEvents 1.0, which `eventlog import` brings back to the byte.
     """
     if format in OF_EVENTS:
         return _export_events(invocation, session_id, format, output)
@@ -69,7 +69,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         invocation.answer(_document(session_id, format, exported, output), lambda _: None)
         return
     if output is None:
-        # The same JSON, and no hidden character of it reaches a terminal.
+        # Hidden characters become JSON escapes: the same JSON, and safe on a terminal.
         click.echo(visible_json(text).encode(), nl=False)
     for loss in exported.losses[:LISTED]:
         say(f"not in {format}: {_line(loss)}")
@@ -117,11 +117,11 @@ def _document(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a new file; one that is there already is never replaced."""
+    """Write a new file; an existing one is never replaced."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise click.UsageError(f"{path} is there already; name another file") from None
+        raise click.UsageError(f"{path} already exists; name another file") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

@@ -1,4 +1,4 @@
-"""The option that says how much of a session folder is read."""
+"""The option ``--max-bytes``: how much of a session folder is read at most."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ max_bytes_option: Final = click.option(
     "--max-bytes",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="Of a folder: refuse one with more in it. [default: 256 MiB in a file, 1 GiB in all]",
+    help="Refuse a session folder that holds more. [default: 256 MiB per file, 1 GiB in all]",
 )
 
 
 def limits_of(max_bytes: int | None) -> FolderLimits:
-    """Return the limits that a command line asks for."""
+    """Return the limits for the value of ``--max-bytes``."""
     if max_bytes is None:
         return FolderLimits()
     return FolderLimits(file_bytes=max_bytes, folder_bytes=max_bytes)

@@ -1,4 +1,4 @@
-"""``eventlog heal``: are the files what the records say?"""
+"""``eventlog heal``: compare a session's files with the log, and repair them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["heal", "report_document"]
 @command("heal")
 @click.argument("session_id", metavar="SESSION")
 @click.argument("path", metavar="DIR", type=click.Path(file_okay=False))
-@click.option("--check", is_flag=True, help="Only look: change nothing.")
+@click.option("--check", is_flag=True, help="Only compare; change nothing.")
 def heal(invocation: Invocation, session_id: str, path: str, check: bool) -> ExitCode:
-    """Replays the session and holds every file in DIR against it; writes those that differ.
+    """Replays the session, compares every file in DIR with it, and rewrites those that differ.
 
-    What a file has beyond the log is kept beside it in a file named .quarantined-…, and what was
-    found is recorded. With --check it exits with 1 if anything differs.
+    Content that the log does not have is kept beside the file as .quarantined-…, and the findings
+    are recorded in the log. With --check, exits with 1 if anything differs.
     """
     with invocation.open() as log:
         report = log.session(session_id, follow_folder=False).heal(path, check=check)
@@ -37,7 +37,7 @@ def heal(invocation: Invocation, session_id: str, path: str, check: bool) -> Exi
 
 
 def report_document(session_id: str, report: FolderReport) -> dict[str, Any]:
-    """Return what was found in a folder as JSON has it."""
+    """Return a folder's report as JSON."""
     findings = [
         {**finding_data(finding), "kind": finding.kind, "detail": finding.detail}
         for finding in report.findings
@@ -59,6 +59,6 @@ def _print(terminal: Terminal, report: FolderReport) -> None:
 
 def _verdict(report: FolderReport) -> str:
     if not report.findings:
-        return f"every file is what version {report.version} says"
+        return f"every file agrees with version {report.version}"
     differ = f"{counted(len(report.findings), 'file')} not what the log says"
     return f"{differ}; healed" if report.healed else f"{differ}; `eventlog heal` mends that"

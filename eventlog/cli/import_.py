@@ -1,4 +1,4 @@
-"""``eventlog import``: conversations from files of any known format, or from a session folder."""
+"""``eventlog import``: import conversations from files of any known format, or a session folder."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 __all__ = ["import_"]
 
 LISTED: Final = 60
-"""Sessions up to which each is listed for people; of more, only the sums are."""
+"""Up to this many sessions are listed one by one for people; for more, only sums are printed."""
 
 
 class Imported(NamedTuple):
-    """What became of one conversation."""
+    """The outcome of importing one conversation."""
 
     session_id: str
     messages: int
@@ -55,7 +55,7 @@ class Imported(NamedTuple):
     placed: Placed
 
     def document(self) -> dict[str, Any]:
-        """Return the answer as JSON; what a plain chat file does not have is left out."""
+        """Return the answer as JSON; keys that mean nothing for a plain chat file are left out."""
         found, placed = self.found, self.placed
         document: dict[str, Any] = {name: getattr(self, name) for name in self._fields[:6]}
         if found.format != "chat":
@@ -87,18 +87,18 @@ def _finding_document(noted: Noted) -> dict[str, Any]:
     "--session",
     "session_id",
     metavar="ID",
-    help="The session of a file or folder that names none itself, or another one for a folder.",
+    help="The session to import into. A file that holds several conversations takes none.",
 )
 @click.option(
     "--quarantine",
     is_flag=True,
-    help="Go on past what is no message, and keep it in a file beside.",
+    help="Skip lines that are no messages, and keep them in a file beside the source.",
 )
 @max_bytes_option
 @click.option(
     "--new-session",
     is_flag=True,
-    help="Let a file that does not continue its session have one of its own.",
+    help="Store a conversation that does not continue its session in a new session.",
 )
 @click.option(
     "--new-chain",
@@ -114,21 +114,21 @@ def import_(
     max_bytes: int | None,
     new_chain: bool,
 ) -> None:
-    """PATH is a file of conversations, recognised by its content, a session folder, or a bundle.
+    """PATH is a conversation file, recognised by its content, a folder, or a bundle. '-' reads stdin.
 
-    Files: chat messages and Responses items of OpenAI, messages of Anthropic, our own and OpenViking's
-    messages.jsonl, UI messages of the Vercel AI SDK, Gemini, ShareGPT, LangChain and pydantic-ai
-    dumps (JSON arrays, JSON Lines, or objects with "messages", one session each); transcripts of
-    Claude Code, rollouts of Codex, exports of ChatGPT and claude.ai. Folders: of sessions, and of
-    OpenHands events. '-' reads stdin.
+    Files (JSON arrays, JSON Lines, or objects with "messages"): OpenAI chat messages and Responses
+    items, Anthropic messages, our own and OpenViking's messages.jsonl, Vercel AI SDK UI messages,
+    Gemini, ShareGPT, LangChain and pydantic-ai dumps, Claude Code transcripts, Codex rollouts,
+    ChatGPT and claude.ai exports. Folders: session folders, and OpenHands events.
 
-    A conversation goes into the session of its own id, else of the file's name. Only what continues
-    the session is added; importing a file again adds only what is new in it. A file that continues
-    another one of its name gets a session of its own; one that was edited is refused.
+    A conversation goes into the session named by its own id, or else by the file's name. Importing
+    a file again adds only the messages that are new at its end. If a file's messages differ from
+    those already stored, it is refused with the first difference. Another conversation in a file of
+    the same name gets a new session.
 
-    A folder with messages.jsonl, .meta.json and history/ is adopted as a session: what is damaged
-    is listed, what is dropped is kept in a file beside. Links in it are not followed. `eventlog
-    doctor PATH` lists beforehand what is damaged, and what importing makes of it.
+    A folder with messages.jsonl, .meta.json and history/ becomes a session: damage is listed, and
+    whatever is dropped is kept in a file beside its source. Links in the folder are not followed.
+    Run `eventlog doctor PATH` first to see what is damaged and what an import would do about it.
 
     The sessions of a bundle, and of CloudEvents that `eventlog export` wrote, come in as they were,
     with the same versions and hashes.
@@ -162,7 +162,7 @@ def _import_files(
     quarantine: bool,
     new_session: bool,
 ) -> None:
-    """Import the conversations of a file, or of a folder of events."""
+    """Import the conversations in a file, or in a folder of OpenHands events."""
     done: list[Imported] = []
     notes = Notes(str(path), quarantine=quarantine)
     try:
@@ -187,7 +187,7 @@ def _import_files(
 
 @contextmanager
 def _readable(path: Path) -> Generator[Path]:
-    """Return a file to read from the start; stdin is kept in one meanwhile."""
+    """Return a file that can be read more than once; stdin is copied to a temporary one."""
     if str(path) != "-":
         yield path
         return
@@ -215,7 +215,7 @@ def _import_file(
     *,
     new_session: bool,
 ) -> None:
-    """Import a file's conversations, noting each in ``done``."""
+    """Import a file's conversations and add an entry for each to ``done``."""
     conversations = _conversations(file, notes)
     # The first is read before the log is opened, so that a bad file does not create one.
     first = list(islice(conversations, 1))
@@ -242,10 +242,10 @@ def _count_lines(path: Path) -> int | None:
 def _named(
     conversations: Iterable[Conversation], session_id: str | None, stem: str
 ) -> Iterator[tuple[str, bool, Conversation]]:
-    """Name conversations: as was asked, as they say, or after the file and numbered.
+    """Name conversations: by ``--session``, by their own id, or by the file's name and a number.
 
-    A name that was asked for is for a file that holds one conversation. The second value says
-    whether the name was asked for, or is the conversation's own.
+    ``--session`` is for a file with one conversation. The second value is whether the name comes
+    from ``--session`` or from the conversation itself.
     """
     nameless = 0
     for number, found in enumerate(conversations, 1):
@@ -319,7 +319,7 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
         terminal.line(f"{entry.session_id}: kept with the session: {', '.join(entry.found.fields)}")
     if entry.placed.instead_of is not None:
         terminal.line(
-            f"{entry.session_id}: a session of its own, since {entry.placed.instead_of} is another "
+            f"{entry.session_id}: stored in a new session, because {entry.placed.instead_of} is another "
             f"conversation ({entry.placed.why})",
             "yellow",
         )
@@ -328,7 +328,7 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
 
 
 def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
-    """Print what was found in a file: what, where, and what importing makes of it."""
+    """Print the findings in a file: kind, line, detail, and what the import does about it."""
     terminal.table(
         ("found", "line", "detail", "importing"),
         [

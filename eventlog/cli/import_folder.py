@@ -1,4 +1,4 @@
-"""``eventlog import`` of a session folder: what was adopted, and what was found on the way."""
+"""``eventlog import`` of a session folder: adopt it, and print what was found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def import_folder(
     limits: FolderLimits,
 ) -> None:
     """Adopt the folder at ``path``."""
-    # Before the log is opened, so that a folder which cannot be adopted does not create one.
+    # Checked before the log is opened: a folder that cannot be adopted must not create a log.
     check_folder(str(path), quarantine=quarantine, limits=limits)
     with invocation.open(create=True) as log:
         adoption = log.adopt(path, session_id, quarantine=quarantine, limits=limits)
@@ -40,7 +40,7 @@ def import_folder(
 
 
 def _document(path: Path, adoption: Adoption, archives: Iterable[ArchiveView]) -> dict[str, Any]:
-    """Return the answer as JSON; the sums are named as those of a chat file's import."""
+    """Return the answer as JSON; sums have the same names as in the import of a chat file."""
     is_new = adoption.status == "adopted"
     return {
         "path": str(path),
@@ -60,7 +60,7 @@ def _document(path: Path, adoption: Adoption, archives: Iterable[ArchiveView]) -
 
 
 def finding_document(finding: Finding) -> dict[str, Any]:
-    """Return a finding as JSON has it."""
+    """Return a finding as JSON."""
     return {
         "rule": finding.kind,
         "path": finding.path,
@@ -72,7 +72,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 
 def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
-    """Print findings as a table: what was found where, and what adopting makes of it."""
+    """Print findings as a table: kind, file, line, detail, and what adopting does about it."""
     terminal.table(
         ("rule", "file", "line", "found", "adopting"),
         [

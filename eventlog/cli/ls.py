@@ -1,4 +1,4 @@
-"""``eventlog ls``: which sessions there are."""
+"""``eventlog ls``: list the sessions of a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ls"]
 
 @command("ls")
 def ls(invocation: Invocation) -> None:
-    """Closed and deleted sessions are listed too: their records stay in the log."""
+    """Lists closed and deleted sessions too: their records stay in the log."""
     with invocation.open() as log:
         documents = [_document(log, session_id) for session_id in log.sessions()]
     invocation.answer(documents, lambda terminal: _print(terminal, documents))

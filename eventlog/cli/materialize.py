@@ -1,4 +1,4 @@
-"""``eventlog materialize``: the files of a session, for programs that read those."""
+"""``eventlog materialize``: write a session's files for programs that read them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ __all__ = ["materialize"]
 @click.argument("session_id", metavar="SESSION")
 @click.argument("path", metavar="DIR", type=click.Path(file_okay=False))
 def materialize(invocation: Invocation, session_id: str, path: str) -> None:
-    """Writes messages.jsonl, .meta.json and history/ into DIR, which is created if need be.
+    """Writes messages.jsonl, .meta.json and history/ into DIR, creating it if necessary.
 
-    DIR may be empty, or hold an earlier state of the same session: then only what differs is
-    written. The folder does not follow the session; services use session.attach_folder for that.
+    DIR may hold an earlier state of the same session; then only files that differ are written. The
+    folder is not updated afterwards: for a folder that follows the session, a service calls
+    session.attach_folder.
     """
     with invocation.open() as log:
         report = log.session(session_id, follow_folder=False).materialize(path)

@@ -1,4 +1,4 @@
-"""Open the log that a command works on, without bringing one into being by a typing error."""
+"""Open the log that a command works on; a mistyped URL must not create one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LogNotFound", "open_log"]
 
 
 class LogNotFound(InvalidError, LookupError):
-    """No log is stored where the URL points."""
+    """There is no log at the URL."""
 
     def __init__(self, place: Path | str) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class LogNotFound(InvalidError, LookupError):
 
 
 def open_log(url: str, *, create: bool = False) -> Log:
-    """Open the log at a URL; raise `LogNotFound` where it would only now be created."""
+    """Open the log at a URL; raise `LogNotFound` if there is none and ``create`` is false."""
     path = _path(url)
     if not create and path is not None and _is_empty(path):
         raise LogNotFound(path)
@@ -40,7 +40,7 @@ def open_log(url: str, *, create: bool = False) -> Log:
 
 
 def _path(url: str) -> Path | None:
-    """Return the file or folder of a log that is kept in one."""
+    """Return the file or folder that holds a log, or None if the store uses neither."""
     scheme, location, _ = split_url(url)
     return Path(location) if scheme in ("sqlite", "files") and location else None
 

@@ -1,4 +1,4 @@
-"""Printing without rich: one JSON document on stdout, talk and progress on stderr."""
+"""Printing without rich: a JSON document on stdout, messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = [
 ]
 
 Advance: TypeAlias = Callable[[int, str], None]
-"""Tells a progress bar how far the work is, and what it is at."""
+"""Advances a progress bar to a position, and names the current item."""
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
-"""The categories of characters that are not seen and steer what shows them: control characters,
-format characters (those of text direction among them), separators of lines, lone surrogates."""
+"""Unicode categories of invisible characters that change what a terminal shows: control and format
+characters (text direction among them), line and paragraph separators, lone surrogates."""
 
 
 class _Escapes(dict[int, str]):
-    """What stands for each character: an escape for a hidden one, else the character itself."""
+    """Maps each character: a hidden one to its escape, any other to itself."""
 
     def __init__(self, escape: Callable[[int], str]) -> None:
         super().__init__({ord("\n"): "\n", ord("\t"): "\t"})
@@ -54,43 +54,43 @@ _JSON: Final = _Escapes(lambda code: json.dumps(chr(code))[1:-1])
 
 
 def print_document(value: Any) -> None:
-    """Print JSON as UTF-8, whatever the locale says; characters that are not seen are escaped."""
+    """Print JSON as UTF-8 in every locale, with invisible characters escaped."""
     text = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
     click.echo(text.encode() + b"\n", nl=False)
 
 
 def visible_json(text: str) -> str:
-    """Return the same JSON with an escape for every character that is not seen."""
+    """Return the same JSON with every invisible character escaped."""
     return text.translate(_JSON)
 
 
 def say(text: str) -> None:
-    """Tell a person something that is not data."""
+    """Print a message for people on stderr."""
     click.echo(printable(text), err=True)
 
 
 def printable(text: str) -> str:
-    """Return text in which every control, format and bidi character is a visible escape.
+    """Return text with every control, format and bidi character as a visible escape.
 
-    Line feeds and tabs stay. Whatever comes from outside passes here before a terminal shows it.
+    Line feeds and tabs stay. All text from outside passes through here before it is printed.
     """
     return text if text.isprintable() else text.translate(_TEXT)
 
 
 def one_line(text: str, limit: int = 100) -> str:
-    """Return text on one line of at most ``limit`` characters."""
+    """Return text as one line of at most ``limit`` characters."""
     flat = " ".join(printable(text[: 4 * limit]).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 task, 2 tasks."""
+    """Return a number with its noun: ``1 task``, ``2 tasks``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 @contextmanager
 def progress(title: str, total: Callable[[], int | None]) -> Generator[Advance]:
-    """Show a progress bar on stderr if that is a terminal; ``total`` is only counted then."""
+    """Show a progress bar if stderr is a terminal; ``total`` is called only then."""
     if not sys.stderr.isatty():
         yield lambda done, what: None
         return

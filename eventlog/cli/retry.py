@@ -1,4 +1,4 @@
-"""``eventlog retry``: a failed archive, or another task, gets new attempts."""
+"""``eventlog retry``: give a failed archive, or another failed task, new attempts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["retry"]
 
 _SENTENCES = {
     "accepted": "gets new attempts",
-    "already_completed": "is completed already",
-    "running": "has not failed; it is waiting, or in work",
+    "already_completed": "is already completed",
+    "running": "has not failed; it is waiting or running",
 }
 
 
 @command("retry")
 @click.argument("session_id", metavar="SESSION")
 @click.argument("archive_id", metavar="ARCHIVE")
-@click.option("--actor", help="Who asks; recorded with the event.")
-@click.option("--reason", help="Why; recorded with the event.")
+@click.option("--actor", help="Who does this; recorded with the event.")
+@click.option("--reason", help="The reason; recorded with the event.")
 def retry(
     invocation: Invocation,
     session_id: str,
@@ -27,7 +27,10 @@ def retry(
     actor: str | None,
     reason: str | None,
 ) -> None:
-    """ARCHIVE is an id such as archive_001, or that of any task. `eventlog work` does the work."""
+    """ARCHIVE is an archive's id, such as archive_001, or the id of any task.
+
+    The task is pending again; a worker (`eventlog work`) runs it.
+    """
     with invocation.open() as log:
         status = log.session(session_id).retry(archive_id, actor=actor, reason=reason)
     document = {"session_id": session_id, "archive_id": archive_id, "status": status}

@@ -1,4 +1,4 @@
-"""``eventlog show``: one session, as a conversation, as its events, or as a model's context."""
+"""``eventlog show``: show a session as a conversation, as events, or as a model's context."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["print_session", "show"]
 
 CONTEXT_OF_ONE_LINE: Final = 30
-"""Characters on both sides of a match that people are shown; JSON has more."""
+"""Characters printed on both sides of a match; JSON has more."""
 
 LINE_LENGTH: Final = 100
 
@@ -38,7 +38,7 @@ _META = (
     "provider",
     "model",
 )
-"""The metadata that people are shown, where it is set; JSON has all of it."""
+"""The metadata that is printed for people, if set; JSON has all of it."""
 
 
 @command("show")
@@ -49,7 +49,7 @@ _META = (
     "--context",
     "as_context",
     is_flag=True,
-    help="Show what a model is given: the latest overview, and the messages that it lacks.",
+    help="Show what a model is given: the latest overview and the messages it does not cover.",
 )
 @click.option(
     "--budget",
@@ -57,21 +57,33 @@ _META = (
     default=128_000,
     show_default=True,
     metavar="TOKENS",
-    help="With --context: how long that may be.",
+    help="With --context: the token budget.",
 )
-@click.option("--last", type=click.IntRange(min=0), metavar="N", help="Only the newest N.")
-@click.option("--full", is_flag=True, help="Cut no long text.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Show only the newest N messages or events.",
+)
+@click.option("--full", is_flag=True, help="Show long texts in full.")
 @click.option(
     "--output",
     nargs=2,
     metavar="MESSAGE TOOL",
-    help="Print what this call of a tool put out instead, to the letter.",
+    help="Print the whole output of this tool call instead.",
 )
 @click.option(
-    "--offset", type=click.IntRange(min=0), default=0, help="With --output: skip so much."
+    "--offset",
+    type=click.IntRange(min=0),
+    default=0,
+    help="With --output: skip this many characters.",
 )
-@click.option("--limit", type=click.IntRange(min=0), help="With --output: characters, or matches.")
-@click.option("--find", metavar="TEXT", help="With --output: list where TEXT stands in it.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help="With --output: print at most this many characters, or matches.",
+)
+@click.option("--find", metavar="TEXT", help="With --output: list where TEXT occurs in it.")
 def show(
     invocation: Invocation,
     session_id: str,
@@ -86,11 +98,11 @@ def show(
     limit: int | None,
     find: str | None,
 ) -> None:
-    """Live messages, metadata and archives; --json has every message of every archive.
+    """Shows live messages, metadata and archives; --json has every message of every archive.
 
-    --last counts live messages, or events with --events. A tool output that is too large for its
-    message is shown as a preview; --output MESSAGE TOOL, the ids of the message and of the call,
-    reads all of it, or with --offset and --limit a piece.
+    A tool output that is too large for its message is shown as a preview. --output takes the ids of
+    the message and of the call and prints the whole output, or a piece of it with --offset and
+    --limit.
     """
     if output is not None:
         if find is None:
@@ -115,7 +127,7 @@ def show(
     )
 
 
-# ---- what a tool put out ----------------------------------------------------------------------
+# ---- a tool's output --------------------------------------------------------------------------
 
 
 def _show_output(

@@ -1,4 +1,4 @@
-"""``eventlog tasks``: what is finalised, by whom, and what became of it."""
+"""``eventlog tasks``: list tasks with their states, or watch them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
 
 
 @command("tasks")
-@click.option("--session", "session_id", metavar="SESSION", help="Only those of this session.")
+@click.option("--session", "session_id", metavar="SESSION", help="Only tasks of this session.")
 @click.option(
     "--state", type=click.Choice(_STATES), metavar="STATE", help=f"One of {', '.join(_STATES)}."
 )
-@click.option("--kind", help="Only those of this kind, such as finalise.")
-@click.option("--watch", is_flag=True, help="Show what becomes of them, until Ctrl-C.")
+@click.option("--kind", help="Only tasks of this kind, such as finalise.")
+@click.option("--watch", is_flag=True, help="Show changes as they happen, until Ctrl-C.")
 def tasks(
     invocation: Invocation,
     session_id: str | None,
@@ -42,9 +42,10 @@ def tasks(
     kind: str | None,
     watch: bool,
 ) -> None:
-    """Oldest first. Pollers' state `failed` stands for terminal_failed and abandoned.
+    """Lists the oldest first. The state `failed` means terminal_failed or abandoned.
 
-    --watch shows a table on a terminal; elsewhere a line per open task, then one per change.
+    --watch shows a table on a terminal. Elsewhere it prints a line per open task, then a line per
+    change.
     """
     with invocation.open() as log:
         if session_id is not None and not log.exists(session_id):
@@ -63,7 +64,7 @@ def tasks(
 def _refuse_beside_watch(invocation: Invocation, state: str | None) -> None:
     for option, given in (("--json", invocation.json), ("--state", state)):
         if given:
-            raise click.UsageError(f"{option} has no meaning with --watch, which tells of changes")
+            raise click.UsageError(f"{option} cannot be used with --watch, which shows changes")
 
 
 def _watch(log: Log, wanted: Wanted) -> None:

@@ -20,10 +20,10 @@ from eventlog.cli.output import printable
 __all__ = ["Terminal", "state_text"]
 
 PLAIN_WIDTH: Final = 10_000
-"""Columns of what is no terminal: nothing is wrapped, so that other programs can cut lines."""
+"""Width if stdout is no terminal: nothing is wrapped, so that other programs can cut lines."""
 
 PROSE_WIDTH: Final = 100
-"""Columns beyond which text is hard to read, however wide the terminal is."""
+"""Maximum width on a terminal: longer lines are hard to read."""
 
 _STATE_STYLES: Final = {
     "open": "green",
@@ -42,7 +42,7 @@ _STATE_STYLES: Final = {
 
 
 class _Console(Console):
-    """Shows text with its hidden characters made visible, and makes no links, whoever built it."""
+    """A console that makes hidden characters visible and prints no links, in all that it shows."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -61,7 +61,7 @@ class _Console(Console):
 
 
 class Terminal:
-    """Stdout, for people."""
+    """Prints on stdout for people."""
 
     def __init__(self) -> None:
         self.console = _Console(highlight=False)
@@ -70,7 +70,7 @@ class Terminal:
             self.console = _Console(highlight=False, width=PLAIN_WIDTH)
 
     def print(self, *renderables: RenderableType) -> None:
-        """Print as rich does; without trailing blanks where no terminal is."""
+        """Print as rich does, but without trailing blanks if stdout is no terminal."""
         if not self.is_plain:
             self.console.print(*renderables, width=min(PROSE_WIDTH, self.console.width))
             return
@@ -80,11 +80,11 @@ class Terminal:
         click.echo("\n".join(line.rstrip() for line in lines))
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Print text as it is, whatever markup it seems to hold."""
+        """Print text literally: markup in it has no effect."""
         self.print(Text(printable(text), style))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print rows under headings; numbers to the right, states in their colour."""
+        """Print rows under headings: numbers right-aligned, states in colour."""
         table = self.table_of(columns, rows)
         if self.is_plain:
             self.print(table)
@@ -92,7 +92,7 @@ class Terminal:
             self.console.print(table)
 
     def table_of(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-        """Return what `table` prints."""
+        """Return the table that `table` prints."""
         cells = [list(row) for row in rows]
         look = None if self.is_plain else box.SIMPLE_HEAD
         table = Table(box=look, pad_edge=False, show_edge=False, header_style="bold")
@@ -104,7 +104,7 @@ class Terminal:
         return table
 
     def pairs(self, values: Mapping[str, object]) -> None:
-        """Print names and values below each other."""
+        """Print names and their values, one pair per line."""
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim")
         grid.add_column(overflow="fold")
@@ -113,7 +113,7 @@ class Terminal:
         self.print(grid)
 
     def heading(self, title: str) -> None:
-        """Begin a new part of the answer."""
+        """Print the heading of a new section."""
         self.line()
         if self.is_plain:
             self.line(f"--- {title} ---")
@@ -121,12 +121,12 @@ class Terminal:
             self.print(Rule(Text(title, "bold"), style="dim", align="left"))
 
     def markdown(self, text: str) -> RenderableType:
-        """Return Markdown to print: set as such on a terminal, as it is elsewhere."""
+        """Return Markdown to print: formatted on a terminal, plain elsewhere."""
         if self.is_plain:
             return Text(printable(text).rstrip())
-        from rich.markdown import Markdown
+        from eventlog.cli.markdown import Page
 
-        return Markdown(printable(text), hyperlinks=False)
+        return Page(printable(text), hyperlinks=False)
 
     def panel(self, title: str, *renderables: RenderableType) -> None:
         """Print a frame around text, or a title above it."""

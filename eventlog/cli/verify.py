@@ -1,4 +1,4 @@
-"""``eventlog verify``: are the records what was written?"""
+"""``eventlog verify``: check that the records are what was written, and what is derived agrees."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MISSING: Final = "the index lists this session, but it has no records"
 @command("verify")
 @click.argument("session_id", metavar="[SESSION]", required=False)
 def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
-    """Recomputes every hash and replays every state machine, of one session or of all; counts the
-    messages a second time, and holds snapshots, large values and the index against the events.
+    """Recomputes every hash and replays every state machine, of one session or of all. Counts the
+    messages a second time, and compares snapshots, large values and the index with the events.
 
-    Exits with 1 if anything is wrong, naming the first bad version of a session and what is wrong
-    with it.
+    Exits with 1 if anything is wrong. For each session it names the first bad version and what is
+    wrong with it.
     """
     not_checked = 0
     with invocation.open() as log:
@@ -56,8 +56,8 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
 
 
 def verify_everything(log: Log) -> tuple[int, int, list[Finding], int]:
-    """Verify every session; return how many there are, of how many events, what is wrong, and how
-    many snapshots could not be checked."""
+    """Verify every session; return the numbers of sessions and events, the findings, and the number
+    of snapshots that could not be checked."""
     streams, damage = _all_streams(log)
     verified: dict[str, Verified] = {}
     findings: list[Finding] = []
@@ -77,10 +77,10 @@ def verify_everything(log: Log) -> tuple[int, int, list[Finding], int]:
 
 
 def _all_streams(log: Log) -> tuple[list[str], list[Finding]]:
-    """Return what has records, and what the index lists: neither is taken on trust.
+    """Return the sessions that have records and those that the index lists: either may be damaged.
 
-    Where the log cannot be read there is a finding; the session and version that it does not name
-    are found when the sessions are verified.
+    If the log cannot be read, that is a finding. Should it name no session and version, verifying
+    the sessions finds them.
     """
     streams, damage = set[str](), dict[Finding, None]()
     try:
@@ -111,7 +111,7 @@ def redacted_records(store: Store, session_id: str) -> int:
 
 
 def _version(store: Store, stream: str) -> int:
-    """Return how many records a session has; of one that lost its end, how many are left."""
+    """Return the number of a session's records; if its end is lost, of those that are left."""
     try:
         return store.head(stream).version
     except CorruptLog as error:
@@ -119,7 +119,7 @@ def _version(store: Store, stream: str) -> int:
 
 
 def finding_document(finding: Finding) -> dict[str, Any]:
-    """Return a finding as JSON has it."""
+    """Return a finding as JSON."""
     return {
         "session_id": finding.stream,
         "version": finding.version,

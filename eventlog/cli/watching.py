@@ -1,4 +1,4 @@
-"""What a person sees of tasks as they move: a line for each change, or a live table on a terminal."""
+"""Show changes of tasks as they happen: a line for each, or a live table on a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveWatcher", "Wanted", "Watcher", "described", "watcher"]
 
 Wanted: TypeAlias = Callable[["TaskView"], bool]
-"""Tells which tasks are watched."""
+"""Returns whether a task is watched."""
 
 _WORDS: Final = {
     "commit_published": "waits for a worker",
@@ -40,10 +40,10 @@ _WORDS: Final = {
     "archive_abandoned": "abandoned",
     "task_abandoned": "abandoned",
 }
-"""The events that people are told of, in words."""
+"""The events that are shown, in words."""
 
 ROWS: Final = 16
-"""Sessions in the live table: what fits on a small terminal beside the bar."""
+"""Sessions in the live table: as many as fit on a small terminal together with the bar."""
 
 
 def everything(task: TaskView) -> bool:
@@ -52,7 +52,7 @@ def everything(task: TaskView) -> bool:
 
 
 class Watcher:
-    """Follows the events of tasks from where the log stood when it was made."""
+    """Follows the events of tasks, beginning at the end of the log."""
 
     def __init__(
         self, log: Log, wanted: Wanted = everything, tell: Callable[[str], None] = say
@@ -64,16 +64,16 @@ class Watcher:
         self._workers: dict[str, str] = {}
         self._completed: Counter[str] = Counter()
         self.tasks: dict[str, TaskView] = {}
-        """The tasks that moved since, as they stand now, the latest last."""
+        """The tasks that changed since the beginning, in their current state, the latest last."""
 
     def look(self) -> None:
-        """Take in what happened since the last look."""
+        """Process the events since the last call."""
         types = tuple(TASK_MACHINE.events)
         for recorded in self._log.read_all(after=self._position, types=types):
             self._take(recorded)
 
     def follow(self) -> None:
-        """Take in what happens, until interrupted."""
+        """Process events as they happen, until interrupted."""
         for recorded in self._log.follow(self._position, tuple(TASK_MACHINE.events)):
             self._take(recorded)
 
@@ -98,16 +98,16 @@ class Watcher:
             self._say(f"{_name(task)}: {words}{f' ({one_line(error)})' if error else ''}")
 
     def completed_by(self, worker: str) -> int:
-        """Return how many tasks a worker has completed since."""
+        """Return how many tasks a worker has completed since the beginning."""
         return self._completed[worker]
 
     def count(self, state: str) -> int:
-        """Return how many of the tasks that moved are in a state now."""
+        """Return how many of the tasks that changed are now in a state."""
         return sum(task.state == state for task in self.tasks.values())
 
 
 class LiveWatcher(Watcher):
-    """Shows the same as a table of sessions that is brought up to date in place."""
+    """Shows the same as a table of sessions, updated in place."""
 
     def __init__(self, log: Log, console: Console, wanted: Wanted = everything) -> None:
         from rich.live import Live
@@ -118,7 +118,7 @@ class LiveWatcher(Watcher):
             for task in log.tasks()
             if wanted(task) and task.state in (*OPEN_STATES, "terminal_failed")
         }
-        """What was to be done at the start or since, and what has become of it."""
+        """Return the panel: progress of the tasks open at the start or since, and the sessions."""
         self._bar = _bar()
         self._bar_task = self._bar.add_task("finalising")
         self.live = Live(get_renderable=self._table, console=console, transient=True)
@@ -139,7 +139,7 @@ class LiveWatcher(Watcher):
 
 
 def _table_of_sessions(tasks: Iterable[TaskView]) -> Table:
-    """Say per session what is running, waiting and failed, and why."""
+    """Return a table of what is running, waiting and failed in each session, and why."""
     from rich.table import Table
     from rich.text import Text
 
@@ -165,14 +165,14 @@ def _table_of_sessions(tasks: Iterable[TaskView]) -> Table:
 
 
 def _urgency(tasks: list[TaskView]) -> tuple[bool, bool, bool]:
-    """Sort sessions where something runs first, then those in trouble, then those that wait."""
+    """Return a sort key: sessions with running tasks, then with failures, then with waiting ones."""
     states = {task.state for task in tasks}
     in_trouble = states & {"terminal_failed", "retry"}
     return "running" not in states, not in_trouble, not states & OPEN_STATES
 
 
 def _named(tasks: list[TaskView], state: str) -> str:
-    """Name the tasks in a state, with the number of an attempt that is not the first."""
+    """Return the names of the tasks in a state, with the number of any attempt after the first."""
     return ", ".join(
         f"{task.archive_id or ''} {'' if task.kind == 'finalise' else task.kind}".strip()
         + (f" (attempt {task.attempts})" if state == "running" and task.attempts > 1 else "")
@@ -182,7 +182,7 @@ def _named(tasks: list[TaskView], state: str) -> str:
 
 
 def _why(tasks: list[TaskView]) -> str:
-    """Return the error of what failed, else of what waits for another attempt and until when."""
+    """Return the error of a failed task, else that of a waiting one and when it is tried again."""
     for task in tasks:
         if task.state == "terminal_failed":
             return one_line(task.error or "", 60)
@@ -208,14 +208,14 @@ def _name(task: TaskView) -> str:
 
 
 def described(task: TaskView) -> str:
-    """Return one line about a task as it stands."""
+    """Return one line about a task's current state."""
     error = f" ({one_line(task.error)})" if task.error else ""
     return f"{_name(task)}: {task.state}{error}"
 
 
 @contextmanager
 def watcher(log: Log) -> Generator[Watcher]:
-    """Tell on stderr what becomes of tasks meanwhile."""
+    """Show changes of tasks on stderr while the block runs."""
     if not sys.stderr.isatty():
         yield Watcher(log)
         return

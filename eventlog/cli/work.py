@@ -1,4 +1,4 @@
-"""``eventlog work``: a worker, and the signals that stop it."""
+"""``eventlog work``: run a worker until it is done or a signal stops it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["work"]
 
 LOOK_SECONDS: Final = 0.2
-"""How often what people see is brought up to date."""
+"""How often the display is updated."""
 
 
 @command("work")
@@ -36,7 +36,7 @@ LOOK_SECONDS: Final = 0.2
     default=4,
     show_default=True,
     metavar="N",
-    help="Sessions worked on at once.",
+    help="How many sessions are worked on at once.",
 )
 @click.option(
     "--lease",
@@ -44,7 +44,7 @@ LOOK_SECONDS: Final = 0.2
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a claim lasts unless it is renewed.",
+    help="How long a claim on a task lasts unless renewed.",
 )
 @click.option("--name", help="The worker's name in the log.")
 @click.option(
@@ -53,13 +53,13 @@ LOOK_SECONDS: Final = 0.2
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long running work may take to end when the worker is stopped.",
+    help="When stopped: how long running tasks may take to finish.",
 )
 @click.option(
     "--finalizer",
     "target",
     metavar="MODULE:NAME",
-    help="A Finalizer of your own, with your summarizer and extractors.",
+    help="Your eventlog.Finalizer, with your summarizer and extractors.",
 )
 def work(
     invocation: Invocation,
@@ -70,9 +70,9 @@ def work(
     grace: float,
     target: str | None,
 ) -> None:
-    """Without --once it works until SIGTERM or Ctrl-C, then ends or gives back what is running.
+    """Without --once it runs until SIGTERM or Ctrl-C; then it finishes or releases running tasks.
 
-    Without --finalizer archives get an extractive summary, for which no model is needed.
+    Without --finalizer, archives get an extractive summary, which needs no model.
     """
     finalizer = Finalizer() if target is None else _load(target)
     with invocation.open() as log, watcher(log) as watching:
@@ -105,7 +105,7 @@ def _load(target: str) -> Finalizer:
     except (ImportError, AttributeError, ValueError) as error:
         raise click.UsageError(f"--finalizer {target}: {error}") from error
     if not isinstance(found, Finalizer):
-        raise click.UsageError(f"--finalizer {target} is no eventlog.Finalizer")
+        raise click.UsageError(f"--finalizer {target} is not an eventlog.Finalizer")
     return found
 
 
@@ -134,13 +134,13 @@ async def _work(
 def _on_signals(stop: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # Windows: Ctrl-C interrupts there, as ever.
+        with suppress(NotImplementedError):  # Windows: Ctrl-C interrupts as usual.
             loop.add_signal_handler(number, stop)
 
 
 async def _keep_looking(watching: Watcher) -> None:
     while True:
-        with suppress(UnavailableError):  # The worker says so itself, if it lasts.
+        with suppress(UnavailableError):  # If the outage lasts, the worker logs it.
             await asyncio.to_thread(watching.look)
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -149,9 +149,9 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
     terminal.line(f"{counted(document['completed'], 'task')} completed by {document['worker']}")
     if document["retry"]:
         again = counted(document["retry"], "task")
-        terminal.line(f"{again} to be tried again later; `eventlog tasks` says why")
+        terminal.line(f"{again} to be tried again later; `eventlog tasks` shows why")
     if document["failed"]:
         terminal.line(
-            f"{document['failed']} failed for good; `eventlog tasks --state terminal_failed` says "
+            f"{document['failed']} failed for good; `eventlog tasks --state terminal_failed` shows "
             "why, `eventlog retry` gives new attempts"
         )

@@ -1,9 +1,8 @@
-"""The one request that is made for every message: appending it, by the shortest way.
+"""The fast path for the most frequent request: appending one message.
 
 It records exactly what `AppendMessages` in a `SessionRequest` would, at a third of the cost, and
-hands over to those two for whatever is not plain: a session that does not exist yet or is closed,
-a message that was stored before, an append of unknown outcome. A test holds the two against each
-other.
+hands over to those two in every other case: a session that does not exist yet or is closed, a
+message that was stored before, an append of unknown outcome. A test compares the two.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class MessageRequest(Request):
         self._fallback = None
 
     def fall_back(self, command: AppendMessages) -> None:
-        """Have a message recorded that is not plain, with what it needs beside the event."""
+        """Record the message through the full request, because it is not plain."""
         fallback = self._fallback = SessionRequest(self._core, command, self._by)
         self.keeps, self.unkept = fallback.keeps, fallback.unkept
 
@@ -80,7 +79,7 @@ class MessageRequest(Request):
             state.hash,
             stream,
             state.version + 1,
-            derived_id(stream, data["id"]),  # As `message_key` has it.
+            derived_id(stream, data["id"]),  # As `message_key` says.
             _TYPE,
             _SCHEMA,
             max(state.time, now),
@@ -101,7 +100,7 @@ class MessageRequest(Request):
         return True
 
     def fold(self, state: SessionState) -> None:
-        """Fold the message, if it comes next in the state."""
+        """Fold the message, unless the state has it already."""
         if self._record.version == state.version + 1:
             apply_message(state, self._record, self._data, self._tokens)
 

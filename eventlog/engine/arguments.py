@@ -1,4 +1,4 @@
-"""From the arguments of a session's methods to commands: checked and built once for both twins."""
+"""Checking the arguments of a session's methods and building commands, once for both faces."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ __all__ = [
 
 
 KEY_CHARACTERS: Final = 512
-"""The longest text that becomes part of a key of the index, such as a workspace or a task's kind:
-stores bound their keys, and the session's id and the time of the entry are in there, too."""
+"""The longest text that becomes part of an index key, such as a workspace or a task's kind: stores
+limit the length of keys, which also contain the session's id and the time of the entry."""
 
 _KEY_FIELDS: Final = frozenset({"owner", "workspace"})
 
@@ -76,7 +76,7 @@ _KEY_FIELDS: Final = frozenset({"owner", "workspace"})
 def checked_object(name: str, value: Any) -> dict[str, Any]:
     """Return a copy of an argument that is a JSON object; raise `InvalidArgument` otherwise."""
     if not isinstance(value, dict):
-        raise InvalidArgument(f"{name} is an object with text as keys, not {shown(value)}")
+        raise InvalidArgument(f"{name} must be a dictionary with text keys, not {shown(value)}")
     return cast("dict[str, Any]", checked_copy(name, value))
 
 
@@ -87,7 +87,7 @@ def metadata_for(
     trace: TraceContext | str | None,
     idempotency_key: str | None = None,
 ) -> Metadata | None:
-    """Build the command's metadata (who, as part of what, caused by what, key), or None (L13)."""
+    """Build the command's metadata (actor, correlation, cause, trace, key), or None (L13)."""
     if (
         actor is None
         and correlation_id is None
@@ -114,17 +114,17 @@ def metadata_for(
 
 
 def creation(**arguments: Any) -> SessionCreated:
-    """Check what a session is to be created with."""
+    """Check the arguments that a session is created with."""
     for name in ("owner", "project", "workspace", "provider", "model"):
-        if isinstance(arguments.get(name), str):  # Anything else is refused by the event itself.
+        if isinstance(arguments.get(name), str):  # The event itself refuses anything else.
             longest = KEY_CHARACTERS if name in _KEY_FIELDS else None
             arguments[name] = check_text(name, arguments[name], longest=longest)
     try:
         return SessionCreated(**arguments)
     except ValidationError as error:
         raise refusal(error) from error
-    except Exception as error:  # as pydantic does for a policy with a name that it does not have
-        raise InvalidArgument(f"a session is not created with these arguments: {error}") from error
+    except Exception as error:  # pydantic raises others, too, as for a policy with an unknown name
+        raise InvalidArgument(f"these arguments cannot create a session: {error}") from error
 
 
 def append_one(
@@ -156,9 +156,9 @@ def append(
     values: Iterable[Message | dict[str, Any]],
     idempotency_key: str | None,
 ) -> AppendMessages:
-    """Check all messages before any is stored; give those without an id one from the key."""
+    """Check all messages before any is stored; derive missing ids from the key."""
     if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"messages is a list of messages, not a {type(values).__name__}")
+        raise InvalidArgument(f"messages must be a list of messages, not a {type(values).__name__}")
     messages = tuple([as_message(value, index=place) for place, value in enumerate(values)])
     if idempotency_key is not None:
         messages = _keyed(core.session, messages, idempotency_key)
@@ -167,7 +167,9 @@ def append(
     for index, text in enumerate(texts):
         check_message_text(text, "parts", index)
     if len({entry["id"] for entry in data}) < len(data):
-        raise InvalidMessage("two messages of one batch have the same id", field="id")
+        raise InvalidMessage(
+            "two messages of one batch have the same id; give each its own", field="id"
+        )
     return _append(core, estimate, messages, data, texts)
 
 
@@ -234,7 +236,7 @@ def tool_result(
         duration_ms = check_number("duration_ms", duration_ms)
     if status not in ("running", "completed", "error"):
         raise InvalidMessage(
-            f"{shown(status)} is no status of a result; it is 'running', 'completed' or 'error'",
+            f"status is {shown(status)}; it must be 'running', 'completed' or 'error'",
             field="status",
         )
     is_large = len(output) > core.tool_output.inline_characters
@@ -254,7 +256,7 @@ def tool_result(
 def abandoned_call(
     estimate: TokenEstimator, message_id: str, tool_id: str, reason: str, occurrence: int | None
 ) -> AbandonCall:
-    """Check which call is to be closed, and what its result is to say."""
+    """Check the call to close, and the text of its result."""
     message_id = check_text("message_id", message_id)
     tool_id = check_text("tool_id", tool_id)
     reason = check_text("reason", reason)
@@ -270,11 +272,11 @@ def _occurrence(value: int | None) -> int | None:
 def usage(contexts: Sequence[str], skill: dict[str, Any] | None) -> RecordUsage:
     """Check what was used before it is stored."""
     if isinstance(contexts, str):
-        raise InvalidArgument("contexts is a list of URIs, not one text")
+        raise InvalidArgument("contexts must be a list of URIs, not a single text")
     try:
         uris = tuple(contexts)
     except TypeError:
-        raise InvalidArgument(f"contexts is a list of URIs, not {shown(contexts)}") from None
+        raise InvalidArgument(f"contexts must be a list of URIs, not {shown(contexts)}") from None
     uris = tuple([check_text(f"contexts.{place}", uri) for place, uri in enumerate(uris)])
     return RecordUsage(uris, None if skill is None else checked_object("skill", skill))
 
@@ -304,18 +306,20 @@ def _reason(reason: str | None) -> str | None:
 
 
 def _if_text(name: str, value: str) -> str:
-    """Return text that was checked; what is none is refused by the event that it is for."""
+    """Return checked text; the event that it is for refuses anything else."""
     return check_text(name, value) if isinstance(value, str) else value  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 def events(recorded: tuple[Event, ...]) -> RecordEvents:
-    """Check that there is nothing but events."""
+    """Check that all values are events with a stored type."""
     for event in recorded:
         if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"{shown(event)} is no event; build it with a class of yours")
-        if "event_type" not in type(event).__dict__:  # Inherited, it would be read as its parent.
             raise InvalidArgument(
-                f"{type(event).__name__} has no type of its own to be stored under; define it "
+                f"{shown(event)} is not an event; build one with a subclass of eventlog.Event"
+            )
+        if "event_type" not in type(event).__dict__:  # It would be read back as its parent.
+            raise InvalidArgument(
+                f"{type(event).__name__} has no event type of its own; define the class "
                 "with type='acme.something'"
             )
     return RecordEvents(recorded)
@@ -326,7 +330,7 @@ def expected_version(expected: Expected) -> Expected:
     is_version = type(expected) is int and 0 <= expected
     if expected is not ANY and not is_version:
         raise InvalidArgument(
-            f"expected is {shown(expected)}; it is a version from 0 up, or eventlog.ANY"
+            f"expected is {shown(expected)}; it must be a version, 0 or more, or eventlog.ANY"
         )
     return expected
 
@@ -339,21 +343,21 @@ def task(kind: str, payload: dict[str, Any] | None) -> QueueTask:
             f"task kind {kind!r}: use a prefix of your own, such as 'acme.{kind}'"
         )
     from eventlog.session.tasks.commands import (
-        QueueTask,  # Workers need these; most sessions do not.
+        QueueTask,  # Imported here: workers need the module, most sessions do not.
     )
 
     return QueueTask(kind, {} if payload is None else checked_object("payload", payload))
 
 
 def retry(session: str, subject: str, reason: str | None) -> RetryTask:
-    """Name what to retry: an archive by its index, any task by its id."""
+    """Build the retry of an archive, named by its id, or of any task, named by its own."""
     from eventlog.session.tasks.commands import RetryTask
 
     return RetryTask(**_named(session, subject), reason=_reason(reason))
 
 
 def abandon(session: str, subject: str, reason: str | None) -> AbandonTask:
-    """Name what to abandon: an archive by its index, any task by its id."""
+    """Build the abandonment of an archive, named by its id, or of any task, named by its own."""
     from eventlog.session.tasks.commands import AbandonTask
 
     return AbandonTask(**_named(session, subject), reason=_reason(reason))

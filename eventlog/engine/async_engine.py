@@ -1,4 +1,4 @@
-"""The engine for asyncio: commands are queued and awaited, reads are done in a few threads."""
+"""The engine for asyncio: commands are queued and awaited, reads run in a few threads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 Entry = TypeVar("Entry")
 
 READERS: Final = 4
-"""Threads that read for one log: reads of a store block, and the event loop must not."""
+"""Threads that read for one log: reading from a store blocks, and the event loop must not."""
 
 PAGE: Final = 256
 """Entries that an asynchronous iterator fetches per visit to a thread."""
@@ -44,7 +44,7 @@ class AsyncEngine:
 
     def __init__(self, engine: Engine) -> None:
         self.blocking = engine
-        """The engine itself, for what does I/O in a thread."""
+        """The engine itself, for code that does its I/O in a thread."""
         self.store = engine.store
         self.clock = engine.clock
         self.jumps = engine.jumps
@@ -65,11 +65,11 @@ class AsyncEngine:
         metadata: Metadata | None = None,
         expected: Expected = ANY,
     ) -> Any:
-        """Have a command decided, stored and folded, and its folder written; return the result."""
+        """Decide, store and fold a command, write the folder, and return the result."""
         return await self.answer(SessionRequest(core, command, metadata, expected))
 
     def answer(self, request: Request) -> asyncio.Future[Any]:
-        """Queue a request, its large values stored before; return the future of its answer."""
+        """Store a request's large values, queue it, and return the future of its answer."""
         if request.keeps:
             return asyncio.ensure_future(self._answer_keeping(request))
         return self._queue(request)
@@ -91,7 +91,7 @@ class AsyncEngine:
         )
 
     async def _written(self, future: asyncio.Future[Any], follower: Follower) -> Any:
-        """Answer when what was recorded is in the attached folder, too."""
+        """Return the answer once the records are written to the attached folder, too."""
         answer = await future
         await self.run(follower.follow)
         return answer
@@ -108,9 +108,9 @@ class AsyncEngine:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call what does I/O in a thread of this engine.
+        """Run a function that does I/O in a thread of this engine.
 
-        Raises `LogClosed` once the engine was released: there are no threads any more.
+        Raises `LogClosed` once the engine is released, since it then has no threads.
         """
         return await self._in_thread(lambda: function(*args, **kwargs))
 
@@ -129,8 +129,8 @@ class AsyncEngine:
     async def wait(self, after: Position, timeout: float) -> bool:
         """Wait for a record after a position; return whether there is one.
 
-        Timed by the loop, so that a test can let time pass. A thread that is not waited for any
-        more ends by itself, at most `WAIT_SECONDS` later.
+        The loop measures the time, so that a test can let it pass. If the wait is cancelled, its
+        thread ends by itself, at most `WAIT_SECONDS` later.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -146,7 +146,7 @@ class AsyncEngine:
         return False
 
     async def iterate(self, entries: Iterator[Entry | None]) -> AsyncIterator[Entry]:
-        """Drain a blocking iterator page by page; None among its entries ends a page early."""
+        """Yield from a blocking iterator, read page by page; None in it ends a page early."""
 
         def page() -> tuple[list[Entry], bool]:
             read: list[Entry] = []
@@ -184,6 +184,6 @@ class AsyncEngine:
             self.release()
 
     def release(self) -> None:
-        """Release the threads alone: the engine itself stays open."""
+        """Release only the threads: the blocking engine stays open."""
         self._released = True
         self._readers.shutdown(wait=False)

@@ -1,8 +1,8 @@
 """Storing large values in the blob area of the log's store, and reading them back (L11).
 
-A value is stored before the event that names it. A crash between the two leaves a value that
-nothing names: it takes room and does no harm, and the repeated command finds and names it. What an
-event names is therefore there, unless the storage was damaged.
+A value is stored before the event that names it. A crash between the two leaves a value that no
+event names: it takes space but does no harm, and the repeated command finds and names it. So a
+value that an event names is always there, unless the storage was damaged.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["get_value", "has_value", "put_value"]
 def put_value(store: Store, session: str, data: bytes) -> str:
     """Store a value durably, unless the session has it already, and return its digest.
 
-    Idempotent. A stored value that was damaged is replaced by the right one. Raises
-    `StoreUnavailable`, and what else the store has against the value, such as its size.
+    Idempotent. If the stored value is damaged, it is replaced. Raises `StoreUnavailable`, and the
+    store's error if it cannot take the value, for instance because of its size.
     """
     digest = digest_of(data)
     key = value_key(session, digest)
@@ -32,16 +32,16 @@ def put_value(store: Store, session: str, data: bytes) -> str:
     try:
         store.put_blob(key, data, 0 if known is None else known.revision)
     except VersionConflict:
-        pass  # Another was faster; it could only have stored the same.
+        pass  # Another writer was faster, and can only have stored the same.
     return digest
 
 
 def has_value(store: Store, session: str, digest: str) -> bool:
-    """Return whether a value of this name is stored, sound or not."""
+    """Return whether a value with this digest is stored, damaged or not."""
     return store.get_blob(value_key(session, digest)) is not None
 
 
 def get_value(store: Store, session: str, digest: str) -> bytes:
-    """Return a value whose bytes have this digest; raise `CorruptLog` for one that has not."""
+    """Return a value; raise `CorruptLog` if it is missing or its bytes have another digest."""
     blob = store.get_blob(value_key(session, digest))
     return checked_value(session, digest, None if blob is None else blob.data)

@@ -1,12 +1,14 @@
-"""Checkpoints of followers: a place in one log, which is known again, or refused (G8).
+"""Checkpoints of followers: a place in one log, which is recognised or else refused (G8).
 
-A checkpoint is text, ``{log id}/{position}/{hash}``: the id of the log, the position of the record
-that was dealt with last, and the first half of that record's hash, both in hexadecimal digits. The
-id is drawn when the first checkpoint is made, and kept as the blob ``log/id``; copying a log copies
-no such blob, so that a copy has another. Where a log was restored from an older copy of its file, it
-has kept its id: then its end, or the hash of the record, tells that it is not the same any more.
+A checkpoint is text, ``{log id}/{position}/{hash}``: the id of the log, the position of the last
+record that the follower has handled, and the first half of that record's hash; id and hash are
+hexadecimal digits. The id is drawn for the first checkpoint and stored as the blob ``log/id``.
+Copying a log does not copy that blob, so a copy gets another id. A log that was restored from an
+older copy of its file keeps its id; then its end, or the hash of the record, shows that its history
+differs.
 
-A bare position carries neither. It is taken as one of this log's, and refused beyond its end.
+A bare position has neither id nor hash. It is taken for a position of this log, and refused if it
+is beyond the log's end.
 """
 
 from __future__ import annotations
@@ -34,42 +36,42 @@ _ID: Final = re.compile(rb"[0-9a-f]{32}")
 
 
 def log_id(store: Store) -> str:
-    """Return the id of a log; a log without one gets one, durably."""
+    """Return the id of a log; if it has none yet, draw one and store it durably."""
     while True:
         blob = store.get_blob(ID_KEY)
         if blob is not None:
             if not _ID.fullmatch(blob.data):
                 raise CorruptLog(
                     f"the id of the log, blob {ID_KEY!r}, is damaged; restore it from a backup, or "
-                    "remove it: then followers have to begin anew"
+                    "remove it: then followers must start from the beginning"
                 )
             return blob.data.decode()
         try:
             store.put_blob(ID_KEY, secrets.token_hex(16).encode(), 0)
         except VersionConflict:
-            continue  # Another was faster.
+            continue  # Another process was faster.
 
 
 def checkpoint_at(store: Store, position: Position) -> str:
-    """Return the checkpoint of who has dealt with all up to the record at a position."""
+    """Return the checkpoint of a follower that has handled all records up to a position."""
     record = _record_at(store, position) if position > START else None
     if position > START and record is None:
         raise InvalidArgument(
-            f"no record is at position {position}; take the position of one that was read"
+            f"there is no record at position {position}; use the position of an event that was read"
         )
     digest = "" if record is None else record.hash.hex()[:HASH_DIGITS]
     return f"{log_id(store)}/{position}/{digest}"
 
 
 def position_after(store: Store, after: Position | str | None) -> Position:
-    """Return from where on to follow the log; raise `InvalidArgument` for what is not of this log."""
+    """Return the position to follow from; raise `InvalidArgument` if this log does not have it."""
     if after is None:
         return START
     if isinstance(after, str):
         return _known_again(store, after)
     if type(after) is not int or after < 0:
         raise InvalidArgument(
-            f"after is {after!r:.80}; give a position of this log or a checkpoint"
+            f"after is {after!r:.80}; it must be a position of this log or a checkpoint"
         )
     _refuse_beyond_end(store, after)
     return after
@@ -79,13 +81,13 @@ def _known_again(store: Store, checkpoint: str) -> Position:
     found = _FORM.fullmatch(checkpoint)
     if found is None:
         raise InvalidArgument(
-            f"{checkpoint!r:.120} is no checkpoint; give what log.checkpoint() said"
+            f"{checkpoint!r:.120} is not a checkpoint; use one that log.checkpoint() returned"
         )
     own, position, digest = log_id(store), Position(int(found[2])), found[3]
     if found[1] != own:
         raise InvalidArgument(
-            f"the checkpoint is of the log {found[1]}, this is {own}; follow the log that it is of, "
-            "or begin this one anew"
+            f"the checkpoint belongs to the log {found[1]}, but this is the log {own}; follow that "
+            "log, or follow this one from the beginning"
         )
     _refuse_beyond_end(store, position)
     record = _record_at(store, position) if position > START else None
@@ -94,7 +96,8 @@ def _known_again(store: Store, checkpoint: str) -> Position:
     ):
         raise InvalidArgument(
             f"the record at position {position} is not the one that was followed: the log was "
-            "restored from an older copy and has grown anew; begin anew, or from a place before that"
+            "restored from an older copy and has grown again; start from the beginning, or from an "
+            "earlier checkpoint"
         )
     return position
 
@@ -105,9 +108,9 @@ def _record_at(store: Store, position: Position) -> Record | None:
 
 
 def _refuse_beyond_end(store: Store, position: Position) -> None:
-    """Raise unless the log reaches up to a position.
+    """Raise `InvalidArgument` if the log ends before a position.
 
-    A store may show a record in the log of all sessions a little later than to who has appended it.
+    A store may show a record to readers of the whole log a little later than to its writer.
     """
     end = store.tip()
     for _ in range(WAITS):
@@ -117,5 +120,5 @@ def _refuse_beyond_end(store: Store, position: Position) -> None:
         end = store.tip()
     raise InvalidArgument(
         f"the log ends at position {end}, before {position}: it was restored from an older copy, or "
-        "the position is another log's; begin anew, or from log.position()"
+        "the position belongs to another log; start from the beginning, or from log.position()"
     )

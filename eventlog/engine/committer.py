@@ -1,11 +1,11 @@
 """Group commit (L7): concurrent commands share one durable transaction, with no timer.
 
-Whoever has a request queues it. While one batch is being written the next gathers by itself; a
-synchronous caller that finds nobody writing writes at once, in its own thread; the main thread,
-where signal handlers may raise, has a thread of the log call for it (`eventlog.engine.shelter`).
-Each request of a batch is decided on the state that its predecessors of the batch leave, and answers by itself.
+Requests are queued. While one batch is being written, the next one gathers. A synchronous caller
+that finds no write under way writes at once, in its own thread; the main thread, where signal
+handlers may raise, has a thread of the log do it (`eventlog.engine.shelter`).
 
-The rounds of one log never overlap, so a request's `prepare` and `settle` run one at a time.
+Each request of a batch is decided on the state after its predecessors in the batch, and gets its
+own answer. The rounds of one log never overlap, so the methods of requests run one at a time.
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ if TYPE_CHECKING:
 __all__ = ["Committer", "Follower", "Request"]
 
 BATCH_LIMIT: Final = 1_024
-"""Requests per transaction: bounds the latency of the first of them, far above what pays off."""
+"""Requests per transaction: it bounds the latency of the first one; larger batches gain nothing."""
 
 CONFLICT_LIMIT: Final = 1_000
-"""Decisions of one request: as many mean a defect, not rivals."""
+"""Decisions of one request: more of them mean a defect, not competing writers."""
 
 
 DOUBT_LIMIT: Final = 5
-"""Decisions of one request whose appends fail in a way that leaves their outcome open."""
+"""Decisions of one request if the outcome of its appends remains unknown each time."""
 
 
 class Follower(Protocol):
     """Something that writes what was recorded to another place."""
 
     def note(self, recorded: Sequence[Recorded]) -> None:
-        """Take note of what was recorded, to write it with the next `follow`."""
+        """Note what was recorded, to write it with the next `follow`."""
         ...
 
     def follow(self, *, foreign: bool = False) -> None:
-        """Write what was noted, and if asked what others recorded; never raises."""
+        """Write what was noted, and with ``foreign`` what others recorded; never raises."""
         ...
 
     def release(self) -> None:
-        """Write what is left, and nothing after it; idempotent."""
+        """Write what is left, then nothing more; idempotent."""
         ...
 
 
 class Subject(Protocol):
-    """What requests are decided on: one stream's core."""
+    """What requests are decided on: the core of one stream."""
 
     wants_after_round: bool
-    """Whether `Request.after_round` should be called when everybody has an answer."""
+    """Whether `Request.after_round` should be called once all requests are answered."""
 
     follower: Follower | None
-    """What writes files after it; whoever gets an answer lets it do so first."""
+    """Writes files after it; every caller lets it do so before returning the answer."""
 
     def invalidate(self) -> None:
         """Note that the stream may have records that were not folded yet."""
@@ -79,7 +79,7 @@ class Subject(Protocol):
 
 
 class Request:
-    """One command on its way: decided, stored, folded, answered."""
+    """One command on its way through the committer: decided, stored, folded, answered."""
 
     __slots__ = (
         "append",
@@ -96,11 +96,11 @@ class Request:
     )
 
     waits: bool
-    """Whether it is to be decided in a later round, behind those of this one."""
+    """Whether it was not decided because it must follow others of this round: in a later round."""
     keeps: bool
     """Whether it may name large values, which `keep_values` stores before it is queued."""
     unkept: bool
-    """Whether a value is missing, so that nothing was decided: to be kept, then queued again."""
+    """Whether it was not decided because a value is missing, which must be stored first."""
     loop: AbstractEventLoop | None
     future: Future[Any] | None
     done: threading.Lock | None
@@ -115,7 +115,7 @@ class Request:
         self.loop = self.future = self.done = None
 
     def prepare(self, round: int) -> Append | None:
-        """Decide; return what to store, or leave a result without any, or raise to refuse.
+        """Decide: return what to store, or None with the result set, or raise to refuse.
 
         Requests of one ``round`` are stored together, in the order of these calls.
         """
@@ -126,17 +126,17 @@ class Request:
         raise NotImplementedError
 
     def recall(self) -> bool:
-        """Look up whether the append was stored after all, and if so set the result."""
+        """Return whether the append was stored after all; if so, set the result."""
         raise NotImplementedError
 
     def keep_values(self) -> None:
-        """Store what is `unkept`; called before queuing, never by the thread that writes."""
+        """Store the missing values; called before queuing, never on the thread that writes."""
         raise NotImplementedError
 
     def after_round(self) -> Request | None:
-        """Do what may wait until after a round, such as writing a snapshot; never raises.
+        """Do work that can wait until after a round, such as writing a snapshot; never raises.
 
-        What is returned is done next, in a round of its own: a command that follows from others.
+        A request that is returned, for a command that follows from others, runs in the next round.
         """
         raise NotImplementedError
 
@@ -151,7 +151,7 @@ class Request:
         self.done.acquire()
 
     def wait(self) -> Any:
-        """Wait for the answer, unless it is there, and return or raise it."""
+        """Wait for the answer if need be, and return or raise it."""
         if self.done is not None:
             self.done.acquire()
         if self.error is not None:
@@ -167,7 +167,7 @@ class Committer:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, with nothing queued and no thread: also what a forked child does."""
+        """Start over with an empty queue and no thread, as a forked child must."""
         self._rounds = 0
         self._mutex = threading.Lock()
         self._queue: deque[Request] = deque()
@@ -178,7 +178,7 @@ class Committer:
         self._idle = threading.Condition(self._mutex)
 
     def run(self, request: Request) -> Any:
-        """Have a request answered; in the caller's thread if nobody else is writing."""
+        """Return the answer to a request; write in the caller's thread if no other is writing."""
         with self._mutex:
             self._refuse_if_closed()
             leads = not self._writing
@@ -198,12 +198,13 @@ class Committer:
             self._start_thread()
             self._queue.append(request)
             if not self._writing:
-                # An event loop may run in the main thread: no signal is handled between these two.
+                # An event loop may run in the main thread, but no signal is handled between these
+                # two lines.
                 self._writing = True
                 self._wake.put(None)
 
     def close(self) -> None:
-        """Answer all that is queued, then take no more; idempotent."""
+        """Answer everything in the queue, then accept no more; idempotent."""
         with self._mutex:
             self._closed = True
             while self._writing:
@@ -226,6 +227,8 @@ class Committer:
             while not self._round(batch, leader=request):
                 batch = self._take()
         finally:
+            # Under one lock, so that no request is stranded: a caller that comes later finds no
+            # writer, and leads itself.
             with self._mutex:
                 rest = bool(self._queue)
                 if not rest:
@@ -241,7 +244,7 @@ class Committer:
         if self._thread is None:
             thread = threading.Thread(target=self._work, name="eventlog-committer", daemon=True)
             thread.start()
-            self._thread = thread  # Only once it runs: whoever starts it may be interrupted.
+            self._thread = thread  # Only once it runs: the caller may be interrupted before.
 
     def _work(self) -> None:
         wake = self._wake
@@ -275,10 +278,16 @@ class Committer:
     # ---- one round ----------------------------------------------------------------------------
 
     def _round(self, batch: list[Request], leader: Request | None = None) -> bool:
-        """Decide, store, fold and answer a batch; tell whether the leader has its answer.
+        """Decide, store, fold and answer a batch; return whether the leader has its answer.
 
-        What must decide again goes back to the front of the queue, in its order.
+        Requests that must be decided again go back to the front of the queue, in their order.
         """
+        # The order is what makes answers trustworthy. The store's `append` returns when the batch
+        # is as durable as the store declares, and only then are states folded: so no answer and no
+        # later decision rests on a record that may not be stored. Requests to decide again are
+        # queued before any answer is given: so a caller that acts on its answer comes after them.
+        # Snapshots and follow-ups come last, when all answers are given: so they delay nobody but
+        # the leader, in whose thread they run, and their failure is no caller's.
         self._rounds += 1
         batch = [
             request for request in batch if request.future is None or not request.future.cancelled()
@@ -304,7 +313,7 @@ class Committer:
         return leader is not None and leader not in again
 
     def _after_round(self, answered: Sequence[Request], leader: Request | None) -> None:
-        """Let subjects see to what may wait; do what follows from it, for which nobody waits."""
+        """Do the work that could wait, and run the requests that follow from it."""
         follow_ups = [
             follow_up
             for request in answered
@@ -319,7 +328,7 @@ class Committer:
             if request.error is not None:
                 log_fact(logging.WARNING, "automatic_command_refused", error=str(request.error))
             elif follower is not None:
-                # Not in this thread: it may write files, and record that it did.
+                # In another thread: a follower writes files, and may record that it did.
                 threading.Thread(
                     target=follower.follow, name="eventlog-follower", daemon=True
                 ).start()
@@ -331,7 +340,7 @@ class Committer:
             request.append = request.error = None
             try:
                 append = request.prepare(self._rounds)
-            except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it
+            except Exception as error:  # noqa: BLE001 - the request's caller gets it
                 request.error = error
             else:
                 if append is not None:
@@ -346,14 +355,14 @@ class Committer:
         answered: list[Request],
         again: list[Request],
     ) -> list[Appended | EventLogError] | None:
-        """Store the appends; None if the store gave no answer and each request was dealt with."""
+        """Store the appends; None if the store gave no answers, so that they were handled here."""
         if not appends:
             return []
         try:
             return self._store.append(appends)
         except Indeterminate as error:
             self._resolve(batch, error, answered, again)
-        except Exception as error:  # noqa: BLE001 - it is the callers', who get it
+        except Exception as error:  # noqa: BLE001 - the requests' callers get it
             for request in batch:
                 request.subject.invalidate()
                 if request.append is not None or request.error is None:
@@ -368,6 +377,20 @@ class Committer:
         answered: list[Request],
         again: list[Request],
     ) -> None:
+        """Sort requests by the store's answers: answered, or to be decided again.
+
+        ``answers`` has one answer for each request with an append, in order.
+        """
+        # A request is decided on the assumption that its predecessors in the batch are stored as
+        # decided. `broken` has the subjects for which that turned out wrong: a request was refused,
+        # must decide again, or was a repetition whose records are elsewhere in the stream. A later
+        # append to such a subject needs no care: its version or its previous hash no longer fits,
+        # so the store answers with a `VersionConflict`. But a decision to record nothing, or to
+        # refuse, was never checked by the store (its answer is None), so it is taken again.
+        #
+        # A `DuplicateEvent` is final only at the second decision. The first may have been taken on
+        # a state that lacks the records with these ids; after `invalidate` they are folded, and the
+        # command can recognise its own repetition, or refuse for the proper reason.
         broken: set[int] = set()
         remaining = iter(answers)
         for request in batch:
@@ -382,7 +405,6 @@ class Committer:
                 or (isinstance(answer, DuplicateEvent) and request.decisions == 1)
                 or (answer is None and subject in broken)
             ):
-                # It was decided on a state that is out of date, or that did not come to be.
                 broken.add(subject)
                 request.subject.invalidate()
                 if request.decisions < CONFLICT_LIMIT:
@@ -401,7 +423,7 @@ class Committer:
         answered: list[Request],
         again: list[Request],
     ) -> None:
-        """Find out what an append of unknown outcome did (L4), or say that it is unknown."""
+        """Find out what an append of unknown outcome did (L4), or answer that it is unknown."""
         log_fact(logging.WARNING, "append_outcome_unknown", requests=len(batch), error=str(error))
         for request in batch:
             request.subject.invalidate()
@@ -425,7 +447,7 @@ class Committer:
     def _abort(
         self, batch: Sequence[Request], answered: list[Request], error: BaseException
     ) -> None:
-        """Answer everybody with what ended the round; an interrupt is the leader's alone."""
+        """Answer every request with the error that ended the round; interrupts are for the leader."""
         if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             error = Indeterminate(f"the writing thread was stopped by {type(error).__name__}")
         for request in batch:
@@ -436,7 +458,7 @@ class Committer:
 
 
 def _answer(requests: Iterable[Request]) -> None:
-    """Wake whoever waits: one call per event loop, not per request."""
+    """Wake the callers: with one call per event loop, not per request."""
     by_loop: dict[AbstractEventLoop, list[Request]] = {}
     for request in requests:
         loop = request.loop
@@ -451,7 +473,7 @@ def _answer(requests: Iterable[Request]) -> None:
         try:
             loop.call_soon_threadsafe(_resolve_futures, settled)
         except RuntimeError:
-            # The loop was closed while its request was under way; nobody is left to be told.
+            # The loop was closed while its request was under way, so no caller is left.
             log_fact(logging.DEBUG, "answer_undeliverable", requests=len(settled))
 
 

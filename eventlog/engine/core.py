@@ -1,8 +1,8 @@
-"""The core of a session: one per log and session id, whatever number of `Session` objects.
+"""The core of a session: one per log and session id, however many `Session` objects there are.
 
-All commands of a session in one process pass through its core, in turn. Each is decided on the
-state that its predecessors of the same round leave, so they never conflict with each other; only a
-foreign write makes one decide again.
+All commands of a session in one process pass through its core, one after the other. Each is decided
+on the state after its predecessors in the same round, so they never conflict with each other; only
+a foreign write makes one decide again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from eventlog.engine.reader import Reader
 from eventlog.engine.snapshots import (
     LEAVING_INTERVAL,
     SNAPSHOT_INTERVAL,
-    Rhythm,
+    SnapshotSchedule,
     replay_stream,
     replay_weight,
     write_snapshot,
@@ -51,7 +51,7 @@ class Core:
     def __init__(self, store: Door, session: str, clock: Clock, ids: IdSource) -> None:
         self.session = session
         self.creation: SessionCreated | None = None
-        """What to record before the first command, if the session does not exist yet."""
+        """The event to record before the first command, if the session does not exist yet."""
         self._creation_id: EventId | None = None
         self.reader = Reader(store, session)
         self.state = SessionState(session)
@@ -61,23 +61,23 @@ class Core:
         self._fold = SessionFold(session)
         self._lock = threading.Lock()
         self.pending = Pending()
-        """What the requests of the present round will leave."""
+        """The state after the requests of the current round."""
         self._trusted = False
-        """Whether the state has all that the log has, as far as this process knows."""
+        """Whether the state has all records of the stream, as far as this process knows."""
         self.wants_after_round = False
         """Whether `after_round` may have something to do."""
         self.follower: Follower | None = None
-        """What writes the attached folder, where this process owns it."""
-        self._rhythm = Rhythm()
+        """Writes the attached folder, if this process owns it."""
+        self._snapshot_schedule = SnapshotSchedule()
         self._after_round_from = SNAPSHOT_INTERVAL
-        """The weight of the records since the last snapshot from which on `after_round` is wanted."""
+        """The weight of the records since the last snapshot at which `after_round` is called."""
         self.plain_characters = 0
-        """The length up to which a message is plain, whatever it holds (M6). Negative where none
-        is, because appends may carry index entries (C8)."""
+        """The length up to which every message is plain (M6). Negative if no message is, because
+        appends may carry index entries (C8)."""
         self.follow_policies()
 
     def open(self, creation: SessionCreated | None) -> None:
-        """Fold the stream; note what to record first if the session does not exist (M1)."""
+        """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1)."""
         state = self.refresh()
         if state.status == ABSENT:
             if creation is None and self.creation is None:
@@ -89,11 +89,11 @@ class Core:
 
     @property
     def tool_output(self) -> ToolOutputPolicy:
-        """What is done about large tool outputs."""
+        """The session's policy on large tool outputs."""
         return self.state.as_seen(self.creation).tool_output
 
     def follow_policies(self) -> None:
-        """Note what appending has to look at, so that it need not ask for every message."""
+        """Note what the policies mean for appends, so that they are not consulted per message."""
         state = self.state.as_seen(self.creation)
         large, auto_commit = state.tool_output, state.auto_commit
         self.plain_characters = min(large.inline_characters, large.message_characters)
@@ -103,10 +103,10 @@ class Core:
                 self.plain_characters = -1
 
     def creation_draft(self) -> Draft:
-        """Return the event that brings the session into being.
+        """Return the event that creates the session.
 
-        Its id is drawn, once: of several that create a session at the same time the later ones are
-        in conflict about the version, and decide again without a creation.
+        Its id is drawn, once per core: if several processes create a session at the same time, the
+        later ones meet a version conflict, and decide again without a creation.
         """
         assert self.creation is not None
         if self._creation_id is None:
@@ -114,17 +114,17 @@ class Core:
         return Draft(self.creation, self._creation_id)
 
     def begin_anew_after_fork(self) -> None:
-        """Drop what a forked child may have copied in the middle of a change."""
+        """Drop whatever a forked child may have copied in the middle of a change."""
         self.state = SessionState(self.session)
         self._lock = threading.Lock()
         self.pending = Pending()
         self._trusted = False
         self.follower = None  # The parent owns the folder.
 
-    # ---- the state that the log says ----------------------------------------------------------
+    # ---- the state as of the log --------------------------------------------------------------
 
     def refresh(self) -> SessionState:
-        """Fold what the log has beyond the state, and return it (I/O)."""
+        """Fold the records that the state lacks, and return the state (I/O)."""
         return self.store.shelter.read(self._refresh)
 
     def _refresh(self) -> SessionState:
@@ -133,15 +133,15 @@ class Core:
             with self._lock:
                 if replayed.version > self.state.version:
                     self.state = replayed.state
-                    self._rhythm.restart(replayed)
+                    self._snapshot_schedule.restart(replayed)
                     self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
-            self._fold_news()
+            self._fold_foreign()
         self._trusted = True
         return self.state
 
     def catch_up(self) -> None:
-        """Fold what the log has beyond the state, and let the attached folder follow (I/O)."""
+        """Fold the records that the state lacks, and let the attached folder follow (I/O)."""
         self.store.shelter.write(self._catch_up)
 
     def _catch_up(self) -> None:
@@ -149,11 +149,11 @@ class Core:
         if self.follower is not None:
             self.follower.follow(foreign=True)
 
-    def _fold_news(self) -> None:
-        """Fold what others have recorded into a copy, and put that in place.
+    def _fold_foreign(self) -> None:
+        """Fold other processes' records into a copy of the state, then replace the state by it.
 
-        The state itself is changed in place only by the committer: a decision that is being taken
-        on it must not see half of a record.
+        Only the committer changes a state in place: a decision that is being taken on it must not
+        see half of a record.
         """
         state = self.snapshot_of_state()
         weight = 0
@@ -163,10 +163,10 @@ class Core:
         with self._lock:
             if state.version > self.state.version:
                 self.state = state
-                self._rhythm.since += weight
+                self._snapshot_schedule.since += weight
 
     def snapshot_of_state(self) -> SessionState:
-        """Return a state that no later record changes under the reader's hands."""
+        """Return a copy of the state, which later records do not change."""
         with self._lock:
             return self.state.copy()
 
@@ -181,13 +181,13 @@ class Core:
         """Have the next decision look for foreign records first."""
         self._trusted = False
         if not self._after_round_from:
-            # What was recorded before may have had no commit behind it.
+            # An automatic commit may be due for records that were stored before.
             self.wants_after_round = True
 
     def after_round(self) -> Command[Any] | None:
-        """Write a snapshot if it is time; return the command that is to follow by itself, if any."""
+        """Write a snapshot if it is due; return the command that follows automatically, if any."""
         self.wants_after_round = False
-        if self._rhythm.is_due():
+        if self._snapshot_schedule.is_due():
             self.write_snapshot()
         return CommitIfDue() if is_limit_reached(self.state) else None
 
@@ -195,21 +195,23 @@ class Core:
         """Store the state as a cache for the next opening; return whether that was possible."""
         with self._lock:
             state = self.state.copy()
-            self._rhythm.since = 0
+            self._snapshot_schedule.since = 0
         size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
-        self._rhythm.written(size)
+        self._snapshot_schedule.written(size)
         return size > 0
 
     def leave_snapshot(self) -> bool:
-        """Store the state before the log is closed, if commands were decided on it and it pays;
-        return whether it can be stored."""
-        is_worthwhile = bool(self.pending.round) and self._rhythm.is_due(LEAVING_INTERVAL)
+        """Write a snapshot before the log is closed, if commands were decided on the state and it
+        pays; return whether it could be stored."""
+        is_worthwhile = bool(self.pending.round) and self._snapshot_schedule.is_due(
+            LEAVING_INTERVAL
+        )
         return not is_worthwhile or self.write_snapshot()
 
     def deciding_state(self, round: int) -> SessionState:
-        """Return the state that the next command of a round of the committer is decided on."""
+        """Return the state on which the next command of a committer's round is decided."""
         if not self._trusted:
             self.refresh()
         pending = self.pending
@@ -219,9 +221,10 @@ class Core:
         return pending.over(self.state)
 
     def up_to_date(self, state: SessionState) -> SessionState:
-        """Return the state with foreign records folded, unless predecessors are under way.
+        """Return the state with foreign records folded, unless predecessors are not stored yet.
 
-        Those are checked against the log's version when they are stored.
+        A state with predecessors of this round is returned as it is: the store checks their
+        version.
         """
         return state if self.pending else self.refresh()
 
@@ -233,18 +236,18 @@ class Core:
     ) -> None:
         """Fold the records of a request that was stored.
 
-        ``after`` is the state with these records, if the decision made one: it takes the place of
-        the present one, unless one of the two was folded further since.
+        ``after`` is the state with these records, if the decision produced one: it replaces the
+        current state, unless one of the two was folded further since.
         """
-        rhythm = self._rhythm
+        schedule = self._snapshot_schedule
         with self._lock:
             if after is not None and after.version == self.state.version + len(records):
                 self.state = after
             else:
                 request.fold(self.state)
             for record in records:
-                rhythm.since += replay_weight(record)
-            self.wants_after_round = rhythm.since >= self._after_round_from
+                schedule.since += replay_weight(record)
+            self.wants_after_round = schedule.since >= self._after_round_from
         if self.follower is not None:
             self.follower.note(request.recorded())
 

@@ -1,4 +1,4 @@
-"""The one core of each session in a log: made when asked for, kept while it is of use."""
+"""The one core of each session in a log: made on demand, kept while it is useful."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Cores"]
 
 KEPT: Final = 1_024
-"""Sessions whose states are kept although nobody holds them; others are replayed when needed."""
+"""Unused sessions whose states are kept in memory; others are replayed when needed."""
 
 SNAPSHOTS_LEFT: Final = 64
-"""Sessions of which closing may write a snapshot: each takes a durable write of its own."""
+"""Sessions for which closing the log may write a snapshot: each takes a durable write."""
 
 
 class Cores:
@@ -48,18 +48,18 @@ class Cores:
         return core
 
     def followers(self) -> list[Follower]:
-        """Return what writes the attached folders of this process."""
+        """Return the followers of the folders that this process owns."""
         followers = [core.follower for core in list(self._cores.values())]
         return [follower for follower in followers if follower is not None]
 
     def leave_snapshots(self) -> None:
-        """Let the sessions that were used last be opened from where they stand now (L12)."""
+        """Write snapshots of the sessions that were used last, so that they open quickly (L12)."""
         for core in list(self._recent.values())[-SNAPSHOTS_LEFT:]:
             if not core.leave_snapshot():
-                return  # The store is away, and would let each of them wait.
+                return  # The store cannot be reached, and each further one would wait for it.
 
     def begin_anew_after_fork(self) -> None:
-        """Drop what a forked child may have copied in the middle of a change."""
+        """Drop whatever a forked child may have copied in the middle of a change."""
         self._lock = threading.Lock()
         for core in self._cores.values():
             core.begin_anew_after_fork()

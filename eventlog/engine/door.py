@@ -1,8 +1,8 @@
-"""The one door to a log's store: whatever passes it after the log was closed raises `LogClosed`.
+"""The one door to a log's store: once the log is closed, every call through it raises `LogClosed`.
 
 All reads of a log, and all writes but appends, go through here, so sessions, tasks, folders and
-workers check nothing themselves. Appends go through the committer, which closes first: it answers
-what is queued while the door is still open.
+workers need no checks of their own. Appends go through the committer, which closes first: it
+answers its queue while the door is still open.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Entry = TypeVar("Entry")
 
 
 class Door:
-    """A store while its log is open; see `eventlog.store.Store` for the verbs.
+    """A store while its log is open; see `eventlog.store.Store` for the methods.
 
-    A verb that is under way when the door is shut may still answer. If it fails, it failed because
-    of that: it raises `LogClosed` from whatever the store raised.
+    A call that is under way when the door is shut may still succeed. If it fails, closing is taken
+    for the reason: it raises `LogClosed` from whatever the store raised.
     """
 
     def __init__(self, store: Store) -> None:
@@ -40,7 +40,7 @@ class Door:
         """The store itself."""
         self.is_shut = False
         self.shelter = Shelter()
-        """Where the main thread has its calls done, so that no signal handler interrupts them."""
+        """The threads that run the main thread's calls, so that no signal handler interrupts them."""
 
     def refuse_if_shut(self) -> None:
         """Raise `LogClosed` if the log was closed."""
@@ -53,7 +53,7 @@ class Door:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call what reads or writes, if the door is open."""
+        """Call a function that reads or writes, if the door is open."""
         if self.is_shut:
             raise LogClosed
         try:
@@ -69,7 +69,7 @@ class Door:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Iterator[Entry]:
-        """Yield what a verb yields; each step passes the door."""
+        """Yield what a method yields; each step passes through the door."""
         if self.is_shut:
             raise LogClosed
         try:
@@ -81,11 +81,11 @@ class Door:
             if self.is_shut:
                 raise LogClosed from error
             raise
-        # Also where the store has no more: it may have ended early for being closed.
+        # At the end, too: the store may have ended early because it was closed.
         if self.is_shut:
             raise LogClosed
 
-    # ---- the verbs ----------------------------------------------------------------------------
+    # ---- the methods of a store ---------------------------------------------------------------
 
     @property
     def durability(self) -> Durability:
@@ -151,6 +151,6 @@ class Door:
         self.inner.reopen_after_fork()
 
     def close(self) -> None:
-        """Shut the door, then release the store: who passed before fails with `LogClosed`."""
+        """Shut the door, then release the store; calls under way that fail raise `LogClosed`."""
         self.is_shut = True
         self.inner.close()

@@ -1,4 +1,4 @@
-"""The engine of a log in one process: its store, cores and committer, and how commands pass."""
+"""The engine of a log in one process: its store, cores and committer, and the way of a command."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """What sessions, folders and workers of a log share in one process; `Log` is its face.
+    """What the sessions, folders and workers of a log share in one process; `Log` is its face.
 
-    Thread-safe; in a forked child it gets a connection and a committer of its own (L15).
+    Thread-safe. In a forked child it gets its own connection and committer (L15).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Engine:
         self._files = files or LocalFiles()
         self._tool_output = tool_output
         self._auto_commit = auto_commit
-        # Appends need no door of their own: the committer takes none after it was closed.
+        # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
         self._cores = Cores(self.store, clock, ids)
         self._idle = IdleWatch(self.store, self._cores.get)
@@ -70,12 +70,12 @@ class Engine:
 
     @property
     def shelter(self) -> Shelter:
-        """Where the main thread has done what a signal handler must not interrupt."""
+        """The threads that run what a signal handler in the main thread must not interrupt."""
         return self.store.shelter
 
     @property
     def files(self) -> FileSystem:
-        """Where attached folders are; raises `LogClosed` as the store does."""
+        """The file system with the attached folders; raises `LogClosed` once the log is closed."""
         self.store.refuse_if_shut()
         return self._files
 
@@ -90,7 +90,7 @@ class Engine:
         auto_commit: AutoCommitPolicy | None = None,
         **arguments: Any,
     ) -> SessionCreated:
-        """Check what a session is to be created with; policies are by default the log's."""
+        """Check the arguments that a session is created with; the log's policies are defaults."""
         return creation(
             tool_output=tool_output or self._tool_output,
             auto_commit=auto_commit or self._auto_commit,
@@ -108,17 +108,17 @@ class Engine:
         *,
         follow: bool = True,
     ) -> Any:
-        """Have a command decided, stored and folded; return its result.
+        """Decide, store and fold a command; return its result.
 
-        The attached folder is written before that, unless it is not to ``follow``.
+        With ``follow``, the attached folder is written before that.
         """
         request = SessionRequest(core, command, metadata, expected)
         return self.answer(request) if follow else self.shelter.write(self._run_keeping, request)
 
     def answer(self, request: Request) -> Any:
-        """Have a request decided, stored and folded, and its folder written; return the result.
+        """Decide, store and fold a request, write the folder, and return the result.
 
-        For the main thread another one does it, where no signal handler can interrupt it.
+        Called in the main thread, this runs in another one, which signal handlers cannot interrupt.
         """
         return self.shelter.write(self._answer, request)
 
@@ -130,7 +130,7 @@ class Engine:
         return result
 
     def _run_keeping(self, request: Request) -> Any:
-        """Have a request answered; its large values are stored before it is queued."""
+        """Store a request's large values, then queue it and return its answer."""
         return run_keeping(self._committer.run, request)
 
     def submit(self, request: Request) -> None:
@@ -161,7 +161,7 @@ class Engine:
     # ---- fork and end -------------------------------------------------------------------------
 
     def begin_anew_after_fork(self) -> None:
-        """Get a connection, a committer, threads and locks of its own, in a forked child."""
+        """Get a new connection, committer, threads and locks in a forked child."""
         if self.store.is_shut:
             return
         self.shelter.reset()

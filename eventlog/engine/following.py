@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["WAIT_SECONDS", "following"]
 
 WAIT_SECONDS: Final = 0.25
-"""How long one wait may last: what is cancelled leaves its thread behind for no longer."""
+"""The longest single wait: the thread of a cancelled one goes on for no longer than this."""
 
 WAITS: Final = 4
-"""Waits in vain before the log is read all the same, whatever the store says of news."""
+"""After this many waits without a wakeup the log is read anyway, in case one was lost."""
 
 
 def following(store: Store, after: Position, types: Sequence[str]) -> Iterator[Recorded | None]:
     """Yield events after a position, then wait for new ones, until the log is closed.
 
     Yields None before each wait, when nothing is left to read, so that a caller that collects pages
-    can hand its page on. Raises `LogClosed` if the log was closed before the first step.
+    can pass its page on. Raises `LogClosed` if the log was closed before the first step.
     """
     position = after
     newest = store.tip()

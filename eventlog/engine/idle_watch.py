@@ -1,8 +1,8 @@
-"""Which sessions are to be committed because nothing was said in them for long (C8, F2).
+"""Finding the sessions that are due for a commit because they were idle for long enough (C8, F2).
 
-As a rule the index says so: the key of an idle session has the time from which it counts as idle. A
-clock that was ahead when the last message came leaves a key of the far future. That one is believed
-no further than for one idle time from when it is first seen here, with nothing said since.
+Normally the index says so: the key of a session has the time from which it counts as idle. A clock
+that was ahead when the last message came leaves a key in the far future. Such a key is trusted for
+one idle time at most, from when it is first seen here and while the session gets no messages.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["IdleWatch"]
 
 LOOKED_AT: Final = 256
-"""Keys of the future that every look goes through; all of them are gone through once a minute."""
+"""Future keys that are checked at each look; all of them are checked once a minute."""
 
 WHOLE_LOOK: Final = 60_000_000
-"""Microseconds between two looks at all keys of the future, where there are more."""
+"""Microseconds between two checks of all future keys, if there are more."""
 
 TOLERANCE: Final = 1_000_000
 """Microseconds by which the clocks of machines that share a log may differ."""
@@ -33,13 +33,13 @@ TOLERANCE: Final = 1_000_000
 
 class _Seen(NamedTuple):
     version: int
-    """What the session was at when its key was first seen."""
+    """The session's version when its key was first seen."""
     since: int | None
-    """When that was; None where no clock was ahead."""
+    """The time when the key was first seen; None if no clock was ahead."""
 
 
 class IdleWatch:
-    """Finds idle sessions of a log, and remembers which keys it does not believe. Thread-safe."""
+    """Finds idle sessions of a log, and remembers the keys that it does not trust. Thread-safe."""
 
     def __init__(self, store: Store, core: Callable[[str], Core]) -> None:
         self._store = store
@@ -49,11 +49,11 @@ class IdleWatch:
         self._lock = threading.Lock()
 
     def due(self, now: int) -> list[str]:
-        """Return the sessions whose time has come."""
+        """Return the sessions that are due by now."""
         return [session_of_idle_key(key) for key, _ in self._store.scan(*idle_range(now))]
 
     def overdue(self, now: int) -> list[str]:
-        """Return the sessions whose time has not come, but was recorded by a clock that was ahead."""
+        """Return the sessions that are due although a clock running ahead recorded a later time."""
         with self._lock:
             keys = self._keys(now)
             seen = {key: self._look(key, now) for key in keys}
@@ -74,7 +74,7 @@ class IdleWatch:
         return keys
 
     def _look(self, key: str, now: int) -> _Seen:
-        """Return since when a key is known, whose session's last record is of the future."""
+        """Return what was noted when a key was first seen, which may be now."""
         known = self._seen.get(key)
         if known is not None and known.since is None:
             return known

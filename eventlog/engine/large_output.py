@@ -35,10 +35,10 @@ __all__ = [
 def hydrated(
     reader: Reader, messages: Iterable[StoredMessage], *, previews_will_do: bool = False
 ) -> list[StoredMessage]:
-    """Return copies of messages that have their kept outputs in them, as they were appended (F6).
+    """Return copies of messages with their stored outputs in them, as they were appended (F6).
 
-    Raises `CorruptLog` for an output that is missing or damaged; where ``previews_will_do``, that
-    is logged, and its preview stays.
+    Raises `CorruptLog` for an output that is missing or damaged; with ``previews_will_do`` that is
+    logged instead, and the preview stays.
     """
     known: dict[str, str] = {}
     return [
@@ -68,9 +68,9 @@ def _hydrated(
 
 
 def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
-    """Return under which name the session keeps a part's output, if it does.
+    """Return the digest of a part's output, if the session has stored it.
 
-    An output that another program kept elsewhere has come along if its folder was adopted.
+    An output that another program stored in a file is among them if its folder was adopted.
     """
     if kept_output_id(reader.stream, part) is not None:
         return str(part["tool_output_sha256"])
@@ -81,7 +81,7 @@ def _digest_of(reader: Reader, part: dict[str, Any]) -> str | None:
 
 
 class CallName(NamedTuple):
-    """Which call of which message; ``occurrence`` counts those with the same id, from 0."""
+    """A call of a message; ``occurrence`` counts the calls with the same id, from 0."""
 
     message_id: str
     tool_id: str
@@ -89,9 +89,11 @@ class CallName(NamedTuple):
 
 
 def read_output(reader: Reader, call: CallName, offset: int, limit: int | None) -> ToolOutput:
-    """Return a piece of a tool's output, wherever it is kept."""
+    """Return a piece of a tool's output, wherever it is stored."""
     if offset < 0 or (limit is not None and limit < 0):
-        raise InvalidArgument(f"offset {offset}, limit {limit}: both count characters, from 0 up")
+        raise InvalidArgument(
+            f"offset {offset}, limit {limit}: both must be numbers of characters, 0 or more"
+        )
     output = _whole_output(reader, call)
     end = None if limit is None else offset + limit
     return ToolOutput(output[offset:end], min(offset, len(output)), len(output))
@@ -100,11 +102,11 @@ def read_output(reader: Reader, call: CallName, offset: int, limit: int | None) 
 def find_in_output(
     reader: Reader, call: CallName, text: str, *, limit: int, context: int
 ) -> tuple[OutputMatch, ...]:
-    """Return where a text stands in a tool's output, to the letter."""
+    """Return the places where a text occurs in a tool's output, literally."""
     if not text or limit < 0 or context < 0:
         raise InvalidArgument(
-            f"text {text!r}, limit {limit}, context {context}: search for one character at least, "
-            "and count matches and characters from 0 up"
+            f"text {text!r}, limit {limit}, context {context}: the text must have at least one "
+            "character, and limit and context must be 0 or more"
         )
     output = _whole_output(reader, call)
     return tuple(search(output, text, limit=limit, context=context))
@@ -118,7 +120,7 @@ def _whole_output(reader: Reader, call: CallName) -> str:
     elif part.get("tool_output_truncated"):
         ref = part.get("tool_output_ref")
         reason = (
-            f"it is kept elsewhere, as {ref}"
+            f"it is stored elsewhere, as {ref}"
             if ref
             else f"only a preview was kept ({part.get('tool_output_externalization_error')})"
         )
@@ -142,7 +144,7 @@ def _part_with_output(reader: Reader, call: CallName) -> dict[str, Any]:
     found = [part for output, part in outputs if output is not None and output.id == tool_id]
     calls = calls_with_id(message.data, tool_id)
     if len(calls) > 1 and occurrence < len(calls):
-        # Counted among the calls, of which some may have no output yet.
+        # Counted among all calls with the id, some of which may have no output yet.
         part = message.data["parts"][calls[occurrence]]
         found = [part] if output_of(part) is not None else []
     elif occurrence:

@@ -24,11 +24,11 @@ _BUILTIN: Final = {
     "postgresql": "eventlog.stores.postgres",
     "sqlite": "eventlog.stores.sqlite",
 }
-"""The module that opens a store (`StoreModule`), by scheme. Modules are imported when a URL asks for
-them, so that none of the core depends on a store."""
+"""The module that opens a store (`StoreModule`), by scheme. A module is imported when a URL names
+it, so the core depends on no store."""
 
 _ALIASES: Final = {"postgres": "postgresql", "tls": "nats"}
-"""Further schemes: libpq takes both of its own, and ``tls`` is NATS that insists on TLS."""
+"""Further schemes: libpq accepts both of its names, and ``tls`` is NATS that insists on TLS."""
 
 _EXTRAS: Final = {"nats": "nats", "psycopg": "postgres"}
 """The extra of this distribution that installs a driver."""
@@ -40,10 +40,10 @@ ENTRY_POINTS: Final = "eventlog.stores"
 def open_store(url: str) -> Store:
     """Open the store that a URL names.
 
-    What follows ``scheme:///`` is a path relative to the working folder, an absolute one begins with
-    a further slash; what follows ``?`` are options of the store.
+    The path after ``scheme:///`` is relative to the working folder; an absolute one begins with a
+    further slash. Options of the store follow ``?``.
 
-    Raises `UnsupportedStore` where no store has the scheme, `InvalidArgument` for what is no URL.
+    Raises `UnsupportedStore` if no store has the scheme, and `InvalidArgument` if it is not a URL.
     """
     scheme, location, options = split_url(url)
     module = _module_name(scheme)
@@ -57,9 +57,9 @@ def open_store(url: str) -> Store:
 
 
 def has_log(url: str) -> bool | None:
-    """Return whether there is a log where a URL points; opening it would create one.
+    """Return whether there is a log at a URL, without creating one as opening would.
 
-    None where the store cannot tell, or cannot be imported: then opening it says what is missing.
+    None if the store cannot tell or cannot be imported; then opening it says what is missing.
     """
     name = _module_name(split_url(url).scheme)
     try:
@@ -87,7 +87,7 @@ def _import(module: str) -> ModuleType:
 
 
 def _installed(scheme: str) -> str | None:
-    from importlib.metadata import entry_points  # Costs as much to import as the whole rest here.
+    from importlib.metadata import entry_points  # Takes as long to import as everything else here.
 
     found = entry_points(group=ENTRY_POINTS, name=scheme) if scheme else ()
     return next((entry.value for entry in found), None)

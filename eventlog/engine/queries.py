@@ -1,4 +1,4 @@
-"""What both twins of a session read, written once. Every function does I/O but none writes."""
+"""The queries of a session, written once for both faces. They do I/O but never write."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[M
 
 
 def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
-    """Return every message ever recorded, in order, whatever became of its archive (X7)."""
+    """Return every message ever recorded, in order, whatever the state of its archive (X7)."""
     found = core.reader.history()
     return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
 
@@ -151,7 +151,7 @@ def _context(
 
 
 def _shown(core: Core, state: SessionState) -> tuple[str, int, list[StoredMessage]]:
-    """Read the latest overview, how many were unreadable, and the messages beside it, in order."""
+    """Read the latest overview, the number of unreadable ones, and the messages to show with it."""
     overview, unreadable, uncovered = latest_overview(core, state)
     ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
     messages = core.reader.messages(ranges)
@@ -160,7 +160,7 @@ def _shown(core: Core, state: SessionState) -> tuple[str, int, list[StoredMessag
 
 
 def read_search_context(core: Core, query: str, max_messages: int) -> SearchContext:
-    """Return what a memory search needs to understand a query, tool pairs whole (X5)."""
+    """Return what a memory search needs to understand a query, with whole tool pairs (X5)."""
     check_count("max_messages", max_messages, "messages")
     core.refresh()
     overview, _, messages = _shown(core, core.snapshot_of_state())
@@ -169,8 +169,8 @@ def read_search_context(core: Core, query: str, max_messages: int) -> SearchCont
 
 
 def latest_overview(core: Core, state: SessionState) -> tuple[str, int, list[Archive]]:
-    """Return the newest readable overview, how many unreadable ones were passed over, and the
-    archives whose messages it does not stand for (X3)."""
+    """Return the newest readable overview, the number of unreadable ones that were skipped, and the
+    archives that it does not cover (X3)."""
     uncovered = state.uncovered()
     if state.overview is None:
         return "", 0, uncovered
@@ -217,7 +217,7 @@ def _in_order(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
 def read_tool_output(
     core: Core, message_id: str, tool_id: str, offset: int, limit: int | None, occurrence: int = 0
 ) -> ToolOutput:
-    """Return a piece of a tool's output, wherever it is kept (M6)."""
+    """Return a piece of a tool's output, wherever it is stored (M6)."""
     return read_output(core.reader, CallName(message_id, tool_id, occurrence), offset, limit)
 
 
@@ -231,7 +231,7 @@ def search_tool_output(
     context: int,
     occurrence: int = 0,
 ) -> tuple[OutputMatch, ...]:
-    """Return where a text stands in a tool's output (M6)."""
+    """Return the places where a text occurs in a tool's output (M6)."""
     call = CallName(message_id, tool_id, occurrence)
     return find_in_output(core.reader, call, text, limit=limit, context=context)
 
@@ -273,7 +273,7 @@ def read_archived(core: Core, archive: str, *, hydrate: bool = False) -> Archive
 def archived_messages(
     core: Core, archive: Archive, *, hydrate: bool = False, previews_will_do: bool = False
 ) -> tuple[Message, ...]:
-    """Return the messages that an archive took, with the results known today."""
+    """Return the messages that an archive took, with the results known so far."""
     found = core.reader.messages(archive.takes)
     if hydrate:
         found = hydrated(core.reader, found, previews_will_do=previews_will_do)

@@ -1,4 +1,4 @@
-"""What is read of one session in a store: its records and messages, its large values, its tasks."""
+"""Reading one session from a store: its records and messages, its large values, its tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Reader", "read_entry"]
 
 
 def read_entry(store: Store, key: str) -> bytes | None:
-    """Return the value of an index entry."""
+    """Return the value of an index entry, or None."""
     return next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
 
 
@@ -33,7 +33,7 @@ class Reader(MessageReader):
     def keep_value(self, data: bytes) -> str:
         """Store a large value before an event names it; return its digest (L11).
 
-        What the store has against it is logged and raised: the session's policy may go on without.
+        The store's error is logged and raised; the session's policy may continue without the value.
         """
         try:
             return put_value(self._store, self.stream, data)
@@ -42,7 +42,7 @@ class Reader(MessageReader):
             raise
 
     def has_value(self, digest: str) -> bool:
-        """Return whether the session has a large value of this name."""
+        """Return whether the session has a large value with this digest."""
         return has_value(self._store, self.stream, digest)
 
     def value(self, digest: str) -> bytes:
@@ -50,12 +50,12 @@ class Reader(MessageReader):
         return get_value(self._store, self.stream, digest)
 
     def task(self, task_id: str) -> Task | None:
-        """Return a task of this session, a finished one included, as its last record left it."""
+        """Return a task of this session, even a finished one, as its last record left it."""
         value = read_entry(self._store, task_key(task_id))
         task = None if value is None else read_task(value)
         return task if task is not None and task.session_id == self.stream else None
 
     def task_of_archive(self, index: int) -> Task | None:
-        """Return the task that finalises an archive, a finished one included."""
+        """Return the task that finalises an archive, even a finished one."""
         value = read_entry(self._store, archive_key(self.stream, index))
         return None if value is None else self.task(read_archive(value).task_id)

@@ -69,19 +69,26 @@ class SessionRequest(Request):
             self._metadata = EMPTY_METADATA
         else:
             if self._key is not None:
-                # Of the command as it was given: what it gathers later is no part of it.
+                # Of the command as it was given, without the facts that it gathers later.
                 self._fingerprint = _fingerprint(command)
                 metadata = metadata._replace(command=self._fingerprint)
             self._metadata = encode_metadata(metadata)
 
-    # ---- what the committer asks for ----------------------------------------------------------
+    # ---- called by the committer --------------------------------------------------------------
 
     def prepare(self, round: int) -> Append | None:
-        """Decide, on the newest state where the decision is to record nothing or to refuse.
-
-        A decision that records something is checked by the store, which finds a foreign write by
-        the version. Nothing checks the others, so they are taken again if the log has gone on.
-        """
+        """Decide; a decision to record nothing or to refuse is taken on the newest state."""
+        # The state may be out of date: another process may have written to the stream. A decision
+        # that records something need not look: the store compares version and hash, answers with a
+        # conflict, and the command is decided again. A refusal, or an outcome without events, never
+        # reaches the store, so nothing would reveal that it was taken on an old state. Therefore
+        # the log is read after such a decision; if that has folded foreign records, the loop
+        # decides again. A state with predecessors of this round counts as up to date: if one of
+        # them is not stored as decided, `Committer._settle` has this request decided again.
+        #
+        # A refusal is also preceded by a look for the command's own records. A repeated command,
+        # whose first answer was lost, must get its original result (P8) even if it would be refused
+        # today, for instance because the session was closed since.
         core = self._core
         while True:
             state = core.deciding_state(round)
@@ -159,15 +166,16 @@ class SessionRequest(Request):
     # ---- inside -------------------------------------------------------------------------------
 
     def _waits_or_was_recorded(self) -> bool:
-        """Return whether there is nothing to decide, or not yet, because of the key."""
+        """Return whether the key was used before, or can be looked up only in a later round."""
         if self._key is None:
             return False
-        # Another with this key may be on its way in this round, and cannot be seen yet.
+        # A command with the same key may be among those of this round, whose records are not
+        # stored.
         self.waits = bool(self._core.pending)
         return self.waits or self._recall_by_key(self._key)
 
     def _gather(self, seen: SessionState) -> bool:
-        """Have the command look up what it needs; return whether it can be decided."""
+        """Let the command look up the facts that it needs; return whether it can be decided."""
         core, command = self._core, self._command
         if command.gathers:
             self.waits = bool(core.pending) and command.reads_stored(seen)
@@ -175,12 +183,12 @@ class SessionRequest(Request):
                 return False
             command = self._command = command.gather(core.reader, seen)
         if isinstance(command, KeepingCommand):
-            # Where the session is not open the decision is to refuse, which takes no value.
+            # If the session is not open, the command will be refused, so no value is stored.
             self.unkept = command.unkept and seen.status == "open"
         return not self.unkept
 
     def _at_expected(self, state: SessionState) -> SessionState:
-        """Return the state if it is at the version that the caller expects, news included."""
+        """Return the state at the version that the caller expects; read the log if need be."""
         if self._expected is ANY or self._expected == state.version:
             return state
         state = self._core.up_to_date(state)
@@ -194,7 +202,7 @@ class SessionRequest(Request):
         stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
         drafts, first = self._drafts, 0
         if state.status == ABSENT and core.creation is not None and not self._command.creates:
-            # The command's own events are numbered as if nothing came before them.
+            # The command's own events are numbered as if there were no creation before them.
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
         records: list[Record] = []
@@ -235,7 +243,7 @@ class SessionRequest(Request):
         return placed[len(placed) - len(self._drafts) :]
 
     def _id(self, number: int) -> EventId:
-        """Return the id of the ``number``-th event: the same one at every decision."""
+        """Return the id of the ``number``-th event, the same at every decision."""
         ids = self._ids
         while len(ids) <= number:
             key = self._key
@@ -260,7 +268,7 @@ class SessionRequest(Request):
             )
 
     def _recall_by_key(self, key: str) -> bool:
-        """Find what a command with this idempotency key recorded before, and answer with it."""
+        """Answer with the records of an earlier command with this idempotency key, if any."""
         recorded = list(self._recorded_as(key))
         if not recorded:
             return False
@@ -283,7 +291,10 @@ class SessionRequest(Request):
             number += 1
 
     def _recall_by_drafts(self) -> bool:
-        """Find events that carry ids of their own, for a command that would now be refused."""
+        """Answer a command that would now be refused with its own records, if they are stored.
+
+        Only commands whose events have ids that follow from their content are recognised this way.
+        """
         ids = self._command.event_ids(self._core.session)
         if not ids:
             return False
@@ -292,7 +303,7 @@ class SessionRequest(Request):
             return False
         versions = [found[event_id] for event_id in ids]
         if versions != list(range(versions[0], versions[0] + len(versions))):
-            return False  # They were not one batch.
+            return False  # They were not appended together.
         self.settle_repeated(versions)
         if self.error is not None:
             raise self.error
@@ -303,17 +314,17 @@ class SessionRequest(Request):
 
 
 def request_after_round(core: Core) -> SessionRequest | None:
-    """Do what may wait until after a round; return the request that follows by itself, if any."""
+    """Do work that can wait until after a round; return the request that follows, if any."""
     command = core.after_round()
     return None if command is None else SessionRequest(core, command, AUTOMATIC)
 
 
 def run_keeping(run: Callable[[Request], Any], request: Request) -> Any:
-    """Have a request answered that may name large values: those are stored before it is queued.
+    """Run a request that may name large values; these are stored before it is queued.
 
-    Most are known to be large at once. That an output is beyond what its message may hold together
-    with others is known only when it is decided: then nothing is recorded, the value is stored
-    here, and the request is queued again.
+    Most values are known to be large beforehand. Whether an output exceeds the limit of its message
+    together with others is known only when the request is decided: then nothing is recorded, the
+    value is stored here, and the request is queued again.
     """
     while True:
         if request.unkept:
@@ -324,9 +335,9 @@ def run_keeping(run: Callable[[Request], Any], request: Request) -> Any:
 
 
 def _fingerprint(command: Command[Any]) -> str:
-    """Tell commands of other content apart that come with one idempotency key."""
+    """Return a digest of a command's content, to recognise another command with the same key."""
     try:
         content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
     except (PydanticSerializationError, ValueError) as error:
-        raise InvalidArgument(f"it cannot be stored as JSON: {error}; mend the value") from error
+        raise InvalidArgument(f"it cannot be stored as JSON: {error}; correct the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

@@ -1,12 +1,12 @@
-"""Calls of the main thread run on threads in which no signal handler can raise.
+"""Running calls of the main thread in other threads, where no signal handler can raise.
 
-Python runs signal handlers in the main thread only, after any call and at any backward jump: an
-exception that one raises there may leave a leader's flag set, a transaction open or a state half
-folded, and every other thread waits for ever. So the main thread hands what touches shared state to
-a thread of the log, and waits for the answer. A handler can then end the wait, never the work.
+Python runs signal handlers only in the main thread, after any call and at any backward jump. An
+exception from a handler may leave a leader's flag set, a transaction open or a state half folded,
+and then every other thread waits for ever. So the main thread hands whatever touches shared state
+to a thread of the log, and waits for the answer. A handler can then end the wait, but never the
+work.
 
-Calls of every other thread run where they are. The price of a hand-over is two switches between
-threads.
+Calls of every other thread run where they are. The price of a hand-over is two thread switches.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ PAGE_SIZE: Final = 256
 """Entries of an iteration that are read for the main thread at a time."""
 
 SETTLING_SECONDS: Final = 5.0
-"""How long an interrupted write is waited for, so that its caller knows what became of it."""
+"""How long an interrupted write is waited for, so that its caller learns the outcome."""
 
 
 class Shelter:
-    """The threads that do the main thread's work for one log; started when first needed.
+    """The threads that work for the main thread on one log; started when first needed.
 
-    Mostly there is one. There are more while an interrupted call is still under way, or a signal
-    handler uses the log. They end when the shelter is dropped.
+    Usually there is one. There are more while an interrupted call is still under way, or while a
+    signal handler uses the log. They end when the shelter is dropped.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Shelter:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call what reads; an exception of a signal handler is raised at once."""
+        """Call a function that reads; an exception from a signal handler is raised at once."""
         if threading.get_ident() != _main_thread:
             return verb(*args, **kwargs)
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=0)
@@ -72,10 +72,10 @@ class Shelter:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call what writes: it is done wholly, or not begun.
+        """Call a function that writes: it runs to its end, or is never begun.
 
-        An exception of a signal handler is raised when the write has come to its end, or after
-        `SETTLING_SECONDS`, whichever is first; a second one at once. The write goes on regardless.
+        An exception from a signal handler is raised when the write has ended, or after
+        `SETTLING_SECONDS`, whichever is first; a second one is raised at once. The write goes on.
         """
         if threading.get_ident() != _main_thread:
             return verb(*args, **kwargs)
@@ -88,7 +88,7 @@ class Shelter:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Iterator[Entry]:
-        """Yield what a verb yields; for the main thread it is read in pages, ahead of the caller."""
+        """Yield what a method yields; for the main thread it is read ahead, in pages."""
         if threading.get_ident() != _main_thread:
             yield from verb(*args, **kwargs)
             return
@@ -111,8 +111,8 @@ class Shelter:
             hand.inbox.put((hand, job))
             job.done.acquire()
         except BaseException:
-            # Of the two flags at least one is seen by the other thread: either it leaves the job
-            # alone, or this one waits for it.
+            # Each thread sets its flag before it reads the other's, so at least one of them sees
+            # the other's: either that thread leaves the job alone, or this one waits for it.
             job.is_withdrawn = True
             if job.has_begun and not job.has_ended:
                 job.done.acquire(timeout=settling_seconds)
@@ -133,7 +133,7 @@ def _begun_when_read(
 
 
 def _next_page(entries: Iterator[Entry]) -> tuple[list[Entry], Exception | None]:
-    """Return the next entries, and the error behind them: what precedes damage can be read."""
+    """Return the next entries, and the error after them: entries before damage stay readable."""
     page: list[Entry] = []
     try:
         page.extend(islice(entries, PAGE_SIZE))
@@ -143,7 +143,7 @@ def _next_page(entries: Iterator[Entry]) -> tuple[list[Entry], Exception | None]
 
 
 class _Job:
-    """One call on its way."""
+    """One call that was handed over."""
 
     __slots__ = (
         "args",
@@ -173,22 +173,22 @@ class _Job:
         self.done.acquire()
 
     def run(self) -> None:
-        """Call, unless the caller has gone; never raises."""
+        """Make the call, unless the caller has gone; never raises."""
         self.has_begun = True
         try:
             if not self.is_withdrawn:
                 self.result = self.context.run(self.verb, *self.args, **self.kwargs)
-        except BaseException as error:  # noqa: BLE001 - it is the caller's, who gets it
+        except BaseException as error:  # noqa: BLE001 - the caller gets it
             self.error = error
         self.has_ended = True
 
 
 class _Hand:
-    """One thread and its inbox; the thread ends when nobody holds the hand any more."""
+    """One thread and its inbox; the thread ends when this object is no longer referenced."""
 
     def __init__(self) -> None:
         self.inbox: _Inbox = SimpleQueue()
-        # No `__del__`: a signal handler could end that, too. This callback is one call in C.
+        # No `__del__`: a signal handler could interrupt that, too. This callback is one call in C.
         end = weakref.ref(self, self.inbox.put)  # pyright: ignore[reportArgumentType, reportCallIssue]
         threading.Thread(
             target=_serve, args=(self.inbox, end), name="eventlog-shelter", daemon=True
@@ -199,7 +199,7 @@ _Inbox: TypeAlias = "SimpleQueue[tuple[_Hand, _Job] | weakref.ref[_Hand]]"
 
 
 def _serve(inbox: _Inbox, end: weakref.ref[_Hand]) -> None:
-    """Do what arrives, until ``end`` arrives, which this frame keeps alive."""
+    """Run the jobs that arrive, until ``end`` does, which this frame keeps alive."""
     while isinstance(task := inbox.get(), tuple):
         hand, job = task
         job.run()

@@ -1,12 +1,12 @@
-"""Snapshots: disposable caches of folds, ignored and replaced when anything about them is off.
+"""Snapshots: disposable caches of folds, ignored and replaced if anything about them is wrong.
 
 A snapshot is a blob ``snapshot/{stream}/{projection}`` of one header line and the dumped state:
 
     {"fingerprint", "version", "hash", "digest"} LF state
 
-It is used only if the fingerprint is that of today's fold, the SHA-256 of the state is ``digest``,
-and the stream's record at ``version`` has ``hash``: so a damaged one, one of other code, and one of
-a history that was rolled back or replaced are never trusted (L12).
+It is used only if the fingerprint is that of the current fold, the SHA-256 of the state is
+``digest``, and the stream's record at ``version`` has ``hash``. So a snapshot is not trusted if it
+is damaged, was made by other code, or belongs to a history that was rolled back or replaced (L12).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "LEAVING_INTERVAL",
     "SNAPSHOT_INTERVAL",
     "Replayed",
-    "Rhythm",
+    "SnapshotSchedule",
     "project_stream",
     "replay_stream",
     "replay_weight",
@@ -43,24 +43,24 @@ State = TypeVar("State")
 View = TypeVar("View")
 
 SNAPSHOT_INTERVAL: Final = 256
-"""Weight of the records between snapshots: bounds what opening replays to about a millisecond."""
+"""Weight of the records between snapshots: it keeps the replay at opening to about a millisecond."""
 
 LEAVING_INTERVAL: Final = 16
-"""The same where a log is closed: nobody waits for that, and whoever opens it next saves as much."""
+"""The same when a log is closed: no caller waits then, and the next opening is faster."""
 
 _BYTES_PER_INTERVAL: Final = 65_536
-"""How large a snapshot may be for an interval to be kept. For a larger one it is longer, so that a
-large state is not rewritten more often than the log itself grows."""
+"""Bytes of a snapshot per interval. A larger snapshot gets a longer interval, so that a large state
+is not rewritten faster than the log itself grows."""
 
 
 class Replayed(NamedTuple):
-    """A state up to date with its stream, and how it came to be."""
+    """A state up to date with its stream, and how much was replayed for it."""
 
     state: Any
     version: int
     hash: bytes
     since_snapshot: int
-    """Weight of the records that were folded, because they are not in the snapshot."""
+    """Weight of the records that were folded because the snapshot does not have them."""
     snapshot_size: int = 0
     """Bytes of the state in the snapshot that was used."""
 
@@ -70,11 +70,11 @@ def snapshot_key(stream: str, projection: Projection[Any, Any]) -> str:
 
 
 def replay_weight(record: Record) -> int:
-    """Return what folding a record costs, in small ones: one more for each KiB of its data."""
+    """Return the cost of folding a record, in small records: one, and one for each KiB of data."""
     return 1 + (len(record.data) >> 10)
 
 
-class Rhythm:
+class SnapshotSchedule:
     """When the next snapshot of a state pays, by the weight of the records since the last one."""
 
     __slots__ = ("_size", "since")
@@ -85,11 +85,11 @@ class Rhythm:
         self._size = size
 
     def restart(self, replayed: Replayed) -> None:
-        """Go on from a replay."""
+        """Start over from a replay."""
         self.since, self._size = replayed.since_snapshot, replayed.snapshot_size
 
     def written(self, size: int) -> None:
-        """Note how many bytes the snapshot took that was just written."""
+        """Note the size of a snapshot that was just written."""
         self._size = size
 
     def is_due(self, interval: int = SNAPSHOT_INTERVAL) -> bool:
@@ -100,13 +100,13 @@ class Rhythm:
 def project_stream(store: Store, stream: str, projection: Projection[Any, View]) -> View:
     """Return a projection's view of a stream, and keep its snapshot up to date (L12)."""
     replayed = replay_stream(store, stream, projection)
-    if Rhythm(replayed.since_snapshot, replayed.snapshot_size).is_due():
+    if SnapshotSchedule(replayed.since_snapshot, replayed.snapshot_size).is_due():
         write_snapshot(store, stream, projection, replayed.state, replayed.version, replayed.hash)
     return projection.view(replayed.state)
 
 
 def replay_stream(store: Store, stream: str, projection: Projection[State, Any]) -> Replayed:
-    """Fold a stream, from its snapshot where there is a good one."""
+    """Fold a stream, starting from its snapshot if there is a good one."""
     found = read_snapshot(store, stream, projection).replayed
     if found is not None:
         records = store.read(stream, after=found.version - 1)
@@ -166,13 +166,13 @@ def read_snapshot(store: Store, stream: str, projection: Projection[Any, Any]) -
         return StoredSnapshot(False, None)
     try:
         return StoredSnapshot(True, _decoded(blob.data, stream, projection))
-    except Exception as error:  # noqa: BLE001 - whatever a damaged cache does, it is only a cache
+    except Exception as error:  # noqa: BLE001 - a damaged cache may raise anything, and is only a cache
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
         return StoredSnapshot(True, None)
 
 
 def _decoded(blob: bytes, stream: str, projection: Projection[Any, Any]) -> Replayed | None:
-    """Return the state in a snapshot; None if other code wrote it. Raises anything if it is none."""
+    """Return the state in a snapshot; None if other code wrote it. If damaged, it may raise anything."""
     line, _, data = blob.partition(b"\n")
     header = json.loads(line)
     if header["fingerprint"] != projection.fingerprint():

@@ -1,12 +1,13 @@
-"""A log to and from elsewhere: another store, and the files of other programs.
+"""Copy a log into another store, and exchange conversations with other programs.
 
-Messages to what a provider's API takes, and one chat message to and from a `Message`::
+Convert messages to a provider's format, and a chat message to and from a `Message`::
 
     to_chat(messages)  to_anthropic(messages)  to_responses(messages)
     message_from_chat(chat)  chat_from_message(message)  chat_from_messages(messages)
 
-Files of any known format are read with `eventlog.exchange.reading.read_conversations`, looked over
-with `eventlog.exchange.examining.examine`, and stored with `eventlog.exchange.importing.Importer`.
+`eventlog.exchange.reading.read_conversations` reads files of any known format,
+`eventlog.exchange.examining.examine` checks them for damage, and
+`eventlog.exchange.importing.Importer` stores them.
 """
 
 from eventlog.session.chat.converting import message_from_chat

@@ -1,4 +1,4 @@
-"""Whole files that are one program's own: told apart by their first value."""
+"""Formats that only one program writes, recognised by the first value of a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Container", "container_of"]
 
 
 class Container(NamedTuple):
-    """A format of whole files: its name, whether a first value is of it, and how it is read."""
+    """A file format: its name, the test of a first value, and the reader."""
 
     name: str
     recognises: Callable[[Any], bool]
@@ -36,5 +36,5 @@ _CONTAINERS: Final = (
 
 
 def container_of(value: Any) -> Container | None:
-    """Return the format of a file whose first value this is; None for plain messages."""
+    """Return the format of a file that begins with this value, or None for plain messages."""
     return next((found for found in _CONTAINERS if found.recognises(value)), None)

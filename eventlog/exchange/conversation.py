@@ -1,4 +1,4 @@
-"""A conversation of a foreign file as messages, with ids that its content decides."""
+"""A conversation of a foreign file as messages, with ids derived from its content."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["Conversation", "Convert", "Entry", "conversation", "own_session_id"]
 
 Convert: TypeAlias = Callable[[Any], "Fields | list[Fields] | None"]
-"""From a record of a format to the fields of a message, or of several; None for no message."""
+"""Converts a record to the fields of one message or of several, or to None if it is no message."""
 
 SESSION_FIELDS: Final = ("id", "session_id", "conversation_id", "thread_id", "sessionId", "chat_id")
-"""Fields of a conversation that name it, the first one that is there."""
+"""The fields that may hold a conversation's id; the first one present counts."""
 
 _TIME_FIELDS: Final = ("created_at", "timestamp", "createdAt", "create_time")
 
 
 class Entry(NamedTuple):
-    """A record of a conversation, and the line on which it stands, if it has one of its own."""
+    """A record of a conversation, and its line if each record has one."""
 
     line: int | None
     value: Any
 
 
 class Conversation(NamedTuple):
-    """The messages of one session in a file; ``line`` is the 1-based line on which it begins."""
+    """The messages of one session in a file; ``line`` is the line where it begins, from 1."""
 
     session_id: str | None
     messages: tuple[Message, ...]
@@ -43,13 +43,13 @@ class Conversation(NamedTuple):
     fields: Fields = {}  # noqa: RUF012 - nobody changes a conversation that was read
     """The fields of the conversation itself."""
     lines: tuple[int | None, ...] = ()
-    """The line of each message; empty where the file is one value over many lines."""
+    """The line of each message; empty if the file is one value that spans lines."""
     findings: tuple[Noted, ...] = ()
-    """What was found while it was read."""
+    """The findings made while it was read."""
 
 
 def own_session_id(value: Fields, field: str, line: int | None) -> tuple[str | None, str]:
-    """Return the id that a conversation gives itself, and the field in which it does."""
+    """Return the id that a conversation's fields give, and the field that holds it."""
     for name in SESSION_FIELDS:
         session_id = value.get(name)
         if session_id is not None:
@@ -70,11 +70,11 @@ def conversation(
     format: str,
     fields: Fields | None = None,
 ) -> Conversation:
-    """Build a conversation, with ids that its content decides.
+    """Build a conversation, with message ids derived from its content.
 
-    Each id is drawn from the record and from the id before it, so that a prefix keeps its ids
-    when the file grows, and equal messages in one conversation have different ones. A record that
-    is no message is dropped, if ``notes`` lets it.
+    Each id is derived from the record and from the previous id. So the first messages keep their
+    ids when the file grows, and equal messages in one conversation have different ids. A record that
+    is no message is dropped if ``notes`` allows that.
     """
     previous, seen = session_id or "", set[str]()
     values: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def conversation(
 def _is_doubled(
     read: Fields | list[Fields], value: Any, values: dict[str, Any], line: int | None, notes: Notes
 ) -> bool:
-    """Return whether a record repeats one of its own id to the letter; note it where it does."""
+    """Return whether a record repeats an earlier one exactly; add a finding if its id was used."""
     own = read.get("id") if is_object(read) else None
     if not isinstance(own, str) or not notes.mends:
         return False
@@ -120,7 +120,7 @@ def _is_doubled(
         values[own] = value
         return False
     same: bool = values[own] == value
-    detail = f"id {own!r} was there before, with {'the same' if same else 'other'} content"
+    detail = f"id {own!r} was used before, with {'the same' if same else 'other'} content"
     notes.tell("doubled", line, detail, "left out" if same else "imported under another id")
     return same
 
@@ -142,13 +142,13 @@ def _note_time(value: Any, message: Message, line: int | None, notes: Notes) -> 
         return
     for name in _TIME_FIELDS:
         if value.get(name) not in (None, ""):  # pyright: ignore[reportUnknownMemberType]
-            detail = f"{name} is no time that is known here; it is kept as a field"
-            notes.tell("unread_time", line, detail, "the message gets the time of its import")
+            detail = f"{name} is not a time in a known form; it is kept as a field"
+            notes.tell("unread_time", line, detail, "the message gets the time of the import")
             return
 
 
 def _canonical(data: Any) -> str:
-    """Return JSON that equal messages share; raise for what could be stored but not read back."""
+    """Return JSON that is equal for equal messages; raise for a value that cannot be stored."""
     try:
         text = compact(data, sort_keys=True)
         text.encode()

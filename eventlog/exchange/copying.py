@@ -1,10 +1,10 @@
 """Copy a log from one store into another: the same sessions with the same versions, ids, times,
-bytes and hashes, in the same order. Positions are each store's own.
+bytes and hashes, in the same order. Only positions differ, because each store has its own.
 
-A copy that was interrupted goes on when it is run again, and one that is complete takes over what
-is new: what the destination has already is recognised by the hash of its newest record, which stands
-for all before it. Records whose hash does not fit are never copied. The large values that events
-name are copied before them; snapshots are not, since they come again by themselves.
+Run again, an interrupted copy resumes, and a complete one copies what is new. What the destination
+already has is recognised by the hash of each session's newest record, which covers all records
+before it. A record whose hash does not fit is never copied. Large values are copied before the
+events that name them; snapshots are not copied, because they are made again when needed.
 """
 
 from __future__ import annotations
@@ -37,37 +37,37 @@ PAGE: Final = 1_000
 """Records per transaction of the destination."""
 
 RUN: Final = 500
-"""Records of one session per append: fewer than any store takes at once."""
+"""Records of one session per append: fewer than any store's limit."""
 
 CHECKPOINT_EVERY: Final = 20
-"""Pages between two notes of how far the copy has come: what is read again after an interruption."""
+"""Pages between two notes of progress: at most this much is read again after an interruption."""
 
 KEPT_ELSEWHERE: Final = b'"tool_output_ref":"eventlog://'
-"""What the data of an event has in it that names a large value of this library's."""
+"""The bytes in an event's data that may name a large value."""
 
 _VALUE = re.compile(rb'"tool_output_sha256":"([0-9a-f]{64})"')
 
 Advance: TypeAlias = Callable[[int, str], object]
-"""Is told how many records were dealt with, earlier runs included, and what is next: a session, or
-in the end the index and what is verified. First of all it is told what earlier runs dealt with."""
+"""Called with the number of records copied so far, earlier runs included, and with what comes next:
+a session, and at the end the index and the verification. The first call reports earlier runs."""
 
 
 class CopyReport(NamedTuple):
-    """What a copy did."""
+    """The result of a copy."""
 
     sessions: int
-    """Sessions of which there was something to copy."""
+    """Sessions of which something was copied."""
     records: int
     already_there: int
-    """Records that the destination had, as far as the source was read."""
+    """Records that the destination already had, among those read from the source."""
     values: int
     """Large values that were copied."""
     index_entries: int
     """Index entries that were stored or removed."""
     verified: int
-    """Records of the destination that were read back, and whose chain was verified."""
+    """Records that were read back from the destination, with their chains verified."""
     findings: tuple[Finding, ...] = ()
-    """What was wrong with them."""
+    """The findings in them."""
 
 
 def copy_log(
@@ -79,12 +79,12 @@ def copy_log(
 ) -> CopyReport:
     """Copy everything that the destination does not have yet; idempotent.
 
-    With ``verify`` everything is read back from the destination, its chains are verified and their
-    ends compared with the source's. Nothing else may write to the destination meanwhile.
+    With ``verify`` the destination is read back, its chains are verified, and their ends are
+    compared with the source's. Nothing else may write to the destination meanwhile.
 
-    Raises `HistoryConflict`, naming session and version, where the destination holds something
-    else than the source, or more; `ChainBroken` where the source is not what was written;
-    `CorruptLog` where a large value of it is missing; and what the stores raise.
+    Raises `HistoryConflict`, with session and version, if the destination has other records than
+    the source, or more; `ChainBroken` if a record of the source was changed; `CorruptLog` if one of
+    its large values is missing; and what the stores raise.
     """
     if source is destination:
         raise InvalidArgument("source and destination are the same log; name two")
@@ -108,17 +108,17 @@ class _Copy:
         self._destination = destination
         self._advance = advance
         self._ends: dict[str, tuple[int, bytes]] = {}
-        """Where the destination's sessions end: version and hash."""
+        """The last version and hash of each session in the destination."""
         self._progress = _Progress(source, destination)
         self._indexed = self._progress.indexed or destination.tip() == START
-        """Whether the destination's index is right up to where this run begins."""
+        """Whether the destination's index is right up to the point where this run begins."""
         self._begins: dict[str, int] = {}
-        """The sessions of which this run has read something, and the version before that."""
+        """The sessions that this run has read records of, and the version before the first."""
         self.copied: set[str] = set()
         self.records = self.already_there = self.values = 0
 
     def run(self) -> int:
-        """Copy records; return how many were dealt with, earlier runs included."""
+        """Copy records; return the number copied, earlier runs included."""
         done = self._progress.records
         records = self._source.read_all(after=self._progress.position)
         pages, last = 0, None
@@ -134,9 +134,9 @@ class _Copy:
         return done
 
     def index(self) -> int:
-        """Make the destination's index what its events say; return how many entries changed.
+        """Bring the destination's index in line with its events; return how many entries changed.
 
-        Where it was right before, only what this run has read can have changed it.
+        If it was right before, only the sessions that this run has read can differ.
         """
         if not self._indexed:
             changed = len(rebuild_index(self._destination))
@@ -148,14 +148,14 @@ class _Copy:
         return changed
 
     def _changes(self) -> Iterator[IndexEntry]:
-        """Yield the index entries to store, and those to remove that may have been there."""
+        """Yield the index entries to store, and those to remove if they exist."""
         for stream, version in self._begins.items():
             for key, value in dict(changes_since(self._destination, stream, version)).items():
                 if version or value is not None:
                     yield key, value
 
     def _missing(self, page: Sequence[Record]) -> Iterator[Record]:
-        """Yield the records that the destination does not have; raise if one is not sound."""
+        """Yield the records that the destination lacks; raise if the hash of one does not fit."""
         for record in page:
             self._begins.setdefault(record.stream, record.version - 1)
             version, previous = self._end(record.stream)
@@ -185,20 +185,20 @@ class _Copy:
         self.records += len(records)
 
     def _copy_values(self, record: Record) -> None:
-        """Copy what a record names, before the record (L11)."""
+        """Copy the large values that a record names, before the record (L11)."""
         if KEPT_ELSEWHERE not in record.data:
             return
         named = kept_in(Recorded(record))
         for digest in dict.fromkeys(found.decode() for found in _VALUE.findall(record.data)):
             if digest not in named and not has_value(self._source, record.stream, digest):
-                continue  # A message only speaks of it.
+                continue  # The digest only occurs in a message's text.
             value = get_value(self._source, record.stream, digest)
             put_value(self._destination, record.stream, value)
             self.values += 1
 
 
 def _appends(records: Sequence[Record]) -> Iterator[Append]:
-    """Make appends of the records, in their order: neighbours of one session go together."""
+    """Group records into appends, keeping their order: neighbours of one session go together."""
     run: list[Record] = []
     for record in records:
         if run and (record.stream != run[0].stream or len(run) == RUN):
@@ -214,7 +214,7 @@ def _append(run: Sequence[Record]) -> Append:
 
 
 def _refuse_unsound(record: Record, version: int, previous: bytes) -> None:
-    """Raise unless the record follows version ``version``, whose hash is ``previous``."""
+    """Raise unless the record follows version ``version`` with hash ``previous``."""
     stream, found, _, event_id, type_, schema, time, data, metadata, hash_ = record
     if found != version + 1:
         raise ChainBroken(
@@ -229,7 +229,7 @@ def _refuse_unsound(record: Record, version: int, previous: bytes) -> None:
 
 
 def _refuse_other_history(source: Store, destination: Store, stream: str, version: int) -> None:
-    """Raise unless the source has what the destination has up to a version."""
+    """Raise unless source and destination agree up to a version."""
     last = min(version, source.head(stream).version)
     if _hash_at(source, stream, last) != _hash_at(destination, stream, last):
         low, high = 1, last
@@ -242,7 +242,7 @@ def _refuse_other_history(source: Store, destination: Store, stream: str, versio
         raise HistoryConflict(
             stream,
             low,
-            "the destination holds another record than the source; copy into another log",
+            "the destination has a different record than the source; copy into another log",
         )
     if last < version:
         raise HistoryConflict(
@@ -262,7 +262,7 @@ def _hash_at(store: Store, stream: str, version: int) -> bytes | None:
 
 
 def _verified(source: Store, destination: Store) -> tuple[int, tuple[Finding, ...]]:
-    """Read the destination back; return how many records it has of the source's, and what is wrong."""
+    """Read the destination back; return how many of the source's records it has, and the findings."""
     findings: list[Finding] = []
     records = 0
     for stream in sorted({record.stream for record in source.read_all()}):
@@ -278,10 +278,10 @@ def _verified(source: Store, destination: Store) -> tuple[int, tuple[Finding, ..
 
 
 class _Progress:
-    """How far a copy has come, noted in the destination under a key of this source's own.
+    """The progress of a copy, noted in the destination under a key derived from the source.
 
-    A note only saves reading: it is used if the record that it names is where it says in the source,
-    and in the destination too.
+    A note only saves reading: it is used if both source and destination still have the record that
+    it names at that place.
     """
 
     def __init__(self, source: Store, destination: Store) -> None:
@@ -308,7 +308,7 @@ class _Progress:
             self.records = fields.get("records", 0)
 
     def note(self, record: Record, records: int) -> None:
-        """Note that all records of the source up to this one, so many, are in the destination."""
+        """Note that the destination has all records of the source up to this one, and their number."""
         self._fields = {
             "position": record.position,
             "session": record.stream,
@@ -319,7 +319,7 @@ class _Progress:
         self._put(indexed=False)
 
     def note_indexed(self) -> None:
-        """Note that the destination's index is what its events say."""
+        """Note that the destination's index agrees with its events."""
         if self._fields:
             self._put(indexed=True)
 

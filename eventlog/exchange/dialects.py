@@ -1,4 +1,4 @@
-"""The shapes in which programs write one message, told apart by what is in them."""
+"""The forms in which programs write a message, recognised by content."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["CHAT", "Dialect", "converter", "dialect_of"]
 
 
 class Dialect(NamedTuple):
-    """A shape of messages: what it is called, whether a record has it, and how it is read."""
+    """A form of messages: its name, the test of a record, and the reader."""
 
     name: str
     recognises: Callable[[Fields], bool]
     convert: Callable[[], Convert]
-    """Returns a function for the records of one conversation, which it may count or pair."""
+    """Returns a reader for one conversation; it may count its records or pair calls and results."""
 
 
 CHAT: Final = Dialect("chat", chat.recognises, chat.convert)
@@ -42,18 +42,19 @@ _DIALECTS: Final = (
     Dialect("sharegpt", sharegpt.recognises, sharegpt.convert),
     CHAT,
 )
-"""In this order: where two could read a record, the first one says more of it."""
+"""In order of preference: if two can read a record, the first preserves more of it."""
 
 
 def dialect_of(value: Any) -> Dialect | None:
-    """Return the dialect of a record; None if it is no message of any."""
+    """Return the dialect of a record, or None if it is no known message."""
     if not isinstance(value, dict):
         return None
     return next((dialect for dialect in _DIALECTS if dialect.recognises(value)), None)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def converter() -> tuple[Convert, list[str]]:
-    """Return what reads the records of one conversation, each in its dialect, and whose they were."""
+    """Return a reader for the records of one conversation, each in its dialect, and the set of
+    dialects it has met."""
     made: dict[str, Convert] = {}
 
     def convert(value: Any) -> Fields | list[Fields] | None:
@@ -65,7 +66,7 @@ def converter() -> tuple[Convert, list[str]]:
         try:
             return made[dialect.name](value)
         except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidMessage(f"it is no message of {dialect.name} ({error!r})") from error
+            raise InvalidMessage(f"it is not a valid {dialect.name} message ({error!r})") from error
 
     used: list[str] = []
     return convert, used

@@ -1,7 +1,7 @@
-"""The JSON values of a file: one per line, or one in all; damaged lines as far as they go.
+"""Read the JSON values of a file: one per line, or a single one; from damaged lines what is whole.
 
-A line ends at a line feed and nowhere else. Of a line that holds several values, or a whole one
-behind a torn one, the whole ones are read.
+A line ends at a line feed and nowhere else. If a line holds several values, or a whole value after
+a torn one, the whole values are read.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _BOM: Final = b"\xef\xbb\xbf"
 _ZEROS: Final = re.compile(rb"\0+")
 
 CANDIDATES: Final = 64
-"""Places at which a whole value is looked for behind a torn one: each costs a reading."""
+"""How many places are searched for a whole value after a torn one: each costs a parse."""
 
 RECORD_FIELDS: Final = frozenset({"role", "uuid", "messages", "timestamp", "message", "payload"})
-"""What a value behind a torn one has if it is a record, and not a piece of the torn one."""
+"""Keys that mark a value after a torn one as a record, rather than a piece of the torn one."""
 
 
 class Document(NamedTuple):
-    """A JSON value of a file; without an exact line if it spans several."""
+    """A JSON value of a file, with its line unless it spans several."""
 
     value: Any
     line: int
@@ -42,10 +42,10 @@ class Document(NamedTuple):
 
 
 def read_documents(file: BinaryIO, notes: Notes) -> Iterator[Document]:
-    """Yield the values of a file, lazily; only a value that spans lines is read as one.
+    """Yield the values of a file lazily; only a value that spans lines is read at once.
 
-    What cannot be stored as it is becomes text, and is noted; what is no JSON is dropped, if
-    ``notes`` lets it, else `InvalidMessage` is raised with the line.
+    A value that cannot be stored becomes text, with a finding. Text that is not JSON is dropped if
+    ``notes`` allows that; otherwise `InvalidMessage` is raised with the line.
     """
     is_first = True
     for line, raw in enumerate(file, start=1):
@@ -60,7 +60,7 @@ def read_documents(file: BinaryIO, notes: Notes) -> Iterator[Document]:
 
 
 def _begins_lines(piece: bytes) -> bool:
-    """Return whether a file's first line has a whole value, so that each line is read by itself."""
+    """Return whether a file's first line holds a whole value, so that it is read line by line."""
     if b"\0" in piece:
         return True
     try:
@@ -75,7 +75,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def _spanning(start: bytes, file: BinaryIO, line: int, notes: Notes) -> Iterator[Document]:
-    """Yield the one value of a file; where it is none, what its lines hold."""
+    """Yield the single value of a file; if it is not JSON as a whole, the values of its lines."""
     whole = start + file.read()
     error, value = None, None
     try:
@@ -98,7 +98,9 @@ def _documents_of(raw: bytes, line: int, notes: Notes) -> Iterator[Document]:
     """Yield the whole values of a line."""
     if b"\0" in raw:
         zeros = raw.count(b"\0")
-        notes.tell("zeros", line, f"{zeros:,} zero bytes, where nothing was written", "left out")
+        notes.tell(
+            "zeros", line, f"{zeros:,} zero bytes, left by a write that was cut off", "left out"
+        )
         for piece in _ZEROS.split(raw):
             if piece.strip():
                 yield from _documents_of(piece, line, notes)
@@ -118,11 +120,11 @@ def _documents_of(raw: bytes, line: int, notes: Notes) -> Iterator[Document]:
 def _whole_values(
     text: str, error: InvalidMessage, *, ends: bool, notes: Notes
 ) -> Iterator[Document]:
-    """Yield the values that stand whole in a line which as a whole is none."""
+    """Yield the whole values in a line that is not JSON as a whole."""
     line = error.line or 0
     found, pieces = _values_in(text)
     if len(found) == 1 and not pieces:
-        raise error  # Whole, and yet refused: it has a number that JSON does not have.
+        raise error  # Complete, but refused: it contains a number that JSON does not have.
     if len(found) > 1 or (found and pieces):
         notes.tell("glued", line, f"{len(found)} values on one line", "read one by one")
     elif not found:
@@ -135,7 +137,7 @@ def _whole_values(
 
 
 def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:
-    """Return the whole values of a line with their text, and the pieces between them."""
+    """Return the whole values of a line with their texts, and the pieces between them."""
     found: list[tuple[Any, str]] = []
     pieces: list[str] = []
     place, tries = 0, CANDIDATES
@@ -152,7 +154,7 @@ def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:
 
 
 def _next_record(text: str, place: int, tries: int) -> tuple[int, int]:
-    """Return where the next whole record begins, or the end, and how many tries are left."""
+    """Return where the next whole record begins (or the end of the line), and the tries left."""
     candidate = text.find('{"', place + 1)
     while candidate != -1 and tries:
         value, end = _value_at(text, candidate)
@@ -185,7 +187,9 @@ def _kept(value: Any, line: int, exact: int | None, raw: bytes, notes: Notes) ->
     value, replaced = mended(value) if notes.mends else (value, [])
     if replaced:
         fields = ", ".join(replaced[:5]) + (" …" if len(replaced) > 5 else "")
-        detail = f"{fields}: no text of UTF-8, no number of JSON, or nested too deeply"
+        detail = (
+            f"{fields}: not storable (invalid UTF-8 text, no JSON number, or nested too deeply)"
+        )
         notes.tell("replaced", exact, detail, "written as text", raw)
     return Document(value, line, exact, raw)
 
@@ -204,6 +208,6 @@ def _not_json(error: Exception, line: int) -> InvalidMessage:
     else:
         problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return InvalidMessage(
-        f"this is not JSON ({problem}); a file is one JSON document, or has one on each line",
+        f"this is not JSON ({problem}); a file must be one JSON document, or have one on each line",
         line=line,
     )

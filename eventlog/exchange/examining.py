@@ -1,4 +1,4 @@
-"""A foreign file looked over: what is damaged in it, and what importing it would make of that."""
+"""Check a foreign file: what is damaged in it, and what an import would do about that."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Examined", "examine", "flaws_of"]
 
 
 class Examined(NamedTuple):
-    """The conversations that can be read of a file, and all that is wrong with it."""
+    """The conversations that can be read from a file, and all findings."""
 
     conversations: tuple[Conversation, ...]
     findings: tuple[Noted, ...]
 
 
 def examine(path: Path) -> Examined:
-    """Read a file, or a folder of events, as import with quarantine does; nothing is changed."""
+    """Read a file or a folder of events as an import with ``--quarantine`` does; change nothing."""
     notes = Notes(str(path), quarantine=True)
     read = openhands.read_folder if path.is_dir() else read_conversations
     conversations = tuple(read(path, notes))
@@ -38,19 +38,19 @@ def examine(path: Path) -> Examined:
         for flaw in flaws_of(found)
     ]
     if not conversations and not notes.findings:
-        notes.tell("empty", None, "no message is in it", "nothing to import")
+        notes.tell("empty", None, "it holds no message", "nothing to import")
     return Examined(conversations, (*notes.findings, *flaws))
 
 
 def flaws_of(found: Conversation) -> Iterator[Finding]:
-    """Yield what is wrong between the messages: calls, results, repetitions, times."""
+    """Yield findings about calls, results, repetitions and times across messages."""
     yield from _unpaired(found)
     yield from _doubled(found)
     yield from _times(found)
 
 
 def _unpaired(found: Conversation) -> Iterator[Finding]:
-    """Yield results that no call before them asked for, and calls without any result."""
+    """Yield results without an earlier call, and calls without a result."""
     waiting: dict[str, list[int]] = {}
     for place, message in enumerate(found.messages):
         for piece in pieces_of(message):
@@ -61,16 +61,18 @@ def _unpaired(found: Conversation) -> Iterator[Finding]:
                 if waiting.get(tool_id):
                     waiting[tool_id].pop(0)
                 else:
-                    detail = f"result of {tool_id!r}, which no call before it has"
+                    detail = f"result of {tool_id!r}, but no earlier call has that id"
                     yield _flaw(found, place, "orphaned_result", detail, "imported as it is")
     for tool_id, places in waiting.items():
         for place in places:
             detail = f"call {tool_id!r} has no result"
-            yield _flaw(found, place, "open_call", detail, "imported as a call that waits")
+            yield _flaw(
+                found, place, "open_call", detail, "imported as a call that awaits its result"
+            )
 
 
 def _doubled(found: Conversation) -> Iterator[Finding]:
-    """Yield messages that repeat the one right before them with the same calls or results."""
+    """Yield messages that repeat the calls or results of the message right before them."""
     seen: dict[str, int] = {}
     for place, message in enumerate(found.messages):
         for piece in pieces_of(message):
@@ -78,13 +80,13 @@ def _doubled(found: Conversation) -> Iterator[Finding]:
                 continue
             key = f"{piece.fields.get('tool_id')}\0{piece.text}"
             if key in seen and piece.fields.get("tool_id"):
-                detail = f"the result of {piece.fields['tool_id']!r} is there twice"
+                detail = f"the result of {piece.fields['tool_id']!r} occurs twice"
                 yield _flaw(found, place, "doubled", detail, "both are imported")
             seen[key] = place
 
 
 def _times(found: Conversation) -> Iterator[Finding]:
-    """Yield messages that say they are older than the one before them."""
+    """Yield messages with a time before that of an earlier message."""
     latest = None
     for place, message in enumerate(found.messages):
         if "created_at" not in message.model_fields_set:
@@ -92,7 +94,7 @@ def _times(found: Conversation) -> Iterator[Finding]:
         try:
             time = parse_time(message.created_at)
         except ValueError:
-            detail = f"created_at {message.created_at[:40]!r} is no time with a zone"
+            detail = f"created_at {message.created_at[:40]!r} is not a time with a time zone"
             yield _flaw(found, place, "unread_time", detail, "kept as it is")
             continue
         if latest is not None and time < latest:

@@ -1,4 +1,4 @@
-"""A session as a file of another program's form."""
+"""Write a session as a file in another program's format."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ FORMATS: Final[tuple[Format, ...]] = ("chat", "anthropic", "responses", "jsonl")
 
 
 class Exported(NamedTuple):
-    """What is written, a JSON value per line, and what the format could not carry."""
+    """The JSON values to write, one per line, and what the format could not carry."""
 
     values: list[dict[str, Any]]
     losses: tuple[Loss, ...]
 
 
 def export(session_id: str, messages: Sequence[Message], format: Format) -> Exported:
-    """Return messages in a form: each a value of its own in ``jsonl``, else one conversation.
+    """Return messages in a format: a value per message in ``jsonl``, otherwise one conversation.
 
-    ``jsonl`` is this library's own form, which loses nothing; the others are one object with the
-    session's ``id`` and its ``messages``, which `read_conversations` reads again.
+    ``jsonl`` is this library's own format and loses nothing. The others give one object with the
+    session's ``id`` and its ``messages``, which `read_conversations` can read.
     """
     if format == "jsonl":
         return Exported([dict(message_data(message)) for message in messages], ())

@@ -1,13 +1,14 @@
-"""Conversations of foreign files into sessions, without ever mixing two.
+"""Store conversations of foreign files in sessions, without ever mixing two.
 
-A conversation's identity is its own id, else its beginning: all up to the first word of a user and
-what follows it. Into a session goes only what continues what is stored there, message by message:
+A conversation is identified by its own id, or else by its beginning: the messages up to the first
+one of a user and the one after it. Only a continuation of what is stored is added to a session,
+compared message by message:
 
-- the session has a first part of the conversation, or all of it: the rest is appended;
-- the conversation names no session, and what is stored under the name it was to get begins with
-  something else: it gets a session of its own, named after the file and its content;
-- the same beginning, and something else later: refused with the first difference, or with
-  ``new_session`` stored as a session of its own.
+- If the session has the first part of the conversation, or all of it, the rest is appended.
+- If the conversation has no id, and the session with the file's name begins differently, the
+  conversation gets a new session, named after the file and the content.
+- If both begin alike and differ later, the import is refused with the first difference; with
+  ``new_session`` the conversation is stored in a new session.
 """
 
 from __future__ import annotations
@@ -44,31 +45,31 @@ BATCH: Final = 500
 """Messages per append: a transaction of about a megabyte."""
 
 DIGITS: Final = 8
-"""Hexadecimal digits that are added to a name which another conversation has."""
+"""Hexadecimal digits that are added to a name that another conversation has."""
 
 SEARCHED: Final = 12
-"""Messages of a session among which its first user message is looked for."""
+"""How many messages of a session are searched for its first user message."""
 
 ORIGINAL_BYTES: Final = 64_000
-"""Bytes of a line that are kept with what was found in it; a quarantine file has all of them."""
+"""Bytes of a line that are recorded with a finding; the quarantine file has the whole line."""
 
 NAME_BYTES: Final = 240
-"""Bytes of a file's name that become part of a session's: room for the digits behind it."""
+"""Bytes of a file's name that are used in a session's id; the digits need the rest."""
 
 
 class Placed(NamedTuple):
-    """Where a conversation belongs."""
+    """The session that a conversation goes into."""
 
     session_id: str
     known: int
-    """Messages at its beginning that the session has already."""
+    """Messages at its beginning that the session already has."""
     instead_of: str | None = None
-    """The session whose name it was to get, which another conversation has."""
+    """The session with the name that it would have had, which holds another conversation."""
     why: str = ""
 
 
 class Difference(NamedTuple):
-    """How far a conversation and a session agree."""
+    """How many first messages a conversation and a session share."""
 
     common: int
     stored: MessageData | None
@@ -89,9 +90,9 @@ class Importer:
     _beginnings: dict[str, list[str]] | None = field(default=None)
 
     def place(self, name: str, found: Conversation, *, is_named: bool) -> Placed:
-        """Return where a conversation goes; raise `DuplicateEvent` where it may go nowhere.
+        """Return the session for a conversation; raise `DuplicateEvent` if it is refused.
 
-        ``is_named`` says that the name is the conversation's own, or was asked for.
+        ``is_named``: the name is the conversation's own id, or was given by the caller.
         """
         if not found.messages:
             return Placed(name, 0)
@@ -111,7 +112,7 @@ class Importer:
         return self._beside(name, found, difference)
 
     def _beside(self, name: str, found: Conversation, difference: Difference) -> Placed:
-        """Return a session of its own: its name follows from the content up to the difference."""
+        """Return a new session; its name is derived from the content up to the difference."""
         why = _difference_text(difference)
         stem = name.encode()[:NAME_BYTES].decode(errors="ignore")
         while True:
@@ -141,10 +142,10 @@ class Importer:
                 yield cast("MessageAppended", Recorded(record).event).message
 
     def _is_other(self, name: str, messages: Sequence[Message], difference: Difference) -> bool:
-        """Return whether what is stored under a name is another conversation altogether.
+        """Return whether the session with a name holds an unrelated conversation.
 
-        It is not where the two share a beginning or the id of a message, nor where one begins with
-        what the other has further on: then messages were cut off, or put before.
+        It does not if the two share a beginning or the id of a message, nor if one begins with what
+        the other has further on: then messages were removed or inserted at the beginning.
         """
         if any(message.role == "user" for message in messages[: difference.common]):
             return False
@@ -161,9 +162,9 @@ class Importer:
         return first_stored is None or first_stored not in given
 
     def _renamed(self, found: Conversation) -> Placed | None:
-        """Return the session that has this conversation already, under another name.
+        """Return the session that already has this conversation under another name, or None.
 
-        Two messages in common make a beginning, or all that either has.
+        The first two messages must be equal, or all messages if either has fewer.
         """
         beginning = _beginning(message_data(message) for message in found.messages)
         if beginning is None:
@@ -172,12 +173,12 @@ class Importer:
             difference = self._compare(session_id, found.messages)
             whole = difference.stored is None and difference.given is None
             if difference.continues and (whole or difference.common > 1):
-                why = "the session has this conversation already"
+                why = "the session already has this conversation"
                 return Placed(session_id, difference.common, why=why)
         return None
 
     def _known_beginnings(self) -> dict[str, list[str]]:
-        """Return the sessions by what their first user said; read once, and only if it matters."""
+        """Return the sessions by their first user message; read once, when first needed."""
         if self._beginnings is None:
             self._beginnings = {}
             for session_id in self._sessions():
@@ -193,7 +194,7 @@ class Importer:
             yield key.removeprefix(SESSIONS)
 
     def append(self, core: Core, placed: Placed, found: Conversation, version: int) -> None:
-        """Append what is new, if the session is still at the version at which it was compared."""
+        """Append what is new, if the session's version is still the one that was compared."""
         rest = found.messages[placed.known :]
         for start in range(0, len(rest), BATCH):
             batch = rest[start : start + BATCH]
@@ -202,7 +203,7 @@ class Importer:
         self._remember(placed.session_id, found)
 
     def _remember(self, session_id: str, found: Conversation) -> None:
-        """Remember a session that this run has made or continued."""
+        """Remember a session that this run has created or continued."""
         if self._beginnings is None:
             return
         beginning = _beginning(message_data(message) for message in found.messages)
@@ -212,9 +213,9 @@ class Importer:
                 known.append(session_id)
 
     def keep(self, core: Core, found: Conversation, source: str) -> None:
-        """Record what the messages do not say: the conversation's fields, its lines, findings.
+        """Record what the messages do not hold: the conversation's fields, its lines, findings.
 
-        Nothing is recorded for a plain chat file without any of these, nor twice for one file.
+        Nothing is recorded if there are none, and nothing is recorded twice for one file.
         """
         if found.format == "chat" and not found.fields and not found.findings:
             return
@@ -231,7 +232,7 @@ class Importer:
 
 @dataclass(slots=True, eq=False)
 class RecordImport(Command[None]):
-    """Record what is known of an import, once for the same content."""
+    """Record an import, once for the same content."""
 
     event: ConversationImported
 
@@ -248,7 +249,7 @@ class RecordImport(Command[None]):
         return derived_id(session, f"\0imported\0{digest}")
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        return True  # The id says so: it follows from the content.
+        return True  # An equal id means equal content: the id is derived from it.
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
@@ -279,7 +280,7 @@ def _finding(noted: Noted) -> dict[str, Any]:
 
 
 def _beginning(messages: Iterator[MessageData]) -> str | None:
-    """Return what the first user said, if one did early on."""
+    """Return the text of the first user message among the first messages, or None."""
     for place, data in enumerate(messages):
         if place >= SEARCHED:
             break
@@ -289,7 +290,7 @@ def _beginning(messages: Iterator[MessageData]) -> str | None:
 
 
 def _said(data: MessageData) -> str:
-    """Return who said what, without what tells two equal messages apart."""
+    """Return role and content of a message, without its id and time."""
     text = json.dumps([data["role"], data["parts"]], ensure_ascii=False, sort_keys=True)
     return sha256(text.encode(errors="backslashreplace")).hexdigest()
 
@@ -313,5 +314,5 @@ def _difference_text(difference: Difference) -> str:
 def _refusal(difference: Difference) -> str:
     return (
         f"the file does not continue what is stored: {_difference_text(difference)}; import it "
-        "under another id (--session), or let it have a session of its own (--new-session)"
+        "under another id (--session) or into a new session (--new-session)"
     )

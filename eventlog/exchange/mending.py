@@ -1,4 +1,4 @@
-"""Values of foreign files that JSON or UTF-8 cannot hold, as text that says what they were."""
+"""Replace values of foreign files that JSON or UTF-8 cannot hold by text that says what they were."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from eventlog.session.chat.format import compact, is_deeper, is_list, is_object
 __all__ = ["LEVELS", "mended", "read_json"]
 
 LEVELS: Final = 90
-"""Levels of objects and lists that are kept as they are: the message around them adds a few."""
+"""Levels of nesting that are kept as they are: the message around them adds a few."""
 
 DIGITS: Final = 4_000
-"""Digits up to which a whole number stays one: Python reads no more than 4,300."""
+"""A whole number of more digits becomes text: Python reads at most 4,300."""
 
 
 def read_json(text: str) -> Any:
-    """Read JSON; NaN, infinities and numbers of too many digits become their own text.
+    """Read JSON; NaN, infinities and numbers with too many digits become text.
 
     Raises `ValueError` and `RecursionError`.
     """

@@ -1,4 +1,4 @@
-"""What reading a foreign file finds on the way: told, dropped, or a reason to refuse the file."""
+"""Findings about a foreign file: noted, dropped to quarantine, or a reason to refuse the file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Dropped", "Noted", "Notes"]
 
 
 class Noted(NamedTuple):
-    """A finding, and the bytes that it is about, as far as they are not in a message."""
+    """A finding, and the bytes that it is about unless a message holds them."""
 
     finding: Finding
     raw: bytes
 
 
 class Dropped(NamedTuple):
-    """What was left out of an import: its line where it has one, and its bytes."""
+    """Bytes that were left out of an import, with their line if they have one."""
 
     line: int | None
     raw: bytes
@@ -29,7 +29,7 @@ class Dropped(NamedTuple):
 
 @dataclass(slots=True)
 class Notes:
-    """The findings of one file; without ``quarantine`` the first damage is raised instead."""
+    """The findings in one file; without ``quarantine`` the first damage raises an error."""
 
     path: str = ""
     quarantine: bool = False
@@ -39,12 +39,12 @@ class Notes:
     dropped: list[Dropped] = field(default_factory=list[Dropped])
 
     def tell(self, kind: str, line: int | None, detail: str, action: str, raw: bytes = b"") -> None:
-        """Note something that does not keep the file from being read."""
+        """Add a finding that does not stop the reading."""
         finding = Finding(None, None, kind, detail, path=self.path, line=line, action=action)
         self.findings.append(Noted(finding, raw))
 
     def drop(self, kind: str, error: InvalidMessage, raw: bytes) -> None:
-        """Leave something out; raise ``error`` where nothing may be left out."""
+        """Leave something out; raise ``error`` if nothing may be left out."""
         if not self.quarantine:
             raise error
         self.dropped.append(Dropped(error.line, raw))

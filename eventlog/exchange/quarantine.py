@@ -1,4 +1,4 @@
-"""What was left out of an import, kept in a file beside the one that it was in."""
+"""Keep what was left out of an import in a file beside its source."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["keep_beside"]
 
 
 def keep_beside(path: Path, dropped: Sequence[Dropped]) -> Path | None:
-    """Write what was dropped, a line each, and return the new file; None if nothing was.
+    """Write what was dropped, one line each, and return the new file; None if nothing was dropped.
 
-    Its name follows from its content, so that importing a file twice keeps it once. Raises `OSError`
-    where the folder cannot be written: then nothing should be imported.
+    The file's name is derived from its content, so importing a file twice keeps one copy. Raises
+    `OSError` if the folder cannot be written; then nothing should be imported.
     """
     if not dropped:
         return None

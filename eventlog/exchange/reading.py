@@ -1,4 +1,4 @@
-"""Files of conversations, told apart by what is in them and never by their name."""
+"""Read files of conversations; their format is recognised by content, never by name."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 __all__ = ["read_conversations", "read_file"]
 
 _MESSAGES: Final = ("messages", "contents", "conversations", "conversation", "items", "history")
-"""Fields of an object in which the messages of a conversation stand, the first that has some."""
+"""The fields of an object that may hold a conversation's messages; the first that has some counts."""
 
 
 def read_conversations(path: Path, notes: Notes | None = None) -> Iterator[Conversation]:
     """Yield the conversations of a file, one at a time.
 
     The file is UTF-8, with or without BOM, and one of: a JSON array of messages; an object with a
-    list of ``messages``, or an array of such; JSON Lines of messages (together one conversation);
-    JSON Lines of such objects or arrays; or a whole file of a program that is known here. Each
-    message may be in any shape that is known (`eventlog.exchange.dialects`). Lines end with a line
-    feed; blank ones are passed over. A file without messages has no conversation.
+    list of ``messages``, or an array of such objects; JSON Lines of messages (one conversation); JSON
+    Lines of such objects or arrays; or a file in a known program's format. Each message may be in any
+    known form (`eventlog.exchange.dialects`). Lines end with a line feed; blank lines are skipped. A
+    file without messages yields nothing.
 
-    A message without an id, or with one that its conversation had before, gets one from its content
-    and what came before it: the same file gives the same ids, and one that has grown gives the same
-    ones for what was there.
+    A message without an id, or with an id that its conversation used before, gets an id derived from
+    its content and from what came before it. So the same file gives the same ids, and a file that
+    has grown gives the same ids for its old messages.
 
-    Without ``notes`` whatever cannot be kept as it is raises `InvalidMessage`, with the line where it
-    is known; with them it becomes text, or is dropped, as they say, and each conversation has the
-    findings made while it was read.
+    Without ``notes``, a value that cannot be kept raises `InvalidMessage`, with its line if known.
+    With them, it becomes text or is dropped, as they allow, and each conversation has the findings
+    made while it was read.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no file is there; name a file or a session folder")
+        raise FileNotFoundError(f"{path}: there is no such file; name a file or a session folder")
     with path.open("rb") as file:
         yield from read_file(file, notes if notes is not None else Notes(str(path), mends=False))
 
@@ -97,7 +97,7 @@ def _conversations(document: Document, notes: Notes) -> Iterator[Conversation]:
 
 
 def _named_conversation(value: Any, document: Document, field: str, notes: Notes) -> Conversation:
-    """Build the conversation of an object with messages; ``field`` is where the object stands."""
+    """Build the conversation of an object with messages; ``field`` is the object's path."""
     line = document.exact_line
     name = _messages_field(value) if is_object(value) else None
     if name is None:
@@ -126,7 +126,7 @@ def _read_messages(
 
 
 def _format_of(used: list[str], read: Conversation) -> str:
-    """Name what the messages were written in; chat messages by whose calls or items they have."""
+    """Return the name of the messages' format; for chat messages, of the provider of their parts."""
     if used != ["chat"]:
         return "+".join(used) or "chat"
     for message in read.messages:

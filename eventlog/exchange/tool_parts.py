@@ -1,4 +1,4 @@
-"""Calls and results of foreign formats as tool parts, with what a tool part has no field for."""
+"""Calls and results of foreign formats as tool parts; fields without a place there are kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["call", "result"]
 
 
 def call(tool_id: str, name: str, given: Any, source: Fields | None = None) -> Fields:
-    """Return the part of a call that awaits its result; ``given`` is an object, or JSON of one."""
+    """Return the part of a call without its result; ``given`` is an object or its JSON."""
     part: Fields = {
         "type": "tool",
         "tool_id": tool_id,
@@ -34,7 +34,7 @@ def call(tool_id: str, name: str, given: Any, source: Fields | None = None) -> F
 def result(
     tool_id: str, name: str, output: Any, *, failed: bool = False, source: Fields | None = None
 ) -> Fields:
-    """Return the part of a result; an output that is no text is kept beside its text."""
+    """Return the part of a result; an output that is not text is kept beside its text form."""
     part: Fields = {
         "type": "tool",
         "tool_id": tool_id,

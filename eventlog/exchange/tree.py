@@ -1,4 +1,4 @@
-"""Conversations that were written as a tree: the path that was gone to the end, and the others."""
+"""Conversations that are stored as a tree: the main path, and the other branches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Paths", "paths_of"]
 
 
 class Paths(NamedTuple):
-    """The ids on the way from the root to the newest leaf, and those of each other branch."""
+    """The ids on the path from the root to the newest leaf, and those of each other branch."""
 
     main: list[str]
     branches: list[list[str]]
-    """Each begins where it leaves what is known before it, and has all that hangs on it."""
+    """Each begins at the first id that is on no branch before it, and has all its descendants."""
 
 
 def paths_of(
@@ -26,9 +26,9 @@ def paths_of(
 ) -> Paths:
     """Split a tree, in time linear in it.
 
-    ``order`` has the ids as they were written, ``parents`` the parent of each; ``also_main`` are
-    ids that belong to the main path although they are not between root and ``leaf``, such as the
-    results of parallel calls. A circle ends where it meets itself.
+    ``order`` has the ids in the order of the file, ``parents`` the parent of each. ``also_main``
+    are ids that belong to the main path although they are not between root and ``leaf``, such as
+    results of parallel calls. A cycle ends where it closes.
     """
     main: set[str] = set()
     place = leaf

@@ -1,6 +1,6 @@
-"""What can be done with a session's folder: attach, write, heal and look; for both twins.
+"""Attach, detach, write and heal a session's folder; used by both the sync and the async face.
 
-Paths are made absolute here. Whatever the system says against a file becomes `FolderUnavailable`.
+Paths are made absolute here, and an error of the operating system becomes `FolderUnavailable`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = ["attach", "detach", "heal", "materialize", "reattach", "view"]
 def attach(
     engine: Engine, core: Core, path: str | os.PathLike[str], *, mode: int | None = None
 ) -> FolderView:
-    """Let a folder follow the session from here on, and write it; see `Session.attach_folder`."""
+    """Attach a folder, which follows the session from now on; see `Session.attach_folder`."""
     folder = Folder(engine.files, absolute_path(path), mode)
     state = core.refresh()
     refuse_second_folder(state, folder.path)
@@ -68,11 +68,10 @@ def attach(
 
 
 def reattach(engine: Engine, core: Core) -> None:
-    """Own the folder that is attached to a session, if no other process does, and write it.
+    """Take ownership of a session's attached folder, unless another process owns it, and write it.
 
-    Never raises: a folder that is not to be had is a fact for the log of the service, and the
-    session is there without it. One that is gone is not made anew: the log may have been opened on
-    another machine.
+    Never raises: that a folder is unavailable is logged, and the session works without it. A missing
+    folder is not created again, because the log may have been opened on another machine.
     """
     path = core.state.folder
     if path is None or core.follower is not None:
@@ -97,7 +96,7 @@ def reattach(engine: Engine, core: Core) -> None:
 
 
 def detach(engine: Engine, core: Core) -> None:
-    """Let the folder follow no longer; its files stay as they are."""
+    """Detach the folder from the session; its files stay as they are."""
     engine.execute(core, DetachFolder())
     follower, core.follower = core.follower, None
     if follower is not None:
@@ -105,7 +104,7 @@ def detach(engine: Engine, core: Core) -> None:
 
 
 def view(core: Core) -> FolderView | None:
-    """Return how the attached folder stands; None if there is none."""
+    """Return the state of the attached folder, or None if none is attached."""
     path, follower = core.state.folder, core.follower
     if path is None:
         return None
@@ -125,12 +124,12 @@ def materialize(engine: Engine, core: Core, path: str | os.PathLike[str]) -> Fol
 def heal(
     engine: Engine, core: Core, path: str | os.PathLike[str], *, check: bool = False
 ) -> FolderReport:
-    """Make a folder what the records say, or only look; see `Session.heal`."""
+    """Repair a folder from the records, or only compare it; see `Session.heal`."""
     folder = Folder(engine.files, absolute_path(path))
     _refuse_absent(core)
     with folder_errors(folder.path):
         if not folder.is_folder() and core.state.folder != folder.path:
-            raise InvalidArgument(f"there is no folder {folder.path}; check the path")
+            raise InvalidArgument(f"folder {folder.path} does not exist; check the path")
         _refuse_another_session(folder, core.session)
         if check:
             state = replay(engine.store.read(core.session), SessionFolder())
@@ -141,11 +140,11 @@ def heal(
             return FolderReport(folder.path, core.state.version, findings, healed=True)
 
 
-# ---- who owns it ------------------------------------------------------------------------------
+# ---- ownership --------------------------------------------------------------------------------
 
 
 def _own_follower(core: Core, folder: Folder) -> Follower | None:
-    """Return what writes this folder in this process already."""
+    """Return the writer of this folder if this process already has one."""
     follower = core.follower
     if isinstance(follower, Follower) and follower.folder.path == folder.path:
         return follower
@@ -153,7 +152,7 @@ def _own_follower(core: Core, folder: Folder) -> Follower | None:
 
 
 def _take(engine: Engine, core: Core, folder: Folder) -> Follower:
-    """Lock a folder, which is created if need be, for this process to write."""
+    """Lock a folder for this process, creating it if necessary."""
     folder.make()
     lock = folder.files.lock(LOCK)
     if lock is None:
@@ -163,7 +162,7 @@ def _take(engine: Engine, core: Core, folder: Folder) -> Follower:
 
 @contextmanager
 def _owned(engine: Engine, core: Core, folder: Folder) -> Generator[Follower]:
-    """Write a folder as its owner: as the one that it is already, or for this once."""
+    """Yield the writer of a folder: the existing one, or a temporary one for this block."""
     own = _own_follower(core, folder)
     follower = own or _take(engine, core, folder)
     try:
@@ -173,7 +172,7 @@ def _owned(engine: Engine, core: Core, folder: Folder) -> Generator[Follower]:
             follower.abandon()
 
 
-# ---- whose it is ------------------------------------------------------------------------------
+# ---- which session it belongs to --------------------------------------------------------------
 
 
 def _refuse_absent(core: Core) -> None:
@@ -183,17 +182,17 @@ def _refuse_absent(core: Core) -> None:
 
 
 def _refuse_another_session(folder: Folder, session: str) -> None:
-    """Raise `InvalidArgument` for the folder of another session, as far as it says."""
+    """Raise `InvalidArgument` if the folder's metadata names another session."""
     said = _session_said(folder)
     if said not in (None, session):
         raise InvalidArgument(
-            f"folder {folder.path} is that of session {said!r}, not of {session!r}; "
-            "name the session that it belongs to, or another folder"
+            f"folder {folder.path} belongs to session {said!r}, not to {session!r}; "
+            "name that session, or another folder"
         )
 
 
 def _refuse_what_is_not_ours(engine: Engine, core: Core, folder: Folder) -> None:
-    """Raise unless a folder is empty, or holds nothing that the session does not have."""
+    """Raise if a folder holds anything that the session does not have."""
     _refuse_another_session(folder, core.session)
     if {MESSAGES, META, HISTORY}.isdisjoint(folder.names()):
         return
@@ -201,14 +200,14 @@ def _refuse_what_is_not_ours(engine: Engine, core: Core, folder: Folder) -> None
     for difference in compare(folder, state, core.reader, thorough=True):
         if difference.is_aside or loss_of(difference, state, core.reader).unknown:
             raise CorruptFolder(
-                f"folder {folder.path}: {difference.path} has what session {core.session!r} does "
-                "not; `eventlog heal` puts that in quarantine, `eventlog import` adopts a folder "
-                "of another program, or choose an empty folder"
+                f"folder {folder.path}: {difference.path} has content that session {core.session!r} "
+                "does not have; run `eventlog heal` to keep that in quarantine, `eventlog import` to "
+                "adopt the folder of another program, or choose an empty folder"
             )
 
 
 def _session_said(folder: Folder) -> str | None:
-    """Return the session that the metadata in a folder names; None if it does not say."""
+    """Return the session that a folder's metadata names, or None."""
     found = folder.read(META) if folder.is_file(META) else None
     meta = json_object(found or b"") or {}
     said = meta.get("session_id")

@@ -1,8 +1,8 @@
-"""What differs between a folder's files and the records, and what a file would lose (O3).
+"""Compare a folder's files with the records, and find what rewriting a file would lose (O3).
 
-Every file is held against what the records say, never against another file. What it has beyond that
-is looked up in the log, message by message: most of it is there, at another place or time, and so
-nothing is lost with it. The rest is what the log does not know, and belongs in quarantine.
+Every file is compared with the records, never with another file. Content that the records do not
+put there is looked up in the log, message by message. Most of it is in the log, for another place
+or an earlier time, so dropping it loses nothing. Only the rest goes to quarantine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Difference", "Loss", "compare", "finding", "loss_of"]
 
 NAMED: Final = 100
-"""Dropped messages that a finding names; the others are counted."""
+"""Up to this many dropped messages are named in a finding; the others are counted."""
 
 
 _BEGINNING: Final = b'{"id": "'
@@ -50,24 +50,24 @@ _LINE_ID: Final = re.compile(rb'\{"id": "(?:[^"\\]|\\.)*"')
 
 
 class Difference(NamedTuple):
-    """A file that is not what the records say."""
+    """A file that differs from the records."""
 
     path: str
     problem: Problem
     found: bytes | None
     expected: bytes | None
     is_aside: bool = False
-    """Whether it is put aside as a whole: no regular file, which nobody reads; or the folder of an
-    archive that the log does not know, whose messages are what was ``found``."""
+    """Whether to move the whole entry aside: an entry that is no regular file, and is not read; or
+    the folder of an archive that the log does not have (``found`` holds its messages)."""
 
 
 class Loss(NamedTuple):
-    """What a file no longer has when it is made what the records say."""
+    """What a file loses when it is rewritten from the records."""
 
     dropped: int = 0
     message_ids: tuple[str, ...] = ()
     unknown: bytes = b""
-    """As much of it as is nowhere in the log."""
+    """The part of it that is nowhere in the log."""
 
 
 # ---- what differs -----------------------------------------------------------------------------
@@ -78,8 +78,8 @@ def compare(
 ) -> Iterator[Difference]:
     """Yield what differs, file by file, so that no more than one file is in memory.
 
-    Unless it is ``thorough``, a file that never changes is taken for what it is to be when it is
-    there at all; see `eventlog.folder.writing` for why it is.
+    Unless ``thorough``, a file that never changes is taken for right if it exists;
+    `eventlog.folder.writing` says why its name is proof of its content.
     """
     expected_paths = state.paths()
     archives = {archived[0] for path in expected_paths if (archived := split_archive_file(path))}
@@ -106,15 +106,15 @@ def compare(
 
 
 def _may_be_outdated(path: str) -> bool:
-    """Tell whether a file may be there with content of an earlier time."""
+    """Return whether a file may have the content of an earlier state."""
     archived = split_archive_file(path)
     return not is_output(path) if archived is None else archived[1] == FAILED
 
 
 def _present(folder: Folder, archives: set[int]) -> Iterator[str]:
-    """Yield what is there under a name that only this library's files have.
+    """Yield the existing entries whose names only this library's files have.
 
-    Of an archive that the log does not know that is the folder as a whole.
+    For an archive that the log does not have, that is the folder as a whole.
     """
     for name in folder.names():
         if name in SESSION_FILES or is_temporary(name):
@@ -132,7 +132,7 @@ def _present(folder: Folder, archives: set[int]) -> Iterator[str]:
 
 
 def _present_outputs(folder: Folder, outputs: set[str]) -> Iterator[str]:
-    """Yield those of a session's outputs that are there, and what a crash left beside them."""
+    """Yield the existing files of a session's outputs, and temporary files that a crash left."""
     for parent in {path.rpartition("/")[0] for path in outputs}:
         for name in folder.names(parent):
             path = f"{parent}/{name}"
@@ -141,7 +141,7 @@ def _present_outputs(folder: Folder, outputs: set[str]) -> Iterator[str]:
 
 
 def _present_of(folder: Folder, paths: Iterable[str]) -> Iterator[str]:
-    """Yield those of some paths under which a file is there."""
+    """Yield those of some paths that exist."""
     for path in paths:
         parent, _, name = path.rpartition("/")
         if name in folder.names(parent):
@@ -149,7 +149,7 @@ def _present_of(folder: Folder, paths: Iterable[str]) -> Iterator[str]:
 
 
 def _surplus(folder: Folder, path: str) -> Difference:
-    """Return the difference that something makes which is not to be there."""
+    """Return the difference for an entry that should not exist."""
     if folder.is_file(path):
         problem: Problem = "temporary" if is_temporary(path.rpartition("/")[2]) else "unexpected"
         return Difference(path, problem, folder.read(path), None)
@@ -159,13 +159,14 @@ def _surplus(folder: Folder, path: str) -> Difference:
     return Difference(path, "unexpected", found, None, is_aside=True)
 
 
-# ---- what is lost with it ---------------------------------------------------------------------
+# ---- what would be lost -----------------------------------------------------------------------
 
 
 def loss_of(difference: Difference, state: FolderState, reader: Reader) -> Loss:
-    """Return what is dropped when a difference is mended, and how much of it the log lacks.
+    """Return what mending a difference drops, and which part of that the log does not have.
 
-    Zeros are what a loss of power leaves of a file whose length, but not its content, was stored.
+    Zero bytes are no content: a loss of power leaves them where a file's length was stored and its
+    data was not.
     """
     path, problem, found, expected, is_aside = difference
     if found is None or not found.strip(b"\0") or problem == "temporary":
@@ -179,7 +180,7 @@ def loss_of(difference: Difference, state: FolderState, reader: Reader) -> Loss:
 
 
 def _lost_lines(found: bytes, expected: bytes, reader: Reader) -> Loss:
-    """Return the lines that are no longer there, however often each of them was."""
+    """Return the lines that are dropped, counting repeated lines."""
     missing = Counter(expected.split(b"\n"))
     dropped: list[bytes] = []
     for line in found.split(b"\n"):
@@ -196,7 +197,7 @@ def _lost_lines(found: bytes, expected: bytes, reader: Reader) -> Loss:
 
 
 def _is_recorded(line: bytes, missing: list[bytes], reader: Reader) -> bool:
-    """Tell whether the log has a line's message, or all that is left of it.
+    """Return whether the log has a line's message, or all that is left of one.
 
     A write that was cut off, or of which only the length was stored, leaves pieces of lines with
     zeros for the rest.
@@ -210,14 +211,14 @@ def _is_recorded_piece(piece: bytes, missing: list[bytes], reader: Reader) -> bo
         return fields in [json_object(form) for form in forms]
     if any(piece in form for form in (*forms, *missing)):
         return True
-    # It was cut off before the end of its id, so it says nothing at all.
+    # Cut off before the end of its id: it says nothing.
     return _BEGINNING.startswith(piece) or (
         piece.startswith(_BEGINNING) and b'"' not in piece.removeprefix(_BEGINNING)
     )
 
 
 def _forms(line: bytes, reader: Reader) -> list[bytes]:
-    """Return the lines that the log has of a line's message: as it was appended, and as it is."""
+    """Return the log's lines for a line's message: as it was appended, and as it is now."""
     message_id = _message_id(line)
     recorded = reader.message(message_id) if message_id else None
     if recorded is None:
@@ -230,7 +231,7 @@ def _forms(line: bytes, reader: Reader) -> list[bytes]:
 def _is_known(
     path: str, found: bytes, expected: bytes | None, state: FolderState, reader: Reader
 ) -> bool:
-    """Tell whether the log has all that a document or a summary said."""
+    """Return whether the log has the whole content of a document or a summary."""
     name = path.rpartition("/")[2]
     if name == META:
         return _says_nothing_new(found, expected or b"")
@@ -244,9 +245,9 @@ def _is_known(
 
 
 def _says_nothing_new(found: bytes, expected: bytes) -> bool:
-    """Tell whether metadata is ours, of some time: each of our values follows from the records.
+    """Return whether metadata is an earlier state of ours, so that the records imply each value.
 
-    It is if it has no other keys; or, cut off, if it begins as ours does at all times.
+    It is if it has no other keys; or, if it was cut off, if it begins as ours always does.
     """
     fields, ours = json_object(found), json_object(expected) or {}
     if fields is not None:
@@ -256,7 +257,7 @@ def _says_nothing_new(found: bytes, expected: bytes) -> bool:
 
 
 def _message_id(line: bytes) -> str | None:
-    """Return the id of a line's message, also of a line whose end is missing."""
+    """Return the id of a line's message, even if the end of the line is missing."""
     fields = json_object(line)
     if fields is None:
         beginning = _LINE_ID.match(line)
@@ -265,11 +266,11 @@ def _message_id(line: bytes) -> str | None:
     return message_id if isinstance(message_id, str) else None
 
 
-# ---- what is said of it -----------------------------------------------------------------------
+# ---- findings ---------------------------------------------------------------------------------
 
 
 def finding(difference: Difference, loss: Loss, quarantine: str | None) -> Finding:
-    """Return what an event and a report say of a difference."""
+    """Return the finding about a difference, for the event and the report."""
     return Finding(
         None,
         None,
@@ -285,9 +286,9 @@ def finding(difference: Difference, loss: Loss, quarantine: str | None) -> Findi
 
 
 _DETAILS: Final[dict[Problem, str]] = {
-    "missing": "the records have a file that is not there",
-    "different": "the file is not what the records say",
-    "unexpected": "the records have no such file",
+    "missing": "the file is missing",
+    "different": "the file differs from the records",
+    "unexpected": "the file is not in the records",
     "temporary": "a write of this file was cut off",
 }
 

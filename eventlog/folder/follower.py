@@ -1,11 +1,12 @@
-"""The one process that writes a session's folder, and how it follows the log (O2).
+"""Follow the log and keep a session's folder up to date, in the one process that owns it (O2).
 
-Records are taken from the store one after another, whoever wrote them, and only after they were
-folded and answered for: an append never waits for another session's files, and never fails for a
-folder. A folder that cannot be written (no room, no permission, gone) refuses nothing and loses
-nothing, since the log has it all: the fact is logged, `FolderView.problem` has it, and at most once
-a second a further command tries to bring the whole folder up to date again. A commit whose archive
-could not be written stays ``preparing``, and is published after `PUBLISH_AFTER` by whoever finds it.
+Records are read from the store in order, whichever process wrote them, and written to the files
+after they are stored and folded: an append never waits for another session's files, and never fails
+because of a folder. If the folder cannot be written (no room, no permission, missing), nothing is
+refused and nothing is lost, because the log has everything. The problem is logged and shown by
+`FolderView.problem`, and at most once a second a later command tries to bring the whole folder up
+to date. A commit whose archive could not be written stays ``preparing``; whoever finds it after
+`PUBLISH_AFTER` publishes it.
 """
 
 from __future__ import annotations
@@ -51,16 +52,16 @@ if TYPE_CHECKING:
 __all__ = ["Follower"]
 
 RETRY_AFTER: Final = 1_000_000
-"""Microseconds between attempts to write a folder that could not be written."""
+"""Microseconds before a folder that could not be written is tried again."""
 
 _REWRITTEN_BY: Final = frozenset({"tool_result_recorded", "commit_prepared"})
-"""The events after which ``messages.jsonl`` is more than it was with further lines."""
+"""The events after which ``messages.jsonl`` must be rewritten; after others, lines are added."""
 
 _projection = SessionFolder()
 
 
 class Follower:
-    """Writes what a session records into its folder, as long as it holds the folder's lock."""
+    """Writes a session's records to its folder while this process holds the folder's lock."""
 
     def __init__(self, engine: Engine, core: Core, folder: Folder, lock: FileLock) -> None:
         self.folder = folder
@@ -71,7 +72,7 @@ class Follower:
         self._meta = b""
         """What ``.meta.json`` holds."""
         self._is_behind = True
-        """Whether the files may be other than what the state says."""
+        """Whether the files may differ from the state."""
         self._problem: str | None = None
         self._retry_at = 0
         self._released = False
@@ -80,18 +81,18 @@ class Follower:
 
     @property
     def view(self) -> FolderView:
-        """How the folder stands."""
+        """The state of the folder."""
         version = 0 if self._is_behind else self._state.session.version
         return FolderView(self.folder.path, True, version, self._problem)
 
     def release(self) -> None:
-        """Write what is left, then let another process own the folder; idempotent."""
+        """Write what is outstanding, then release the folder's lock; idempotent."""
         with self._mutex:
             self.follow(foreign=True)
             self.abandon()
 
     def abandon(self) -> None:
-        """Let another process own the folder, as it is now; idempotent."""
+        """Release the folder's lock without writing; idempotent."""
         with self._mutex:
             self._released = True
             self._held.release()
@@ -99,11 +100,11 @@ class Follower:
     # ---- following ----------------------------------------------------------------------------
 
     def note(self, recorded: Sequence[Recorded]) -> None:
-        """Take note of what this process recorded, so that it need not be read back."""
+        """Keep records that this process stored, so that they need not be read back."""
         self._noted.extend(recorded)
 
     def follow(self, *, foreign: bool = False) -> None:
-        """Write what was noted, and if asked what others recorded since; never raises."""
+        """Write the noted records, and on request those of other processes; never raises."""
         with self._mutex:
             if self._released or (self._is_behind and self._core.clock() < self._retry_at):
                 self._noted.clear()
@@ -116,10 +117,10 @@ class Follower:
     def bring_up_to_date(
         self, *, thorough: bool, record: Callable[[Sequence[Finding]], object] | None = None
     ) -> tuple[Finding, ...]:
-        """Hold all files against the records and write those that differ; return what differed.
+        """Compare all files with the records, rewrite those that differ, and return the differences.
 
-        Unless told otherwise it records only what had to be kept in quarantine: a folder that is
-        merely behind is no damage. Raises `OSError`, and what the store raises.
+        By default only what had to go to quarantine is recorded in the log: a folder that is merely
+        behind is not damaged. Raises `OSError`, and what the store raises.
         """
         with self._mutex:
             store, session = self._engine.store, self._core.session
@@ -141,7 +142,7 @@ class Follower:
             return findings
 
     def record(self, findings: Sequence[Finding]) -> None:
-        """Record what was found (O3)."""
+        """Record the findings (O3)."""
         command = RecordHealing(self.folder.path, tuple(findings))
         self._engine.execute(self._core, command, follow=False)
 
@@ -159,13 +160,13 @@ class Follower:
             self._write(self._news())
 
     def _news(self) -> list[Recorded]:
-        """Return the records that come next; those that were noted, if they are all there are."""
+        """Return the next records: the noted ones if there are no others, else from the store."""
         noted, next_version = self._noted, self._state.session.version + 1
         news = [noted.popleft() for _ in range(len(noted))]
         while news and news[0].version < next_version:
             del news[0]
         if news and news[-1].version - next_version != len(news) - 1:
-            return self._stored()  # Others have recorded something in between.
+            return self._stored()  # Another process has recorded something in between.
         return news
 
     def _stored(self) -> list[Recorded]:
@@ -190,10 +191,10 @@ class Follower:
         )
 
     def _publish(self) -> bool:
-        """Let the tasks be claimed whose archive is in the folder now; tell whether there was one.
+        """Publish the tasks whose archives are now in the folder; return whether there were any.
 
-        A `commit_prepared` whose archive is to be in a folder is alone in its append; this is what
-        follows it.
+        With a folder attached, a commit appends `commit_prepared` alone. The `commit_published` that
+        lets a worker claim its task follows here, when the archive's files are durable.
         """
         waiting = [
             task.task_id
@@ -208,7 +209,7 @@ class Follower:
     # ---- record by record ---------------------------------------------------------------------
 
     def _write(self, records: Sequence[Recorded]) -> None:
-        """Write what follows from the records that come next, as little as that is."""
+        """Write what the next records change, and no more."""
         if not records:
             return
         state = self._state
@@ -224,7 +225,7 @@ class Follower:
         self._is_behind = False
 
     def _write_lines(self, lines: Sequence[bytes]) -> None:
-        """Write what nearly every record leads to: a line more, and other metadata."""
+        """Write what nearly every record changes: one more line, and the metadata."""
         if lines:
             self.folder.append(MESSAGES, b"".join(lines))
         meta = file_content(META, self._state, self._core.reader)
@@ -245,7 +246,7 @@ class Follower:
         self._meta = file_content(META, self._state, self._core.reader)
 
     def _fold(self, records: Sequence[Recorded]) -> list[bytes]:
-        """Fold records; return the lines of the messages among them that became live."""
+        """Fold records; return the lines of the messages that became live."""
         lines: list[bytes] = []
         window = self._state.session.window
         for recorded in records:
@@ -258,5 +259,5 @@ class Follower:
 
 
 def _differing(before: dict[str, int], after: dict[str, int]) -> list[str]:
-    """Return the paths of the files that were made, replaced or removed."""
+    """Return the paths of the files that were created, replaced or removed."""
     return [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]

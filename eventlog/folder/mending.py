@@ -1,4 +1,4 @@
-"""Making the files of a folder what the records say."""
+"""Rewrite the files of a folder that differ from the records."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["content_of", "look", "mend"]
 
 
 class _Repair(NamedTuple):
-    """What is to be done about a difference, without the content of the file."""
+    """How to mend a difference, without the content of the file."""
 
     path: str
     problem: str
     renamed: str | None = None
-    """The name that it gets when it is put aside as a whole."""
+    """The name under which the whole entry is moved aside, if it is."""
 
 
 def look(folder: Folder, state: FolderState, reader: Reader) -> tuple[Finding, ...]:
-    """Return what is not as the records say, and change nothing."""
+    """Return what differs from the records; change nothing."""
     return tuple(
         finding(difference, loss_of(difference, state, reader), None)
         for difference in compare(folder, state, reader, thorough=True)
@@ -45,11 +45,11 @@ def mend(
     thorough: bool,
     record: Callable[[Sequence[Finding]], object],
 ) -> tuple[Finding, ...]:
-    """Make the files what the records say; return what they were not.
+    """Rewrite the files that differ from the records; return the findings.
 
-    What the log does not have is in quarantine first, durably; then ``record`` is called with the
-    findings, if there are any; then the files are written. So a crash in between can neither
-    destroy anything nor hide it: the next time finds what is still different.
+    The order is: content that the log does not have goes to quarantine, durably; ``record`` is
+    called with the findings, if there are any; the files are written. So a crash in between
+    destroys nothing and hides nothing: the next run finds what still differs.
     """
     findings: list[Finding] = []
     repairs: list[_Repair] = []
@@ -70,13 +70,13 @@ def mend(
 
 
 def content_of(state: FolderState, reader: Reader) -> Content:
-    """Return what tells the content of each file of a state's folder."""
+    """Return a key per file of a state's folder that changes when its content does."""
     paths = set(state.paths())
     return lambda path: file_content(path, state, reader) if path in paths else None
 
 
 def _free_name(folder: Folder, difference: Difference) -> str:
-    """Return a name under which something is put aside, and which readers of folders pass over."""
+    """Return the name under which an entry is moved aside; readers of folders ignore such names."""
     parent, _, old = difference.path.rpartition("/")
     name = quarantine_name(old, difference.found or b"")
     taken, number, free = set(folder.names(parent)), 1, name

@@ -1,4 +1,4 @@
-"""What an error of the system means for a session's folder: one place, for attaching and adopting."""
+"""Map operating-system errors about a session's folder to ours, for attaching and adopting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOO_LARGE: Final = "look at what that is, or set a higher limit"
 
 
 def absolute_path(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a folder; raise `InvalidArgument` for what can be none."""
+    """Return the absolute path of a folder; raise `InvalidArgument` if the text cannot be a path."""
     text = os.fspath(path)
     if not text:
         raise InvalidArgument("the path of the folder is empty; name a folder")
@@ -36,17 +36,17 @@ def absolute_path(path: str | os.PathLike[str]) -> str:
 
 
 def reason_of(error: OSError) -> str:
-    """Return what an error says, in words: which file, and what is wrong with it."""
+    """Return the text of an error: which file, and what is wrong with it."""
     reason = error.strerror or str(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
 @contextmanager
 def folder_errors(path: str, remedy: str | None = None) -> Generator[None]:
-    """Raise our errors for the system's.
+    """Raise our errors in place of the operating system's.
 
-    Raises `CorruptFolder` for what is no regular file or folder, or too large; `FolderUnavailable`
-    for everything else, with a ``remedy`` if one is given.
+    `CorruptFolder` for an entry that is no regular file or folder, or is too large;
+    `FolderUnavailable`, with the ``remedy`` if one is given, for everything else.
     """
     try:
         yield

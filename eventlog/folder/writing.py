@@ -1,23 +1,23 @@
-"""Writing a session folder: in which order, and what is synchronised when.
+"""Write a session folder: the order of the writes, and what is synced when.
 
-The log is the truth, so no crash can lose anything here. What the order is for are the programs
-that read the files without knowing of a log:
+The log is the truth, so no crash can lose anything here. The order is for programs that read the
+files and do not know about the log:
 
-1. What a reader opens is whole. A file is written under a temporary name, synchronised, and then
-   gets its own by a rename. Only ``messages.jsonl`` of the session is appended to in place: its
-   readers know that the last line may still be on its way.
-2. No message is ever in neither place. An archive's messages are durable, name and folder included,
-   before the live messages are written without them. A crash in between leaves them in both.
+1. A file that a reader opens is complete. It is written under a temporary name, synced, and then
+   renamed. Only the session's ``messages.jsonl`` is appended to in place: its readers know that the
+   last line may be incomplete.
+2. A message is never missing from both places. An archive's messages are durable, name and folder
+   included, before the live messages are written without them. A crash in between leaves them in
+   both.
 3. ``.done`` and ``.failed.json`` come last, when all that they stand for is durable: the archive's
    summaries, and the session's ``.meta.json`` that counts it.
-4. A commit and what becomes of an archive are synchronised, an appended message is not: after a
-   loss of power the session's own four files may be of an earlier time, and are written again when
-   the session is next opened. The files of archives and of large tool outputs need no such look.
-   They never change once they have their name, so a name is proof of the content;
-   ``.failed.json`` alone may be replaced.
+4. Commits and outcomes of archives are synced; an appended message is not. After a loss of power the
+   session's own four files may be out of date, and they are rewritten when the session is next
+   opened. The files of archives and of large tool outputs need no check: they never change once they
+   have their name, so the name is proof of the content. Only ``.failed.json`` may be replaced.
 
-Each step can be repeated, and follows from the records alone; so a crash after any of them is made
-good by doing all of them again.
+Each step can be repeated, and follows from the records alone. So after a crash at any step, doing
+all of them again makes the folder right.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Content", "Folder", "beside", "write_files"]
 
 Content: TypeAlias = Callable[[str], bytes | None]
-"""Return what the file at a path is to hold; None if it is not to be there."""
+"""Return the content that the file at a path should have, or None if it should not exist."""
 
 _RAW: Final = 0
 _SUMMARIES: Final = 1
@@ -68,35 +68,35 @@ class Folder:
         self._machine = files
 
     def read(self, path: str) -> bytes | None:
-        """Return what a file holds; None if it is not there."""
+        """Return a file's content, or None if it does not exist."""
         try:
             return self.files.read(path)
         except FileNotFoundError:
             return None
 
     def names(self, path: str = "") -> list[str]:
-        """Return the names in a folder; none if it is not there."""
+        """Return the names in a folder; empty if it does not exist."""
         try:
             return list(self.files.names(path))
         except FileNotFoundError:
             return []
 
     def is_folder(self, path: str = "") -> bool:
-        """Return whether a folder is there."""
+        """Return whether a folder exists."""
         return self.files.is_folder(path)
 
     def is_file(self, path: str) -> bool:
-        """Return whether a regular file is there."""
+        """Return whether a regular file exists."""
         return self.files.kind(path) == "file"
 
     def append(self, path: str, data: bytes) -> None:
-        """Write behind what a file holds, at once and unsynchronised."""
+        """Append to a file without a sync."""
         try:
             file = self.files.open(path)
         except OSError as error:
             if error.errno != errno.EMLINK:
                 raise
-            # Its other names keep what they have: this one gets a file of its own.
+            # A hard link: the other names keep their content, and this one gets a new file.
             return self.replace(path, self.files.read(path) + data, durable=False)
         try:
             file.append(data)
@@ -104,7 +104,7 @@ class Folder:
             file.close()
 
     def replace(self, path: str, data: bytes, *, durable: bool) -> None:
-        """Give a file new content: a reader finds the old or the new, and never a part."""
+        """Replace a file's content: a reader finds the old or the new, never a part."""
         parent, name = _split(path)
 
         def temporary(drawn: str) -> str:
@@ -117,16 +117,16 @@ class Folder:
             replace_file(self.files, path, data, temporary=temporary, durable=durable)
 
     def remove(self, path: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         with suppress(FileNotFoundError):
             self.files.remove(path)
 
     def rename(self, path: str, name: str) -> None:
-        """Give a file or folder another name in the folder that it is in."""
+        """Rename a file or folder within its folder."""
         self.files.rename(path, beside(path, name))
 
     def quarantine(self, path: str, content: bytes) -> str:
-        """Keep what a file is about to lose, durably, beside it; return the path."""
+        """Write what a file is about to lose beside it, durably; return the path."""
         parent, name = _split(path)
         kept = _join(parent, quarantine_name(name, content))
         if not self.is_file(kept) or self.read(kept) != content:
@@ -135,7 +135,7 @@ class Folder:
         return kept
 
     def make(self, path: str = "") -> None:
-        """Create a folder and those that it is in, each of them durable before the next."""
+        """Create a folder and its parents, each durable before the next."""
         if self.files.is_folder(path):
             return
         if not path:
@@ -155,7 +155,7 @@ class Folder:
         self._machine.sync_folder(parent)
 
     def _make_above(self, path: str) -> None:
-        """Create the folders above this one, which are the caller's: links lead through them."""
+        """Create the folders above this one; they belong to the caller, so links are followed."""
         if self._machine.is_folder(path):
             return
         parent = _split(path)[0] or "/"
@@ -165,13 +165,13 @@ class Folder:
         self._machine.sync_folder(parent)
 
     def settle(self, path: str = "") -> None:
-        """Make the names in a folder durable, if it is there."""
+        """Sync a folder, if it exists, so that the names in it are durable."""
         with suppress(FileNotFoundError):
             self.files.sync_folder(path)
 
 
 def write_files(folder: Folder, paths: Iterable[str], content: Content, *, durable: bool) -> None:
-    """Write or remove files, in the order and with the syncs that the module argues for."""
+    """Write or remove files, in the order and with the syncs described at the head of the module."""
     for _, group in groupby(sorted(paths, key=_place), key=lambda path: _place(path)[0]):
         touched: list[str] = []
         for path in group:
@@ -190,7 +190,7 @@ def _write(folder: Folder, path: str, content: bytes | None, *, durable: bool) -
 
 
 def _place(path: str) -> tuple[int, int, int, str]:
-    """Return where a file comes in the order: its phase, its archive, its place in that."""
+    """Return a file's place in the order: its phase, its archive, its rank within the archive."""
     archived = split_archive_file(path)
     if archived is not None and archived[1] in ARCHIVE_FILES:
         index, name = archived
@@ -202,7 +202,7 @@ def _place(path: str) -> tuple[int, int, int, str]:
 
 
 def beside(path: str, name: str) -> str:
-    """Return the path of another name in the folder that a path is in."""
+    """Return the path of another name in the same folder as a path."""
     return _join(_split(path)[0], name)
 
 

@@ -1,5 +1,5 @@
-"""What is folded of an archive: a value per archive, replaced when its overview comes, never
-changed."""
+"""The folded state of an archive: one value per archive, replaced when its overview arrives, never
+changed in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Archive", "Overview", "archive_of"]
 
 @dataclass(slots=True, kw_only=True)
 class Archive:
-    """The raw side of an archive: which messages are in it, and since when."""
+    """Which messages are in an archive, and since when."""
 
     index: int
     task_id: str
@@ -33,7 +33,7 @@ class Archive:
     """The version of its ``archive_finalized``."""
     covers: list[int] = field(default_factory=list[int])
     covered: bool = False
-    """Whether an overview stands for its messages already, while its own task is not settled."""
+    """Whether an overview already covers its messages although its own task is not settled."""
 
 
 @dataclass(slots=True)

@@ -1,5 +1,5 @@
-"""The commands about a session's folder, and what callers are told of it; the files themselves are
-written by `eventlog.folder`."""
+"""The commands about a session's folder, and what they return; the files themselves are written by
+`eventlog.folder`."""
 
 from __future__ import annotations
 
@@ -37,31 +37,34 @@ __all__ = [
 
 
 class FolderView(NamedTuple):
-    """How a session's folder stands, as this process sees it."""
+    """The state of a session's folder, as this process sees it.
+
+    At most one process owns a folder: ``owned`` says whether it is this one, which then keeps the
+    files up to date. ``version`` is the session's version up to which it has written them; 0 if it
+    does not own the folder. ``problem`` says why they could not be written, if so; the next command
+    tries again.
+    """
 
     path: str
     owned: bool
-    """Whether this process keeps it up to date; at most one does."""
     version: int
-    """The version of the session up to which this process has written it; 0 if it does not own
-    it."""
     problem: str | None = None
-    """Why it is behind, if it could not be written; it is tried again with the next command."""
 
 
 class FolderReport(NamedTuple):
-    """What was found in a folder by comparing it with the records."""
+    """The result of comparing a folder with the records, as of a version of the session.
+
+    ``healed`` says whether the files now are what the records say.
+    """
 
     path: str
     version: int
-    """The version of the session that it was compared with."""
     findings: tuple[Finding, ...]
     healed: bool
-    """Whether the files are now what the records say."""
 
 
 def finding_data(finding: Finding) -> FolderFindingData:
-    """Return what the event `FolderHealed` stores of a finding."""
+    """Return a finding as the event `FolderHealed` stores it."""
     return {
         "path": finding.path,
         "problem": cast("Problem", finding.kind),
@@ -121,7 +124,7 @@ class DetachFolder(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class RecordHealing(Command[None]):
-    """Record what was found in a folder that is made what the records say (O3)."""
+    """Record what was found in a folder that is being rewritten from the records (O3)."""
 
     path: str
     findings: tuple[Finding, ...]

@@ -1,10 +1,10 @@
-"""The command that commits a session as its own policy says (C8).
+"""The command that commits a session when its policy says so (C8).
 
-What is counted is looked at after every command, by the process that gave it. The commit follows
-as a command of its own, after the answer (for a synchronous caller just before it); if the process
-ends in between, the session's next command makes good for it. Idleness is found by whoever looks,
-in the index: a session with live messages has an entry there under the time from which it counts
-as idle.
+The limits on tokens and messages are checked after every command, by the process that gave it. The
+commit is a separate command, given after the answer (for a synchronous caller just before it); if
+the process ends in between, the session's next command makes up for it. Idle sessions are found in
+the index, by any process that looks: a session with live messages has an entry there under the time
+from which it counts as idle.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["AUTOMATIC", "CommitIfDue"]
 
 AUTOMATIC: Final = Metadata(actor="auto-commit")
-"""Who makes these commits, as their records say."""
+"""The metadata of these commits' records: who made them."""
 
 
 @dataclass(slots=True, eq=False)
 class CommitIfDue(Command[CommitResult]):
-    """Commit a session as its policy says, if it is time; an ordinary commit."""
+    """Make an ordinary commit as the session's policy says, if it is due."""
 
     is_idle: bool = False
-    """Whether its caller has seen it idle for long enough, though its last message seems to be of
-    the future."""
+    """Whether the caller has seen the session idle for long enough although its last message has a
+    time in the future."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource

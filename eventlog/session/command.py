@@ -1,13 +1,13 @@
-"""What a command is: a value that decides, from a state, which events are recorded.
+"""Commands: values that decide, from a session's state, which events are recorded.
 
-Deciding is pure. What is random or bound to a clock (ids, delays, the end of a lease) is drawn
-before and handed in; what cannot be seen in the state is gathered first, by `Command.gather`. What
-must be stored before the event that names it is stored by `KeepingCommand.keep`, before the command
-is queued: whoever decides is the thread that writes for everybody, and must not wait for one
-caller's large value.
+Deciding is pure. Whatever is random or bound to a clock (ids, delays, the end of a lease) is drawn
+beforehand and passed in; whatever the state does not hold is looked up first, by `Command.gather`.
+A value that must be stored before the event that names it is stored by `KeepingCommand.keep`,
+before the command is queued: commands are decided on the thread that writes for everybody, which
+must not wait for one caller's large value.
 
-Nobody changes a command, or compares two. The dataclasses of those that every session needs say so
-by having no methods for it, which would be compiled whenever the package is imported.
+Commands are never changed nor compared. So the dataclasses of those that every session needs are
+generated without methods for it, which would be compiled whenever the package is imported.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Draft(NamedTuple):
 
 
 class Outcome(NamedTuple, Generic[Result]):
-    """A decision to record nothing, and what the caller is told."""
+    """A decision to record nothing, with the command's result."""
 
     result: Result
 
 
 class Facts(Protocol):
-    """What a command can look up in the log before it is decided; every method does I/O."""
+    """The look-ups in the log that a command may make before it is decided; all of them do I/O."""
 
     def message(self, message_id: str) -> Recorded | None:
         """Return the record of a message."""
@@ -60,31 +60,31 @@ class Facts(Protocol):
         ...
 
     def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:
-        """Return the versions of those ids that are stored."""
+        """Return the versions of the ids that are stored; others are left out."""
         ...
 
     def task(self, task_id: str) -> Task | None:
-        """Return a task of the session, a finished one included."""
+        """Return a task of the session, even a finished one; None if there is none."""
         ...
 
     def task_of_archive(self, index: int) -> Task | None:
-        """Return the task that finalises an archive, a finished one included."""
+        """Return the task that finalises an archive, even a finished one; None if there is none."""
         ...
 
 
 class Command(ABC, Generic[Result]):
-    """A wish that is decided on a session's state."""
+    """A request to change a session, decided on the session's state."""
 
     __slots__ = ()
 
     gathers: ClassVar[bool] = False
-    """Whether `gather` wants to be called before every decision."""
+    """Whether `gather` must be called before every decision."""
 
     creates: ClassVar[bool] = False
-    """Whether it brings the session into being by an event of its own."""
+    """Whether its own event creates the session."""
 
     returns_records: ClassVar[bool] = False
-    """Whether the caller gets the records themselves, so that they must tell their positions."""
+    """Whether the caller gets the records themselves, which then need their positions."""
 
     @abstractmethod
     def decide(
@@ -97,10 +97,10 @@ class Command(ABC, Generic[Result]):
 
     @abstractmethod
     def result(self, recorded: Sequence[Recorded]) -> Result:
-        """Return what the caller is told of the records; also of those of an earlier run (P8)."""
+        """Return the command's result, from its records or from those of an earlier run (P8)."""
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        """Return the ids that the events have by themselves, without an idempotency key."""
+        """Return the ids that follow from the events themselves, without an idempotency key."""
         return ()
 
     def gather(self, facts: Facts, state: SessionState) -> Command[Result]:
@@ -108,7 +108,7 @@ class Command(ABC, Generic[Result]):
         return self
 
     def reads_stored(self, state: SessionState) -> bool:
-        """Return whether `gather` reads records that commands under way with this one may store."""
+        """Return whether `gather` reads records that other commands of this round may store."""
         return False
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
@@ -119,21 +119,21 @@ class Command(ABC, Generic[Result]):
 
 
 class KeepingCommand(Command[Result]):
-    """A command that may name large values, which are stored before it is queued."""
+    """A command that may name large values; they are stored before it is queued."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def unkept(self) -> bool:
-        """Whether a value is to be stored before the command can be decided."""
+        """Whether a value must be stored before the command can be decided."""
 
     @abstractmethod
     def keep(self, values: Values, state: SessionState) -> Command[Result]:
         """Store the values, and return the command with what it records in their place.
 
-        Called by whoever gives the command, in the caller's thread. Where the session is not open
-        nothing is stored, since the command will be refused.
+        Called in the thread of the command's caller. If the session is not open, nothing is stored,
+        since the command will be refused.
         """
 
 

@@ -1,4 +1,4 @@
-"""The commands that people and programs give a session; commits are in `eventlog.session.commit`."""
+"""The commands of a session's users; commits are in `eventlog.session.commit`."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ __all__ = [
 ]
 
 ABANDONED: Final = "abandoned: no result will come"
-"""The output of a call that is closed without a reason of the caller's."""
+"""The output of a call that is closed without a reason."""
 
 
 @dataclass(slots=True, eq=False)
 class AppendMessages(Command[tuple[Message, ...]]):
-    """Append messages, all or none; ``data`` and ``tokens`` are theirs, in the same order.
+    """Append messages, all or none; ``data`` and ``tokens`` have one entry per message.
 
-    ``stored`` is what is recorded of them, if that is not the same: previews of large outputs.
+    ``stored`` is the data to record, if it differs: with previews in place of large outputs.
     """
 
     messages: tuple[Message, ...]
@@ -107,10 +107,11 @@ def _as_recorded(message: Message, data: MessageData, recorded: Recorded) -> Mes
 
 @dataclass(slots=True, eq=False)
 class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"]):
-    """Append messages after their large tool outputs were kept elsewhere (M6).
+    """Append messages after storing their large tool outputs beside the log (M6).
 
-    The tokens of those at the places ``large`` are estimated when it is known what is recorded.
-    Those at the places ``claiming`` name values that the session is said to have already.
+    ``large`` has the places of messages with large outputs: their tokens are estimated once it is
+    known what is recorded. ``claiming`` has those that name values as stored in the session
+    already.
     """
 
     estimate: TokenEstimator = estimate_tokens
@@ -139,8 +140,8 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
 class RecordToolResult(KeepingCommand[None]):
     """Record the result of a tool call that a message made (M4).
 
-    Where the message has several calls with the id and no ``occurrence`` is given, the first open
-    one is answered; a result that one of them has already, to the letter, is a repetition.
+    If the message has several calls with the id and no ``occurrence`` is given, the first open one
+    is answered; a result that is identical to one that a call has already is a repetition.
     """
 
     message_id: str
@@ -149,14 +150,14 @@ class RecordToolResult(KeepingCommand[None]):
     status: Literal["running", "completed", "error"]
     duration_ms: float | None = None
     tokens: int | None = None
-    """Of the output as it is, if they were estimated before."""
+    """The tokens of the output as it was given, if they were estimated before."""
     estimate: TokenEstimator = estimate_tokens
     too_large: Limit | None = None
-    """Which limit the output is beyond, so that it is to be kept elsewhere; None while within."""
+    """The limit that the output exceeds, so that it is stored beside the log; or None."""
     large: dict[str, Any] | None = None
-    """The fields of the tool part that stand for the output, once that was kept elsewhere."""
+    """The fields of the tool part that replace the output, once it is stored beside the log."""
     event: ToolResultRecorded | None = None
-    """What is recorded, once it was gathered."""
+    """The event to record, once `gather` has made it."""
     occurrence: int | None = None
 
     gathers = True
@@ -205,7 +206,7 @@ class RecordToolResult(KeepingCommand[None]):
     def _limit(
         self, facts: Facts, version: int, occurrence: int, state: SessionState
     ) -> Limit | None:
-        """Return which limit the output is beyond, together with the others of its message."""
+        """Return the limit that the output exceeds, together with the others of its message."""
         policy = state.tool_output
         if len(self.output) <= policy.preview_characters:
             return None
@@ -218,7 +219,7 @@ class RecordToolResult(KeepingCommand[None]):
         return select_large({0: self.output}, others, policy).get(0)
 
     def _call(self, facts: Facts, state: SessionState) -> tuple[int, int]:
-        """Return the version of the message with the call, and which call of that id it is."""
+        """Return the version of the message with the call, and the call's occurrence in it."""
         pending = self._pending_call(state)
         if pending is not None:
             return pending.version, pending.occurrence
@@ -250,16 +251,16 @@ class RecordToolResult(KeepingCommand[None]):
         return 0
 
     def _pending_call(self, state: SessionState) -> PendingCall | None:
-        """Return the call if the state alone tells which it is: live, open, and no repetition."""
+        """Return the call if the state alone identifies it: live, open, and not a repetition."""
         waiting = waiting_calls(state, self.message_id, self.tool_id)
         if self.occurrence is not None:
             return next((call for call in waiting if call.occurrence == self.occurrence), None)
-        # Behind a call that is answered, the output may be that one's, given again.
+        # After a call that is answered already, the output may be a repetition of that answer.
         return waiting[0] if waiting and waiting[0].occurrence == 0 else None
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
-        assert self.event is not None  # It was gathered.
+        assert self.event is not None  # `gather` has set it.
         return [Draft(self.event, self.event_ids(state.session_id)[0])]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
@@ -278,7 +279,7 @@ class RecordToolResult(KeepingCommand[None]):
 
 @dataclass(slots=True, eq=False)
 class AbandonCall(Command[bool]):
-    """Close a call that nobody will answer; a result that comes after all replaces this (M4)."""
+    """Close a call that will get no answer; a result that arrives later replaces this one (M4)."""
 
     message_id: str
     tool_id: str
@@ -286,7 +287,7 @@ class AbandonCall(Command[bool]):
     estimate: TokenEstimator = estimate_tokens
     occurrence: int | None = None
     call: PendingCall | None = None
-    """The open call, once it was looked up."""
+    """The open call, once `gather` has found it."""
 
     gathers = True
 
@@ -353,7 +354,7 @@ def stored_message(facts: Facts, session_id: str, message_id: str) -> StoredMess
 
 
 def known_calls(data: MessageData, tool_id: str, occurrence: int | None) -> list[int]:
-    """Return the places of a message's calls with an id; raise `InvalidMessage` if none is meant."""
+    """Return the places of a message's calls with an id; raise `InvalidMessage` if it has none."""
     places = calls_with_id(data, tool_id)
     if not places:
         ids = [id_ for _, id_, _ in answerable(readings_of(data))]
@@ -399,7 +400,7 @@ class AssignProject(Command[bool]):
     ) -> Sequence[Draft] | Outcome[bool]:
         require_open(state)
         if not self.project:
-            raise InvalidArgument("a project is a non-empty name")
+            raise InvalidArgument("a project must be a non-empty name")
         if state.project:
             return Outcome(False)
         return [Draft(ProjectAssigned(project=self.project))]
@@ -410,7 +411,7 @@ class AssignProject(Command[bool]):
 
 @dataclass(slots=True, eq=False)
 class AssignMemorySession(Command[str]):
-    """Give a provider without sessions of its own a stable id for this one (M10)."""
+    """Give the session a stable id at a provider that has no sessions of its own (M10)."""
 
     provider: str
 
@@ -422,7 +423,7 @@ class AssignMemorySession(Command[str]):
             return Outcome(known)
         require_open(state)
         if not self.provider:
-            raise InvalidArgument("a provider is a non-empty name")
+            raise InvalidArgument("a provider must be a non-empty name")
         memory_session_id = f"{self.provider}-{state.session_id}-{now // 1_000_000}"
         return [
             Draft(
@@ -445,7 +446,7 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
         if not self.events:
-            raise InvalidArgument("there is no event to record")
+            raise InvalidArgument("there is no event to record; give at least one")
         for event in self.events:
             if is_builtin_type(event.event_type):
                 raise IllegalTransition(
@@ -459,7 +460,7 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
 
 @dataclass(slots=True, eq=False)
 class CloseSession(Command[None]):
-    """Let the session take no more messages; what is open is still finalised."""
+    """Close the session to further messages; open archives are still finalised."""
 
     reason: str | None = None
 
@@ -477,7 +478,7 @@ class CloseSession(Command[None]):
 
 @dataclass(slots=True, eq=False)
 class DeleteSession(Command[None]):
-    """Take the session out of use and abandon its open tasks (M1); erasure is another matter."""
+    """Take the session out of use and abandon its open tasks (M1); its records stay."""
 
     reason: str | None = None
 

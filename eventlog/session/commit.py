@@ -37,17 +37,20 @@ def archive_index(archive: str) -> int | None:
 
 
 def archive_uri(session: str, index: int) -> str:
-    """Name an archive across sessions."""
+    """Return the URI that names an archive across sessions."""
     return f"eventlog://{session}/history/{archive_id(index)}"
 
 
 class CommitResult(NamedTuple):
-    """The answer of a commit, which returns before the archive is summarised."""
+    """The result of a commit, which returns before the archive is summarised.
+
+    If the ``status`` is ``accepted``, ``archived`` messages are in the archive ``archive_id``, and
+    ``task_id`` is the task that summarises it. If it is ``skipped``, ``reason`` says why.
+    """
 
     status: Literal["accepted", "skipped"]
     session_id: str
     archived: int = 0
-    """How many messages the archive took."""
     archive_id: str | None = None
     archive_uri: str | None = None
     task_id: str | None = None
@@ -56,7 +59,7 @@ class CommitResult(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Commit(Command[CommitResult]):
-    """Archive the live tail, less the newest messages or turns that are to stay."""
+    """Archive the live tail, except for the newest messages or rounds that are retained."""
 
     keep_recent: int = 0
     keep_turn_tokens: int | None = None

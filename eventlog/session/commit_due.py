@@ -1,4 +1,4 @@
-"""When a commit by a session's own policy is due (C8): questions about a state, nothing else."""
+"""When a commit by a session's policy is due (C8): pure functions of the session's state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 __all__ = ["IDLE_STEPS", "idle_from", "is_limit_reached"]
 
 IDLE_STEPS: Final = 8
-"""Into so many steps an idle time is divided: its end is rounded up to the next step, so that no
-more than one append per step has to move the index entry."""
+"""The steps of an idle time: its end is rounded up to the next step, so that at most one append per
+step has to move the index entry."""
 
 
 def is_limit_reached(state: SessionState) -> bool:
@@ -23,7 +23,7 @@ def is_limit_reached(state: SessionState) -> bool:
     if (tokens is None or window.tokens < tokens) and (
         messages is None or window.count < messages + policy.keep_recent
     ):
-        return False  # Planning, which looks at the single messages, could only find less.
+        return False  # A plan, which looks at the single messages, can only find fewer.
     plan = window.retention(state.version, policy.keep_recent)
     return (tokens is not None and plan.taken_tokens >= tokens) or (
         messages is not None and plan.taken_count >= messages
@@ -31,9 +31,9 @@ def is_limit_reached(state: SessionState) -> bool:
 
 
 def idle_from(state: SessionState, last_message_at: int | None = None) -> int | None:
-    """Return the time from which the session is to be looked at as idle, in microseconds.
+    """Return the time from which the session counts as idle, in microseconds.
 
-    None where nothing is to be archived then. ``last_message_at`` replaces that of the state.
+    None if there is nothing to archive. ``last_message_at`` replaces the time in the state.
     """
     policy = state.auto_commit
     if policy is None or policy.idle_seconds is None or state.status != "open":

@@ -1,6 +1,6 @@
-"""What a model is shown of a session: the latest overview and the messages it does not cover.
+"""The context of a model: the latest overview and the messages that it does not cover (X1 to X5).
 
-Pure functions over what `Context` is made of; reading it is the session's business (X1 to X5).
+Pure functions over messages that were read before.
 """
 
 from __future__ import annotations
@@ -39,22 +39,28 @@ Entry = TypeVar("Entry")
 
 
 class ContextStats(NamedTuple):
-    """What a context includes, and what it leaves out."""
+    """What a context includes, and what it leaves out.
+
+    Of ``total`` messages that could be shown, ``included`` are shown and ``dropped`` are not. Of
+    ``failed_archives``, whose finalisation failed for good, the messages themselves are candidates.
+    ``active_tokens`` are those of the messages, ``archive_tokens`` those of the overview.
+    """
 
     total: int
-    """Messages that could have been shown."""
     included: int
     dropped: int
     failed_archives: int
-    """Archives whose finalisation failed for good, so that their raw messages are shown."""
     unreadable_overviews: int
     active_tokens: int
     archive_tokens: int
-    """Tokens of the overview that is shown."""
 
 
 class Context(NamedTuple):
-    """The latest overview of a completed archive, and the messages that it does not cover."""
+    """The latest overview of a completed archive, and the messages that it does not cover.
+
+    ``latest_archive_overview`` is empty if there is none, or if it does not fit into the budget.
+    ``estimated_tokens`` counts overview and messages together.
+    """
 
     latest_archive_overview: str
     messages: tuple[Message, ...]
@@ -64,20 +70,20 @@ class Context(NamedTuple):
     def to_chat(self) -> ProviderMessages:
         """Return what a chat API takes: the overview as a system message, then the messages.
 
-        A list; what the format cannot carry is in its ``losses``.
+        The ``losses`` of the list say what the format cannot carry.
         """
         from eventlog.session.chat.to_chat import to_chat  # Imported when first needed.
 
         return to_chat(self.messages, self.latest_archive_overview)
 
     def to_anthropic(self) -> ProviderMessages:
-        """Return what Anthropic's messages API takes; ``system`` of the list has the overview."""
+        """Return the list that Anthropic's messages API takes; its ``system`` has the overview."""
         from eventlog.session.chat.to_anthropic import to_anthropic
 
         return to_anthropic(self.messages, self.latest_archive_overview)
 
     def to_responses(self) -> ProviderMessages:
-        """Return what the Responses API takes as its input items, as `to_chat` does."""
+        """Return the list of input items that the Responses API takes, as `to_chat` does."""
         from eventlog.session.chat.to_responses import to_responses
 
         return to_responses(self.messages, self.latest_archive_overview)
@@ -102,9 +108,9 @@ def assemble(
 ) -> Context:
     """Build a context within a hard budget (X4).
 
-    Messages go first: whole rounds are dropped, the oldest ones first, but never the first user
-    message nor the newest round. The overview is shown if it fits beside what is left. Results
-    without a call before them are left out, since no model takes them.
+    Messages come before the overview: of them whole rounds are dropped, the oldest first, but never
+    the first user message nor the newest round. The overview is shown if it fits beside the rest.
+    Results without a call before them are left out, since no model accepts them.
     """
     check_count("token_budget", token_budget, "tokens")
     kept = _within(paired(unique(messages)), token_budget)
@@ -141,7 +147,7 @@ def truncated(
 
 
 def paired(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
-    """Return the messages without the results that no call precedes."""
+    """Return the messages without results that have no call before them."""
     data = without_orphans([entry.data for entry in messages])
     return [
         entry if kept is entry.data else entry._replace(data=kept)
@@ -151,7 +157,7 @@ def paired(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
 
 
 def last_whole(messages: Sequence[StoredMessage], last: int) -> Sequence[StoredMessage]:
-    """Return the ``last`` messages, and as many before them as part no result from its call."""
+    """Return the ``last`` messages, and those before them that keep calls with their results."""
     start = max(0, len(messages) - last)
     return messages[pair_up([entry.data for entry in messages]).whole_from(start) :]
 
@@ -164,7 +170,7 @@ def begins_inside_a_pair(messages: Sequence[StoredMessage]) -> bool:
 def weighed_anew(
     messages: Sequence[StoredMessage], estimate: TokenEstimator
 ) -> list[StoredMessage]:
-    """Return the messages with what they weigh today, where older records left parts out (M11)."""
+    """Return the messages with new weights where older records left parts out (M11)."""
     return [
         entry
         if entry.schema > 1 or is_plain(entry.data)
@@ -174,7 +180,7 @@ def weighed_anew(
 
 
 def unique(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
-    """Return the messages, each id once, at its first place."""
+    """Return the messages with each id once, at its first place."""
     seen: dict[str, StoredMessage] = {}
     for entry in messages:
         seen.setdefault(entry.data["id"], entry)
@@ -197,24 +203,24 @@ def _within(messages: list[StoredMessage], token_budget: int) -> list[StoredMess
 
 
 def _asks(entry: StoredMessage) -> bool:
-    """Return whether this is a user message that says something, and no mere carrier of results."""
+    """Return whether this is a user message that says something, not just one with results."""
     return entry.data["role"] == "user" and begins_round(readings_of(entry.data))
 
 
 def _rounds(messages: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
     """Split into rounds; those that share a call and its result are one."""
     glued = pair_up([entry.data for entry in messages]).glued
-    places = split_turns(
+    places = split_rounds(
         range(len(messages)), lambda place: not glued[place] and _asks(messages[place])
     )
     return [[messages[place] for place in places_of_round] for places_of_round in places]
 
 
-def split_turns(entries: Sequence[Entry], begins: Callable[[Entry], bool]) -> list[list[Entry]]:
-    """Split into runs that begin where ``begins`` says so."""
-    turns: list[list[Entry]] = []
+def split_rounds(entries: Sequence[Entry], begins: Callable[[Entry], bool]) -> list[list[Entry]]:
+    """Split entries into rounds; ``begins`` returns whether an entry begins one."""
+    rounds: list[list[Entry]] = []
     for entry in entries:
-        if begins(entry) or not turns:
-            turns.append([])
-        turns[-1].append(entry)
-    return turns
+        if begins(entry) or not rounds:
+            rounds.append([])
+        rounds[-1].append(entry)
+    return rounds

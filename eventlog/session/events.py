@@ -1,6 +1,6 @@
-"""The events of a session: what its people and programs did.
+"""The events of a session: what its users did.
 
-Those that move a task are in `eventlog.session.tasks.events`, those of session folders in
+Events of tasks are in `eventlog.session.tasks.events`, events of session folders in
 `eventlog.session.folder_events`. Nested payloads are typed dictionaries: they are validated like
 models at a third of the cost, and folds read them as they are.
 """
@@ -50,10 +50,10 @@ class SessionCreated(Event, type="session_created"):
 
 
 class MessageAppended(Event, type="message_appended", schema=2, upcasters={1: unchanged}):
-    """A message joined the live tail; ``tokens`` is what the estimator said of it.
+    """A message joined the live tail; ``tokens`` is the estimator's count for it.
 
-    The fields are those of schema 1; what differs is how folds read the parts. In records of
-    schema 1 only ``tool`` parts are calls and results, and the tokens count no other part than
+    Schemas 1 and 2 have the same fields and differ in how folds read the parts. In records of
+    schema 1 only ``tool`` parts are calls and results, and the tokens count only the parts
     ``text``, ``context`` and ``tool``; from schema 2 on parts of every shape are read and weighed.
     """
 
@@ -64,10 +64,10 @@ class MessageAppended(Event, type="message_appended", schema=2, upcasters={1: un
 class ToolResultRecorded(Event, type="tool_result_recorded"):
     """The result of a tool call arrived after the message that made the call.
 
-    Where ``output`` is a preview of what is kept elsewhere, ``large`` has the further fields of the
-    tool part that tell of it (M6). ``occurrence`` counts the calls of the message that have the same
-    id, from 0. ``abandoned`` is true where nobody will answer the call: a result that comes after
-    all replaces this one.
+    If ``output`` is a preview of an output that is stored beside the log, ``large`` has the further
+    fields of its tool part (M6). ``occurrence`` counts the calls of the message that have the same
+    id, from 0. ``abandoned`` is true if the call was closed without an answer: a result that
+    arrives later replaces this one.
     """
 
     message_id: str
@@ -95,21 +95,22 @@ class ProjectAssigned(Event, type="project_assigned"):
 
 
 class MemorySessionAssigned(Event, type="memory_session_assigned"):
-    """A provider without sessions of its own got a synthetic id for this one (M10)."""
+    """The session got a synthetic id at a provider that has no sessions of its own (M10)."""
 
     provider: str
     memory_session_id: str
 
 
 class CommitPrepared(Event, type="commit_prepared"):
-    """The live tail, less what is retained, became an archive (C1).
+    """The live tail, except for what is retained, became an archive (C1).
 
     The ranges are versions of this stream; those taken belong to the archive from here on, those
-    retained stay live. There is nothing to clear, so no clear can be lost. ``usage_after`` and
-    ``usage_until`` bound the versions whose ``contexts_used`` belong to this commit.
+    retained stay live. The tail is not cleared in a second step, so no clear can be lost.
+    ``usage_after`` and ``usage_until`` bound the versions of the ``contexts_used`` that belong to
+    this commit.
 
-    An adopted archive may hold messages that did not leave the live tail by it, because they stayed
-    live or had left it before; ``repeated_count`` and ``repeated_tokens`` are theirs.
+    An adopted archive may hold messages that did not leave the live tail with it, because they
+    stayed live or had left it before; ``repeated_count`` and ``repeated_tokens`` count these.
     """
 
     archive: int
@@ -129,7 +130,7 @@ class CommitPrepared(Event, type="commit_prepared"):
 
 
 class SessionClosedEvent(Event, type="session_closed"):
-    """The session takes no further messages or commits; open tasks go on to their end."""
+    """The session takes no further messages or commits; open tasks are still completed."""
 
     reason: str | None = None
 

@@ -1,6 +1,6 @@
 """The events of session folders: adopting those of other programs, and following the log in files.
 
-Few sessions have any, so this module is imported when the first of them is met.
+Few sessions have any, so this module is imported when the first such event is read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AdoptionBegun(Event, type="adoption_begun"):
 
 
 class AdoptionFindingRecorded(Event, type="adoption_finding_recorded"):
-    """Something in the adopted folder was not as it should be, and what was made of it."""
+    """Something in the adopted folder was wrong; the event says how it was handled."""
 
     rule: str
     path: str
@@ -49,9 +49,9 @@ class AdoptionFindingRecorded(Event, type="adoption_finding_recorded"):
 
 
 class ArchiveAdopted(Event, type="archive_adopted"):
-    """What an adopted archive's own files say beside its messages and summaries, to the letter.
+    """The contents of an adopted archive's files other than messages and summaries, verbatim.
 
-    None stands for a file that is not there, or that is no JSON object.
+    None stands for a file that is missing or is not a JSON object.
     """
 
     archive: int
@@ -71,9 +71,9 @@ class KeptFile(TypedDict):
 class FolderAdopted(Event, type="folder_adopted"):
     """The folder was taken over entirely: the session goes on from here.
 
-    Times are in microseconds, 0 where nothing is known. They, the counts and the token usage are
-    what the folder says where its messages cannot tell better; ``meta`` is the whole of its
-    metadata, unknown keys included.
+    Times are in microseconds, 0 if unknown. Times, counts and token usage are from the folder's
+    metadata where the messages do not give better ones; ``meta`` is all of that metadata, unknown
+    keys included.
     """
 
     created_at: int
@@ -96,7 +96,7 @@ class FolderAttached(Event, type="folder_attached"):
 
 
 class FolderDetached(Event, type="folder_detached"):
-    """The folder's files stay as they are; they follow the session no longer."""
+    """The folder's files stay as they are and no longer follow the session."""
 
     path: str
 
@@ -105,11 +105,11 @@ Problem = Literal["missing", "different", "unexpected", "temporary"]
 
 
 class FolderFindingData(TypedDict):
-    """A file of a session folder that was not what the records say.
+    """A file of a session folder that differed from the records.
 
-    ``found`` and ``expected`` are SHA-256 in hex, or None where there was, or is to be, no file.
+    ``found`` and ``expected`` are SHA-256 in hex, or None if there was, or should be, no file.
     ``dropped`` counts the lines, or for other files the contents, that the file no longer has;
-    ``message_ids`` names the first hundred messages among them. What the log does not hold itself
+    ``message_ids`` names the first hundred messages among them. Content that the log does not hold
     is kept in the file ``quarantine``.
     """
 
@@ -123,7 +123,7 @@ class FolderFindingData(TypedDict):
 
 
 class FolderHealed(Event, type="folder_healed"):
-    """A folder was not what the records say, and was made so (O3)."""
+    """A folder that differed from the records was rewritten from them (O3)."""
 
     path: str
     findings: list[FolderFindingData]

@@ -1,4 +1,4 @@
-"""How the events of session folders change a session's state: adoption, and what follows the log."""
+"""How the events of session folders, adopted or attached, change a session's state."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS", "QUIET"]
 
 QUIET: Final = frozenset({"folder_attached", "folder_detached", "folder_healed", "folder_adopted"})
-"""Events that leave ``updated_at`` alone (M8): they say nothing about the session itself, or tell
-when it was updated."""
+"""Events that leave ``updated_at`` alone (M8): they say nothing about the session itself, or set
+the time themselves."""
 
 
 def _folder_attached(state: SessionState, record: Record, event: FolderAttached) -> None:

@@ -1,7 +1,7 @@
 """How each record changes the state of its session: the handlers of all parts of the domain.
 
-Each part gives one handler per type of its events, next to them. A step that a machine does not have
-becomes a finding and changes nothing else.
+Each part defines one handler per type of its events, next to the events. A step that a machine does
+not allow becomes a finding and changes nothing else.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _QUIET: Final = (
 def apply(state: SessionState, recorded: Recorded) -> SessionState:
     """Fold one record into ``state``, in place.
 
-    A step that a machine does not have becomes a finding and changes nothing else. Raises
-    `CorruptLog` for data that no version of the library has written, `UnknownEventType`.
+    A step that a machine does not allow becomes a finding and changes nothing else. Raises
+    `CorruptLog` for data that no version of the library has written, and `UnknownEventType`.
     """
     record = recorded.record
     type_ = record.type
@@ -58,10 +58,10 @@ def apply(state: SessionState, recorded: Recorded) -> SessionState:
         if handler is not None:
             handler(state, record, recorded.event)
         elif is_builtin_type(type_):
-            decode_event(record)  # It says that a newer version wrote it.
+            decode_event(record)  # Raises the error that a newer version wrote it.
     except EventLogError:
         raise
-    except Exception as error:  # what the schema allows, and yet nobody writes
+    except Exception as error:  # data that fits the schema although the library never writes it
         raise _unfoldable(record, error) from error
     if type_ not in _QUIET:
         state.updated_at = record.time
@@ -70,14 +70,14 @@ def apply(state: SessionState, recorded: Recorded) -> SessionState:
 
 
 def apply_message(state: SessionState, record: Record, message: MessageData, tokens: int) -> None:
-    """Fold a ``message_appended`` of an open session whose event is at hand in parts."""
+    """Fold a ``message_appended`` of an open session from the fields of its event."""
     fold_message(state, record, message, tokens)
     state.updated_at = record.time
     _advance(state, record)
 
 
 def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> None:
-    """Fold records as `apply` does, but read the data of messages in the shortest way.
+    """Fold records as `apply` does, but read the data of messages the fastest way.
 
     Raises as `apply` does.
     """
@@ -92,7 +92,7 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
             appended = read_message(data)
             apply_message(state, record, appended["message"], appended["tokens"])
         except ValidationError:
-            decode_event(record)  # It tells what is wrong with the data.
+            decode_event(record)  # Raises the error that says what is wrong with the data.
             raise
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _unfoldable(record, error) from error

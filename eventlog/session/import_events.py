@@ -1,4 +1,4 @@
-"""What a session knows of the files that its messages were imported from."""
+"""What a session records about the files that its messages were imported from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["ConversationImported"]
 
 
 class ConversationImported(Event, type="conversation_imported"):
-    """A conversation of another program is in this session, as far as it was understood.
+    """A conversation of another program was imported, as far as it was understood.
 
-    ``lines`` has a pair for each run of messages that stood on consecutive lines: the line of the
-    first one, from 1, and how many they are. ``fields`` are those of the conversation itself,
-    ``findings`` what was replaced, left out or kept unread, each with the line as it was found.
+    ``lines`` has a pair for each run of messages from consecutive lines: the line of the first one,
+    from 1, and their number. ``fields`` are those of the conversation itself, ``findings`` say what
+    was replaced, left out or kept unread, each with the original line.
     """
 
     format: str

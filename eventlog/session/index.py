@@ -3,19 +3,19 @@
 ========================================= =====================================================
 key                                       value
 ========================================= =====================================================
-``session/{session}``                     what is known of the session at its creation, or end
+``session/{session}``                     what the session was created with, and how it ended
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
-``idle/{microseconds}/{session}``         that the session is to be committed from then on, unless
-                                          something is said until then (C8)
+``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
+                                          message comes before (C8)
 ========================================= =====================================================
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
-has none, and costs a worker nothing (F1). Nor do tasks of kinds that the worker cannot do: they
-stand elsewhere.
+has none, and costs a worker nothing (F1). Neither do tasks of kinds that the worker cannot do:
+their keys are in other ranges.
 """
 
 from __future__ import annotations
@@ -74,23 +74,23 @@ __all__ = [
 SESSION_TYPES: Final = frozenset(
     {"session_created", "adoption_begun", "folder_adopted", "session_closed", "session_deleted"}
 )
-"""The event types that may change what is known of the session itself."""
+"""The event types that may change the entries of the session itself."""
 
 INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
-"""The event types that may change an entry; a message does in the sessions that may be idle."""
+"""The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
 _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
-"""Those at which the workspace's entry is written, too."""
+"""The event types after which the workspace's entry is written, too."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
 SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
-"""What the keys begin with that do not begin with their session."""
+"""The prefixes of the keys that do not begin with their session."""
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
-    """Return the range of the keys that begin with a prefix which ends with a slash."""
+    """Return the range of the keys with a prefix, which must end with a slash."""
     return prefix, prefix[:-1] + chr(ord("/") + 1)
 
 
@@ -99,10 +99,10 @@ def session_key(session: str) -> str:
 
 
 def workspace_prefix(workspace: str) -> str:
-    """Return what the keys of a workspace's sessions begin with.
+    """Return the prefix of the keys of a workspace's sessions.
 
-    Workspaces are often paths, so a slash in one is written as in a URL: else the entries of
-    ``/home/ada/project`` would stand among those of ``/home/ada``.
+    Workspaces are often paths, so a slash in one is escaped as in a URL: otherwise the entries of
+    ``/home/ada/project`` would be among those of ``/home/ada``.
     """
     return f"workspace/{_without_slash(workspace)}/"
 
@@ -137,12 +137,12 @@ def idle_key(time: int, session: str = "") -> str:
 
 
 def idle_range(now: int) -> tuple[str, str]:
-    """Return the range of the keys of those sessions that are idle by ``now``."""
+    """Return the range of the keys of the sessions that are idle by ``now``."""
     return IDLE, idle_key(now + 1)
 
 
 def session_of_entry(key: str, value: bytes) -> str | None:
-    """Return the session that an entry is about; None where that cannot be read, or is not known."""
+    """Return the session that an entry is about; None if it cannot be read or is unknown."""
     family, _, rest = key.partition("/")
     match family:
         case "session":
@@ -172,9 +172,9 @@ def session_of_idle_key(key: str) -> str:
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
-    """Tell whether a record of this type and time may change an entry of the session.
+    """Return whether a record of this type and time may change an entry of the session.
 
-    A message does where it is awaited that no more come, and moves the end of that wait.
+    A message does if the session has an idle limit: it moves the time at which that is reached.
     """
     if type in INDEXED_TYPES:
         return True
@@ -188,9 +188,9 @@ def may_change_index(state: SessionState, type: str, time: int) -> bool:
 def index_changes(
     before: SessionState, recorded: Sequence[Recorded], after: SessionState
 ) -> tuple[IndexEntry, ...]:
-    """Return what records change in the index, given the states on both sides of them.
+    """Return the index entries that records change, given the states before and after them.
 
-    Illegal steps change nothing in it, as they change nothing in the state.
+    Steps that a machine does not allow change nothing here, as they change nothing in the state.
     """
     if len(after.findings) > len(before.findings):
         illegal = {version for version, _ in after.findings[len(before.findings) :]}
@@ -230,14 +230,14 @@ def _index_session(
 def _touched_tasks(
     before: SessionState, recorded: Sequence[Recorded], after: SessionState
 ) -> list[Task]:
-    """Return the tasks that the records are about, as they stand after them."""
+    """Return the tasks that the records are about, in their state after them."""
     touched: dict[str, Task | None] = {}
     for entry in recorded:
         if entry.type not in TASK_MACHINE.events:
             continue
         event = cast("TaskEvent", entry.event)
         task = after.tasks.get(event.task_id)
-        if task is None:  # It was settled, so no state holds what it has become.
+        if task is None:  # It is settled, so the state no longer has it.
             task = touched.get(event.task_id) or before.tasks.get(event.task_id)
             task = _advanced(task, entry.record, event)
         touched[event.task_id] = task
@@ -250,7 +250,7 @@ def _touched_tasks(
 
 
 def _advanced(task: Task | None, record: Record, event: TaskEvent | CommitPrepared) -> Task | None:
-    """Return the task after an event that may have begun it."""
+    """Return the task after an event, which may be the one that began it."""
     if type(event) is CommitPrepared:
         return finalising_task(record, event)
     if type(event) is TaskQueued:
@@ -276,7 +276,7 @@ def _index_archives(
 
 
 def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict[str, Any]]:
-    """Return the due entries of the lane's head and of those unordered tasks that were touched."""
+    """Return the due entries of the lane's head and of the unordered tasks that were touched."""
     head = state.lane_head()
     tasks = [] if head is None else [head]
     for task in touched:
@@ -302,11 +302,11 @@ def _due_value(task: Task) -> dict[str, Any]:
 
 
 def read_task(value: bytes) -> Task:
-    """Read a ``task/`` entry; raise `CorruptLog` for what is none."""
+    """Read a ``task/`` entry; raise `CorruptLog` if it is damaged."""
     try:
         task = _task_reader()(value)
         if task.state not in POLLER_VIEW:
-            raise ValueError(f"no task is {task.state!r:.40}")
+            raise ValueError(f"a task cannot be {task.state!r:.40}")
         if task.ordered and task.result is not None:
             _result_reader()(task.result)
     except ValueError as error:
@@ -315,12 +315,12 @@ def read_task(value: bytes) -> Task:
 
 
 def read_archive(value: bytes) -> Archive:
-    """Read an ``archive/`` entry; raise `CorruptLog` for what is none."""
+    """Read an ``archive/`` entry; raise `CorruptLog` if it is damaged."""
     try:
         archive = _archive_reader()(value)
         versions = [version for span in archive.takes for version in span]
         if not all(0 <= version < 1 << 62 for version in (archive.index, *versions)):
-            raise ValueError("it counts beyond all versions")
+            raise ValueError("it has a number beyond all versions")
     except ValueError as error:
         raise _damaged("archive", error) from error
     return archive
@@ -335,7 +335,7 @@ def _damaged(kind: str, error: ValueError) -> CorruptLog:
 
 
 class _FinalisedResult(TypedDict):
-    """The result of a finalising task, as far as views read it."""
+    """The fields of a finalising task's result that views read."""
 
     follow_ups: list[FollowUp]
     token_usage: TokenUsage
@@ -343,9 +343,9 @@ class _FinalisedResult(TypedDict):
 
 
 def prepare_reading() -> None:
-    """Build the readers of entries, which otherwise happens when the first one is read.
+    """Build the readers of entries now rather than when the first entry is read.
 
-    It takes milliseconds, which importing this module shall not cost, nor an attempt at a task.
+    It takes milliseconds, which neither the import of this module nor an attempt should pay.
     """
     for build in (_task_reader, _archive_reader, _result_reader):
         build()

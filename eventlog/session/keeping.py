@@ -1,7 +1,7 @@
 """Keeping tool outputs that are too large for their message (M6).
 
-An output is stored as a value before the command that names it is queued (L11). Where it cannot be,
-the session's policy says what is recorded instead.
+An output is stored as a value before the command that names it is queued (L11). If that fails, the
+session's policy says what is recorded instead.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ class Values(Protocol):
     """Where a session's large values are stored."""
 
     def keep_value(self, data: bytes) -> str:
-        """Store a value durably and return its digest; raise what the store has against it."""
+        """Store a value durably and return its digest; raise the store's error if it cannot."""
         ...
 
     def has_value(self, digest: str) -> bool:
-        """Return whether the session has a value of this name."""
+        """Return whether the session has a value with this digest."""
         ...
 
 
 def keep_outputs(
     values: Values, session_id: str, data: MessageData, policy: ToolOutputPolicy
 ) -> MessageData:
-    """Return a message as it is recorded: its large outputs kept, and previews in their place."""
+    """Store the large outputs of a message; return the message with previews in their place."""
     outputs, inline = outputs_of(data)
     parts = list(data["parts"])
     for number, reason in select_large(outputs, inline, policy).items():
         part = parts[number]
         output = output_of(part)
-        assert output is not None  # It was chosen among the outputs.
+        assert output is not None  # `select_large` chose it among the outputs.
         call = CallId(session_id, data["id"], output.id)
         kept = keep_output(values, call, outputs[number], reason, policy, original=output.original)
         parts[number] = with_preview(part, output, kept)
@@ -56,7 +56,7 @@ def check_kept(values: Values, session_id: str, data: MessageData) -> None:
     for path, digest in claimed_values(session_id, data):
         if not values.has_value(digest):
             raise InvalidMessage(
-                f"session {session_id!r} keeps no output {digest}; give the output itself",
+                f"session {session_id!r} has no stored output {digest}; give the output itself",
                 field=path,
             )
 
@@ -70,10 +70,10 @@ def keep_output(
     *,
     original: str | None = None,
 ) -> dict[str, Any]:
-    """Store an output; return the fields of the tool part that stand for it.
+    """Store an output; return the fields of the tool part that replace it.
 
-    ``original`` is what is stored, where the output is no text but is read as one. Without a
-    ``tool_output`` among the fields the output itself stays in the part.
+    ``original`` is the text to store if the output is not text itself: its JSON. If the fields have
+    no ``tool_output``, the output itself stays in the part.
     """
     check_text(output, "tool_output")
     data = (output if original is None else original).encode()

@@ -1,6 +1,6 @@
 """The machine of a session: it is created once, and closed or deleted once.
 
-One that is adopted from a folder takes what the folder holds, and nothing else until that is done.
+A session that is being adopted from a folder accepts what the folder holds and nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from eventlog.machine import ABSENT, StateMachine, Transition
 __all__ = ["SESSION_MACHINE", "SessionStatus"]
 
 SessionStatus: TypeAlias = Literal["absent", "open", "adopting", "closed", "deleted"]
-"""The states of the machine; ``absent`` is a session that no event has made yet."""
+"""The states of the machine; ``absent`` is a session that has no event yet."""
 
 SESSION_MACHINE: Final = StateMachine(
     "session",

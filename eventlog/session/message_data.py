@@ -1,4 +1,4 @@
-"""A message as it is stored, and the keys under which it and the results of its calls are."""
+"""A message as it is stored, and the idempotency keys of messages and of the results of calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PART = GetPydanticSchema(
         extra_behavior="allow",
     )
 )
-"""A part is any object with a type: folds and readers look at that before all else."""
+"""A part is any object with a type, which folds and readers check before anything else."""
 
 
 class MessageData(TypedDict, total=False):

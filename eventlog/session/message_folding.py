@@ -39,7 +39,7 @@ def _message_appended(state: SessionState, record: Record, event: MessageAppende
 
 
 def fold_message(state: SessionState, record: Record, message: MessageData, tokens: int) -> None:
-    """Add a message to the live tail; it begins a turn unless it carries tool results."""
+    """Add a message to the live tail; a user message begins a round unless it has tool results."""
     if is_plain(message):
         state.window.append(record.version, tokens, message["role"] == "user")
     elif record.schema == 1:

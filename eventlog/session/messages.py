@@ -1,7 +1,7 @@
 """Messages and their parts (M2).
 
-A message keeps what it was given: unknown fields and unknown part types survive verbatim, and what
-was not given is not invented, but for the id and the time, which a message draws when it is built.
+A message keeps exactly what it was given: unknown fields and unknown part types survive verbatim,
+and no field is added except the id and the time, which are drawn when the message is built.
 """
 
 from __future__ import annotations
@@ -146,23 +146,23 @@ class Message(BaseModel):
     role: Role
     parts: tuple[Part, ...]
     created_at: str = Field(default_factory=lambda: format_time(system_clock()), strict=True)
-    """ISO 8601 text; kept to the letter where the caller gives it."""
+    """ISO 8601 text; kept verbatim if the caller gives it."""
 
     @classmethod
     def system(cls, text: str, **fields: Any) -> Message:
-        """Build a system message of one text part; ``fields`` are further fields of it."""
+        """Build a system message of one text part; ``fields`` are further fields of the message."""
         return cls(role="system", parts=_text_parts(text), **fields)
 
     @classmethod
     def user(cls, text: str, **fields: Any) -> Message:
-        """Build a user message of one text part; it begins a turn."""
+        """Build a user message of one text part; it begins a round."""
         return cls(role="user", parts=_text_parts(text), **fields)
 
     @classmethod
     def assistant(
         cls, text: str | None = None, *, tools: tuple[ToolPart, ...] = (), **fields: Any
     ) -> Message:
-        """Build an assistant message of a text, of tool calls, or of both."""
+        """Build an assistant message from a text, tool calls, or both."""
         parts: tuple[Any, ...] = _text_parts(text) if text is not None else ()
         return cls(role="assistant", parts=(*parts, *tools), **fields)
 
@@ -199,15 +199,16 @@ class Message(BaseModel):
     def from_chat(cls, data: dict[str, Any]) -> Message:
         """Build a message from a chat message: ``{"role", "content"}``, calls and results included.
 
-        Its fields are kept, so that `eventlog.exchange.openai_chat.chat_from_message` gives it back
-        as it was. Content blocks of Anthropic and items of the Responses API are taken as well: their
-        calls and results become tool parts. Raises `InvalidMessage` naming the first wrong field.
+        Its fields are kept, so that `eventlog.exchange.openai_chat.chat_from_message` returns it
+        unchanged. Content blocks of Anthropic and items of the Responses API are accepted too:
+        their calls and results become tool parts. Raises `InvalidMessage` naming the first wrong
+        field.
         """
         return _validated(message_fields(data), None)
 
     @property
     def text(self) -> str:
-        """What was said, joined by line feeds: text in any shape, refusals, transcripts."""
+        """The text of the message, joined by line feeds: texts, refusals, transcripts."""
         if all(type(part) is TextPart for part in self.parts) and not self.__pydantic_extra__:
             return "\n".join(cast("TextPart", part).text for part in self.parts)
         return said_in(self.as_data())
@@ -248,7 +249,7 @@ def as_message(value: Message | dict[str, Any], *, index: int | None = None) -> 
 
 def _validated(value: Message | dict[str, Any], index: int | None) -> Message:
     try:
-        if isinstance(value, Message):  # Of a subclass, which nobody could read back.
+        if isinstance(value, Message):  # Of a subclass, which could not be read back.
             fields = value.model_dump(exclude_unset=True, warnings=False)
             value = {**fields, "id": value.id, "created_at": value.created_at}
         return Message.model_validate(value)
@@ -263,16 +264,16 @@ def _validated(value: Message | dict[str, Any], index: int | None) -> Message:
 
 
 def message_data(message: Message, *, index: int | None = None) -> MessageData:
-    """Return what is stored of a message: what was given, the id and the time.
+    """Return a message's data as it is stored: what was given, the id and the time.
 
-    Reading it back gives a message that equals this one; raises `InvalidMessage` where it would
-    not, with the path of the first value that is to blame.
+    Reading it back gives an equal message. Raises `InvalidMessage` if it would not, with the path
+    of the first value that differs.
     """
     parts = message.parts
     if type(parts) is tuple and len(parts) == 1 and not message.__pydantic_extra__:
         part = parts[0]
         if type(part) is TextPart and not part.__pydantic_extra__ and _is_plain(message, part.text):
-            # Nearly all messages: worth not asking the serializer, which takes ten times as long.
+            # Nearly all messages: worth bypassing the serializer, which takes ten times as long.
             return {
                 "id": message.id,
                 "role": message.role,
@@ -283,7 +284,7 @@ def message_data(message: Message, *, index: int | None = None) -> MessageData:
 
 
 def _is_plain(message: Message, text: object) -> bool:
-    """Return whether a message of one text was surely built by validation: not all are."""
+    """Return whether a message of one text was certainly built by validation: not all are."""
     id_ = message.id
     return (
         type(text) is str
@@ -340,10 +341,10 @@ def check_text(text: str, field: str, index: int | None = None) -> None:
 
 
 def same_message(stored: MessageData, data: MessageData, message: Message) -> bool:
-    """Tell whether a repeated message has the content of the stored one (L3).
+    """Return whether a repeated message has the content of the stored one (L3).
 
-    A time that the caller did not give was drawn anew by the repetition, so it does not count; nor
-    does whether a large output was stored within the message.
+    A time that the caller did not give was drawn again for the repetition, so it does not count;
+    nor does it matter whether a large output was stored within the message.
     """
     if "created_at" not in message.model_fields_set:
         data = {**data, "created_at": stored["created_at"]}

@@ -1,4 +1,4 @@
-"""Which large values a record names: what must be copied with it, and be there when it is verified."""
+"""Which large values a record names: a copy takes them along, and verifying looks for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["may_name_values", "named_values"]
 
 _OUTPUT_REF: Final = b'"tool_output_ref"'
-"""What is in the data of every event that names a tool output; few have it."""
+"""The text that the data of every event with a stored tool output has, and few others."""
 
 _NAMING_TYPES: Final = frozenset({"step_completed", "folder_adopted"})
 
@@ -26,7 +26,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def may_name_values(type: str, data: bytes) -> bool:
-    """Return whether a record may name values; most are known not to without decoding them."""
+    """Return whether a record may name values; most are ruled out without decoding them."""
     if type == "message_appended" or type == "tool_result_recorded":
         return _OUTPUT_REF in data
     return type in _NAMING_TYPES

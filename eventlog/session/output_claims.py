@@ -1,9 +1,9 @@
-"""Messages from outside that claim an output is kept elsewhere: believed only after a check (G2).
+"""Checks of messages from outside that claim to have an output stored beside the log (G2).
 
-The fields of `LARGE_OUTPUT_FIELDS` are the library's: what stands in them is read as the name of a
-value, a path in the session's folder, a length. A message may carry them all the same, because it
-was read from a session and is appended to one. So their types are checked here; and what claims to
-be a value of this very session must bear the name that the library would give it, and be there.
+The fields of `LARGE_OUTPUT_FIELDS` belong to the library: it reads them as the name of a value, a
+path in the session's folder, a length. A message from outside may nevertheless have them, if it was
+read from a session and is now appended to one. So their types are checked here; and a message that
+claims a value of this very session must name it as the library would, and the value must exist.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _EXPECTED: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "tool_output_sha256": (lambda value: is_digest(value), "64 hexadecimal digits in lower case"),
     "tool_output_externalized_reason": (lambda value: isinstance(value, str), "text"),
     "tool_output_externalization_error": (lambda value: isinstance(value, str), "text"),
-    "tool_output_field": (lambda value: _is_path(value), "the names of fields, as a list of texts"),
+    "tool_output_field": (lambda value: _is_path(value), "a list of field names"),
     "tool_output_json": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
 def check_claims(session: str, data: MessageData, index: int | None = None) -> bool:
-    """Return whether a message names values of the session that must be looked up.
+    """Return whether a message names values of the session, which must then be looked up.
 
-    Raises `InvalidMessage`, which names the field, for a claim that cannot be true.
+    Raises `InvalidMessage`, naming the field, for a claim that cannot be true.
     """
     names_values = False
     for place, part in enumerate(data["parts"]):
@@ -55,7 +55,7 @@ def _check_part(session: str, part: Mapping[str, Any], path: str, index: int | N
     for name in sorted(LARGE_OUTPUT_FIELDS & part.keys()):
         is_right, expected = _EXPECTED[name]
         if not is_right(part[name]):
-            raise InvalidMessage(f"it is {expected}", field=f"{path}.{name}", index=index)
+            raise InvalidMessage(f"it must be {expected}", field=f"{path}.{name}", index=index)
     if not names_result_of(session, part):
         return False
     if kept_output_id(session, part) is None:
@@ -69,7 +69,7 @@ def _check_part(session: str, part: Mapping[str, Any], path: str, index: int | N
 
 
 def claimed_values(session: str, data: MessageData) -> list[tuple[str, str]]:
-    """Return the values that a checked message names, each as the path of its field and digest."""
+    """Return the values that a checked message names, each as its field's path and its digest."""
     return [
         (f"parts.{place}.tool_output_sha256", part["tool_output_sha256"])
         for place, part in enumerate(data["parts"])

@@ -1,8 +1,8 @@
-"""What the commands of one round leave behind before any of it is stored.
+"""The state that the commands of one round lead to before any of their records is stored.
 
-The commands of one session in one round are decided in turn, each on the state that its
-predecessors leave. That state is an overlay: the stored one stays as it is, and is copied only where
-a second command comes and the first one's decision did not make the state after it anyway.
+The commands of one session in one round of the committer are decided in turn, each on the state
+after its predecessors. That state is an overlay: the stored state stays as it is. It is copied only
+if a second command comes and deciding the first one has not produced the state after it anyway.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ __all__ = ["Foldable", "Pending"]
 
 
 class Foldable(Protocol):
-    """What can fold the records that it is about to store."""
+    """A decided command, which can fold the records that it is about to store."""
 
     def fold(self, state: SessionState) -> None:
-        """Fold the records that come next in the state; a reader may have folded them already."""
+        """Fold the records into the state; those that a reader has folded already are skipped."""
         ...
 
 
 class Pending:
-    """The state that the commands of the present round will leave, folded when it is needed."""
+    """The state after the commands of the current round, folded only when it is needed."""
 
     __slots__ = ("_state", "_unfolded", "round")
 
     def __init__(self) -> None:
         self.round = 0
-        """The number of the present round; 0 before the first."""
+        """The number of the current round; 0 before the first."""
         self._state: SessionState | None = None
         self._unfolded: list[Foldable] = []
 
     def __bool__(self) -> bool:
-        """Whether commands of this round were decided already."""
+        """Return whether commands of this round were decided already."""
         return self._state is not None or bool(self._unfolded)
 
     def begin(self, round: int) -> None:
-        """Drop what an earlier round left; what was stored of it is in the stored state."""
+        """Drop the commands of an earlier round; those that were stored are in the stored state."""
         self.round = round
         self._state = None
         self._unfolded.clear()
 
     def add(self, decided: Foldable, after: SessionState | None = None) -> None:
-        """Take a decided command in, with the state ``after`` it if its decision made that."""
+        """Add a decided command, with the state ``after`` it if deciding it produced one."""
         if after is None:
             self._unfolded.append(decided)
         else:
             self._state = after
 
     def over(self, stored: SessionState) -> SessionState:
-        """Return the state that the next command of the round is decided on."""
+        """Return the state on which the next command of the round is decided."""
         if not self._unfolded:
             return self._state or stored
         state = self._state or stored.copy()

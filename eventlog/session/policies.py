@@ -1,7 +1,7 @@
 """The policies of a session: large tool outputs, and automatic commits.
 
-They are recorded with the session, so every process treats it alike. The policies of a log are
-those of the sessions that it creates.
+They are recorded with the session, so every process treats it alike. A log's policies become those
+of the sessions that it creates.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MESSAGE_CHARACTERS: Final = 100_000
 """The most characters of tool output, previews included, that stay in one message (M6)."""
 
 PREVIEW_CHARACTERS: Final = 2_000
-"""The length of what stands in a message for an output that is kept elsewhere (M6)."""
+"""The length of the preview that replaces a large output in its message (M6)."""
 
 SHORTEST_PREVIEW: Final = 500
-"""Below it a preview would hold little but the words about itself."""
+"""A shorter preview would hold little but its own explanation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,11 @@ class ToolOutputPolicy:
     """How much of a tool's output stays in its message; the rest is stored beside the log.
 
     An output of more than ``inline_characters`` is stored in the blob area, and a preview of
-    ``preview_characters`` takes its place. If the outputs of a message have more than
-    ``message_characters`` together, the longest ones are stored until they have not. ``on_failure``
-    says what to do if an output cannot be stored: record it whole in its message (``keep_raw``),
-    raise the error (``reject``), or record the preview and lose the rest (``preview_only``).
+    ``preview_characters`` takes its place. If the outputs of a message together have more than
+    ``message_characters``, the longest ones are stored until the rest is within the limit.
+    ``on_failure`` says what to do if an output cannot be stored: record it whole in its message
+    (``keep_raw``), raise the error (``reject``), or record the preview and lose the rest
+    (``preview_only``).
 
     Raises `InvalidArgument` for limits that do not fit together.
     """
@@ -52,12 +53,13 @@ class ToolOutputPolicy:
         shortest = min(self.inline_characters, self.message_characters)
         if not SHORTEST_PREVIEW <= self.preview_characters <= shortest:
             raise InvalidArgument(
-                f"{self}: a preview has at least {SHORTEST_PREVIEW} characters, and no more than "
-                "what may stay in a message"
+                f"{self}: a preview must have at least {SHORTEST_PREVIEW} characters, and no more "
+                "than may stay in a message"
             )
         if self.on_failure not in ("keep_raw", "reject", "preview_only"):
             raise InvalidArgument(
-                f"on_failure is {self.on_failure!r}; it is 'keep_raw', 'reject' or 'preview_only'"
+                f"on_failure is {self.on_failure!r}; it must be 'keep_raw', 'reject' or "
+                "'preview_only'"
             )
 
 
@@ -86,6 +88,6 @@ class AutoCommitPolicy:
             check_seconds("idle_seconds", self.idle_seconds)
         if self.pending_tokens is self.messages is self.idle_seconds is None:
             raise InvalidArgument(
-                "an AutoCommitPolicy has at least one of pending_tokens, messages, idle_seconds"
+                "an AutoCommitPolicy needs at least one of pending_tokens, messages, idle_seconds"
             )
         check_count("keep_recent", self.keep_recent, "messages", highest=KEEP_LIMIT)

@@ -1,4 +1,4 @@
-"""The session's state as a projection: what opening a session replays, and snapshots keep."""
+"""The session's state as a projection: opening a session replays it, and snapshots keep it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _adapter() -> TypeAdapter[Any]:
 
 
 class SessionFold(Projection[SessionState, SessionState]):
-    """Everything that commands of one session are decided on."""
+    """The state on which the commands of one session are decided."""
 
     name = "session"
     schema = 5
@@ -59,12 +59,12 @@ class SessionFold(Projection[SessionState, SessionState]):
         return f"{self.schema}-{'-'.join(machines)}-{sys.byteorder}"
 
     def dump(self, state: SessionState) -> bytes:
-        """Write the state as one line of JSON, and behind it the columns of the live messages."""
+        """Write the state as one line of JSON, followed by the columns of the live messages."""
         return _adapter().dump_json(state) + b"\n" + state.window.packed()
 
     def load(self, data: bytes) -> SessionState:
         end = data.index(b"\n")
         state: SessionState = _adapter().validate_json(data[:end])
-        state.window.unpack(memoryview(data)[end + 1 :])  # Most of it, and not to be copied twice.
+        state.window.unpack(memoryview(data)[end + 1 :])  # A view: it is most of the bytes.
         state.window.refuse_impossible(state.version)
         return state

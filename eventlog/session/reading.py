@@ -26,46 +26,46 @@ if TYPE_CHECKING:
 __all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with_result"]
 
 RESULT_KINDS = ("running", "completed", "error", "abandoned")
-"""The kinds of results that a call may have, one of each (`tool_result_key`)."""
+"""The kinds of results; a call may have one of each (`tool_result_key`)."""
 
 
 class StoredMessage(NamedTuple):
-    """A message as it reads now, its version, and what it weighs."""
+    """A message with the results so far, its version, and its tokens."""
 
     version: int
     data: MessageData
     tokens: int
     schema: int = 2
-    """That of the record: one of schema 1 did not weigh every part."""
+    """The schema of its record; one of schema 1 did not weigh every part."""
 
     @property
     def message(self) -> Message:
-        """The message itself; raises `CorruptLog` for data that is none."""
+        """The message itself; raises `CorruptLog` if the data is not a message."""
         return message_of(self.data, self.version)
 
 
 def message_of(data: MessageData, version: int) -> Message:
-    """Return the message that was stored; raise `CorruptLog` for data that is none."""
+    """Return the message that was stored; raise `CorruptLog` if the data is not a message."""
     try:
         return Message.model_validate(data)
     except ValueError as error:
         problem = str(error).replace("\n", " ")
         raise CorruptLog(
-            f"version {version}: the message {data['id']!r:.80} is none that was appended "
+            f"version {version}: the message {data['id']!r:.80} is not one that was appended "
             f"({problem:.200}); run `eventlog verify`",
             version=version,
         ) from error
 
 
 def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
-    """Return the message with a result written into the call that it answers."""
+    """Return the message with a result in the call that it answers."""
     return with_results(data, {(result.tool_id, result.occurrence): result})
 
 
 def with_results(
     data: MessageData, results: Mapping[tuple[str, int], ToolResultRecorded]
 ) -> MessageData:
-    """Return the message with results, by the id and occurrence of their calls; in one pass."""
+    """Return the message with results, given by the id and occurrence of their calls."""
     parts = list(data["parts"])
     for place, tool_id, occurrence in answerable(readings_of(data)):
         result = results.get((tool_id, occurrence))
@@ -76,7 +76,7 @@ def with_results(
             bare = without_large_output(parts[place])
             bare.pop("abandoned", None)
             parts[place] = {**bare, **fields}
-        else:  # A call that is no part.
+        else:  # A call in a field of the message instead of a part.
             data = with_fields(data, place, fields)
     return cast("MessageData", {**data, "parts": parts})
 
@@ -91,7 +91,7 @@ def _fields_of(result: ToolResultRecorded) -> dict[str, Any]:
 
 
 class RecordSource(Protocol):
-    """As much of a store as reading messages takes."""
+    """The methods of a store that reading messages needs."""
 
     def read(
         self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
@@ -103,19 +103,19 @@ class RecordSource(Protocol):
 
 
 class MessageReader:
-    """Reads the records and messages of one stream; every method does what I/O the source does."""
+    """Reads the records and messages of one stream; its methods do I/O if the source does."""
 
     def __init__(self, source: RecordSource, stream: str) -> None:
         self.stream = stream
         self._source = source
 
     def record(self, version: int) -> Recorded | None:
-        """Return the record at a version."""
+        """Return the record at a version, or None."""
         found = self._source.read(self.stream, after=version - 1, until=version)
         return next((Recorded(record) for record in found), None)
 
     def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:
-        """Return the versions of those ids that are stored."""
+        """Return the versions of the ids that are stored; others are left out."""
         return self._source.find(self.stream, ids)
 
     def newest_of(self, types: Sequence[str]) -> Iterator[Recorded]:
@@ -144,8 +144,8 @@ class MessageReader:
     ) -> list[StoredMessage]:
         """Return the messages in ascending ranges, in order; only the ``last`` ones if given.
 
-        A call that has no result in what was read is looked up, so a result counts wherever in
-        the stream it was recorded, unless that was after the version ``as_of``.
+        If a call has no result among the records that were read, its result is looked up: so a
+        result counts wherever in the stream it is, up to the version ``as_of`` if that is given.
         """
         found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
@@ -189,7 +189,7 @@ class MessageReader:
         results: dict[int, ToolResultRecorded],
         as_of: int | None,
     ) -> list[StoredMessage]:
-        """Write the latest result of each call into it; those found in passing come first."""
+        """Write the latest result into each call; ``results`` are those that were read already."""
         results = {**results, **dict(self._later_results(found, results, as_of))}
         if not results:
             return found
@@ -215,9 +215,9 @@ class MessageReader:
         known: dict[int, ToolResultRecorded],
         as_of: int | None,
     ) -> Iterator[tuple[int, ToolResultRecorded]]:
-        """Look up, by version, results of calls that are not completed by those found in passing.
+        """Look up, with their versions, results of calls that those read so far do not complete.
 
-        One that failed is among them: it may have been completed since.
+        A failed call is among them: it may have been completed since.
         """
         answered = {
             (result.message_id, result.tool_id, result.occurrence)
@@ -241,7 +241,7 @@ class MessageReader:
 
 
 def _open_calls(messages: Iterable[StoredMessage]) -> Iterator[tuple[str, str, int]]:
-    """Yield message id, tool id and occurrence of the calls that were made without a result."""
+    """Yield message id, tool id and occurrence of the calls that came without a result."""
     for entry in messages:
         if is_plain(entry.data):
             continue

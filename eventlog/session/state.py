@@ -1,7 +1,7 @@
-"""The state of a session that decisions are taken on: a fold of its records, in place.
+"""The state of a session on which commands are decided: a fold of its records, in place.
 
 It holds ranges, sums and what is unfinished; never a message, and of finished work only what a
-later decision needs. So its size follows what is open, not what was ever said (L12).
+later decision needs. So its size depends on what is open, not on the length of the history (L12).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["SessionState"]
 
 @dataclass(slots=True)
 class SessionState:
-    """Everything a command of a session is decided on."""
+    """Everything that a decision on a session may depend on."""
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -37,7 +37,7 @@ class SessionState:
     version: int = 0
     hash: bytes = GENESIS
     time: int = 0
-    """The time of the last record: no later one has an earlier time (L2)."""
+    """The time of the last record; later records never have an earlier time (L2)."""
     created_at: int = 0
     updated_at: int = 0
     last_message_at: int = 0
@@ -59,33 +59,33 @@ class SessionState:
     usage: TokenUsage = field(default_factory=TokenUsage)
     memory_sessions: dict[str, str] = field(default_factory=dict[str, str])
     usage_after: int = 0
-    """The version up to which earlier commits took the recorded usage (M5)."""
+    """The version up to which the recorded usage belongs to earlier commits (M5)."""
     usage_count: int = 0
     window: Window = field(default_factory=Window)
     archives: SharedDict[int, Archive] = field(default_factory=SharedDict[int, Archive])
-    """Those that no overview covers yet, or whose task is not settled, by index; the others are in
-    the index of the log."""
+    """The archives without a covering overview or with an unsettled task, by number; the others are
+    in the log's index."""
     tasks: SharedDict[str, Task] = field(default_factory=SharedDict[str, Task])
-    """Those that are neither completed nor abandoned, by id; the others are in the index."""
+    """The tasks that are neither completed nor abandoned, by id; others are in the log's index."""
     lane: list[int] = field(default_factory=list[int])
-    """The archives that are to be finalised, ascending: those whose task is open."""
+    """The archives that await finalisation (their task is open), ascending."""
     failed: list[int] = field(default_factory=list[int])
     """The archives whose finalisation failed for good, ascending."""
     unused: list[VersionRange] = field(default_factory=list[VersionRange])
-    """Ranges of archive numbers that no archive has: an adopted folder's need not be gapless."""
+    """Ranges of archive numbers that no archive has: those of an adopted folder may have gaps."""
     overview: Overview | None = None
     findings: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
-    """Steps that a machine does not have, as found in the history, with their versions (P7)."""
+    """Steps in the history that a machine does not allow, with their versions (P7)."""
 
     def copy(self) -> SessionState:
-        """Return a state that can be folded further without touching this one."""
+        """Return a copy; folding records into it does not affect this one."""
         copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
         return copied
 
     def as_seen(self, creation: SessionCreated | None) -> SessionState:
-        """Return what commands see: of a session that does not exist yet, what it will begin as."""
+        """Return the state that commands see: for a new session, the one it will begin with."""
         if self.status != ABSENT or creation is None:
             return self
         begun = self.copy()
@@ -94,7 +94,7 @@ class SessionState:
         return begun
 
     def follow(self, creation: SessionCreated) -> None:
-        """Take over whom the session belongs to, and the policies that it was given."""
+        """Take over the owner and the policies that the session is created with."""
         self.owner = creation.owner
         self.project = creation.project
         self.workspace = creation.workspace
@@ -105,10 +105,10 @@ class SessionState:
         self.auto_commit = creation.auto_commit
 
     def lane_head(self) -> Task | None:
-        """Return the finalising task that is next in order (F1), if one is to be worked on.
+        """Return the finalising task that is next in order (F1), if there is one to work on.
 
-        A task that failed for good holds the lane where the policy is to wait for it; none is
-        worked on before a folder is adopted entirely.
+        A task that failed for good blocks the lane if the policy is to wait for it; while a folder
+        is being adopted there is none.
         """
         if self.status == "adopting":
             return None
@@ -118,25 +118,25 @@ class SessionState:
         return self.finalising(self.lane[0])
 
     def finalising(self, index: int) -> Task | None:
-        """Return the task that is to finalise an archive, or has failed to; None if it is ended."""
+        """Return the task that finalises an archive or has failed to; None once it has ended."""
         archive = self.archives.get(index)
         return None if archive is None else self.tasks.get(archive.task_id)
 
     def has_archive(self, index: int) -> bool:
-        """Tell whether an archive has this number."""
+        """Return whether an archive has this number."""
         return 1 <= index <= self.commit_count and not any(
             first <= index <= last for first, last in self.unused
         )
 
     def count_commits(self, count: int) -> None:
-        """Count commits up to ``count``, and note the numbers that are passed over as unused."""
+        """Set the count of commits, and note the numbers that are skipped as unused."""
         if count > self.commit_count:
             self.unused.append((self.commit_count + 1, count))
             self.commit_count = count
 
     def uncovered(self, before: int | None = None) -> list[Archive]:
-        """Return the archives whose messages no overview stands for, in order (X1); if given, only
-        those ``before`` an index."""
+        """Return the archives that no overview covers, in order (X1); with ``before``, only those
+        with a lower number."""
         found = [archive for archive in self.archives.values() if not archive.covered]
         if before is not None:
             found = [archive for archive in found if archive.index < before]

@@ -15,7 +15,7 @@ __all__ = ["report", "step", "step_only"]
 
 
 def step(state: SessionState, record: Record) -> bool:
-    """Move the session's machine; return False, and note a finding, where it has no such step."""
+    """Move the session's machine; return False and note a finding if it does not allow the step."""
     status = SESSION_MACHINE.table.get((state.status, record.type))
     if status is None:
         report(state, record, f"session is {state.status!r}")
@@ -25,7 +25,7 @@ def step(state: SessionState, record: Record) -> bool:
 
 
 def report(state: SessionState, record: Record, where: str) -> None:
-    """Note a step that a machine does not have (P7)."""
+    """Note a step that a machine does not allow (P7)."""
     state.findings.append((record.version, f"{where}: {record.type!r} is not possible from there"))
 
 

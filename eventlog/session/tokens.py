@@ -1,9 +1,9 @@
 """An estimate of how many tokens a text takes, without a tokenizer (M11).
 
 The estimate is ceil(sum of weights): 0.25 per character; 1.5 for CJK ideographs, kana, hangul and
-full-width forms; 2.0 for other characters beyond the Basic Multilingual Plane. It is replaceable
-(``eventlog.open(..., estimate_tokens=...)``), and what it said is stored in the event, so a replay
-never calls it.
+full-width forms; 2.0 for other characters beyond the Basic Multilingual Plane. The estimator can be
+replaced (``eventlog.open(..., estimate_tokens=...)``). Its result is stored in the event, so a
+replay never calls it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventlog.errors import InvalidArgument
 __all__ = ["TokenEstimator", "checked_tokens", "estimate_tokens"]
 
 PIECE_CHARACTERS: Final = 65_536
-"""Characters that are looked at together, which bounds the memory that an estimate takes."""
+"""Characters that are counted together, which bounds the memory that an estimate takes."""
 
 MOST_TOKENS: Final = 10**12
 """The most tokens that one text may have; sums of a million of them fit in 64 bits."""
@@ -55,7 +55,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def estimate_tokens(text: str) -> int:
-    """Return ceil of the summed weights; see the module's law."""
+    """Return the ceiling of the summed weights of a text's characters."""
     if text.isascii():
         return (len(text) + 3) // 4
     wide, astral = (_count(pattern, text) for pattern in _patterns())
@@ -63,7 +63,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:
-    """Count the characters that match, in pieces: a list of all of them takes 80 times the text."""
+    """Count the characters that match, in pieces: a list of all would take 80 times the text."""
     return sum(
         len(pattern.findall(text, start, start + PIECE_CHARACTERS))
         for start in range(0, len(text), PIECE_CHARACTERS)
@@ -71,11 +71,11 @@ def _count(pattern: re.Pattern[str], text: str) -> int:
 
 
 def checked_tokens(estimate: TokenEstimator, text: str) -> int:
-    """Return what an estimator says of a text; raise `InvalidArgument` if that is no count."""
+    """Return an estimator's count for a text; raise `InvalidArgument` if it is not a count."""
     tokens = estimate(text)
     if type(tokens) is not int or not 0 <= tokens <= MOST_TOKENS:
         raise InvalidArgument(
-            f"the token estimator said {tokens!r:.80} for a text; it returns a whole number "
-            f"from 0 to {MOST_TOKENS:,}"
+            f"the token estimator returned {tokens!r:.80} for a text; it must return a whole "
+            f"number from 0 to {MOST_TOKENS:,}"
         )
     return tokens

@@ -1,8 +1,8 @@
-"""Tool outputs that are too large for their message: which they are, and what stands for them (M6).
+"""Tool outputs that are too large for their message: how they are chosen and replaced (M6).
 
-Pure functions over stored messages. An output that is kept in the blob area, as one of the session's
-values (`eventlog.session.values`), is named by fields of its tool part, under the names that other
-programs give them:
+Pure functions over stored messages. An output that is stored beside the log, as one of the
+session's values (`eventlog.session.values`), is named by fields of its tool part, under the names
+that other programs use:
 
 =================================== ===========================================================
 field                               holds
@@ -14,13 +14,13 @@ field                               holds
 ``tool_output_original_chars``      the length of the output
 ``tool_output_preview_chars``       the length of the preview
 ``tool_output_sha256``              the name of the output in the blob area: of its UTF-8 bytes
-``tool_output_externalized_reason`` ``single_threshold`` or ``turn_budget``: which limit it was
+``tool_output_externalized_reason`` ``single_threshold`` or ``turn_budget``: the limit it exceeds
 ``tool_output_externalization_error`` why it could not be kept
-``tool_output_field``               where the preview stands instead, in a part of another shape
-``tool_output_json``                true if what is kept is the JSON of an output that is no text
+``tool_output_field``               where the preview is instead, in a part of another shape
+``tool_output_json``                true if what is stored is the JSON of an output that is not text
 =================================== ===========================================================
 
-A part that comes with one of them from elsewhere is left as it is, after the check in
+A part that already has one of these fields is left as it is, after the check in
 `eventlog.session.output_claims`.
 """
 
@@ -66,22 +66,22 @@ LARGE_OUTPUT_FIELDS: Final = frozenset(
         *PLACE_FIELDS,
     }
 )
-"""The fields that tell of an output which is not, or could not be, kept elsewhere."""
+"""The fields about an output that is stored beside the log, or could not be."""
 
 TOOL_ID_CHARACTERS: Final = 96
-"""How much of a tool's id the name of its result holds: file systems take 255 bytes."""
+"""How much of a tool's id is in the name of its result: file systems allow 255 bytes."""
 
 NAMED_CHARACTERS: Final = 200
-"""Ids that take more are not repeated in the preview, which is short of room."""
+"""Longer ids are not repeated in the preview, which has little room."""
 
 SEARCH_LIMIT: Final = 20
-"""Matches that a search returns unless told otherwise."""
+"""Matches that a search returns by default."""
 
 CONTEXT_CHARACTERS: Final = 300
-"""Characters on each side of a match that a search returns unless told otherwise."""
+"""Characters on each side of a match that a search returns by default."""
 
 Limit: TypeAlias = Literal["single_threshold", "turn_budget"]
-"""Which limit of the policy an output is beyond: its own, or that of all outputs of a message."""
+"""The limit that an output exceeds: the one for itself, or the one for a message's outputs."""
 
 SINGLE: Final = "single_threshold"
 TOGETHER: Final = "turn_budget"
@@ -91,7 +91,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class ToolOutput(NamedTuple):
-    """A piece of a tool's output, by characters."""
+    """A piece of a tool's output: ``text`` begins at ``offset`` of ``total_characters``."""
 
     text: str
     offset: int
@@ -99,27 +99,30 @@ class ToolOutput(NamedTuple):
 
     @property
     def next_offset(self) -> int | None:
-        """Where to go on reading; None at the end."""
+        """The offset at which the next piece begins; None at the end."""
         end = self.offset + len(self.text)
         return end if end < self.total_characters else None
 
 
 class OutputMatch(NamedTuple):
-    """Where a text was found in a tool's output, and what stands around it."""
+    """A place where a text was found in a tool's output.
+
+    ``offset`` is the place itself. ``context`` is the text around it, which begins at
+    ``context_offset`` of the output.
+    """
 
     offset: int
     context: str
     context_offset: int
-    """Where in the output the context begins."""
 
 
 def select_large(
     outputs: Mapping[int, str], inline: int, policy: ToolOutputPolicy
 ) -> dict[int, Limit]:
-    """Return which outputs of a message are to be kept elsewhere, and because of which limit.
+    """Choose the outputs of a message to store beside the log, each with the limit it exceeds.
 
-    ``outputs`` are those that can be, by their place; ``inline`` is how many characters of output
-    the message has beside them.
+    ``outputs`` are the candidates by their place; ``inline`` is how many characters of other output
+    the message has.
     """
     chosen: dict[int, Limit] = {
         place: SINGLE for place, output in outputs.items() if len(output) > policy.inline_characters
@@ -136,7 +139,7 @@ def select_large(
 
 
 def outputs_of(data: MessageData) -> tuple[dict[int, str], int]:
-    """Return a message's outputs by their places, and the length of those that stay as they are."""
+    """Return a message's outputs by their places, and the length of those that must stay inline."""
     outputs: dict[int, str] = {}
     inline = 0
     for place, part in enumerate(data["parts"]):
@@ -151,7 +154,7 @@ def outputs_of(data: MessageData) -> tuple[dict[int, str], int]:
 
 
 def has_large(data: MessageData, policy: ToolOutputPolicy) -> bool:
-    """Tell whether a message has an output that is to be kept elsewhere."""
+    """Return whether a message has an output that must be stored beside the log."""
     return bool(select_large(*outputs_of(data), policy))
 
 
@@ -159,7 +162,7 @@ def has_large(data: MessageData, policy: ToolOutputPolicy) -> bool:
 
 
 def tool_result_uri(session: str, tool_id: str, digest: str) -> str:
-    """Name a tool's output across sessions; the last segment names it in a session folder."""
+    """Return the URI of a tool's output; its last segment is the name in a session folder."""
     safe = _UNSAFE.sub("_", tool_id)[:TOOL_ID_CHARACTERS]
     name = f"tr_{safe}_{digest[:16]}" if safe else f"tr_{digest[:24]}"
     return f"{_results_of(session)}{name}"
@@ -170,7 +173,7 @@ def _results_of(session: str) -> str:
 
 
 class CallId(NamedTuple):
-    """The tool call that an output is of."""
+    """The tool call that an output belongs to."""
 
     session_id: str
     message_id: str
@@ -180,7 +183,7 @@ class CallId(NamedTuple):
 def preview_fields(
     call: CallId, output: str, reason: Limit, characters: int, *, digest: str, error: str | None
 ) -> dict[str, Any]:
-    """Return the fields of a tool part whose output is kept elsewhere, or for an ``error`` is not."""
+    """Return the fields of a tool part with a stored output; with ``error``, of a lost one."""
     preview = _preview(call, output, characters, kept=error is None)
     fields: dict[str, Any] = {"tool_output": preview}
     if error is None:
@@ -198,7 +201,7 @@ def preview_fields(
 
 
 def _preview(call: CallId, output: str, characters: int, *, kept: bool) -> str:
-    """Return the beginning and the end of an output, in so many characters with what is said."""
+    """Return the beginning and the end of an output, within ``characters`` with the explanation."""
     total = len(output)
     shown = characters - len(_gap(call, total, total, kept=kept))
     tail = shown // 2
@@ -219,15 +222,15 @@ def _gap(call: CallId, left_out: int, offset: int, *, kept: bool) -> str:
     return f"\n\n[… {left_out:,} characters of this tool output are left out here; {how} …]\n\n"
 
 
-# ---- what stands behind it --------------------------------------------------------------------
+# ---- the stored output ------------------------------------------------------------------------
 
 
 def kept_digest(session: str, part: Mapping[str, Any], tool_id: object) -> str | None:
-    """Return the name in the blob area of an output, if this session keeps it there.
+    """Return the digest of an output that this session has stored beside the log, or None.
 
-    ``part`` holds the fields that stand for the output of the call ``tool_id``. Only such as the
-    library writes are believed, since the name leads to a value, and the last segment of the URI
-    to a folder: whatever else stands in the fields, nothing is kept.
+    ``part`` has the fields that replace the output of the call ``tool_id``. They count only if they
+    are exactly what the library writes, since the digest leads to a value, and the last segment of
+    the URI to a folder.
     """
     digest = part.get("tool_output_sha256")
     if not isinstance(tool_id, str) or not is_digest(digest):
@@ -238,28 +241,28 @@ def kept_digest(session: str, part: Mapping[str, Any], tool_id: object) -> str |
 
 
 def kept_output_id(session: str, part: Mapping[str, Any]) -> str | None:
-    """Return the id of the call whose output this session keeps for a part, of any shape; or None."""
+    """Return the id of the call that a part's stored output belongs to, or None."""
     if "tool_output_ref" not in part:
         return None
     output = output_of(part)
-    # Where the call has no id, outputs that were kept earlier are named without the tool's name.
+    # For calls without an id, outputs that were stored by earlier versions lack the tool's name.
     ids = (None if output is None else output.id, part.get("tool_id"))
     return next((id_ for id_ in ids if kept_digest(session, part, id_) is not None), None)
 
 
 def names_result_of(session: str, part: Mapping[str, Any]) -> bool:
-    """Return whether a part says that this session keeps its output, rightly or not."""
+    """Return whether a part claims, rightly or not, that this session has stored its output."""
     ref = part.get("tool_output_ref")
     return isinstance(ref, str) and ref.startswith(_results_of(session))
 
 
 def is_digest(value: object) -> TypeIs[str]:
-    """Return whether a value can be the name of a value of a session."""
+    """Return whether a value has the form of a digest: 64 hexadecimal digits."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def same_output(part: Mapping[str, Any], output: str | None) -> bool:
-    """Tell whether a stored part is of this output, whatever of it stands in the part (L3)."""
+    """Return whether a stored part has this output, whole or as a preview (L3)."""
     digest = part.get("tool_output_sha256")
     if digest is None or output is None:
         return part.get("tool_output") == output
@@ -267,7 +270,7 @@ def same_output(part: Mapping[str, Any], output: str | None) -> bool:
 
 
 def same_part(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether a stored part is what was given, but for how its output is kept (L3)."""
+    """Return whether a stored part is what was given, apart from how its output is stored (L3)."""
     if stored == given:
         return True
     if LARGE_OUTPUT_FIELDS.isdisjoint(stored) or not LARGE_OUTPUT_FIELDS.isdisjoint(given):
@@ -279,18 +282,18 @@ def same_part(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     if digest is not None and digest != digest_of(output.original.encode()):
         return False
     kept = without_large_output(stored)
-    if digest is None:  # The output could not be kept, and stands in the part.
+    if digest is None:  # The output could not be stored, so it is in the part.
         return kept == given
     return without_large_output(with_original(stored, output.original)) == given
 
 
 def without_large_output(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part without what tells of an output that is kept elsewhere."""
+    """Return a part without the fields about a stored output."""
     return {name: value for name, value in part.items() if name not in LARGE_OUTPUT_FIELDS}
 
 
 def search(output: str, text: str, *, limit: int, context: int) -> Iterable[OutputMatch]:
-    """Yield where ``text`` stands in an output, to the letter and without overlaps."""
+    """Yield the places where ``text`` occurs in an output, literally and without overlaps."""
     offset = output.find(text)
     while offset >= 0 and limit > 0:
         start = max(0, offset - context)

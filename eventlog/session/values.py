@@ -1,8 +1,8 @@
-"""Large values of a session: how they are named, and how one is checked when it is read (L11).
+"""Large values of a session: how they are named, and checked when they are read (L11).
 
-A value is the blob ``value/{session}/{digest}``: the bytes as they are, and their SHA-256 in
-hexadecimal digits. So the same content is stored once per session, and never shared between two: a
-session's values can go with it.
+A value is the blob ``value/{session}/{digest}``: its bytes as they are, and their SHA-256 in
+hexadecimal digits. So the same content is stored once per session, and two sessions never share it:
+a session's values can be removed with it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def value_key(session_id: str, digest: str) -> str:
 
 
 def checked_value(session_id: str, digest: str, data: bytes | None) -> bytes:
-    """Return what was read of a value; raise `CorruptLog` where it is missing or damaged."""
+    """Return the bytes of a value; raise `CorruptLog` if it is missing or damaged."""
     if data is not None and digest_of(data) == digest:
         return data
-    problem = "is missing" if data is None else "is damaged: its SHA-256 is another"
+    problem = "is missing" if data is None else "is damaged: its SHA-256 differs"
     raise CorruptLog(
         f"session {session_id!r}: the value {digest} {problem}; restore it from a backup of the "
-        "store, or give its content to the session again, which stores it anew"
+        "store, or pass its content to the session once more, which stores it again"
     )

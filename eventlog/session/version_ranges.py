@@ -17,7 +17,7 @@ VersionRange = tuple[int, int]
 
 
 def ascending(ranges: Iterable[VersionRange]) -> list[VersionRange]:
-    """Return any ranges in order: empty ones dropped, those that overlap joined."""
+    """Return ranges in ascending order, without empty ones and with overlapping ones joined."""
     ordered: list[VersionRange] = []
     for first, last in sorted(ranges):
         if first > last:
@@ -30,7 +30,7 @@ def ascending(ranges: Iterable[VersionRange]) -> list[VersionRange]:
 
 
 def without(ranges: Sequence[VersionRange], holes: Sequence[VersionRange]) -> list[VersionRange]:
-    """Return what is left of ascending ranges when ascending holes are cut out of them."""
+    """Return ascending ranges with ascending holes cut out of them."""
     left: list[VersionRange] = []
     place = 0
     for first, last in ranges:
@@ -52,7 +52,7 @@ def without(ranges: Sequence[VersionRange], holes: Sequence[VersionRange]) -> li
 def intersection(
     ranges: Sequence[VersionRange], others: Sequence[VersionRange]
 ) -> list[VersionRange]:
-    """Return what is in both of two lists of ascending ranges, cut where either of them is."""
+    """Return the versions in both of two lists of ascending ranges, split where either list is."""
     shared: list[VersionRange] = []
     left = right = 0
     while left < len(ranges) and right < len(others):

@@ -1,4 +1,4 @@
-"""What readers see of a session's state: plain values, the same in both twins."""
+"""The views of a session's state that readers get: plain values, for both faces the same."""
 
 from __future__ import annotations
 
@@ -39,13 +39,16 @@ TOKEN_KINDS = (
 
 
 class SessionMeta(NamedTuple):
-    """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty."""
+    """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty.
+
+    ``message_count`` counts the live messages, ``total_message_count`` all of them.
+    ``pending_tokens`` are the tokens of the live messages except the newest ``keep_recent_count``.
+    """
 
     session_id: str
     created_at: str
     updated_at: str
     message_count: int
-    """Live messages."""
     total_message_count: int
     commit_count: int
     memories_extracted: dict[str, int]
@@ -54,7 +57,6 @@ class SessionMeta(NamedTuple):
     llm_token_usage: dict[str, int]
     embedding_token_usage: dict[str, int]
     pending_tokens: int
-    """Tokens of the live messages outside of the newest ``keep_recent_count``."""
     keep_recent_count: int
     owner: str | None
     project: str | None
@@ -64,13 +66,13 @@ class SessionMeta(NamedTuple):
     status: SessionStatus
 
 
-@lru_cache(maxsize=64)  # Of the times in metadata at most one is new with every message.
+@lru_cache(maxsize=64)  # At most one of the times in the metadata changes with a message.
 def _time(microseconds: int) -> str:
     return format_time(microseconds) if microseconds else ""
 
 
 def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
-    """Add the sum of the categories; one that is called so was an extractor's own sum."""
+    """Return the counts with their sum as ``total``, in place of one that an extractor gave."""
     counts = {category: count for category, count in memories.items() if category != "total"}
     return {**counts, "total": sum(counts.values())}
 
@@ -106,19 +108,25 @@ def _token_usage(usage: dict[str, Any]) -> dict[str, int]:
 
 
 def session_meta(state: SessionState) -> SessionMeta:
-    """Return the metadata that a state stands for."""
+    """Return the metadata of a session, from its state."""
     return SessionMeta(*(value(state) for value in META_FIELDS.values()))
 
 
 class TaskView(NamedTuple):
-    """A task for whoever polls it. Times are ISO 8601 text, or empty."""
+    """A task as readers see it. Times are ISO 8601 text, or empty.
+
+    ``state`` is the state of the machine; ``status`` is the same in four words: ``pending``,
+    ``running``, ``completed`` or ``failed``. ``claimed_at`` is when the latest attempt began.
+    ``steps`` are those that are completed; ``stage`` is the latest of them, or empty. ``result`` is
+    the task's result; for an archive, with the results of its follow-ups so far. A retry begins a
+    new ``generation`` of attempts.
+    """
 
     task_id: str
     session_id: str
     kind: str
     state: TaskState
     status: PollerState
-    """``pending``, ``running``, ``completed`` or ``failed``: the state in four words."""
     archive_id: str | None
     archive_uri: str | None
     attempts: int
@@ -128,18 +136,15 @@ class TaskView(NamedTuple):
     updated_at: str
     due_at: str
     claimed_at: str
-    """When the latest attempt began."""
     finished_at: str
     stage: str
-    """The latest step that is done; empty before the first one."""
     steps: tuple[str, ...]
     error: str | None
     result: Any
-    """The result of the task; for an archive, with the results of its follow-ups so far."""
 
 
 def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
-    """Return what pollers see of a task; ``find`` is asked for its follow-ups."""
+    """Return the view of a task; ``find`` looks its follow-ups up."""
     state = _made(task)
     return TaskView(
         task_id=task.task_id,
@@ -165,12 +170,12 @@ def task_view(task: Task, find: Callable[[str], Task | None]) -> TaskView:
 
 
 def _made(task: Task) -> TaskState:
-    """Return the state of a task that an event has made, as all have that are shown."""
+    """Return the state of a task, which is never `ABSENT` for one that is shown."""
     return cast("TaskState", task.state)
 
 
 def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str, Any]:
-    """Return what became of an archive: the result of its task and those of its follow-ups (F10).
+    """Return the result of an archive: that of its task with those of its follow-ups (F10).
 
     ``token_usage`` is what the archive cost; ``session_token_usage`` what all tasks of the session
     cost up to its completion, and its follow-ups since.
@@ -214,7 +219,7 @@ class ArchiveView(NamedTuple):
 
 
 def archive_view(session: str, archive: Archive, task: Task) -> ArchiveView:
-    """Return an archive's line in a list."""
+    """Return the entry of an archive in a list."""
     return ArchiveView(
         archive_id=archive_id(archive.index),
         archive_uri=archive_uri(session, archive.index),

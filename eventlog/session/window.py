@@ -1,8 +1,8 @@
 """The live tail as ranges and sums: what a commit decides on, without the messages.
 
-A message's content is nowhere in here, so the size does not grow with what is said (L12). Single
+It does not hold the content of messages, so its size does not grow with that (L12). Single
 messages are known only as far back as a commit may have to retain them: the newest `KEEP_LIMIT`,
-and those of turns that are held because a tool call in them awaits its result. Older live messages
+and those of rounds that are held because a tool call in them awaits its result. Older live messages
 are known as version ranges, a count and a sum.
 """
 
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["KEEP_LIMIT", "Claimed", "Retention", "VersionRange", "Window"]
 
 KEEP_LIMIT: Final = 10_000
-"""The most messages that a commit may be asked to retain (C3)."""
+"""The largest ``keep_recent`` of a commit (C3)."""
 
 _KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
-"""Known messages at which those beyond `KEEP_LIMIT` are let go: seldom, since it costs a copy."""
+"""The count of known messages at which those beyond `KEEP_LIMIT` are forgotten: rarely, since it
+costs a copy."""
 
 _NARROW, _WIDE = "H", "Q"
-"""How tokens are held: in two bytes each, until one does not fit. The columns are most of what
-opening a session reads."""
+"""The type codes of the column of tokens: two bytes each, eight once a count does not fit. The
+columns are most of what opening a session reads."""
 
 _BEGINS: Final = 1
 _GLUED: Final = 2
-"""The bits of a known message: it begins a turn; a cut right before it would part a tool call from
+"""The bits of a known message: it begins a round; a cut right before it would part a tool call from
 its result."""
 
 _GLUE: Final = bytes(bits | _GLUED for bits in range(256))
@@ -45,16 +46,16 @@ _Column = Annotated[Any, Field(exclude=True)]
 
 
 class PendingCall(NamedTuple):
-    """Where a call that awaits its result stands: its message, and the first of its turn.
+    """A call that awaits its result: where its message is, and where its round begins.
 
-    The tool's id alone does not name it: providers number the calls of each message anew, and some
-    give several calls of one message the same id; ``occurrence`` counts these from 0.
+    The tool's id alone does not identify it: providers number the calls of each message from 0,
+    and some give several calls of one message the same id; ``occurrence`` counts these from 0.
     """
 
     tool_id: str
     message_id: str
     version: int
-    turn: int
+    round_start: int
     occurrence: int = 0
 
 
@@ -69,7 +70,7 @@ class Retention(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What a commit says of itself: the ranges that stay live, and the figures of what it takes."""
+    """What a commit claims: the ranges that stay live, and how much it takes."""
 
     retains: Sequence[VersionRange]
     messages: int
@@ -81,10 +82,10 @@ class Window:
     """Which messages are live.
 
     ``closed`` are version ranges that earlier commits retained; every version after ``since`` is
-    live too. ``versions``, ``weights`` and ``turns`` describe the single messages that are known,
-    in order: the version, the tokens, and two bits: whether it begins a turn, and whether a cut right
-    before it would part a call from its result. They are kept out of the JSON of a snapshot, and
-    stand behind it as they are (`packed`).
+    live too. ``versions``, ``weights`` and ``rounds`` describe the single messages that are known,
+    in order: the version, the tokens, and two bits: whether it begins a round, and whether a cut
+    right before it would part a call from its result. A snapshot has them outside of its JSON, as
+    bytes behind it (`packed`).
     """
 
     closed: list[VersionRange] = field(default_factory=list[VersionRange])
@@ -93,14 +94,15 @@ class Window:
     tokens: int = 0
     versions: _Column = field(default_factory=lambda: array("I"))
     weights: _Column = field(default_factory=lambda: array(_NARROW))
-    turns: _Column = field(default_factory=bytearray)
+    rounds: _Column = field(default_factory=bytearray)
     pending: list[PendingCall] = field(default_factory=list[PendingCall])
     """The tool calls without a result, in order."""
     turn: int = 0
-    """The first version of the newest turn; 0 where the next message begins one."""
+    """The first version of the newest round, under the name that snapshots have; 0 if the next
+    message begins one."""
     gaps: list[int] = field(default_factory=list[int])
-    """Versions that no retained range may reach across: right before them are messages which are
-    archived already, or live but not known one by one."""
+    """Versions that no retained range may reach across: the messages right before them are archived
+    already, or live but not known one by one."""
 
     def copy(self) -> Window:
         return Window(
@@ -110,21 +112,21 @@ class Window:
             tokens=self.tokens,
             versions=self.versions[:],
             weights=self.weights[:],
-            turns=self.turns[:],
+            rounds=self.rounds[:],
             pending=self.pending.copy(),
             turn=self.turn,
             gaps=self.gaps.copy(),
         )
 
     def packed(self) -> bytes:
-        """Return how tokens are held, and the columns of the known messages one behind the other,
-        in this machine's order of bytes."""
+        """Return the type code of the tokens, then the columns of the known messages one after the
+        other, in this machine's byte order."""
         weights = self.weights
         kind = weights.typecode.encode()
-        return b"".join((kind, self.versions.tobytes(), weights.tobytes(), self.turns))
+        return b"".join((kind, self.versions.tobytes(), weights.tobytes(), self.rounds))
 
     def unpack(self, data: memoryview) -> None:
-        """Take the columns that `packed` returned; raise `ValueError` if they are not whole."""
+        """Set the columns from what `packed` returned; raise `ValueError` if they are cut off."""
         is_wide = bytes(data[:1]) == _WIDE.encode()
         versions, weights = array("I"), array(_WIDE if is_wide else _NARROW)
         columns = data[1:]
@@ -135,10 +137,10 @@ class Window:
         end = width + known * weights.itemsize
         versions.frombytes(columns[:width])
         weights.frombytes(columns[width:end])
-        self.versions, self.weights, self.turns = versions, weights, bytearray(columns[end:])
+        self.versions, self.weights, self.rounds = versions, weights, bytearray(columns[end:])
 
     def refuse_impossible(self, head: int) -> None:
-        """Raise `ValueError` for what no fold of ``head`` records leaves, whatever they are."""
+        """Raise `ValueError` if no fold of ``head`` records can lead to this state."""
         known, ranges = self.versions, self.ranges(head)
         if known and not 1 <= known[0] <= known[-1] <= head:
             raise ValueError(f"live messages are known from {known[0]} to {known[-1]} of {head}")
@@ -147,13 +149,13 @@ class Window:
 
     # ---- folding ------------------------------------------------------------------------------
 
-    def append(self, version: int, tokens: int, begins_turn: bool) -> None:
-        """Take a new live message in."""
-        if begins_turn or not self.turn:
+    def append(self, version: int, tokens: int, begins_round: bool) -> None:
+        """Add a new live message."""
+        if begins_round or not self.turn:
             self.turn = version
-            self.turns.append(1)
+            self.rounds.append(1)
         else:
-            self.turns.append(0)
+            self.rounds.append(0)
         try:
             self.weights.append(tokens)
         except OverflowError:
@@ -162,7 +164,7 @@ class Window:
         self.versions.append(version)
         self.count += 1
         self.tokens += tokens
-        if len(self.turns) >= _KNOWN_LIMIT:
+        if len(self.rounds) >= _KNOWN_LIMIT:
             self._forget_old()
 
     def call(self, tool_id: str, message_id: str, version: int, occurrence: int = 0) -> None:
@@ -178,11 +180,11 @@ class Window:
         occurrence: int = 0,
         at: int | None = None,
     ) -> bool:
-        """Note a result; return whether a live call awaited it. ``tokens`` join the call.
+        """Note a result; return whether a live call awaited it.
 
-        Without a message's id it answers the newest message that awaits a result with the tool's
-        id, and there the first call; ``at`` is then the version of the message with the result,
-        which no commit parts from the call's (C3).
+        The result's ``tokens`` are added to the call's message. Without a message's id it answers
+        the newest message with an open call of the tool's id, and there the first such call; ``at``
+        is then the version of the message with the result, which no commit parts from it (C3).
         """
         place = (
             self._newest_call(tool_id)
@@ -220,10 +222,10 @@ class Window:
         """Note that no cut may fall between the messages at two versions."""
         start = bisect_left(self.versions, first) + 1
         stop = bisect_right(self.versions, last)
-        self.turns[start:stop] = self.turns[start:stop].translate(_GLUE)
+        self.rounds[start:stop] = self.rounds[start:stop].translate(_GLUE)
 
     def add_tokens(self, version: int, tokens: int) -> None:
-        """Add to what the live message at ``version`` weighs."""
+        """Add to the weight of the live message at ``version``."""
         self.tokens += tokens
         place = bisect_left(self.versions, version)
         if place < len(self.versions) and self.versions[place] == version:
@@ -236,14 +238,14 @@ class Window:
     def archive(self, version: int, taken: Sequence[VersionRange], claimed: Claimed) -> None:
         """Apply a commit recorded at ``version``: the live messages in ``taken`` leave the tail.
 
-        No other message leaves it, whatever the commit says that it retains. How many leave, and
-        their tokens, are counted here while every live message is known singly; else the commit's
-        own figures are taken.
+        No other message leaves it, whatever the commit claims to retain. While every live message
+        is known, those that leave and their tokens are counted here; otherwise the commit's own
+        figures are used.
         """
         counts_all = self.count == len(self.versions)
         left = without(self.ranges(version - 1), taken)
-        # Where a commit is right about what stays, its own ranges do: those left may reach further,
-        # over records that are no messages, and would be more with every commit.
+        # If the commit's own ranges hold the same messages, they are kept: the ranges that are left
+        # may also span records that are not messages, and would grow in number with every commit.
         stays = intersection(left, ascending(claimed.retains))
         segments = self._segments(left)
         if self._segments(stays) == segments and (counts_all or stays == left):
@@ -271,16 +273,16 @@ class Window:
     ) -> Retention:
         """Plan a commit at version ``head`` (C3).
 
-        Retained are the newest ``keep_recent`` messages, or the newest whole turns within
-        ``keep_turn_tokens``; and every turn with a tool call that awaits its result. Where a call
-        and its result would be parted, the call and what follows it are retained, too.
+        It retains the newest ``keep_recent`` messages, or the newest whole rounds within
+        ``keep_turn_tokens``, and every round with a tool call that awaits its result. If the cut
+        would part a call from its result, it moves back to before the call.
         """
         if keep_turn_tokens is None:
             cut = max(0, len(self.versions) - keep_recent)
         else:
-            cut = self._turn_cut(keep_turn_tokens)
+            cut = self._round_cut(keep_turn_tokens)
         cut = self._whole_from(cut)
-        segments = self._joined([*self._held_turns(), (cut, len(self.versions))])
+        segments = self._joined([*self._held_rounds(), (cut, len(self.versions))])
         if keep_recent >= self.count and keep_turn_tokens is None:
             return Retention([], self.ranges(head), 0, 0, self.count)
         retains = [(self.versions[i], self.versions[j - 1]) for i, j in segments]
@@ -308,7 +310,7 @@ class Window:
     # ---- inside -------------------------------------------------------------------------------
 
     def _segments(self, ranges: Iterable[VersionRange]) -> list[tuple[int, int]]:
-        """Return where the known messages in ranges are, in segments that do not touch."""
+        """Return the places of the known messages in ranges, as segments that do not touch."""
         segments: list[tuple[int, int]] = []
         for first, last in ranges:
             start, stop = bisect_left(self.versions, first), bisect_right(self.versions, last)
@@ -324,27 +326,27 @@ class Window:
     def _tokens_between(self, start: int, stop: int) -> int:
         return sum(self.weights[start:stop])
 
-    def _turn_cut(self, budget: int) -> int:
+    def _round_cut(self, budget: int) -> int:
         cut = end = len(self.versions)
         while cut:
-            start = max(0, self.turns.rfind(1, 0, cut))
+            start = max(0, self.rounds.rfind(1, 0, cut))
             if self._tokens_between(start, end) > budget:
                 break
             cut = start
         return cut
 
-    def _held_turns(self) -> list[tuple[int, int]]:
+    def _held_rounds(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
-        for first in sorted({call.turn for call in self.pending}):
+        for first in sorted({call.round_start for call in self.pending}):
             start = self._whole_from(bisect_left(self.versions, first))
-            # A turn whose beginning is glued to what precedes it is no end: its value is 3.
-            end = self.turns.find(_BEGINS, start + 1)
+            # A round that is glued to the message before it does not end this one: its value is 3.
+            end = self.rounds.find(_BEGINS, start + 1)
             held.append((start, len(self.versions) if end < 0 else end))
         return held
 
     def _whole_from(self, cut: int) -> int:
-        """Move a cut back to where it parts no call from its result."""
-        while 0 < cut < len(self.turns) and self.turns[cut] & _GLUED:
+        """Move a cut back to a place where it parts no call from its result."""
+        while 0 < cut < len(self.rounds) and self.rounds[cut] & _GLUED:
             cut -= 1
         return cut
 
@@ -368,18 +370,20 @@ class Window:
         """Keep the known messages of these segments only."""
         segments = [(start, stop) for start, stop in segments if start < stop]
         self.gaps = [self.versions[start] for start, _ in segments[1:]]
-        versions, weights, turns = array("I"), self.weights[:0], bytearray()
+        versions, weights, rounds = array("I"), self.weights[:0], bytearray()
         for start, stop in segments:
             versions.extend(self.versions[start:stop])
             weights.extend(self.weights[start:stop])
-            # What is left of a turn behind a gap is a turn of its own.
-            turns += self.turns[start:stop] if not start else b"\x01" + self.turns[start + 1 : stop]
-        self.versions, self.weights, self.turns = versions, weights, turns
+            # The rest of a round behind a gap counts as a round.
+            rounds += (
+                self.rounds[start:stop] if not start else b"\x01" + self.rounds[start + 1 : stop]
+            )
+        self.versions, self.weights, self.rounds = versions, weights, rounds
 
     def _forget_old(self) -> None:
         known = len(self.versions)
         cut = self._whole_from(known - KEEP_LIMIT)
-        self._select(self._joined([*self._held_turns(), (cut, known)]))
+        self._select(self._joined([*self._held_rounds(), (cut, known)]))
 
 
 def _contains(versions: array[int], version: int) -> bool:

@@ -1,4 +1,4 @@
-"""Earlier overviews, read back for what they carry forward; of this form or of another (F6, F7)."""
+"""Reading earlier overviews, of this form or another, for what they carry forward (F6, F7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TITLE_CHARACTERS: Final = 100
 
 
 class Earlier(NamedTuple):
-    """What earlier overviews said, by section; their current state is no longer current."""
+    """The entries of earlier overviews by section, except their current state, which is outdated."""
 
     title: str
     entries: dict[Section, list[str]]
@@ -39,7 +39,7 @@ _LEFT_OUT = re.compile(r"… (\d{1,12}) more, left out")
 
 
 def _section_of(heading: str) -> Section:
-    """Return the section that a heading means; what no section is for counts as facts."""
+    """Return the section that a heading means; an unknown heading means facts."""
     words = heading.casefold()
     for section, markers in _HEADING_WORDS:
         if any(marker in words for marker in markers):
@@ -48,7 +48,7 @@ def _section_of(heading: str) -> Section:
 
 
 def digest_in(message: Message) -> str:
-    """Return the overview that stands for an uncovered archive which was too long to be given."""
+    """Return the overview in a message that is the digest of a long uncovered archive; else ""."""
     if message.role != "system" or f"\n## {Section.STATE.heading}\n" not in message.text:
         return ""
     _, mark, overview = message.text.partition("\n# ")

@@ -1,8 +1,8 @@
 """What a user does with each message: asks, confirms, refuses, corrects, answers, or says goodbye.
 
-Everything here is pure and linear in the length of its text: the same messages give the same
-findings on every machine. Word lists are for English with the commonest words of a few other
-languages; a text in any other language loses the classification that they give, not its place.
+Everything here is pure and takes time linear in the length of the text: the same messages give the
+same result on every machine. Word lists are for English, with the most common words of a few other
+languages; a text in any other language is not classified, but keeps its place.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from eventlog.session.messages import Message
 
-__all__ = ["Move", "read_moves"]
+__all__ = ["Intent", "read_intents"]
 
-MoveKind: TypeAlias = Literal[
+IntentKind: TypeAlias = Literal[
     "request", "confirmation", "refusal", "correction", "answer", "closing"
 ]
 
@@ -63,29 +63,29 @@ CLOSING_CHARACTERS: Final = 160
 """Longer messages do not merely say goodbye."""
 
 
-class Move(NamedTuple):
-    """What a user message does in the conversation; ``before`` is what it reacts to."""
+class Intent(NamedTuple):
+    """What a user message does in the conversation; ``before`` is the text that it reacts to."""
 
-    kind: MoveKind
+    kind: IntentKind
     text: str
     before: str
 
 
-def read_moves(messages: Iterable[Message]) -> list[Move]:
-    """Return what each user message with text does, in order."""
-    moves: list[Move] = []
+def read_intents(messages: Iterable[Message]) -> list[Intent]:
+    """Return the intent of each user message with text, in order."""
+    intents: list[Intent] = []
     before = ""
     for message in messages:
         text = read_text(message).strip()
         if message.role == "assistant" and text:
             before = text
         elif message.role == "user" and text:
-            moves.append(Move(_kind_of(text, before), text, before))
+            intents.append(Intent(_kind_of(text, before), text, before))
             before = ""
-    return moves
+    return intents
 
 
-def _kind_of(text: str, before: str) -> MoveKind:
+def _kind_of(text: str, before: str) -> IntentKind:
     asks = any(mark in before for mark in QUESTION_MARKS) or bool(_PROPOSAL.search(before))
     if _YES.match(text) and _PROPOSAL.search(before):
         return "confirmation"

@@ -1,4 +1,4 @@
-"""What a summariser is handed, as far as it reads it, and what it returns (F5, F6)."""
+"""The input of a summariser, as far as it reads it, and its result (F5, F6)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Summarizable(Protocol):
 
     @property
     def uncovered(self) -> tuple[Message, ...]:
-        """The messages of earlier archives that no overview stands for yet."""
+        """The messages of earlier archives that no overview covers yet."""
         ...
 
 

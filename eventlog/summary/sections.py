@@ -1,6 +1,6 @@
-"""What is new in an archive, section by section: the entries of an overview (F7).
+"""The entries of an overview that are new in an archive, section by section (F7).
 
-Every entry is a quote or a fact of the messages; nothing is worded anew.
+Every entry is a quote or a fact from the messages; nothing is paraphrased.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.session.messages import Message
 from eventlog.session.parts import Media, readings_of
-from eventlog.summary.intents import Move
+from eventlog.summary.intents import Intent
 from eventlog.summary.requests import Summarizable
 from eventlog.summary.text import (
     QUESTION_MARKS,
@@ -25,7 +25,7 @@ from eventlog.summary.text import (
     tokens_of,
     weigh_names,
 )
-from eventlog.summary.tool_calls import Call, compact_input, compact_output
+from eventlog.summary.tool_calls import ToolCall, compact_input, compact_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,27 +49,27 @@ __all__ = [
 ]
 
 OVERVIEW_CHARACTERS: Final = 8_000
-"""The longest overview: about 2,000 tokens of English, little beside any model's context, and as
-much as a person reads before turning to the messages themselves."""
+"""The longest overview: about 2,000 tokens of English, which is little in any model's context, and
+as much as a person reads before turning to the messages themselves."""
 
 QUOTE_CHARACTERS: Final = 300
-"""Enough of a user's message to hold what it asks for; the rest is in the archive."""
+"""The longest quote: enough of a user's message to see the request; the rest is in the archive."""
 
 ENTRY_CHARACTERS: Final = 480
-"""The longest entry: a quote and what it is about. Carried entries are cut to it as well."""
+"""The longest entry: a quote with its context. Carried entries are cut to this, too."""
 
 SHOWN_NAMES: Final = 16
 
 STATEMENTS: Final = 4
 
 LASTING: Final = 1_000
-"""The weight of what is never too old: the first request, the prompt, the line of names."""
+"""The weight of entries that never get old: the first request, the prompt, the line of names."""
 
 
 class Section(Enum):
-    """What an overview tells of (F7): its heading, and the characters that its entries may take.
+    """The sections of an overview (F7), each with its heading and a limit for its entries.
 
-    Their sum leaves `OVERVIEW_CHARACTERS` room for the title, the headings and the counts.
+    The sum of these limits, in characters, leaves `OVERVIEW_CHARACTERS` room for the title, the headings and the counts.
     """
 
     STATE = ("Current state", 1_100)
@@ -85,19 +85,19 @@ class Section(Enum):
 
 
 class Entry(NamedTuple):
-    """One line of a section; where not all fit, those of weight stay, and the later ones."""
+    """One line of a section; if not all fit, those with more weight stay, and the later ones."""
 
     text: str
     weight: int = 1
 
 
 class Material(NamedTuple):
-    """What the messages of a request were found to hold, read once."""
+    """The findings in the messages of a request, read once."""
 
     request: Summarizable
     messages: tuple[Message, ...]
-    moves: list[Move]
-    calls: list[Call]
+    intents: list[Intent]
+    calls: list[ToolCall]
 
 
 def _state_entries(material: Material) -> Iterator[Entry]:
@@ -119,7 +119,7 @@ def _state_entries(material: Material) -> Iterator[Entry]:
 
 
 def _standing(material: Material) -> str:
-    """Tell whose turn it is."""
+    """Return a phrase that says whose turn it is."""
     waiting = [call for call in material.calls if not call.is_done]
     if waiting:
         return f"{len(waiting)} tool {_plural('call', len(waiting))} without result"
@@ -131,7 +131,7 @@ def _standing(material: Material) -> str:
         return "the assistant awaits an answer" if asked else "the assistant had the last word"
     if last.role != "user":
         return "the conversation has not begun"
-    is_closing = material.moves[-1].kind == "closing"
+    is_closing = material.intents[-1].kind == "closing"
     return "the user said goodbye" if is_closing else "the user awaits an answer"
 
 
@@ -163,22 +163,23 @@ def _last_text(messages: Iterable[Message], role: str) -> str:
 
 def _goal_entries(material: Material) -> Iterator[Entry]:
     weight = LASTING
-    for move in material.moves:
-        if move.kind == "request":
-            yield Entry(quote(move.text, QUOTE_CHARACTERS), weight)
+    for intent in material.intents:
+        if intent.kind == "request":
+            yield Entry(quote(intent.text, QUOTE_CHARACTERS), weight)
             weight = 2
 
 
 def _fact_entries(material: Material) -> Iterator[Entry]:
-    for move in material.moves:
-        if move.kind in ("confirmation", "refusal"):
-            verb = "Confirmed" if move.kind == "confirmation" else "Declined"
-            said = quote(move.text, QUOTE_CHARACTERS // 2)
+    for intent in material.intents:
+        if intent.kind in ("confirmation", "refusal"):
+            verb = "Confirmed" if intent.kind == "confirmation" else "Declined"
+            said = quote(intent.text, QUOTE_CHARACTERS // 2)
             yield Entry(
-                f"**{verb}:** {said} in reply to {quote(plain(move.before), 220)}", weight_of(verb)
+                f"**{verb}:** {said} in reply to {quote(plain(intent.before), 220)}",
+                weight_of(verb),
             )
-        elif move.kind == "answer":
-            yield Entry(f"**User said:** {quote(move.text, 200)}", weight_of("User said"))
+        elif intent.kind == "answer":
+            yield Entry(f"**User said:** {quote(intent.text, 200)}", weight_of("User said"))
     for call in material.calls:
         if call.is_done and not call.is_failed:
             label = "Looked up" if call.is_reading else "Done"
@@ -189,22 +190,22 @@ def _fact_entries(material: Material) -> Iterator[Entry]:
     yield from names_entry(_names(material))
 
 
-def _shown_call(call: Call) -> str:
+def _shown_call(call: ToolCall) -> str:
     limit = 120 if call.is_reading else 180
     return f"{_shown_request(call, limit)} → {compact_output(call, limit) or 'no output'}"
 
 
-def _shown_failure(call: Call) -> str:
+def _shown_failure(call: ToolCall) -> str:
     return f"{_shown_request(call, 80)} → {compact_output(call, 240) or 'no output'}"
 
 
-def _shown_request(call: Call, limit: int) -> str:
+def _shown_request(call: ToolCall, limit: int) -> str:
     name = f"`{one_line(call.name or 'tool', 60)}`"
     return name if call.input is None else f"{name}({compact_input(call.input, limit)})"
 
 
 def _names(material: Material) -> list[str]:
-    """Return identifiers, amounts and dates that the user or the calls named, as they came up."""
+    """Return identifiers, amounts and dates that the user or the calls named, in order."""
     names: Counter[str] = Counter()
     for message in material.messages:
         weight = {"user": 3, "assistant": 1}.get(message.role)
@@ -280,10 +281,10 @@ def _error_entries(material: Material) -> Iterator[Entry]:
         elif call.is_done:
             recovered.add(call.name)
     yield from (Entry(failure, 2) for failure in reversed(failures))
-    for move in material.moves:
-        if move.kind == "correction":
-            about = f", in reply to {quote(plain(move.before), 140)}" if move.before else ""
-            yield Entry(f"**Corrected by the user:** {quote(move.text, 240)}{about}", 3)
+    for intent in material.intents:
+        if intent.kind == "correction":
+            about = f", in reply to {quote(plain(intent.before), 140)}" if intent.before else ""
+            yield Entry(f"**Corrected by the user:** {quote(intent.text, 240)}{about}", 3)
     for message in material.messages:
         if (message.model_extra or {}).get("interrupted"):
             yield Entry(f"**Interrupted:** {quote(read_text(message), 160)}", 1)
@@ -298,7 +299,7 @@ def _open_entries(material: Material) -> Iterator[Entry]:
     if last is None:
         return
     text = read_text(last)
-    if last.role == "user" and material.moves[-1].kind != "closing":
+    if last.role == "user" and material.intents[-1].kind != "closing":
         yield Entry(f"{UNANSWERED} {quote(text, QUOTE_CHARACTERS)}", 3)
     question = _last_question(text)
     if last.role == "assistant" and question:
@@ -324,7 +325,7 @@ _WEIGHTS: Final = {
     "Assistant": 2,
     "Looked up": 1,
 }
-"""What stays longest of the key facts: decisions, then what was done, then what was looked up."""
+"""The weights of key facts by label: decisions stay longest, then actions, then look-ups."""
 
 
 def weight_of(label: str) -> int:

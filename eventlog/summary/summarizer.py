@@ -1,8 +1,8 @@
 """The default summariser: extractive, deterministic, without a model (F6, F7).
 
-An overview is Markdown: a title, and one section for each matter of `Section`, in order of time:
-first what is carried forward from earlier overviews, then what is new in this archive, under
-headings of their own. Every entry is a quote or a fact of the messages; nothing is worded anew.
+An overview is Markdown: a title and the sections of `Section`. Within a section entries are in
+order of time, under two headings: those carried forward from earlier overviews, then those that are
+new in this archive. Every entry is a quote or a fact from the messages; nothing is paraphrased.
 Sections without entries are left out.
 """
 
@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from eventlog.summary.carried import TITLE_CHARACTERS, Earlier, digest_in, merged
-from eventlog.summary.intents import Move, read_moves
+from eventlog.summary.intents import Intent, read_intents
 from eventlog.summary.requests import Summarizable, Summary
 from eventlog.summary.sections import (
     ASKED,
@@ -50,24 +50,24 @@ ABSTRACT_CHARACTERS: Final = 200
 """The longest abstract: one line in a list of archives."""
 
 AGING: Final = 8
-"""How many later entries outdo one of weight one more."""
+"""How many later entries outweigh one more point of weight."""
 
 CARRIED_SHARE: Final = 0.4
-"""The part of a section that new entries leave to carried ones, where there are any."""
+"""The share of a section that new entries leave to carried ones, if there are any."""
 
 
 def summarize(request: Summarizable) -> Summary:
-    """Summarise an archive by what its messages say themselves.
+    """Summarise an archive with quotes and facts from its messages.
 
-    The same request gives the same summary; it costs nothing, so the usage is empty. The overview
-    is never empty and never longer than `OVERVIEW_CHARACTERS`, however often it is carried on:
-    what no longer fits is left out by weight and age, and counted.
+    The same request gives the same summary. It costs nothing, so the usage is empty. The overview
+    is never empty and never longer than `OVERVIEW_CHARACTERS`, however often it is carried forward:
+    entries that no longer fit are left out by weight and age, and counted.
     """
     digests = [digest_in(found) for found in request.uncovered]
     earlier = merged([request.previous_overview, *filter(None, digests)])
     raw = [found for found, digest in zip(request.uncovered, digests, strict=True) if not digest]
     messages = (*raw, *request.messages)
-    material = Material(request, messages, read_moves(messages), pair_calls(messages))
+    material = Material(request, messages, read_intents(messages), pair_calls(messages))
     title = earlier.title if earlier.title != _unnamed(request) else ""
     title = title or _title(material)
     sections = [_section(section, material, earlier) for section in Section]
@@ -86,7 +86,7 @@ _SUBSTANTIAL_WIDTH: Final = 12
 
 
 def _title(material: Material) -> str:
-    asked = _first_request(material.moves, TITLE_CHARACTERS)
+    asked = _first_request(material.intents, TITLE_CHARACTERS)
     if asked:
         return asked
     texts = (read_text(found) for found in material.messages if found.role != "system")
@@ -103,12 +103,12 @@ def _unnamed(request: Summarizable) -> str:
     return one_line(f"Session {request.session_id}", TITLE_CHARACTERS)
 
 
-def _first_request(moves: Sequence[Move], limit: int) -> str:
+def _first_request(intents: Sequence[Intent], limit: int) -> str:
     """Return what the first user message of substance asks for, without its greeting."""
-    for move in moves:
-        if move.kind == "closing":
+    for intent in intents:
+        if intent.kind == "closing":
             continue
-        for sentence in sentences_of(move.text):
+        for sentence in sentences_of(intent.text):
             wish = _GREETING.sub("", sentence)
             if width_of(wish) >= _SUBSTANTIAL_WIDTH:
                 return one_line(wish[0].upper() + wish[1:].rstrip(". 。"), limit)
@@ -116,9 +116,9 @@ def _first_request(moves: Sequence[Move], limit: int) -> str:
 
 
 def _abstract(title: str, material: Material) -> str:
-    """Return what was asked in this archive, and what came of it."""
+    """Return the request of this archive and its outcome."""
     half = ABSTRACT_CHARACTERS // 2
-    asked = _first_request(material.moves, half - 2) or one_line(title, half - 2)
+    asked = _first_request(material.intents, half - 2) or one_line(title, half - 2)
     outcome = _outcome(material) or counts_of(material)
     return f"{asked} → {one_line(outcome, ABSTRACT_CHARACTERS - len(asked) - 3)}"
 
@@ -135,7 +135,7 @@ def _outcome(material: Material) -> str:
 
 
 def _section(section: Section, material: Material, earlier: Earlier) -> str:
-    """Lay a section out within its characters; new entries have the first choice of the room."""
+    """Write a section within its limit of characters; new entries have priority."""
     new = _distinct(section, NEW_ENTRIES[section](material), ())
     old = _carried(section, material, earlier, new)
     room = section.characters - (round(section.characters * CARRIED_SHARE) if old else 0)
@@ -152,10 +152,10 @@ def _section(section: Section, material: Material, earlier: Earlier) -> str:
 
 
 def _fitted(entries: list[Entry], room: int, left_out: int) -> tuple[list[str], int]:
-    """Return the lines of the entries that fit, in their order, and the characters they take.
+    """Return the lines of the entries that fit, in their order, and the characters that they take.
 
-    What does not fit is left out by weight and age, and counted with what was before. Age counts
-    against weight, so that old decisions do not push out all that was done since.
+    Other entries are left out by weight and age, and added to the count ``left_out``. Age counts
+    against weight, so that old decisions do not push out everything that happened since.
     """
     order = sorted(
         range(len(entries)), key=lambda place: entries[place].weight + place / AGING, reverse=True
@@ -191,7 +191,7 @@ def _carried(
 
 
 def _distinct(section: Section, entries: Iterable[Entry], others: Iterable[Entry]) -> list[Entry]:
-    """Return the entries without repetitions, and without what the others say."""
+    """Return the entries without repetitions, and without those that ``others`` have."""
     known = {_identity(section, entry.text) for entry in others}
     distinct: dict[str, Entry] = {}
     for entry in entries:
@@ -202,7 +202,7 @@ def _distinct(section: Section, entries: Iterable[Entry], others: Iterable[Entry
 
 
 def _identity(section: Section, text: str) -> str:
-    """Return what makes two entries the same: for a file its name, else all that is said."""
+    """Return what identifies an entry: for a file its name, for others the whole text."""
     if section is Section.FILES and text.startswith("`"):
         return text[1:].partition("`")[0]
     return text
@@ -217,7 +217,7 @@ def _carried_weight(section: Section, text: str, *, is_first: bool) -> int:
 
 
 def _is_settled(text: str, material: Material) -> bool:
-    """Tell whether what was open no longer is: the result came, or the conversation went on."""
+    """Return whether an open entry is settled: the result came, or the conversation went on."""
     if text.startswith((UNANSWERED, ASKED)):
         return bool(material.messages)
     if not text.startswith(NO_RESULT):

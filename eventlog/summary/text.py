@@ -1,8 +1,8 @@
-"""What a text says, found without a model: its lines, sentences, names and references.
+"""Reading a text without a model: its lines, sentences, names and references.
 
-Everything here is pure and linear in the length of its text: the same messages give the same
-findings on every machine. Word lists are for English with the commonest words of a few other
-languages; a text in any other language loses the weight that they give, not its place.
+Everything here is pure and takes time linear in the length of the text: the same messages give the
+same result on every machine. Word lists are for English, with the most common words of a few other
+languages; a text in any other language loses the weight that they give, but keeps its place.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = [
 ]
 
 READ_CHARACTERS: Final = 10_000
-"""How much of one text is read, half from each end: what lies between is pasted material."""
+"""How much of one text is read, half from each end: in between is pasted material."""
 
 NAME_CHARACTERS: Final = 48
 """The longest word taken for an identifier: hashes and UUIDs fit, encoded data does not."""
 
 SENTENCE_CHARACTERS: Final = (20, 300)
-"""Shorter sentences say nothing by themselves, longer ones are no sentences."""
+"""The shortest and the longest sentence: shorter ones say little, longer ones are no sentences."""
 
 # ---- text -------------------------------------------------------------------------------------
 
@@ -73,17 +73,17 @@ def _cut(line: str, limit: int) -> str:
 
 
 def quote(text: str, limit: int) -> str:
-    """Return the text in quotation marks, verbatim but for line breaks and what is beyond."""
+    """Return the text in quotation marks, verbatim except for line breaks, cut to ``limit``."""
     return f"“{one_line(text, limit)}”"
 
 
 def plain(text: str) -> str:
-    """Return the text without the marks of bold type, for quotes beside bold words."""
+    """Return the text without marks of bold type, to be quoted beside bold words."""
     return text.replace("**", "")
 
 
 def both_ends(text: str, limit: int) -> str:
-    """Return the text on one line; of a long one the beginning and the end, where results stand."""
+    """Return the text on one line; for a long one its beginning and its end, where results are."""
     line = _collapsed(_ends(text, 8 * limit))
     if len(line) <= limit:
         return line
@@ -96,7 +96,7 @@ def _ends(text: str, limit: int) -> str:
 
 
 def read_text(message: Message) -> str:
-    """Return what is read of a message's text."""
+    """Return the part of a message's text that is read."""
     return _ends(message.text, READ_CHARACTERS)
 
 
@@ -150,16 +150,16 @@ def informative_sentences(text: str) -> Iterator[str]:
 
 
 LABEL_CHARACTERS: Final = 40
-"""The longest label before a colon, and the length that counts as one word behind it."""
+"""The longest label before a colon, and the length that counts as one word after it."""
 
 LABELLED_WORDS: Final = 5
 
 
 def _is_labelled(sentence: str) -> bool:
-    """Return whether a sentence is a label with a colon and at most five words behind it.
+    """Return whether a sentence is a label with a colon and at most five words after it.
 
-    Long words count as several. No regular expression: one that may split a word at any place
-    takes time that grows with the fifth power of the word's length.
+    Long words count as several. This is not a regular expression, since one that may split a word
+    at any place takes time that grows with the fifth power of the word's length.
     """
     colon = _COLON.search(sentence, 0, LABEL_CHARACTERS + 1)
     if colon is None or colon.start() == 0:
@@ -169,12 +169,12 @@ def _is_labelled(sentence: str) -> bool:
 
 
 def width_of(text: str) -> int:
-    """Return how much a text says in characters of an alphabet: an ideograph says that of two."""
+    """Return the length of a text in characters of an alphabet: an ideograph counts as two."""
     return len(text) + sum(character >= "\u2e80" for character in text)
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words with a meaning, in lower case; of unspaced scripts pairs of characters."""
+    """Return the meaningful words in lower case; in scripts without spaces, pairs of characters."""
     words: list[str] = []
     for found in _WORD.finditer(text.casefold()):
         word = found[0]
@@ -193,11 +193,11 @@ class _Candidate(NamedTuple):
 
 
 def best_sentences(texts: Iterable[str], count: int) -> list[str]:
-    """Return the ``count`` sentences that say most of what the texts speak of, in their order.
+    """Return the ``count`` most representative sentences of the texts, in their order.
 
-    A sentence scores the frequency of its words in all texts, over the root of its length so that
-    neither long nor short ones win by their length; figures and late places add to it, items of
-    lists count less.
+    The score of a sentence is the frequency of its words in all texts, divided by the root of its
+    length so that length alone decides nothing. Figures and a late place add to it; list items
+    count less.
     """
     sentences = list(
         dict.fromkeys(found for text in texts for found in informative_sentences(text))
@@ -210,7 +210,7 @@ def best_sentences(texts: Iterable[str], count: int) -> list[str]:
     ]
     candidates.sort(key=lambda found: (-found.score, found.place))
     chosen: list[_Candidate] = []
-    for candidate in candidates[: 8 * count]:  # what ranks lower would not be better for variety
+    for candidate in candidates[: 8 * count]:  # lower ones would not improve the variety
         if len(chosen) < count and not any(_alike(candidate, other) for other in chosen):
             chosen.append(candidate)
     return [found.sentence for found in sorted(chosen, key=lambda found: found.place)]
@@ -254,7 +254,7 @@ _EXTENSIONS: Final = frozenset(
 
 
 def tokens_of(text: str) -> Iterator[str]:
-    """Return the words of a text as they may name something: split at spaces and brackets only."""
+    """Return the words of a text that may be names: split only at spaces and brackets."""
     for found in _TOKEN.finditer(text):
         token = found[0].rstrip(".:!?…。\uff01\uff1f").lstrip("#")
         if token:
@@ -262,7 +262,7 @@ def tokens_of(text: str) -> Iterator[str]:
 
 
 def reference_in(token: str) -> str | None:
-    """Return the URL or the path of a file that a token is, if it is one."""
+    """Return a token as a URL or the path of a file, or None if it is neither."""
     if "://" in token:
         return token if token[0].isalnum() else None
     path = _POSITION.sub("", token)
@@ -277,7 +277,7 @@ def reference_in(token: str) -> str | None:
 
 
 def weigh_names(text: str, weight: int, names: Counter[str]) -> None:
-    """Count what looks like an identifier, an amount, a date or an address in a text."""
+    """Count the words of a text that look like an identifier, an amount, a date or an address."""
     for token in tokens_of(text):
         if len(token) <= NAME_CHARACTERS and _is_name(token):
             names[token] += weight

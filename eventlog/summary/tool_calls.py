@@ -1,7 +1,7 @@
-"""Tool calls and what came of them, as they are told in a summary.
+"""Tool calls and their results, as a summary shows them.
 
-Everything here is pure and linear in the length of its text: the same messages give the same
-findings on every machine.
+Everything here is pure and takes time linear in the length of the text: the same messages give the
+same result on every machine.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Message
     from eventlog.session.parts import Reading
 
-__all__ = ["Call", "compact_input", "compact_output", "pair_calls"]
+__all__ = ["ToolCall", "compact_input", "compact_output", "pair_calls"]
 
 JSON_CHARACTERS: Final = 200_000
-"""The longest tool output that is parsed to be shown by its fields; a longer one is shown raw."""
+"""The longest tool output that is parsed and shown by its fields; a longer one is shown raw."""
 
 SHOWN_ITEMS: Final = 8
 """How many fields or items of a JSON value are shown per level."""
@@ -46,8 +46,8 @@ _FAILED_STATES: Final = {"error", "failed", "failure"}
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call and what came of it; ``output`` is ``None`` while there is no result."""
+class ToolCall:
+    """A tool call with its result; ``output`` is None while there is none."""
 
     tool_id: str
     name: str
@@ -58,18 +58,18 @@ class Call:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the tool's name says that it changes nothing."""
+        """Whether the tool, judging by its name, only reads."""
         return bool(_READING.match(self.name.rpartition(".")[2]))
 
 
-def pair_calls(messages: Iterable[Message]) -> list[Call]:
+def pair_calls(messages: Iterable[Message]) -> list[ToolCall]:
     """Return the calls in order, each with its result, whatever shape their parts have.
 
     A result belongs to the newest message that has a call with its id and no result yet, and there
-    to the first such call, for ids are used again in one conversation; one without such a call (it
-    is in an earlier archive) stands for itself.
+    to the first such call, since ids are reused in one conversation. A result without such a call,
+    which is in an earlier archive, becomes an entry by itself.
     """
-    calls: list[Call] = []
+    calls: list[ToolCall] = []
     waiting: dict[str, list[tuple[int, int]]] = {}
     for number, message in enumerate(messages):
         for found in readings_of(message.as_data()):
@@ -96,7 +96,7 @@ def _place_of(waiting: list[tuple[int, int]] | None) -> int | None:
     return waiting.pop(first)[1]
 
 
-def _call_of(found: Reading) -> Call | None:
+def _call_of(found: Reading) -> ToolCall | None:
     call, result = found.call, found.result
     about = call or result
     if about is None:
@@ -104,7 +104,7 @@ def _call_of(found: Reading) -> Call | None:
     given = None if call is None else call.input
     output = None if result is None else result.output
     is_done = result is not None and (result.is_final or result.output is not None)
-    return Call(
+    return ToolCall(
         tool_id=about.id,
         name=about.name,
         input=given if given is None or _is_object(given) else {"input": given},
@@ -115,7 +115,7 @@ def _call_of(found: Reading) -> Call | None:
     )
 
 
-def _answered(call: Call, result: Call) -> Call:
+def _answered(call: ToolCall, result: ToolCall) -> ToolCall:
     given = result.input if call.input is None else call.input
     return replace(result, name=call.name or result.name, input=given)
 
@@ -146,7 +146,7 @@ def compact_input(value: dict[str, Any] | None, limit: int) -> str:
     return one_line(_shown_fields(value, 2), limit) if value else ""
 
 
-def compact_output(call: Call, limit: int) -> str:
+def compact_output(call: ToolCall, limit: int) -> str:
     """Return a call's result by its fields if it is JSON, else by its two ends.
 
     Fields that only repeat the input are not shown, and those of one value come first.

@@ -1,7 +1,7 @@
-"""Crash points, a simulated disk, and what else proves a store or a service: see README.md here.
+"""Crash points, a simulated disk, and other tools to test a store or a service; see README.md here.
 
-What stands here needs nothing but eventlog; strategies need hypothesis, SQLite on a simulated disk
-needs apsw, the conformance suite needs pytest: the extra ``testing`` has all three.
+These names need nothing but eventlog. Strategies need hypothesis, SQLite on a simulated disk needs
+apsw, and the conformance suite needs pytest; the extra ``testing`` installs all three.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m eventlog.testing STORE``: hold a store against the contract, and print what holds."""
+"""``python -m eventlog.testing STORE``: test a store against the contract, and print the result."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ INDENT = 4
 @click.command()
 @click.argument("store")
 def main(store: str) -> None:
-    """Hold a store against the contract that every store of eventlog keeps.
+    """Test a store against the contract that every store of eventlog keeps.
 
-    STORE is a URL, with {folder} where an empty folder goes, new for each promise, or {name} where a
-    name of its own goes: 'sqlite:///{folder}/log.db', 'postgresql://localhost/{name}'. Or a callable
-    that is given the folder and returns the store: acme.store:AcmeStore.
+    STORE is a URL. In it, {folder} stands for an empty folder, new for each promise, and {name} for a
+    new name: 'sqlite:///{folder}/log.db', 'postgresql://localhost/{name}'. Or STORE is a callable that
+    takes the folder and returns the store: acme.store:AcmeStore.
 
-    Exits with 0 if all of it holds, otherwise with 1.
+    Exits with 0 if every promise holds, otherwise with 1.
     """
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -39,7 +39,7 @@ def main(store: str) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print a report: the table of what holds, then what to mend."""
+    """Print a report: a table of the promises, then what is broken."""
     for line in report.missing:
         console.print(f"[red]lacks[/] {escape(line)}")
     if report.missing:

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is moved, in either direction."""
+"""A clock that moves only when it is set, in either direction."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ NEW_YEAR_2026: Final = 1_767_225_600_000_000
 
 
 class FakeClock:
-    """Tells the time it was set to, in microseconds since the Unix epoch.
+    """A clock that returns the time it was set to, in microseconds since the Unix epoch.
 
-    It never moves by itself, so that a program tells the same times whenever it runs; and it may
-    jump either way, as the clock of a machine does when it is set.
+    It never moves by itself, so a program sees the same times in every run. It can jump in either
+    direction, as a machine's clock does when it is set.
     """
 
     def __init__(self, start: int = NEW_YEAR_2026) -> None:
@@ -24,16 +24,16 @@ class FakeClock:
         return self.now
 
     def monotonic(self) -> int:
-        """Tell the microseconds that were let pass: what no `jump` changes."""
+        """Return the microseconds that have passed; a `jump` does not change them."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass; a negative number takes both clocks back."""
+        """Let seconds pass; a negative number moves both clocks back."""
         self._monotonic += int(seconds * 1_000_000)
         self.now += int(seconds * 1_000_000)
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clock alone, by so many seconds, while no time passes."""
+        """Move the wall clock alone, by a number of seconds, without time passing."""
         self.now += int(seconds * 1_000_000)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Random programs that crash, for hypothesis: calls of a subject, and a power failure in the last.
+"""Random programs that crash, for hypothesis: calls of a subject, with a power failure in the last.
 
-The subject is yours: whatever opens on a host and has methods that can be called. A program that
-fails shrinks to a few calls and the least fate, and is shown as plain Python::
+The subject is yours: a class that is created with a host and has methods to call. A program that
+fails shrinks to a few calls and the simplest fate, and is printed as plain Python::
 
     class Notes:
         def __init__(self, host): ...
@@ -11,8 +11,8 @@ fails shrinks to a few calls and the least fate, and is shown as plain Python::
     def test_no_note_is_lost(program):
         program.run(Notes, check)
 
-``check`` gets the host as it starts again. What was acknowledged is in ``host.told``, as `Call`; the
-one that the crash struck is ``host.in_doubt``.
+``check`` gets the restarted host. ``host.told`` has the acknowledged calls, as `Call`;
+``host.in_doubt`` is the call that the crash interrupted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["CrashProgram", "calls", "crashes", "fates"]
 
 @dataclass(frozen=True)
 class CrashProgram:
-    """Calls of a subject, one after another; in the last one the power fails."""
+    """Calls of a subject in order, with a power failure in the last one."""
 
     calls: tuple[Call, ...]
     step: int
@@ -53,10 +53,10 @@ class CrashProgram:
         *,
         make_host: Callable[[], Host] = Host,
     ) -> Any:
-        """Carry the calls out, crash, and return what ``check`` makes of what is left.
+        """Run the calls, crash, run ``check`` on what is left, and return its result.
 
-        Raises `eventlog.testing.CrashFound` if the check fails, or sees something else when it
-        looks once more.
+        Raises `eventlog.testing.CrashFound` if the check fails, or returns something else the second
+        time.
         """
         with make_host() as host:
             opened = subject(host)
@@ -70,13 +70,13 @@ class CrashProgram:
             return look(host, self.fate, check, code=self.code(_name(subject), _name(check)))
 
     def __str__(self) -> str:
-        """Say in a line what happens."""
+        """Return a line that describes the program."""
         said = ", ".join(map(str, self.calls))
         crash = f"crash at step {self.step} of that" if self.step else "crash"
         return f"{said}, {crash}, {self.fate}"
 
     def code(self, subject: str, check: str) -> str:
-        """Return plain Python that does the same, to be pasted into a test."""
+        """Return plain Python that does the same, for pasting into a test."""
         *first, last = self.calls
         lines = [
             "def test_a_crash_that_was_found():",

@@ -1,9 +1,8 @@
-"""Crash points: a store whose every call is made of numbered steps, at each of which the power can
-fail or the connection be cut.
+"""Crash points: a store whose calls consist of numbered steps, at each of which the power can fail or
+the connection can be cut (K1).
 
-The seam of K1. A `Steps` belongs to one process: it counts what the process asks of its storage,
-reads as one step, writes as two, before and after, so that a write may be stored without its answer
-arriving::
+A `Steps` belongs to one process and counts its calls to storage: a read is one step, a write two, one
+before and one after it. So a write can be stored without its answer arriving::
 
     steps = Steps()
     log = Log(CrashingStore(store, steps))
@@ -11,8 +10,8 @@ arriving::
     with pytest.raises(Crash):
         session.append(Message.user("stored, but never acknowledged"))
 
-After a `Crash` every further call fails too, so no ``finally`` can save anything. What is
-left is in the store that was wrapped; open another log on it, as the next process would.
+After a `Crash` every further call fails too, so a ``finally`` cannot save anything. The wrapped store
+has what is left; open another log on it, as the next process would.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ has no room (``full``)."""
 
 
 class Crash(BaseException):
-    """The process is no more.
+    """The process has ended.
 
-    Not an `Exception`: nothing that merely handles errors may live through it.
+    Not an `Exception`: code that handles errors must not survive it.
     """
 
 
@@ -51,24 +50,24 @@ class StepFailed(Exception):
 
 
 class Steps:
-    """Counts the steps of one process, and strikes at those that were planned."""
+    """Counts the steps of one process, and causes faults at the planned ones."""
 
     def __init__(self) -> None:
         self.count = 0
         self.dead = False
         self.trace: list[str] = []
-        """What each step was, in order."""
+        """The name of each step, in order."""
         self.struck: list[Fault] = []
-        """The faults that came, in order."""
+        """The faults that occurred, in order."""
         self._plan: dict[int, Fault] = {}
         self._lock = threading.Lock()
 
     def fail(self, step: int, fault: Fault = "power") -> None:
-        """Plan a fault at a step; one that was passed already never comes."""
+        """Plan a fault at a step; nothing happens if that step has passed."""
         self._plan[step] = fault
 
     def spare(self, fault: Fault | None = None) -> None:
-        """Forget what was planned: all of it, or one kind of fault."""
+        """Cancel all planned faults, or those of one kind."""
         for step, planned in list(self._plan.items()):
             if fault in (None, planned):
                 del self._plan[step]
@@ -93,7 +92,7 @@ class Steps:
             raise StepFailed(fault, f"step {self.count}: {name}")
 
     def refuse_if_dead(self, name: str) -> None:
-        """Raise `Crash` once the process has ended: it asks for nothing any more."""
+        """Raise `Crash` if the process has ended."""
         if self.dead:
             raise Crash(f"{name}: this process has ended")
 

@@ -1,8 +1,8 @@
-"""A crash at every step of a program, with every fate of what was not synchronised (K3).
+"""Crash a program at every step, with every fate of the unsynced writes (K3).
 
-The program runs once without a crash, to see how many steps it has; then once per step, with the
-power failing there. For every fate what is left on the disk is started again and checked, twice:
-the second look must find what the first one has left, and return the same::
+The program runs once without a crash, to count its steps, and then once per step, with a power failure
+there. For every fate the host is restarted with what is left on the disk, and checked twice: the
+second check runs on what the first one has left, and must return the same::
 
     def program(host):
         session = host.open_log().session("chat", create=True)
@@ -46,25 +46,25 @@ __all__ = [
 ]
 
 Program: TypeAlias = Callable[[Host], object]
-"""What is crashed: ordinary code, given the host that it runs on."""
+"""The program to crash: ordinary code that takes the host it runs on."""
 
 Check: TypeAlias = Callable[[Host], Any]
-"""What is asked of a host that starts again: raises if something is not as it must be."""
+"""The check of a restarted host: raises if something is wrong."""
 
 
 @dataclass
 class CrashReport:
-    """What was tried; in text, one line."""
+    """The number of crashes tried; as text, one line."""
 
     name: str
     steps: int = 0
-    """Steps that the program takes."""
+    """Steps of the program."""
     points: int = 0
     """Steps at which the power failed."""
     images: int = 0
-    """Different disks that were left, each started again and checked twice."""
+    """Different disks after a crash, each restarted and checked twice."""
     recoveries: int = 0
-    """Crashes while what is left was being checked."""
+    """Crashes during a check."""
     seconds: float = 0.0
 
     def __str__(self) -> str:
@@ -83,16 +83,16 @@ def every_crash(
     recovery: bool = False,
     make_host: Callable[[], Host] = Host,
 ) -> CrashReport:
-    """Crash a program everywhere; raise `CrashFound` where ``check`` fails on what is left.
+    """Crash a program everywhere; raise `CrashFound` if ``check`` fails on what is left.
 
-    ``program`` must take the same steps whenever it runs, and note in ``host.told`` what its user
-    was told. ``check`` gets the host as it starts again: it opens what is there, recovers as the
-    service would, and asserts; what it returns must be the same when it looks once more.
+    ``program`` must take the same steps in every run, and add to ``host.told`` the answers that its
+    user has got. ``check`` gets the restarted host: it opens the log, recovers as the service would,
+    and asserts; what it returns must be the same in a second check.
 
-    With ``power=False`` only the process ends: what it wrote is there, synchronised or not. With
-    ``recovery=True`` the check, too, is crashed at each of its own steps, where all was kept and
-    where all was lost; that takes long if it takes many. ``make_host`` makes the
-    host that the program finds: what it does there itself is not crashed.
+    With ``power=False`` only the process ends, and everything that it wrote is kept. With
+    ``recovery=True`` the check is also crashed at each of its own steps, after all was kept and after
+    all was lost; with many steps that takes long. ``make_host`` creates the host for the program; what
+    it does itself is not crashed.
     """
     began = time.perf_counter()
     explorer = _Explorer(program, check, make_host, power=power, recovery=recovery)
@@ -110,10 +110,10 @@ def crash_at(
     recovery: tuple[int, Fate] | None = None,
     make_host: Callable[[], Host] = Host,
 ) -> Any:
-    """Crash a program at one step, with one fate, and return what the check makes of it.
+    """Crash a program at one step, with one fate, and return the result of the check.
 
-    With ``recovery`` the check is crashed first, at a step of its own and with a fate of its own.
-    This is how a finding of `every_crash` is repeated.
+    With ``recovery`` (a step and a fate) the check is crashed first. This repeats a finding of
+    `every_crash`.
     """
     explorer = _Explorer(program, check, make_host, power=True, recovery=False)
     with explorer.crashed(step) as host:
@@ -124,7 +124,7 @@ def crash_at(
 
 
 def survives_every_crash(check: Check, **options: Any) -> Callable[[Program], Callable[[], None]]:
-    """Make a test of a program: it passes if `every_crash` of it does; same ``options``.
+    """Turn a program into a test that passes if `every_crash` does; ``options`` are the same.
 
     ::
 
@@ -145,7 +145,7 @@ def survives_every_crash(check: Check, **options: Any) -> Callable[[Program], Ca
 
 
 class _Explorer:
-    """One exploration: the program, the check, and the images seen so far."""
+    """One exploration: the program, the check, and the disk images seen so far."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class _Explorer:
                     self._crash_recovery(host, step, fate)
 
     def _is_new(self, host: Host, fate: Fate) -> bool:
-        """Tell whether no crash has left the same before, with the same things told."""
+        """Return whether no earlier crash left the same disk with the same acknowledged answers."""
         digest = hashlib.sha256(repr(host.told).encode())
         for path, content in host.disk.after_crash(fate).files().items():
             digest.update(f"{path}\0{len(content)}\0".encode())
@@ -233,7 +233,7 @@ class _Explorer:
         return left
 
     def _crash_recovery(self, host: Host, step: int, fate: Fate) -> None:
-        """Crash the check at each of its own steps: what is left must be as good as before."""
+        """Crash the check at each of its steps: the check of what is left must pass all the same."""
         for at in count(1):
             with self.recovering(host, fate, at) as left:
                 if not left.steps.dead:
@@ -247,8 +247,8 @@ class _Explorer:
 def look(host: Host, fate: Fate, check: Check, *, code: str) -> Any:
     """Start a crashed host again and check it twice; return what the check returned.
 
-    Raises `CrashFound`, with ``code`` as what repeats it, if the check fails or the second look
-    sees something else than the first.
+    Raises `CrashFound`, with ``code`` to repeat it, if the check fails or returns something else the
+    second time.
     """
     try:
         with host.after_crash(fate) as left:

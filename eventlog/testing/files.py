@@ -1,8 +1,8 @@
 """Crash points inside the writes of a files log, on a simulated disk.
 
-Every verb that changes files is a step of the process that uses it, taken before it is done; a sync,
-and a write, are one more step afterwards, where the process may end with the change made and nobody
-told. Cut is what a disk may do to a write, a sync or a rename: fail.
+Every method that changes files is a step of its process, taken before the change. A write and a sync
+have another step afterwards, where the process may end with the change made and no answer given. The
+fault ``cut`` makes a write, a sync or a rename fail.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class SteppedFiles(_SteppedTree):
         return _SteppedTree(self._machine.under(path, permissions), self._steps, self._locks)
 
     def kill(self) -> None:
-        """Do what the system does when a process ends: let go of its locks."""
+        """Release the process's locks, as the system does when a process ends."""
         for lock in self._locks:
             lock.release()
 

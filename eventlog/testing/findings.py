@@ -1,5 +1,4 @@
-"""What a crash that went wrong looks like to people: the trace, the disk before and after, and code
-that repeats it."""
+"""The report about a crash that a check did not survive: trace, disk before and after, code to repeat."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _BYTES_SHOWN: Final = 160
 
 
 class CrashFinding(NamedTuple):
-    """A check that failed on what a crash had left."""
+    """A check that failed after a crash."""
 
     check: str
     host: Host
@@ -30,16 +29,18 @@ class CrashFinding(NamedTuple):
     """Python that repeats it."""
 
     def text(self) -> str:
-        """Return the whole of it, to be read from top to bottom."""
+        """Return the report as text."""
         steps = self.host.steps
         where = f"step {steps.count}" if steps.struck else "the end"
         before, after = self.host.disk, self.host.disk.after_crash(self.fate)
         parts = (
             f"{self.check} failed after a crash at {where}: {self.error!r}",
-            _section("steps, with what became of those not synchronised", self._trace()),
+            _section("steps, with the fates of those not synced", self._trace()),
             _section("the disk before, as the program saw it", _files(before.files())),
             _section("the disk after", _files(after.files())),
-            _section("what its user was told", [repr(told) for told in self.host.told] or ["-"]),
+            _section(
+                "answers that its user has got", [repr(told) for told in self.host.told] or ["-"]
+            ),
             _section("to repeat it", self.code.splitlines()),
         )
         return "\n\n".join(parts)
@@ -66,7 +67,7 @@ class CrashFinding(NamedTuple):
 
 
 class CrashFound(AssertionError):
-    """A crash leaves what must not be; the text says how, and how to repeat it."""
+    """After a crash the check failed; the text says how, and how to repeat it."""
 
     def __init__(self, finding: CrashFinding) -> None:
         super().__init__(finding.text())

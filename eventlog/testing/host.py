@@ -1,8 +1,8 @@
-"""A computer whose power can fail: a disk, the logs and files on it, a clock, and what it was told.
+"""A computer whose power can fail: a disk with logs and files, a clock, and its user's memory.
 
-What runs on a host is ordinary code. Its logs are SQLite files on the simulated disk, its files are
-those of ``folder`` or of ``files``, and every write and sync of all of them is a step of the same
-disk, in the order in which they happened::
+A host runs ordinary code. Its logs are SQLite files on the simulated disk, its files are in ``folder``
+or accessed through ``files``, and all writes and syncs are steps of the same disk, in the order in
+which they happen::
 
     host = Host()
     session = host.open_log().session("chat", create=True)
@@ -47,7 +47,7 @@ HOME: Final = "/home"
 
 
 class Call(NamedTuple):
-    """What was called, with which arguments."""
+    """A call: the name of the method, and its arguments."""
 
     name: str
     arguments: tuple[Any, ...] = ()
@@ -59,7 +59,7 @@ class Call(NamedTuple):
 class Host:
     """A computer; use it as a context manager, or close it.
 
-    ``pragmas`` are what SQLite is set to behind the store's back, for stores that break their word.
+    ``pragmas`` override the store's settings of SQLite, for stores that do not keep what they declare.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Host:
         self.clock = clock or FakeClock()
         self.ids = ids or NumberedIds()
         self.files = DiskFiles(self.disk)
-        """The disk, through the seam that stores and session folders use."""
+        """The disk, behind the file interface that stores and session folders use."""
         self.told: list[Any] = []
-        """What the host's user was told and remembers; no crash takes that away."""
+        """The answers that the host's user has got; no crash takes them away."""
         self.in_doubt: Any = None
-        """What was asked for and not answered when the power failed."""
+        """The call that had no answer when the power failed, or None."""
         self._pragmas = pragmas
         self._databases: dict[str, Database] = {}
         self._logs: list[Log] = []
@@ -93,7 +93,7 @@ class Host:
         return self.disk.steps
 
     def open_log(self, path: str = "/log.db", **options: Any) -> Log:
-        """Open the log in a file of the disk, as one process of the host does."""
+        """Open the log in a file of the disk, as a process of the host would."""
         store = self.open_store(path, **options)
         log = Log(store, clock=self.clock, ids=self.ids, files=self.files)
         self._logs.append(log)
@@ -101,7 +101,7 @@ class Host:
 
     def open_store(self, path: str = "/log.db", **options: Any) -> SQLiteStore:
         """Open the SQLite store in a file of the disk."""
-        # Needs apsw, which whoever crashes files alone does not.
+        # Needs apsw, which is not needed for crashing files alone.
         from eventlog.testing.disk.sqlite import Database
         from eventlog.testing.disk.vfs import DiskVFS
 
@@ -113,14 +113,14 @@ class Host:
 
     @property
     def folder(self) -> Path:
-        """A folder for plain files: what Python code does to them are steps of the disk."""
+        """A folder for plain files; what Python code does to them are steps of the disk."""
         if self._folder is None:
             self._place = TemporaryDirectory(prefix="eventlog-host-")
             self._folder = WatchedFolder(Path(self._place.name).resolve(), self.disk, HOME)
         return self._folder.root
 
     def call(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Call something for the host's user: in doubt until it answers, told from then on."""
+        """Call something for the host's user: in doubt until it answers, then in ``told``."""
         self.in_doubt = call = Call(function.__name__, arguments)
         answer = function(*arguments)
         self.told.append(call)
@@ -128,7 +128,7 @@ class Host:
         return answer
 
     def after_crash(self, fate: Fate = KEPT) -> Host:
-        """Return the host as it starts again: what is left on its disk, its clock, what it told."""
+        """Return the restarted host: what is left on its disk, its clock, and its user's memory."""
         host = Host(
             self.disk.after_crash(fate),
             clock=FakeClock(self.clock.now),
@@ -139,13 +139,13 @@ class Host:
         return host
 
     def close(self) -> None:
-        """End everything that runs here; what is on the disk stays as it is."""
+        """End everything that runs here; the disk stays as it is."""
         if self._closed:
             return
         self._closed = self.steps.dead = True
         for log in self._logs:
             with suppress(Crash):
-                log.close()  # Only its threads end: nothing reaches the disk any more.
+                log.close()  # This ends only threads: nothing reaches the disk any more.
         for database in self._databases.values():
             database.close()
         if self._folder is not None and self._place is not None:

@@ -14,15 +14,15 @@ _VARIANT: Final = 0b10 << 62
 
 
 class NumberedIds:
-    """An id source whose n-th id is the UUIDv7 with n for its time and nothing random.
+    """A source of UUIDv7s whose n-th id has the time n and nothing random.
 
-    Give one source to all logs of a test: an id that another process, or the same one before a
-    crash, has used would be taken for a repetition.
+    Use one source for all logs of a test: if another process, or the same one before a crash, had used
+    an id, the append would count as a repetition.
     """
 
     def __init__(self, drawn: int = 0) -> None:
         self.drawn = drawn
-        """How many were drawn so far."""
+        """How many ids were drawn so far."""
         self._lock = threading.Lock()
 
     def __call__(self) -> EventId:

@@ -1,7 +1,6 @@
-"""Inside a log: the cores of its sessions, and commands that only the library itself gives.
+"""Access to the inside of a log: the cores of its sessions, and internal commands.
 
-What workers and folders record no user can; tests that put themselves in the place of one do it
-with `execute`::
+Users cannot record what workers and folders do; a test that plays the part of one uses `execute`::
 
     claim = execute(log, "chat", ClaimTask(task_id, "w", this_process(), 10**9, attempts=1))
 """
@@ -25,5 +24,5 @@ def core_of(log: Log, session: str) -> Core:
 
 
 def execute(log: Log, session: str, command: Command[Any]) -> Any:
-    """Have a command of a session decided, stored and folded; return its result."""
+    """Decide, store and fold a command of a session; return its result."""
     return engine_of(log).execute(core_of(log, session), command)

@@ -1,7 +1,7 @@
-"""An exception raised in the main thread wherever Python would run a signal handler.
+"""Raise an exception in the main thread wherever Python could run a signal handler.
 
-Handlers run when a function begins, after a call and at a backward jump. A trace function is called
-before every instruction, so it raises where a handler could have, at each such point in turn.
+Python runs handlers when a function begins, after a call and at a backward jump. A trace function is
+called before every instruction, so it can raise at each such point in turn.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["Interrupted", "Interrupter"]
 
 _CALLS: Final = ("CALL", "JUMP_BACKWARD")
-"""How the names of the instructions begin after which handlers run."""
+"""Prefixes of the instructions after which handlers run."""
 
 
 class Interrupted(BaseException):
-    """What the handler raises: as little an `Exception` as `KeyboardInterrupt` is."""
+    """The exception that the handler raises; like `KeyboardInterrupt`, it is not an `Exception`."""
 
 
 class Interrupter:
@@ -35,9 +35,9 @@ class Interrupter:
         self._points: dict[CodeType, frozenset[int]] = {}
 
     def run(self, function: Callable[[], object]) -> bool:
-        """Run; return whether there was such a point.
+        """Run the function; return whether there was such a point.
 
-        Some code swallows what is raised in it, and runs on; then this is as good as a call.
+        Some code swallows the exception and continues; then this is like an ordinary call.
         """
         before = sys.gettrace()
         sys.settrace(self._enter)

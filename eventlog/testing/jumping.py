@@ -1,8 +1,8 @@
-"""Time for asyncio that jumps: a test of an hour's lease takes milliseconds, and no luck.
+"""Virtual time for asyncio: a test of an hour's lease takes milliseconds and does not depend on luck.
 
-Timers of an event loop, `asyncio.sleep`, `asyncio.timeout` and whatever a worker does on time
-(renewals, time limits, pauses) run in virtual time. It stands still while anything is under way,
-and jumps to the next timer when everybody waits::
+Timers of an event loop, `asyncio.sleep`, `asyncio.timeout` and a worker's timing (renewals, time
+limits, pauses) run in virtual time. It does not move while anything is running, and jumps to the next
+timer when everything waits::
 
     time = JumpingTime()
     with time.installed():
@@ -37,13 +37,12 @@ Result = TypeVar("Result")
 class JumpingTime:
     """Virtual time, in seconds since the test began, for event loops that run one after another.
 
-    It stands still while a loop has something to run, while an executor runs something for it, and
-    while a command of a log, a renewal of a lease or a plain function of a worker is under way.
-    Otherwise it jumps to the next timer. What comes over connections of the loop or from its
-    subprocesses is not awaited: they are no part of such a test.
+    It does not move while a loop has something to run, while an executor runs something for it, and
+    while a command of a log, the renewal of a lease or a plain function of a worker is running.
+    Otherwise it jumps to the next timer. It does not wait for connections or subprocesses of the loop;
+    a test in virtual time must not use them.
 
-    A ``clock`` is moved along, so that leases, which are counted in the time of the log, run out as
-    timers do.
+    A ``clock`` moves along, so that leases, which use the log's clock, expire as timers do.
     """
 
     def __init__(self, clock: FakeClock | None = None) -> None:
@@ -63,12 +62,12 @@ class JumpingTime:
 
     @contextmanager
     def installed(self) -> Generator[JumpingTime]:
-        """Have every loop that is made within the block, also by `asyncio.run`, run in this time."""
+        """Make every loop created in the block, also by `asyncio.run`, run in this time."""
         with patch("asyncio.events.new_event_loop", self.new_loop):
             yield self
 
     def advance(self, seconds: float) -> None:
-        """Let time pass although something is under way; may be called from any thread.
+        """Let time pass although something is running; may be called from any thread.
 
         So a plain function of a worker, which runs in a thread, can take its time.
         """
@@ -87,7 +86,7 @@ class JumpingTime:
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer when everybody waits."""
+    """An event loop whose time jumps to the next timer when everything waits."""
 
     def __init__(self, time: JumpingTime) -> None:
         self._virtual = time
@@ -101,13 +100,13 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
     def create_future_of_work(self) -> asyncio.Future[Any]:
-        """Return a future that a thread will settle; time stands still until then."""
+        """Return a future that a thread will settle; time does not move until then."""
         return self._awaited(self.create_future())
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
     ) -> asyncio.Future[Result]:
-        """Call a function in a thread; time stands still meanwhile, unless it only waits."""
+        """Call a function in a thread; time does not move meanwhile, unless the function only waits."""
         future = super().run_in_executor(executor, func, *args)
         return future if isinstance(func, IdleCall) else self._awaited(future)
 
@@ -130,9 +129,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         self._working -= 1
 
     def _jump(self, seconds: float) -> bool:
-        """Jump to a timer in so many seconds, or to what a thread waits for before that.
+        """Jump to a timer that is ``seconds`` away, or to an earlier time that a thread waits for.
 
-        Returns False where something is under way.
+        Returns False if something is running.
         """
         return not self._working and self.thread_time.jump(seconds)
 
@@ -210,7 +209,7 @@ class _Threads:
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Where a selector would sleep until the next timer, it lets that time pass at once."""
+    """A selector that lets the time until the next timer pass at once, instead of sleeping."""
 
     def __init__(self, jump: Callable[[float], bool]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The model-based state machines, under the name that users import them by."""
+"""The model-based state machines, under their public name."""
 
 from eventlog.testing.model.machine import SessionMachine, TaskMachine
 

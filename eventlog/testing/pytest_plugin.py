@@ -1,4 +1,4 @@
-"""Fixtures for pytest; ask for them in a ``conftest.py``, nothing is loaded otherwise::
+"""Fixtures for pytest; to load them, write in a ``conftest.py``::
 
 pytest_plugins = ["eventlog.testing.pytest_plugin"]
 """
@@ -31,7 +31,7 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture
 def crash_everywhere(request: pytest.FixtureRequest) -> Callable[..., CrashReport]:
-    """Call `every_crash`, same arguments; what was tried is told when all tests are done."""
+    """Call `every_crash` with the same arguments; the end of the test run reports the numbers."""
 
     def explore(program: Program, check: Check, **options: Any) -> CrashReport:
         report = every_crash(program, check, **options)
@@ -43,6 +43,6 @@ def crash_everywhere(request: pytest.FixtureRequest) -> Callable[..., CrashRepor
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many crashes were tried."""
+    """Report how many crashes were tried."""
     for report in _reports:
         terminalreporter.write_line(str(report))

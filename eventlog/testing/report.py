@@ -1,4 +1,4 @@
-"""The conformance suite as a report: which promises a store keeps, and what to mend of the others."""
+"""The conformance suite as a report: the promises that a store keeps, and what is broken in others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINES_SHOWN: Final = 8
 
 @dataclass
 class Promise:
-    """One thing that a store promises, and what was seen of it."""
+    """One promise of a store, and the failures that were seen."""
 
     topic: str
     text: str
@@ -50,7 +50,7 @@ class Report:
     target: str
     promises: list[Promise]
     missing: list[str]
-    """What the store lacks of `eventlog.store.Store`, with what each is for."""
+    """The methods of `eventlog.store.Store` that the store lacks, with their purpose."""
 
     @property
     def holds(self) -> bool:
@@ -58,7 +58,7 @@ class Report:
 
 
 class _Collector:
-    """Notes what pytest runs and finds."""
+    """Collects what pytest runs and finds."""
 
     def __init__(self) -> None:
         self.promises: dict[str, Promise] = {}
@@ -88,7 +88,7 @@ class _Collector:
 def examine(target: str) -> Report:
     """Run the suite over a store; ``target`` is as `open_target` has it.
 
-    Raises what opening the store raises, so that a typing mistake is no list of failures.
+    Raises what opening the store raises, so that a typing error is not reported as failures.
     """
     with TemporaryDirectory() as folder:
         store = open_target(target, Path(folder))
@@ -101,7 +101,7 @@ def examine(target: str) -> Report:
     os.environ[TARGET] = target
     with TemporaryDirectory() as folder, redirect_stdout(StringIO()) as said:
         options = ["-q", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"]
-        # The folders of its tests go with it: they may hold what a store left open.
+        # The folders of its tests are removed with it: a store may have left files open in them.
         pytest.main(
             [*options, "--basetemp", f"{folder}/tests", "--pyargs", _SUITE], plugins=[collector]
         )
@@ -113,8 +113,8 @@ def examine(target: str) -> Report:
 def open_target(target: str, folder: Path) -> Store:
     """Open the store that a target names, in a folder that is empty unless it was opened before.
 
-    A target is a URL, with ``{folder}`` where the folder goes and ``{name}`` where a name goes that no
-    other folder has; or ``package.module:callable``, which is called with the folder.
+    A target is a URL, in which ``{folder}`` stands for the folder and ``{name}`` for a name that is
+    unique to it; or ``package.module:callable``, which is called with the folder.
     """
     module, colon, name = target.partition(":")
     if colon and module and name.isidentifier():

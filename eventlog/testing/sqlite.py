@@ -1,8 +1,8 @@
 """Crash points inside the transactions of a real SQLite file.
 
-A statement that writes, and one that begins or ends a transaction, is a step; an ended process
-leaves its transaction open, to be rolled back as SQLite does it. Cut is what the disk may do to a
-statement: it is full, or, when the commit should be acknowledged, fails to sync.
+A statement that writes, begins or ends a transaction is a step. An ended process leaves its
+transaction open, and SQLite rolls it back. The fault ``cut`` makes a statement fail: the disk is full,
+or, at the acknowledgement of a commit, the sync fails.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _SteppedConnection:
 
 
 class CrashingSQLiteStore(SQLiteStore):
-    """A SQLite store that can end inside of a transaction."""
+    """A SQLite store whose process can end inside a transaction."""
 
     def __init__(self, path: Path, steps: Steps, *, synchronous: str) -> None:
         self._steps = steps
@@ -78,16 +78,16 @@ class CrashingSQLiteStore(SQLiteStore):
         return cast("sqlite3.Connection", _SteppedConnection(connection, self._steps))
 
     def drop(self) -> None:
-        """Close the files as the system does it, which rolls back what was not committed."""
+        """Close the files as the system does, which rolls back what was not committed."""
         for connection in self._opened:
             connection.close()
 
 
 class SQLiteBacking:
-    """A SQLite file for storage.
+    """A SQLite file as storage.
 
-    What a process wrote outlives it whether or not it was synchronised, so files that are to
-    outlive processes only are opened with ``synchronous=off``, which is several times faster.
+    What a process wrote outlives the process whether or not it was synced. So files that need not
+    survive a power failure are opened with ``synchronous=off``, which is several times faster.
     """
 
     def __init__(self, path: Path, *, synchronous: str = "off") -> None:

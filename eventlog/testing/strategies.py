@@ -1,7 +1,7 @@
-"""Hypothesis strategies for what people and programs say and do in a session.
+"""Hypothesis strategies for the messages and commands of a session.
 
-`messages` and `commands` need no care of yours: a message's id follows from its content, so what is
-drawn twice is a repetition, and calls of tools that nobody answered stay open.
+`messages` and `commands` can be used as they are: a message's id is derived from its content, so a
+message drawn twice is a repetition, and calls without a result stay open.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def commands() -> st.SearchStrategy[Call]:
 
 
 def histories(*, max_commands: int = 12) -> st.SearchStrategy[tuple[Recorded, ...]]:
-    """Draw the records of one session, ``chat``: what a few commands have led to."""
+    """Draw the records of one session, ``chat``, after a few commands."""
     return st.lists(commands(), max_size=max_commands).map(_history)
 
 
@@ -75,13 +75,15 @@ def _history(calls: Sequence[Call]) -> tuple[Recorded, ...]:
         session = log.session("chat", create=True)
         for call in calls:
             clock.advance(1)
-            with suppress(EventLogError):  # Such as a message that is archived and said again.
+            with suppress(
+                EventLogError
+            ):  # For instance, a message that is archived and appended again.
                 getattr(session, call.name)(*call.arguments)
         return tuple(log.read("chat"))
 
 
 def texts(*, max_size: int = 6) -> st.SearchStrategy[str]:
-    """Draw text that UTF-8 can hold: mostly plain letters, at times any script or control."""
+    """Draw text that UTF-8 can hold: mostly plain letters, sometimes any script or control."""
     plain = st.text("abc ", max_size=max_size)
     return plain | plain | st.text(st.characters(exclude_categories=["Cs"]), max_size=max_size)
 

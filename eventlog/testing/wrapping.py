@@ -1,11 +1,11 @@
-"""Stores around another store: one that fails when told to, a slow one, and one that takes notes.
+"""Stores that wrap another store: one fails on demand, one is slow, one records its calls.
 
-Each is a `eventlog.store.Store`, so a log on it is a log like any other::
+Each is an `eventlog.store.Store`, so a log on it works like any other::
 
     faulty = FaultyStore(MemoryStore())
     log = Log(faulty)
-    faulty.lose_answer("append")         # stored, but the caller is not told
-    session.append(message)              # finds out by itself that it was
+    faulty.lose_answer("append")         # stored, but the answer gets lost
+    session.append(message)              # finds out that it was stored
     faulty.fail("append", StoreUnavailable("the disk is away"))
     session.append(message)              # raises that
 """
@@ -43,7 +43,7 @@ Answer = TypeVar("Answer")
 
 
 class StoreCall(NamedTuple):
-    """A call of a store: the verb, what was given with it, and whether it writes."""
+    """A call of a store: the method, its arguments, and whether it writes."""
 
     verb: str
     arguments: tuple[Any, ...] = ()
@@ -51,10 +51,10 @@ class StoreCall(NamedTuple):
 
 
 class WrappedStore:
-    """Another store, each of whose calls passes through `around`; by itself it changes nothing.
+    """A wrapped store whose calls all go through `around`, which by itself changes nothing.
 
-    A lazy read passes when it is first asked for a record. `wait` passes by: how often a caller
-    waits depends on time. Of a store with a clock (`StoreClock`) it has the clock, too.
+    A lazy read goes through it when its first record is read. `wait` does not: how often a caller
+    waits depends on time. If the store has a clock (`StoreClock`), the wrapper has it too.
     """
 
     now: Callable[[], int]
@@ -66,7 +66,7 @@ class WrappedStore:
             self.now = clock
 
     def around(self, call: StoreCall, go_on: Callable[[], Answer]) -> Answer:
-        """Do something before and after a call, or in its place."""
+        """Do something before or after a call, or instead of it."""
         return go_on()
 
     @property
@@ -144,18 +144,18 @@ class WrappedStore:
 
 
 class FaultyStore(WrappedStore):
-    """A store that fails when it was told to, and works otherwise."""
+    """A store that fails on demand, and works otherwise."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._faults: defaultdict[str, deque[tuple[BaseException, bool]]] = defaultdict(deque)
 
     def fail(self, verb: str, error: BaseException, *, times: int = 1) -> None:
-        """Have the next calls of a verb raise an error, and do nothing."""
+        """Make the next calls of a method raise an error and do nothing."""
         self._faults[verb].extend([(error, False)] * times)
 
     def lose_answer(self, verb: str, error: BaseException | None = None) -> None:
-        """Have the next call of a verb do its work, and raise `Indeterminate` or the error."""
+        """Make the next call of a method do its work and then raise `Indeterminate` or the error."""
         lost = error or Indeterminate(f"{verb}: the answer was lost")
         self._faults[verb].append((lost, True))
 
@@ -170,9 +170,9 @@ class FaultyStore(WrappedStore):
 
 
 class SlowStore(WrappedStore):
-    """A store each of whose calls takes so many seconds longer.
+    """A store whose calls all take some seconds longer.
 
-    ``sleep`` is what passes the time: give the ``advance`` of a fake clock, and no time passes.
+    ``sleep`` lets the time pass; with the ``advance`` of a fake clock, no real time passes.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class SlowStore(WrappedStore):
 
 
 class RecordingStore(WrappedStore):
-    """A store that notes the calls it gets, in order."""
+    """A store that records its calls, in order."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -199,5 +199,5 @@ class RecordingStore(WrappedStore):
         return go_on()
 
     def verbs(self) -> list[str]:
-        """Return the verbs of the calls so far."""
+        """Return the methods of the calls so far."""
         return [call.verb for call in self.calls]

@@ -1,4 +1,4 @@
-"""One attempt at one task: its work, its heartbeat, and whatever end it comes to (F2 to F6)."""
+"""One attempt at one task: its work, its heartbeat, and its end, whatever that is (F2 to F6)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from eventlog.session.tasks.commands import (
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.machine import EFFECT
 from eventlog.telemetry import log_fact
-from eventlog.worker.finalizer import UnusableResult, gather_material
-from eventlog.worker.lease_keeper import Tenure
+from eventlog.worker.finalizer import UnusableResult, read_summary_input
+from eventlog.worker.lease_keeper import LeaseKeeper
 from eventlog.worker.requests import EffectRequest, StepResult, Summary, TaskRequest
 from eventlog.worker.retry_policy import classify, retry_after
 from eventlog.worker.steps import RecordedSteps, as_stored
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import Claim
     from eventlog.session.tasks.state import Task
-    from eventlog.worker.batched_reads import Visits
+    from eventlog.worker.batched_reads import BatchedReads
     from eventlog.worker.heartbeat import Heartbeat
     from eventlog.worker.lease_clock import LeaseClock
     from eventlog.worker.retry_policy import ErrorClass
@@ -47,15 +47,16 @@ __all__ = ["Attempt"]
 Result = TypeVar("Result")
 
 UNWINDING_SECONDS: Final = 10.0
-"""How long a cancelled callable may take to end before its worker goes on without it."""
+"""How long a cancelled callable may take to end before the worker goes on without it."""
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
-"""The pauses between tries of a write while the store is unavailable: doubled from first to last."""
+"""The pauses between tries of a write while the store is unavailable double from the first to the
+last of these."""
 
 
 class Attempt:
-    """What a worker does with a task that it has claimed."""
+    """An attempt of a worker at a task that it has claimed."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Attempt:
         leases: LeaseClock,
         heartbeat: Heartbeat,
         terms: Terms,
-        visits: Visits,
+        batched_reads: BatchedReads,
         core: Core,
         task_id: str,
         claim: Claim,
@@ -71,30 +72,32 @@ class Attempt:
         self._engine = engine
         self._leases = leases
         self._terms = terms
-        self._visits = visits
+        self._batched_reads = batched_reads
         self._core = core
         self._task_id = task_id
         self._fence = claim.fence or 0
         self._number = claim.attempt
         self._steps: RecordedSteps | None = None
         self._called: asyncio.Task[Any] | None = None
-        self._tenure = Tenure(heartbeat, self._renew, timeout_seconds=terms.attempt_timeout)
+        self._lease_keeper = LeaseKeeper(
+            heartbeat, self._renew, timeout_seconds=terms.attempt_timeout
+        )
 
     async def run(self) -> bool:
-        """Do the attempt to its end, whatever that is; tell whether it completed the task."""
+        """Run the attempt to its end; return whether it completed the task."""
         try:
-            with self._tenure:
+            with self._lease_keeper:
                 await self._work()
             return True
         except LeaseLost as error:
-            self._tell_lost(error)
+            self._log_lost(error)
         except asyncio.CancelledError:
-            verdict = self._tenure.verdict
-            if verdict is None:  # It is the worker that is being stopped.
+            verdict = self._lease_keeper.verdict
+            if verdict is None:  # Neither lost nor timed out: the worker is being stopped.
                 await self._release()
                 raise
             await self._end_by(verdict)
-        except Exception as error:  # noqa: BLE001 - whatever a callable raises is classified
+        except Exception as error:  # noqa: BLE001 - anything that a callable raises is classified
             await self._fail(error)
         finally:
             if self._steps is not None:
@@ -104,14 +107,14 @@ class Attempt:
 
     async def _end_by(self, verdict: Exception) -> None:
         if isinstance(verdict, ConflictError):
-            self._tell_lost(verdict)
+            self._log_lost(verdict)
         else:
             await self._fail(verdict)
 
     # ---- the work -----------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        # The claim was folded here, so the state has the task until somebody settles it.
+        # The claim was folded into this state, so it has the task until the task is settled.
         task = self._core.state.tasks.get(self._task_id)
         if task is None:
             raise LeaseLost(self._task_id, self._fence, "the task is finished")
@@ -144,8 +147,8 @@ class Attempt:
 
     async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:
         finalizer = self._terms.finalizer
-        material = await self._visits.read(
-            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+        material = await self._batched_reads.read(
+            read_summary_input, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
         summary = await self._call(finalizer.summarize(material.request))
         self._check(summary)
@@ -158,14 +161,14 @@ class Attempt:
 
     async def _extract(self, task: Task, steps: RecordedSteps) -> StepResult:
         finalizer = self._terms.finalizer
-        material = await self._visits.read(
-            gather_material, self._core, task, self._number, finalizer.uncovered_budget, steps
+        material = await self._batched_reads.read(
+            read_summary_input, self._core, task, self._number, finalizer.uncovered_budget, steps
         )
         return await self._call(finalizer.extract(task.kind, material.request))
 
     async def _affect(self, task: Task, steps: RecordedSteps) -> dict[str, Any]:
         name = archive_id(task.archive or 0)
-        archived = await self._visits.read(read_archived, self._core, name)
+        archived = await self._batched_reads.read(read_archived, self._core, name)
         request = EffectRequest(
             session_id=task.session_id,
             archive_id=name,
@@ -191,9 +194,9 @@ class Attempt:
         return as_stored(f"the result of {task.kind}", result)
 
     async def _call(self, callable: Coroutine[Any, Any, Result]) -> Result:
-        """Await what a user's callable does, in a task of its own.
+        """Await a user's callable in a separate asyncio task.
 
-        So it can neither cancel the attempt by cancelling itself, nor keep it from ending.
+        So it can neither cancel the attempt by cancelling itself, nor keep the attempt from ending.
         """
         called = self._called = asyncio.create_task(callable)
         called.add_done_callback(_retrieve)
@@ -205,13 +208,13 @@ class Attempt:
             raise
 
     async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
-        """Complete a task that is not an archive's; its steps count what it cost."""
+        """Complete a task that does not finalise an archive; its steps have counted its cost."""
         await self._conclude(
             CompleteTask(self._task_id, self._fence, outcome, TokenUsage(), own_step)
         )
 
     async def _conclude(self, command: Command[None]) -> None:
-        self._tenure.conclude()
+        self._lease_keeper.conclude()
         await self._write(command)
 
     def _check(self, result: object) -> None:
@@ -226,11 +229,11 @@ class Attempt:
     # ---- its writes ---------------------------------------------------------------------------
 
     async def _write(self, command: Command[Any]) -> Any:
-        """Record what was done; while the store is unavailable, try again as long as makes sense.
+        """Record work that is done; while the store is unavailable, try again for a while.
 
-        What was paid for is not dropped because the store was away for a while, or because the
-        attempt ends while it is being written. A third of a lease is as long as an owner may be
-        silent anyway.
+        So paid work is not lost because the store was unavailable for a moment, or because the
+        attempt ends while it is being written. The tries end after a third of a lease, which is how
+        long an owner may be silent anyway.
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._leases.lease / 3_000_000
@@ -243,7 +246,7 @@ class Attempt:
             except UnavailableError as error:
                 if loop.time() + pause > give_up_at:
                     raise
-                self._tell("store_unavailable", error)
+                self._log("store_unavailable", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -254,7 +257,7 @@ class Attempt:
         self._engine.blocking.execute(self._core, renewal)
 
     async def _fail(self, error: BaseException) -> None:
-        """Record a failed attempt. Whatever the error is, and says of itself, this does not fail."""
+        """Record a failed attempt; this does not fail, whatever the error is or its methods do."""
         command = FailAttempt(
             self._task_id,
             self._fence,
@@ -263,7 +266,7 @@ class Attempt:
             attempts=self._terms.retry.attempts,
             delay=self._delay_after(error),
         )
-        self._tell("attempt_failed", error)
+        self._log("attempt_failed", error)
         await self._settle(command)
 
     def _class_of(self, error: BaseException) -> ErrorClass:
@@ -272,7 +275,7 @@ class Attempt:
         try:
             found = self._terms.classify(error)
         except Exception as problem:  # noqa: BLE001 - the classifier may be a user's
-            self._tell("classifier_failed", problem)
+            self._log("classifier_failed", problem)
             found = classify(error)
         is_fatal = found == "fatal"
         return "fatal" if is_fatal else "transient"
@@ -285,18 +288,18 @@ class Attempt:
         await self._settle(ReleaseTask(self._task_id, self._fence, "the worker was stopped"))
 
     async def _settle(self, command: Command[None]) -> None:
-        """Record how the attempt ended; what cannot be recorded ends with its lease."""
+        """Record how the attempt ended; if that fails, the attempt ends with its lease."""
         try:
             await self._engine.execute(self._core, command)
         except LeaseLost as error:
-            self._tell_lost(error)
-        except Exception as error:  # noqa: BLE001 - a worker outlives what it cannot record
-            self._tell("attempt_unrecorded", error)
+            self._log_lost(error)
+        except Exception as error:  # noqa: BLE001 - a worker survives what it cannot record
+            self._log("attempt_unrecorded", error)
 
     # ---- its end ------------------------------------------------------------------------------
 
     async def _unwind(self, *tasks: asyncio.Task[Any] | None) -> None:
-        """Cancel what is left, and wait for it, but not for what will not be cancelled."""
+        """Cancel the tasks that are left and wait for them, but not for ever."""
         left = [task for task in tasks if task is not None and not task.done()]
         if not left:
             return
@@ -307,10 +310,10 @@ class Attempt:
         for _ in stuck:
             log_fact(logging.ERROR, "callable_ignores_cancellation", **self._who())
 
-    def _tell_lost(self, error: ConflictError) -> None:
-        self._tell("lease_lost", error)
+    def _log_lost(self, error: ConflictError) -> None:
+        self._log("lease_lost", error)
 
-    def _tell(self, fact: str, error: BaseException) -> None:
+    def _log(self, fact: str, error: BaseException) -> None:
         log_fact(logging.WARNING, fact, **self._who(), error=redacted(error))
 
     def _who(self) -> dict[str, Any]:
@@ -323,10 +326,10 @@ class Attempt:
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Take note of how something ended that perhaps nobody waits for any more.
+    """Retrieve the outcome of a future that its attempt may no longer await.
 
-    What is shielded goes on when its attempt ends; asyncio would complain that nobody retrieved
-    its exception.
+    A shielded future goes on when its attempt ends; asyncio would complain that its exception was
+    never retrieved.
     """
     if not future.cancelled():
         future.exception()

@@ -1,4 +1,4 @@
-"""Reading for several attempts in one visit to the threads of a log."""
+"""Reading for several attempts in one call to a thread of the log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from eventlog.engine.async_engine import READERS
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
 
-__all__ = ["Visits"]
+__all__ = ["BatchedReads"]
 
 PATIENCE_SECONDS: Final = 0.05
-"""How long one thread reads before another helps it, and what was read waits for the rest."""
+"""How long one thread reads before another one helps, and finished reads wait for the others."""
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -27,12 +27,12 @@ class _Reading(NamedTuple):
     answer: asyncio.Future[Any]
 
 
-class Visits:
-    """How the attempts of a worker read: what they ask for in one turn of the loop, together.
+class BatchedReads:
+    """Collects the reads that attempts request in one iteration of the loop and runs them at once.
 
-    Going to a thread and coming back costs as much as reading a small archive there, and attempts
-    that get their answers together write together, in one batch of the committer. Where reading
-    takes long, more threads help, so that a large archive keeps no other waiting (F1).
+    Switching to a thread and back costs as much as reading a small archive there, and attempts that
+    get their answers together write together, in one batch of the committer. If reading takes long,
+    more threads help, so that a large archive delays no other (F1).
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -46,7 +46,7 @@ class Visits:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call what reads from the store in a thread of the log."""
+        """Call a function that reads from the store, in a thread of the log."""
         loop = asyncio.get_running_loop()
         if not self._wanted:
             loop.call_soon(self._set_out)
@@ -69,7 +69,7 @@ class Visits:
                 threads.add(asyncio.create_task(self._engine.run(_read_all, wanted, done)))
             ended, threads = await asyncio.wait(threads, timeout=PATIENCE_SECONDS)
             for failure in filter(None, (thread.exception() for thread in ended)):
-                # The log was closed, and has no threads any more.
+                # The log was closed, so it has no threads any more.
                 done.extend((reading, failure) for reading in wanted)
                 wanted.clear()
             while done:
@@ -77,7 +77,7 @@ class Visits:
 
 
 def _read_all(wanted: deque[_Reading], done: deque[tuple[_Reading, Any]]) -> None:
-    """Read what is wanted until nothing is left, beside other threads that do the same."""
+    """Run the wanted reads until none is left, beside other threads that do the same."""
     while True:
         try:
             reading = wanted.popleft()
@@ -86,7 +86,7 @@ def _read_all(wanted: deque[_Reading], done: deque[tuple[_Reading, Any]]) -> Non
         outcome: Any
         try:
             outcome = reading.read()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
             outcome = error
         done.append((reading, outcome))
 

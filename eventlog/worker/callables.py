@@ -1,4 +1,4 @@
-"""Calling what users hand over: plain functions in threads, asynchronous ones in the loop."""
+"""Calling users' functions: plain ones in threads, asynchronous ones in the loop."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["call"]
 async def call(function: Callable[..., Any], *arguments: object) -> Any:
     """Call a plain function in a thread, so that leases are renewed meanwhile; await an async one.
 
-    Cancelled, it waits for neither: a thread goes on, and what it returns reaches nobody. A
-    callable that ends the process by `sys.exit` has failed, and ends nothing.
+    If it is cancelled, it does not wait for the function: a thread goes on, and its result is
+    dropped. A callable that calls `sys.exit` has failed; the process goes on.
     """
     try:
         if _is_asynchronous(function):
@@ -37,7 +37,7 @@ async def call(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _as_failure(error: BaseException) -> RuntimeError:
-    """Return what stands for an exception that would end more than the callable."""
+    """Return an ordinary error in place of an exception that would end more than the callable."""
     name = printable(type(error).__name__)
     return RuntimeError(f"the callable raised {name}({text_of(error)})")
 
@@ -49,11 +49,11 @@ def _is_asynchronous(function: Callable[..., Any]) -> bool:
 
 
 def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
-    """Call a function in a thread of its own.
+    """Call a function in a new thread.
 
-    The threads of an executor are waited for when a loop or the interpreter ends, so that one
-    function that hangs would keep a stopped worker from exiting (F12); and few of them, each
-    waiting for a step in another one, would wait for ever.
+    The threads of an executor are waited for when a loop or the interpreter ends, so a function
+    that hangs would keep a stopped worker from exiting (F12). And an executor has few threads: if
+    each waited for a step that another one must run, all would wait for ever.
     """
     loop = asyncio.get_running_loop()
     future = future_of_work(loop)
@@ -65,7 +65,7 @@ def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
         if error is None:
             future.set_result(result)
         elif isinstance(error, StopIteration) or not isinstance(error, Exception):
-            # A future cannot hold the first; the others would end the loop.
+            # A future cannot hold a StopIteration, and the others would end the loop.
             future.set_exception(_as_failure(error))
         else:
             future.set_exception(error)
@@ -74,9 +74,9 @@ def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
         result, failure = None, None
         try:
             result = context.run(function)
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+        except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
             failure = error
-        with suppress(RuntimeError):  # The loop was closed: nobody waits any more.
+        with suppress(RuntimeError):  # The loop is closed, so there is no caller any more.
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=run, name="eventlog-callable", daemon=True).start()

@@ -1,10 +1,11 @@
-"""How far a recorded time is believed that lies in the future (F2).
+"""How long a recorded time in the distant future is trusted (F2).
 
-A clock that was ahead leaves behind a retry, or a lease, that ends in days or years. Such a time is
-believed no further than from when it is first seen: for one lease, as it was recorded or as the
-worker's own are; for a retry one cap of the back-off, or the delay that was recorded with it. When
-it was first seen is kept in the blob area, so that all workers count from the same moment, also
-those that look only once. A live owner moves the end of its lease before that.
+A clock that was ahead leaves behind a lease, or the time of a retry, that is days or years away.
+Such a time is trusted for a limited span from when it is first seen. For a lease, the span is the
+length of the recorded lease or of the worker's own leases; for a retry, it is the cap of the
+back-off or the recorded delay. The moment when it was first seen is stored in the blob area, so
+that all workers count from the same moment, even those that look only once. A live owner renews its
+lease before the span is over.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from eventlog.store import Store
     from eventlog.worker.due_task import DueTask
 
-__all__ = ["Belief"]
+__all__ = ["DistantTimes"]
 
 LONGEST_LEASE: Final = 86_400_000_000
-"""Microseconds of the longest recorded lease that is waited for."""
+"""The longest recorded lease that is waited for, in microseconds."""
 
 
-class Belief:
-    """How long a worker believes in times that lie in the future, in microseconds."""
+class DistantTimes:
+    """Decides which distant times a worker no longer trusts. Spans are in microseconds."""
 
     def __init__(self, lease: int, cap: int) -> None:
         self._lease = lease
@@ -38,9 +39,9 @@ class Belief:
         self._lapsed: dict[str, int] = {}
 
     def has_lapsed(self, store: Store, task: DueTask, now: int) -> bool:
-        """Return whether a task is free although its time has not come, since that is a wrong one.
+        """Return whether a task counts as due because its time, still in the future, must be wrong.
 
-        Notes when such a time was first seen.
+        Records when such a time was first seen.
         """
         ahead = task.due_at - now
         if ahead <= self._at_least(task):
@@ -52,7 +53,7 @@ class Belief:
         return True
 
     def take_lapsed(self, task: DueTask) -> int | None:
-        """Return, once, the time of a task that was found not to be believed any longer."""
+        """Return, once, the time of a task that `has_lapsed` found to be wrong."""
         return self._lapsed.pop(task.task_id, None)
 
     def _at_least(self, task: DueTask) -> int:
@@ -61,7 +62,7 @@ class Belief:
         return self._cap if task.state == "retry" else PUBLISH_AFTER
 
     def _limit(self, store: Store, task: DueTask) -> int:
-        """Return how long a time is believed, from what was recorded together with it."""
+        """Return how long a time is trusted, from what was recorded together with it."""
         least = self._at_least(task)
         if task.state == "running":
             return max(least, min(LONGEST_LEASE, _recorded_lease(store, task)))
@@ -86,7 +87,7 @@ class Belief:
 
 
 def _recorded_lease(store: Store, task: DueTask) -> int:
-    """Return how long the owner claimed the task for, by its own clock; 0 where that is not known."""
+    """Return the length of the lease that the owner claimed, by its own clock; 0 if unknown."""
     claim = next(store.read(task.session, after=task.fence - 1, until=task.fence), None)
     if claim is None or claim.type != TaskClaimed.event_type:
         return 0
@@ -94,7 +95,7 @@ def _recorded_lease(store: Store, task: DueTask) -> int:
 
 
 def _recorded_delay(store: Store, task: DueTask) -> int:
-    """Return how long the failed attempt asked to wait, by the clock of then; 0 if not known."""
+    """Return the delay that the failed attempt asked for, by its own clock; 0 if unknown."""
     key = task_key(task.task_id)
     entry = next((value for _, value in store.scan(key, key + "\0", limit=1)), None)
     if entry is None:

@@ -1,4 +1,4 @@
-"""Which tasks can be moved now, from the index alone: blocked sessions are not even seen (F1)."""
+"""Finding the tasks that are due, from the index alone, which has none of blocked sessions (F1)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from eventlog.store import Store
-    from eventlog.worker.distant_times import Belief
+    from eventlog.worker.distant_times import DistantTimes
 
 __all__ = ["DueTask", "due_tasks", "seconds_until_due"]
 
 SCAN_LIMIT: Final = 64
-"""Due tasks looked at per scan: more than one worker takes at once, few enough to stay fresh."""
+"""Due tasks read per scan: more than one worker takes at once, few enough to stay fresh."""
 
 EARLY_LIMIT: Final = 256
-"""Tasks looked at that may be free although their time has not come."""
+"""Tasks read per scan that may be free although they are not due yet."""
 
 
 def due_tasks(
@@ -38,32 +38,33 @@ def due_tasks(
     kinds: Collection[str],
     room: int,
     known: Mapping[str, DueTask | None],
-    belief: Belief,
+    distant_times: DistantTimes,
 ) -> list[DueTask]:
     """Return tasks of these kinds that are due, oldest first, then those that are free early.
 
-    The latter are looked for only where fewer are due than there is ``room`` for. A task that is
-    ``known`` by its id is left out as long as its entry is the known one, or for None always.
+    The latter are looked for only if fewer tasks are due than there is ``room`` for. A task whose
+    id is in ``known`` is left out while its entry is the one given there, or always if that is
+    None.
     """
 
-    def is_news(task: DueTask) -> bool:
+    def is_unknown(task: DueTask) -> bool:
         return task.task_id not in known or known[task.task_id] not in (None, task)
 
     due = _scan(store, kinds, 0, now + 1, SCAN_LIMIT + len(known))
-    found = [task for task in due if is_news(task)]
+    found = [task for task in due if is_unknown(task)]
     if len(found) < room:
         early = _scan(store, kinds, now + 1, None, EARLY_LIMIT)
-        found += _free_early(store, now, filter(is_news, early), belief)
+        found += _free_early(store, now, filter(is_unknown, early), distant_times)
     return found
 
 
 def _free_early(
-    store: Store, now: int, tasks: Iterable[DueTask], belief: Belief
+    store: Store, now: int, tasks: Iterable[DueTask], distant_times: DistantTimes
 ) -> Iterator[DueTask]:
     """Yield the tasks that may be claimed before their time.
 
-    They are pending, and the clock was set back since; or they are running, and their owner is
-    gone, which is found out once for each owner; or their time is not to be believed any longer.
+    A task may if it is pending and the clock was set back since; or it is running and its owner is
+    gone, which is checked once per owner; or its time is no longer trusted.
     """
     gone: dict[str, bool] = {}
     for task in tasks:
@@ -71,16 +72,16 @@ def _free_early(
             name = str(task.owner)
             if name not in gone:
                 gone[name] = is_gone(task.owner)
-            if gone[name] or belief.has_lapsed(store, task, now):
+            if gone[name] or distant_times.has_lapsed(store, task, now):
                 yield task
-        elif task.state == "pending" or belief.has_lapsed(store, task, now):
+        elif task.state == "pending" or distant_times.has_lapsed(store, task, now):
             yield task
 
 
 def seconds_until_due(store: Store, now: int, kinds: Collection[str]) -> float | None:
-    """Return when the next task of these kinds becomes due that is not so yet; None: there is none.
+    """Return the seconds until another task of these kinds becomes due; None if there is none.
 
-    What is due already was looked at, and is not waited for.
+    Tasks that are due already have been looked at, and do not count.
     """
     first = next(_scan(store, kinds, now + 1, None, 1), None)
     return None if first is None else (first.due_at - now) / 1_000_000
@@ -104,7 +105,7 @@ def _scan_kind(
 
 
 def _read(kind: str, key: str, value: bytes) -> DueTask | None:
-    """Read an entry. A damaged one is logged and passed over: the other tasks are due all the same."""
+    """Read an entry; a damaged one is logged and skipped, so that other tasks are not held up."""
     try:
         time, task_id = key.removeprefix(due_prefix(kind)).split("/")
         fields = _value_reader()(value)
@@ -116,7 +117,7 @@ def _read(kind: str, key: str, value: bytes) -> DueTask | None:
 
 
 class _Value(TypedDict):
-    """What a ``due/`` entry says of its task."""
+    """The value of a ``due/`` entry."""
 
     session: str
     state: str

@@ -1,4 +1,4 @@
-"""A task that a worker may claim, as the index has it."""
+"""A task that a worker may claim, as the index lists it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class DueTask(NamedTuple):
     session: str
     state: str
     owner: OwnerData | None
-    """Who has claimed it; if it is due all the same, its owner is lost."""
+    """The process that has claimed it; if the task is nevertheless due, that process is lost."""
     fence: int
     attempts: int
 
     @property
     def orphaned(self) -> bool:
-        """Whether its owner is proven to be gone, whatever is left of the lease."""
+        """Whether its owner is known to be gone, even if the lease has not ended."""
         return self.owner is not None and is_gone(self.owner)

@@ -1,4 +1,4 @@
-"""Finalising: which callables do the work, and what each is handed (F5, F6, F8, L16)."""
+"""Finalising: the callables that do the work, and the arguments that they get (F5, F6, F8, L16)."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
     from eventlog.worker.retry_policy import ErrorClass
     from eventlog.worker.steps import RecordedSteps
 
-__all__ = ["EmptySummary", "Finalizer", "Material", "UnusableResult", "gather_material"]
+__all__ = ["EmptySummary", "Finalizer", "SummaryInput", "UnusableResult", "read_summary_input"]
 
 
 class EmptySummary(Exception):
-    """A summariser returned no overview; another attempt may do better."""
+    """A summariser returned no overview; another attempt may succeed."""
 
 
 class UnusableResult(Exception):
-    """A callable returned what is no result: something else, or an error as text (F4)."""
+    """A callable returned something that is not a result, such as an error as text (F4)."""
 
     def __init__(self, text: str, error_class: ErrorClass) -> None:
         super().__init__(text)
         self.error_class: ErrorClass = error_class
 
 
-class Material(NamedTuple):
-    """What a finalisation works on, read once per attempt."""
+class SummaryInput(NamedTuple):
+    """The input of a finalisation, read once per attempt."""
 
     request: SummaryRequest
     covers: tuple[int, ...]
@@ -62,9 +62,9 @@ class Material(NamedTuple):
 class Finalizer:
     """The callables that a worker runs, plain or async.
 
-    Without a ``summarizer``, one that needs no model is used. The summary alone decides whether an
-    archive is completed: memories, skills and side effects are tasks that follow it, and block
-    nothing if they fail. ``kinds`` has the callables for tasks of an application's own kinds, which
+    Without a ``summarizer``, one that needs no model is used. An archive is completed once its
+    summary is recorded: memories, skills and side effects are tasks that follow, and block nothing
+    if they fail. ``kinds`` has the callables for tasks of an application's own kinds, which
     `Session.queue_task` queues.
 
     Raises `InvalidArgument` for a kind without a dot, and for side effects of the same name.
@@ -75,7 +75,7 @@ class Finalizer:
     skill_extractor: SkillExtractor | None = None
     side_effects: tuple[SideEffect, ...] = ()
     uncovered_budget: int = 16_000
-    """How many tokens of uncovered messages of earlier archives a summariser gets."""
+    """The most tokens of uncovered messages of earlier archives that a summariser gets."""
     kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
 
     def __post_init__(self) -> None:
@@ -88,8 +88,8 @@ class Finalizer:
                 )
         if len(set(self.follow_ups)) < len(self.follow_ups):
             raise InvalidArgument(
-                f"side effects are told apart by their names, here {list(self.follow_ups)}; "
-                "give each function a name of its own"
+                f"side effects must have different names, not {list(self.follow_ups)}; "
+                "rename one of the functions"
             )
 
     @property
@@ -148,7 +148,7 @@ class Finalizer:
 
 
 def _unknown(kind: str) -> NonRetryableError:
-    return NonRetryableError(f"no callable of this worker's finalizer does {kind!r}")
+    return NonRetryableError(f"this worker's finalizer has no callable for {kind!r}")
 
 
 def _expect(expected: type[Any], answer: object) -> Any:
@@ -159,11 +159,11 @@ def _expect(expected: type[Any], answer: object) -> Any:
 
 
 TOTAL: Final = "total"
-"""Not a category: whoever reads the counts sums them, so a sum among them would count twice."""
+"""Not a category: readers add the counts up, so a sum among them would count twice."""
 
 
 def _counted(memories: Mapping[str, int]) -> dict[str, int]:
-    """Return the memories by category; raise `InvalidArgument` for what counts none."""
+    """Return the numbers of memories by category; raise `InvalidArgument` for other values."""
     counts = {check_text("a category of memories", name): n for name, n in memories.items()}
     for name, count in counts.items():
         check_count(f"memories.{name}", count, "memories")
@@ -171,7 +171,7 @@ def _counted(memories: Mapping[str, int]) -> dict[str, int]:
 
 
 def _extractive() -> Summarizer:
-    # Imported when first needed: a service with a summariser of its own never does.
+    # Imported when first needed: a service with its own summariser never needs it.
     from eventlog.summary.summarizer import summarize
 
     return summarize
@@ -182,21 +182,21 @@ def _name(effect: SideEffect) -> str:
 
 
 async def _call(function: Callable[[Any], Any], request: object) -> Any:
-    # Imported when first needed, for asyncio takes long.
+    # Imported when first needed, since importing asyncio takes long.
     from eventlog.worker.callables import call
 
     return await call(function, request)
 
 
-def gather_material(
+def read_summary_input(
     core: Core, task: Task, attempt: int, uncovered_budget: int, steps: RecordedSteps
-) -> Material:
-    """Read what a task's callables are handed (I/O): messages, and what came before them.
+) -> SummaryInput:
+    """Read the input of a task's callables (I/O): the messages, and what came before them.
 
-    Raises `NonRetryableError` for an archive without messages, as an adopted one may be whose file
-    could not be read: there is nothing to summarise.
+    Raises `NonRetryableError` for an archive without messages, such as an adopted one with an
+    unreadable file: there is nothing to summarise.
     """
-    state = core.snapshot_of_state()  # As of the claim at least: what came before is in it.
+    state = core.snapshot_of_state()  # Not older than the claim, so it has all earlier archives.
     index = cast("int", task.archive)
     archive = state.archives.get(index) or _stored(core, index)
     if not archive.message_count:
@@ -214,7 +214,7 @@ def gather_material(
         attempt=attempt,
         steps=steps,
     )
-    return Material(request, (*covers, index))
+    return SummaryInput(request, (*covers, index))
 
 
 def _stored(core: Core, index: int) -> Archive:
@@ -224,7 +224,7 @@ def _stored(core: Core, index: int) -> Archive:
 
 
 def _before(state: SessionState, index: int) -> SessionState:
-    """Return a state whose overview, if any, is of an archive before this one."""
+    """Return the state with the latest overview of an archive before this one, if there is any."""
     if state.overview is not None and state.overview.archive >= index:
         earlier = state.copy()
         earlier.overview = None
@@ -235,11 +235,11 @@ def _before(state: SessionState, index: int) -> SessionState:
 def _within_budget(
     core: Core, state: SessionState, earlier: list[Archive], budget: int
 ) -> tuple[tuple[Message, ...], list[int]]:
-    """Return the messages of earlier archives that no overview covers, and which archives those are.
+    """Return the messages of earlier archives that no overview covers, and the archives' numbers.
 
-    Beyond the budget an archive is handed over as a digest of its own, so that one oversized
-    archive cannot make every later summary too long. What was only digested is not covered: its
-    messages stay visible.
+    An archive beyond the budget is replaced by a digest, so that one oversized archive cannot make
+    every later summary too long. A digested archive does not count as covered: its messages stay
+    visible.
     """
     messages: list[Message] = []
     covers: list[int] = []

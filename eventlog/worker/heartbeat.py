@@ -1,13 +1,13 @@
-"""Renewing leases from a thread that no user's code can hold up (F2b).
+"""Renewing leases from a thread that users' code cannot block (F2b).
 
 Asynchronous callables run on the worker's event loop, and one that forgets to await blocks it: for
 a model's answer, or for a minute of parsing. A heartbeat on that loop would stop with it, the lease
-would end, and another worker would do the same work at the same cost while the first still lives.
-So leases are renewed by a thread of the library's. It does nothing but wait and renew, which lets
-it in whenever the interpreter changes threads.
+would end, and another worker would repeat the same work at the same cost while the first one is
+still at it. So leases are renewed by a thread of the library. It only waits and renews, so it gets
+its turn whenever the interpreter switches threads.
 
-An attempt that hangs for good is not kept alive by that: its heartbeat ends with the time that an
-attempt may take.
+This does not keep an attempt alive that hangs for good: its heartbeat ends when the time of the
+attempt is over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Beat", "Heartbeat"]
 
 IDLE_SECONDS: Final = 5.0
-"""How long the thread stays when there is no lease to renew."""
+"""How long the thread stays alive without a lease to renew."""
 
 
 class Beat:
@@ -49,10 +49,10 @@ class Beat:
 
 
 class Heartbeat:
-    """Calls what renews leases, each every ``interval_seconds``, one after another. Thread-safe.
+    """Renews leases, each every ``interval_seconds``, one after another. Thread-safe.
 
-    All leases have the same interval, so the one that was renewed last is the last to be due: a
-    plain queue is in the order of the times.
+    All leases have the same interval, so the one that was renewed last is due last: a plain queue
+    is in the order of the due times.
     """
 
     def __init__(self, interval_seconds: float) -> None:
@@ -69,10 +69,10 @@ class Heartbeat:
         *,
         at_most_seconds: float,
     ) -> Beat:
-        """Renew a lease from now on, but no longer than ``at_most_seconds``; called in a loop.
+        """Renew a lease from now on, for at most ``at_most_seconds``; call it in an event loop.
 
-        ``renew`` is called in the heartbeat's thread. Once it raises a `ConflictError`, ``lost`` is
-        called with it, and the lease is not renewed any more; another error is tried again.
+        ``renew`` is called in the heartbeat's thread. If it raises a `ConflictError`, ``lost`` is
+        called with it and the lease is no longer renewed; after any other error it is tried again.
         """
         with self._changed:
             if self._thread is None:
@@ -90,7 +90,7 @@ class Heartbeat:
         return beat
 
     def end(self, beat: Beat) -> None:
-        """Renew a lease no more; a renewal that is under way may still come to its end."""
+        """Stop renewing a lease; a renewal that is under way may still be completed."""
         beat.ended = True
 
     def _put(self, beat: Beat) -> None:
@@ -108,7 +108,7 @@ class Heartbeat:
                     self._put(beat)
 
     def _next(self) -> Beat | None:
-        """Wait for a lease that is due; None if there was none for a while, and the thread ends."""
+        """Wait for the next lease that is due; None if there was none for a while."""
         with self._changed:
             while True:
                 while self._beats and self._beats[0].ended:
@@ -124,7 +124,7 @@ class Heartbeat:
                 self._time.wait(self._changed, left)
 
     def _renewed(self, beat: Beat) -> bool:
-        """Renew a lease; return whether it is to be renewed again."""
+        """Renew a lease; return whether to renew it again later."""
         if beat.ended or self._time.monotonic() >= beat.until:
             return False
         try:

@@ -1,4 +1,4 @@
-"""The time that leases are counted in, and whether it can be trusted (F2)."""
+"""The clock that leases are measured by, and whether it can be trusted (F2)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["LeaseClock"]
 
 
 class LeaseClock:
-    """The store's clock, where it has one for all who use it; else this machine's wall clock.
+    """The store's clock, if it has one for all its users; otherwise this machine's wall clock.
 
-    A store without a clock is one that the processes of a single machine share, so they all see
-    the same wall clock. When that is set, live leases look ended: so for one lease long after a
-    jump nobody's lease is found expired, in which time every live owner renews its own.
+    A store without a clock is shared only by processes of one machine, so they all see the same
+    wall clock. When that clock is set, live leases may look ended. So for the length of one lease
+    after a jump no lease counts as expired; every live owner renews its lease in that time.
     """
 
     def __init__(self, engine: AsyncEngine, lease_seconds: float) -> None:
@@ -34,12 +34,12 @@ class LeaseClock:
         return None if self._store_time is None else await self._engine.run(self._store_time)
 
     def store_time_now(self) -> int | None:
-        """Return the same in a thread that may wait for the store (I/O)."""
+        """Do the same in a thread that may wait for the store (I/O)."""
         return None if self._store_time is None else self._store_time()
 
     @property
     def is_steady(self) -> bool:
-        """Whether the time tells that a lease has ended."""
+        """Whether the clock can be trusted when it says that a lease has ended."""
         since = None if self._store_time is not None else self._engine.jumps.since_jump()
         return since is None or since >= self.lease
 

@@ -1,4 +1,4 @@
-"""How long an attempt may go on: its lease, and the time that it is given (F2)."""
+"""Limiting an attempt to its lease and to the time that an attempt may take (F2)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from eventlog.errors import ConflictError
     from eventlog.worker.heartbeat import Heartbeat
 
-__all__ = ["Tenure"]
+__all__ = ["LeaseKeeper"]
 
 
-class Tenure:
-    """While entered, keeps the lease, and cancels the task that entered it when its time is over.
+class LeaseKeeper:
+    """While entered, keeps the lease, and cancels the asyncio task that entered it when time is up.
 
-    `verdict` then says why: the lease is lost to another owner, or the attempt takes too long. The
+    `verdict` then says why: the lease was lost to another owner, or the attempt took too long. The
     lease is renewed by ``heartbeat``, which calls ``renew`` in its own thread.
     """
 
@@ -31,10 +31,10 @@ class Tenure:
         self._is_concluding = False
 
     def conclude(self) -> None:
-        """Leave it to the last write to say whether the lease is lost.
+        """Ignore a lost lease from now on; whether it is lost is for the last write to find out.
 
-        A renewal that comes behind that write finds the task finished, which is no loss; and where
-        the lease is lost indeed, the write is refused by its fence.
+        A renewal after that write finds the task finished, which is not a loss. And if the lease is
+        really lost, the write is refused by its fence.
         """
         self._is_concluding = True
 
@@ -56,7 +56,7 @@ class Tenure:
         try:
             self._loop.call_soon_threadsafe(self._end_lost, error)
         except RuntimeError:
-            return  # The loop was closed, and the attempt has ended with it.
+            return  # The loop is closed, so the attempt has ended with it.
 
     def _end_lost(self, error: ConflictError) -> None:
         if not self._is_concluding:

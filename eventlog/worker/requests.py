@@ -1,4 +1,4 @@
-"""What tasks hand to their callables, and what they expect back (F5, F6, L16)."""
+"""The arguments that callables of tasks get, and the results that they return (F5, F6, L16)."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class StepResult:
 
 
 def checked_usage(usage: Any) -> TokenUsage:
-    """Return what something has cost; raise `InvalidArgument` for what are no counts of tokens."""
+    """Return a usage if it has counts of tokens by name; raise `InvalidArgument` otherwise."""
     if usage is None:
         return TokenUsage()
     if not isinstance(usage, Mapping):
-        raise InvalidArgument(f"usage has counts of tokens by their names, not {shown(usage)}")
+        raise InvalidArgument(f"usage must have counts of tokens by name, not {shown(usage)}")
     counts = dict(cast("Mapping[str, int]", usage))
     for name, count in counts.items():
         check_count(f"usage.{name}", count, "tokens")
@@ -53,10 +53,10 @@ def checked_usage(usage: Any) -> TokenUsage:
 
 
 class Steps(Protocol):
-    """Runs the steps of an attempt and records what they return."""
+    """Runs the steps of an attempt and records their outputs."""
 
     async def run(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
-        """Run a step from the event loop, or read back what it returned before."""
+        """Run a step from the event loop, or read the output that it returned before."""
         ...
 
     def run_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
@@ -66,21 +66,21 @@ class Steps(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What every callable is handed: a way to record steps of its own."""
+    """What every callable gets: a way to record its own steps."""
 
     steps: Steps | None = field(default=None, repr=False, compare=False)
-    """Set by the worker. Without it, as in a test of the callable, a step is just run."""
+    """Set by the worker. Without it, as in a test of the callable, steps run without a record."""
 
     async def step(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Run ``function(*arguments)``, plain or async, and record its output under a name.
 
         A later attempt at the task does not run the step again: it returns the recorded output. So
-        a name stands for one piece of work. The output is JSON, or a `StepResult` that says what it
-        cost. A crash between the work and the record repeats the work.
+        each name stands for one piece of work. The output must be JSON, or a `StepResult`, which
+        also has the cost. A crash between the work and the record repeats the work.
 
-        Raises what the function raises; `InvalidArgument` for an output that is not JSON, or a name
-        that this attempt has used (a step that raised may be tried again); and `LeaseLost` if
-        another attempt owns the task. Let these pass.
+        Raises whatever the function raises; `InvalidArgument` for an output that is not JSON, or a
+        name that this attempt has used already (a step that raised may be tried again); and
+        `LeaseLost` if another attempt owns the task. Do not catch the last two.
         """
         if self.steps is not None:
             return await self.steps.run(name, function, *arguments)
@@ -102,8 +102,8 @@ class SummaryRequest(_Request):
     """An archive to summarise.
 
     ``previous_overview`` is the overview of the latest completed archive before it, or empty.
-    ``uncovered`` are messages of earlier archives that failed or were abandoned, and that no
-    overview covers yet. The new overview should carry forward what both say.
+    ``uncovered`` are the messages of earlier archives that failed or were abandoned and that no
+    overview covers yet. The new overview should carry both forward.
     """
 
     session_id: str
@@ -159,4 +159,4 @@ MemoryExtractor: TypeAlias = Callable[[SummaryRequest], Extraction | Awaitable[E
 SkillExtractor: TypeAlias = Callable[[SummaryRequest], Skills | Awaitable[Skills]]
 SideEffect: TypeAlias = Callable[[EffectRequest], object]
 TaskCallable: TypeAlias = Callable[[TaskRequest], object]
-"""Returns the task's result as JSON can hold it, or None; plain or async."""
+"""A plain or async function that returns the task's result as JSON, or None."""

@@ -1,4 +1,4 @@
-"""When an attempt is worth repeating, and after how long (F3, F4)."""
+"""Whether and when a failed attempt is repeated (F3, F4)."""
 
 from __future__ import annotations
 
@@ -32,24 +32,25 @@ __all__ = [
 ErrorClass: TypeAlias = Literal["transient", "fatal"]
 
 Classifier: TypeAlias = Callable[[BaseException], ErrorClass]
-"""Tells of an error whether another attempt may succeed."""
+"""A function that returns whether another attempt may succeed after an error."""
 
 ResultClassifier: TypeAlias = Callable[[object], ErrorClass | None]
-"""Tells of what a callable returned which class of error it really is; None: it is a result."""
+"""A function that returns the class of error that a returned value stands for, or None for a
+result."""
 
 
 ERROR_TEXT_LENGTH: Final = 300
-"""A result with fewer characters may be an error that was returned as text: an overview that speaks
-of errors is longer, and begins with its title."""
+"""A result with fewer characters may be an error that was returned as text: an overview that
+mentions errors is longer, and begins with its title."""
 
 READ_CHARACTERS: Final = 10_000
 """How much of an error's text is read to classify it."""
 
 LONGEST_HINT: Final = 3_600_000_000
-"""Microseconds that a service may ask to be left alone for; a longer wish is cut to this."""
+"""The longest wait that a service may ask for, in microseconds; a longer one is cut to this."""
 
 CAUSES: Final = 5
-"""How many errors behind an error are asked for an HTTP status."""
+"""How many errors in a chain of causes are searched for an HTTP status."""
 
 _TOO_LONG: Final = re.compile(
     r"prompt is too long|prompt too long|input is too long|context[ _-]length"
@@ -67,7 +68,7 @@ _REFUSED: Final = re.compile(
     r"|not logged in\b|please run /login",
     re.IGNORECASE,
 )
-"""How texts begin that clients return where the account is the problem: that stays so."""
+"""The beginnings of texts that clients return for problems with the account, which do not pass."""
 
 _PASSING: Final = re.compile(
     r"(?:claude )?(?:ai )?(?:usage|rate|session|daily|weekly|monthly|\d{1,2}-hour) limit"
@@ -81,10 +82,10 @@ _PASSING: Final = re.compile(
     r"|internal server error\b|bad gateway\b",
     re.IGNORECASE,
 )
-"""How texts begin that clients return where another attempt may do better."""
+"""The beginnings of texts that clients return when another attempt may succeed."""
 
 _SERVICE_ERROR: Final = re.compile(r"""["'{\[\s]*(?:api|http|server)[ _-]?error:""", re.IGNORECASE)
-"""How a text begins that is an error, whatever it goes on to say."""
+"""The beginning of a text that is an error, whatever follows."""
 
 _STATUS_TEXT: Final = re.compile(r"\b[45]\d\d\b")
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
@@ -94,7 +95,7 @@ _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429})
 class RetryPolicy:
     """How many attempts a task has, and how long it waits between them.
 
-    The wait before attempt n + 1 is drawn evenly between 0 and ``base_seconds`` · 2ⁿ⁻¹, at most
+    The wait before attempt n + 1 is drawn uniformly from 0 to ``base_seconds`` · 2ⁿ⁻¹, but at most
     ``cap_seconds`` (full jitter).
     """
 
@@ -113,7 +114,7 @@ class RetryPolicy:
         ``drawn`` is a random number from 0 to 1.
         """
         longest = min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 64))
-        share = drawn if 0 <= drawn <= 1 else 1.0  # Not so for NaN.
+        share = drawn if 0 <= drawn <= 1 else 1.0  # NaN becomes 1, too.
         return int(longest * share * 1_000_000)
 
 
@@ -121,12 +122,12 @@ class RetryPolicy:
 
 
 def classify(error: BaseException) -> ErrorClass:
-    """Tell whether another attempt may succeed.
+    """Return the class of an error: whether another attempt may succeed.
 
-    What the raiser says goes first; then the text (a limit of rate passes, a prompt that is too
-    long stays so); then an HTTP status, wherever the usual clients keep it, also on the error that
-    this one was raised from; then the type. What nothing is known of is worth another attempt:
-    attempts are bounded. A group of errors is fatal if one of them is.
+    The first of these decides: whether the error is a `NonRetryableError` or a `RetryableError`;
+    its text (a rate limit passes, a prompt that is too long does not); an HTTP status, wherever the
+    usual clients keep it, also on the error that it was raised from; its type. An unknown error is
+    worth another attempt, since attempts are limited. A group of errors is fatal if one of them is.
     """
     if isinstance(error, NonRetryableError):
         return "fatal"
@@ -186,11 +187,11 @@ def _attribute(holder: object, name: str) -> Any:
 
 
 def classify_result(result: object) -> ErrorClass | None:
-    """Return which class of error a result is, if it is one that was returned as text.
+    """Return the class of an error that was returned as text, or None for a real result.
 
     Some clients return "Prompt is too long", "API Error: 529 …", "Invalid API key", or words about
-    a usage limit or a time-out where an answer was asked for. Only a text of fewer than 300
-    characters that begins so is taken for one.
+    a usage limit or a time-out in place of an answer. Only a text of fewer than 300 characters that
+    begins like these counts as an error.
     """
     text = result.overview if isinstance(result, Summary) else result
     if not isinstance(text, str) or len(text) >= ERROR_TEXT_LENGTH:
@@ -204,7 +205,7 @@ def classify_result(result: object) -> ErrorClass | None:
 
 
 def _class_of_error_text(text: str) -> ErrorClass | None:
-    """Return the class of a text that begins with a word for an error; None if it is of errors."""
+    """Return the class of a text that begins like an error, or None if it only mentions errors."""
     if _TOO_LONG.search(text) or _REFUSED.search(text):
         return "fatal"
     if _BUSY.search(text):
@@ -219,15 +220,15 @@ def _class_of_error_text(text: str) -> ErrorClass | None:
 
 
 def retry_after(error: BaseException, now: int) -> int:
-    """Return for how many microseconds the service wants to be left alone, as far as it says so.
+    """Return the microseconds to wait that a service asked for, or 0.
 
-    Read are the attribute ``retry_after`` (seconds), and of a response the headers
+    It reads the error's attribute ``retry_after`` (seconds), and of a response the headers
     ``retry-after-ms`` and ``retry-after`` (seconds or a date, RFC 9110).
     """
     try:
         hints = (hint for found in _chain(error) for hint in _hints(found, now))
         return min(LONGEST_HINT, max(0, next(hints, 0)))
-    except Exception:  # noqa: BLE001 - what an error carries is users' code: then it says nothing
+    except Exception:  # noqa: BLE001 - attributes of an error may be users' code that raises
         return 0
 
 
@@ -254,7 +255,7 @@ def _number(said: str | float | None, unit: int) -> Iterator[int]:
 
 
 def _until(text: str | None, now: int) -> Iterator[int]:
-    from email.utils import parsedate_to_datetime  # Imported when needed, for it takes long.
+    from email.utils import parsedate_to_datetime  # Imported when needed, since that takes long.
 
     try:
         moment = parsedate_to_datetime(text or "")

@@ -1,4 +1,4 @@
-"""The steps of one attempt: what an earlier attempt has done is read back, not done again (F5)."""
+"""The steps of one attempt: a step of an earlier attempt is read back, not run again (F5)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["INLINE_BYTES", "RecordedSteps", "as_stored"]
 
 INLINE_BYTES: Final = 16_384
-"""The largest output, as JSON, that stands in its event; overviews do. Every replay of the session
-reads what is in its events, but a blob is read by the attempt that needs it alone."""
+"""The largest output, in bytes of JSON, that is stored in its event; overviews fit. Every replay of
+the session reads its events, while a blob is read only by the attempt that needs it."""
 
 
 class _Found(NamedTuple):
@@ -60,16 +60,16 @@ class RecordedSteps:
         self._loop = asyncio.get_running_loop()
         self._done = dict(task.steps)
         self._names: set[str] = set()
-        """The steps of callables that this attempt has run, or is running."""
+        """The names of the callables' steps that this attempt has run or is running."""
         self._mutex = threading.Lock()
         self._ended = False
         self.reserved: str | None = None
-        """The step that the library itself records for this task."""
+        """The name of the step that the library itself records for this task."""
         self.usage = task.usage
-        """What the recorded steps of all attempts at the task have cost so far."""
+        """The cost so far of the recorded steps of all attempts at the task."""
 
     def end(self) -> None:
-        """Refuse whatever a thread that outlives its attempt still asks for."""
+        """Refuse further steps, for instance from a thread that outlives the attempt."""
         self._ended = True
 
     # ---- for the library ----------------------------------------------------------------------
@@ -77,10 +77,11 @@ class RecordedSteps:
     async def run_own(
         self, name: str, function: Callable[[], Awaitable[StepResult]]
     ) -> tuple[Any, CompleteStep | None]:
-        """Run the step that the task consists of, in the eyes of the library.
+        """Run the step that the library takes the whole task to be, such as an archive's summary.
 
-        Returns its output, and what records it: since nothing comes between the two, that is done
-        in one append with the end of the task. None if an earlier attempt has recorded it.
+        Returns its output and the command that records it. Since nothing happens in between, the
+        step is recorded in one append with the end of the task. The command is None if an earlier
+        attempt has recorded the step.
         """
         self.reserved = name
         found = await self._find(name)
@@ -99,28 +100,28 @@ class RecordedSteps:
     def run_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Run a step of a callable, in the thread that the callable runs in."""
         with self._named(name):
-            found = self._ask(self._find(name))
+            found = self._run_in_loop(self._find(name))
             if found:
                 return found.output
-            return self._ask(self._record(name, function(*arguments)))
+            return self._run_in_loop(self._record(name, function(*arguments)))
 
     # ---- inside -------------------------------------------------------------------------------
 
     @contextmanager
     def _named(self, name: str) -> Generator[None]:
-        """Use a name for one step of this attempt; a step that fails gives its name free again."""
+        """Reserve a name for one step of this attempt; a step that fails frees its name again."""
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"a step has a name, not {shown(name)}")
+            raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
         check_text("a step's name", name)
         if name == self.reserved:
             raise InvalidArgument(
-                f"step {name!r} is what the task itself records; take another name for yours"
+                f"step {name!r} is one that the task itself records; use another name for yours"
             )
         with self._mutex:
             if name in self._names:
                 raise InvalidArgument(
                     f"step {name!r} was used before in this attempt; a name stands for one piece "
-                    "of work, so take another one, such as with a number behind it"
+                    "of work, so use another one, for instance with a number after it"
                 )
             self._names.add(name)
         try:
@@ -130,7 +131,7 @@ class RecordedSteps:
             raise
 
     async def _find(self, name: str) -> _Found | None:
-        """Read the output of a step, if it is done."""
+        """Read the output of a step, if it was recorded."""
         if self._ended:
             raise self._lost()
         version = self._done.get(name)
@@ -146,7 +147,7 @@ class RecordedSteps:
         return output
 
     async def _made(self, name: str, value: Any) -> tuple[Any, CompleteStep]:
-        """Return a step's output as later attempts will read it, and what records it."""
+        """Return a step's output as later attempts will read it, and the command to record it."""
         self._check(value)
         made = value if isinstance(value, StepResult) else StepResult(output=value)
         usage = checked_usage(made.usage)
@@ -160,12 +161,12 @@ class RecordedSteps:
         step = CompleteStep(self._task_id, self._fence, name, inline, usage, blob)
         return output, step
 
-    def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
-        """Wait in a thread for what only the loop can do."""
+    def _run_in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine in the loop, and wait for it in a thread."""
         try:
-            return asyncio.run_coroutine_threadsafe(question, self._loop).result()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         except (RuntimeError, concurrent.futures.CancelledError) as error:
-            question.close()
+            coroutine.close()
             if self._ended or self._loop.is_closed():
                 raise self._lost() from error
             raise
@@ -175,7 +176,7 @@ class RecordedSteps:
 
 
 def as_stored(what: str, value: Any) -> Any:
-    """Return a value as it will be read back from the log; raise for what JSON cannot hold."""
+    """Return a value as it will be read back; raise `InvalidArgument` if JSON cannot hold it."""
     return _json(what, value)[0]
 
 

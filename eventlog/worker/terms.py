@@ -1,4 +1,4 @@
-"""On which terms a worker works: what `Worker` and `AsyncWorker` are given, checked."""
+"""The options of `Worker` and `AsyncWorker`, checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Terms"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The options of a worker; raises `InvalidArgument` for numbers that make no sense."""
+    """The options of a worker; raises `InvalidArgument` for a number that is out of range."""
 
     finalizer: Finalizer
     concurrency: int

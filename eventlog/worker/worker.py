@@ -1,7 +1,7 @@
-"""The worker: claims what is due, does it, and records every step under its fence.
+"""The worker: claims the tasks that are due, runs them, and records every step under its fence.
 
-All of its logic is here, asynchronous; `Worker` runs it in a new event loop. Nothing needs a reaper:
-a worker that finds an expired lease takes the task over, and crashes count as attempts.
+All of its logic is here, asynchronous; `Worker` runs it in a new event loop. No reaper is needed: a
+worker that finds an expired lease takes the task over, and crashes count as attempts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from eventlog.session.index import prepare_reading
 from eventlog.session.tasks.commands import Claim, ClaimTask
 from eventlog.telemetry import log_fact
 from eventlog.worker.attempt import Attempt
-from eventlog.worker.batched_reads import Visits
-from eventlog.worker.distant_times import Belief
+from eventlog.worker.batched_reads import BatchedReads
+from eventlog.worker.distant_times import DistantTimes
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
 from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_clock import LeaseClock
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 __all__ = ["WorkLoop"]
 
 WATCH_SECONDS: Final = 5.0
-"""The longest wait without a look: bounds how late a lost owner elsewhere is noticed."""
+"""The longest wait between two looks, which bounds how late a lost owner elsewhere is noticed."""
 
-NEWS_SECONDS: Final = 0.05
-"""The shortest time between two looks that news of the log cause: a session that is written to a
-thousand times a second is no reason to look for tasks as often."""
+WAKEUP_SECONDS: Final = 0.05
+"""The shortest time between two looks that new records cause: if a session is written to a thousand
+times a second, looking for tasks as often makes no sense."""
 
 DECLINED_SECONDS: Final = 1.0
-"""How long a task that could not be claimed is left alone, unless something happens to it."""
+"""How long a task that could not be claimed is left alone, unless its entry changes."""
 
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """The longest pause between two looks while the store is unavailable; the first takes a second."""
 
 
 class WorkLoop:
-    """Claims what is due and does attempts at it; `AsyncWorker` and `Worker` are its faces."""
+    """Claims due tasks and runs attempts at them; `AsyncWorker` and `Worker` are its faces."""
 
     def __init__(self, engine: AsyncEngine, terms: Terms) -> None:
         self._engine = engine
@@ -57,17 +57,19 @@ class WorkLoop:
         self._leases = LeaseClock(engine, terms.lease_seconds)
         self._heartbeat = Heartbeat(self._leases.lease / 3_000_000)
         prepare_reading()
-        self._belief = Belief(self._leases.lease, int(terms.retry.cap_seconds * 1_000_000))
-        self._visits = Visits(engine)
+        self._distant_times = DistantTimes(
+            self._leases.lease, int(terms.retry.cap_seconds * 1_000_000)
+        )
+        self._batched_reads = BatchedReads(engine)
         self._kinds = self._terms.finalizer.task_kinds
         self._owner = this_process()
         self._stopping = asyncio.Event()
         self._grace: float | None = None
         self._bell = asyncio.Event()
-        """Rung when something has happened that a waiting worker should look at."""
+        """Set when something has happened that a waiting worker should look at."""
         self._running: dict[str, asyncio.Task[bool]] = {}
         self._suspect = ""
-        """The task that was started last on its last attempt after its worker was lost."""
+        """The id of the suspect (see `_is_suspect`) that was started last."""
         self._declined: dict[str, DueTask] = {}
         self._declined_until = 0.0
         self._failed_looks = 0
@@ -75,7 +77,7 @@ class WorkLoop:
     # ---- the two ways to run ------------------------------------------------------------------
 
     async def run_once(self) -> int:
-        """Work until nothing is due any more; return how many tasks were completed."""
+        """Work until no task is due; return how many were completed."""
         completed = 0
         try:
             await self._engine.commit_idle()
@@ -107,7 +109,7 @@ class WorkLoop:
             await self._cancel_all()
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Claim no more; give what is running so long to end, then release it (F12)."""
+        """Claim no more tasks; release those that still run after ``grace_seconds`` (F12)."""
         self._grace = grace_seconds
         self._stopping.set()
         self._ring()
@@ -115,9 +117,9 @@ class WorkLoop:
     # ---- claiming -----------------------------------------------------------------------------
 
     async def _look(self) -> Position | None:
-        """Start what is due, and return the position up to which the log was seen for it.
+        """Start the tasks that are due; return the position up to which the log was looked at.
 
-        None if the store cannot answer: a worker outlives its store's bad hours.
+        None if the store cannot answer: a worker survives an outage of its store.
         """
         now = asyncio.get_running_loop().time()
         if now >= self._declined_until:
@@ -129,20 +131,20 @@ class WorkLoop:
             await self._start_due()
         except UnavailableError as error:
             self._failed_looks += 1
-            self._tell("store_unavailable", error)
+            self._log("store_unavailable", error)
             return None
         self._failed_looks = 0
         return seen
 
     async def _pause(self) -> None:
-        """Leave the store alone for a while, which grows with every look that fails."""
+        """Pause after a failed look, longer each time."""
         longest = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._failed_looks, 16) / 2)
         seconds = longest * (1 + self._terms.draw()) / 2
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _start_due(self) -> int:
-        """Claim due tasks as far as there is room for them; return how many were tried."""
+        """Claim as many due tasks as there is room for; return how many claims were tried."""
         room = self._terms.concurrency - len(self._running)
         if room <= 0:
             return 0
@@ -150,7 +152,7 @@ class WorkLoop:
         now = max(self._engine.clock(), store_time or 0)
         known = {**self._declined, **dict.fromkeys(self._running)}
         found = await self._engine.run(
-            due_tasks, self._engine.store, now, self._kinds, room, known, self._belief
+            due_tasks, self._engine.store, now, self._kinds, room, known, self._distant_times
         )
         suspects = [due for due in found if self._is_suspect(due)]
         others = [due for due in found if not self._is_suspect(due)]
@@ -161,15 +163,15 @@ class WorkLoop:
         return len(tried) + await self._start_one(suspects, store_time)
 
     def _is_suspect(self, due: DueTask) -> bool:
-        """Tell whether a task's workers were lost so often that one attempt is left.
+        """Return whether a task's workers were lost so often that only one attempt is left.
 
-        A summary that ends its process takes along what runs beside it. So that it does not take
-        the last attempt of another, of the tasks that may have done it only one runs at a time.
+        A callable that kills its process also ends the other tasks in it. So that it does not use
+        up their last attempts, only one of the tasks that may be to blame runs at a time.
         """
         return due.owner is not None and due.attempts == self._terms.retry.attempts - 1
 
     async def _start_one(self, suspects: list[DueTask], store_time: int | None) -> int:
-        """Claim one of these, unless one like them is running; return how many were tried."""
+        """Claim one of the suspects, unless one is running; return how many claims were tried."""
         tried = 0
         for due in suspects:
             if self._suspect in self._running:
@@ -180,9 +182,9 @@ class WorkLoop:
         return tried
 
     async def _start(self, tasks: Sequence[DueTask], store_time: int | None) -> None:
-        """Claim tasks, all in one batch, and begin an attempt at each that is got.
+        """Claim tasks in one batch, and begin an attempt at each that was got.
 
-        Raises when the others are begun, if one could not be claimed because of the store.
+        If the store kept one from being claimed, its error is raised after the others are begun.
         """
         cores = [self._engine.core(due.session) for due in tasks]
         claims = [
@@ -196,8 +198,8 @@ class WorkLoop:
                 self._begin(due, core, claim.result())
             except (LogClosed, UnavailableError) as error:
                 failure = error
-            except EventLogError as error:  # Only this session cannot be read: others go on (F1).
-                self._tell("task_not_claimable", error, session_id=due.session, task_id=due.task_id)
+            except EventLogError as error:  # Only this session cannot be read; others go on (F1).
+                self._log("task_not_claimable", error, session_id=due.session, task_id=due.task_id)
                 self._declined[due.task_id] = due
         if failure is not None:
             raise failure
@@ -209,7 +211,7 @@ class WorkLoop:
                 self._leases,
                 self._heartbeat,
                 self._terms,
-                self._visits,
+                self._batched_reads,
                 core,
                 due.task_id,
                 claim,
@@ -227,7 +229,7 @@ class WorkLoop:
             lease=self._leases.lease,
             attempts=self._terms.retry.attempts,
             owner_gone=due.fence if due.orphaned else None,
-            disbelieved=self._belief.take_lapsed(due),
+            distrusted=self._distant_times.take_lapsed(due),
             lease_now=store_time,
             expires_leases=self._leases.is_steady,
         )
@@ -237,7 +239,8 @@ class WorkLoop:
     async def _reap(self, seen: Position | None = None) -> int:
         """Wait for a task to end; return how many were completed.
 
-        While there is room for more tasks, news of the log after what was seen end the wait, too.
+        While there is room for more tasks, new records after the position ``seen`` end the wait,
+        too.
         """
         listening = None if seen is None else asyncio.create_task(self._listen(seen))
         try:
@@ -259,16 +262,16 @@ class WorkLoop:
         return sum(self._is_completed(self._running.pop(task_id)) for task_id in done)
 
     def _is_completed(self, attempt: asyncio.Task[bool]) -> bool:
-        """Return whether an attempt completed its task; one that broke ends no worker (F4)."""
+        """Return whether an attempt completed its task; a broken one does not end the worker (F4)."""
         error = None if attempt.cancelled() else attempt.exception()
         if error is not None:
-            self._tell("attempt_broke", error)
+            self._log("attempt_broke", error)
         return error is None and attempt.result()
 
     async def _listen(self, seen: Position) -> None:
-        """Wait for a record after a position, or until something that is known becomes due."""
-        soonest = asyncio.get_running_loop().time() + NEWS_SECONDS
-        with suppress(UnavailableError):  # The next look tells.
+        """Wait for a record after a position, or until a known task becomes due."""
+        soonest = asyncio.get_running_loop().time() + WAKEUP_SECONDS
+        with suppress(UnavailableError):  # The next look will notice.
             await self._engine.wait(seen, await self._seconds_to_wait())
         await asyncio.sleep(soonest - asyncio.get_running_loop().time())
 
@@ -289,5 +292,5 @@ class WorkLoop:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
         self._running.clear()
 
-    def _tell(self, fact: str, error: BaseException, **fields: Any) -> None:
+    def _log(self, fact: str, error: BaseException, **fields: Any) -> None:
         log_fact(logging.WARNING, fact, worker=self._terms.name, **fields, error=redacted(error))

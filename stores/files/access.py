@@ -1,8 +1,8 @@
-"""Who may touch the files of a log now: any number of readers, and one writer.
+"""Access to the files of a log: any number of readers, and one writer.
 
-Reading takes no lock and changes nothing; whoever asks is brought up to date with what others have
-written. Whoever writes first becomes the writer: it takes the lock, mends what a crash has left, and
-keeps the lock until it closes, or for one batch at a time if processes are to take turns.
+Reading takes no lock and changes nothing; each call first reads what other processes have written.
+The first process that writes becomes the writer: it takes the lock, repairs what a crash has left,
+and keeps the lock until it closes, or, if processes take turns, for one batch at a time.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ LOCK_POLL_SECONDS: Final = 0.002
 """How often a process that waits for the lock tries to take it."""
 
 PARTS: Final = ("blobs", "index", "lock", "quarantine", "segments")
-"""All that is in a log's folder."""
+"""The names in a log's folder."""
 
 
 class Settings(NamedTuple):
-    """How a process uses a log."""
+    """The options with which a process opened a log."""
 
     reads_only: bool
     takes_turns: bool
     syncs: bool
     busy_timeout: float
-    """Seconds that a write waits for another process."""
+    """Seconds that a write waits for another process's lock."""
     segment_bytes: int
     """The size at which the next segment begins."""
     permissions: int | None = None
-    """Those of new files; None for what the folder allows."""
+    """The mode of new files; None for what the folder allows."""
 
 
 class Access:
@@ -75,7 +75,7 @@ class Access:
     def _begin_unlocked(self) -> None:
         self._write_lock = threading.RLock()
         self.guard = threading.RLock()
-        """Held while the index is used, or changed; never while something is written or synced."""
+        """Held while the index is used or changed; never during a write or a sync."""
 
     def _refuse_foreign(self) -> None:
         """Raise `UnsupportedStore` for a folder that is not a log's."""
@@ -124,7 +124,7 @@ class Access:
 
     @contextmanager
     def writing(self) -> Generator[tuple[Writer, Index], None, None]:
-        """Make this process the writer, for good or for one turn."""
+        """Make this process the writer, until it closes or for one batch."""
         with self._write_lock:
             self.refuse_if_closed()
             with mapped_errors(self.folder):
@@ -152,14 +152,14 @@ class Access:
             )
 
     def _end_turn(self, writer: Writer) -> None:
-        """Let the next process write; what this one was unsure of, it has to look at again."""
+        """Release the lock, so that another process may write; this one reads the end again later."""
         self._writer = None
         writer.close()
 
     def _become_writer(self) -> Writer:
         if self._settings.reads_only:
             raise StoreUnavailable(
-                f"{self.folder} was opened with mode=ro; open it without to write to it"
+                f"{self.folder} was opened with mode=ro; open it without that to write"
             )
         self._make_folders()
         lock = self.files.lock("lock")
@@ -167,7 +167,7 @@ class Access:
         while lock is None:
             if time.monotonic() >= deadline:
                 raise StoreUnavailable(
-                    f"{self.folder} is being written by another process, which keeps its lock; "
+                    f"{self.folder} is being written by another process, which holds its lock; "
                     "nothing was stored, write through that process or end it"
                 )
             time.sleep(LOCK_POLL_SECONDS)
@@ -191,13 +191,13 @@ class Access:
         return self._writer
 
     def _make_folders(self) -> None:
-        """Make the folders that are missing, each durable before anything is put into it."""
+        """Create missing folders, each durable before anything is put into it."""
         if self._index is not None:
             return
         parent = os.path.dirname(os.path.abspath(self.folder))
         for path in ("", *(name for name in PARTS if name != "lock")):
             if not self.files.is_folder(path):
-                with suppress(FileExistsError):  # Another process is as far.
+                with suppress(FileExistsError):  # Another process has created it.
                     self.files.make_folder(path)
             if path:
                 self.files.sync_folder("")
@@ -205,8 +205,8 @@ class Access:
                 self._machine.sync_folder(parent)
 
     def _sync_names(self) -> None:
-        """Make the names of blobs durable, once: their last writer may have been killed between a
-        rename and its sync. What was cut off before its rename goes."""
+        """Sync the names of blobs, once: their last writer may have been killed between a rename and
+        its sync. Files that were cut off before their rename are removed."""
         if not self._named:
             folders = [os.path.join("blobs", name) for name in self.files.names("blobs")]
             for folder in [*folders, "segments", "quarantine"]:
@@ -218,7 +218,7 @@ class Access:
             self._named = True
 
     def _made(self) -> Index:
-        """Return the index of the log, which is begun if there is none; under the lock."""
+        """Return the index of the log, creating the log if there is none; under the lock."""
         with self.guard:
             index = self.find()
             if index is None:
@@ -228,7 +228,7 @@ class Access:
             return index
 
     def query(self, question: Callable[[Index], Answer], default: Answer) -> Answer:
-        """Ask the index, which is up to date then; ``default`` while there is no log."""
+        """Query the index after bringing it up to date; return ``default`` if there is no log yet."""
         self.refuse_if_closed()
         with mapped_errors(self.folder):
             self._settle()
@@ -239,7 +239,7 @@ class Access:
                 return self.checked_query(lambda: self._up_to_date(index, question))
 
     def _settle(self) -> None:
-        """Before anything is read after a write or sync that failed: find out what is stored."""
+        """After a write or sync that failed, find out what is stored before anything is read."""
         if self._index is not None and self._index.in_doubt:
             with self.writing():
                 pass
@@ -250,7 +250,7 @@ class Access:
         return question(index)
 
     def checked_query(self, question: Callable[[], Answer]) -> Answer:
-        """Answer from the index; once more where it turns out to be damaged, from a new one."""
+        """Answer from the index; if it is damaged, build a new one and answer from that."""
         try:
             return question()
         except CacheDamaged as error:
@@ -265,17 +265,17 @@ class Access:
     # ---- forking and closing ------------------------------------------------------------------
 
     def pause_for_fork(self) -> None:
-        """Wait for what is under way, so that the child gets a state that is whole."""
+        """Wait for running calls, so that the child gets a consistent state."""
         self._write_lock.acquire()
         self.guard.acquire()
 
     def resume_after_fork(self) -> None:
-        """Let the parent go on: it is the writer still, if it was."""
+        """Let the parent continue; if it was the writer, it still is."""
         self.guard.release()
         self._write_lock.release()
 
     def begin_after_fork(self) -> None:
-        """Let the child go on as a reader, with locks of its own.
+        """Let the child continue as a reader, with new locks.
 
         Closing the child's copy of the locked file leaves the lock with the parent.
         """
@@ -285,7 +285,7 @@ class Access:
             writer.close()
 
     def close(self) -> None:
-        """Let others write, and release the files; idempotent."""
+        """Release the lock and the files; idempotent."""
         with self._write_lock:
             if self._closed:
                 return

@@ -1,4 +1,4 @@
-"""The appends of one batch of a files log: the checks, the frames, the answers."""
+"""The appends of one batch of a files log: checks, frames and answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Checks", "estimated_size", "frames_of"]
 
 
 class Checks:
-    """The appends of one batch, each answered by itself, each seeing those before it."""
+    """The appends of one batch: each sees the earlier ones and gets its own answer."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -72,7 +72,7 @@ class Checks:
 
 
 def estimated_size(append: Append) -> int:
-    """Return about how many bytes the frame of an append takes: no fewer, and few more."""
+    """Return an upper bound, close to the size in bytes, for the frame of an append."""
     size = 128 + 4 * len(append.stream)
     for record in append.records:
         size += len(record.data) + len(record.metadata) + 4 * len(record.type) + 96
@@ -84,7 +84,7 @@ def estimated_size(append: Append) -> int:
 def frames_of(
     appends: Sequence[Append], begin: End, checksum: Checksum, salt: int
 ) -> tuple[bytes, list[Stored], End]:
-    """Encode a batch: its bytes, what is where in it, and where the log ends behind it."""
+    """Encode a batch: its bytes, the places of its frames, and the end of the log after it."""
     parts: list[bytes] = []
     stored: list[Stored] = []
     segment, offset, position, batch = begin

@@ -1,8 +1,8 @@
 """The blob area of a files log: one file for each key, named by the key's SHA-256.
 
-Blobs are replaced, as snapshots are, or large: in the log itself, which is never rewritten, they
-would stay for ever. A file of its own is found without an index, and replaced in one step: written
-under another name, synced, renamed, its folder synced.
+Blobs are replaced (snapshots) or large; in the log itself, which is never rewritten, they would stay
+for ever. A separate file is found without an index, and replaced in one step: written under another
+name, synced, renamed, its folder synced.
 
     "evlogblb" ‖ format u16 ‖ 2 × 0 ‖ revision u64 ‖ key length u32 ‖ data length u64
     ‖ CRC-32 (zlib) of the data u32 ‖ CRC-32 of the header and the key u32 ‖ key ‖ data
@@ -56,7 +56,7 @@ class BlobFiles:
         return os.path.join(self._folder, name[:2], f"{name[2:]}.blob")
 
     def shown(self, path: str) -> str:
-        """Return a path as people know it."""
+        """Return a path as it is shown to people."""
         return self._files.shown(path)
 
     def get(self, key: str) -> Blob | None:
@@ -74,7 +74,7 @@ class BlobFiles:
         return Blob(content, header.revision)
 
     def revision(self, key: str) -> int:
-        """Return the revision of a blob, 0 where there is none that can be read."""
+        """Return the revision of a blob, or 0 if there is none that can be read."""
         try:
             header = _read(self._files.read(self.path(key)))
         except (FileNotFoundError, NotADirectoryError):
@@ -82,7 +82,7 @@ class BlobFiles:
         return 0 if header is None else header.revision
 
     def put(self, key: str, data: bytes, revision: int) -> None:
-        """Store a blob durably in place of what is there."""
+        """Store a blob durably, replacing the one that is there."""
         path = self.path(key)
         name = key.encode()
         header = _header.pack(_MAGIC, _FORMAT, revision, len(name), len(data), zlib.crc32(data))
@@ -99,7 +99,7 @@ class BlobFiles:
         if folder not in self._made:
             with suppress(FileExistsError):
                 self._files.make_folder(folder)
-            # Also where it was there: whoever made it may have come to no more than that.
+            # Also if it existed: its creator may have been killed before the sync.
             self._files.sync_folder(self._folder)
             self._made.add(folder)
 
@@ -116,7 +116,7 @@ class BlobFiles:
             return []
 
     def key_at(self, path: str) -> str | None:
-        """Return the key of a blob's file; None if the header cannot be read."""
+        """Return the key of a blob's file, or None if the header cannot be read."""
         header = _read(self._files.read(path))
         return None if header is None else header.key
 

@@ -1,4 +1,4 @@
-"""Look a files log over, byte by byte: every frame, every blob, and the index against both."""
+"""Check a files log byte by byte: every frame, every blob, and the index against both."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Reading:
         self._entries: dict[str, bytes] = {}
         self._position = self._batch = 1
         self._lost = False
-        """Whether there was damage, behind which versions may be missing."""
+        """Whether there was damage, after which versions may be missing."""
 
     def run(self) -> Iterator[Finding]:
         for number in range(1, self._index.end.segment + 1):
@@ -63,7 +63,9 @@ class _Reading:
                 if following is None or following >= end:
                     return
                 offset = following
-                self._position = self._batch = 0  # Where the numbers go on is not known.
+                self._position = self._batch = (
+                    0  # It is unknown with which number the versions continue.
+                )
                 self._lost = True
 
     def _frame(self, segment: Segment, at: int, frame: Frame, body: bytes) -> Iterator[Finding]:
@@ -86,7 +88,7 @@ class _Reading:
                 self._entries[key] = value
 
     def compared_with_index(self) -> Iterator[Finding]:
-        """Yield where the index says something else than the frames do."""
+        """Yield where index and frames differ."""
         index = self._index
         for stream, version in self._versions.items():
             if index.head(stream).version != version or not self._are_found(stream, version):
@@ -117,9 +119,9 @@ def _damaged_blobs(blobs: BlobFiles) -> Iterator[Finding]:
 
 
 def torn_tails(index: Index, files: FileTree, folder: str) -> str:
-    """Tell, for people, what is torn at the end of the log, and what was put aside so far.
+    """Return a text about a torn tail at the end of the log, and about those put aside before.
 
-    This is no finding: a torn tail was never stored, and another process may just be writing it.
+    It is not a finding: a torn tail was never stored, and another process may be writing it.
     """
     try:
         count = len(files.names(folder))

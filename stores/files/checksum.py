@@ -1,9 +1,9 @@
-"""The checksums of a files log: CRC-32C by a wheel where there is one, else zlib's CRC-32.
+"""The checksums of a files log: CRC-32C if its wheel is installed, else zlib's CRC-32.
 
 CRC-32C in pure Python costs some 50 µs per record, more than everything else together, and
-`zlib.crc32` is another polynomial. So each segment says in its header which of the two guards its
-frames: new ones take CRC-32C if the extra ``files`` is installed. Both find every error burst of up
-to 32 bits; who wrote what is for the hash chain to prove.
+`zlib.crc32` uses another polynomial. So the header of each segment names the one that its frames
+use; new segments use CRC-32C if the extra ``files`` is installed. Both find every error burst of up
+to 32 bits. That nobody changed a record is proved by the hash chain, not by the checksum.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["Checksum", "checksum_named", "preferred_checksum"]
 
 
 class Checksum(NamedTuple):
-    """A checksum of 32 bits, with the number that stands for it in a segment's header."""
+    """A 32-bit checksum, with its number in a segment's header."""
 
     number: int
     name: str
     over: Callable[[bytes, int], int]
-    """Computes it over bytes, going on from a start value."""
+    """Computes the checksum of bytes, continuing from a start value."""
 
 
 ZLIB: Final = Checksum(2, "CRC-32", zlib.crc32)
@@ -39,7 +39,7 @@ def _crc32c() -> Checksum | None:
     except ImportError:
         return None
     if google_crc32c.implementation != "c":
-        return None  # Its fallback in Python is the slow one that this module is there to avoid.
+        return None  # Its fallback in pure Python is the slow one.
 
     extend: Callable[[int, bytes], int] = cast("Any", google_crc32c).extend
 
@@ -55,8 +55,8 @@ def preferred_checksum() -> Checksum:
 
 
 def checksum_named(number: int, path: str) -> Checksum:
-    """Return the checksum that a segment's header names; raise `UnsupportedStore` if it is out of
-    reach here."""
+    """Return the checksum that a segment's header names; raise `UnsupportedStore` if it is not
+    available."""
     if number == ZLIB.number:
         return ZLIB
     found = _crc32c()

@@ -1,7 +1,7 @@
-"""Which record was hit where a frame is damaged: read as far as legible, and held against its hashes.
+"""Find which record of a damaged frame was hit: read what is legible, and compare the hashes.
 
-A store need not know of hashes to keep them. This one asks them only here, where the checksum has
-told already that something is wrong, and people need to know what.
+A store does not need to compute hashes to keep them. This one does so only here, after the checksum
+has shown damage, so that the error can name the record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["record_hit"]
 
 
 def record_hit(frame: Frame | None, body: bytes) -> tuple[str | None, int | None]:
-    """Return the stream and the version of the record that does not fit, as far as can be told."""
+    """Return stream and version of the damaged record, as far as they can be read."""
     if frame is None or not frame.records:
         return None, None
     try:

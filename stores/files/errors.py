@@ -1,4 +1,4 @@
-"""Errors of the system, mapped to ours in one place; the cause is kept."""
+"""Map operating-system errors to ours, in one place; the cause is kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mapped(error: OSError, folder: str) -> EventLogError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return StoreUnavailable(
-                f"there is no room left to write in {folder}; nothing was stored, free some and "
+                f"no space is left to write in {folder}; nothing was stored, free some space and "
                 "try again"
             )
         case errno.EROFS:
@@ -37,7 +37,7 @@ def mapped(error: OSError, folder: str) -> EventLogError:
             )
         case errno.EACCES | errno.EPERM:
             return StoreUnavailable(
-                f"{error.filename or folder} may not be used ({error.strerror}); check its owner "
+                f"{error.filename or folder} cannot be accessed ({error.strerror}); check its owner "
                 "and mode"
             )
         case errno.ENOENT | errno.ENOTDIR:
@@ -46,7 +46,7 @@ def mapped(error: OSError, folder: str) -> EventLogError:
             )
         case number if number in REFUSED:
             return CorruptLog(
-                f"{error.filename or folder}: {error.strerror}; only regular files are a log's: look "
+                f"{error.filename or folder}: {error.strerror}; a log has only regular files: look "
                 "at what that is, then restore the log from a backup"
             )
         case _:
@@ -55,7 +55,7 @@ def mapped(error: OSError, folder: str) -> EventLogError:
 
 @contextmanager
 def mapped_errors(folder: str) -> Generator[None, None, None]:
-    """Raise our errors for the system's."""
+    """Raise our errors in place of the operating system's."""
     try:
         yield
     except OSError as error:

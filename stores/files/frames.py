@@ -10,10 +10,10 @@ with the position of its first record and the number of its first batch. Then fr
     FF "EVF" ‖ checksum u32 ‖ body length u32 ‖ flags and record count u32 ‖ batch u64 ‖ position u64
     body
 
-A frame is one append: it is whole or not there. The frames of one batch carry its number, and the
-last of them the flag `COMMIT`; only then were they stored (`recovery` has the argument). The
-checksum is over what follows it up to the end of the body, and starts from the segment's salt, so
-that neither a frame of another segment nor bytes in a payload are ever taken for a frame.
+A frame is one append: it is whole or it does not count. The frames of one batch carry its number,
+and the last of them has the flag `COMMIT`; without that one none of them is stored (`recovery` has
+the argument). The checksum covers everything after it up to the end of the body, and starts from the
+segment's salt, so that neither a frame of another segment nor bytes in a payload pass for a frame.
 
     body    = stream ‖ first version u64 ‖ record … ‖ entry count u32 ‖ entry …
     record  = event id 16 ‖ hash 32 ‖ time u64 ‖ schema u32 ‖ length of metadata u32, of data u32
@@ -60,16 +60,16 @@ __all__ = [
 
 FORMAT: Final = 1
 FRAME_MAGIC: Final = b"\xffEVF"
-"""No UTF-8 text has the first byte, so payloads in JSON never look like a frame."""
+"""No UTF-8 text contains the first byte, so JSON payloads never look like a frame."""
 
 FRAME_LIMIT: Final = 1 << 30
-"""Bytes of a frame's body, so that a damaged length is known as one; one append is no larger."""
+"""Maximum bytes of a frame's body, and so of an append; a larger length is damage."""
 
 COMMIT: Final = 1 << 31
 _COUNT: Final = (1 << 24) - 1
 REMOVED: Final = 0xFFFFFFFF
 _VERSIONS: Final = 1 << 63
-"""Beyond all versions and times that other stores could take over."""
+"""Beyond all versions and times that other stores can copy."""
 
 _SEGMENT_MAGIC: Final = b"evlogseg"
 _segment = Struct(">8sHBxI16sQQQ4x")
@@ -85,16 +85,16 @@ FRAME_BYTES: Final = _frame.size
 
 
 class SegmentHeader(NamedTuple):
-    """What a segment says of itself."""
+    """The header of a segment."""
 
     checksum: int
     salt: int
     log_id: bytes
     number: int
     position: int
-    """Of the first record in it."""
+    """The position of its first record."""
     batch: int
-    """The number of the first batch in it."""
+    """The number of its first batch."""
 
 
 class Frame(NamedTuple):
@@ -114,21 +114,21 @@ class Frame(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a frame holds."""
+    """The content of a frame."""
 
     records: list[Record]
     entries: list[IndexEntry]
 
 
 def encode_header(header: SegmentHeader) -> bytes:
-    """Encode what a segment begins with."""
+    """Encode the header of a segment."""
     number, salt, log_id, segment, position, batch = header
     data = _segment.pack(_SEGMENT_MAGIC, FORMAT, number, salt, log_id, segment, position, batch)
     return data + _u32.pack(zlib.crc32(data))
 
 
 def read_header(data: bytes) -> tuple[int, SegmentHeader] | None:
-    """Return the format and the header; None if the bytes are none."""
+    """Return the format and the header, or None if the bytes are not a header."""
     if len(data) < HEADER_BYTES or not data.startswith(_SEGMENT_MAGIC):
         return None
     (found,) = _u32.unpack_from(data, _segment.size)
@@ -161,7 +161,7 @@ def encode_append(
 def encode_entries(
     entries: Sequence[IndexEntry], checksum: Checksum, salt: int, batch: int, position: int
 ) -> bytes:
-    """Encode index entries alone as a batch of their own."""
+    """Encode index entries without records as a separate batch."""
     parts = [_u16.pack(0), _u64.pack(0)]
     _encode_entries(parts, entries)
     return _sealed(parts, checksum, salt, 0, batch, position, commit=True)
@@ -192,7 +192,7 @@ def _sealed(
 
 
 def read_frame_header(data: bytes, offset: int = 0) -> Frame | None:
-    """Return the header of the frame at an offset; None if there can be none."""
+    """Return the header of the frame at an offset, or None if there is no frame."""
     if len(data) - offset < FRAME_BYTES:
         return None
     magic, checksum, length, flags, batch, position = _frame.unpack_from(data, offset)
@@ -202,13 +202,13 @@ def read_frame_header(data: bytes, offset: int = 0) -> Frame | None:
 
 
 def is_whole(frame: Frame, data: bytes, offset: int, checksum: Checksum, salt: int) -> bool:
-    """Tell whether the frame at an offset is there to its end and what was written."""
+    """Return whether the frame at an offset is complete and unchanged."""
     end = offset + frame.size
     return end <= len(data) and checksum.over(data[offset + 8 : end], salt) == frame.checksum
 
 
 def decode_body(frame: Frame, body: bytes) -> Body:
-    """Decode a frame's body; raise `ValueError` if it is none."""
+    """Decode a frame's body; raise `ValueError` if it is invalid."""
     try:
         return _decode_body(frame, body)
     except (StructError, UnicodeDecodeError) as error:
@@ -228,7 +228,7 @@ def _decode_body(frame: Frame, body: bytes) -> Body:
         meta_end = kind_end + meta_size
         end = meta_end + data_size
         if end > len(body):
-            raise ValueError(f"record {number} goes on beyond the end of its frame")
+            raise ValueError(f"record {number} extends beyond the end of its frame")
         if not 0 < version + number < _VERSIONS or time >= _VERSIONS:
             raise ValueError(f"record {number} has the version {version + number}, time {time}")
         records.append(
@@ -265,7 +265,7 @@ def _decode_entries(body: bytes, place: int) -> list[IndexEntry]:
         (size,) = _u32.unpack_from(body, place)
         place += 4
         if size != REMOVED and place + size > len(body):
-            raise ValueError("an index entry goes on beyond the end of its frame")
+            raise ValueError("an index entry extends beyond the end of its frame")
         if size == REMOVED:
             entries.append((key, None))
         else:

@@ -1,8 +1,8 @@
-"""What one process knows of a files log: runs for the older part, the tail for the newest.
+"""One process's index of a files log: runs for the older part, the tail for the newest.
 
-Opening reads the checkpoint, which names the runs and how far they reach, and then the log behind
-that. Checkpoint and runs are caches: without them, or with damaged ones, the log is read from its
-beginning. Only the writer stores them; others keep the runs they make in memory.
+Opening reads the checkpoint, which names the runs and how far they reach, and then the log after
+that. Checkpoint and runs are caches: if they are missing or damaged, the log is read from its
+beginning. Only the writer stores them; other processes keep the runs that they make in memory.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 MERGE_LIMIT: Final = 1 << 20
-"""Records of the largest run: a larger one would take seconds to write. A log has one more run per
-so many records, and each look-up of an id asks all of them, in a microsecond each."""
+"""Records in the largest run: a larger one would take seconds to write. A log has one more run for
+every multiple of this, and each look-up of an id searches all of them, a microsecond each."""
 
 HEADS_LIMIT: Final = 65_536
-"""Streams whose heads are remembered; beyond it they are looked up again."""
+"""The heads of this many streams are kept in memory; others are looked up again."""
 
 CHECKPOINT: Final = "checkpoint"
 BEGINNING: Final = End(1, HEADER_BYTES, 1, 1)
 
 
 class Checkpoint(NamedTuple):
-    """What was known when it was written: it holds as long as the log is this one."""
+    """The index at the time of writing; valid for this log only."""
 
     covered: End
-    """Up to where the runs reach; so far the log was synced."""
+    """Where the runs end; up to there the log was synced."""
     runs: tuple[str, ...] = ()
 
 
 class MemoryView:
-    """A file that is in memory only."""
+    """A file that exists only in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -74,7 +74,7 @@ class MemoryView:
 
 
 class Index:
-    """Where everything in a log is; every method runs under the store's lock."""
+    """The places of all records, ids and entries; every method runs under the store's lock."""
 
     def __init__(
         self,
@@ -93,16 +93,16 @@ class Index:
         self._heads: dict[str, Head] = {}
         self.runs: list[Run] = []
         self.torn = 0
-        """Bytes behind the end that are no whole batch."""
+        """Bytes after the end that are not a whole batch."""
         self.durable = BEGINNING
-        """Up to where the log is known to be synced: nothing before it can be torn."""
+        """The place up to which the log is known to be synced: nothing before it can be torn."""
         self._begin(self._load())
         self.unproven: End | None = self.durable
-        """From where on bytes are read that a failed sync may have left in memory only."""
+        """The place from which bytes may be in memory only, because a sync failed."""
         self.in_doubt = False
-        """Whether this process itself does not know what became of its last batch."""
+        """Whether the outcome of this process's last batch is unknown."""
         self.named = 0
-        """The segment whose name is known to be durable."""
+        """The newest segment whose name is known to be durable."""
         self.catch_up()
         if self.end == self.unproven:
             self.unproven = None
@@ -121,7 +121,7 @@ class Index:
             self.start_over(error)
 
     def start_over(self, error: Exception) -> None:
-        """Forget what runs say, for they are damaged, and read the log from its beginning."""
+        """Drop the runs, which are damaged, and read the log from its beginning."""
         log_fact(logging.WARNING, "files_index_rebuilt", folder=self._folder, reason=str(error))
         self._begin(Checkpoint(BEGINNING))
         self.catch_up()
@@ -129,7 +129,7 @@ class Index:
     # ---- following the log --------------------------------------------------------------------
 
     def catch_up(self) -> None:
-        """Take in what was stored since; raise `CorruptLog`."""
+        """Add what was stored since; raise `CorruptLog`."""
         scan = Scan(self._segments, self.end, self.durable, syncs=self._syncs)
         for batch in scan.batches():
             self.take_in(batch, scan.end)
@@ -163,7 +163,7 @@ class Index:
         return EMPTY_HEAD
 
     def stored(self, stream: str, ids: Sequence[bytes]) -> dict[bytes, int]:
-        """Return the versions of those ids that the stream has: of few, as a rule."""
+        """Return the versions of those ids that the stream has; usually few."""
         found: dict[bytes, int] = {}
         tail = self.tail.streams.get(stream)
         if tail is not None and not tail.ids.keys().isdisjoint(ids):
@@ -184,7 +184,7 @@ class Index:
         return places + self.tail.places(stream, after, until)
 
     def place_before(self, position: int) -> int:
-        """Return a frame not far before a position, from which on to read."""
+        """Return a frame shortly before a position, from which to read on."""
         found = self.tail.mark_before(position)
         for run in reversed(self.runs):
             if found is not None:
@@ -197,7 +197,7 @@ class Index:
         low, high = start.encode(), end.encode()
         parts = [self.tail.changed(start, end)]
         parts += [run.entries(low, high) for run in reversed(self.runs)]
-        # Of equal keys the one of the first, and so newest, part comes first.
+        # Of equal keys, the one from the first part comes first: that part is the newest.
         everything = heapq.merge(*parts, key=itemgetter(0))
         newest = (next(found) for _, found in groupby(everything, key=itemgetter(0)))
         there = ((key.decode(), value) for key, value in newest if value is not None)
@@ -209,16 +209,16 @@ class Index:
 
     @property
     def is_full(self) -> bool:
-        """Whether the tail is to become a run."""
+        """Whether the tail should become a run."""
         return self.tail.size >= FLUSH_AT
 
     # ---- keeping it ---------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Store what is known, as the writer, so that the next opening reads none of the log again.
+        """Store the index, as the writer, so that the next opening need not read the log again.
 
-        Others may have done so meanwhile, and removed runs that are known here: then begin with
-        theirs.
+        Another process may have stored its index meanwhile and removed runs that are known here;
+        then begin with that one.
         """
         stored = self._load()
         if stored.covered.batch > self._checkpoint.covered.batch:
@@ -229,7 +229,7 @@ class Index:
 
     def _flush(self) -> None:
         """Write tail and neighbouring smaller runs as one run, and a checkpoint that names it."""
-        runs = list(self.runs)  # What is known stays as it is until the new run is stored.
+        runs = list(self.runs)  # The index stays unchanged until the new run is stored.
         content = from_tail(self.tail)
         while runs and self._pays(runs[-1], content):
             older = runs.pop()
@@ -246,13 +246,13 @@ class Index:
 
     @staticmethod
     def _pays(run: Run, content: RunContent) -> bool:
-        """Tell whether to merge: always with what is in memory only, else with what is no larger,
-        so that a record is written again as often as the log has doubled."""
+        """Return whether to merge a run: if it is in memory only, or no larger than the new one, so
+        that a record is rewritten only as often as the log doubles."""
         together = run.records + content.records
         return run.name == "" or (run.records <= content.records and together <= MERGE_LIMIT)
 
     def _keep_in_memory(self) -> None:
-        """Make a run of the tail that is in no file, where it is another's to write one."""
+        """Turn the tail into a run in memory: only the writer writes files."""
         runs = list(self.runs)
         content = from_tail(self.tail)
         while runs and runs[-1].name == "" and runs[-1].records <= content.records:
@@ -285,7 +285,7 @@ class Index:
         self._checkpoint = checkpoint
 
     def _load(self) -> Checkpoint:
-        """Read the checkpoint; one that says nothing if there is none, or a damaged one."""
+        """Read the checkpoint; return an empty one if there is none or it is damaged."""
         try:
             data = self._files.read(self._path(CHECKPOINT))
             checksum, text, _ = data.split(b"\n")

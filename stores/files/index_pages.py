@@ -1,7 +1,7 @@
-"""Files of pages, each with a checksum: what an index of a files log is read from.
+"""Files of checksummed pages, which hold the index of a files log.
 
-A page is 4,096 bytes: content, and the CRC-32 of it, begun from the page's number. So a part of a
-large file can be trusted without reading the rest, and a page that stands elsewhere is none.
+A page is 4,096 bytes: content and its CRC-32, started from the page's number. So a part of a large
+file can be trusted without reading the rest, and a page in the wrong place is not accepted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["CacheDamaged", "PagedFile", "in_pages"]
 PAGE: Final = 4_096
 CONTENT: Final = PAGE - 4
 CACHED_PAGES: Final = 512
-"""Pages of a file that are kept: 2 MiB."""
+"""Pages of a file that are kept in memory: 2 MiB."""
 
 _u32 = Struct(">I")
 
 
 class CacheDamaged(Exception):
-    """A file that only repeats what the log says is not what was written: make it anew."""
+    """A file derived from the log is damaged: build it again."""
 
 
 def in_pages(data: bytes) -> bytes:
-    """Return data as pages; the last one is filled up with zeros."""
+    """Return data as pages; the last one is padded with zeros."""
     pages: list[bytes] = []
     for number, start in enumerate(range(0, len(data), CONTENT)):
         content = data[start : start + CONTENT].ljust(CONTENT, b"\0")

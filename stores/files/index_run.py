@@ -1,12 +1,12 @@
-"""Runs: what the index of a files log says of one stretch of it, in a file that never changes.
+"""Runs: the index of one stretch of a files log, in a file that never changes.
 
-A run holds, of the records in its stretch: the streams with their newest record and where each of
-their records is; the event ids; the index entries as the stretch leaves them; and where in the log
-every so many bytes begin. Neighbouring runs are merged into one, as sorted files are, so that there
-are few and a look-up asks few. All of it follows from the log: a run that is damaged, or missing, is
-made anew.
+For the records in its stretch, a run holds: the streams, with the newest record and the place of
+each record; the event ids; the index entries as they are at the end of the stretch; and the places
+of some positions at regular distances. Neighbouring runs are merged into one, as sorted files are,
+so that a look-up searches few. All of it follows from the log: a damaged or missing run is built
+again.
 
-Where a frame is, is one number: its segment's, shifted by `SEGMENT_SHIFT`, and its offset.
+The place of a frame is one number: its segment's number, shifted by `SEGMENT_SHIFT`, plus its offset.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _pair = Struct(">QQ")
 
 
 class StreamPart(NamedTuple):
-    """What a stretch of the log has of a stream: consecutive versions from ``first`` on."""
+    """A stream's records in a stretch of the log: consecutive versions from ``first`` on."""
 
     first: int
     head: Head
     places: bytes
-    """Where the frame of each version is, 8 bytes each."""
+    """The place of each version's frame, 8 bytes each."""
 
 
 class RunContent(NamedTuple):
@@ -61,7 +61,7 @@ class RunContent(NamedTuple):
 
 
 def id_key(event_id: bytes) -> bytes:
-    """Return what an id is sorted by: its last 8 bytes, the last one first, since those differ."""
+    """Return the sort key of an id: its last 8 bytes in reverse, since those differ most."""
     return event_id[:7:-1]
 
 
@@ -119,7 +119,7 @@ class Run:
     # ---- looking up ---------------------------------------------------------------------------
 
     def head(self, stream: str) -> tuple[int, Head] | None:
-        """Return the first version that the run has of a stream, and its last record in short."""
+        """Return the first version of a stream in the run, and its head."""
         found = self._stream(stream)
         return None if found is None else (found[1], found[2])
 
@@ -144,7 +144,7 @@ class Run:
         return offset, first, Head(version, hash_, Position(position), time)
 
     def frames_with(self, event_id: bytes) -> list[int]:
-        """Return where frames are that may have a record with this id: of none, as a rule."""
+        """Return the places of frames that may have a record with this id; usually none."""
         fingerprints = self._fingerprints
         if fingerprints is None:
             fingerprints = self._fingerprints = self._read_fingerprints()
@@ -160,12 +160,12 @@ class Run:
         return found
 
     def _read_fingerprints(self) -> array[int]:
-        """Four bytes of each id, in memory: so an id that is not there costs no reading."""
+        """Four bytes of each id, in memory, so that looking up an absent id reads nothing."""
         data = self._file.read(*self._ids)
         return array("I", [int.from_bytes(data[at : at + 4]) for at in range(0, len(data), 16)])
 
     def mark_before(self, position: int) -> int | None:
-        """Return a frame not far before a position; None if the run begins behind it."""
+        """Return a frame shortly before a position, or None if the run begins after it."""
         if self._mark_places is None:
             pairs = list(_pair.iter_unpack(self._file.read(*self._marks)))
             self._mark_positions = [found for found, _ in pairs]
@@ -174,7 +174,7 @@ class Run:
         return self._mark_places[number - 1] if number else None
 
     def entries(self, start: bytes = b"", end: bytes | None = None) -> Iterator[Item]:
-        """Yield the index entries that the stretch left, removed ones included."""
+        """Yield the index entries at the end of the stretch, removed ones included."""
         return self._entries.items(start, end)
 
     # ---- reading whole ------------------------------------------------------------------------
@@ -205,12 +205,12 @@ class Run:
 
 
 def from_tail(tail: Tail) -> RunContent:
-    """Return what the newest part of the log comes to, as a run."""
+    """Return the tail as a run."""
     ids = [
         id_key(event_id) + stream.places[version - stream.first].to_bytes(8)
         for stream in tail.streams.values()
         for event_id, version in stream.ids.items()
-        # A damaged log may number its records otherwise than one after another.
+        # A damaged log may have gaps in its versions.
         if 0 <= version - stream.first < len(stream.places)
     ]
     streams = [
@@ -234,7 +234,7 @@ def from_tail(tail: Tail) -> RunContent:
 
 
 def merged(older: RunContent, newer: RunContent, *, oldest: bool) -> RunContent:
-    """Merge two neighbours; ``oldest`` if no run is before them, so removals can be forgotten."""
+    """Merge two neighbours; ``oldest`` if no run comes before them, so removals can be dropped."""
     return RunContent(
         records=older.records + newer.records,
         streams=_merged_streams(older.streams, newer.streams),

@@ -1,7 +1,7 @@
-"""A sorted table in a file of pages: keys and values, looked up and scanned without reading all.
+"""A sorted table in a file of pages: keys and values, looked up and scanned without reading it all.
 
-The items follow each other in blocks, with an index of each block's first key behind them, which is
-kept in memory once it was needed.
+The items are stored in blocks, followed by an index of each block's first key, which stays in memory
+once it has been read.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 __all__ = ["Extent", "Item", "Table", "encode_table"]
 
 BLOCK: Final = 8_192
-"""Bytes at which a block ends: a look-up walks through half of one."""
+"""Size of a block in bytes: a look-up reads through half of one."""
 
 _ABSENT: Final = 0xFFFFFFFF
 
 Item = tuple[bytes, bytes | None]
-"""A key and its value; None stands for a key that was removed, where older tables may have it."""
+"""A key and its value; None means that the key was removed, although older tables may have it."""
 
 _item = Struct(">II")
 _entry = Struct(">IQ")
 
 
 class Extent(NamedTuple):
-    """Where a part of a file is."""
+    """The place of a part of a file."""
 
     offset: int
     size: int
 
 
 def encode_table(items: Iterable[Item]) -> tuple[bytes, bytes]:
-    """Encode items, which come sorted by key: the blocks, and the index of their first keys."""
+    """Encode items sorted by key: the blocks, and the index of their first keys."""
     parts: list[bytes] = []
     index: list[bytes] = []
     size, block_end = 0, 0
@@ -51,7 +51,7 @@ def encode_table(items: Iterable[Item]) -> tuple[bytes, bytes]:
 
 
 class Table:
-    """One sorted table of a file."""
+    """One sorted table in a file."""
 
     def __init__(self, file: PagedFile, blocks: Extent, index: Extent) -> None:
         self._file = file

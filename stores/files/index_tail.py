@@ -1,7 +1,7 @@
-"""The newest part of a files log, which no run holds yet, as each process keeps it in memory.
+"""The tail: the index of the newest part of a files log, which no run holds, in each process's memory.
 
-It is made from the frames behind the last checkpoint: by the writer as it stores them, by others as
-they find them. When it has `FLUSH_AT` records the writer writes it as a run.
+It is built from the frames after the last checkpoint: by the writer as it stores them, by other
+processes as they read them. When it has `FLUSH_AT` records, the writer writes it as a run.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["FLUSH_AT", "StreamTail", "Tail"]
 
 FLUSH_AT: Final = 8_192
-"""Records in the tail at which it is written as a run: some 20 ms of work; what an opening after a
-crash reads."""
+"""A tail of this many records is written as a run: some 20 ms of work. At most this much is read when
+a log is opened after a crash."""
 
 MARK_EVERY: Final = 1 << 16
-"""Bytes of the log between two positions that can be found without reading what is between."""
+"""Bytes of the log between two positions whose places are noted."""
 
 
 class StreamTail:
@@ -34,7 +34,7 @@ class StreamTail:
     def __init__(self, first: int) -> None:
         self.first = first
         self.places: list[int] = []
-        """Where the frame of each is."""
+        """The place of each record's frame."""
         self.ids: dict[bytes, int] = {}
         """Their versions by event id."""
 
@@ -55,10 +55,10 @@ class Tail:
         """Positions, ascending, and the frames that begin with them."""
 
     def add(self, place: int, records: Iterable[Record], entries: Iterable[IndexEntry]) -> None:
-        """Take in a frame that was stored; what is known already is passed over.
+        """Add a stored frame; records that are already known are skipped.
 
-        An interrupt may fall in the middle of it, and the frame then come again: so what says that
-        a record is known is changed last.
+        An interrupt may fall in the middle, and the frame is then added again. So the fields that
+        show a record to be known are changed last.
         """
         for record in records:
             name, version, position, event_id, _, _, time, _, _, hash_ = record
@@ -81,7 +81,7 @@ class Tail:
 
     @property
     def size(self) -> int:
-        """How much is in it, in records; some entries count as one."""
+        """Its size in records; several index entries count as one."""
         return self.records + self.changes // 4
 
     def places(self, stream: str, after: int, until: int) -> list[int]:
@@ -93,7 +93,7 @@ class Tail:
         return tail.places[start : max(start, until + 1 - tail.first)]
 
     def mark_before(self, position: int) -> int | None:
-        """Return a frame not far before a position; None if the tail begins behind it."""
+        """Return a frame shortly before a position, or None if the tail begins after it."""
         number = bisect_right(self.marks, (position, 1 << 64))
         return self.marks[number - 1][1] if number else None
 

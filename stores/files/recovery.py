@@ -1,15 +1,15 @@
-"""What stands in a files log behind a place that is known: whole batches, then perhaps a torn one.
+"""Read a files log after a known place: whole batches, then perhaps a torn one.
 
-A batch is one write of several frames and one sync, and the next begins only when that sync has
-succeeded. So at any moment at most the last batch is not durable, and whatever a loss of power makes
-of it (nothing, a part, pages in any order, zeros), it is stored if all its frames up to the one with
-`COMMIT` are whole, and not at all otherwise: an append, which is one frame, is never there in part,
-nor is one without those it was decided on.
+A batch is one write of several frames and one sync, and the next batch begins only after that sync
+has succeeded. So at any moment at most the last batch is not durable. Whatever a loss of power leaves
+of it (nothing, a part, pages in any order, zeros), it counts as stored if all its frames up to the
+one with `COMMIT` are whole, and not at all otherwise. So an append, which is one frame, is never
+stored in part, nor without the appends that it was decided on.
 
-Where a batch is not whole, that leaves two explanations. If a whole frame of a *later* batch follows,
-or another segment, or if the place is known to have been durable, the batch was acknowledged once:
-it is damage, `CorruptLog`, and nothing is cut. Otherwise it is a torn tail, of which nobody was told
-that it is stored: the writer cuts it off, readers pass over it.
+A batch that is not whole has two possible causes. If a whole frame of a *later* batch follows, or
+another segment, or if the place is known to have been durable, the batch was once acknowledged: this
+is damage, `CorruptLog`, and nothing is cut. Otherwise it is a torn tail, whose append was never
+acknowledged: the writer cuts it off, and readers skip it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Batch", "Scan", "Stored"]
 
 
 class Stored(NamedTuple):
-    """A frame that is stored, and where."""
+    """A stored frame and its place."""
 
     place: int
     body: Body
@@ -39,11 +39,11 @@ Batch = list[Stored]
 
 
 class Scan:
-    """One reading of what is new behind an end.
+    """Reads what is new after a known end of the log.
 
-    ``end`` moves on as batches are yielded; ``torn`` is the number of bytes behind the last of them
-    that are no whole batch. What is yielded is synced first: its writer may not have come to that,
-    and nothing that was seen may be lost and its place taken by something else.
+    ``end`` moves on as batches are yielded; ``torn`` is the number of bytes after the last of them
+    that are not a whole batch. Batches are synced before they are yielded: their writer may have been
+    killed before its sync, and a record that was seen must not be lost and replaced by another.
     """
 
     def __init__(self, segments: Segments, end: End, durable: End, *, syncs: bool) -> None:
@@ -55,14 +55,14 @@ class Scan:
         self._bad = self._misread = -1
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the batches that are stored behind the end; raise `CorruptLog`."""
+        """Yield the batches that are stored after the end; raise `CorruptLog`."""
         while True:
-            # Asked for before the segment is read: once there is a next one, this one is complete.
+            # Checked before the segment is read: if there is a next one, this one is complete.
             following = self._segments.find(self.end.segment + 1)
             segment = self._segments.find(self.end.segment)
             if segment is None:
                 raise CorruptLog(
-                    f"{self._segments.path(self.end.segment)} is missing, but the log went on in "
+                    f"{self._segments.path(self.end.segment)} is missing, but the log continued in "
                     "it before; restore it from a backup"
                 )
             yield from self._batches_in(segment)
@@ -102,7 +102,7 @@ class Scan:
         self._bad = start + at
 
     def _frame(self, segment: Segment, data: bytes, at: int, batch: Batch) -> Frame | None:
-        """Return the whole frame that goes on from what was read; None if there is none."""
+        """Return the whole frame that continues what was read, or None."""
         frame = read_frame_header(data, at)
         if frame is None or not segment.is_whole(frame, data, at):
             return None
@@ -110,19 +110,19 @@ class Scan:
         return frame if (frame.batch, frame.position) == (self.end.batch, position) else None
 
     def _is_misread(self, segment: Segment, *, sealed: bool) -> bool:
-        """Tell whether what was read as torn has to be read again; raise if it is damage."""
+        """Return whether a batch that seemed torn must be read again; raise if it is damage."""
         later = segment.next_whole(self._bad, self.end.batch + 1)
         if later is None and not sealed:
             return False
         if self._misread == self._bad:
-            raise segment.damage(self._bad, "no whole frame is here, but later ones follow")
-        # Another process may have written between the two readings: then the next one is right.
+            raise segment.damage(self._bad, "there is no whole frame here, but later ones follow")
+        # Another process may have written between the two reads: then the next read is right.
         self._misread = self._bad
         return True
 
     def _refuse_if_behind(self, segment: Segment) -> None:
         if self.end[:2] < self._durable[:2]:
-            raise segment.damage(self._bad, "what is here was stored safely once")
+            raise segment.damage(self._bad, "these bytes were once stored durably")
 
     def _enter(self, following: Segment) -> None:
         header = following.header

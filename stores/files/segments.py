@@ -1,8 +1,8 @@
-"""The segments of a files log: created, read frame by frame, and written at the end of the last one.
+"""The segments of a files log: created, read frame by frame, and appended to at the end.
 
-Segments are ``segments/0000000001.log``, ``…2.log`` and so on without a gap. A new one is made under
-another name, synced, renamed and its folder synced before anything is stored in it; so whoever finds
-segment n + 1 knows that n is complete.
+Segments are ``segments/0000000001.log``, ``…2.log`` and so on without a gap. A new one is created
+under another name, synced, renamed and its folder synced before anything is stored in it. So if
+segment n + 1 exists, segment n is complete.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["End", "Segment", "Segments", "place_of"]
 
 CHUNK: Final = 1 << 18
-"""Bytes read at once when frames are read one after the other."""
+"""Bytes read at once when frames are read in order."""
 
 FIRST_READ: Final = 4_096
 """Bytes read at once when a single frame is looked up: most frames are shorter."""
@@ -47,7 +47,7 @@ _OFFSET: Final = (1 << SEGMENT_SHIFT) - 1
 
 
 class End(NamedTuple):
-    """Where the next frame goes, and what it will be."""
+    """The place, position and batch of the next frame."""
 
     segment: int
     offset: int
@@ -60,12 +60,12 @@ class End(NamedTuple):
 
 
 def place_of(segment: int, offset: int) -> int:
-    """Return where a frame is, as one number."""
+    """Return the place of a frame as one number."""
     return segment << SEGMENT_SHIFT | offset
 
 
 class Segment:
-    """One segment as it is read."""
+    """One segment, for reading."""
 
     def __init__(self, view: FileView, path: str, header: SegmentHeader) -> None:
         self.view = view
@@ -78,7 +78,7 @@ class Segment:
         """Return the frame at an offset with its body; raise `CorruptLog` if it is damaged."""
         found = self._frame_in(self._read(offset), offset)
         if found is None:
-            # What was read ahead may be older than the frame.
+            # The bytes read ahead may be older than the frame.
             self._ahead = (0, b"")
             found = self._frame_in(self._read(offset), offset)
         if found is None:
@@ -94,7 +94,7 @@ class Segment:
         return (frame, data[FRAME_BYTES : frame.size]) if self.is_whole(frame, data, 0) else None
 
     def _read(self, offset: int) -> bytes:
-        """Read what most frames fit in, and ahead where frames are read one after the other."""
+        """Read enough for most frames, and more when frames are read in order."""
         begin, data = self._ahead
         inside = offset - begin
         if not 0 <= inside <= len(data) - FIRST_READ:
@@ -108,7 +108,7 @@ class Segment:
         return is_whole(frame, data, at, self.checksum, self.header.salt)
 
     def frames(self, offset: int, end: int) -> Iterator[tuple[int, Frame, bytes]]:
-        """Yield frames from an offset up to another, with where they are and their bodies."""
+        """Yield the frames between two offsets, with their places and bodies."""
         data, begin = b"", offset
         while offset < end:
             at = offset - begin
@@ -125,7 +125,7 @@ class Segment:
             offset += frame.size
 
     def next_whole(self, offset: int, batch: int) -> int | None:
-        """Return where the next whole frame of that batch or a later one is, if there is any."""
+        """Return the place of the next whole frame of that batch or a later one, or None."""
         data = self.view.read_at(offset, max(0, self.view.size() - offset))
         at = data.find(FRAME_MAGIC)
         while at >= 0:
@@ -136,7 +136,7 @@ class Segment:
         return None
 
     def decoded(self, offset: int, frame: Frame, body: bytes) -> Body:
-        """Decode a frame; raise `CorruptLog` for one that is whole, and yet none of ours."""
+        """Decode a frame; raise `CorruptLog` if its checksum fits but its content is invalid."""
         try:
             return decode_body(frame, body)
         except ValueError as error:
@@ -147,8 +147,8 @@ class Segment:
     ) -> CorruptLog:
         """Return the error for damage at an offset.
 
-        It names the record that was hit: as far as that can be read there, and as ``stream`` and
-        ``version`` say, if the index knows which frame this is.
+        It names the damaged record, from what can be read there, or from ``stream`` and ``version``
+        if the index knows which frame this is.
         """
         data = self.view.read_at(offset, FIRST_READ)
         frame = read_frame_header(data)
@@ -159,7 +159,7 @@ class Segment:
             stream, version = found, exact
         elif frame and version and exact and abs(exact - version) < frame.records:
             version = (
-                exact  # Of several records in the frame; what is legible agrees with the index.
+                exact  # One of several records in the frame; what is legible agrees with the index.
             )
         whose = "" if stream is None else f", session {stream!r}, version {version}"
         return CorruptLog(
@@ -186,11 +186,11 @@ class Segments:
         return os.path.join(self.folder, f"{number:010d}.log")
 
     def path(self, number: int) -> str:
-        """Return the path of a segment as people know it."""
+        """Return the path of a segment as it is shown to people."""
         return self._files.shown(self.name(number))
 
     def numbers(self) -> list[int]:
-        """Return which segments there are; raise `CorruptLog` if one is missing between others."""
+        """Return the numbers of the segments; raise `CorruptLog` if one is missing between others."""
         try:
             names = self._files.names(self.folder)
         except FileNotFoundError:
@@ -199,7 +199,7 @@ class Segments:
         missing = sorted(set(range(1, len(numbers) + 1)) - set(numbers))
         if missing:
             raise CorruptLog(
-                f"{self.path(missing[0])} is missing, but later segments are there; restore it "
+                f"{self.path(missing[0])} is missing, but later segments exist; restore it "
                 "from a backup"
             )
         return numbers
@@ -212,7 +212,7 @@ class Segments:
         return found
 
     def find(self, number: int) -> Segment | None:
-        """Return a segment if it is there."""
+        """Return a segment, or None if it does not exist."""
         try:
             return self.get(number)
         except FileNotFoundError:
@@ -231,7 +231,7 @@ class Segments:
         if format_ != FORMAT:
             view.close()
             raise UnsupportedStore(
-                f"{path} has format {format_}, this version of eventlog reads format {FORMAT}; "
+                f"{path} has format {format_}, and this version of eventlog reads format {FORMAT}; "
                 "upgrade it"
             )
         return Segment(view, path, header)
@@ -240,7 +240,7 @@ class Segments:
         """Make an empty segment durable, and return where its first frame goes."""
         header = SegmentHeader(
             checksum=preferred_checksum().number,
-            # Another one for each segment, and the same whenever this one is made again.
+            # Different for each segment, and the same if this one is created again.
             salt=int.from_bytes(log_id[:4]) ^ (number * 0x9E3779B1 & 0xFFFFFFFF),
             log_id=log_id,
             number=number,
@@ -252,9 +252,9 @@ class Segments:
         return End(number, HEADER_BYTES, position, batch)
 
     def at(self, place: int, stream: str | None = None, version: int | None = None) -> Body:
-        """Return what the frame at a place holds; raise `CorruptLog`.
+        """Return the content of the frame at a place; raise `CorruptLog`.
 
-        ``stream`` and ``version`` are what the index says of it.
+        ``stream`` and ``version`` are those that the index gives for it.
         """
         segment = self.get(place >> SEGMENT_SHIFT)
         offset = place & _OFFSET

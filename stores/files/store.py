@@ -1,9 +1,9 @@
 """The files store: one log in plain files, durable against power loss, written by one process.
 
-Appending is one write and one sync for each batch, at the end of the last segment. Reading takes no
-lock and changes nothing: any number of processes read while one writes. Whoever writes first becomes
-the writer: it takes the lock, cuts a torn tail off, and keeps the lock until it closes; with
-``?writers=many`` it keeps it for one batch at a time, so that processes can take turns.
+Appending a batch is one write and one sync, at the end of the last segment. Reading takes no lock and
+changes nothing: any number of processes read while one writes. The first process that writes becomes
+the writer: it takes the lock, cuts off a torn tail, and keeps the lock until it closes. With
+``?writers=many`` it takes the lock for one batch at a time, so that processes can take turns.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
 __all__ = ["FilesStore", "open_store"]
 
 Bounds = tuple[int, int | None]
-"""Which versions are to be read, ``after < version <= until``: up to the last for None."""
+"""The versions to read, ``after < version <= until``; None means up to the last."""
 
 POLL_SECONDS: Final = 0.05
-"""How often a waiting reader looks for records of another process."""
+"""How often a waiting reader checks for records of another process."""
 
 SEGMENT_BYTES: Final = 128 << 20
 """Size at which the next segment begins."""
@@ -93,11 +93,11 @@ def open_store(url: str, location: str, options: dict[str, str]) -> FilesStore:
 class FilesStore:
     """A log in one folder; see `eventlog.store.Store` for the contract.
 
-    ``mode`` is ``rw`` or ``ro``, which never writes; ``writers`` is ``one``, which keeps the lock,
-    or ``many``, which takes turns; ``synchronous`` is ``full``, or ``off`` to trade power safety for
-    speed; ``busy_timeout`` is how many seconds a write waits for another process's. ``permissions``
-    are those of new files, such as ``0o660``; by default only their owner may use them, in a folder
-    that was there before also whom that folder lets read or write.
+    ``mode`` is ``rw``, or ``ro``, which never writes. ``writers`` is ``one``, which keeps the lock, or
+    ``many``, which takes turns. ``synchronous`` is ``full``, or ``off``, which trades power safety for
+    speed. ``busy_timeout`` is how many seconds a write waits for another process. ``permissions`` is
+    the mode of new files, such as ``0o660``; by default they are their owner's alone, but in a folder
+    that existed before they take the folder's read and write bits for group and others.
     """
 
     def __init__(
@@ -214,7 +214,7 @@ class FilesStore:
         return records[::-1] if reverse else records
 
     def _records(self, stream: str, version: int, places: Sequence[int]) -> list[Record]:
-        """Read records of consecutive versions, several of which may be in one frame."""
+        """Read records of consecutive versions; a frame may hold several."""
         records: list[Record] = []
         at, frame = -1, Body([], [])
         for number, place in enumerate(places, version):
@@ -230,7 +230,7 @@ class FilesStore:
                 )
             if not 0 <= number - first.version < len(frame.records):
                 raise CorruptLog(
-                    f"session {stream!r}: a frame has version {first.version}, where version {number} "
+                    f"session {stream!r}: a frame has version {first.version} where version {number} "
                     "belongs; keep a copy of the folder, then restore it from a backup",
                     stream=stream,
                     version=number,
@@ -285,7 +285,7 @@ class FilesStore:
         with mapped_errors(self.folder):
             return self._blobs.get(key)
 
-    # ---- the whole ----------------------------------------------------------------------------
+    # ---- the log as a whole -------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         nothing: list[Finding] = []
@@ -314,7 +314,7 @@ class FilesStore:
         }
 
     def reopen_after_fork(self) -> None:
-        """Take a lock for waiting that no thread holds; the rest was done at the fork."""
+        """Replace the lock for waiting by one that no thread holds; the rest was done at the fork."""
         self._wakeups = Wakeups(POLL_SECONDS)
 
     def close(self) -> None:

@@ -1,10 +1,9 @@
-"""The one writer of a files log: takes the lock, mends what a crash has left, appends and syncs.
+"""The one writer of a files log: takes the lock, repairs what a crash has left, appends and syncs.
 
-What it does when a write or a sync fails follows from what the system promises then, which is
-little. A write that failed may have left a part: it is cut off, and nothing was stored. A sync that
-failed leaves pages that count as clean and may not be on the disk, so repeating it proves nothing:
-the outcome is unknown, and before anything else the bytes are read back, written once more in their
-place, and synced.
+What it does after a failed write or sync follows from how little the operating system promises. A
+failed write may have left a part: it is cut off, and nothing was stored. A failed sync leaves pages
+that are marked clean and may not be on the disk, so repeating the sync proves nothing. The outcome is
+unknown; before anything else, the bytes are read back, written again in place, and synced.
 """
 
 from __future__ import annotations
@@ -57,12 +56,12 @@ class Writer:
         self._syncs = syncs
         self._file: File | None = None
         self._sure = False
-        """Whether `make_sure` has come to its end since this process writes."""
+        """Whether `make_sure` has completed since this process became the writer."""
 
     def make_sure(self, *, alone: bool) -> None:
-        """Bring the log into the state that the next batch needs: all of it known, nothing torn.
+        """Prepare the log for the next batch: everything is known, and nothing is torn.
 
-        ``alone`` if nobody else can have written since this was done last.
+        ``alone`` if nobody else can have written since the last time.
         """
         index = self._index
         if alone and self._sure and index.unproven is None:
@@ -71,7 +70,7 @@ class Writer:
         with self._guard:
             index.catch_up()
         if index.named != index.end.segment:
-            # Whoever made the segment may have been killed before its name was synced.
+            # The process that created the segment may have been killed before it synced the name.
             self._files.sync_folder(self._segments.folder)
             index.named = index.end.segment
         self._cut_torn()
@@ -82,7 +81,7 @@ class Writer:
         self._sure = True
 
     def _cut_torn(self) -> None:
-        """Put a torn tail aside, and cut it off."""
+        """Copy a torn tail to quarantine, and cut it off."""
         end, torn = self._index.end, self._index.torn
         if not torn:
             return
@@ -103,7 +102,7 @@ class Writer:
         )
 
     def _write_again(self, unproven: End) -> None:
-        """Write again what no sync is proven to have reached, and sync it."""
+        """Rewrite and sync the bytes that may not be on the disk."""
         end = self._index.end
         for number in range(unproven.segment, end.segment + 1):
             segment = self._segments.get(number)
@@ -118,7 +117,7 @@ class Writer:
                     file.close()
 
     def begin(self, size: int) -> tuple[End, Checksum, int]:
-        """Return where a batch of about so many bytes goes, with the checksum and its salt."""
+        """Return the place for a batch of about this size, with the checksum and its salt."""
         end = self._index.end
         if end.offset > HEADER_BYTES and end.offset + size > self._segment_bytes:
             log_id = self._segments.get(end.segment).header.log_id
@@ -131,10 +130,10 @@ class Writer:
         return end, segment.checksum, segment.header.salt
 
     def store(self, data: bytes, batch: Batch, end: End) -> None:
-        """Write a batch at the end, make it durable, and take it in: the log ends at ``end`` then.
+        """Write a batch at the end, sync it and add it to the index; the log then ends at ``end``.
 
-        Raises `StoreUnavailable` if nothing was stored, `Indeterminate` if that is unknown. Whatever
-        else ends this in the middle leaves that to be found out, too.
+        Raises `StoreUnavailable` if nothing was stored, `Indeterminate` if that is unknown. If any
+        other exception ends this half-way, the outcome is unknown too, and is found out later.
         """
         begun = self._index.end
         try:
@@ -164,7 +163,7 @@ class Writer:
                 raise Indeterminate(f"{self._folder}: the sync failed ({error})") from error
 
     def _take_back(self, begun: End, error: OSError) -> None:
-        """Cut off what a failed write has left."""
+        """Cut off the rest of a failed write."""
         try:
             self._open().truncate(begun.offset)
         except OSError:
@@ -181,6 +180,6 @@ class Writer:
             file.close()
 
     def close(self) -> None:
-        """Let others write."""
+        """Release the lock."""
         self.close_file()
         self._lock.release()

@@ -1,4 +1,4 @@
-"""The NATS JetStream store: the distributed log, replicated by its servers."""
+"""The NATS JetStream store: a distributed log, replicated by its servers."""
 
 from eventlog.stores.jetstream.store import JetStreamStore, has_log, open_store
 

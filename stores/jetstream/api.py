@@ -1,9 +1,9 @@
-"""The requests that the store makes of JetStream, in its own protocol.
+"""The store's requests to JetStream, in JetStream's protocol.
 
-nats-py has no atomic batches and no direct reading of several messages, so both are written here,
-and the rest beside them in the same manner. What is read of the leader is up to date. What any
-replica answers may lack the newest messages, never have others: so it is asked only for messages
-that the leader is known to have, and completed by the leader.
+nats-py has neither atomic batches nor direct reads of several messages, so they are implemented
+here, and the other requests in the same way. Reads from the leader are up to date. A replica may lack
+the newest messages, but never has different ones; so replicas are asked only for messages that the
+leader is known to have, and the leader completes their answers.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ __all__ = [
 ]
 
 BATCH_LIMIT: Final = 1_000
-"""Messages of an atomic batch, by the server's default."""
+"""Maximum messages of an atomic batch, by the server's default."""
 
 ANSWER_SECONDS: Final = 2.0
-"""How long one request may take; after that its outcome is unknown, and it is looked up. A leader
-that was killed never answers, so this is how soon one begins to ask its successor."""
+"""Seconds that one request may take; after that its outcome is unknown and is looked up. A killed
+leader never answers, so this is also how long it takes until its successor is asked."""
 
 BYTES_PER_SECOND: Final = 8 << 20
-"""How much longer it may take by what is sent or read with it."""
+"""How much longer a request may take per byte that is sent or read."""
 
 PAGE_BYTES: Final = 16 << 20
 """Bytes after which a page of messages ends."""
@@ -56,7 +56,7 @@ def _seconds(size: int) -> float:
 async def ask(
     client: Client, verb: str, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS
 ) -> dict[str, Any]:
-    """Make a request of JetStream's API; raise `APIError` for what it refuses."""
+    """Make a request to JetStream's API; raise `APIError` if it is refused."""
     message = await client.request(f"$JS.API.{verb}", json.dumps(request).encode(), timeout=seconds)
     return _answer(message)
 
@@ -70,14 +70,14 @@ def _answer(message: Msg) -> dict[str, Any]:
 
 
 async def last_message(client: Client, stream: str, subject: str) -> Message | None:
-    """Return the last message of a subject, or with ``>`` of the stream, as the leader has it."""
+    """Return the last message of a subject (or of the stream, with ``>``) from the leader."""
     return await _get(client, stream, {"last_by_subj": subject})
 
 
 async def next_message(
     client: Client, stream: str, sequence: int, subject: str | None
 ) -> Message | None:
-    """Return the first message of a subject from a sequence on, as the leader has it."""
+    """Return the first message of a subject from a sequence on, from the leader."""
     return await _get(client, stream, {"seq": sequence, "next_by_subj": subject or ">"})
 
 
@@ -94,7 +94,7 @@ async def _get(client: Client, stream: str, request: Mapping[str, Any]) -> Messa
 async def some_messages(
     client: Client, stream: str, sequence: int, subject: str | None, count: int
 ) -> list[Message]:
-    """Return messages of a subject, or of all, from a sequence on, as some replica has them."""
+    """Return messages of a subject, or of all subjects, from a sequence on, from any replica."""
     found: list[Message] = []
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -1,4 +1,4 @@
-"""How long something is tried: a cluster that elects a leader is away for some seconds."""
+"""Repeated attempts: while a cluster elects a leader, it does not answer for some seconds."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ LONGEST_PAUSE: Final = 0.5
 
 
 class Attempts:
-    """The attempts at one thing."""
+    """The attempts at one operation."""
 
     def __init__(self, patience: float, where: str) -> None:
         self._deadline = time.monotonic() + patience
         self._pause = 0.0
         self._where = where
         self._doubt: Exception | None = None
-        """Why it is unknown what an attempt did, if it is."""
+        """Why the outcome of an earlier attempt is unknown, or None."""
 
     def failed(self, error: Exception, *, certainly: bool) -> None:
-        """Pause before the next attempt; raise if there is to be none.
+        """Pause before the next attempt; raise if there is none left.
 
-        The first conflict is no reason to pause: somebody else was faster.
+        After the first conflict there is no pause: another writer was faster.
         """
         if not certainly:
             self._doubt = error
@@ -41,7 +41,7 @@ class Attempts:
         self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
 
     def in_doubt(self, error: EventLogError) -> EventLogError:
-        """Return the error to raise: `Indeterminate` where an attempt may have done it."""
+        """Return the error to raise: `Indeterminate` if an attempt may have succeeded."""
         if self._doubt is None or not isinstance(error, UnavailableError):
             return error
         if isinstance(error, Indeterminate):

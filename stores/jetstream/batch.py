@@ -1,8 +1,8 @@
-"""The appends of one batch, decided on what is known of their sessions: answers and messages.
+"""The appends of one batch, decided on what is known about their sessions: answers and messages.
 
-What a decision rests on may be out of date. Of sessions to which the batch writes the server finds
-that out: it stores nothing unless each subject ends where the batch takes it to end. Any other
-answer stands only if its session was looked up for it, so such sessions are named as `contested`.
+What a decision is based on may be out of date. For sessions to which the batch writes, the server
+notices: it stores nothing unless each subject ends where the batch expects. Any other answer is valid
+only if its session has just been looked up; `contested` names these sessions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Batch", "Known"]
 
 
 class Known:
-    """What is known of a session: its last record, and the versions of its event ids, all of them."""
+    """What is known about a session: its last record, and the versions of all its event ids."""
 
     __slots__ = ("head", "ids")
 
@@ -32,7 +32,7 @@ class Known:
 
 
 class Batch:
-    """Appends, each answered by itself, each seeing those before it."""
+    """The appends of a batch: each sees the earlier ones and gets its own answer."""
 
     def __init__(
         self, subjects: Subjects, appends: Sequence[Append], known: Mapping[str, Known]
@@ -41,9 +41,9 @@ class Batch:
         self._known = known
         self.messages: list[Message] = []
         self.contested: set[str] = set()
-        """Sessions of which an append was not just added."""
+        """Sessions with an append whose answer is not a plain addition."""
         self.changed: dict[str, Known] = {}
-        """What will be known of the sessions written to, with positions that count from 0."""
+        """What will be known about the sessions written to, with positions that count from 0."""
         self._answers = [self._decide(append) for append in appends]
 
     def answers(self, first: int) -> list[Appended | EventLogError]:
@@ -63,7 +63,7 @@ class Batch:
         return answer
 
     def _repeated(self, append: Append) -> Appended | EventLogError | None:
-        """Answer an append of which ids are stored already: all of them in order, or refuse."""
+        """Answer an append with ids that are already stored: a replay if all are, in order; else refuse."""
         staged = self.changed.get(append.stream)
         ids = [record.event_id for record in append.records]
         stored = self._known[append.stream].ids
@@ -95,7 +95,7 @@ class Batch:
             self.messages.append(message)
             previous = record.hash
         if staged is None:
-            # The first message of a subject says where the subject is to end before it.
+            # The first message of a subject carries the expected end of the subject.
             staged = self.changed[stream] = Known()
             self._expect(first, int(self._known[stream].head.position))
         newest = records[-1]

@@ -1,8 +1,8 @@
-"""Blobs in JetStream: a stream that keeps of each subject the last message, with our own revisions.
+"""Blobs in JetStream: a stream that keeps the last message of each subject, with our own revisions.
 
-A value that is larger than a message may be stands in several, ``{subject}.1``, ``{subject}.2`` …,
-stored with the first as one atomic batch. Each says which writing it is of, so that a reader who
-meets parts of two takes neither and reads again.
+A value that is too large for one message is split into several, ``{subject}.1``, ``{subject}.2`` …,
+stored as one atomic batch with the first. Each part names its writing, so a reader who finds parts of
+two writings discards them and reads again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["Blobs"]
 Store = Callable[[Sequence[Message]], int | None]
 
 BLOB: Final = "Eventlog-Blob"
-"""``1 revision writing parts``: the number of this format, the revision, a name of the writing that
-is like no other, and how many messages it takes."""
+"""``1 revision writing parts``: the number of this format, the revision, a unique name of the
+writing, and its number of messages."""
 
 PART_BYTES: Final = 4 << 20
-"""Bytes of a value in one message at most; fewer where the server takes less."""
+"""Maximum bytes of a value in one message; fewer if the server takes less."""
 
 LOOKS: Final = 100
-"""How often a value is read or written again because of others who write it."""
+"""How often reading or writing a value is repeated because others are writing it."""
 
 
 class Blobs:
@@ -46,14 +46,14 @@ class Blobs:
     def put(self, key: str, data: bytes, expected: Expected, store: Store) -> int:
         """Store a value if its revision is the expected one; return the new one.
 
-        ``store`` stores messages and returns None if it did not, or does not know.
+        ``store`` stores messages; it returns None if it did not, or if the outcome is unknown.
         """
         writing = uuid4().hex
         subject = self._subject(key)
         for _ in range(LOOKS):
             known = self._first(subject)
             revision, current, _ = _about(known)
-            if current == writing:  # An attempt whose answer was lost.
+            if current == writing:  # Stored by an earlier attempt whose answer was lost.
                 return revision
             if expected not in (ANY, revision):
                 raise VersionConflict(key, int(expected), revision)
@@ -71,12 +71,12 @@ class Blobs:
             if store(messages) is not None:
                 return revision + 1
         raise StoreUnavailable(
-            f"{self._stream}: the value {key!r} changed {LOOKS} times while it was to be stored; "
-            "nothing was, try again"
+            f"{self._stream}: the value {key!r} changed {LOOKS} times while it was being stored; "
+            "nothing was stored, try again"
         )
 
     def get(self, key: str) -> Blob | None:
-        """Return a value, as the leader has it."""
+        """Return a value from the leader."""
         subject = self._subject(key)
         for _ in range(LOOKS):
             first = self._first(subject)
@@ -88,7 +88,7 @@ class Blobs:
             if len(whole) == parts:
                 return Blob(b"".join(whole), revision)
         raise CorruptLog(
-            f"{self._stream}: of the value {key!r} a part is missing; the server lost it, restore "
+            f"{self._stream}: a part of the value {key!r} is missing; the server lost it, restore "
             "it from a backup"
         )
 
@@ -112,7 +112,7 @@ class Blobs:
 
 
 def _about(message: Message | None) -> tuple[int, str, int]:
-    """Return the revision, the writing and the number of parts that a message tells of."""
+    """Return the revision, the writing and the number of parts from a message's header."""
     if message is None:
         return 0, "", 1
     try:

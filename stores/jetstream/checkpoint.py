@@ -1,13 +1,13 @@
-"""What is remembered of a log beside it, so that a server that lost its end is found out.
+"""Notes about a log, kept beside it, that reveal a server that lost the end of the log.
 
-A single server whose file is damaged starts with what stands before the damage, says that all is
-well, and gives the sequences behind it away again. The records that are left count without a gap, so
-nothing in them tells. Two blobs do:
+A single server with a damaged file starts with the records before the damage, reports that it is
+healthy, and assigns the later sequences again. The remaining records have no gap, so they do not show
+the loss. Two blobs do:
 
 - ``jetstream/end``: the last record that some process stored, noted when it ends, and now and then.
-- ``jetstream/index``: the index entries up to a sequence, and at which version each session stood.
-  It also saves whoever opens a long log from folding all of it. Made anew from the log where it is
-  missing or damaged.
+- ``jetstream/index``: the index entries up to a sequence, and the version of each session there. It
+  also spares a process that opens a long log from folding all of it. If it is missing or damaged, it
+  is built again from the log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ INDEX_KEY: Final = "jetstream/index"
 
 
 class End(NamedTuple):
-    """A record that was stored: the last one, when this was noted."""
+    """A stored record: the last one when this was noted."""
 
     sequence: int
     stream: str
@@ -41,7 +41,7 @@ class End(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """The index up to a sequence, and the versions of the sessions there."""
+    """The index up to a sequence, and the versions of the sessions at it."""
 
     sequence: int
     entries: dict[str, bytes]
@@ -49,7 +49,7 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """Keeps both in the blob area of the log."""
+    """Reads and writes both in the blob area of the log."""
 
     def __init__(
         self, get: Callable[[str], Blob | None], put: Callable[[str, bytes, int], int]
@@ -58,21 +58,21 @@ class Checkpoints:
         self._put = put
 
     def end(self) -> End | None:
-        """Return the end that was noted last."""
+        """Return the noted end, or None."""
         blob = self._get(END_KEY)
         return None if blob is None else _read_end(blob.data)
 
     def note_end(self, end: End) -> None:
-        """Note an end, unless a later one is noted; a failure is logged, never raised."""
+        """Note an end, unless a later one is noted already; a failure is logged, never raised."""
         self._note(END_KEY, json.dumps(end).encode(), end.sequence, _read_end)
 
     def index(self) -> Checkpoint | None:
-        """Return the index that was kept last, if it is whole."""
+        """Return the stored index, or None if there is none or it is damaged."""
         blob = self._get(INDEX_KEY)
         return None if blob is None else _read_index(blob.data)
 
     def keep_index(self, checkpoint: Checkpoint) -> None:
-        """Keep an index, unless a later one is kept; a failure is logged, never raised."""
+        """Store an index, unless a later one is stored; a failure is logged, never raised."""
         sequence, entries, versions = checkpoint
         texts = {key: value.decode() for key, value in entries.items()}
         data = zlib.compress(json.dumps([sequence, texts, versions]).encode(), 1)
@@ -91,7 +91,7 @@ class Checkpoints:
             if later is None or later.sequence < sequence:
                 self._put(key, data, 0 if known is None else known.revision)
         except VersionConflict:
-            pass  # Another noted one at the same moment, which is as good.
+            pass  # Another process noted one at the same moment, which is as good.
         except EventLogError as error:
             log_fact(logging.WARNING, "checkpoint_failed", key=key, error=str(error))
 

@@ -1,4 +1,4 @@
-"""What JetStream itself says of a log: findings about its streams, and settings for people."""
+"""JetStream's own reports about a log: findings about its streams, and settings for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["findings", "server_settings"]
 
 
 async def findings(client: Client, stream: str) -> list[Finding]:
-    """Return what the leader finds wrong with the streams of a log."""
+    """Return the leader's findings about the streams of a log."""
     log = await ask(client, f"STREAM.INFO.{stream}", {})
     blobs = await ask(client, f"STREAM.INFO.{blob_stream(stream)}", {})
     lacks = _lost(log["state"])
@@ -31,13 +31,13 @@ async def findings(client: Client, stream: str) -> list[Finding]:
 
 
 def _replicas(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what the leader says of its followers; nothing of a single server."""
+    """Return the leader's findings about its followers; none for a single server."""
     cluster: dict[str, Any] = answer.get("cluster") or {}
     return cluster.get("replicas") or []
 
 
 def _lost(state: dict[str, Any]) -> str | None:
-    """Tell how many messages are missing; none ever is of a log that is well."""
+    """Return a finding if messages are missing; a sound log misses none."""
     messages, first, last = state["messages"], state["first_seq"], state["last_seq"]
     if messages == last and first <= 1:
         return None
@@ -48,7 +48,7 @@ def _lost(state: dict[str, Any]) -> str | None:
 
 
 async def server_settings(client: Client, stream: str) -> dict[str, str]:
-    """Tell what the stream and its server were found to be set to."""
+    """Return the settings of the stream and its server."""
     answer = await ask(client, f"STREAM.INFO.{stream}", {})
     cluster: dict[str, Any] = answer.get("cluster") or {}
     connected = client.connected_url

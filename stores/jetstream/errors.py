@@ -1,4 +1,4 @@
-"""Errors of NATS and of JetStream, mapped to ours in one place; the cause is kept."""
+"""Map errors of NATS and JetStream to ours, in one place; the cause is kept."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["CONFLICTS", "NOT_FOUND", "closed", "is_refusal", "mapped", "mapped_connect"]
 
 CONFLICTS: Final = frozenset({10071, 10164})
-"""Codes that say: the subject ends elsewhere, or another append to it is under way. This one was
-not stored."""
+"""Codes for: the subject ends elsewhere, or another append to it is under way. Nothing was stored."""
 
 NOT_FOUND: Final = frozenset({10037, 10059})
 
 _PASSING: Final = frozenset({10008, 10009, 10176, 10210})
-"""Codes of troubles that pass: no leader yet, a batch whose beginning a leader lost, too many open
-batches. Nothing was stored."""
+"""Codes of temporary failures: no leader yet, a batch whose first messages were lost with a leader,
+too many open batches. Nothing was stored."""
 
 _ADVICE: Final[Mapping[int, tuple[type[EventLogError], str]]] = {
-    10023: (StoreUnavailable, "free some, or give JetStream more of it, and try again"),
+    10023: (StoreUnavailable, "free some, or give JetStream more, and try again"),
     10047: (StoreUnavailable, "free some, or raise the limits of JetStream, and try again"),
     10077: (StoreUnavailable, "raise the limits of the stream, or store less at once"),
     10039: (UnsupportedStore, "enable JetStream for the account in the server's configuration"),
@@ -40,11 +39,11 @@ _ADVICE: Final[Mapping[int, tuple[type[EventLogError], str]]] = {
     ),
     10065: (UnsupportedStore, "choose another ?stream for the log, whose subjects are free"),
 }
-"""What to do about a code, and the kind of error that it is."""
+"""For some codes: what to do, and the error to raise."""
 
 
 def is_refusal(error: Exception) -> bool:
-    """Tell whether a request would be refused as well if it were made again."""
+    """Return whether a request would be refused again if it were repeated."""
     return isinstance(error, APIError) and error.err_code not in _PASSING | CONFLICTS
 
 
@@ -63,12 +62,12 @@ def mapped(error: Exception, where: str) -> EventLogError:
 
 
 def mapped_connect(error: Exception, where: str) -> EventLogError:
-    """Return the error to raise when no connection came about."""
+    """Return the error to raise if no connection could be opened."""
     refused = isinstance(error, AuthorizationError) or "authorization" in _said(error).lower()
     mapped: EventLogError
     if refused:
         mapped = UnsupportedStore(
-            f"{where} does not let this user in; check the user and the password, or the token, in "
+            f"{where} refuses this user; check the user and the password, or the token, in "
             "the URL, or ?credentials=FILE"
         )
     else:

@@ -1,8 +1,8 @@
-"""The index entries of a JetStream log (L14), as each process folds them from the log.
+"""The index entries of a JetStream log (L14), folded from the log by each process.
 
-Entries stand in the messages of the appends that they came with, so they are stored with them or not
-at all. Whoever scans first folds what is new in the log, up to its end as the leader has it; the
-first time what is new since the last checkpoint.
+Entries are part of the messages of their appends, so they are stored together or not at all. Each
+scan first folds what is new in the log, up to the leader's end of it; the first scan of a process
+begins at the last checkpoint.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 SIZE_PER_MESSAGE: Final = 16
-"""Entries and sessions in a checkpoint, by messages that are new in it, that pay for writing it."""
+"""A checkpoint is worth writing if it has at most this many entries and sessions per new message."""
 
 CHECKPOINT_AT: Final = 4_096
-"""Messages that are folded until a checkpoint is worth it: a fifth of a second of reading."""
+"""A checkpoint is worth writing after this many messages: a fifth of a second of reading."""
 
 
 class Index:
@@ -43,12 +43,12 @@ class Index:
         self._entries: dict[str, bytes] = {}
         self._versions: dict[str, int] = {}
         self._sequence = 0
-        """The message up to which the log is folded."""
+        """The sequence up to which the log is folded."""
         self._kept: int | None = None
-        """The one up to which it is in a checkpoint; None if that was not looked for."""
+        """The sequence of the checkpoint; None if none has been read yet."""
 
     def scan(self, start: str, end: str, limit: int | None) -> list[tuple[str, bytes]]:
-        """Return the entries with ``start <= key < end``, as of now."""
+        """Return the current entries with ``start <= key < end``."""
         with self._lock:
             self._begin()
             self._fold(self._reader.messages(self._sequence))
@@ -57,7 +57,7 @@ class Index:
             return [(key, self._entries[key]) for key in keys[:limit]]
 
     def stored(self, messages: Sequence[Message], first: int) -> None:
-        """Fold messages that this process has stored, unless others have come before them."""
+        """Fold messages that this process has stored, unless other messages come before them."""
         with self._lock:
             if self._sequence == first - 1:
                 self._fold(
@@ -78,7 +78,7 @@ class Index:
             self._keys = sorted(found.entries)
 
     def keep(self) -> None:
-        """Write a checkpoint, as this process ends, unless it is long and little of it is new."""
+        """Write a checkpoint as this process ends, unless it is long and little of it is new."""
         with self._lock:
             size = len(self._entries) + len(self._versions)
             if 0 < size <= SIZE_PER_MESSAGE * (self._sequence - (self._kept or 0)):

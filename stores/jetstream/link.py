@@ -1,8 +1,7 @@
-"""The connection to NATS: a thread with an event loop of its own, for callers that have none.
+"""The connection to NATS: a thread that runs an event loop, for synchronous callers.
 
-A connection that is lost is not mended but replaced by the next call: what was on its way is then
-answered at once, as of unknown outcome, and nothing that was buffered is sent later, when nobody
-reckons with it any more.
+A lost connection is not repaired; the next call opens a new one. So requests under way end at once
+with an unknown outcome, and nothing that was buffered is sent later, when nobody expects it any more.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ Answer = TypeVar("Answer")
 
 
 class Caller(Protocol):
-    """Does some work with a connection, as often as it takes, and returns what it returns."""
+    """Work done with a connection; it may be repeated."""
 
     def __call__(self, work: Callable[[Client], Coroutine[Any, Any, Answer]], /) -> Answer: ...
 
 
 CONNECT_SECONDS: Final = 2
-"""How long one server may take until it has taken a connection."""
+"""How long one server may take to accept a connection."""
 
 CLOSE_SECONDS: Final = 1.0
 """How long closing a connection may take."""
 
 PING_SECONDS: Final = 5
-"""How often a silent connection is tried; the second unanswered time it counts as lost."""
+"""How often a silent connection is pinged; after two unanswered pings it counts as lost."""
 
 PENDING_BYTES: Final = 8 << 20
-"""Bytes that are buffered before who publishes has to wait for the network."""
+"""Bytes that are buffered before publishing waits for the network."""
 
 
 class Link:
@@ -70,7 +69,7 @@ class Link:
         self._credentials = credentials
         self._greet = greet
         self.connections = 0
-        """How many there were: another number, another server, or the same one started again."""
+        """The number of connections so far; a change means another server, or the same one restarted."""
         self._client: Client | None = None
         self._lost: asyncio.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
@@ -84,11 +83,10 @@ class Link:
         self._thread.start()
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, Answer]]) -> Answer:
-        """Do some work with a connection, and return what it returns.
+        """Do some work with a connection, and return its result.
 
-        Raises `StoreUnavailable` or `UnsupportedStore` if there is no connection to be had, and
-        nats-py's errors: of those, `TimeoutError` and `ConnectionClosedError` leave open what the
-        server did.
+        Raises `StoreUnavailable` or `UnsupportedStore` if no connection can be opened, and nats-py's
+        errors; after `TimeoutError` and `ConnectionClosedError` it is unknown what the server did.
         """
         with self._gate:
             if self._closed:
@@ -114,18 +112,18 @@ class Link:
         try:
             return working.result()
         except TimeoutError:
-            # Nobody knows why; another server may do better.
+            # The reason is unknown; another server may work.
             await self._drop(client)
             raise
 
     async def _connected(self) -> tuple[Client, asyncio.Future[None]]:
         client, lost = self._client, self._lost
-        # Not every client that has closed says so: not if the network fails as it sends its last.
+        # A client does not always report that it has closed: not if the network fails while it closes.
         if client is None or lost is None or lost.done() or client.is_closed:
             self._client, self._lost = client, lost = await self._connect()
             self.connections += 1
             known = [self._address.format(server.netloc) for server in client.discovered_servers]
-            # The next one is tried first, should this one be lost.
+            # If this connection is lost, the next server is tried first.
             servers = self._servers[1:] + self._servers[:1]
             self._servers = servers + [server for server in known if server not in servers]
         return client, lost
@@ -166,8 +164,8 @@ class Link:
                 [server],
                 name="eventlog",
                 allow_reconnect=False,
-                no_echo=True,  # Of its own news a store knows.
-                # One attempt and one more, at once; then it is the next server's turn.
+                no_echo=True,  # The store's own messages need no echo.
+                # Two attempts without a pause; then the next server is tried.
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
                 connect_timeout=CONNECT_SECONDS,
@@ -190,7 +188,7 @@ class Link:
         return client
 
     def abandon(self) -> None:
-        """Leave everything to the parent: all that a forked child may do."""
+        """Leave everything to the parent; a forked child may do no more."""
         _inherited.append(self)
 
     def close(self) -> None:
@@ -200,12 +198,12 @@ class Link:
             if self._client is not None:
                 await self._drop(self._client)
             rest = asyncio.all_tasks() - {asyncio.current_task()}
-            if rest:  # Who waits for an answer is told that none will come.
+            if rest:  # Requests that wait for an answer end with an error.
                 await asyncio.wait(rest, timeout=CLOSE_SECONDS)
             for task in rest:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
-            await asyncio.sleep(0)  # What was closed is told so in the loop's next turn.
+            await asyncio.sleep(0)  # Closed transports are notified in the loop's next iteration.
 
         with self._gate:
             self._closed = True
@@ -233,10 +231,10 @@ def _login(user: str) -> dict[str, str]:
 
 
 def _note_failed_task(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Leave it to those who wait for an answer to tell that a connection has failed."""
+    """Ignore the error: the requests that wait for an answer report it."""
     error = context.get("exception") or context["message"]
     log_fact(logging.DEBUG, "connection_failed", error=str(error))
 
 
 _inherited: list[Link] = []
-"""What a forked child got from its parent and must neither use nor tidy up."""
+"""Objects inherited from the parent that a forked child must neither use nor close."""

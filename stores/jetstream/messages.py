@@ -1,4 +1,4 @@
-"""What stands in a JetStream message: a record, in the subject of its session.
+"""The content of a JetStream message: a record, in the subject of its session.
 
 ====================== ========================================================================
 subject                ``{stream}.s.{session}``, see `to_token`
@@ -6,11 +6,11 @@ subject                ``{stream}.s.{session}``, see `to_token`
 ``Eventlog-Record``    ``1 id hash previous time schema entries metadata type``: the number of this
                        format, ids and hashes in hexadecimal digits, ``previous`` being the hash of
                        the record before it, and the bytes that entries and metadata take
-payload                index entries, metadata and data, one behind the other
+payload                index entries, metadata and data, one after the other
 ====================== ========================================================================
 
-The index entries of an append (L14) stand in the message of its last record, so they need no message
-of their own. Those that come without an append have one, in the subject ``{stream}.i``.
+The index entries of an append (L14) are in the message of its last record. Entries without an append
+have a message in the subject ``{stream}.i``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _ESCAPED: Final = re.compile(rb"=([0-9A-F]{2})")
 
 
 class Message(NamedTuple):
-    """A message as it is in the stream; ``sequence`` is 0 for one that is to be stored."""
+    """A message in the stream; ``sequence`` is 0 if it is not stored yet."""
 
     sequence: int
     subject: str
@@ -75,28 +75,29 @@ class Subjects(NamedTuple):
 
     @property
     def entries(self) -> str:
-        """Where index entries are that came without an append."""
+        """The subject of index entries without an append."""
         return f"{self.name}.i"
 
     @property
     def notifications(self) -> str:
-        """Where it is said that something was appended; in no stream."""
+        """The subject of notifications about appends; it is in no stream."""
         return f"{self.name}.news"
 
     def session(self, session: str) -> str:
-        """Where the records of a session are."""
+        """Return the subject of a session's records."""
         return f"{self.name}.s.{to_token(session)}"
 
     def session_of(self, subject: str) -> str | None:
-        """Return the session whose records are in a subject; None for that of the index."""
+        """Return the session of a subject, or None for the subject of index entries."""
         prefix = f"{self.name}.s."
         return from_token(subject.removeprefix(prefix)) if subject.startswith(prefix) else None
 
 
 def to_token(name: str) -> str:
-    """Write any text as a token of a subject: letters, digits, ``-`` and ``_`` as they are.
+    """Encode any text as a token of a subject.
 
-    All other bytes of its UTF-8 are written ``=XX``, so different names have different tokens.
+    Letters, digits, ``-`` and ``_`` are unchanged; all other bytes of its UTF-8 become ``=XX``. So
+    different names have different tokens.
     """
     try:
         raw = name.encode()
@@ -108,7 +109,7 @@ def to_token(name: str) -> str:
 
 
 def from_token(token: str) -> str:
-    """Return the name that `to_token` wrote."""
+    """Return the name that `to_token` encoded."""
     return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), token.encode()).decode()
 
 
@@ -124,7 +125,7 @@ def encode(subject: str, record: Record, previous: bytes, entries: bytes) -> Mes
 
 
 def decode(message: Message, session: str) -> Stored:
-    """Return the record in a message; raise `CorruptLog` if none of ours is in it."""
+    """Return the record in a message; raise `CorruptLog` if it holds none of ours."""
     headers, payload = message.headers, message.payload
     try:
         version = int(headers[VERSION])
@@ -132,7 +133,7 @@ def decode(message: Message, session: str) -> Stored:
             RECORD
         ].split(" ", 8)
         if format_ != FORMAT:
-            raise ValueError(f"its format is {format_}, this eventlog knows {FORMAT}")
+            raise ValueError(f"its format is {format_}, and this eventlog knows {FORMAT}")
         data = int(entries)
         rest = data + int(metadata)
         record = Record(
@@ -157,7 +158,7 @@ def decode(message: Message, session: str) -> Stored:
 
 
 def encode_entries(entries: Sequence[IndexEntry]) -> bytes:
-    """Write index entries; nothing for none."""
+    """Encode index entries; no bytes if there are none."""
     if not entries:
         return b""
     written = [[key, None if value is None else value.decode()] for key, value in entries]

@@ -1,7 +1,7 @@
-"""Waking those who wait for records of other processes: a subject in no stream, as a hint only.
+"""Wake readers that wait for records of other processes: a subject in no stream, as a hint only.
 
-After an append its process says there, without waiting, that there is something new. Whoever waits looks for
-itself now and then all the same.
+After an append its process publishes a notification there, without waiting. Waiting readers poll as
+well, so a lost notification only costs time.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["Notifications"]
 
 
 class Notifications(Wakeups):
-    """Hears what others say, and tells them of this store's appends."""
+    """Receives notifications from other processes, and sends them for this store's appends."""
 
     def __init__(self, subject: str) -> None:
         super().__init__()
         self._subject = subject
 
     async def listen(self, client: Client) -> None:
-        """Hear what is said from now on, for as long as the connection lasts."""
+        """Subscribe to notifications, for as long as the connection lasts."""
 
         async def heard(_: Msg) -> None:
             self.notify()
@@ -35,10 +35,10 @@ class Notifications(Wakeups):
         await client.subscribe(  # pyright: ignore[reportUnknownMemberType]
             self._subject, cb=heard
         )
-        self.notify()  # Whatever was said while nobody listened.
+        self.notify()  # Something may have been appended while nobody listened.
 
     async def announce(self, client: Client) -> None:
-        """Tell others that something was appended; whether anybody hears it does not matter."""
+        """Notify other processes that something was appended; failures are ignored."""
         try:
             await client.publish(self._subject)
         except Error:

@@ -1,8 +1,8 @@
-"""What a log is in JetStream: two streams, set so that nothing is ever dropped; and what is refused.
+"""Open a log in JetStream: two streams, configured so that nothing is ever dropped.
 
-``{stream}`` has the records and, with them, the index entries. Nothing in it can be deleted or
-purged, nothing expires, and what does not fit is refused, so its sequences have no gap: one that is
-missing was lost. ``{stream}-blobs`` has the blobs, of each the newest value alone.
+``{stream}`` has the records and their index entries. Nothing in it can be deleted or purged, nothing
+expires, and what does not fit is refused. So its sequences have no gaps: a missing one was lost.
+``{stream}-blobs`` has the newest value of each blob. Other configurations are refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 FORMAT: Final = 1
-"""The number of the format that the streams are marked with."""
+"""The format number in the metadata of the streams."""
 
 MARK: Final = "eventlog.format"
 
@@ -77,14 +77,14 @@ _NO_CLUSTER: Final = 10074
 
 
 class LogAddress(NamedTuple):
-    """Where a log is and what is asked of it."""
+    """Where a log is, and the options for it."""
 
     hosts: tuple[str, ...]
     user: str = ""
-    """``name:password`` or a token, as it stands in the URL."""
+    """``name:password`` or a token, as written in the URL."""
     stream: str = "eventlog"
     replicas: int | None = None
-    """How many nodes have a copy; None: as many as there are, and of a new log 3 in a cluster."""
+    """How many nodes have a copy; None means the existing number, or 3 for a new log in a cluster."""
     durability: Durability = "process"
     monitors: tuple[str, ...] = ()
     credentials: str | None = None
@@ -98,12 +98,12 @@ class LogAddress(NamedTuple):
 
     @property
     def where(self) -> str:
-        """What to call it in messages; without the password."""
+        """The name of the log in messages, without the password."""
         return f"NATS stream {self.stream!r} at {','.join(self.hosts)}"
 
 
 def split_url(url: str, options: dict[str, str]) -> LogAddress:
-    """Read a URL and its options; raise `InvalidArgument` for what they cannot be."""
+    """Parse a URL and its options; raise `InvalidArgument` if they are invalid."""
     parts = urlsplit(url)
     user, _, hosts = parts.netloc.rpartition("@")
     durability = options.get("durability", "process")
@@ -199,7 +199,7 @@ def check_server(client: Client, where: str) -> None:
 
 
 async def ensure(client: Client, place: LogAddress) -> dict[str, Any]:
-    """Create the streams of a log, or find them as they should be; return the settings in force.
+    """Create the streams of a log, or check the existing ones; return the settings in force.
 
     Raises `UnsupportedStore` for streams that are not a log's.
     """
@@ -221,7 +221,7 @@ async def ensure(client: Client, place: LogAddress) -> dict[str, Any]:
 
 
 async def exists(client: Client, place: LogAddress) -> bool:
-    """Tell whether the stream of a log is there, whoever it may belong to."""
+    """Return whether a stream with the log's name exists, even another program's."""
     try:
         await ask(client, f"STREAM.INFO.{place.stream}", {})
     except APIError as error:
@@ -256,7 +256,7 @@ def _config(name: str, replicas: int, subjects: list[str]) -> dict[str, Any]:
         "max_msgs_per_subject": -1,
         "allow_direct": True,
         "allow_atomic": True,
-        # Repetitions are known by their event ids; the server need not remember any.
+        # Repetitions are recognised by their event ids; the server need not remember any.
         "duplicate_window": 100_000_000,
         "metadata": {MARK: str(FORMAT)},
     }
@@ -276,25 +276,25 @@ async def _ensure_stream(
         except APIError as error:
             if error.err_code != _EXISTS:
                 raise
-            answer = await ask(client, f"STREAM.INFO.{name}", {})  # Another was faster.
+            answer = await ask(client, f"STREAM.INFO.{name}", {})  # Another process was faster.
     found: dict[str, Any] = answer["config"]
     _refuse_foreign(found, config, place)
     return found
 
 
 def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: LogAddress) -> None:
-    """Refuse a stream that is another program's, a newer library's, or was set otherwise."""
+    """Refuse a stream of another program or of a newer eventlog, or one with other settings."""
     name = wanted["name"]
     metadata: dict[str, str] = found.get("metadata") or {}
     mark = metadata.get(MARK)
     if mark is None:
         raise UnsupportedStore(
-            f"{place.where}: the stream {name!r} is another program's; choose a name of its own "
+            f"{place.where}: the stream {name!r} is another program's; choose another name "
             "for the log with ?stream=NAME"
         )
     if mark != str(FORMAT):
         raise UnsupportedStore(
-            f"{place.where}: the stream {name!r} has format {mark}, this eventlog knows {FORMAT}; "
+            f"{place.where}: the stream {name!r} has format {mark}, and this eventlog knows {FORMAT}; "
             "upgrade it"
         )
     for setting, value in wanted.items():
@@ -306,22 +306,27 @@ def _refuse_foreign(found: dict[str, Any], wanted: dict[str, Any], place: LogAdd
                 continue
             advice = f"open the log with ?replicas={actual}, or change the stream with the nats CLI"
         else:
-            advice = "set it back with the nats CLI: what is set now loses or forbids records"
+            advice = "set it back with the nats CLI: the present setting loses or refuses records"
         raise UnsupportedStore(
-            f"{place.where}: the stream {name!r} has {setting} = {json.dumps(actual)}, needed is "
-            f"{json.dumps(value)}; {advice}"
+            f"{place.where}: the stream {name!r} has {setting} = {json.dumps(actual)}, and "
+            f"{json.dumps(value)} is needed; {advice}"
         )
 
 
 def check_power(place: LogAddress, replicas: int) -> str:
-    """Refuse what does not outlive a loss of power, if that is asked for; tell what is known (P9).
+    """Refuse servers that may lose records in a loss of power, if ``power`` is required (P9).
 
-    Whether a server syncs before it answers is told by its monitoring port alone.
+    Returns what is known about them. Only a server's monitoring port shows whether it syncs before it
+    answers.
     """
     synced = [_syncs_always(monitor, place.where) for monitor in place.monitors]
     if place.durability != "power":
-        told = "always" if synced and all(synced) else "not always"
-        return f"{told} on {sum(synced)} of {len(synced)} nodes asked" if synced else "not asked"
+        synced_text = "always" if synced and all(synced) else "not always"
+        return (
+            f"{synced_text} on {sum(synced)} of {len(synced)} nodes asked"
+            if synced
+            else "not asked"
+        )
     if replicas < QUORUM:
         raise UnsupportedStore(
             f"{place.where} has {replicas} replica(s), and durability=power needs {QUORUM}: one "
@@ -331,8 +336,8 @@ def check_power(place: LogAddress, replicas: int) -> str:
     for monitor, always in zip(place.monitors, synced, strict=True):
         if not always:
             raise UnsupportedStore(
-                f"{place.where}: the server at {monitor} syncs now and then, so a loss of power "
-                "takes what was acknowledged; set sync_interval: always in the jetstream section "
+                f"{place.where}: the server at {monitor} syncs only now and then, so a loss of power "
+                "can lose what was acknowledged; set sync_interval: always in the jetstream section "
                 "of its configuration, or open the log with ?durability=process"
             )
     if len(synced) < replicas:

@@ -1,9 +1,9 @@
-"""Reading a JetStream log, and finding out that the server lost some of it.
+"""Read a JetStream log, and notice if the server lost some of it.
 
-Bulk comes from any replica, what must be there is asked of the leader. Nothing is believed because a
-server says it: versions count without gaps in a session, each record names the hash of the one
-before it, sequences count without gaps in the stream, and what this process once saw does not go
-away. Whatever breaks one of these raises `CorruptLog`.
+Most records are read from any replica; what must exist is read from the leader. No server is trusted:
+versions have no gaps within a session, each record names the hash of the one before it, sequences
+have no gaps in the stream, and what this process has once seen must stay. Any violation raises
+`CorruptLog`.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ __all__ = ["LAG_SECONDS", "Reader"]
 Answer = TypeVar("Answer")
 
 NEAR: Final = 64
-"""Records that are read and passed over rather than looking for the place of the next one."""
+"""Up to this many records are read and skipped rather than searching for the next place."""
 
 PLACES: Final = 4_096
-"""Sessions of which it is remembered where some of their records are."""
+"""The number of sessions for which the places of some records are kept in memory."""
 
 LAG_SECONDS: Final = 5.0
-"""How long a new leader may take until it shows what the old one acknowledged."""
+"""How long a new leader may take to show what the old one acknowledged."""
 
 LAG_PAUSE: Final = 0.1
-"""Seconds between two looks at a leader that lags."""
+"""Seconds between two reads from a leader that lags."""
 
 
 class _Places:
-    """Where some of a session's records are: versions and their sequences, ascending."""
+    """The places of some records of a session: versions and their sequences, ascending."""
 
     __slots__ = ("sequences", "versions")
 
@@ -58,7 +58,7 @@ class _Places:
             self.versions.insert(place, version)
             self.sequences.insert(place, sequence)
             if len(self.versions) > NEAR:
-                # The ends stay, of the others every second.
+                # The first and the last stay, and every second one between them.
                 self.versions[1:-1] = self.versions[1:-1:2]
                 self.sequences[1:-1] = self.sequences[1:-1:2]
 
@@ -80,18 +80,18 @@ class Reader:
         self._where = where
         self._lock = threading.Lock()
         self.lag_seconds = 0.0
-        """How long is waited for a leader that lags."""
+        """How long to wait for a leader that lags."""
         self._places: OrderedDict[str, _Places] = OrderedDict()
         self.newest = 0
-        """The highest sequence that is known to have been given away."""
+        """The highest sequence known to be assigned."""
         self._end: End | None = None
         self._versions: dict[str, int] = {}
-        """At which versions sessions stood, if the log is known to lack records."""
+        """The versions that sessions once had, if the log is known to lack records."""
 
     # ---- the ends -----------------------------------------------------------------------------
 
     def head(self, session: str) -> Head:
-        """Return the last record of a session in short, as the leader has it."""
+        """Return the head of a session, from the leader."""
         version, sequence = self._last_place(session)
         version = max(version, self._versions.get(session, 0))
         subject = self._subjects.session(session)
@@ -121,7 +121,7 @@ class Reader:
         return START if message is None else Position(message.sequence)
 
     def last(self) -> Message | None:
-        """Return the newest message of the stream, as the leader has it."""
+        """Return the newest message of the stream, from the leader."""
         newest = self.newest
         found: Message | None = self._until(
             lambda: self._last(">"),
@@ -137,12 +137,12 @@ class Reader:
         return found
 
     def expect(self, end: End) -> None:
-        """Expect a record to be there, which was there before this process began."""
+        """Expect a record that existed before this process began."""
         self._end = end
         self.learn(end.stream, end.version, end.sequence)
 
     def expect_versions(self, versions: dict[str, int]) -> None:
-        """Expect sessions to reach versions, and wait for none: the log is known to be damaged."""
+        """Expect sessions to reach versions, without waiting: the log is known to be damaged."""
         self._versions = versions
         self.lag_seconds = 0.0
 
@@ -157,7 +157,7 @@ class Reader:
         return found
 
     def check_end(self) -> None:
-        """Raise `CorruptLog` if the log ends before what is known of it, or has another end."""
+        """Raise `CorruptLog` if the log ends before its known end, or has another record there."""
         self.last()
         end = self._end
         if end is None:
@@ -173,7 +173,7 @@ class Reader:
             )
 
     def learn(self, session: str, version: int, sequence: int) -> None:
-        """Remember where a record is."""
+        """Remember the place of a record."""
         if version == 0:
             return
         with self._lock:
@@ -203,7 +203,7 @@ class Reader:
         )
 
     def _until(self, look: Callable[[], Answer], is_good: Callable[[Answer], bool]) -> Answer:
-        """Look until it is good, or a new leader has had time enough."""
+        """Repeat a read until it is good, or a new leader has had enough time."""
         deadline = time.monotonic() + self.lag_seconds
         while True:
             found = look()
@@ -244,9 +244,9 @@ class Reader:
             yield from paged(read_page, (after, high), limit)
 
     def _page(self, session: str, first: int, size: int, head: Head) -> list[Stored]:
-        """Return so many records from a version on, all of which the session must have.
+        """Return this many records from a version on; the session must have all of them.
 
-        Replicas answer until the leader is better asked, who also has the last word.
+        Replicas are read first. If one lacks records, or returns wrong ones, the leader decides.
         """
         version, sequence = self._before(session, first, head)
         wanted = first + size - 1 - version
@@ -271,10 +271,10 @@ class Reader:
         return found[first - 1 - version :]
 
     def _before(self, session: str, version: int, head: Head) -> tuple[int, int]:
-        """Return a record not far before a version, or the beginning, and its sequence.
+        """Return a record shortly before a version (or the beginning), and its sequence.
 
-        Between two known records the others are guessed to be spread evenly; every other guess
-        halves what is left, so that it ends soon however they are spread.
+        Between two known records the others are assumed to be spread evenly. Every second guess
+        halves the rest, so the search is short however they are spread.
         """
         with self._lock:
             places = self._places.get(session) or _Places()
@@ -283,7 +283,7 @@ class Reader:
             high, high_sequence = head.version, int(head.position)
         halve = False
         while version - low > NEAR and high_sequence - low_sequence > 1:
-            if high_sequence - low_sequence == high - low:  # All side by side.
+            if high_sequence - low_sequence == high - low:  # All are contiguous.
                 return version - 1, low_sequence + version - 1 - low
             share = 0.5 if halve else (version - low - NEAR / 2) / (high - low)
             guess = low_sequence + 1 + int((high_sequence - low_sequence - 1) * share)
@@ -300,7 +300,7 @@ class Reader:
         return low, low_sequence
 
     def _fetch(self, subject: str | None, sequence: int, count: int, last: int) -> list[Message]:
-        """Return so many messages from a sequence on, or those up to the sequence ``last``."""
+        """Return this many messages from a sequence on, or those up to the sequence ``last``."""
         found: list[Message] = []
         while len(found) < count and sequence <= last:
             page = self._some(sequence, subject, count - len(found))
@@ -330,16 +330,16 @@ class Reader:
     # ---- the whole log ------------------------------------------------------------------------
 
     def read_all(self, after: Position) -> Iterator[Record]:
-        """Yield the records of all sessions after a position, up to the newest one of now."""
+        """Yield the records of all sessions after a position, up to the current end."""
         for message in self.messages(int(after)):
             session = self._subjects.session_of(message.subject)
             if session is not None:
                 yield decode(message, session).record
 
     def messages(self, after: int) -> Iterator[Message]:
-        """Yield all messages after a sequence, up to the newest one of now.
+        """Yield all messages after a sequence, up to the current end.
 
-        Where one is missing it ends with `CorruptLog`.
+        Raises `CorruptLog` at a missing one.
         """
         newest = self.last()
         last = 0 if newest is None else newest.sequence
@@ -367,7 +367,7 @@ def _head(record: Record) -> Head:
 
 
 def _wrong_version(found: Sequence[Stored], version: int, count: int) -> int | None:
-    """Return the first version behind ``version`` that is not there, or does not follow."""
+    """Return the first version after ``version`` that is missing or does not follow, or None."""
     previous: bytes | None = EMPTY_HEAD.hash if version == 0 else None
     for expected, stored in enumerate(found[:count], version + 1):
         if stored.record.version != expected or previous not in (None, stored.previous):

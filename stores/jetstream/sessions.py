@@ -1,7 +1,7 @@
-"""What a process knows of the sessions that it appends to, so that an append asks for nothing.
+"""What a process knows about the sessions that it appends to, so that an append needs no look-up.
 
-JetStream can tell a subject's last message, but not whether an event id is among them. So the ids of
-a session are read once, when the process first appends to it, and kept for the sessions in use.
+JetStream can look up a subject's last message, but not an event id. So the ids of a session are read
+once, when the process first appends to it, and are kept for the sessions in use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Sessions"]
 
 IDS_LIMIT: Final = 500_000
-"""Event ids that are kept, some 100 MB: of the sessions that were used last."""
+"""How many event ids are kept (some 100 MB): those of the sessions used last."""
 
 
 class Sessions:
@@ -34,10 +34,10 @@ class Sessions:
         self._ids = 0
 
     def suppose(self, appends: Iterable[Append]) -> dict[str, Known]:
-        """Return what is known of the sessions of a batch.
+        """Return what is known about the sessions of a batch.
 
-        One that is not known, and that an append takes to be new, is supposed to be: the server
-        will say if it is not.
+        An unknown session is assumed to be new if an append expects that; the server refuses the
+        append if it is not.
         """
         found: dict[str, Known] = {}
         for append in appends:
@@ -50,7 +50,7 @@ class Sessions:
         return found
 
     def look(self, stream: str) -> Known:
-        """Bring what is known of a session up to date, and return it."""
+        """Bring what is known about a session up to date, and return it."""
         known = self._known.get(stream) or Known()
         head = self._reader.head(stream)
         if head.version > known.head.version:
@@ -78,7 +78,7 @@ class Sessions:
         return known
 
     def stored(self, changed: Mapping[str, Known], first: int) -> None:
-        """Take in what a batch has stored, whose first message got the sequence ``first``."""
+        """Add what a batch has stored; its first message got the sequence ``first``."""
         for stream, change in changed.items():
             known = self._known.get(stream) or Known()
             position = Position(first + int(change.head.position))

@@ -1,10 +1,9 @@
 """The NATS JetStream store: a replicated log that survives the loss of its leader. Beta.
 
-A session is a subject, a record a message in it. Appends are published with the sequence that their
-subject must end at, several messages as one atomic batch, so the server compares and stores in one
-step. What it answers last is not all that it may have done: an append whose answer was lost is
-looked up by its event ids before it is tried again, and can be tried again, because it can be stored
-only where the first attempt was not.
+A session is a subject, and a record a message in it. An append is published with the sequence at
+which its subject must end, several messages as one atomic batch, so the server compares and stores in
+one step. If an answer is lost, the append is looked up by its event ids before it is tried again.
+Trying again is safe: it can be stored only if the first attempt was not.
 """
 
 from __future__ import annotations
@@ -76,40 +75,40 @@ __all__ = ["JetStreamStore", "has_log", "open_store"]
 Answer = TypeVar("Answer")
 
 MESSAGE_LIMIT: Final = 31 << 20
-"""Bytes of a message beyond which JetStream's files cannot hold it, whatever max_payload says."""
+"""Maximum bytes of a message in JetStream's files, whatever max_payload says."""
 
 HEADERS_BYTES: Final = 2_048
 """Room for the headers of a message, which count towards max_payload."""
 
 NOTE_AT: Final = 1_024
-"""Batches after which it is noted where the log ends."""
+"""Batches after which the end of the log is noted."""
 
 ENTRIES_PAGE: Final = 256
-"""Index entries of one message, when they come without an append."""
+"""Index entries per message, for entries without an append."""
 
 _RAISE_PAYLOAD: Final = (
     "raise max_payload in the server's configuration (JetStream takes up to 31 MiB), or store less"
 )
 
 BATCH_BYTES: Final = 1 << 26
-"""Bytes of data beyond which the rest of a batch is stored by a further one."""
+"""Bytes of data after which the rest of a batch is stored by another one."""
 
 
 def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamStore:
     """Open ``nats://host:4222``; several hosts of a cluster are separated by commas.
 
-    ``?stream=NAME`` is the stream that holds the log (``eventlog``), ``?replicas=NUMBER`` how many
-    nodes have a copy. ``?durability=power`` asks for a log that outlives a loss of power, which
-    ``?monitor=URL,URL,URL``, the nodes' monitoring ports, lets the store verify.
-    ``?credentials=FILE`` is a NATS credentials file, ``?patience=SECONDS`` how long a call is tried
-    again while the cluster has no leader (15). ``tls://`` or ``?tls=true`` insists on TLS, with
-    ``?tls_ca=FILE``, ``?tls_cert=FILE`` and ``?tls_key=FILE`` where the system's do not do.
+    ``?stream=NAME`` is the stream that holds the log (default ``eventlog``), ``?replicas=NUMBER`` the
+    number of nodes that have a copy. ``?durability=power`` requires that the log survives a loss of
+    power; the store verifies that at the nodes' monitoring ports, ``?monitor=URL,URL,URL``.
+    ``?credentials=FILE`` is a NATS credentials file. ``?patience=SECONDS`` is how long a call is tried
+    again while the cluster has no leader (default 15). ``tls://`` or ``?tls=true`` requires TLS, with
+    ``?tls_ca=FILE``, ``?tls_cert=FILE`` and ``?tls_key=FILE`` instead of the system's certificates.
     """
     return JetStreamStore(split_url(url, options))
 
 
 def has_log(url: str) -> bool:
-    """Tell whether there is a log, or another program's stream, where a URL points."""
+    """Return whether there is a log, or another program's stream, at a URL."""
     place = split_url(url, dict(parse_qsl(urlsplit(url).query)))
 
     async def greet(client: Client) -> None:
@@ -172,13 +171,13 @@ class JetStreamStore:
         self._unnoted = 0
 
     def _wait_for_leaders(self) -> None:
-        """Have reads wait for a leader that lags, where there may be another one than before."""
+        """Let reads wait for a leader that lags, if the leader may have changed."""
         self._reader.lag_seconds = LAG_SECONDS if self._replicas > 1 else 0.0
 
     def _expect_end(self) -> None:
-        """Take in what is noted of the log; if it lacks that, what is noted of each session, too.
+        """Read the noted end of the log; if the log lacks it, also the noted end of each session.
 
-        The log is opened all the same, to be looked at: what is asked of it tells.
+        The log is opened all the same, for inspection: reading what is missing raises.
         """
         end = self._checkpoints.end()
         if end is None:
@@ -200,7 +199,7 @@ class JetStreamStore:
     # ---- requests -----------------------------------------------------------------------------
 
     def _call(self, work: Callable[[Client], Coroutine[Any, Any, Answer]]) -> Answer:
-        """Do what may be done twice, until it is done or patience is at its end."""
+        """Do something that may be done twice, until it succeeds or ``patience`` is used up."""
         attempts = Attempts(self.place.patience, self._where)
         while True:
             self._refuse_if_closed()
@@ -212,8 +211,8 @@ class JetStreamStore:
     def _store(self, messages: Sequence[Message], attempts: Attempts) -> int | None:
         """Store messages, all or none; return the sequence of the first.
 
-        None if they were not stored, or if that is unknown: then the caller looks what is there,
-        and may try again. Raises when patience is at its end.
+        Returns None if they were not stored or the outcome is unknown: then the caller looks up what
+        is stored, and may try again. Raises when ``patience`` is used up.
         """
         self._refuse_if_closed()
         newest = self._reader.newest
@@ -234,7 +233,7 @@ class JetStreamStore:
         return first
 
     def _refuse_reuse(self, messages: Sequence[Message], first: int, newest: int) -> None:
-        """Raise if the server gave away sequences that it had given away before."""
+        """Raise if the server has assigned a sequence twice."""
         if first <= newest and messages[0].subject.startswith(f"{self.place.stream}."):
             raise CorruptLog(
                 f"{self._where} gave position {first} to a new record, but position {newest} was "
@@ -264,7 +263,7 @@ class JetStreamStore:
         return answers
 
     def _check_end(self) -> None:
-        """On a new connection, look whether the log still has what it had."""
+        """On a new connection, check that the log still has its known end."""
         if self._checked != self._link.connections or self._checked == 0:
             self._reader.check_end()
             self._checked = self._link.connections
@@ -312,7 +311,7 @@ class JetStreamStore:
                 self._note_end()
 
     def _note_end(self) -> None:
-        """Note where the log ends, for those who open it later."""
+        """Note the end of the log, for processes that open it later."""
         last, self._unnoted = self._newest, 0
         if last is None:
             return
@@ -322,7 +321,7 @@ class JetStreamStore:
         )
 
     def _too_large(self, append: Append) -> TooLarge | None:
-        """Return the error of an append that the server would not take."""
+        """Return the error for an append that the server would not take, or None."""
         count = len(append.records)
         if count > BATCH_LIMIT:
             what = "the number of records of one append"
@@ -388,10 +387,10 @@ class JetStreamStore:
             part = messages[start : start + BATCH_LIMIT]
             attempts = Attempts(self.place.patience, self._where)
             while self._store(part, attempts) is None:
-                continue  # Stored twice it is as good as once.
+                continue  # Storing it twice does no harm.
 
     def _entry_pages(self, entries: Sequence[IndexEntry]) -> Iterator[bytes]:
-        """Write index entries into as many messages as they need."""
+        """Encode index entries in as many messages as they need."""
         for start in range(0, len(entries), ENTRIES_PAGE):
             page = entries[start : start + ENTRIES_PAGE]
             data = encode_entries(page)
@@ -422,7 +421,7 @@ class JetStreamStore:
         part = self._max_payload - HEADERS_BYTES
         return Blobs(self._call, blob_stream(self.place.stream), part)
 
-    # ---- the whole ----------------------------------------------------------------------------
+    # ---- the log as a whole -------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         found = self._call(lambda client: findings(client, self.place.stream))
@@ -434,11 +433,11 @@ class JetStreamStore:
         return found
 
     def settings(self) -> dict[str, str]:
-        told = self._call(lambda client: server_settings(client, self.place.stream))
-        return {**told, "sync_interval": self._synced, "schema": str(FORMAT)}
+        settings = self._call(lambda client: server_settings(client, self.place.stream))
+        return {**settings, "sync_interval": self._synced, "schema": str(FORMAT)}
 
     def reopen_after_fork(self) -> None:
-        """Leave the parent its connection, and begin with none."""
+        """Leave the connection to the parent, and begin with none."""
         if not self._closed:
             self._link.abandon()
             self._start()

@@ -1,4 +1,4 @@
-"""The PostgreSQL store: a schema in a database that many hosts share."""
+"""The PostgreSQL store: a log in one schema of a database, shared by any number of hosts."""
 
 from eventlog.stores.postgres.store import PostgresStore, has_log, open_store
 

@@ -1,11 +1,11 @@
-"""The appends of one transaction of a PostgreSQL store: the checks, the rows, the answers.
+"""The appends of one PostgreSQL transaction: checks, rows and answers.
 
-Whether an append is accepted depends on where its stream stands. Asking first would cost a round
-trip, so a batch is decided on an assumption: that each stream stands where the first append to it
-expects it, and that none of the ids is stored. The function `append` in the database compares the
-assumption with the truth, under the locks of the streams, and stores all of it or nothing. Only if
-it did not hold, or something had to be refused on it, the store looks where the streams stand, and
-the batch is decided again: on what is known, which the function compares as well.
+Whether an append is accepted depends on the version of its stream. Reading that first would cost a
+round trip, so a batch is decided on an assumption: each stream is at the version that the first
+append to it expects, and none of the event ids is stored. The function `append` in the database
+compares the assumption with the truth, under the locks of the streams, and stores everything or
+nothing. Only if the assumption was wrong, or an append had to be refused because of it, the store
+reads the versions and ids and decides the batch again; the function compares those as well.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Observed", "split_entries", "unstorable"]
 
 End = tuple[int, bytes | None]
-"""Where a stream stands: its version and the hash there, None if that is left open."""
+"""A stream's version and the hash there; None if the hash is not known."""
 
 
 class Observed(NamedTuple):
-    """Where streams were seen to stand, and the versions of those ids that were stored."""
+    """The versions of streams as they were read, and the versions of the ids that were stored."""
 
     ends: dict[str, End]
     stored: dict[tuple[str, bytes], int]
 
 
 class Batch:
-    """Appends, each answered by itself, each seeing those before it; decided on what is known."""
+    """The appends of a batch, decided on what is known: each sees the earlier ones."""
 
     def __init__(self, appends: Sequence[Append], observed: Observed | None) -> None:
         self._observed = observed
@@ -46,7 +46,7 @@ class Batch:
         self._entries: dict[str, bytes | None] = {}
         self.rows: list[tuple[str, int, bytes, str, int, int, bytes, bytes, bytes]] = []
         self.certain = True
-        """Whether nothing was refused on a mere assumption."""
+        """Whether no append was refused because of an assumption."""
         self._answers = [self._answer(append) for append in appends]
 
     def _answer(self, append: Append) -> Appended | EventLogError:
@@ -59,7 +59,7 @@ class Batch:
                 return repeated(append, versions)
         if len(ids) > 1 and len(set(ids)) < len(ids):
             return DuplicateEvent(
-                stream, "an event id stands twice in one append; give each event its own"
+                stream, "an event id occurs twice in one append; give each event an id of its own"
             )
         end = self._ends.get(stream) or self._begin(append)
         actual, last = end
@@ -89,7 +89,7 @@ class Batch:
         return self._observed.ends.get(append.stream, (0, EMPTY_HEAD.hash))
 
     def arguments(self) -> list[Any]:
-        """Return the arguments of the function `append`; see there."""
+        """Return the arguments of the database function `append`."""
         names = sorted(self._begins)
         places = {name: place for place, name in enumerate(names, 1)}
         streams, *columns = map(list, zip(*self.rows, strict=True))
@@ -104,7 +104,7 @@ class Batch:
         ]
 
     def answers(self, base: int) -> list[Appended | EventLogError]:
-        """Return the answers when all rows were stored after the position ``base``."""
+        """Return the answers, given that all rows were stored after the position ``base``."""
         return [
             answer._replace(positions=tuple(Position(base + it) for it in answer.positions))
             if isinstance(answer, Appended)
@@ -122,7 +122,7 @@ def split_entries(
 
 
 def unstorable(append: Append) -> EventLogError | None:
-    """Say what of an append PostgreSQL's text cannot hold, if there is anything."""
+    """Return the error if PostgreSQL's text type cannot hold something in an append, else None."""
     texts = [append.stream, *(key for key, _ in append.entries)]
     for text in (*texts, *(record.type for record in append.records)):
         if "\0" in text:

@@ -1,4 +1,4 @@
-"""Looking a PostgreSQL store over: what is wrong in it, and what it is set to."""
+"""Check a PostgreSQL store, and read its settings."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ WHERE coalesce(r.records, 0) <> coalesce(r.newest, 0) OR r.disordered
     OR (s.version, s.hash, s.position, s.time)
         IS DISTINCT FROM (l.version, l.hash, l.position, l.time) AND coalesce(s.version, 1) > 0
 """
-"""Streams whose records and head do not go together. A stream may be empty: its first append was
-refused."""
+"""Streams whose records and head do not agree. A stream may be empty: its first append was refused."""
 
 _INDEXES: Final = """
 SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
@@ -82,7 +81,7 @@ def findings(connection: Connection[Any], statements: Statements) -> list[Findin
 
 
 def server_settings(connection: Connection[Any], statements: Statements) -> dict[str, str]:
-    """Tell what the server is set to, and how far the feed is behind."""
+    """Return the server's settings, and how far the feed is behind."""
     version, database, standbys, checksums = connection.execute(_SERVER).fetchone() or ("",) * 4
     settings = {
         "postgresql": version,

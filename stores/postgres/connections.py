@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: where to, as whom, and whether the server keeps what it is to keep."""
+"""Connections to PostgreSQL: the URL, the checks of a server's settings, and the pool."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["Connector", "Pool", "is_quiet", "split_conninfo"]
 
 POOL_SECONDS: Final = 10.0
-"""How long a call waits for a connection that others use."""
+"""How long a call waits if all connections are in use."""
 
 OLDEST: Final = 16
 """The oldest major version of the server that is tested."""
 
 OPTIONS: Final = frozenset({"schema", "durability", "pool_size"})
-"""What a URL may say to this store; all other parameters are libpq's."""
+"""The URL parameters of this store; all others are libpq's."""
 
 _DEFAULTS: Final = {
     "application_name": "eventlog",
     "connect_timeout": "10",
-    # A peer that is gone without a word is noticed after half a minute, not after hours.
+    # A peer that has silently gone is noticed after half a minute, not after hours.
     "tcp_user_timeout": "30000",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -47,7 +47,7 @@ SETTINGS: Final = ("synchronous_commit", "fsync", "full_page_writes")
 """The settings that decide what survives a loss of power."""
 
 _POWER: Final = ({"on", "remote_write", "remote_apply"}, {"on"}, {"on"})
-"""Their values that durability ``power`` needs."""
+"""The values that durability ``power`` needs."""
 
 _PLANNING: Final = (
     "enable_seqscan",
@@ -56,9 +56,9 @@ _PLANNING: Final = (
     "enable_mergejoin",
     "enable_sort",
 )
-"""Ways to carry out a statement that are turned off. Plans are made while tables are small, and
-kept; everything that is asked here follows an index in its order, and must go on to when a log has
-grown. What has no index, such as a look over the whole, is done all the same."""
+"""Plan types that are turned off. Plans are made while tables are small, and kept; every query here
+follows an index in its order, and must still do so when the log has grown. A query without a fitting
+index, such as a check of everything, runs all the same."""
 
 _LOOK_OVER: Final = (
     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, "
@@ -66,14 +66,14 @@ _LOOK_OVER: Final = (
     + ", ".join(f"current_setting('{name}')" for name in SETTINGS)
     + "".join(f", set_config('{name}', 'off', false)" for name in _PLANNING)
 )
-"""Asked on every new connection."""
+"""Run on every new connection."""
 
 
 def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
-    """Split a URL into what libpq is told and the options of this store."""
+    """Split a URL into libpq's part and the options of this store."""
     parts = urlsplit(url)
     options = {name: value for name, value in parse_qsl(parts.query) if name in OPTIONS}
-    # The rest stays as it is written: libpq decodes it in a way of its own.
+    # The rest stays as written: libpq decodes it by its own rules.
     rest = [said for said in parts.query.split("&") if said.partition("=")[0] not in OPTIONS]
     try:
         given = conninfo_to_dict(parts._replace(query="&".join(rest)).geturl())
@@ -94,7 +94,7 @@ def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
 
 
 class Connector:
-    """Opens connections that are what the store takes for granted, or says why they are not."""
+    """Opens connections and checks that the server is as the store needs it."""
 
     def __init__(self, conninfo: str, durability: Durability) -> None:
         self.conninfo = conninfo
@@ -102,10 +102,10 @@ class Connector:
         given = conninfo_to_dict(conninfo)
         host, database = given.get("host", "localhost"), given.get("dbname", given.get("user", ""))
         self.where = f"PostgreSQL {database}@{host}"
-        """What to call the database in messages; without the password."""
+        """The name of the database in messages, without the password."""
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Open a connection in autocommit mode, looked over."""
+        """Open a connection in autocommit mode, and check it."""
         try:
             connection = psycopg.connect(self.conninfo, autocommit=True)
         except psycopg.Error as error:
@@ -119,11 +119,11 @@ class Connector:
         return connection
 
     def look_over(self, connection: psycopg.Connection[Any]) -> None:
-        """Refuse a server that is too old, read-only, or not as durable as declared (P9)."""
+        """Refuse a server that is too old, read-only, or less durable than declared (P9)."""
         version = connection.info.server_version // 10_000
         if version < OLDEST:
             raise UnsupportedStore(
-                f"{self.where} is version {version}; the log needs {OLDEST} or newer, upgrade it"
+                f"{self.where} is version {version}; the log needs {OLDEST} or newer: upgrade it"
             )
         row = connection.execute(_LOOK_OVER).fetchone()
         assert row is not None
@@ -144,16 +144,16 @@ class Connector:
         for name, value, good in zip(SETTINGS, settings, _POWER, strict=True):
             if value not in good:
                 raise UnsupportedStore(
-                    f"{self.where} has {name} = {value}, with which a loss of power takes what was "
+                    f"{self.where} has {name} = {value}, so a loss of power can lose what was "
                     f"acknowledged; set it to on, or open the log with ?durability=process"
                 )
 
 
 def is_quiet(connection: psycopg.Connection[Any]) -> bool:
-    """Tell whether an idle connection has nothing to say.
+    """Return whether an idle connection has nothing to read.
 
-    One that the server has ended meanwhile has: that it is over. Who asks before sending a command
-    spares the caller an outcome that is unknown.
+    If the server has closed it, there is something to read. Checking before a command is sent spares
+    the caller an unknown outcome.
     """
     if connection.closed:
         return False
@@ -165,8 +165,8 @@ def is_quiet(connection: psycopg.Connection[Any]) -> bool:
 class Pool:
     """A limited number of connections, lent for one statement each.
 
-    There is nothing behind its callers' backs: who finds no idle connection makes one, so a server
-    that is gone is an error at once, with its reason, and one that is back is used at once.
+    It does nothing in the background: a caller who finds no idle connection opens one. So a server
+    that has gone is an error at once, with the reason, and one that is back is used at once.
     """
 
     def __init__(self, connector: Connector, size: int) -> None:
@@ -204,7 +204,7 @@ class Pool:
             connection.close()
 
     def _give_back(self, connection: psycopg.Connection[Any]) -> None:
-        # One that was interrupted may still get the answer to somebody else's question.
+        # An interrupted connection may still receive the answer to the interrupted query.
         if connection.info.transaction_status != TransactionStatus.IDLE:
             connection.close()
         else:
@@ -213,11 +213,11 @@ class Pool:
             self.drop_idle()
 
     def drop_idle(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
     def close(self) -> None:
-        """Close the connections, those that are lent when they come back."""
+        """Close all connections; those that are lent, when they come back."""
         self._closed = True
         self.drop_idle()

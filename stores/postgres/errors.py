@@ -1,4 +1,4 @@
-"""PostgreSQL's errors, mapped to ours in one place; the cause is kept."""
+"""Map PostgreSQL's errors to ours, in one place; the cause is kept."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _REFUSALS: Final = (
     ("no pg_hba.conf entry", "allow this user and host in the server's pg_hba.conf"),
     ("does not exist", "create it, or check the name in the URL"),
 )
-"""What a server says that will not take a connection however often it is tried, and what to do.
-Before a connection stands an error has no code, so its text has to tell; in another language than
-English it is taken for a passing trouble."""
+"""Texts of refused connections that a retry does not help, and what to do. An error before the
+connection is established has no code, so its text decides; in a language other than English it
+counts as a temporary failure."""
 
 
 def mapped(error: psycopg.Error, where: str) -> EventLogError:
@@ -45,11 +45,11 @@ def mapped(error: psycopg.Error, where: str) -> EventLogError:
             return UnsupportedStore(f"{where}: {said}; grant it to the role, or use another role")
         case _, "42P01" | "42883" | "3F000":
             return CorruptLog(
-                f"{where}: {said}; a part of the log was dropped, restore it from a backup"
+                f"{where}: {said}; part of the log was dropped: restore it from a backup"
             )
         case _, "53100":
             return StoreUnavailable(
-                f"there is no room left on {where}; nothing was stored, free some and try again"
+                f"no space is left on {where}; nothing was stored, free some space and try again"
             )
         case "XX", "XX001" | "XX002":
             return CorruptLog(f"{where} is damaged ({said}); restore it from a backup")
@@ -60,7 +60,7 @@ def mapped(error: psycopg.Error, where: str) -> EventLogError:
 
 
 def mapped_connect(error: psycopg.Error, where: str) -> EventLogError:
-    """Return the error to raise when no connection came about."""
+    """Return the error to raise if no connection could be opened."""
     said = " ".join(str(error).split())
     if "Multiple connection attempts failed" not in said:
         for text, advice in _REFUSALS:
@@ -76,7 +76,7 @@ def closed(where: str) -> StoreUnavailable:
 
 @contextmanager
 def mapped_errors(where: str) -> Generator[None, None, None]:
-    """Raise our errors for PostgreSQL's."""
+    """Raise our errors in place of PostgreSQL's."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,9 +1,9 @@
-"""Waking those who wait for records of other processes: LISTEN and NOTIFY, as a hint only.
+"""Wake readers that wait for records of other processes: LISTEN and NOTIFY, as a hint only.
 
-A notification in the transaction of an append would have the server commit such transactions one
-after the other. So one thread per store, on a connection of its own, says a few milliseconds
-after an append that there is something new, once for all appends of these milliseconds; and it
-hears what others say. Whoever waits looks for itself now and then all the same.
+NOTIFY inside an append's transaction would make the server commit such transactions one by one. So
+one thread per store, on a separate connection, notifies a few milliseconds after an append, once for
+all appends of these milliseconds, and listens for others. Waiting readers poll as well, so a lost
+notification only costs time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ GATHER_SECONDS: Final = 0.01
 """How long appends are gathered for one notification."""
 
 RETRY_SECONDS: Final = 1.0
-"""How long it takes until a lost connection is tried again; who waits polls meanwhile."""
+"""How long until a lost connection is tried again; waiting readers poll meanwhile."""
 
 
 class Notifications(Wakeups):
-    """Hears what others say, and tells them of this store's appends."""
+    """Receives notifications from other processes, and sends them for this store's appends."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], channel: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Notifications(Wakeups):
         self._ours.setblocking(False)
 
     def announce(self) -> None:
-        """Tell everybody that something was appended."""
+        """Notify local and other processes' readers that something was appended."""
         self.notify()
         self._start()
         if not self._owed:
@@ -55,11 +55,11 @@ class Notifications(Wakeups):
             self._wake_thread()
 
     def _sleep(self, seen: int, seconds: float) -> None:
-        self._start()  # Only who really waits needs the thread that hears of others' appends.
+        self._start()  # The thread that listens is needed only once a reader waits.
         super()._sleep(seen, seconds)
 
     def close(self) -> None:
-        """Wake everybody and end the thread."""
+        """Wake all waiting readers and end the thread."""
         self._closed.set()
         self.notify()
         with self._condition:
@@ -70,7 +70,7 @@ class Notifications(Wakeups):
         self.forget()
 
     def forget(self) -> None:
-        """Close what is this process's own: all that a forked child may do."""
+        """Close what belongs to this process alone: all that a forked child may do."""
         self._ours.close()
         self._theirs.close()
 
@@ -88,14 +88,14 @@ class Notifications(Wakeups):
         try:
             self._ours.send(b"!")
         except (BlockingIOError, OSError):
-            return  # It has enough to wake up for, or is gone.
+            return  # The thread is already awake, or has ended.
 
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
                 with self._connect() as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(self._channel))
-                    self.notify()  # Whatever was said while nobody listened.
+                    self.notify()  # Something may have been appended while nobody listened.
                     self._serve(connection)
             except (psycopg.Error, EventLogError, OSError) as error:
                 log_fact(logging.DEBUG, "notifications_interrupted", error=str(error))

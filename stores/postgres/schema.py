@@ -1,9 +1,9 @@
 """Create and migrate the tables of a PostgreSQL store, and refuse what is not ours.
 
-A log lives in a schema of its own. Its migrations are the files ``<number>_<name>.sql`` beside this module;
-those that were applied stand in the table `migrations`, by which a schema is known as one of ours.
-A transaction-level advisory lock makes processes that open a new log at once take turns: one
-creates it, the others find it created.
+A log has a schema to itself. Its migrations are the files ``<number>_<name>.sql`` beside this module;
+the table `migrations` lists those that were applied, and marks a schema as one of ours. A
+transaction-level advisory lock makes processes that open a new log at the same moment take turns: one
+creates it, the others find it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FILE: Final = re.compile(r"(\d+)_(\w+)\.sql")
 
 
 class Statements(dict[str, bytes]):
-    """Statements by their text, in which ``{schema}`` stands for the log's schema."""
+    """Statements by their text, with the log's schema in place of ``{schema}``."""
 
     def __init__(self, schema: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Statements(dict[str, bytes]):
 
 
 def ensure_schema(connection: Connection[Any], statements: Statements, where: str) -> None:
-    """Bring the log to today's schema; raise `UnsupportedStore` if it is not one of ours."""
+    """Migrate the log to the current schema; raise `UnsupportedStore` if it is not one of ours."""
     if _pending(connection, statements, where):
         with connection.transaction():
             connection.execute(
@@ -71,7 +71,7 @@ def newest_migration() -> int:
 
 
 def _create(connection: Connection[Any], statements: Statements) -> None:
-    # IF NOT EXISTS would ask for the right to create one where an administrator already did.
+    # IF NOT EXISTS would need the right to create schemas even if an administrator made it.
     known = "SELECT FROM pg_namespace WHERE nspname = %s"
     if connection.execute(known, (statements.schema,)).fetchone() is None:
         connection.execute(statements["CREATE SCHEMA {schema}"])
@@ -101,15 +101,15 @@ def _pending(
     known = _migrations()
     if applied > known[-1][0]:
         raise UnsupportedStore(
-            f"{where} has schema {applied}, this eventlog knows up to {known[-1][0]}; upgrade it"
+            f"{where} has schema {applied}, and this eventlog knows up to {known[-1][0]}; upgrade it"
         )
     return [migration for migration in known if migration[0] > applied]
 
 
 def applied_migrations(connection: Connection[Any], statements: Statements, where: str) -> int:
-    """Return the number of the newest migration in the schema, 0 for an empty one.
+    """Return the number of the newest migration in the schema, or 0 for an empty one.
 
-    Raises `UnsupportedStore` if the schema has other tables than an eventlog's.
+    Raises `UnsupportedStore` if the schema has tables that are not an eventlog's.
     """
     tables = {
         str(name)
@@ -124,7 +124,7 @@ def applied_migrations(connection: Connection[Any], statements: Statements, wher
     if not {"migrations", "epoch", "streams", "records"} <= tables:
         raise UnsupportedStore(
             f"{where}: the schema {statements.schema!r} holds {min(tables)!r} and others that are "
-            "not an eventlog's; choose a schema of its own for the log with ?schema=NAME"
+            "not an eventlog's; choose another schema for the log with ?schema=NAME"
         )
     row = connection.execute(
         statements["SELECT coalesce(max(number), 0) FROM {schema}.migrations"]
@@ -133,10 +133,10 @@ def applied_migrations(connection: Connection[Any], statements: Statements, wher
 
 
 def _keep_ascending(connection: Connection[Any], statements: Statements) -> None:
-    """Shift positions to come behind those that there are.
+    """Shift new positions so that they come after the existing ones.
 
-    They begin with the number of their transaction, and a dump that is restored into a younger
-    cluster has greater numbers than that cluster will draw for a long time.
+    A position begins with the number of its transaction. In a dump that is restored into a younger
+    cluster, these numbers are greater than those the cluster will assign for a long time.
     """
     behind = statements[
         "SELECT (SELECT max(position) FROM {schema}.records) >= "
@@ -144,7 +144,7 @@ def _keep_ascending(connection: Connection[Any], statements: Statements) -> None
     ]
     if connection.execute(behind).fetchone() == (True,):
         with connection.transaction():
-            # Every append reads the shift, so this waits for those under way and holds up others.
+            # Every append reads the shift, so this waits for running ones and blocks new ones.
             connection.execute(statements["LOCK TABLE {schema}.epoch"])
             connection.execute(
                 statements[

@@ -1,12 +1,12 @@
 """The PostgreSQL store: one schema of a database, written by any number of processes and hosts.
 
-A batch of appends is one call of the function `append` in the database: one round trip, one
-transaction, in autocommit mode. Streams are locked one by one, so that sessions do not wait for
-each other. The log of all streams is read below the oldest transaction that is still running, in
-the order of transactions, so that nothing is ever skipped; `1_log.sql` has the argument.
+A batch of appends is one call of the function `append` in the database: one round trip and one
+transaction, in autocommit mode. Each stream has its own lock, so sessions do not wait for each other.
+The whole log is read in the order of transactions, up to the oldest one that is still running, so
+that no record is ever skipped; `1_log.sql` has the argument.
 
-Appends have a connection of their own. All other calls borrow one from a pool for a single
-statement, so no transaction stays open while a caller thinks.
+Appends use one connection. All other calls borrow one from a pool for a single statement, so no
+transaction stays open between calls.
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ if TYPE_CHECKING:
 __all__ = ["PostgresStore", "has_log", "open_store"]
 
 SCHEMA: Final = "eventlog"
-"""The schema that holds a log whose URL names no other."""
+"""The schema of a log if its URL names none."""
 
 LOOKS: Final = 100
-"""How often a batch is decided: as many mean a defect, not rivals."""
+"""How often a batch is decided at most: reaching this means a defect, not competing writers."""
 
 APPEND_LIMIT: Final = 1 << 29
-"""Bytes of one append. PostgreSQL takes 1 GiB for all values of one argument together."""
+"""Maximum bytes of one append. PostgreSQL takes 1 GiB for all values of one argument together."""
 
 CALL_BYTES: Final = 1 << 26
-"""Bytes of data beyond which the rest of a batch is stored by a further call."""
+"""Bytes of data after which the rest of a batch is stored by another call."""
 
 RECORDS_LIMIT: Final = (1 << 20) - 1
-"""Records of one transaction: positions have 20 bits to count them."""
+"""Maximum records of one transaction: positions have 20 bits to count them."""
 
 _EVERY_VERSION: Final = 1 << 62
-"""A version that no stream reaches: what is read up to where the caller gives no end."""
+"""A version that no stream reaches: the end of a read without a given end."""
 
 _APPEND: Final = (
     "SELECT {schema}.append(%b::text[], %b::bigint[], %b::bytea[], %b::integer[], %b::integer[], "
@@ -122,9 +122,9 @@ _GET_BLOB: Final = "SELECT data, revision FROM {schema}.blobs WHERE key = %s"
 def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStore:
     """Open ``postgresql://user@host/database``: a URL of libpq, several hosts included.
 
-    ``?schema=NAME`` is the schema that holds the log (``eventlog``), ``?durability=process`` takes
-    a server that may lose its latest commits with its power, ``?pool_size=NUMBER`` limits the
-    connections for all that is not an append (10).
+    ``?schema=NAME`` is the schema that holds the log (default ``eventlog``). ``?durability=process``
+    accepts a server that may lose its latest commits in a loss of power. ``?pool_size=NUMBER`` limits
+    the connections for everything except appends (default 10).
     """
     conninfo, own = split_conninfo(url)
     try:
@@ -140,7 +140,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
 
 
 def has_log(url: str) -> bool:
-    """Tell whether a log is where a URL points: opening it would create none."""
+    """Return whether there is a log at a URL."""
     conninfo, own = split_conninfo(url)
     connector = Connector(conninfo, "process")
     with connector.connect() as connection, mapped_errors(connector.where):
@@ -211,13 +211,13 @@ class PostgresStore:
             batch = Batch(appends, self._look(appends))
         raise StoreUnavailable(
             f"{self._where}: the streams changed {LOOKS} times while {len(appends)} appends were "
-            "to be stored; nothing of them was, see `eventlog doctor`"
+            "being stored; none of them was stored, see `eventlog doctor`"
         )
 
     def _store(self, batch: Batch) -> int | None:
-        """Store a batch in one transaction; return what its positions count from.
+        """Store a batch in one transaction; return the position before its first record.
 
-        None if nothing was stored, because what the batch was decided on does not hold.
+        Returns None if nothing was stored because the batch was decided on a wrong assumption.
         """
         if not batch.rows:
             return 0
@@ -236,7 +236,7 @@ class PostgresStore:
             said = " ".join(str(error).split())
             raise Indeterminate(f"{self._where}: the connection was lost ({said})") from error
         except BaseException:
-            self._drop_writer()  # Its answer may still be on the way.
+            self._drop_writer()  # An answer may still arrive on it.
             raise
         if base is not None:
             self._notifications.announce()
@@ -257,7 +257,7 @@ class PostgresStore:
             writer.close()
 
     def _look(self, appends: Sequence[Append]) -> Observed:
-        """Look where streams stand and which ids are stored, both at one moment."""
+        """Read the versions of streams and the versions of stored ids, both at one moment."""
         wanted = [
             (append.stream, record.event_id) for append in appends for record in append.records
         ]
@@ -271,10 +271,9 @@ class PostgresStore:
     # ---- reading ------------------------------------------------------------------------------
 
     def _rows(self, statement: str, *arguments: Any) -> list[Any]:
-        """Return the answer to one statement that reads.
+        """Run one reading statement and return its rows.
 
-        Connections may have been lost while nobody used them, so reading is tried again on a new
-        one.
+        A connection may have been lost while idle, so reading is tried again on a new one.
         """
         try:
             return self._ask(statement, arguments)
@@ -369,7 +368,7 @@ class PostgresStore:
         return Blob._make(rows[0]) if rows else None
 
     def _write(self, statement: str, *arguments: Any) -> list[Any]:
-        """Return the answer to one statement that writes, in a transaction of its own."""
+        """Run one writing statement as a separate transaction, and return its rows."""
         with self._borrowed() as connection:
             try:
                 with mapped_errors(self._where):
@@ -381,7 +380,7 @@ class PostgresStore:
                     raise
                 raise Indeterminate(str(error)) from error
 
-    # ---- the whole ----------------------------------------------------------------------------
+    # ---- the log as a whole -------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         with self._borrowed() as connection, mapped_errors(self._where):
@@ -396,9 +395,9 @@ class PostgresStore:
         return int(self._rows(_NOW)[0][0])
 
     def reopen_after_fork(self) -> None:
-        """Leave the parent its connections, and begin with none.
+        """Leave the connections to the parent, and begin with none.
 
-        A connection must not be closed here: that would tell the server that the parent goes.
+        They must not be closed here: that would end the parent's sessions on the server.
         """
         if self._closed:
             return
@@ -417,21 +416,21 @@ class PostgresStore:
 
 
 _inherited: list[Any] = []
-"""What a forked child got from its parent and must neither use nor tidy up."""
+"""Objects inherited from the parent that a forked child must neither use nor close."""
 
 
 def _bound(key: str) -> str:
-    """Return a bound of a range of keys that PostgreSQL can hold, and that bounds the same ones.
+    """Return a bound without NUL that bounds the same range of keys.
 
-    No key has a NUL, so what comes behind a key with a NUL added is what comes behind the key, and
-    the first that does is the key with the least other character added.
+    No key contains a NUL. So the keys after ``key + NUL`` are the keys after ``key``, and the first
+    possible one is ``key`` followed by the lowest other character.
     """
     before, nul, _ = key.partition("\0")
     return f"{before}\x01" if nul else before
 
 
 def _refused(append: Append) -> EventLogError | None:
-    """Return the error of an append that no PostgreSQL can take."""
+    """Return the error for an append that is too large for PostgreSQL, or None."""
     size = sum(len(record.data) + len(record.metadata) for record in append.records)
     if size > APPEND_LIMIT:
         return TooLarge(append.stream, "the number of bytes of one append", size, APPEND_LIMIT)

@@ -1,4 +1,4 @@
-"""The appends of one transaction of a SQLite store: the checks, the rows, the answers."""
+"""The appends of one SQLite transaction: checks, rows and answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _INSERT: Final = {
     f"data) VALUES {', '.join([_ROW] * size)}"
     for size in (64, 16, 1)
 }
-"""Rows are inserted by few at a time or one by one: a statement of 64 saves a fifth of the cost."""
+"""Rows per insert statement, in a few fixed sizes: a statement of 64 rows saves a fifth of the cost."""
 
 
 class Batch:
-    """The appends of one transaction, each answered by itself, each seeing those before it."""
+    """The appends of one transaction: each sees the earlier ones and gets its own answer."""
 
     def __init__(
         self, lookup: Lookup, connection: sqlite3.Connection, appends: Sequence[Append]
@@ -43,17 +43,17 @@ class Batch:
         self.new_streams: dict[str, int] = {}
         self.rows: list[TailRow] = []
         self._values: list[Any] = []
-        """The columns of all rows, one row behind the other."""
+        """The columns of all rows, row after row."""
         self.last = lookup.tail.last
         self.is_current = False
-        """Whether the log ended where the tail does: if not, the answers are not to be trusted."""
+        """Whether the log ended where the tail does; if not, the answers may be wrong."""
 
     def run(self) -> list[Appended | EventLogError]:
         ids = [record.event_id for append in self._appends for record in append.records]
         self._stored = self._lookup.stored(self._connection, ids)
         self._doubled = len(set(ids)) < len(ids)
         if self._stored or self._doubled:
-            # Rare enough to look closely.
+            # Rare enough for the slow, exact check.
             answers = [self._repeated(append) or self._add(append) for append in self._appends]
         else:
             answers = [self._add(append) for append in self._appends]
@@ -82,7 +82,7 @@ class Batch:
         return Appended(tuple(range(expected + 1, expected + 1 + len(records))), tuple(positions))
 
     def _insert(self) -> int | None:
-        """Insert the rows; return the position that SQLite gave the last: the one after the end."""
+        """Insert the rows; return the position that SQLite gave to the last one."""
         values, done, last = self._values, 0, None
         for size in _INSERT:
             width = size * _WIDTH
@@ -93,7 +93,7 @@ class Batch:
         return last
 
     def _stream_id(self, stream: str) -> int:
-        # New ones are looked at first: the store must not remember ids that may be rolled back.
+        # New streams come first: the store must not remember ids that may be rolled back.
         known = self.new_streams.get(stream) or self._lookup.stream_id(self._connection, stream)
         if known is not None:
             return known
@@ -102,7 +102,7 @@ class Batch:
         return created
 
     def _repeated(self, append: Append) -> Appended | EventLogError | None:
-        """Answer an append of which ids are stored already: all of them in order, or refuse."""
+        """Answer an append with ids that are already stored: a replay if all are, in order; else refuse."""
         ids = [record.event_id for record in append.records]
         stream_id = self._stream_id(append.stream)
         rows = self.rows if self._doubled else []

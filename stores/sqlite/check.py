@@ -1,4 +1,4 @@
-"""Is a SQLite log sound: the file itself, and the index tables against the records?"""
+"""Check a SQLite log: the file itself, and the index tables against the records."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PLACES: Final = (
     "CAST(value AS INTEGER) AS position "
     "FROM record_runs, json_each(CASE WHEN json_valid(positions) THEN positions ELSE '[]' END)) "
 )
-"""What the runs say, a row per record. Without the casts the columns would have no affinity, SQLite
-would not index them for the joins, and each record would be held against all the others."""
+"""The content of the runs, a row per record. Without the casts the columns would have no affinity, so
+SQLite would build no index for the joins and compare each record with all others."""
 
 _INDEX_CHECKS: Final = (
-    # Records that the index tables should hold, and do not, or at another place.
+    # Records that are missing in the index tables, or have another place there.
     (
         f"{_PLACES} SELECT count(*) FROM records AS r LEFT JOIN places AS p "
         "ON p.stream = r.stream AND p.version = r.version "
@@ -28,7 +28,7 @@ _INDEX_CHECKS: Final = (
         "WHERE r.position <= (SELECT position FROM progress WHERE name = 'indexed') "
         "AND (p.position IS NOT r.position OR i.version IS NOT r.version)"
     ),
-    # Entries of records that do not exist, or are others.
+    # Entries for records that do not exist, or that are different.
     (
         f"{_PLACES} SELECT count(*) FROM places AS p LEFT JOIN records AS r "
         "ON r.position = p.position "
@@ -43,7 +43,7 @@ _INDEX_CHECKS: Final = (
 
 
 def check_tables(connection: sqlite3.Connection) -> list[Finding]:
-    """Return what is wrong with the file and with the index tables."""
+    """Return the findings about the file and its index tables."""
     findings = [
         Finding(None, None, "storage", str(line))
         for (line,) in connection.execute("PRAGMA quick_check").fetchall()

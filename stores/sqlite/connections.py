@@ -1,6 +1,6 @@
-"""How a SQLite store opens its connections: what is set on each, and read back (P9).
+"""Open the connections of a SQLite store; each setting is made and then read back (P9).
 
-Executing a pragma without fetching its answer hides its failure, so each is asked for again.
+A pragma that fails does not raise, so each one is queried afterwards.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _SYNCHRONOUS: Final[dict[str, tuple[int, Durability]]] = {
 }
 
 _CACHE_KIB: Final = 8_192
-"""What the writer may keep of the file: the tail that is merged, and the pages that takes."""
+"""The writer's page cache, in KiB: enough for merging the tail into the index tables."""
 
 _CHECKPOINT_PAGES: Final = 1_000
-"""WAL pages (of 4 KiB) at which SQLite checkpoints and begins the WAL anew. Syncing a file that
-keeps its size is cheaper than one that grows, so a larger WAL would make each commit slower."""
+"""WAL pages (of 4 KiB) after which SQLite checkpoints and reuses the WAL. Syncing a file that keeps
+its size is cheaper than syncing one that grows, so a larger WAL would make each commit slower."""
 
 
 def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
-    """Open a connection that any thread may use, with transactions left to the store."""
+    """Open a connection that any thread may use; the store manages its transactions."""
     return sqlite3.connect(
         path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
     )
@@ -96,12 +96,12 @@ class Connecting:
         found = connection.execute(f"PRAGMA {name}").fetchone()[0]
         if found != expected:
             raise StoreUnavailable(
-                f"{self._path}: SQLite keeps {name} at {found!r}, needed is {expected!r}; "
+                f"{self._path}: SQLite keeps {name} at {found!r}, and {expected!r} is needed; "
                 "use a local file system"
             )
 
     def settings(self, connection: sqlite3.Connection) -> dict[str, str]:
-        """Return the settings, as a connection answers them."""
+        """Return the settings that a connection reports."""
 
         def pragma(name: str) -> str:
             with mapped_errors(self._path):

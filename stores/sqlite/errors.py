@@ -23,12 +23,12 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
     match primary:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(
-                f"{path} is locked by another process that writes or holds a transaction open; "
+                f"{path} is locked by another process that is writing or keeps a transaction open; "
                 "nothing was stored, try again"
             )
         case sqlite3.SQLITE_FULL:
             return StoreUnavailable(
-                f"there is no room left to write {path}; nothing was stored, free some and try "
+                f"no space is left to write {path}; nothing was stored, free some space and try "
                 "again"
             )
         case sqlite3.SQLITE_NOTADB:
@@ -42,7 +42,7 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
                 return StoreUnavailable(
                     f"{path} is on a read-only file system; copy the log, or mount it for writing"
                 )
-            return StoreUnavailable(f"{path} may not be written; check its owner and mode")
+            return StoreUnavailable(f"{path} cannot be written; check its owner and mode")
         case sqlite3.SQLITE_CANTOPEN:
             reason = _why_none_opens()
             if reason is not None:
@@ -60,7 +60,7 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
 
 
 def _is_read_only(path: str) -> bool:
-    """Return whether the file system of a file, or of the folder for it, is read-only."""
+    """Return whether the file system of a file, or of its folder, is read-only."""
     for place in (path, os.path.dirname(path) or "."):
         try:
             return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
@@ -70,7 +70,7 @@ def _is_read_only(path: str) -> bool:
 
 
 def _why_none_opens() -> str | None:
-    """Return what the system says when no descriptor is left; SQLite does not pass it on."""
+    """Return the system's error if no descriptor is left; SQLite does not pass it on."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
@@ -80,7 +80,7 @@ def _why_none_opens() -> str | None:
 
 @contextmanager
 def mapped_errors(path: str) -> Generator[None, None, None]:
-    """Raise our errors for SQLite's."""
+    """Raise our errors in place of SQLite's."""
     try:
         yield
     except sqlite3.Error as error:

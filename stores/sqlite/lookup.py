@@ -1,8 +1,8 @@
-"""Where the records of a SQLite log are: by stream and version, by event id, and the heads.
+"""Look up records in a SQLite log: by stream and version, by event id, and the heads.
 
-Answers come from the index tables and from the tail that they lag behind (`tail`). Whoever
-asks brings a connection that has caught up; readers hold ``lock`` while they ask. The writer need
-not: while it holds SQLite's write lock nobody has news to take in.
+Answers combine the index tables with the tail of records that the tables lack (`tail`). The caller
+passes a connection that has caught up. Readers hold ``lock`` during a look-up; the writer need not,
+because nothing can be added while it holds SQLite's write lock.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _FIND: Final = {
     f"({','.join('?' * size)})"
     for size in (1, 4, 16, 64, 256)
 }
-"""Ids are asked for in lists of a few sizes rather than any, so statements are prepared once."""
+"""Ids are looked up in lists of a few fixed sizes, so that statements are prepared once."""
 
 
 class Lookup:
-    """What one process knows of where records are."""
+    """One process's knowledge of where records are."""
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self.lock = threading.Lock()
         self.streams: dict[str, int] = {}
-        """The numbers of streams by name, as far as they were asked for."""
+        """The numbers of streams by name, for those that were looked up."""
         self.tail = Tail(_indexed(connection))
         self._path = path
 
     def catch_up(self, connection: sqlite3.Connection) -> bool:
-        """Take in what other processes, or this one before it was opened, have appended.
+        """Add the records that other processes appended, or that were there before this one opened.
 
-        Tells whether there was anything.
+        Returns whether there were any.
         """
         last = self.tail.last
         newest = connection.execute("SELECT max(position) FROM records").fetchone()[0] or 0
@@ -67,7 +67,7 @@ class Lookup:
         return True
 
     def merge(self, connection: sqlite3.Connection) -> int:
-        """Bring the index tables up to the end of the tail, whose position is returned."""
+        """Bring the index tables up to the end of the tail; return its position."""
         tail, indexed = self.tail, _indexed(connection)
         connection.executemany(INSERT_RUN, tail.unindexed(indexed))
         connection.execute(
@@ -79,7 +79,7 @@ class Lookup:
         return tail.last
 
     def stream_id(self, connection: sqlite3.Connection, stream: str) -> int | None:
-        """Return a stream's number; None if it has no record."""
+        """Return a stream's number, or None if it has no record."""
         found = self.streams.get(stream)
         if found is None:
             row = connection.execute(
@@ -110,7 +110,7 @@ class Lookup:
     def stored(
         self, connection: sqlite3.Connection, ids: Sequence[bytes]
     ) -> dict[tuple[int, bytes], int]:
-        """Return the versions of the records that have one of these event ids, as a rule none."""
+        """Return the versions of the records with one of these event ids; usually there are none."""
         tail = self.tail
         found: dict[tuple[int, bytes], int] = {}
         if not tail.ids.keys().isdisjoint(ids):
@@ -121,7 +121,7 @@ class Lookup:
             )
             found.update(_versions(rows))
         if not tail.begins_at:
-            return found  # Nothing is in the index tables yet.
+            return found  # The index tables are still empty.
         for start in range(0, len(ids), 256):
             page = ids[start : start + 256]
             size = next(size for size in _FIND if size >= len(page))
@@ -141,9 +141,9 @@ def _versions(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[int, byte
 
 
 def _legible(row: tuple[Any, ...]) -> TailRow:
-    """Return a row of `records` with something of the right type in every column.
+    """Return a row of `records` with a value of the right type in every column.
 
-    What is damaged is met when the record itself is read; here it must not hide the records of
+    Damage is reported when the record itself is read; here it must not hide the records of
     other streams.
     """
     position, stream, version, event_id, time, hash_ = row
@@ -170,12 +170,12 @@ def _indexed_end(connection: sqlite3.Connection, stream_id: int) -> End:
     ).fetchone()
     if found is not None and tuple(map(type, found)) != (int, bytes, int, int):
         raise CorruptLog(
-            f"the record at position {last} is damaged: its version, hash or time is of another "
+            f"the record at position {last} is damaged: its version, hash or time has the wrong "
             "type; `eventlog verify` names what else is wrong"
         )
     if found is None:
         raise CorruptLog(
-            f"the table record_runs names position {last}, where no record is; `eventlog doctor` "
+            f"the table record_runs names position {last}, which has no record; `eventlog doctor` "
             "names what else is wrong"
         )
     return found
@@ -195,7 +195,7 @@ def _indexed_places(
     for first, positions in runs:
         if not isinstance(first, int):
             raise CorruptLog(
-                f"the table record_runs begins a run at {first!r:.40}, which is no version; "
+                f"the table record_runs begins a run at {first!r:.40}, which is not a version; "
                 "`eventlog doctor` names what else is wrong"
             )
         found[:0] = _read_run(positions)[max(0, after + 1 - first) : until + 1 - first]
@@ -222,7 +222,7 @@ def _indexed(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT position FROM progress WHERE name = 'indexed'").fetchone()
     if row is None or not isinstance(row[0], int):
         raise CorruptLog(
-            "the table progress does not say up to where the log is indexed; restore the file from a "
+            "the table progress does not say how far the log is indexed; restore the file from a "
             "backup"
         )
     return row[0]

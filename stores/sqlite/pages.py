@@ -1,4 +1,4 @@
-"""Pages of records as they are read from a SQLite log: of one stream, or of all."""
+"""Read pages of records from a SQLite log: of one stream, or of all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "log_page", "stream_page"]
 
 Bounds = tuple[int, int | None]
-"""Which versions are to be read, ``after < version <= until``: up to the last for None."""
+"""The versions to read, ``after < version <= until``; None means up to the last."""
 
 _COLUMNS: Final = (
     "version, position, event_id, type, schema, time, CAST(data AS BLOB), "
@@ -35,7 +35,7 @@ def stream_page(
 ) -> tuple[list[Record], Bounds | None]:
     """Read the first, or the last, ``size`` records within bounds.
 
-    Returns them and the bounds of what is left; None where nothing is.
+    Returns them and the bounds of the rest, or None if nothing is left.
     """
     after, until = bounds
     stream_id = lookup.stream_id(connection, stream)
@@ -54,7 +54,7 @@ def stream_page(
     rows = _at(connection, stream, places, reverse=reverse)
     records = sound_records(rows)
     if len(records) < len(rows):
-        # What is before the damage comes first; reading on from there meets it.
+        # Records before the damage come first; reading on from there raises.
         damaged = low + places.index(rows[len(records)][2])
         left = (after, damaged + 1) if reverse else (damaged, until)
     return records, left if left[0] < left[1] else None
@@ -72,7 +72,7 @@ def _at(
             (stream, places[0], places[-1]),
         )
     else:
-        # The order is that of the array: a cross join is never turned round.
+        # The order is that of the array: SQLite never reorders a CROSS JOIN.
         rows = connection.execute(
             f"SELECT ?, {_COLUMNS} FROM (SELECT value AS place FROM json_each(?)) "
             "CROSS JOIN records ON position = place",
@@ -84,9 +84,9 @@ def _at(
 def log_page(
     connection: sqlite3.Connection, after: int, types: Sequence[str], size: int
 ) -> tuple[list[Record], bool]:
-    """Read the first ``size`` records of all streams behind a position, of some types if given.
+    """Read the first ``size`` records of all streams after a position, of some types if given.
 
-    Returns them, and whether more may follow. Reading on behind fewer meets a damaged record.
+    Returns them, and whether more may follow. If damage cut the page short, reading on raises.
     """
     only = f"AND type IN ({','.join('?' * len(types))}) " if types else ""
     rows = connection.execute(

@@ -1,8 +1,8 @@
 """Create and migrate the tables of a SQLite store, through sqlite-utils.
 
 A file is ours if its ``application_id`` says so; its ``user_version`` is the number of its schema.
-Migrations run inside one ``BEGIN IMMEDIATE``, so that of several processes that open a new file at
-once one creates it and the others find it created.
+Migrations run inside one ``BEGIN IMMEDIATE``: if several processes open a new file at once, one
+creates the tables and the others find them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCHEMA_VERSION: Final = 2
 
 
 def ensure_schema(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the file to today's schema; raise `UnsupportedStore` if it is not one of ours."""
+    """Migrate the file to the current schema; raise `UnsupportedStore` if it is not one of ours."""
     if _is_current(connection, path):
         return
     connection.execute("BEGIN IMMEDIATE").fetchall()
@@ -56,7 +56,7 @@ def refuse_older(connection: sqlite3.Connection, path: str) -> None:
 def refuse_foreign(connection: sqlite3.Connection, path: str) -> None:
     """Raise `UnsupportedStore` for a database of another program or a newer eventlog.
 
-    Reads only: what is not ours must not be changed, not even its journal mode.
+    Only reads: a file that is not ours must not be changed, not even its journal mode.
     """
     _is_current(connection, path)
 
@@ -66,14 +66,14 @@ def _is_current(connection: sqlite3.Connection, path: str) -> bool:
     version = _pragma(connection, "user_version")
     if application == APPLICATION_ID and version > SCHEMA_VERSION:
         raise UnsupportedStore(
-            f"{path} has schema {version}, this eventlog knows up to {SCHEMA_VERSION}; upgrade it"
+            f"{path} has schema {version}, and this eventlog knows up to {SCHEMA_VERSION}; upgrade it"
         )
     if application == APPLICATION_ID and version == SCHEMA_VERSION:
         return True
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and (application or version or tables):
         raise UnsupportedStore(
-            f"{path} is a database of another program; choose a file of its own for the log"
+            f"{path} is a database of another program; choose another file for the log"
         )
     return False
 
@@ -84,7 +84,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _execute(connection: sqlite3.Connection, script: str) -> None:
-    """Run the statements of a script, which empty lines separate, inside the transaction."""
+    """Run the statements of a script, separated by empty lines, inside the transaction."""
     for statement in (
         files("eventlog.stores.sqlite").joinpath(script).read_text("utf-8").split(";\n\n")
     ):

@@ -1,9 +1,9 @@
 """The SQLite store: one file, durable against power loss, written by any number of processes.
 
-WAL with ``synchronous=FULL``, as `connections` sets it. Writing happens on one connection per
-process, always in ``BEGIN IMMEDIATE``: a deferred transaction that has read is refused at once,
-whatever the busy timeout, when another process writes. Reading uses connections of its own and
-returns whole pages, so that no read transaction stays open while a caller thinks.
+WAL with ``synchronous=FULL``, set by `connections`. Each process writes on one connection, always in
+``BEGIN IMMEDIATE``: if another process writes, a deferred transaction that has read is refused at
+once, whatever the busy timeout. Reading uses other connections and returns whole pages, so that no
+read transaction stays open between two calls of the caller.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteStore", "open_store"]
 
 POLL_SECONDS: Final = 0.05
-"""How often a waiting reader looks for records of other processes."""
+"""How often a waiting reader checks for records of other processes."""
 
 _SCAN: Final = (
     "SELECT key, CAST(value AS BLOB) FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
@@ -99,8 +99,8 @@ def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
 class SQLiteStore:
     """A log in one SQLite file; see `eventlog.store.Store` for the contract.
 
-    ``permissions`` are those of a new file, such as ``0o660``; by default its owner may read and write
-    it, and whom the folder lets read or write.
+    ``permissions`` is the mode of a new file, such as ``0o660``. By default its owner may read and
+    write it, and group and others may do what they may do in the folder.
     """
 
     def __init__(
@@ -192,9 +192,9 @@ class SQLiteStore:
     ) -> tuple[Batch, list[Appended | EventLogError]]:
         """Begin a transaction and insert what can be appended.
 
-        As a rule nobody else has written since the last time, so looking first is left out: the
-        position that SQLite gives the last row tells. Where others have written, what was done on
-        the strength of an old tail is rolled back, and done again on the new one.
+        Usually nobody else has written since the last time, so there is no check beforehand: the
+        position that SQLite gives to the last row shows it. If another process has written, the
+        transaction is rolled back and done again with the new tail.
         """
         lookup = self._lookup
         connection.execute("BEGIN IMMEDIATE")
@@ -228,8 +228,8 @@ class SQLiteStore:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_IOERR:
                 self._roll_back(connection)
                 raise mapped(error, self.path) from error
-            # A sync that failed: the pages may be on disk or not, and this connection's view of
-            # them is not to be trusted any more. A fresh one sees what recovery makes of them.
+            # A failed sync: the pages may or may not be on disk, and this connection's view of
+            # them cannot be trusted. A new connection sees what recovery makes of them.
             self._reconnect()
             raise Indeterminate(f"{self.path}: the commit failed ({error})") from error
 
@@ -251,7 +251,7 @@ class SQLiteStore:
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection, None, None]:
-        """Lend a connection whose reads see a tail that is up to date with them."""
+        """Lend a connection together with a tail that is up to date with it."""
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed; open the log again")
         with self._gate:
@@ -339,7 +339,7 @@ class SQLiteStore:
         def read_page(low: str, size: int) -> tuple[list[tuple[str, bytes]], str | None]:
             with self._reading() as connection:
                 rows = connection.execute(_SCAN, (low, end, size)).fetchall()
-            # No key is between one and the same with a NUL behind it.
+            # No key lies between a key and the same key followed by a NUL.
             return rows, rows[-1][0] + "\0" if len(rows) == size else None
 
         return paged(read_page, start, limit)
@@ -351,7 +351,7 @@ class SQLiteStore:
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         with self._writing() as connection:
             row = connection.execute("SELECT revision FROM blobs WHERE key = ?", (key,)).fetchone()
-            # A damaged blob has no revision to go on from.
+            # A damaged blob has no revision to count on from.
             revision = row[0] if row is not None and isinstance(row[0], int) else 0
             if expected not in (ANY, revision):
                 raise VersionConflict(key, int(expected), revision)
@@ -372,14 +372,14 @@ class SQLiteStore:
         data, revision = row
         if not isinstance(data, bytes) or not isinstance(revision, int):
             raise CorruptLog(
-                f"{self.path}: the blob {key!r} is damaged: it is no bytes with a revision; restore "
+                f"{self.path}: the blob {key!r} is damaged: it is not bytes with a revision; restore "
                 "it from a backup, or remove it if it is a snapshot"
             )
         return Blob(data, revision)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection, None, None]:
-        """Lend the writer for one durable transaction of its own."""
+        """Lend the writing connection for one separate, durable transaction."""
         with self._write_lock:
             connection = self._open_writer()
             with mapped_errors(self.path):
@@ -391,7 +391,7 @@ class SQLiteStore:
                     raise
             self._commit(connection)
 
-    # ---- the whole ----------------------------------------------------------------------------
+    # ---- the log as a whole -------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         with self._reading() as connection:
@@ -404,14 +404,14 @@ class SQLiteStore:
         return {"file": str(Path(self.path).resolve()), **settings, **opened}
 
     def reopen_after_fork(self) -> None:
-        """Nothing is left to do: what is said at `pause_for_fork` was done."""
+        """Do nothing: `pause_for_fork` has done what is needed."""
 
     def pause_for_fork(self) -> None:
-        """Wait for what is under way, and close every connection.
+        """Wait for running calls, and close every connection.
 
-        SQLite keeps one table per process of the locks that it holds, and a forked child inherits
-        the table without the locks. With a connection open in the parent, the child's own would
-        take no locks of its own, and the parent could delete the WAL that the child writes to.
+        SQLite keeps a table of the locks that the process holds, and a forked child inherits the
+        table without the locks. If a connection stayed open, the child's connections would take no
+        locks, and the parent could delete the WAL that the child writes to.
         """
         self._write_lock.acquire()
         with self._gate:
@@ -424,14 +424,14 @@ class SQLiteStore:
         self._writer_closed = True
 
     def resume_after_fork(self) -> None:
-        """Let the parent go on; connections are opened again when they are needed."""
+        """Let the parent continue; connections are opened again when needed."""
         with self._gate:
             self._paused = False
             self._gate.notify_all()
         self._write_lock.release()
 
     def begin_after_fork(self) -> None:
-        """Let the child go on, with locks of its own and connections when they are needed."""
+        """Let the child continue, with new locks, and new connections when needed."""
         self._lookup.lock = threading.Lock()
         self._begin_unlocked()
 
@@ -444,7 +444,7 @@ class SQLiteStore:
             try:
                 self._index_rest()
             except (sqlite3.Error, EventLogError):
-                pass  # The index tables may lag behind; the next opening knows.
+                pass  # The index tables may lag behind; the next opening reads the rest.
             while self._idle_readers:
                 self._idle_readers.pop().close()
             self._writer.close()

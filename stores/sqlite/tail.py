@@ -1,14 +1,14 @@
-"""The part of a SQLite log that its index tables do not hold yet, as each process keeps it.
+"""The tail: the newest records of a SQLite log, which its index tables do not hold yet.
 
-Every append touches one leaf of a table that grows at its end. Indexing each record at once would
-touch two more leaves at random places, and writing those pages costs more than all else together.
-So the index tables lag behind: they hold the records up to the position in ``progress``, the rest
-(`MERGE_AT` records and the batch that came last) is this structure in the memory of each process,
-and the writer merges it into the tables, sorted, in the transaction of the append that follows.
+An append touches one leaf of a table that grows at its end. Indexing each record at once would touch
+two more leaves at random places, and writing those pages costs more than everything else together.
+So the index tables lag behind. They hold the records up to the position in ``progress``; the rest
+(`MERGE_AT` records and the last batch) is this structure, in the memory of each process. The writer
+merges it into the tables, sorted, in the transaction of the next append.
 
-The log is the truth for both: whoever finds the log longer than its tail reads the headers of what
-is new. A tail may hold records that another process has merged already; that does no harm, since
-records are never moved or removed.
+The log is the truth for both: a process that finds the log longer than its tail reads the headers of
+the new records. A tail may hold records that another process has already merged; that does no harm,
+because records are never moved or removed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["INSERT_RUN", "MERGE_AT", "Tail", "run_rows"]
 
 MERGE_AT: Final = 4_096
-"""Records in the tail from which on the next append merges it: a few milliseconds of work, some MB of
-memory."""
+"""The next append merges a tail of this many records: a few milliseconds of work, some MB of memory."""
 
 INSERT_RUN: Final = "INSERT INTO record_runs VALUES (?, ?, ?)"
 
 _RUN: Final = 64
-"""Positions per run: so many fit into a page's cell, and a session's last records need few runs."""
+"""Positions per run: they fit into a page's cell, and a session's last records need few runs."""
 
 _ENDS_LIMIT: Final = 65_536
-"""Streams whose ends are remembered; beyond it they are looked up again."""
+"""The ends of this many streams are kept in memory; others are looked up again."""
 
 TailRow = tuple[int, int, int, bytes, int, bytes]
 """Of a record: the position, the stream's number, the version, the event id, the time, the hash."""
@@ -41,7 +40,7 @@ End = tuple[int, bytes, int, int]
 
 
 def run_rows(stream: int, first: int, positions: Sequence[int]) -> Iterator[tuple[int, int, str]]:
-    """Yield the rows that tell where a stream's records from the version ``first`` on are."""
+    """Yield the index rows of a stream's records from version ``first`` on."""
     for start in range(0, len(positions), _RUN):
         yield stream, first + start, str(positions[start : start + _RUN])
 
@@ -56,7 +55,7 @@ class StreamTail:
         self.positions = positions
 
     def behind(self, position: int) -> StreamTail:
-        """Return the part of it that lies behind a position."""
+        """Return the part after a position."""
         known = bisect_right(self.positions, position)
         return StreamTail(self.first + known, self.positions[known:])
 
@@ -66,19 +65,19 @@ class Tail:
 
     def __init__(self, indexed: int) -> None:
         self.begins_at = indexed
-        """The position up to which the index tables hold the log, as far as is known here."""
+        """The position up to which this process knows the index tables to be complete."""
         self.last = indexed
-        """The position of the newest record that is known here."""
+        """The position of the newest record known to this process."""
         self.size = 0
         self.streams: dict[int, StreamTail] = {}
         self.ids: dict[bytes, int] = {}
         """Positions by event id."""
         self.twins: dict[bytes, list[int]] = {}
-        """Further positions of an event id, which another stream may have, too."""
+        """Further positions of an event id: other streams may have the same id."""
         self.ends: dict[int, End] = {}
 
     def add(self, rows: Iterable[TailRow]) -> None:
-        """Take committed records in, ascending; those that are known already are passed over."""
+        """Add committed records, ascending; records that are already known are skipped."""
         last, size, streams, ids, ends = self.last, self.size, self.streams, self.ids, self.ends
         for position, stream, version, event_id, time, hash_ in rows:
             if position <= last:
@@ -95,7 +94,7 @@ class Tail:
         self.last, self.size = last, size
 
     def succeed(self, older: Tail) -> None:
-        """Take over the ends of an older tail, unless it lacks records that were merged since."""
+        """Copy the ends from an older tail, unless it lacks records that were merged since."""
         if older.last >= self.begins_at:
             self.ends = older.ends
 
@@ -106,9 +105,9 @@ class Tail:
             yield from run_rows(stream, tail.first, tail.positions)
 
     def merged(self, indexed: int) -> None:
-        """Forget the records up to a position, which the index tables hold; the ends stay true.
+        """Remove the records up to a position, which the index tables now hold; the ends stay valid.
 
-        Others may be in the tail already: a reader takes in what was committed without waiting for
+        Newer records may already be in the tail: readers add committed records without waiting for
         the writer.
         """
         self.begins_at = indexed

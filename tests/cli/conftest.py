@@ -1,4 +1,4 @@
-"""Fixtures that run the command line: in this process where that will do, else in one of its own."""
+"""Fixtures that run the command line: in this process if that is enough, otherwise in a new one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Runs ``eventlog --store URL …`` in a folder of its own."""
+    """Runs ``eventlog --store URL …`` in a new folder."""
 
     folder: Path
     store: str
@@ -92,7 +92,7 @@ class CommandLine:
     def spawn(
         self, *words: str, environment: dict[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
-        """Start a command in a process of its own, as a shell does."""
+        """Start a command in a new process, as a shell does."""
         root = str(Path(eventlog.__file__).parents[1])
         given = {"EVENTLOG_STORE": self.store, "PYTHONPATH": root, **(environment or {})}
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

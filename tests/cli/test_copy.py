@@ -62,7 +62,7 @@ def test_another_history_is_a_conflict(run: CommandLine, files: str) -> None:
     answer = run("copy", run.store, files)
 
     assert answer.code == 4
-    assert answer.stderr.startswith("eventlog: session 'b', version 1: the destination holds")
+    assert answer.stderr.startswith("eventlog: session 'b', version 1: the destination has")
 
 
 def test_a_source_that_is_not_there_creates_nothing(run: CommandLine, files: str) -> None:

@@ -35,7 +35,7 @@ def test_a_folder_is_materialized_and_healthy(talk: CommandLine, tmp_path: Path)
     healthy = talk("heal", "chat", str(tmp_path / "out"))
     assert (healthy.code, healthy.stdout) == (
         0,
-        f"{tmp_path / 'out'}: every file is what version 6 says\n",
+        f"{tmp_path / 'out'}: every file agrees with version 6\n",
     )
     with eventlog.open(talk.store) as log:
         for path, content in folder_files(log.read("chat")).items():
@@ -88,7 +88,7 @@ def test_what_is_not_there_is_said(talk: CommandLine, tmp_path: Path) -> None:
     assert talk("materialize", "nobody", str(tmp_path / "out")).code == 3
     missing = talk("heal", "chat", str(tmp_path / "missing"))
     assert missing.code == 2
-    assert "there is no folder" in missing.stderr
+    assert "does not exist" in missing.stderr
     assert not (tmp_path / "missing").exists()
 
 
@@ -100,4 +100,4 @@ def test_a_folder_of_another_session_is_refused(talk: CommandLine, tmp_path: Pat
     for name in ("heal", "materialize"):
         answer = talk(name, "chat", str(tmp_path / "out"))
         assert answer.code == 2
-        assert "is that of session 'other'" in answer.stderr
+        assert "belongs to session 'other'" in answer.stderr

@@ -70,7 +70,7 @@ def test_people_are_told_every_rule_with_its_line(run: CommandLine, foreign: Pat
     table, kept, summary = answer.stdout.split("\n")[:4], *answer.stdout.split("\n")[4:6]
     assert table[0].split() == ["rule", "file", "line", "found", "adopting"]
     assert table[3].split()[:3] == ["archived_and_live", "messages.jsonl", "1"]
-    assert "2 messages that archive_001 has, and did not retain" in table[3]
+    assert "2 messages that archive_001 has and did not retain" in table[3]
     assert kept.startswith("kept in quarantine: .quarantined-")
     assert summary == (
         "adopted as mine: 4 messages, 1 of them live; 2 archives (1 completed, 1 pending)"
@@ -138,9 +138,9 @@ def test_the_doctor_finds_nothing_wrong_with_a_sound_folder(run: CommandLine) ->
     ("words", "code", "said"),
     [
         (["doctor", "nowhere"], 3, "nowhere"),
-        (["doctor", "."], 2, "no session folder"),
-        (["import", "."], 2, "no session folder"),
-        (["doctor", ".", "--rebuild-index"], 2, "leave out the path"),
+        (["doctor", "."], 2, "not a session folder"),
+        (["import", "."], 2, "not a session folder"),
+        (["doctor", ".", "--rebuild-index"], 2, "leave out PATH"),
     ],
 )
 def test_what_is_no_session_folder_is_said_to_be_none(

@@ -1,4 +1,4 @@
-"""The command line on a JetStream log: nothing is created by a typing error, damage is told."""
+"""The command line on a JetStream log: a typing error creates nothing, damage is reported."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ COMMANDS: dict[str, Callable[[Log], object]] = {
 
 
 def carry_out(log: Log, name: str) -> None:
-    """Carry a command out; whether it is refused is not what is asked here."""
+    """Run a command; whether it is refused does not matter here."""
     try:
         COMMANDS[name](log)
     except (InvalidError, IllegalTransition, SessionClosed, CommitBlocked):

@@ -60,13 +60,13 @@ def test_a_commit_of_nothing_is_skipped(run: CommandLine) -> None:
     run("commit", "chat-1")
     document = run.json("commit", "chat-1")
     assert (document["status"], document["reason"]) == ("skipped", "no_messages")
-    assert "there is no live message" in run("commit", "chat-1").stdout
+    assert "there are no live messages" in run("commit", "chat-1").stdout
 
 
 def test_a_commit_that_would_keep_everything_is_skipped(run: CommandLine) -> None:
     converse(run)
     assert run.json("commit", "chat-1", "--keep", "3")["reason"] == "all_within_keep_window"
-    assert "every live message is to be kept" in run("commit", "chat-1", "--keep", "3").stdout
+    assert "all live messages are to be kept live" in run("commit", "chat-1", "--keep", "3").stdout
 
 
 def test_all_sessions_can_be_committed_at_once(run: CommandLine) -> None:
@@ -157,7 +157,7 @@ def test_something_else_than_a_finalizer_is_refused(run: CommandLine, finalizers
     converse(run)
     answer = run("work", "--once", "--finalizer", f"{finalizers}:nothing")
     assert answer.code == 2
-    assert "is no eventlog.Finalizer" in answer.stderr
+    assert "is not an eventlog.Finalizer" in answer.stderr
 
 
 def test_work_reports_what_failed_and_why(run: CommandLine, finalizers: str) -> None:
@@ -300,7 +300,7 @@ def test_watching_is_for_people_and_for_all_states(run: CommandLine, words: list
     converse(run)
     answer = run("tasks", "--watch", *words)
     assert answer.code == 2
-    assert f"{words[0]} has no meaning with --watch" in answer.stderr
+    assert f"{words[0]} cannot be used with --watch" in answer.stderr
 
 
 def test_a_terminal_shows_per_session_what_runs_waits_and_failed(

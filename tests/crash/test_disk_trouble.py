@@ -1,4 +1,4 @@
-"""A disk that is full, or fails, at any write or sync of SQLite: told, survived, and nothing lost (K4)."""
+"""A disk that is full or fails at any write or sync of SQLite: reported, and nothing is lost (K4)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def steps_of_all() -> int:
 def test_a_fault_at_any_write_or_sync_loses_nothing_that_was_acknowledged(
     fault: Fault, points: Counter[str]
 ) -> None:
-    """Whatever fails is told or made good; what is acknowledged then survives the power as well."""
+    """A failure is reported or made good; what is then acknowledged survives a loss of power too."""
     for step in range(1, steps_of_all() + 1):
         with host_with_a_log() as host:
             host.steps.fail(host.steps.count + step, fault)

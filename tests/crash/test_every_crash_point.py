@@ -171,7 +171,7 @@ def close(world: World) -> None:
 
 
 def commits_itself(messages: int) -> Action:
-    """Have the session, which is created later, committed at so many messages (C8)."""
+    """Set the session, which is created later, to be committed at a number of messages (C8)."""
 
     def settle(world: World) -> None:
         world.auto_commit = AutoCommitPolicy(messages=messages, idle_seconds=60)

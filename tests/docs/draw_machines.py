@@ -17,26 +17,26 @@ PAGE = Path(__file__).parents[2] / "eventlog" / "docs" / "machines.md"
 HEAD = """\
 # State machines
 
-`StateMachine.diagram()` draws these, and those of your own. A command whose event the machine does not
-allow in the current state is refused, by an error such as `SessionClosed` or `IllegalTransition`; the
+`StateMachine.diagram()` draws these machines, and your own. If a machine does not allow an event in the
+current state, the command is refused with an error such as `SessionClosed` or `IllegalTransition`; the
 same event in a stored history is reported by `eventlog verify`. `absent` is the state before the first
 event.
 """
 
 ABOUT = {
     "session": (
-        "A session is created by its first event. One that is being adopted from a folder takes what "
-        "the folder\nholds, and nothing else until that is done. The files of a session may still be "
-        "healed when it is closed\nor deleted."
+        "A session is created by its first event. While a folder is being adopted as a session, only "
+        "the folder's\ncontent can be recorded. The files of a closed or deleted session can still be "
+        "healed."
     ),
     "task": (
-        "Every task has this machine: the finalising of an archive, what follows from it, and tasks "
-        "of an\napplication's own kinds. Events of archives are named `archive_…`, those of other "
-        "tasks `task_…`.\nWhether a failed attempt is repeated is decided when it fails: the machine "
+        "Every task has this machine: finalising an archive, its follow-ups, and tasks of an "
+        "application's own\nkinds. Events of archives are named `archive_…`, those of other tasks "
+        "`task_…`. Whether a failed attempt is\nrepeated is decided when it fails: the machine "
         "allows both."
     ),
 }
-"""What is said of each machine."""
+"""The text about each machine."""
 
 
 def machines() -> list[StateMachine]:

@@ -81,6 +81,13 @@ def test_a_page_fits_a_terminal(name: str) -> None:
     assert not [line for line in lines if len(line.rstrip()) > COLUMNS]
 
 
+def test_no_cell_of_a_table_is_cut_on_a_terminal() -> None:
+    """Every character of every table is shown: long words are broken, not cut."""
+    for name, entry in PAGES.items():
+        ellipses = sum(line.count("…") for line in on_a_terminal(name))
+        assert ellipses <= entry.read().count("…"), name
+
+
 def test_a_terminal_shows_the_tables_of_machines_and_not_the_mermaid() -> None:
     shown = "\n".join(on_a_terminal("machines"))
     assert "```mermaid\nstateDiagram-v2" in page_text("machines")

@@ -155,7 +155,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("0000000001.log", "0000000001.log is missing, but later segments are there"),
+        ("0000000001.log", "0000000001.log is missing, but later segments exist"),
         ("0000000002.log", "0000000002.log is missing"),
     ],
 )

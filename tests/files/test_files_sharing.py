@@ -18,9 +18,9 @@ def test_the_first_to_write_is_the_writer_until_it_closes(folder: Path) -> None:
     first, second = FilesStore(folder), FilesStore(folder, busy_timeout=0)
     must_append(first, draft("s", 1))
 
-    with pytest.raises(StoreUnavailable, match="another process, which keeps its lock"):
+    with pytest.raises(StoreUnavailable, match="another process, which holds its lock"):
         second.append([draft("s", 1, expected=1)])
-    with pytest.raises(StoreUnavailable, match="another process, which keeps its lock"):
+    with pytest.raises(StoreUnavailable, match="another process, which holds its lock"):
         second.put_blob("key", b"value")
     must_append(first, draft("s", 1, expected=1))
     assert unplaced(second.read("s")) == list(draft("s", 2).records)

@@ -1,4 +1,4 @@
-"""Hostile folders and one verb: run in a process of its own, so that a hang is that process's.
+"""Hostile folders and one operation, run in a separate process, so that only that process can hang.
 
 Arguments: a folder to work in, a verb of `VERBS`, a kind of entry of `KINDS`, and ``nobody`` to give up
 the privileges of root first. The verb meets the entry in each of `PLACES`; for each of them a line of
@@ -248,7 +248,7 @@ def unharmed(place: Path) -> bool:
 
 
 def main() -> None:
-    """Try one verb on one kind of entry in all places, each in a folder of its own."""
+    """Try one operation on one kind of entry in all places, each in a new folder."""
     global put_in_folder
     place, verb, kind = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     for number, where in enumerate(PLACES):

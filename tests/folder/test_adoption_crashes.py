@@ -1,6 +1,6 @@
 """A crash at every step of adopting a damaged folder, the log beside it on the same disk (K3, O4).
 
-Whatever is left, the next adoption finishes it: the session is the one that the folder stands for,
+Whatever is left, the next adoption finishes it: the session is the one that the folder describes,
 and everything that was dropped is in quarantine.
 """
 

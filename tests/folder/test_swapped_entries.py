@@ -21,7 +21,7 @@ SECRET = b"outside"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with a file in a folder of its own; beside it is what must not be touched."""
+    """A folder with a file in a subfolder; beside it is what must not be touched."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_bytes(SECRET)
     inner = tmp_path / "root/inner"

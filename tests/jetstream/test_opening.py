@@ -82,7 +82,7 @@ def test_wrong_credentials_are_told_from_a_server_that_is_away() -> None:
         for user in ("", "ada:wrong@", "token@"):
             error = refusal(f"nats://{user}{address}")
             assert isinstance(error, UnsupportedStore)
-            assert "does not let this user in; check the user and the password" in str(error)
+            assert "refuses this user; check the user and the password" in str(error)
             assert "wrong" not in str(error)
         with eventlog.open(f"nats://ada:secret@{address}") as log:
             log.session("s", create=True).append(Message.user("hello"))
@@ -182,7 +182,7 @@ def test_power_that_cannot_be_verified_is_declared_and_warned_about(
 def test_a_server_that_syncs_now_and_then_is_no_power(
     nats_cluster: NatsCluster, nats_log: Callable[[str, object], str]
 ) -> None:
-    """The other servers of the cluster are asked as well."""
+    """The other servers of the cluster are checked too."""
     with NatsServer(sync="2m") as lazy:
         monitors = f"{nats_cluster.monitors},{lazy.monitor}"
         url = nats_log(nats_cluster.url(durability="power", monitor=monitors), "lazy")
@@ -191,7 +191,7 @@ def test_a_server_that_syncs_now_and_then_is_no_power(
             assert log.store.settings()["sync_interval"] == "not always on 0 of 1 nodes asked"
 
     assert isinstance(error, UnsupportedStore)
-    assert f"the server at {lazy.monitor} syncs now and then" in str(error)
+    assert f"the server at {lazy.monitor} syncs only now and then" in str(error)
     assert "set sync_interval: always" in str(error)
 
 
@@ -214,9 +214,7 @@ def test_a_stream_of_another_program_is_left_alone(nats_server: str, nats_url: s
     error = refusal(nats_url)
 
     assert isinstance(error, UnsupportedStore)
-    assert "is another program's; choose a name of its own for the log with ?stream=NAME" in str(
-        error
-    )
+    assert "is another program's; choose another name for the log with ?stream=NAME" in str(error)
     kept = ask(nats_server, f"STREAM.INFO.{name}", {})["config"]
     assert kept["subjects"] == [f"{name}.orders"]
 
@@ -247,7 +245,7 @@ def test_a_log_of_a_newer_library_is_left_alone(
     error = refusal(nats_url)
 
     assert isinstance(error, UnsupportedStore)
-    assert "has format 99, this eventlog knows 1; upgrade it" in str(error)
+    assert "has format 99, and this eventlog knows 1; upgrade it" in str(error)
 
 
 @pytest.mark.parametrize(

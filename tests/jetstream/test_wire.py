@@ -61,7 +61,7 @@ def test_an_append_cut_at_any_message_is_stored_once(
 def test_a_repetition_after_a_cut_finds_the_first_outcome(
     proxy: CuttingProxy, through: str, nats_url: str
 ) -> None:
-    """A caller that repeats what was stored is told so, whoever it asks."""
+    """A caller that repeats a stored append gets its first answer, from either store."""
     with closing(open_store(through)) as store, closing(open_store(nats_url)) as direct:
         proxy.cut_at(2)
         store.append([draft("s", 2)])

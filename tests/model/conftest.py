@@ -18,7 +18,7 @@ NIGHTLY_FACTOR = 120
 
 @pytest.fixture(scope="session")
 def examples() -> Callable[[int], settings]:
-    """Settings for so many examples; ``HYPOTHESIS_PROFILE=nightly`` draws more, other ones.
+    """Settings for a number of examples; ``HYPOTHESIS_PROFILE=nightly`` draws more, and other ones.
 
     Otherwise every run tries the same examples, so that a failure is the change's, not the day's.
     """

@@ -139,7 +139,7 @@ def test_what_tasks_were_told_survives_a_power_failure_at_any_step(
 
 
 class CountingStore(MemoryStore):
-    """A store that counts what it is asked to append, and what it refuses."""
+    """A store that counts appends, and those that it refuses."""
 
     def __init__(self) -> None:
         super().__init__()

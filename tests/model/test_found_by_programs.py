@@ -32,7 +32,7 @@ def store() -> MemoryStore:
 
 
 def _open(store: Store) -> Session:
-    """Open the session as a process of its own would."""
+    """Open the session as another process would."""
     return Log(store).session(CHAT, create=True)
 
 

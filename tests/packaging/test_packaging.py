@@ -171,7 +171,7 @@ class Service(NamedTuple):
 
 @pytest.fixture(scope="module")
 def service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """DESIGN: a service has ``stores`` and ``projections`` of its own, installed and beside it."""
+    """A service may have its own ``stores`` and ``projections``, installed and beside it."""
     root = tmp_path_factory.mktemp("service")
     place, folder = root / "venv", root / "service"
     venv.create(place, with_pip=False)

@@ -94,7 +94,7 @@ def test_a_stream_ascends_though_its_transactions_began_in_another_order(
 
 
 def _until_waiting(ask: Query, count: int) -> None:
-    """Wait until so many appends wait for a lock."""
+    """Wait until this many appends wait for a lock."""
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
         "AND query LIKE '%%{schema}.append(%%' AND %s"
@@ -118,7 +118,7 @@ def test_the_lag_of_the_feed_and_who_causes_it_are_told(postgres: str, store: St
 
 
 def test_a_wake_up_that_came_too_early_is_made_good(postgres: str, store: Store) -> None:
-    """Who waits was told of a record that an older transaction still hides."""
+    """A reader was woken for a record that an older transaction still hides."""
     with psycopg.connect(postgres) as unrelated, ThreadPoolExecutor(1) as pool:
         unrelated.execute("CREATE TABLE IF NOT EXISTS pg_temp.anything (id integer)")
         waiting = pool.submit(store.wait, START, 600.0)

@@ -76,7 +76,7 @@ def test_while_there_is_no_server_the_log_says_so_and_goes_on_afterwards(
 
 
 def test_the_time_of_leases_is_the_servers(server: PostgresServer) -> None:
-    """F2: the clocks of hosts differ, and the same server is asked by all."""
+    """F2: the clocks of hosts differ, so all of them use the server's."""
     with (
         eventlog.open(server.url(), clock=lambda: 1) as log,
         psycopg.connect(server.url(), autocommit=True) as plain,

@@ -45,7 +45,7 @@ class Script:
         return self.process.stdout.readline().rstrip("\n")
 
     def lines(self, count: int) -> list[str]:
-        """Wait for so many lines, or for the end."""
+        """Wait for a number of lines, or for the end."""
         return [line for line in (self.line() for _ in range(count)) if line]
 
     def rest(self) -> list[str]:

@@ -4,7 +4,7 @@
     python tests/processes/copied_round.py FOLDER --servers 3    on a NATS cluster of three
     python tests/processes/copied_round.py FOLDER 3000 --quick   servers in memory, no interruptions
 
-SQLite → PostgreSQL → files → JetStream → SQLite, each on a terminal of its own, whose progress bar
+SQLite → PostgreSQL → files → JetStream → SQLite, each on its own terminal, whose progress bar
 is read. Then each hop again, into another place: killed with signal 9 after a third of the records,
 interrupted (Ctrl-C) after two thirds, and run once more. Every copy must have the version, time, id
 and hash of every record of every session. Says a line for each hop.
@@ -35,7 +35,7 @@ PER_SESSION = 100
 """Records of a session, a little more with those of its commit and its archive."""
 
 ARCHIVED_EVERY = 10
-"""Of so many sessions one has an archive, and a tool output that is kept beside the log."""
+"""One of this many sessions has an archive, and a tool output that is stored beside the log."""
 
 LARGE_OUTPUT = "0123456789" * 3_000
 
@@ -69,7 +69,7 @@ class Copy:
         self.said = ""
 
     def until(self, records: int) -> int:
-        """Read until the bar says that so many were dealt with, or to the end; return the last."""
+        """Read until the bar shows that this many are done, or to the end; return the last number."""
         done = 0
         with suppress(OSError):  # What a terminal says whose last program has ended.
             while done < records and (text := os.read(self._screen, 1 << 16)):
@@ -142,7 +142,7 @@ def copy_interrupted(source: str, destination: str, expected: Log) -> str:
         hop.until(int(share * expected.records))
         code = hop.end(number)
         assert code in (wanted, 0), f"it ended with {code}: {hop.said}"
-        assert code != 130 or "run it again to go on" in hop.said
+        assert code != 130 or "run the same command again to resume" in hop.said
         stopped.append(records_in(destination))
     hop = Copy(source, destination)
     assert hop.end() == 0, hop.said

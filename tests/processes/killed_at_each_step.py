@@ -2,7 +2,7 @@
 
 Arguments: a folder; and what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
 files, or one call of the ``files`` store that changes files and folders. This script has no thread
-and no open log, so it may fork: a child carries out a scenario on a file of its own and kills
+and no open log, so it may fork: a child runs a scenario on its own file and kills
 itself at one step; the next child finds what is left, checks it, repeats the scenario and checks
 again. Says one line: how many were killed.
 """

@@ -1,4 +1,4 @@
-"""Workers that die, are stopped or are asked to stop, as real processes on one SQLite file."""
+"""Workers that die, are killed or are stopped by a signal, as real processes on one SQLite file."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_o
         assert other.line() == "s1 archive_001 2"
         types = ["archive_finalized"]
         next(entry for entry in log.follow(types=types))
-        told = list(log.read("s1"))
+        history = list(log.read("s1"))
 
         stopped.process.send_signal(signal.SIGCONT)
         stopped.say("here is the summary")
@@ -98,8 +98,8 @@ def test_a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_goes_o
         other.kill()
         account["workers stopped past their lease"] += 1
 
-        assert list(log.read("s1")) == told
-        assert [entry.type for entry in told][-4:] == [
+        assert list(log.read("s1")) == history
+        assert [entry.type for entry in history][-4:] == [
             "lease_expired",
             "task_claimed",
             "step_completed",
@@ -147,7 +147,7 @@ def test_workers_that_are_killed_again_and_again_complete_each_archive_once_and_
 ) -> None:
     """P5, P6, F5: three workers on one file; run by itself the script does 64 × 20 archives."""
     script = start("under_fire.py", tmp_path, 12, 8, "--archives", 8)
-    (told,) = script.rest()
+    (line,) = script.rest()
     assert script.process.returncode == 0
-    assert told.startswith("96 archives completed, 12 workers killed, ")
+    assert line.startswith("96 archives completed, 12 workers killed, ")
     account["workers killed under fire"] += 12

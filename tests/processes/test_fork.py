@@ -1,4 +1,4 @@
-"""A process that forks with an open log: each child gets a connection of its own (L15)."""
+"""A process that forks with an open log: each child gets its own connection (L15)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_parent_and_children_write_without_losing_a_message(
     start: Callable[..., Script],
     account: Counter[str],
 ) -> None:
-    """P1: all that parent, thread and children were told is stored is there after them all."""
+    """P1: everything acknowledged to parent, thread and children is there after they have ended."""
     url = log.format(tmp_path)
     family = start("forked.py", url, how)
-    told = family.rest()
+    acknowledged = family.rest()
     assert family.process.returncode == 0
     with eventlog.open(url) as opened:
         stored = [message.id for message in opened.session("s1").history()]
-        assert sorted(stored) == sorted(told)
+        assert sorted(stored) == sorted(acknowledged)
         for name in {message_id.partition("-")[0] for message_id in stored}:
             numbers = [int(one.partition("-")[2]) for one in stored if one.startswith(f"{name}-")]
             assert numbers == sorted(numbers)

@@ -68,11 +68,11 @@ def test_writers_killed_at_random_lose_nothing_that_they_were_told_is_stored(
     steady = start("writer.py", url, "steady", 1, ENDLESS)
     steady_told = len(steady.lines(1))
     worker = start("worker.py", url)
-    told = 0
-    while told < LAST:
-        victim = start("writer.py", url, "victim", max(1, told), LAST)
+    highest = 0
+    while highest < LAST:
+        victim = start("writer.py", url, "victim", max(1, highest), LAST)
         heard = victim.lines(draw.randint(1, 30)) + victim.kill()
-        told = max([told, *map(int, heard)])
+        highest = max([highest, *map(int, heard)])
         account["writers killed"] += 1
         if draw.random() < 0.5:
             worker.kill()
@@ -80,7 +80,7 @@ def test_writers_killed_at_random_lose_nothing_that_they_were_told_is_stored(
             worker = start("worker.py", url)
     steady_told += len(steady.kill())
     worker.kill()
-    account["messages acknowledged by killed writers"] += steady_told + told
+    account["messages acknowledged by killed writers"] += steady_told + highest
     with eventlog.open(url) as log:
         assert _stored(log, "victim") == list(range(1, LAST + 1))
         stored = _stored(log, "steady")

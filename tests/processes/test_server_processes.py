@@ -45,13 +45,13 @@ def url(
 def test_parent_and_children_write_to_a_server_without_losing_a_message(
     how: str, server: str, url: str, start: Callable[..., Script], account: Counter[str]
 ) -> None:
-    """P1, L15: a child has connections of its own, and leaves the parent's alone."""
+    """P1, L15: a child has its own connections, and leaves the parent's alone."""
     family = start("forked.py", url, how)
-    told = family.rest()
+    acknowledged = family.rest()
     assert family.process.returncode == 0
     with eventlog.open(url) as log:
         stored = [message.id for message in log.session("s1").history()]
-        assert sorted(stored) == sorted(told)
+        assert sorted(stored) == sorted(acknowledged)
         check_laws(log.store)
     account[f"forks of a {server} log that was {how}"] += 3
 
@@ -61,15 +61,15 @@ def test_writers_to_a_server_that_are_killed_lose_nothing_that_was_acknowledged(
 ) -> None:
     """P1, P8: each begins again with the last number that was heard of, which it may repeat."""
     steady = start("writer.py", url, "steady", 1, 1_000_000)
-    told = 0
+    highest = 0
     for _ in range(5):
-        victim = start("writer.py", url, "victim", max(1, told), 1_000_000)
+        victim = start("writer.py", url, "victim", max(1, highest), 1_000_000)
         heard = victim.lines(15) + victim.kill()
-        told = max([told, *map(int, heard)])
+        highest = max([highest, *map(int, heard)])
         account[f"writers to {server} killed"] += 1
     steady_told = len(steady.lines(1)) + len(steady.kill())
     with eventlog.open(url) as log:
-        for name, acknowledged in (("victim", told), ("steady", steady_told)):
+        for name, acknowledged in (("victim", highest), ("steady", steady_told)):
             stored = sorted(
                 int(message.id.partition("-")[2])
                 for session in ("s1", "s2", "s3")
@@ -106,12 +106,12 @@ def test_a_log_that_is_copied_from_store_to_store_comes_back_as_it_was(
 ) -> None:
     """L9: by the command line, on a terminal; run by itself the script copies 100,000 records."""
     script = start("copied_round.py", tmp_path, 1_500, "--quick")
-    told = script.rest()
+    lines = script.rest()
     assert script.process.returncode == 0
-    assert [line.partition(":")[0] for line in told[:-1]] == [
+    assert [line.partition(":")[0] for line in lines[:-1]] == [
         "SQLite → PostgreSQL",
         "PostgreSQL → files",
         "files → JetStream",
         "JetStream → SQLite",
     ]
-    assert told[-1].endswith("every copy has the same versions, times, ids and hashes")
+    assert lines[-1].endswith("every copy has the same versions, times, ids and hashes")

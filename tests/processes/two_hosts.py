@@ -3,7 +3,7 @@
     python tests/processes/two_hosts.py               2,000 archives on PostgreSQL, then on JetStream
     python tests/processes/two_hosts.py 200           fewer
 
-A host here is a namespace of its own for the network, process ids and the host's name: its worker
+A host here is a separate namespace for the network, process ids and the host's name: its worker
 reaches the servers by a (virtual) cable, sees no process of the other's, and can prove none to be
 gone, so what the killed one held is free when its lease ends. The servers, PostgreSQL and three of
 NATS, have a network of their own, too; nothing is reachable from outside. Needs root and iproute2.

@@ -32,7 +32,7 @@ ATTEMPTS = 20
 
 
 def child(work: Callable[[], None]) -> int:
-    """Carry out ``work`` in a process of its own; return its id."""
+    """Run ``work`` in a new process; return its id."""
     process = os.fork()
     if process:
         return process
@@ -55,30 +55,30 @@ def work(url: str) -> NoReturn:
     raise AssertionError("nobody has asked the worker to stop")
 
 
-def count(url: str, archives: int, told: int) -> None:
+def count(url: str, archives: int, pipe: int) -> None:
     """Write a byte for each archive that gets completed, and end with the last one."""
     with eventlog.open(url) as log:
         completed = log.follow(types=["archive_finalized"])
         for _ in range(archives):
             next(completed)
-            os.write(told, b".")
+            os.write(pipe, b".")
 
 
 def under_fire(url: str, archives: int, *, seconds: float, every: int) -> int:
     """Keep workers at work and kill one after each pause; return how many were killed.
 
-    A pause is so many ``seconds``, or so many archives completed if ``every`` is not 0. This
+    A pause lasts ``seconds``, or until ``every`` archives were completed if that is not 0. This
     process has no thread and no log, so it may fork.
     """
-    told, telling = os.pipe()
+    pipe, telling = os.pipe()
     counting = child(lambda: count(url, archives, telling))
     workers = [child(lambda: work(url)) for _ in range(WORKERS)]
     completed = killed = 0
     last, due = 0, time.monotonic() + seconds
     while completed < archives:
         left = None if every else max(0.0, due - time.monotonic())
-        if select.select([told], [], [], left)[0]:
-            completed += len(os.read(told, 1))
+        if select.select([pipe], [], [], left)[0]:
+            completed += len(os.read(pipe, 1))
         if completed - last >= every if every else time.monotonic() >= due:
             last, due = completed, due + seconds
             end(workers.pop(0))

@@ -90,7 +90,7 @@ def write(root: Path, files: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A sound folder with everything in it that a log has no place of its own for."""
+    """A sound folder with everything in it that has no field in a log."""
     return write(
         tmp_path / "foreign",
         {
@@ -297,7 +297,7 @@ def test_a_failed_archive_can_be_retried(log: Log, tmp_path: Path) -> None:
 
 
 def test_an_archive_without_messages_fails_again_at_once(log: Log, tmp_path: Path) -> None:
-    """P6: nothing is to be summarised, so no model is asked."""
+    """P6: there is nothing to summarise, so no model is called."""
     log.adopt(write(tmp_path / "s", {"history/archive_001/messages.jsonl": "no message\n"}))
     session = log.session("s")
 
@@ -410,7 +410,7 @@ def test_a_repeated_message_is_known(log: Log, folder: Path) -> None:
 
 
 class Small(MemoryStore):
-    """Takes few records at a time, and after so many appends none."""
+    """Takes few records at a time, and none after a number of appends."""
 
     def __init__(self, records: int, appends: int) -> None:
         super().__init__()
@@ -437,10 +437,10 @@ def whole(folder: Path) -> Any:
     """Return what adopting the folder in one append comes to."""
     with eventlog.open("memory:") as log:
         log.adopt(folder)
-        return told(log)
+        return outcome_in(log)
 
 
-def told(log: Log) -> Any:
+def outcome_in(log: Log) -> Any:
     session = log.session("s")
     archives = [view._replace(created_at="") for view in session.archives()]
     events = [(entry.event_id, entry.type, entry.event) for entry in log.read("s")]
@@ -469,7 +469,7 @@ def test_an_adoption_in_parts_goes_on_where_it_was_stopped(appends: int, folder:
 
         assert log.adopt(folder).status == "adopted"
 
-        assert told(log) == whole(folder)
+        assert outcome_in(log) == whole(folder)
         assert compare_index(log.store) == []
         assert log.verify("s") == []
         assert Worker(log).run_once() == 1
@@ -575,7 +575,7 @@ def test_a_file_that_changes_meanwhile_stops_the_adoption(
 
     monkeypatch.setattr(adopting, "_examined", write_meanwhile)
 
-    with pytest.raises(FolderUnavailable, match=r"\.relations\.json was changed"):
+    with pytest.raises(FolderUnavailable, match=r"\.relations\.json changed"):
         log.adopt(folder)
 
     assert not log.exists("s")

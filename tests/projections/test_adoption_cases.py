@@ -636,8 +636,8 @@ def test_every_finding_is_told_before_and_recorded(case: Case, log: Log, folder:
 
     assert foretold == adoption.findings
     recorded = [entry.event for entry in log.read("s") if entry.type == "adoption_finding_recorded"]
-    told = [finding_document(finding) for finding in foretold]
-    assert [event.model_dump() for event in recorded] == told
+    documents = [finding_document(finding) for finding in foretold]
+    assert [event.model_dump() for event in recorded] == documents
 
 
 @in_memory
@@ -670,7 +670,7 @@ REFUSED = [
     (
         "a bad line in an archive",
         lambda f: f.archive(lines("a") + b"[]\n" + lines("b")).meta(0),
-        "history/archive_001/messages.jsonl, line 2: it is no JSON object",
+        "history/archive_001/messages.jsonl, line 2: it is not a JSON object",
     ),
     (
         "a message without an id",
@@ -717,7 +717,7 @@ def test_live_messages_of_which_none_can_be_read_are_not_adopted(
 def test_a_folder_of_something_else_is_refused(log: Log, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x", "utf-8")
 
-    with pytest.raises(InvalidArgument, match="no session folder"):
+    with pytest.raises(InvalidArgument, match="not a session folder"):
         log.adopt(tmp_path)
     with pytest.raises(InvalidArgument, match="is a file"):
         log.adopt(tmp_path / "notes.txt")

@@ -269,10 +269,10 @@ def test_several_processes_make_one_new_file_at_once(tmp_path: Path) -> None:
         assert maker.stdin is not None
         maker.stdin.write("go\n")
         maker.stdin.flush()
-    told = [maker.communicate(timeout=60) for maker in makers]
+    outputs = [maker.communicate(timeout=60) for maker in makers]
 
-    assert [maker.returncode for maker in makers] == [0] * count, told
-    assert [json.loads(out) for out, _ in told] == [[]] * count
+    assert [maker.returncode for maker in makers] == [0] * count, outputs
+    assert [json.loads(out) for out, _ in outputs] == [[]] * count
     with eventlog.open(f"sqlite:///{path}") as log:
         said = [message.text for message in log.session("shared").tail()]
         assert sorted(said) == sorted(f"p{p}-{n}" for p in range(count) for n in range(10))

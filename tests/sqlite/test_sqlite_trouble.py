@@ -1,4 +1,4 @@
-"""Locks and full disks: told as such, nothing half-done, and usable afterwards (P9, P10)."""
+"""Locks and full disks: typed errors, nothing half-done, and usable afterwards (P9, P10)."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(store: SQLiteStore) -> Non
     batch = [draft("t", 1), draft("s", 1, expected=2, data=LARGE, entries=(("k", b"v"),))]
 
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="no room left") as caught:
+        with pytest.raises(StoreUnavailable, match="no space is left") as caught:
             store.append(batch)
         assert contents(store) == before
-    assert "free some and try again" in str(caught.value)
+    assert "free some space and try again" in str(caught.value)
 
     store._writer.execute("PRAGMA max_page_count = 1000000").fetchall()
     store.append(batch)
@@ -145,7 +145,7 @@ def test_a_full_disk_refuses_blobs_and_keeps_the_old_ones(store: SQLiteStore) ->
     (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
     store._writer.execute(f"PRAGMA max_page_count = {pages + 1}").fetchall()
 
-    with pytest.raises(StoreUnavailable, match="no room left"):
+    with pytest.raises(StoreUnavailable, match="no space is left"):
         store.put_blob("k", LARGE)
 
     found = store.get_blob("k")
@@ -198,7 +198,7 @@ print(json.dumps({"stored": stored, "refused": refused, "tail": tail, "verify": 
 
 
 def test_files_that_may_not_grow_refuse_and_lose_nothing(tmp_path: Path) -> None:
-    """A real refusal by the system, in a process of its own; EFBIG is not ENOSPC to SQLite."""
+    """A real refusal by the system, in a separate process; to SQLite EFBIG is not ENOSPC."""
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path / "log.db")],
         capture_output=True,
@@ -207,12 +207,12 @@ def test_files_that_may_not_grow_refuse_and_lose_nothing(tmp_path: Path) -> None
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
+    outcome = json.loads(result.stdout)
 
-    assert set(told["refused"]) <= {"StoreUnavailable", "Indeterminate"}
-    assert len(told["refused"]) == 3
-    assert told["tail"] == told["stored"]
-    assert told["verify"] == []
+    assert set(outcome["refused"]) <= {"StoreUnavailable", "Indeterminate"}
+    assert len(outcome["refused"]) == 3
+    assert outcome["tail"] == outcome["stored"]
+    assert outcome["verify"] == []
     with eventlog.open(f"sqlite:///{tmp_path / 'log.db'}") as log:
-        assert [message.id for message in log.session("s").tail()] == told["stored"]
+        assert [message.id for message in log.session("s").tail()] == outcome["stored"]
         assert log.store.check() == []

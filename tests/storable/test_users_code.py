@@ -157,7 +157,7 @@ def test_an_overview_that_speaks_of_errors_completes_its_archive(
 
 
 def test_a_callable_that_blocks_its_loop_for_three_leases_runs_once(memory_log: Log) -> None:
-    """F2b: nine renewals at a third of a lease are seen while the loop stands still."""
+    """F2b: nine renewals, each after a third of a lease, happen while the loop is blocked."""
     calls: list[str] = []
 
     async def block(request: TaskRequest) -> str:

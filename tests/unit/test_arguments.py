@@ -74,7 +74,7 @@ def test_the_error_says_what_is_wrong_with_which_argument(log: Log) -> None:
         session.assign_project(7)  # type: ignore[arg-type]
 
     assert str(caught.value) == (
-        "project: Input should be a valid string, not 7; mend the argument"
+        "project: Input should be a valid string, not 7; correct the argument"
     )
 
 

@@ -101,7 +101,7 @@ def test_a_batch_is_committed_as_one(log: Log) -> None:
 
 
 def test_a_turn_that_awaits_a_result_does_not_count(log: Log) -> None:
-    """Otherwise every message behind it would become an archive of its own."""
+    """Otherwise every later message would become a separate archive."""
     session = create(log, messages=2)
     say(session, "m1")
     call = Message.call("look", {}, tool_id="t")

@@ -58,7 +58,7 @@ class CountingStore(MemoryStore):
 
 @dataclass(frozen=True, slots=True)
 class QueueArchives(Command[None]):
-    """Record so many commits at once; each of them on its own would take as long as they do."""
+    """Record many commits in one append; recorded one by one, each would take as long as all."""
 
     count: int
 
@@ -90,7 +90,7 @@ def summarize(request: SummaryRequest) -> Summary:
 
 
 def work_beside(queued: int) -> tuple[Counter[str], Counter[str]]:
-    """Finalise other sessions beside one in which so many archives wait behind the first one.
+    """Finalise other sessions beside one in which many archives wait behind the first one.
 
     Return what that took of the store while the first is in work elsewhere, and after it failed.
     """

@@ -1,4 +1,4 @@
-"""Followers go on where they were, or are told that this is not the log they followed (G8)."""
+"""Followers continue where they were, or get an error if this is not the log they followed (G8)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_copy_refuses_the_checkpoints_of_its_original(log: Log) -> None:
     copy_log(log.store, copied)
     checkpoint = log.checkpoint()
 
-    with pytest.raises(InvalidArgument, match="is of the log"):
+    with pytest.raises(InvalidArgument, match="belongs to the log"):
         Log(copied).follow(after=checkpoint)
     assert Log(copied).checkpoint() != checkpoint
     assert ids(Log(copied).follow(after=START), 3) == ["", "a", "b"]
@@ -101,7 +101,7 @@ def test_an_event_of_another_log_has_no_checkpoint_here(log: Log) -> None:
     say(other, "a", "b", "c")
     *_, last = other.read_all()
 
-    with pytest.raises(InvalidArgument, match="no record is at position"):
+    with pytest.raises(InvalidArgument, match="there is no record at position"):
         log.checkpoint(last)
 
 

@@ -306,7 +306,7 @@ def test_what_is_under_way_fails_with_nothing_but_that_the_log_was_closed(
             opened.stop()
         close_during(log, number)
         given = arguments(cls, name, tmp_path / f"folder-{place}")
-        # Its arguments may be refused where the store has answered all that was asked of it.
+        # Its arguments may be refused after the store has answered all calls.
         with suppress(InvalidError, ConflictError, FileNotFoundError):
             call(getattr(opened, name), given)
         log.close()

@@ -71,7 +71,7 @@ def test_a_chain_of_upcasters_with_a_hole_is_refused_at_definition(upcasters: An
 
 
 def test_an_upcaster_that_chokes_makes_the_record_corrupt() -> None:
-    with pytest.raises(CorruptLog, match="not a acme.registered of schema 2"):
+    with pytest.raises(CorruptLog, match="not fit schema 2 of acme.registered"):
         decode_event(stored(b'{"first":"Ada"}', schema=2))
 
 
@@ -118,7 +118,9 @@ def test_data_that_is_not_of_its_schema_says_where_and_why(data: bytes, problem:
         decode_event(stored(data))
 
     text = str(caught.value)
-    assert text.startswith("session 's', version 7: the data is not a acme.registered of schema 3")
+    assert text.startswith(
+        "session 's', version 7: the data does not fit schema 3 of acme.registered"
+    )
     assert problem in text
     assert text.endswith("run `eventlog verify`")
 

@@ -108,7 +108,9 @@ def test_one_mode_of_retention_at_a_time(log: Log) -> None:
     session = log.session("s", create=True)
     with pytest.raises(InvalidArgument, match="not both"):
         session.commit(1, keep_turn_tokens=1)
-    with pytest.raises(InvalidArgument, match="keep_turn_tokens is -1; it counts tokens"):
+    with pytest.raises(
+        InvalidArgument, match="keep_turn_tokens is -1; it must be a number of tokens"
+    ):
         session.commit(keep_turn_tokens=-1)
 
 

@@ -265,7 +265,7 @@ def test_an_interrupt_is_the_writing_callers_alone() -> None:
 
 
 def test_an_outcome_that_stays_unknown_is_not_asked_for_for_ever() -> None:
-    """L4: an append that never gets stored is given up, and told as not stored."""
+    """L4: an append that is never stored is given up, and reported as not stored."""
 
     class Doubtful(MemoryStore):
         asked = 0

@@ -32,7 +32,7 @@ async def name_archive(request: SummaryRequest) -> Summary:
 
 
 def work(log: Log, summarizer: Any = name_archive, limit: int | None = None) -> int:
-    """Run a worker until nothing is due, or until it has completed so many."""
+    """Run a worker until nothing is due, or until it has completed a number of tasks."""
     done = 0
 
     async def counted(request: SummaryRequest) -> Summary:
@@ -118,7 +118,7 @@ def test_the_live_tail_follows_what_is_archived_but_not_covered(log: Log) -> Non
 def test_messages_of_a_failed_archive_stay_visible_until_an_overview_covers_them(
     log: Log,
 ) -> None:
-    """C5, X1: a failure loses nothing, and the next overview stands for both."""
+    """C5, X1: a failure loses nothing, and the next overview covers both."""
 
     async def fail_first(request: SummaryRequest) -> Summary:
         if request.archive_id == "archive_001":

@@ -215,18 +215,18 @@ def test_what_earlier_runs_have_copied_counts_as_done(source: Store) -> None:
     """So a progress bar goes on where it was, and ends with the whole."""
     destination = Stopping()
     destination.left = 9
-    told: list[int] = []
+    reported: list[int] = []
     with pytest.raises(StoreUnavailable):
-        copy_log(source, destination, advance=lambda done, session: told.append(done))
-    stopped = told[-1]
+        copy_log(source, destination, advance=lambda done, session: reported.append(done))
+    stopped = reported[-1]
 
-    told.clear()
-    copy_log(source, destination, advance=lambda done, session: told.append(done))
+    reported.clear()
+    copy_log(source, destination, advance=lambda done, session: reported.append(done))
 
-    assert stopped - 14 <= told[0] <= stopped, "two pages are the most that is not noted"
-    assert told[0] > 0
-    assert told == sorted(told)
-    assert told[-1] == len(history(source))
+    assert stopped - 14 <= reported[0] <= stopped, "two pages are the most that is not noted"
+    assert reported[0] > 0
+    assert reported == sorted(reported)
+    assert reported[-1] == len(history(source))
 
 
 def test_a_note_of_another_history_is_not_believed(source: Store) -> None:
@@ -271,7 +271,7 @@ def test_the_first_version_that_differs_is_found(source: Store) -> None:
             for number in range(count):
                 log.session("a").append(Message.user(f"{number}"))
 
-    with pytest.raises(HistoryConflict, match="holds another record than the source") as caught:
+    with pytest.raises(HistoryConflict, match="has a different record than the source") as caught:
         copy_log(source, destination)
 
     assert (caught.value.stream, caught.value.version) == ("a", last + 1)

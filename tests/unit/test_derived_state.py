@@ -51,7 +51,7 @@ def forget_half(state: Any) -> None:
     window = state.window
     known = len(window.versions) // 2
     window.since = window.versions[known - 1]
-    window.versions, window.turns = window.versions[known:], window.turns[known:]
+    window.versions, window.rounds = window.versions[known:], window.rounds[known:]
     window.weights = window.weights[known:]
     window.count, window.tokens = len(window.versions), sum(window.weights)
 
@@ -143,7 +143,7 @@ def append_commit(log: Log, **fields: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "live", "told"),
+    ("fields", "live", "detail"),
     [
         ({"retains": [[8, 9]], "retained_count": 2}, 4, "neither takes nor retains"),
         ({"retains": [], "retained_count": 0}, 4, "neither takes nor retains"),
@@ -157,7 +157,7 @@ def append_commit(log: Log, **fields: Any) -> None:
     ],
 )
 def test_a_commit_takes_the_messages_of_its_ranges_and_no_other(
-    log: Log, fields: dict[str, Any], live: int, told: str | None
+    log: Log, fields: dict[str, Any], live: int, detail: str | None
 ) -> None:
     talk(log)
     append_commit(log, **fields)
@@ -166,7 +166,7 @@ def test_a_commit_takes_the_messages_of_its_ranges_and_no_other(
 
     assert len(session.tail()) == session.meta.message_count == live
     wrong = [found for found in Log(log.store).verify("s") if found.kind == "commit"]
-    assert told is None or any(told in finding.detail for finding in wrong)
+    assert detail is None or any(detail in finding.detail for finding in wrong)
     assert all(finding.version == 10 for finding in wrong)
 
 

@@ -151,5 +151,7 @@ def test_a_projection_meets_data_that_is_not_of_its_type(log: Log) -> None:
     log.session("s", create=True).append(Message.user("hello"))
     log.store.append([draft("s", 1, expected=2, type="acme.order_placed", data=b'{"order":7}')])
 
-    with pytest.raises(CorruptLog, match=r"session 's', version 3: the data is not a acme\."):
+    with pytest.raises(
+        CorruptLog, match=r"session 's', version 3: the data does not fit schema \d of acme\."
+    ):
         log.project("s", Orders())

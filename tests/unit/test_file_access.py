@@ -37,7 +37,7 @@ OF_PATHS = {
     *("read_bytes", "read_text", "write_bytes", "write_text", "touch", "hardlink_to", "symlink_to"),
     *("iterdir", "glob", "rglob", "rmdir", "unlink", "mkdir", "chmod", "rename"),
 }
-"""Methods of `pathlib.Path` that do; ``replace`` and ``open`` are told by what they are called on."""
+"""Methods of `pathlib.Path` that do; ``replace`` and ``open`` are recognised by their object."""
 
 OF_MODULES = {"shutil", "tempfile", "glob", "fileinput"}
 """Modules that do nothing else."""

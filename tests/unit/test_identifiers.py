@@ -38,7 +38,7 @@ def test_a_drawn_id_is_a_uuid_of_version_7() -> None:
 
 @given(st.lists(st.integers(0, 5_000), min_size=1, max_size=60))
 def test_ids_ascend_whatever_the_clock_does(times: list[int]) -> None:
-    """A clock that stands still or goes back gives ids after the last one all the same."""
+    """If the clock does not move, or goes back, new ids still come after the last one."""
     clock = iter(times)
     draw = _uuid7_source(lambda: next(clock), bytes)
 
@@ -68,8 +68,8 @@ def test_a_forked_child_draws_other_randomness_than_its_parent() -> None:
         "sys.stdout.flush()\n"
         "child and os.waitpid(child, 0)\n"
     )
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-    one, other = told.stdout.split()
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    one, other = printed.stdout.split()
     assert one != other
 
 
@@ -207,5 +207,5 @@ def test_a_session_id_that_could_trick_somebody_is_refused(session: str, reason:
 
 @pytest.mark.parametrize("session", [b"bytes", 42, None, ["list"]])
 def test_a_session_id_is_text(session: object) -> None:
-    with pytest.raises(InvalidArgument, match="is text, not"):
+    with pytest.raises(InvalidArgument, match="must be text, not"):
         check_session_id(session)  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def test_a_path_behind_three_slashes_is_relative_and_behind_four_absolute(
 
 
 STORE = '''
-"""A store of somebody else: kept in memory, and told what it was opened with."""
+"""A third party's store: in memory, and it keeps what it was opened with."""
 
 from eventlog.stores.memory import MemoryStore
 

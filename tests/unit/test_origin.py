@@ -228,7 +228,7 @@ def test_what_the_standard_allows_is_recorded_as_it_is(trace: TraceContext) -> N
 
 
 def test_a_cause_is_text(log: Log) -> None:
-    with pytest.raises(InvalidArgument, match="causation_id is text"):
+    with pytest.raises(InvalidArgument, match="causation_id must be text"):
         log.session("s", create=True).append(
             Message.user("hello"),
             causation_id=7,  # type: ignore[arg-type]

@@ -407,7 +407,7 @@ def _says_nothing(part: dict[str, Any]) -> bool:
 
 PACKAGE = Path(eventlog.__file__).parent
 FREE = ("session/parts/", "session/chat/", "exchange/", "testing/", "session/messages.py")
-"""Where the type of a part may be asked for: the parts themselves, their models, foreign formats
+"""Where the type of a part may be tested: the parts themselves, their models, foreign formats
 and what is checked against the library from outside."""
 
 

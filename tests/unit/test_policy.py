@@ -1,4 +1,4 @@
-"""When an attempt is worth repeating, how long after, and what is told of it (F3, F4, F11)."""
+"""Which errors are tried again, after which delay, and what is shown of them (F3, F4, F11)."""
 
 from __future__ import annotations
 

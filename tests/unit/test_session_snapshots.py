@@ -22,7 +22,7 @@ KEY = "snapshot/s/session"
 
 
 def filled(log: Log, count: int = SNAPSHOT_INTERVAL) -> Session:
-    """Return a session of so many records that a snapshot was written."""
+    """Return a session with enough records that a snapshot was written."""
     session = log.session("s", create=True, owner="ada", failed_archives="skip")
     for number in range(count):
         session.append(Message.user(f"message {number}"))

@@ -382,9 +382,9 @@ class Refusing:
 @pytest.mark.parametrize(
     ("name", "output", "text"),
     [
-        ("summary", 1, "step 'summary' is what the task itself records"),
-        ("", 1, "a step has a name"),
-        (7, 1, "a step has a name"),
+        ("summary", 1, "step 'summary' is one that the task itself records"),
+        ("", 1, "a step's name must be"),
+        (7, 1, "a step's name must be"),
         ("a", object(), "the output of step 'a' cannot be stored as JSON"),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_kind_without_a_prefix_is_the_librarys(kind: str) -> None:
 
 def test_side_effects_of_one_name_are_refused() -> None:
     """Only the first one would ever be run."""
-    with pytest.raises(InvalidArgument, match="a name of its own"):
+    with pytest.raises(InvalidArgument, match="must have different names"):
         Finalizer(side_effects=(lambda request: None, lambda request: None))
 
 
@@ -257,7 +257,7 @@ def test_a_callable_that_exits_has_failed_and_ends_nothing(log: Log) -> None:
 
 
 def test_an_unreadable_session_is_not_in_the_way_of_others(log: Log, rival: Log) -> None:
-    """F1: what cannot be claimed is told and left alone."""
+    """F1: a task that cannot be claimed is reported and left alone."""
     for name in ("bad", "good"):
         session = log.session(name, create=True)
         session.append(Message.user("hello"))

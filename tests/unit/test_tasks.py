@@ -395,7 +395,7 @@ def test_a_task_of_another_kind_is_no_archive(log: Log) -> None:
     task = Task(log, session, session.queue_task("acme.index"))
     task.claim()
 
-    with pytest.raises(InvalidArgument, match="not of an archive"):
+    with pytest.raises(InvalidArgument, match="which finalises no archive"):
         task.finalize()
     task.do(CompleteTask(task.task_id, task.fence, {"pages": 3}, {"prompt_tokens": 2}))
 

@@ -58,6 +58,6 @@ def test_another_estimator_says_what_is_stored() -> None:
 def test_an_estimate_below_zero_is_refused_and_nothing_stored() -> None:
     with eventlog.open("memory:", estimate_tokens=lambda text: -1) as log:
         session = log.session("s", create=True)
-        with pytest.raises(InvalidArgument, match="estimator said -1"):
+        with pytest.raises(InvalidArgument, match="estimator returned -1"):
             session.append(Message.user("hello"))
         assert not log.exists("s")

@@ -1,4 +1,4 @@
-"""Text that UTF-8 cannot hold is refused wherever it stands (P10)."""
+"""Text that UTF-8 cannot hold is refused wherever it occurs (P10)."""
 
 from __future__ import annotations
 

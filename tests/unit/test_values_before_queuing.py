@@ -9,6 +9,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -77,19 +78,27 @@ def test_the_watcher_sees_a_value_that_the_committer_stores() -> None:
 
 def test_a_caller_stores_its_values_before_it_leads_or_queues() -> None:
     store = Watching()
-    with Log(store) as log:
-        session = log.session("s", create=True)
-        session.append(Message.tool("a", LARGE))
-        session.extend([Message.user("hello"), Message.tool("b", LARGE + "b")])
-        session.append(called("m", "c", *SEVERAL))
-        session.record_tool_result("m", "c", LARGE + "c")
-        for name in SEVERAL:  # Together beyond what one message may hold.
-            session.record_tool_result("m", name, name * 9_000)
 
-        assert session.tool_output("m", "c").text == LARGE + "c"
-        assert session.tool_output("m", "t7").text == "t7" * 9_000
+    def call() -> threading.Thread:
+        with Log(store) as log:
+            session = log.session("s", create=True)
+            session.append(Message.tool("a", LARGE))
+            session.extend([Message.user("hello"), Message.tool("b", LARGE + "b")])
+            session.append(called("m", "c", *SEVERAL))
+            session.record_tool_result("m", "c", LARGE + "c")
+            for name in SEVERAL:  # Together beyond what one message may hold.
+                session.record_tool_result("m", name, name * 9_000)
+
+            assert session.tool_output("m", "c").text == LARGE + "c"
+            assert session.tool_output("m", "t7").text == "t7" * 9_000
+        return threading.current_thread()
+
+    # Calls of the main thread are made for it by another, whatever they do.
+    with ThreadPoolExecutor(1) as threads:
+        caller = threads.submit(call).result()
+
     assert len(store.threads) == 6
-    assert set(store.threads) == {threading.current_thread()}
+    assert set(store.threads) == {caller}
     assert store.by_committer == []
 
 

@@ -29,8 +29,8 @@ class Model:
     pending: dict[str, Entry] = field(default_factory=dict[str, Entry])
     turn: int = 0
 
-    def append(self, version: int, tokens: int, *, begins_turn: bool) -> None:
-        if begins_turn or not self.live:
+    def append(self, version: int, tokens: int, *, begins_round: bool) -> None:
+        if begins_round or not self.live:
             self.turn = version
         self.live.append(Entry(version, tokens, self.turn))
 
@@ -55,7 +55,7 @@ class Model:
 
 
 class Pair:
-    """A window and its model, which are told the same and must say the same."""
+    """A window and its model: the same commands must give the same answers."""
 
     def __init__(self) -> None:
         self.window = Window()
@@ -65,11 +65,11 @@ class Pair:
         self.archived: set[int] = set()
 
     def message(
-        self, tokens: int = 1, *, begins_turn: bool = False, calls: int = 0, gap: int = 0
+        self, tokens: int = 1, *, begins_round: bool = False, calls: int = 0, gap: int = 0
     ) -> None:
         self.head += 1 + gap
-        self.window.append(self.head, tokens, begins_turn=begins_turn)
-        self.model.append(self.head, tokens, begins_turn=begins_turn)
+        self.window.append(self.head, tokens, begins_round=begins_round)
+        self.model.append(self.head, tokens, begins_round=begins_round)
         for _ in range(calls):
             self.calls += 1
             self.window.call(f"call-{self.calls}", "m", self.head)
@@ -142,8 +142,8 @@ def test_a_window_says_what_a_list_of_messages_says(program: list[tuple[int, ...
     pair = Pair()
     for step in program:
         match step:
-            case ("message", tokens, begins_turn, calls, gap):
-                pair.message(tokens, begins_turn=bool(begins_turn), calls=calls, gap=gap)
+            case ("message", tokens, begins_round, calls, gap):
+                pair.message(tokens, begins_round=bool(begins_round), calls=calls, gap=gap)
             case ("answer", number, tokens):
                 pair.answer(f"call-{number}", tokens)
             case ("commit", keep_recent):
@@ -156,11 +156,11 @@ def test_a_window_says_what_a_list_of_messages_says(program: list[tuple[int, ...
 def test_two_held_turns_stay_two_ranges_at_the_next_commit() -> None:
     """P2: what was archived between them must not come back to life."""
     pair = Pair()
-    pair.message(begins_turn=True, calls=1)
-    pair.message(begins_turn=True)
-    pair.message(begins_turn=True, calls=1)
+    pair.message(begins_round=True, calls=1)
+    pair.message(begins_round=True)
+    pair.message(begins_round=True, calls=1)
     pair.commit()
-    pair.message(begins_turn=True)
+    pair.message(begins_round=True)
 
     plan = pair.commit()
 
@@ -176,9 +176,9 @@ def test_messages_that_are_not_known_one_by_one_are_archived_all_the_same(
     """More than 20,000 live ones, of which an early turn is held; a turn begins now and then."""
     pair = Pair()
     for number in range(45):
-        pair.message(number, begins_turn=number % 5 == 0, calls=int(number in (11, 32)))
+        pair.message(number, begins_round=number % 5 == 0, calls=int(number in (11, 32)))
     for number in range(2 * KEEP_LIMIT + 3_000):
-        pair.message(number % 7, begins_turn=number % begins == 0)
+        pair.message(number % 7, begins_round=number % begins == 0)
     assert len(pair.window.versions) < 2 * KEEP_LIMIT
     before = len(pair.model.live)
 
@@ -188,7 +188,7 @@ def test_messages_that_are_not_known_one_by_one_are_archived_all_the_same(
     assert plan.retained_count == keep_recent + 10
     assert len(plan.retains) == 2 + (keep_recent > 0)
     pair.answer("call-1", 3)
-    pair.message(2, begins_turn=True)
+    pair.message(2, begins_round=True)
     pair.commit(keep_recent=1)
     assert versions(pair.model.live)[0] == 31
     assert len(pair.model.live) == 6
@@ -196,7 +196,7 @@ def test_messages_that_are_not_known_one_by_one_are_archived_all_the_same(
 
 def test_a_commit_of_nothing_but_held_turns_takes_nothing() -> None:
     pair = Pair()
-    pair.message(begins_turn=True, calls=1)
+    pair.message(begins_round=True, calls=1)
     pair.message()
 
     assert pair.commit().taken_count == 0
@@ -207,9 +207,9 @@ def test_a_commit_of_nothing_but_held_turns_takes_nothing() -> None:
 @pytest.mark.parametrize("tokens", [65_536, 1 << 40])
 def test_tokens_may_be_as_many_as_an_estimator_says(tokens: int) -> None:
     pair = Pair()
-    pair.message(tokens - 1, begins_turn=True, calls=1)
+    pair.message(tokens - 1, begins_round=True, calls=1)
     pair.answer("call-1", 1)
-    pair.message(tokens, begins_turn=True)
+    pair.message(tokens, begins_round=True)
     pair.message(1)
     pair.check()
 
@@ -219,11 +219,11 @@ def test_tokens_may_be_as_many_as_an_estimator_says(tokens: int) -> None:
 
 def test_a_copy_goes_its_own_way() -> None:
     window = Window()
-    window.append(1, 5, begins_turn=True)
+    window.append(1, 5, begins_round=True)
     copied = window.copy()
 
     copied.call("c", "m", 1)
-    copied.append(2, 5, begins_turn=False)
+    copied.append(2, 5, begins_round=False)
     copied.archive(3, [(1, 1)], Claimed([(2, 2)], 1, 5))
 
     assert (window.count, window.tokens, window.pending, list(window.versions)) == (1, 5, [], [1])

@@ -1,13 +1,15 @@
-"""Workers that are lost, late, many, or told to stop (F2, F12, P5, P6)."""
+"""Workers that are lost, late, numerous, or stopped (F2, F12, P5, P6)."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +34,7 @@ from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import execute
 from eventlog.testing.jumping import JumpingTime
-from eventlog.worker.owner import this_process
+from eventlog.worker.owner import is_gone, this_process
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 LEASE_SECONDS = 300
@@ -144,6 +146,29 @@ def test_an_owner_that_lives_is_waited_for(log: Log) -> None:
     claim(log, owner=this_process())
 
     assert run_once(log) == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        FileNotFoundError(errno.ENOENT, "hidden, although the process lives"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_cannot_be_read_of_an_owner_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    owner = this_process()
+
+    def fail(*arguments: object) -> str:
+        raise error
+
+    monkeypatch.setattr(Path, "read_text", fail)
+
+    assert not is_gone(owner)
+    assert not is_gone({**owner, "pid": 2**70})
 
 
 def test_a_worker_finds_tasks_whose_attempts_are_used_up_by_crashes(
@@ -323,7 +348,7 @@ async def running(worker: AsyncWorker) -> AsyncIterator[asyncio.Task[None]]:
 
 
 def test_a_running_worker_wakes_for_new_tasks(log_url: str) -> None:
-    """F12: committed by others while it waits; and it ends when it is told to."""
+    """F12: it finalises what others commit while it waits, and ends when it is stopped."""
 
     async def main() -> list[str]:
         async with eventlog.open_async(log_url) as log:

@@ -35,10 +35,10 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import engine_of, execute
 from eventlog.testing.jumping import JumpingTime
 from eventlog.worker.attempt import UNWINDING_SECONDS
-from eventlog.worker.batched_reads import Visits
+from eventlog.worker.batched_reads import BatchedReads
 from eventlog.worker.heartbeat import Heartbeat
-from eventlog.worker.lease_keeper import Tenure
-from eventlog.worker.worker import DECLINED_SECONDS, NEWS_SECONDS, WATCH_SECONDS
+from eventlog.worker.lease_keeper import LeaseKeeper
+from eventlog.worker.worker import DECLINED_SECONDS, WAKEUP_SECONDS, WATCH_SECONDS
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
@@ -140,7 +140,7 @@ def test_news_without_end_cause_few_looks(log: Log, loop_time: JumpingTime) -> N
     looks = watched(log, waits=4, news=True).looks
 
     between = [later - earlier for earlier, later in pairwise(looks)]
-    assert between == pytest.approx([NEWS_SECONDS] * 3)
+    assert between == pytest.approx([WAKEUP_SECONDS] * 3)
 
 
 def test_a_task_that_a_rival_takes_first_does_not_end_the_run(log: Log, rival: Log) -> None:
@@ -212,7 +212,7 @@ def test_a_worker_goes_on_when_its_store_is_back(log: Log, loop_time: JumpingTim
 
 
 def refuse(log: Log, monkeypatch: pytest.MonkeyPatch, type_: str, times: int) -> None:
-    """Have the store refuse records of a type so many times."""
+    """Let the store refuse records of a type a number of times."""
     append, left = log.store.append, [times]
 
     def sometimes(batch: Any) -> Any:
@@ -303,7 +303,7 @@ def test_what_is_being_written_when_a_worker_is_stopped_is_not_dropped(log: Log)
 
 
 def test_a_session_that_is_slow_to_read_keeps_no_other_waiting(log: Log) -> None:
-    """F1: even if it was asked for first, in one visit with the other."""
+    """F1: even if it was requested first, in the same read as the other."""
     read, finished = log.store.read, threading.Event()
 
     def slow(stream: str, **options: Any) -> Any:
@@ -327,7 +327,7 @@ def test_a_worker_whose_log_is_closed_reads_nothing(log: Log) -> None:
     async def main() -> None:
         reading = AsyncEngine(engine_of(log))
         await reading.close()
-        await Visits(reading).read(len, "abc")
+        await BatchedReads(reading).read(len, "abc")
 
     with pytest.raises(LogClosed):
         asyncio.run(main())
@@ -371,7 +371,7 @@ def test_an_attempt_ends_in_time_although_its_renewal_hangs(loop_time: JumpingTi
         assert may_end.wait(60)
 
     async def main() -> None:
-        tenure = Tenure(Heartbeat(0), hang, timeout_seconds=3_600)
+        tenure = LeaseKeeper(Heartbeat(0), hang, timeout_seconds=3_600)
         with pytest.raises(asyncio.CancelledError), tenure:
             await asyncio.Event().wait()
         assert str(tenure.verdict) == "the attempt took longer than 3600 s"
@@ -406,7 +406,7 @@ def test_a_callable_that_ignores_its_cancellation_keeps_no_worker(
 
 
 def test_more_plain_callables_than_an_executor_has_threads_take_steps(log: Log) -> None:
-    """Each waits in its thread for the others, then for a step of its own."""
+    """Each waits in its thread for the others, then for its own step."""
     together = threading.Barrier(40)
 
     def index(request: TaskRequest) -> int:
@@ -421,7 +421,7 @@ def test_more_plain_callables_than_an_executor_has_threads_take_steps(log: Log) 
     assert Worker(log, Finalizer(kinds={"acme.index": index}), concurrency=40).run_once() == 40
 
 
-# ---- what is told -----------------------------------------------------------------------------
+# ---- what is logged ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("style", ["plain", "async"])
@@ -444,7 +444,7 @@ def test_a_lost_lease_is_told_as_such_and_is_no_crash(
         assert Worker(log, Finalizer(summarizer)).run_once() == 0
 
     (record,) = [entry for entry in caplog.records if entry.message == "lease_lost"]
-    told = vars(record)
-    assert told["error"].startswith("LeaseLost: task ")
-    assert (told["session_id"], told["attempt"]) == ("s", 1)
+    fields = vars(record)
+    assert fields["error"].startswith("LeaseLost: task ")
+    assert (fields["session_id"], fields["attempt"]) == ("s", 1)
     assert [archive.state for archive in session.archives()] == ["abandoned"]

@@ -1,1 +1,1 @@
-"""What `eventlog demo` plays: its story, the scenes that it reports, and the worker that is killed."""
+"""The story of ``eventlog demo``: its scenes, and the worker that is killed."""

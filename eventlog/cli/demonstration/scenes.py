@@ -1,4 +1,4 @@
-"""What ``eventlog demo`` shows, one value per scene: the story makes them, the command tells them."""
+"""The scenes of ``eventlog demo``: the story yields them, and the command prints them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Opened(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """A commit was taken, and what a worker made of the archive, if one has worked yet."""
+    """A commit was made; with the archive's summary if a worker has finalised it yet."""
 
     result: CommitResult
     session: dict[str, Any]
@@ -57,7 +57,7 @@ class Recovered(NamedTuple):
 
     events: list[Recorded]
     is_proven: bool
-    """Whether the owner was proven dead; else its lease had to run out."""
+    """Whether the owner was proven dead; otherwise its lease had to expire."""
 
 
 class Check(NamedTuple):

@@ -1,7 +1,7 @@
-"""What happens in ``eventlog demo``: one session twice, once with a worker killed half-way.
+"""The story of ``eventlog demo``: the same session twice, once with its worker killed half-way.
 
-Both runs have the same clock and the same ids, so that everything that is not caused by the crash
-is the same to the letter, and the rest can be told apart from it.
+Both runs have the same clock and the same ids. So all that the crash does not cause is equal to the
+byte, and every difference comes from the crash.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from eventlog.worker_face import Worker
 __all__ = ["play"]
 
 LEASE_SECONDS: Final = 300
-"""A worker's lease: after it an owner counts as gone, where nothing proves it before."""
+"""A worker's lease: when it ends, its owner counts as gone, unless proven dead before."""
 
 
 class Story(NamedTuple):
@@ -85,7 +85,7 @@ class Ending(NamedTuple):
 
 
 def play(folder: Path) -> Iterator[Scene]:
-    """Run the story in a folder, scene by scene; the last one tells whether all is well."""
+    """Run the story in a folder, scene by scene; the last one holds the checks."""
     story, clock, ids = read_story(), StoryClock(), numbered_ids()
     crashed, calm = folder / "crashed.db", folder / "calm.db"
     with _open(crashed, clock, ids) as log:
@@ -126,7 +126,7 @@ def _compare(
 def _until_the_second_commit(
     log: Log, clock: StoryClock, story: Story, file: Path
 ) -> Iterator[Scene]:
-    """Have the first archive finalised, and the second one waiting."""
+    """Play the story until the first archive is finalised and the second is waiting."""
     session = log.session(story.session_id, create=True)
     _tell(session, clock, story.before)
     document = session_document(log, session.id)
@@ -141,7 +141,7 @@ def _until_the_second_commit(
 
 
 def _recover(log: Log, clock: StoryClock, story: Story, version: int) -> Recovered:
-    """Have the next worker finish what the dead one began."""
+    """Let the next worker finish what the dead one began."""
     is_proven = bool(this_process()["boot"])
     clock.advance(3 if is_proven else LEASE_SECONDS + 1)
     Worker(log, demo_finalizer(), name="worker-2").run_once()
@@ -149,7 +149,7 @@ def _recover(log: Log, clock: StoryClock, story: Story, version: int) -> Recover
 
 
 def _without_crash(file: Path, story: Story) -> Ending:
-    """Run the same story with a worker that lives."""
+    """Run the same story without a crash."""
     clock = StoryClock()
     with _open(file, clock, numbered_ids()) as log:
         for _ in _until_the_second_commit(log, clock, story, file):
@@ -160,7 +160,7 @@ def _without_crash(file: Path, story: Story) -> Ending:
 
 
 def _end(log: Log, clock: StoryClock, story: Story) -> Ending:
-    """Tell the rest, and read the outcome."""
+    """Append the remaining messages, and read the outcome."""
     _tell(log.session(story.session_id), clock, story.after)
     return Ending(
         session=session_document(log, story.session_id),
@@ -205,7 +205,7 @@ def read_story() -> Story:
 
 
 def numbered_ids() -> IdSource:
-    """Return a source whose n-th id is the UUIDv7 with n for its time and nothing random."""
+    """Return a source of UUIDv7s with the time n and nothing random: the same in every run."""
     numbers = count(1)
 
     def draw() -> EventId:
@@ -219,9 +219,9 @@ def numbered_ids() -> IdSource:
 
 
 def _killed_worker(url: str, now: int) -> tuple[int, int]:
-    """Start a worker in a process of its own and kill it between two of its writes.
+    """Start a worker in another process and kill it between two of its writes.
 
-    Returns its process id and its exit code, which is the negative number of the signal.
+    Returns its process id and its exit code (the negative number of the signal).
     """
     root = str(Path(eventlog.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -245,10 +245,9 @@ def _killed_worker(url: str, now: int) -> tuple[int, int]:
 
 
 def digest(document: dict[str, Any]) -> str:
-    """Return the SHA-256 of a session as canonical JSON, less what a crash may leave behind.
+    """Return the SHA-256 of a session as canonical JSON, without what a crash may change.
 
-    That is how many events there were and how many attempts an archive took: the very things by
-    which the log tells of a crash.
+    That is the number of events and the number of attempts: they record that there was a crash.
     """
     archives = [
         {name: value for name, value in archive.items() if name != "attempts"}
@@ -261,14 +260,14 @@ def digest(document: dict[str, Any]) -> str:
 
 
 def _is_whole(document: dict[str, Any], story: Story) -> bool:
-    """Tell whether each message told so far is in an archive or live, and in one of them only."""
+    """Return whether each message so far is either archived or live, and not both."""
     found = [message["id"] for archive in document["archives"] for message in archive["messages"]]
     found += [message["id"] for message in document["tail"]]
     return found == [message.id for message in (*story.before, *story.between)]
 
 
 def _is_honest(document: dict[str, Any]) -> bool:
-    """Tell whether a model is shown the first overview, and raw what that does not cover."""
+    """Return whether a model sees the first overview, and as messages what it does not cover."""
     first, second = document["archives"]
     shown = [message["id"] for message in (*second["messages"], *document["tail"])]
     return (

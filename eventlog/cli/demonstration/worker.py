@@ -1,8 +1,8 @@
-"""The process that ``eventlog demo`` kills: a worker that stops dead in the middle of a summary.
+"""The process that ``eventlog demo`` kills: a worker that stops in the middle of a summary.
 
-Run as a module with a log's URL and a time. It works as any worker does, until the record that the
-first step of its summary is done has become durable; it says so on stdout, and does nothing more.
-It ends when it is killed, or when its stdin is closed because whoever started it has gone.
+Run as a module with a log's URL and a time. It works like any worker until the first step of its
+summary is recorded durably; then it says so on stdout and waits. It ends when it is killed, or when
+its stdin is closed because its parent process has gone.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["DRAFT", "STOPPED", "demo_finalizer"]
 
 STOPPED = "the draft is stored, the archive is not finalised"
-"""The line that tells that the moment to kill this process has come."""
+"""The line that says that this process can now be killed."""
 
 DRAFT: Final = "draft"
-"""The step of a summary that would be the expensive one, if a model made it."""
+"""The step of a summary that would be expensive if a model made it."""
 
 
 def demo_finalizer() -> Finalizer:
-    """Return what all workers of the demo summarise with, the dead one and its heir."""
+    """Return the summariser of all workers in the demo, the killed one and the next."""
 
     def summarize(request: SummaryRequest) -> Summary:
         draft = request.step_sync(DRAFT, extractive, request)

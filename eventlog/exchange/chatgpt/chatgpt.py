@@ -1,7 +1,7 @@
 """Exports of ChatGPT (``conversations.json``).
 
-The way from ``current_node`` back to the root is the conversation; answers that were made again and
-questions that were edited hang beside it, and are sessions of their own.
+The path from ``current_node`` back to the root is the conversation. Regenerated answers and edited
+questions are branches beside it; each branch becomes another session.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
         for place, exported in enumerate(value if is_list(value) else [value]):
             if not is_object(exported) or not is_object(exported.get("mapping")):
                 error = InvalidMessage(
-                    "this is no exported conversation: it has no 'mapping'",
+                    "this is not an exported conversation: it has no 'mapping'",
                     field=str(place),
                     line=document.exact_line,
                 )
@@ -86,7 +86,7 @@ def _parent(node: Any, mapping: Fields) -> str | None:
 
 
 def _in_order(parents: dict[str, str | None]) -> list[str]:
-    """Return the ids with each parent before its children, else as they stand in the file."""
+    """Return the ids, each parent before its children, otherwise in the order of the file."""
     order: dict[str, None] = {}
     for key in parents:
         way: list[str] = []
@@ -95,7 +95,7 @@ def _in_order(parents: dict[str, str | None]) -> list[str]:
             way.append(place)
             place = parents[place]
             if len(way) > len(parents):
-                break  # A circle, which no export has.
+                break  # A cycle, which no real export has.
         order.update(dict.fromkeys(reversed(way)))
     return list(order)
 

@@ -1,4 +1,4 @@
-"""Exports of claude.ai: conversations with ``chat_messages``, whose content is Anthropic's blocks."""
+"""Exports of claude.ai: conversations with ``chat_messages`` made of Anthropic content blocks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
         for place, exported in enumerate(value if is_list(value) else [value]):
             if not is_object(exported) or not is_list(exported.get("chat_messages")):
                 error = InvalidMessage(
-                    "this is no exported conversation: it has no 'chat_messages'",
+                    "this is not an exported conversation: it has no 'chat_messages'",
                     field=str(place),
                     line=line,
                 )

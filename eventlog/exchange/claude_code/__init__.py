@@ -1,1 +1,1 @@
-"""Transcripts of Claude Code: lines that form a tree by their uuids."""
+"""Transcripts of Claude Code: lines that form a tree through their uuids."""

@@ -1,10 +1,11 @@
 """Transcripts of Claude Code.
 
-Each line has a ``uuid`` and that of its parent. The path from the newest line back to the root is
-the session; where the user went back and said something else, the other branch is a session beside
-it, as are the sidechains of subagents. A compaction begins a new root, which names the line before
-it (``logicalParentUuid``), so what it summarised stays. Summaries are fields of the conversation;
-lines of other types (snapshots of files, queue operations, …) are counted and left.
+Each line has a ``uuid`` and its parent's. The path from the newest line back to the root is the
+session. If the user went back and said something else, the abandoned branch becomes another session,
+and so does each subagent's sidechain. A compaction begins a new root that names the line before it
+(``logicalParentUuid``), so the messages that it summarised stay in the session. Summaries become
+fields of the conversation. Lines of other types (file snapshots, queue operations, …) are counted
+and left out.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _BRANCH_CHARACTERS: Final = 8
 
 
 def recognises(value: Any) -> bool:
-    """Return whether a file's first value is a line of a transcript."""
+    """Return whether a file's first value is a line of a Claude Code transcript."""
     if not is_object(value):
         return False
     if value.get("type") in _MESSAGES and isinstance(value.get("uuid"), str):
@@ -69,7 +70,7 @@ class _Transcript:
         self._session_id: str | None = None
 
     def take(self, document: Document) -> None:
-        """Take a line in, or count it among what is left."""
+        """Add a line, or count it among those that are left out."""
         value, line = document.value, document.exact_line
         type_ = value.get("type") if is_object(value) else None
         if type_ == "summary":
@@ -84,7 +85,7 @@ class _Transcript:
     def _doubled(self, value: Fields, line: int | None) -> None:
         before = self._entries[value["uuid"]]
         same = "with the same content" if before.value == value else "with other content"
-        detail = f"uuid {value['uuid']} was on line {before.line} before, {same}"
+        detail = f"uuid {value['uuid']} is already on line {before.line}, {same}"
         self._notes.tell("doubled", line, detail, "the first one is kept")
 
     def _add(self, value: Fields, line: int | None) -> None:
@@ -92,15 +93,17 @@ class _Transcript:
         is_side = value.get("isSidechain") is True
         parent = value.get("parentUuid") or value.get("logicalParentUuid")
         if parent is not None and parent not in self._entries:
-            detail = f"parent {parent} of {uuid} is not before it in the file"
-            self._notes.tell("broken_chain", line, detail, "taken to follow the line before it")
+            detail = f"parent {parent} of {uuid} does not come before it in the file"
+            self._notes.tell(
+                "broken_chain", line, detail, "treated as following the line before it"
+            )
             parent = None
         if parent is None:
             parent = next(
                 (u for u in reversed(self._entries) if (u in self._side) == is_side), None
             )
             if is_side and value.get("parentUuid") is None:
-                parent = None  # Each subagent begins a chain of its own.
+                parent = None  # Each subagent begins a separate chain.
         if is_side:
             self._side.add(uuid)
         elif self._session_id is None:
@@ -109,9 +112,9 @@ class _Transcript:
         self._parents[uuid] = parent
 
     def conversations(self, first: int) -> Iterator[Conversation]:
-        """Yield what was read, as one conversation each."""
+        """Yield the session, each other branch and each sidechain as a conversation."""
         for type_, count in sorted(self._left.items()):
-            detail = f"{count:,} lines of type {type_!r} are no messages"
+            detail = f"{count:,} lines of type {type_!r} are not messages"
             self._notes.tell("unread", None, detail, "left in the file")
         main_order = [uuid for uuid in self._entries if uuid not in self._side]
         leaf = main_order[-1] if main_order else None
@@ -138,10 +141,11 @@ class _Transcript:
         return check_session_id(self._session_id)
 
     def _parallel(self, order: list[str], leaf: str | None) -> set[str]:
-        """Return the lines that belong to the main path without being on it.
+        """Return the lines that belong to the session but are not on the path to the newest line.
 
-        A message of several blocks is a line per block, each the parent of the next, and a result
-        hangs on the line of its call: of parallel calls only the last one is on the path.
+        A message of several blocks is written as a line per block, each the parent of the next, and
+        a result is the child of its call's line. So of parallel calls only the last result is on the
+        path.
         """
         main: set[str] = set(paths_of(order, self._parents, leaf).main)
         values = {uuid: self._entries[uuid].value for uuid in order}

@@ -1,8 +1,8 @@
 """Rollouts of Codex.
 
-A line is ``{"timestamp", "type", "payload"}``; those of type ``response_item`` are the conversation,
-in the items of the Responses API. Events for the screen say the same again and are left; the
-session's own line becomes the conversation's fields. Older rollouts have the items without envelope.
+A line is ``{"timestamp", "type", "payload"}``. Lines of type ``response_item`` hold the conversation
+as items of the Responses API. Events for the screen repeat it and are left out; the line about the
+session becomes the conversation's fields. Older rollouts have items without the envelope.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
         else:
             left[str(type_ or value.get("record_type"))] += 1
     for name, count in sorted(left.items()):
-        detail = f"{count:,} lines of type {name!r} are no messages"
+        detail = f"{count:,} lines of type {name!r} are not messages"
         notes.tell("unread", None, detail, "left in the file")
     own_id = check_session_id(session_id) if isinstance(session_id, str) else None
     yield conversation(own_id, entries, first, notes, _fields, format=FORMAT, fields=fields)

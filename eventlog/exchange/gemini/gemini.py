@@ -1,4 +1,4 @@
-"""Contents of the Gemini API: parts are known by which field they have, and calls by their name."""
+"""Contents of the Gemini API: the field in a part gives its type, and calls may lack ids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PART_FIELDS: Final = frozenset(
 
 
 def recognises(record: Fields) -> bool:
-    """Return whether a record has parts without a type, each with a field of Gemini's."""
+    """Return whether a record has parts without ``type``, each with a field that Gemini defines."""
     parts = record.get("parts")
     return (
         is_list(parts)
@@ -42,12 +42,12 @@ def recognises(record: Fields) -> bool:
 
 
 def convert() -> Convert:
-    """Return a reader that pairs results with calls by id, else by name and order."""
+    """Return a reader that pairs results with calls by id, or else by name and order."""
     return _Reader().fields
 
 
 class _Reader:
-    """Remembers the calls that await their result, and numbers those without an id."""
+    """Remembers the calls that await a result, and numbers those without an id."""
 
     def __init__(self) -> None:
         self._open: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Messages of LangChain: as ``messages_to_dict``, ``dumpd`` and ``model_dump`` write them."""
+"""LangChain messages, as written by ``messages_to_dict``, ``dumpd`` and ``model_dump``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _fields(record: Any) -> Fields:
         content = [
             {"type": "text", "text": part} if isinstance(part, str) else part
             for part in content
-            # Where a provider's blocks have the calls as well, they are said twice.
+            # If the provider's blocks contain the calls too, they would be there twice.
             if not (is_object(part) and part.get("type") == "tool_use" and part.get("id") in named)
         ]
     parts = list(message_fields({"role": role, "content": content})["parts"])

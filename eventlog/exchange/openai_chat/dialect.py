@@ -1,4 +1,4 @@
-"""How a chat message, or an item of the Responses API, is recognised in a file."""
+"""Recognise chat messages and Responses API items in a file."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def recognises(record: Fields) -> bool:
 
 
 def convert() -> Convert:
-    """Return the reader of chat messages, which need no memory."""
+    """Return the reader of chat messages; it keeps no state."""
     return message_fields

@@ -1,8 +1,8 @@
 """Event folders of OpenHands.
 
-Each event is a file named by its number. Actions of the user and of the agent are messages and
-calls; an observation is the result of the action that it names as its cause. A number that is
-missing is a gap. Where events are in a folder ``events``, the folder around it names the session.
+Each event is a file named by its number. Actions of the user and of the agent become messages and
+calls; an observation is the result of the action that it names as its cause. A missing number is a
+gap. If the events are in a folder ``events``, the folder above it names the session.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _EVENT_FILE: Final = re.compile(r"(\d{1,9})\.json", re.ASCII)
 _SPOKEN: Final = ("message", "finish", "system")
 
 EVENT_BYTES: Final = 64 * 1024 * 1024
-"""The largest file of one event that is read."""
+"""The largest event file that is read, in bytes."""
 
 
 def is_event_folder(path: Path) -> bool:
-    """Return whether a folder holds numbered events, itself or in its folder ``events``."""
+    """Return whether a folder, or its subfolder ``events``, holds numbered events."""
     return _events_in(path) is not None
 
 
@@ -53,7 +53,7 @@ def _events_in(path: Path) -> Path | None:
 
 
 def read_folder(path: Path, notes: Notes) -> Iterator[Conversation]:
-    """Yield the one conversation of an event folder; raises as a file's reader does."""
+    """Yield the conversation of an event folder; raises as the readers of files do."""
     folder = _events_in(path)
     if folder is None:
         return
@@ -78,7 +78,7 @@ def _note_gaps(numbers: list[int], notes: Notes) -> None:
     for before, after in pairwise(numbers):
         if after > before + 1:
             detail = f"events {before + 1} to {after - 1} are missing"
-            notes.tell("gap", after, detail, "what is there is imported")
+            notes.tell("gap", after, detail, "the events that exist are imported")
 
 
 def _event(path: Path, number: int, notes: Notes) -> Any:
@@ -99,14 +99,14 @@ def _event(path: Path, number: int, notes: Notes) -> Any:
 
 
 class _Reader:
-    """Knows the ids of the calls by the number of their action."""
+    """Maps the number of an action to the id of its call."""
 
     def __init__(self) -> None:
         self._calls: dict[Any, tuple[str, str]] = {}
 
     def fields(self, event: Any) -> Fields | None:
         if not is_object(event):
-            raise InvalidMessage("an event is a JSON object")
+            raise InvalidMessage("an event must be a JSON object")
         rest = {
             name: value for name, value in event.items() if name not in ("timestamp", "content")
         }
@@ -139,7 +139,7 @@ class _Reader:
     def _observation(self, event: Fields) -> Fields | None:
         kind = event.get("observation")
         if not isinstance(kind, str):
-            raise InvalidMessage("an event has an 'action' or an 'observation'", field="action")
+            raise InvalidMessage("an event needs an 'action' or an 'observation'", field="action")
         cause = event.get("cause")
         if cause not in self._calls:
             return None if kind in ("agent_state_changed", "null") else _told(event)

@@ -1,1 +1,1 @@
-"""Our own message lines, and those of OpenViking: a role and typed parts."""
+"""Message lines in this library's own format and in OpenViking's: a role and typed parts."""

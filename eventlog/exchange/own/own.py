@@ -1,4 +1,4 @@
-"""Lines of a ``messages.jsonl``: messages in this library's own form, every field to the letter."""
+"""Lines of a ``messages.jsonl``: messages in this library's own format, every field unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _fields(record: Any) -> Fields:
     if given is None:
         fields.pop("created_at", None)
     elif not isinstance(given, str):
-        # Kept beside the time it was read as: a message's own is text.
+        # The original is kept beside the time as it was read, because a message's time is text.
         read = written_time(fields.pop("created_at"))
         fields |= {"chat_fields": {"created_at": given}} | ({"created_at": read} if read else {})
     if fields.get("id") is None:

@@ -23,7 +23,7 @@ _ROLES: Final = {
 
 
 def recognises(record: Fields) -> bool:
-    """Return whether a record is of a kind, and has parts that name theirs."""
+    """Return whether a record has a ``kind``, and parts that each have a ``part_kind``."""
     parts = record.get("parts")
     return (
         record.get("kind") in ("request", "response")

@@ -1,4 +1,4 @@
-"""Turns of ShareGPT files: who said it (``from``), and what (``value``)."""
+"""Turns of ShareGPT files: a speaker (``from``) and a text (``value``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROLES: Final = {
 
 
 def recognises(record: Fields) -> bool:
-    """Return whether a record has a speaker and a text under ShareGPT's names."""
+    """Return whether a record has a ShareGPT turn's ``from`` and ``value``."""
     return isinstance(record.get("from"), str) and isinstance(record.get("value"), str)
 
 

@@ -1,4 +1,4 @@
-"""UI messages of the Vercel AI SDK: a call and its result are one part there, as here."""
+"""UI messages of the Vercel AI SDK; a call and its result are one part there, as they are here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT: Final = ("input", "output", "toolCallId")
 
 
 def recognises(record: Fields) -> bool:
-    """Return whether a record has parts of types that the SDK alone has."""
+    """Return whether a record has parts of types that only the SDK has."""
     parts = record.get("parts")
     return isinstance(record.get("role"), str) and is_list(parts) and any(map(_is_own, parts))
 

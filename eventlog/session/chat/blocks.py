@@ -1,7 +1,7 @@
 """Calls and results in the shapes of Anthropic and of the Responses API, as tool parts.
 
-The law: ``block_of(part) == block`` for every block that `tool_part` takes. What a tool part has no
-field for is kept beside it under ``chat_block``: the block without what the part's fields say.
+The law: ``block_of(part) == block`` for every block that `tool_part` accepts. Whatever a tool part
+has no field for is kept in it under ``chat_block``: the block without what the part's fields say.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from eventlog.session.chat.format import (
 __all__ = ["BLOCK", "RESULT_TYPES", "block_of", "output_text", "tool_part"]
 
 BLOCK: Final = "chat_block"
-"""The field of a tool part that says in which block it came."""
+"""The field of a tool part that holds the rest of the block it was read from."""
 
 _CALLS: Final = {"tool_use": "id", "server_tool_use": "id"}
 """Calls of Anthropic by type, and the field that names the call."""
 
 RESULT_TYPES: Final = frozenset({"tool_result"})
-"""Results of Anthropic by type: they are content of a user's message there."""
+"""Results of Anthropic by type; there they are content of a user's message."""
 
 
 def tool_part(block: Fields) -> Fields | None:
-    """Return the tool part that a content block stands for; None if it is none, or not whole."""
+    """Return a content block as a tool part; None if it is not one, or incomplete."""
     if BLOCK in block:
         return None
     type_ = block.get("type")
@@ -41,7 +41,7 @@ def tool_part(block: Fields) -> Fields | None:
 
 
 def block_of(part: Fields) -> Fields | None:
-    """Return the content block that became a tool part; None if it was none."""
+    """Return the content block that a tool part was read from, or None."""
     rest = part.get(BLOCK)
     if not is_object(rest):
         return None
@@ -91,7 +91,7 @@ def _result_part(block: Fields) -> Fields | None:
 
 
 def output_text(content: Any) -> str:
-    """Return what a reader sees of a tool's output: its text, the texts in it, else its JSON."""
+    """Return a tool's output as readable text: its text, the texts in it, or else its JSON."""
     if content is None:
         return ""
     if isinstance(content, str):

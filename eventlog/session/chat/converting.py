@@ -1,4 +1,4 @@
-"""Chat messages to `Message`, with the place of what is wrong."""
+"""Chat messages to `Message`; errors name the place of what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["located", "message_from_chat"]
 def message_from_chat(
     data: dict[str, Any], *, line: int | None = None, index: int | None = None
 ) -> Message:
-    """Return a chat message as a message; `chat_from_message` gives it back as it was.
+    """Return a chat message as a `Message`; `chat_from_message` gives it back unchanged.
 
     Its own id is kept if it is text of 1 to 512 characters, and its own time (``created_at`` or
     ``timestamp``: ISO 8601 with a zone, or Unix time) if it has one; else both are drawn. Raises
@@ -27,5 +27,5 @@ def message_from_chat(
 
 
 def located(error: InvalidMessage, line: int | None, index: int | None) -> InvalidMessage:
-    """Return the same complaint with the line of a file and the place in a batch."""
+    """Return the same error with the line of a file and the place in a batch."""
     return InvalidMessage(error.reason, field=error.field, line=line, index=index)

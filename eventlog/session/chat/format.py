@@ -1,4 +1,4 @@
-"""What both directions of the chat format agree on, and JSON as they take and write it."""
+"""What both directions of the chat format share, and how they read and write JSON."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ MISSING: Final = "missing"
 LIST: Final = "list"
 
 TEXT_TYPE: Final = "chat_type"
-"""The field of a text part that holds the type under which its text came."""
+"""The field of a text part that holds the original type of its text."""
 
 TEXT_TYPES: Final = frozenset({"input_text", "output_text"})
-"""Types of the Responses API that are text, and nothing else."""
+"""Types of the Responses API that are plain text."""
 
 NESTING_LEVELS: Final = 100
 """The deepest arguments that are parsed: stored JSON deeper than about 190 cannot be read back."""
@@ -82,7 +82,7 @@ def parse_json(text: str) -> Any:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def compact(value: Any, *, sort_keys: bool = False) -> str:

@@ -1,7 +1,7 @@
-"""Items of the Responses API that are no messages: calls, their outputs, and what a model thought.
+"""Items of the Responses API other than messages: calls, their outputs, and reasoning.
 
-The law: ``item_of(message) == item`` for every item that `item_fields` takes. What a message has no
-field for is kept in it under ``chat_item``.
+The law: ``item_of(message) == item`` for every item that `item_fields` accepts. Whatever a message
+has no field for is kept in it under ``chat_item``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eventlog.session.chat.format import NESTING_LEVELS, Fields, is_deeper, is_o
 __all__ = ["ITEM", "is_item", "item_fields"]
 
 ITEM: Final = "chat_item"
-"""The field of a message that holds the item it was read from, without role and content."""
+"""The field of a message that holds the item that it was read from, without role and content."""
 
 _CALLS: Final = {
     "function_call": "arguments",
@@ -25,7 +25,7 @@ _CALLS: Final = {
     "apply_patch_call": "operation",
     "computer_call": "action",
 }
-"""Calls by type, and the field with what the tool was called with."""
+"""Calls by type, and the field that holds their arguments."""
 
 _RESULTS: Final = frozenset(
     {
@@ -56,7 +56,7 @@ _OTHERS: Final = frozenset(
 
 
 def is_item(value: Fields) -> bool:
-    """Return whether a dictionary is an item of the Responses API, but no message."""
+    """Return whether a dictionary is an item of the Responses API other than a message."""
     type_ = value.get("type")
     return (
         isinstance(type_, str)
@@ -69,8 +69,8 @@ def is_item(value: Fields) -> bool:
 def item_fields(item: Fields) -> Fields:
     """Return the fields of the message that an item becomes; the item itself is kept in it.
 
-    A call is a message of the assistant, its output one of role ``tool``, and what else there is
-    stays a part of its own type in a message of the assistant.
+    A call becomes a message of the assistant, its output one of role ``tool``, and anything else a
+    part of its type in a message of the assistant.
     """
     type_ = item["type"]
     if type_ in _RESULTS:
@@ -120,7 +120,7 @@ def _id(item: Fields) -> str:
 
 
 def _arguments(value: Any) -> Fields | None:
-    """Return what a tool was called with as an object; None where it cannot be one."""
+    """Return the arguments of a call as an object, or None if they are not one."""
     if isinstance(value, str):
         try:
             parsed = parse_json(value)

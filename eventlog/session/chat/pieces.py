@@ -1,4 +1,4 @@
-"""The parts of a message as any provider has them: texts, images, calls, results, and the rest."""
+"""The parts of a message as kinds that all providers share: text, image, call, result, other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Piece", "arguments_of", "data_of", "origin_of", "pieces_of", "result
 
 
 class Piece(NamedTuple):
-    """One part: what it is, its text (of a text, or the URL of an image), and the part itself."""
+    """One part: its kind, its text (or for an image its URL), and the part itself."""
 
     kind: Literal["text", "image", "call", "result", "thinking", "other"]
     text: str
@@ -25,13 +25,13 @@ class Piece(NamedTuple):
 
 
 def pieces_of(message: Message) -> Iterator[Piece]:
-    """Yield the pieces of a message in order; of a call that holds its result, the call alone."""
+    """Yield the pieces of a message in order; for a call with its result, only the call."""
     for part in message.parts:
         yield _piece(part, message.role)
 
 
 def results_after(message: Message) -> list[Piece]:
-    """Return the results that the calls of a message hold, which providers want behind it."""
+    """Return the results in the calls of a message, which providers want after the message."""
     if message.role == "tool":
         return []
     return [
@@ -64,7 +64,7 @@ def _piece(part: Part, role: str) -> Piece:
 
 
 def _foreign(fields: Fields) -> Piece:
-    """Return what a part of another program's is, as far as it is known."""
+    """Return a part of another program as a piece, as far as its type is known."""
     tool = tool_part(fields)
     if tool is not None:
         is_call = tool["tool_status"] == "pending"
@@ -100,7 +100,7 @@ def _source_url(source: Fields) -> str:
 
 
 def arguments_of(call: Fields) -> str:
-    """Return the arguments of a call as JSON text, as they were given where that is known."""
+    """Return the arguments of a call as JSON text, in their original form if it is known."""
     given = call.get("chat_arguments")
     return given if isinstance(given, str) else compact(call.get("tool_input") or {})
 
@@ -114,7 +114,7 @@ def data_of(url: str) -> tuple[str, str] | None:
 
 
 def origin_of(message: Message) -> str:
-    """Return whose message this was: ``anthropic``, ``responses``, ``chat``, or another name."""
+    """Return where a message came from: ``anthropic``, ``responses``, ``chat``, or another name."""
     extra: dict[str, Any] = message.model_extra or {}
     source = extra.get("chat_source")
     if is_object(source):

@@ -1,4 +1,4 @@
-"""What a provider's API is given, and what it could not be given."""
+"""Messages in the form of a provider's API, with a list of what that form cannot carry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Loss", "ProviderMessages"]
 
 
 _OF_ITEMS: Final = ("type", "status")
-"""Fields of every item of the Responses API: they say nothing about what was said."""
+"""Fields of every item of the Responses API, which carry no content."""
 
 
 class Loss(NamedTuple):
@@ -22,17 +22,17 @@ class Loss(NamedTuple):
 
 
 class ProviderMessages(list[dict[str, Any]]):
-    """Messages, or items, in a provider's form: a plain list, with what is not in it beside."""
+    """Messages, or items, in a provider's form: a plain list, with its losses as an attribute."""
 
     def __init__(self) -> None:
         super().__init__()
         self.system: str = ""
-        """The instructions, where the API takes them apart from the messages (Anthropic)."""
+        """The system messages, for an API that takes them separately (Anthropic)."""
         self.losses: list[Loss] = []
         """What the format cannot carry, in the order of the messages."""
 
     def lose_fields(self, message_id: str, extra: Mapping[str, Any] | None) -> None:
-        """Note the further fields of a message, which only its own format has."""
+        """Note the further fields of a message, which only its original format has."""
         for name in extra or ():
             if not name.startswith("chat_") and name not in _OF_ITEMS:
                 self.lose(message_id, f"the field {name!r}")

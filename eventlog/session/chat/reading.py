@@ -1,4 +1,4 @@
-"""Chat messages to messages."""
+"""Reading chat messages as the fields of `Message`."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _TAKEN_NAMES: Final = {"id", "parts", "created_at"}
 _PREFIX: Final = "chat_"
 
 MESSAGE_ID_CHARACTERS: Final = 512
-"""The longest id of its own that a message keeps: what `Message` accepts."""
+"""The longest original id that a message keeps: what `Message` accepts."""
 
 
 def looks_like_chat(value: Fields) -> bool:
-    """Return whether a dictionary is meant as a chat message, not as one of `Message`'s own form."""
+    """Return whether a dictionary is a chat message rather than the fields of a `Message`."""
     return "parts" not in value and ("content" in value or "tool_calls" in value or is_item(value))
 
 
 def message_fields(data: Any) -> Fields:
     if not is_object(data):
-        raise InvalidMessage(f"a chat message is a JSON object, not {kind(data)}")
+        raise InvalidMessage(f"a chat message must be a JSON object, not {kind(data)}")
     if is_item(data):
         return {**item_fields(data), **_own_id(data), **_own_time(data)}
     role = _role(data)
@@ -61,7 +61,7 @@ def message_fields(data: Any) -> Fields:
         fields["chat_tool_calls"] = calls
     fields["parts"] = [*content, *_call_parts(calls)]
     if role == "user" and content and all(part["type"] == "tool" for part in content):
-        # Results alone are no word of a user: Anthropic has no other role for them.
+        # A message of results alone says nothing: Anthropic has no other role for them.
         fields |= {"role": "tool", "chat_role": data["role"]}
     return fields
 
@@ -71,11 +71,11 @@ def _role(data: Fields) -> str:
     if isinstance(role, str) and role in ROLES:
         return ROLES[role]
     found = f"role {role!r} is unknown" if "role" in data else "the role is missing"
-    raise InvalidMessage(f"{found}; a chat message has one of {', '.join(ROLES)}", field="role")
+    raise InvalidMessage(f"{found}; it must be one of {', '.join(ROLES)}", field="role")
 
 
 def _consumed(data: Fields, role: str) -> set[str]:
-    """Return the names of the fields that parts stand for, so that they need no extra field."""
+    """Return the names of the fields that parts represent, so that they are not kept as well."""
     names = {"role", "content"}
     if role == "assistant":
         names.add("tool_calls")
@@ -123,22 +123,22 @@ def _content_parts(content: Any) -> list[Fields]:
     if is_list(content):
         return [_content_part(part, f"content.{place}") for place, part in enumerate(content)]
     raise InvalidMessage(
-        f"content is a string, null or a list of parts, not {kind(content)}", field="content"
+        f"content must be a string, null or a list of parts, not {kind(content)}", field="content"
     )
 
 
 def _reads_as_string(parts: list[Fields]) -> bool:
-    """Tell whether these parts alone, without a note, would come back as a string or null."""
+    """Return whether these parts, without a note, would be written back as a string or null."""
     return not parts or (len(parts) == 1 and parts[0].keys() == {"type", "text"})
 
 
 def _content_part(part: Any, field: str) -> Fields:
     if not is_object(part) or not isinstance(part.get("type"), str):
         raise InvalidMessage(
-            f"a content part is an object with a 'type', not {kind(part)}", field=field
+            f"a content part must be an object with a 'type', not {kind(part)}", field=field
         )
     if part["type"] == "text" and not isinstance(part.get("text"), str):
-        raise InvalidMessage("the text of a text part is a string", field=f"{field}.text")
+        raise InvalidMessage("the text of a text part must be a string", field=f"{field}.text")
     if part["type"] in TEXT_TYPES and isinstance(part.get("text"), str) and TEXT_TYPE not in part:
         return {**part, "type": "text", TEXT_TYPE: part["type"]}
     tool = tool_part(part)
@@ -148,9 +148,9 @@ def _content_part(part: Any, field: str) -> Fields:
 
 
 def _holdable(part: Fields) -> bool:
-    """Tell whether a part here can be this content part and give it back.
+    """Return whether a part can hold this content part and give it back unchanged.
 
-    Tool parts stand for calls and results, so a content part that calls itself so is not one.
+    Tool parts hold calls and results, so a content part that has their type must not become one.
     """
     match part["type"]:
         case "tool" | "chat_part":
@@ -171,14 +171,14 @@ def _call_parts(calls: Any) -> list[Fields]:
         return []
     if not is_list(calls):
         raise InvalidMessage(
-            f"tool_calls is a list of calls, not {kind(calls)}", field="tool_calls"
+            f"tool_calls must be a list of calls, not {kind(calls)}", field="tool_calls"
         )
     return [_call_part(call, f"tool_calls.{place}") for place, call in enumerate(calls)]
 
 
 def _call_part(call: Any, field: str) -> Fields:
     if not is_object(call):
-        raise InvalidMessage(f"a tool call is an object, not {kind(call)}", field=field)
+        raise InvalidMessage(f"a tool call must be an object, not {kind(call)}", field=field)
     function = _object(call, "function", field)
     named = function if function is not None else (_object(call, "custom", field) or {})
     part: Fields = {
@@ -213,7 +213,7 @@ def _arguments_fields(arguments: Any) -> Fields:
 
 
 def _parsed_arguments(arguments: Any) -> Fields | None:
-    """Return the arguments as an object that can be stored, ``None`` if they are not one."""
+    """Return the arguments as an object that can be stored, or None if they are not one."""
     if is_object(arguments):
         return arguments if _is_storable(arguments) else None
     if not isinstance(arguments, str):
@@ -251,12 +251,14 @@ def _result_part(data: Fields) -> Fields:
 def _text(data: Fields, name: str, field: str) -> str:
     value = data.get(name)
     if value is not None and not isinstance(value, str):
-        raise InvalidMessage(f"{name} is a string, not {kind(value)}", field=field)
+        raise InvalidMessage(f"{name} must be a string, not {kind(value)}", field=field)
     return value or ""
 
 
 def _object(data: Fields, name: str, field: str) -> Fields | None:
     value = data.get(name)
     if value is not None and not is_object(value):
-        raise InvalidMessage(f"{name} is an object, not {kind(value)}", field=f"{field}.{name}")
+        raise InvalidMessage(
+            f"{name} must be an object, not {kind(value)}", field=f"{field}.{name}"
+        )
     return value

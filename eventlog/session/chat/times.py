@@ -1,4 +1,4 @@
-"""Times as other programs write them, as ISO 8601 with a zone."""
+"""Reading times as other programs write them, into ISO 8601 with a zone."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from eventlog.clock import format_time, parse_time
 __all__ = ["written_time"]
 
 UNIX_SECONDS_FROM: Final = 1_000_000_000
-"""A smaller number as time (before 2001) is an offset, or counts something else."""
+"""A smaller number (before 2001) is not a time but an offset, or a count of something else."""
 
 UNIX_MILLISECONDS_FROM: Final = 100_000_000_000
-"""A number as time counts milliseconds from here on: in seconds it would be the year 5138."""
+"""From here on a number counts milliseconds: in seconds it would be the year 5138."""
 
 UNIX_MICROSECONDS_FROM: Final = 100_000_000_000_000
 UNIX_NANOSECONDS_FROM: Final = 100_000_000_000_000_000
+UNIX_NANOSECONDS_UNTIL: Final = 100_000_000_000_000_000_000
+"""A larger number is not a time: in nanoseconds it would be beyond the year 5138."""
 
 LONGEST: Final = 64
-"""Characters of the longest text that is looked at as a time."""
+"""Characters of the longest text that is tried as a time."""
 
 _MONTHS: Final = [
     "jan",
@@ -45,12 +47,11 @@ _FRACTION: Final = re.compile(r"(\.\d{6})\d+")
 
 
 def written_time(value: Any, *, assume_utc: bool = True) -> str | None:
-    """Return a time as text with a zone; None for what is no time that can be read.
+    """Return a time as text with a zone, or None if the value cannot be read as a time.
 
-    ISO 8601 with a zone is kept to the letter, and without one taken as UTC, or, without
-    ``assume_utc``, as no time; the form of mail and
-    HTTP headers is read, and numbers (also written as text) as seconds, milliseconds, microseconds
-    or nanoseconds since 1970, by their size.
+    ISO 8601 with a zone is kept verbatim; without a zone it is taken as UTC, or refused if
+    ``assume_utc`` is false. The form of mail and HTTP headers is read, too. Numbers (also those in
+    text) are seconds, milliseconds, microseconds or nanoseconds since 1970, by their size.
     """
     if isinstance(value, bool):
         return None
@@ -65,7 +66,7 @@ def written_time(value: Any, *, assume_utc: bool = True) -> str | None:
 
 
 def _of_number(value: float) -> str | None:
-    if not value >= UNIX_SECONDS_FROM:
+    if not UNIX_SECONDS_FROM <= value < UNIX_NANOSECONDS_UNTIL:
         return None
     if value >= UNIX_NANOSECONDS_FROM:
         return format_time(int(value) // 1_000)

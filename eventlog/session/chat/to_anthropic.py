@@ -1,4 +1,4 @@
-"""Messages of any origin as what Anthropic's messages API takes."""
+"""Writing messages of any origin for Anthropic's messages API."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["to_anthropic"]
 def to_anthropic(messages: Iterable[Message], overview: str = "") -> ProviderMessages:
     """Return messages with content blocks; ``system`` has the overview and the system messages.
 
-    Results stand in a user's message right behind their calls, those of one message together. An
-    Anthropic message that was imported comes back as it was. What the format has no place for is
-    left out and listed in ``losses``.
+    Results are in a user's message right after their calls, those of one message together. An
+    Anthropic message that was imported comes back unchanged. Whatever the format has no place for
+    is left out and listed in ``losses``.
     """
     written = ProviderMessages()
     instructions = [overview] if overview else []
     for message in messages:
         if message.role == "system":
             if written:
-                written.lose(message.id, "where the system message was: it is in `system` now")
+                written.lose(message.id, "the place of the system message: it is in `system` now")
             instructions.append(message.text)
         else:
             _write(message, written)
@@ -98,7 +98,7 @@ def _block(piece: Piece, message: Message, written: ProviderMessages) -> Fields 
             return None
         case "text":
             if fields["type"] == "context":
-                written.lose(message.id, f"that its text is of {fields.get('uri')!r}")
+                written.lose(message.id, f"the source of its text, {fields.get('uri')!r}")
             return {"type": "text", "text": piece.text}
         case "call":
             return _call_block(fields, message, written)
@@ -119,7 +119,7 @@ def _call_block(fields: Fields, message: Message, written: ProviderMessages) -> 
     given = fields.get("tool_input")
     if given is None and "chat_arguments" in fields:
         given = {"arguments": fields["chat_arguments"]}
-        written.lose(message.id, "that the arguments of its call are no JSON object")
+        written.lose(message.id, "the arguments of its call, which are not a JSON object")
     return {
         "type": "tool_use",
         "id": fields["tool_id"],

@@ -1,4 +1,4 @@
-"""Messages of any origin as what a chat API of OpenAI's form takes."""
+"""Writing messages of any origin for a chat API of OpenAI's form."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["to_chat"]
 
 _KNOWN = frozenset({"text", "image_url", "tool", "input_audio", "file", "refusal", "chat_part"})
-"""Parts that a chat message has itself, or that one was read with."""
+"""The types of parts that a chat message can carry, or was read with."""
 
 
 def to_chat(messages: Iterable[Message], overview: str = "") -> ProviderMessages:
     """Return messages as chat messages, each call followed by its result; an overview goes first.
 
-    A chat message that was imported comes back as it was. What the format has no place for (what a
-    model thought, references, parts of unknown types) is left out and listed in ``losses``.
+    A chat message that was imported comes back unchanged. Whatever the format has no place for
+    (reasoning, references, parts of unknown types) is left out and listed in ``losses``.
     """
     written = ProviderMessages()
     if overview:
@@ -33,7 +33,7 @@ def to_chat(messages: Iterable[Message], overview: str = "") -> ProviderMessages
 
 
 def _plain(message: Message, written: ProviderMessages) -> Iterator[Message]:
-    """Yield a message as chat messages can say it: one, or its results and then the rest."""
+    """Yield a message as chat messages: one, or its results followed by the rest."""
     if origin_of(message) == "chat" and all(part.type in _KNOWN for part in message.parts):
         yield message
         return
@@ -61,7 +61,7 @@ def _part_or_loss(
     if part is None:
         written.lose(message.id, f"a part of type {piece.fields['type']!r}")
     elif piece.fields["type"] == "context":
-        written.lose(message.id, f"that its text is of {piece.fields.get('uri')!r}")
+        written.lose(message.id, f"the source of its text, {piece.fields.get('uri')!r}")
     return part
 
 

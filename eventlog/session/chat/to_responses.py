@@ -1,4 +1,4 @@
-"""Messages of any origin as input items of the Responses API."""
+"""Writing messages of any origin as input items of the Responses API."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["to_responses"]
 
 
 def to_responses(messages: Iterable[Message], overview: str = "") -> ProviderMessages:
-    """Return messages as items: texts in messages, each call and each output an item of its own.
+    """Return messages as items: texts in messages, each call and each output as a separate item.
 
-    An item that was imported comes back as it was. What the format has no place for is left out and
-    listed in ``losses``.
+    An item that was imported comes back unchanged. Whatever the format has no place for is left out
+    and listed in ``losses``.
     """
     written = ProviderMessages()
     if overview:
@@ -65,7 +65,7 @@ def _write(message: Message, written: ProviderMessages) -> None:
 
 
 def _flush(message: Message, said: list[Fields], written: ProviderMessages) -> None:
-    """Write the message that is open, if any: calls stand beside messages, not in them."""
+    """Write the texts so far as a message, if any: calls are items beside messages, not in them."""
     if not said:
         return
     extra = message.model_extra or {}
@@ -82,7 +82,7 @@ def _content(piece: Piece, message: Message, written: ProviderMessages) -> list[
     match piece.kind:
         case "text":
             if fields["type"] == "context":
-                written.lose(message.id, f"that its text is of {fields.get('uri')!r}")
+                written.lose(message.id, f"the source of its text, {fields.get('uri')!r}")
             type_ = "output_text" if message.role == "assistant" else "input_text"
             return [{"type": type_, "text": piece.text}]
         case "image":

@@ -1,4 +1,4 @@
-"""Messages to chat messages."""
+"""Writing messages as the chat messages that they were read from."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["chat_from_message", "chat_from_messages"]
 
 
 def chat_from_message(message: Message) -> dict[str, Any]:
-    """Return a message as one chat message: what it was imported from, to the letter.
+    """Return a message as one chat message; an imported one comes back exactly as it was.
 
-    Of a message that was built here it holds the role, the parts and the extra fields; the format
-    has no place for its id, its time, and the status and cost of a tool. The results that its
-    calls hold are messages of their own in this format: `chat_from_messages` adds them.
+    For a message that was built here the result has the role, the parts and the extra fields; the
+    format has no place for its id, its time, and the status and cost of a tool. In this format
+    results are separate messages: `chat_from_messages` adds those that are in the message's calls.
     """
     extra = dict(message.model_extra or {})
     item = _item(message)
@@ -56,8 +56,8 @@ def chat_from_message(message: Message) -> dict[str, Any]:
 def chat_from_messages(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
     """Return a conversation as chat messages, each call followed by its result, as the API wants.
 
-    A result that a call part holds, and each of several results in one message, becomes a message
-    of its own; a result that follows as a message is not doubled.
+    A result in a call part, and each of several results in one message, becomes a separate message;
+    a result that follows as a message is not repeated.
     """
     conversation = [single for message in messages for single in _single_results(message)]
     for place, message in enumerate(conversation):
@@ -87,7 +87,7 @@ def _answered_after(conversation: list[Message], place: int) -> set[str]:
 
 
 def _chat_parts(message: Message, form: Any) -> tuple[Any, Fields]:
-    """Return the content of a chat message, and the further fields that parts stand for."""
+    """Return the content of a chat message, and the further fields that its parts represent."""
     if message.role == "tool" and len(message.parts) == 1:
         part = message.parts[0]
         if isinstance(part, ToolPart) and not _is_block(part):

@@ -1,8 +1,8 @@
-"""What a part of a message is, in every shape that providers and frameworks give it.
+"""Reading the parts of messages, in every shape that providers and frameworks give them.
 
-This package alone looks at the type of a part. A part is read (`read_part`) as what it says, the
-call of a tool, the result of one, or media; a type that nobody knows is read as its JSON. So
-whatever reaches a model weighs, is shown and is paired, whether or not its type is known here.
+Only this package looks at the type of a part. A part is read (`read_part`) as text, the call of a
+tool, the result of one, or media; a part of an unknown type is read as its JSON. So everything that
+reaches a model is weighed, shown and paired, whether or not its type is known here.
 """
 
 from eventlog.session.parts.pairs import (

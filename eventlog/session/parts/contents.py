@@ -1,4 +1,4 @@
-"""Contents inside parts: texts, media, and the outputs of tools in the forms that they take."""
+"""Contents inside parts: texts, media, and the outputs of tools in their various forms."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["first_text", "media_from", "media_kind", "sole_text", "text_list"]
 
 _WRAPPERS: Final = ("output", "result", "content", "text", "value", "error")
-"""The one field of an object that merely wraps a text, as Gemini's function responses do."""
+"""The only field of an object that merely wraps a text, as Gemini's function responses do."""
 
 _ADDRESSES: Final = (
     *("data", "file_data", "fileData", "bytes", "url", "uri", "file_uri", "fileUri", "image_url"),
     *("file_id", "fileId", "image", "audio", "video", "id", "result"),
 )
-"""Fields in which the shapes keep media or its address."""
+"""Fields that hold media, or its address, in the various shapes."""
 
 _TYPES: Final = ("media_type", "mediaType", "mime_type", "mimeType", "format")
 
@@ -47,7 +47,7 @@ def text_list(value: Any) -> str:
 
 
 def sole_text(value: Any) -> str | None:
-    """Return the text that an object merely wraps; None where it says more than that."""
+    """Return the text that an object merely wraps; None if it holds anything else."""
     if not is_object(value):
         return None
     if len(value) == 2 and isinstance(value.get("type"), str):  # {"type": "text", "value": …}

@@ -1,7 +1,7 @@
 """Which result answers which call, and where a conversation may be cut without parting them.
 
 A result belongs to the newest message that has an open call with its id, and there to the first
-such call: providers use ids again in one conversation, and even in one message.
+such call: providers reuse ids in one conversation, and even in one message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["OpenCall", "Pairs", "pair_up", "unanswered", "without_orphans"]
 
 
 class OpenCall(NamedTuple):
-    """A call without a result: the place of its message, its id, and which one of that id it is."""
+    """A call without a result: the place of its message, its id, and its place among equal ids."""
 
     place: int
     tool_id: str
@@ -40,7 +40,7 @@ class Pairs(NamedTuple):
     """The calls without a result, in order."""
 
     def whole_from(self, start: int) -> int:
-        """Move a cut back to where it parts no call from its result."""
+        """Move a cut back to a place where it parts no call from its result."""
         while 0 < start < len(self.glued) and self.glued[start]:
             start -= 1
         return start
@@ -63,12 +63,12 @@ class _Pairing:
                 if found.is_open:
                     self._open(place, found.call.id, occurrences[number])
             elif found.result is not None:
-                asked = self._answer(found.result.id)
-                if asked is not None:
-                    self.spans.append((asked, place))
+                call_place = self._answer(found.result.id)
+                if call_place is not None:
+                    self.spans.append((call_place, place))
                 elif role != "assistant":
                     self.orphans.append((place, number))
-                else:  # A call without arguments reads so once its result is written into it.
+                else:  # A call without arguments looks like this once it has its result.
                     self.called[found.result.id] = place
 
     def _open(self, place: int, tool_id: str, occurrence: int) -> None:
@@ -89,7 +89,7 @@ class _Pairing:
         return place
 
     def glued(self, count: int) -> bytearray:
-        """Return 1 for every place after the first and up to the last of a span."""
+        """Return 1 for each place of a span after its first one, and 0 for all others."""
         steps = [0] * (count + 1)
         for first, last in self.spans:
             steps[first + 1] += 1
@@ -113,7 +113,7 @@ def pair_up(messages: Sequence[MessageData]) -> Pairs:
 
 
 def unanswered(messages: Sequence[MessageData]) -> list[OpenCall]:
-    """Return the open calls that a user message follows: no result of theirs will come."""
+    """Return the open calls that a user message follows: they will get no result."""
     spoken = [
         place
         for place, data in enumerate(messages)
@@ -128,9 +128,9 @@ def _is_result(found: Reading) -> bool:
 
 
 def without_orphans(messages: Sequence[MessageData]) -> list[MessageData | None]:
-    """Return the messages without the results that no call precedes; None for one of these alone.
+    """Return the messages without results that have no call before them; no model accepts those.
 
-    No model takes such a result.
+    A message with nothing but such results becomes None.
     """
     left: list[Any] = list(messages)
     gone: dict[int, set[int]] = {}

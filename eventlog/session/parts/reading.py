@@ -1,4 +1,4 @@
-"""A part as it was read: the same few fields for every shape."""
+"""The result of reading a part: the same few fields for every shape."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class Media(NamedTuple):
 
     kind: MediaKind
     size: int | None
-    """Bytes, where the part has the content itself; None for a reference to it."""
+    """Bytes, if the part has the content itself; None for a reference to it."""
     name: str
     """The address or file name, else the media type; may be empty."""
 
 
 class Call(NamedTuple):
-    """The call of a tool. Where a provider gives no id, the tool's name is the id."""
+    """The call of a tool. If the provider gives no id, the tool's name is the id."""
 
     id: str
     name: str
     input: Any
-    """The arguments: an object; text where they are no object; None where there are none."""
+    """The arguments: an object, or text if they are not an object; None if there are none."""
 
     @property
     def text(self) -> str:
-        """The call as it weighs: id, name and arguments."""
+        """The text of the call that counts as tokens: id, name and arguments."""
         return "".join((self.id, self.name if self.name != self.id else "", self.arguments))
 
     @property
@@ -61,7 +61,7 @@ class Call(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a tool put out, or what it has put out so far."""
+    """The output of a tool, or its output so far."""
 
     id: str
     name: str
@@ -75,14 +75,14 @@ class Result(NamedTuple):
 
 
 class Context(NamedTuple):
-    """A reference to what was put into the model's context."""
+    """A reference to something that was put into the model's context."""
 
     uri: str
     kind: str
 
 
 class Reading(NamedTuple):
-    """What a part is. A part may be a call and its result at once."""
+    """What a part holds. A part may be a call and its result at once."""
 
     said: str = ""
     """What the speaker said: text, a refusal, the transcript of a recording."""
@@ -92,12 +92,12 @@ class Reading(NamedTuple):
     result: Result | None = None
     media: tuple[Media, ...] = ()
     label: str = ""
-    """What people are shown before ``beside``, such as ``thinking`` or the unknown type."""
+    """The label that people see before ``beside``, such as ``thinking`` or the unknown type."""
     context: Context | None = None
     is_unknown: bool = False
     """Whether no reader knows this shape."""
     slot: tuple[str, ...] = ()
-    """Where in the part the output stands that may be kept elsewhere, by field names."""
+    """The field names that lead to the output which may be stored beside the log."""
 
     @property
     def is_open(self) -> bool:
@@ -122,7 +122,7 @@ class Reading(NamedTuple):
 
 
 def as_json(value: Any) -> str:
-    """Write a value as the JSON that weighs and is shown."""
+    """Write a value as the JSON that counts as tokens and is shown."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

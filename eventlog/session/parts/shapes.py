@@ -66,30 +66,30 @@ _PLAIN_FIELDS: Final = 4
 
 
 def is_text(part: Mapping[str, Any]) -> bool:
-    """Return whether a part is plain text of this library's own shape."""
+    """Return whether a part is plain text in this library's shape."""
     return part.get("type") == "text"
 
 
 def tool_parts(parts: list[Fields]) -> list[Fields]:
-    """Return the ``tool`` parts, which alone were calls and results in the first stored schema."""
+    """Return the ``tool`` parts, the only calls and results in the first stored schema."""
     return [part for part in parts if part["type"] == "tool"]
 
 
 def begins_round(readings: list[Reading]) -> bool:
-    """Return whether a user message of these parts begins a round: it answers no call."""
+    """Return whether a user message with these parts begins a round: whether it answers no call."""
     if any(found.result is not None and found.call is None for found in readings):
         return False
     return not readings or any(found.call is None for found in readings)
 
 
 def is_plain(data: MessageData) -> bool:
-    """Return whether a stored message is one text and nothing else, as nearly all are."""
+    """Return whether a stored message is just one text, as nearly all are."""
     parts = data["parts"]
     return len(parts) == 1 and parts[0]["type"] == "text" and len(data) == _PLAIN_FIELDS
 
 
 def read_part(part: Mapping[str, Any]) -> Reading:
-    """Return what a part says, calls, answers or shows."""
+    """Return what a part holds: text, a call, a result or media."""
     reader = _reader_of(part)
     found = None if reader is None else reader(part)
     if found is None:
@@ -100,7 +100,7 @@ def read_part(part: Mapping[str, Any]) -> Reading:
 
 
 def readings_of(data: Mapping[str, Any]) -> list[Reading]:
-    """Return the readings of a message's parts in order, then those of its own fields."""
+    """Return the readings of a message's parts in order, then those of the message's fields."""
     found = [read_part(part) for part in data["parts"]]
     if len(data) > _PLAIN_FIELDS:
         for name, reader in _MESSAGE_FIELDS.items():
@@ -111,9 +111,9 @@ def readings_of(data: Mapping[str, Any]) -> list[Reading]:
 
 
 def answerable(readings: Iterable[Reading]) -> Iterator[tuple[int, str, int]]:
-    """Yield what a later result can answer: the place, the id, and which one of that id it is.
+    """Yield what a later result can answer: its place, its id, and its occurrence among equal ids.
 
-    Those are calls, and also ``tool`` parts that have a result: a later one replaces it.
+    That is every call, and also a ``tool`` part that has a result: a later one replaces it.
     """
     seen: dict[str, int] = {}
     for place, found in enumerate(readings):
@@ -125,7 +125,7 @@ def answerable(readings: Iterable[Reading]) -> Iterator[tuple[int, str, int]]:
 
 
 def calls_with_id(data: Mapping[str, Any], tool_id: str) -> list[int]:
-    """Return the places, among a message's readings, of the calls with an id that take a result."""
+    """Return the places, among a message's readings, of calls with an id that can be answered."""
     return [place for place, id_, _ in answerable(readings_of(data)) if id_ == tool_id]
 
 
@@ -135,7 +135,7 @@ def with_fields(data: MessageData, place: int, fields: Mapping[str, Any]) -> Mes
     if place < len(parts):
         parts[place] = {**parts[place], **fields}
         return cast("MessageData", {**data, "parts": parts})
-    call = cast("Fields", data.get("function_call"))  # The one call that is no part.
+    call = cast("Fields", data.get("function_call"))  # The only call that is not a part.
     return cast("MessageData", {**data, "function_call": {**call, **fields}})
 
 
@@ -166,7 +166,7 @@ def _reader_of(part: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Reading
 
 
 def _unknown(part: Mapping[str, Any]) -> Reading:
-    """Read a part of a type that nobody knows: its text if it has nothing else, else its JSON."""
+    """Read a part of an unknown type: its text if it has nothing else, otherwise its JSON."""
     label = str(part.get("type", "part"))
     fields = {name: value for name, value in part.items() if name != "type"}
     text = fields.get("text")
@@ -223,7 +223,7 @@ def _gemini_text(part: Mapping[str, Any]) -> Reading | None:
 
 
 def _wrapped(part: Mapping[str, Any]) -> Reading | None:
-    """Read a foreign part that is kept whole inside one of this library's."""
+    """Read a foreign part that is kept whole inside a part of this library."""
     inner = part.get("chat_part")
     if not is_object(inner) or inner.get("type") in _OWN_NAMES:
         return None
@@ -264,7 +264,7 @@ def _document(part: Mapping[str, Any]) -> Reading | None:
 
 
 def _spoken(value: Any) -> Reading | None:
-    """Read the ``audio`` of a message: its transcript, else the recording itself."""
+    """Read the ``audio`` of a message: its transcript, or else the recording itself."""
     if not is_object(value):
         return None
     transcript = first_text(value, "transcript")
@@ -277,7 +277,7 @@ def _spoken(value: Any) -> Reading | None:
 
 
 def _arguments(value: Any) -> Any:
-    """Return arguments as the object that they are, or that their text holds; else as text."""
+    """Return arguments as an object, parsed from text if need be; otherwise as text."""
     if isinstance(value, str):
         if value.lstrip()[:1] == "{" and len(value) <= ARGUMENT_CHARACTERS:
             try:
@@ -327,7 +327,7 @@ def _function_call(value: Any) -> Reading | None:
 
 
 def _ui_tool(part: Mapping[str, Any]) -> Reading | None:
-    """Read a tool part of the AI SDK's UI messages: a call, with its result in one state."""
+    """Read a tool part of the AI SDK's UI messages: a call, in some states with its result."""
     type_ = str(part.get("type"))
     name = first_text(part, "toolName") or type_.removeprefix("tool-")
     call = _call({"toolName": name, **part}, ("toolCallId",), _NAMES, _INPUTS)
@@ -466,7 +466,7 @@ def _named_result(field: str, output: str) -> Callable[[Mapping[str, Any]], Read
 # ---- the tables -------------------------------------------------------------------------------
 
 _OWN_NAMES: Final = ("tool", "chat_part", "context")
-"""Types of this library; a foreign part that bears one of them means something else."""
+"""Types of this library; in a foreign part they mean something else."""
 
 _BY_TYPE: Final[dict[str, Callable[[Mapping[str, Any]], Reading | None]]] = {
     "text": _said("text"),
@@ -535,7 +535,7 @@ _MESSAGE_FIELDS: Final[dict[str, Callable[[Any], Reading | None]]] = {
     "function_call": _function_call,
     "audio": _spoken,
 }
-"""Fields of a whole message that reach a model beside its parts."""
+"""Fields of a message itself that reach a model beside its parts."""
 
 
 def _field_text(value: Any, label: str) -> Reading | None:

@@ -1,14 +1,14 @@
-"""Where in a part the output stands that may be kept elsewhere, and how it leaves and comes back.
+"""Finding the output in a part, replacing it with a preview, and putting it back.
 
-In this library's own ``tool`` part, and in a call whose result was recorded later, that is
-``tool_output``. In every other shape it is the field that holds the content of the result, or of an
-unknown type its longest field; which one is recorded beside the preview:
+In this library's ``tool`` part, and in a call that got its result later, the output is the field
+``tool_output``. In other shapes it is the field with the content of the result; in a part of an
+unknown type it is the longest field. Fields beside the preview record which one:
 
 ===================== ================================================================
 field                 holds
 ===================== ================================================================
 ``tool_output_field`` the names that lead to the field, outermost first
-``tool_output_json``  true if it was no text: then what is kept is its JSON
+``tool_output_json``  true if it was not text: then its JSON is stored
 ===================== ================================================================
 """
 
@@ -31,12 +31,12 @@ _OWN: Final = ("tool_output",)
 
 
 class Output(NamedTuple):
-    """The output in a part: of which call, as text, and as it is kept."""
+    """The output in a part: the call that it belongs to, its text, and what is stored."""
 
     id: str
     text: str
     original: str
-    """What is kept: the text itself, or the JSON of what is no text."""
+    """The text to store: the output itself, or its JSON if it is not text."""
     slot: tuple[str, ...]
     is_json: bool
 
@@ -44,7 +44,7 @@ class Output(NamedTuple):
 def output_of(part: Mapping[str, Any]) -> Output | None:
     """Return the output that a part holds, or None.
 
-    Plain text, thoughts and media are no output, however long.
+    Plain text, thoughts and media are not outputs, however long they are.
     """
     found = read_part(part)
     if not found.slot:
@@ -66,7 +66,7 @@ def output_of(part: Mapping[str, Any]) -> Output | None:
 def with_preview(
     part: Mapping[str, Any], output: Output, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the part with the ``fields`` of a preview, which stands where the output stood."""
+    """Return the part with the ``fields`` of a preview, which takes the place of the output."""
     if output.slot == _OWN or "tool_output" not in fields:
         return {**part, **fields}
     beside = {name: value for name, value in fields.items() if name != "tool_output"}
@@ -79,7 +79,7 @@ def with_preview(
 
 
 def with_original(part: Mapping[str, Any], kept: str) -> dict[str, Any]:
-    """Return the part with its output as it was; the fields of the preview are left in it."""
+    """Return the part with its original output; the fields of the preview stay in it."""
     slot = part.get("tool_output_field")
     names = [name for name in slot if isinstance(name, str)] if is_list(slot) else []
     if not names:
@@ -88,7 +88,7 @@ def with_original(part: Mapping[str, Any], kept: str) -> dict[str, Any]:
 
 
 def _shaped(value: Any, preview: str) -> Any:
-    """Return a preview in the form of what it replaces, so that the shape stays readable."""
+    """Return a preview in the form of the output that it replaces, so that readers know it."""
     if is_object(value):
         is_typed = isinstance(value.get("type"), str) and "value" in value
         return {"type": "text", "value": preview} if is_typed else {"output": preview}

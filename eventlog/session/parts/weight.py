@@ -1,6 +1,6 @@
-"""What a message weighs: the tokens of its texts, and an estimate for its media.
+"""The weight of a message in tokens: those of its texts, and an estimate for its media.
 
-Media weigh by a stated estimate, since no text stands for them:
+Media have a fixed estimate, since they have no text to count:
 
 ======= =====================================================================================
 kind    tokens
@@ -37,7 +37,7 @@ BYTES_PER_TOKEN: Final[dict[MediaKind, int]] = {"audio": 500, "video": 500, "fil
 REFERENCE_TOKENS: Final[dict[MediaKind, int]] = {"audio": 500, "video": 5_000, "file": 1_000}
 
 LEAST_TOKENS: Final = 100
-"""What content of any size weighs at least."""
+"""The least weight of content of any size."""
 
 
 def message_text(data: MessageData) -> str:
@@ -54,7 +54,7 @@ def media_in(data: MessageData) -> list[Media]:
 
 
 def estimate_media(kind: MediaKind, size: int | None) -> int:
-    """Return the stated estimate of what media weighs, in tokens."""
+    """Return the fixed estimate for media, in tokens."""
     if kind == "image":
         return IMAGE_TOKENS
     if size is None:
@@ -63,9 +63,9 @@ def estimate_media(kind: MediaKind, size: int | None) -> int:
 
 
 def weigh(estimate: TokenEstimator, data: MessageData, text: str | None = None) -> int:
-    """Return the tokens of a message; ``text`` is its `message_text`, if that is at hand.
+    """Return the tokens of a message; ``text`` is its `message_text`, if the caller has it.
 
-    Raises `InvalidArgument` if the estimator gives no count.
+    Raises `InvalidArgument` if the estimator returns something else than a count.
     """
     if is_plain(data):
         return checked_tokens(estimate, data["parts"][0]["text"] if text is None else text)
@@ -75,7 +75,8 @@ def weigh(estimate: TokenEstimator, data: MessageData, text: str | None = None) 
         counted = by_media(media.kind, media.size)
         if not isinstance(counted, int) or counted < 0:
             raise InvalidArgument(
-                f"the token estimator gave {counted!r:.40} for {media.kind}; it must not be < 0"
+                f"the token estimator returned {counted!r:.40} for {media.kind}; it must return 0 "
+                "or more"
             )
         tokens += counted
     return tokens

@@ -1,4 +1,4 @@
-"""What other programs insist on finding in a part that a session folder has."""
+"""The fields that other programs require in the parts of a session folder's messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 __all__ = ["with_expected_fields"]
 
 _EXPECTED: Final[dict[str, dict[str, Any]]] = {
-    # With the values that stand for nothing.
+    # With values that mean "none".
     "tool": {
         "tool_id": "",
         "tool_name": "",
@@ -20,6 +20,6 @@ _EXPECTED: Final[dict[str, dict[str, Any]]] = {
 
 
 def with_expected_fields(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part with its type first and what its type always has after that."""
+    """Return a part with its type first, followed by the fields that its type always has."""
     always = _EXPECTED.get(part["type"])
     return part if always is None else {"type": part["type"], **always, **part}

@@ -67,20 +67,21 @@ Result = TypeVar("Result")
 RetryStatus = Literal["accepted", "already_completed", "running"]
 
 WORKER_LOST = "worker lost"
-"""The error of an attempt whose owner was found gone."""
+"""The error of an attempt that ends because its owner is gone."""
 
-BELIEVED_LEASE: Final = 300_000_000
-"""Microseconds that a lease may go on for an operator to be told that the task is running."""
+TRUSTED_LEASE: Final = 300_000_000
+"""Microseconds. If a lease ends later than this from now, a retry by an operator takes the task for
+stuck: a clock that was ahead must have recorded that end."""
 
-BELIEVED_DELAY: Final = 60_000_000
-"""The same of a task that waits for its next attempt: the default cap of the back-off."""
+TRUSTED_DELAY: Final = 60_000_000
+"""The same limit for a task that waits for its next attempt: the default cap of the back-off."""
 
 
 class Claim(NamedTuple):
-    """What a worker got by claiming: the right to write with this fence, if ``fence`` is set.
+    """The result of a claim: the right to write with this fence, if ``fence`` is set.
 
-    Without a fence the task was not free; ``failed`` tells that it was found with its attempts used
-    up, and has failed for good.
+    Without a fence the task was not free. With ``failed`` its attempts were found to be used up, so
+    that it has now failed for good.
     """
 
     fence: int | None = None
@@ -95,7 +96,7 @@ def _failed_for_good(task: Task, error: str) -> TaskEvent:
 
 
 def _owned(state: SessionState, task_id: str, fence: int) -> Task:
-    """Return the task if ``fence`` is that of its present owner, else raise `LeaseLost` (P5)."""
+    """Return the task if ``fence`` is its current owner's, else raise `LeaseLost` (P5)."""
     task = state.tasks.get(task_id)
     if task is None:
         raise LeaseLost(task_id, fence, "the task is finished")
@@ -124,7 +125,7 @@ class QueueTask(Command[str]):
 
 @dataclass(frozen=True, slots=True)
 class PublishCommit(Command[None]):
-    """Let a commit's task be claimed: its raw archive is in the folder; else record nothing."""
+    """Make a commit's task claimable once its raw archive is in the folder."""
 
     task_id: str
 
@@ -142,7 +143,7 @@ class PublishCommit(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class ClaimTask(Command[Claim]):
-    """Take a task that is due, from nobody or from an owner that is gone (F1, F2)."""
+    """Take a task that is due and free, or whose owner is gone (F1, F2)."""
 
     task_id: str
     worker: str
@@ -150,16 +151,16 @@ class ClaimTask(Command[Claim]):
     lease: int
     """Microseconds."""
     attempts: int
-    """How many are allowed, crashes included (F3)."""
+    """The most attempts that are allowed, crashes included (F3)."""
     owner_gone: int | None = None
-    """The fence of an owner that was proven dead, whatever is left of its lease."""
-    disbelieved: int | None = None
-    """The time of the task that its claimer no longer believes: while the task still says that, it
-    counts as come."""
+    """The fence of an owner that is known to be dead, even if its lease has not ended."""
+    distrusted: int | None = None
+    """A due time that the claimer no longer trusts: while the task still has it, it counts as
+    reached."""
     lease_now: int | None = None
-    """The time in which leases are counted, if it is not the log's."""
+    """The current time of the clock that leases are measured by, if that is not the log's."""
     expires_leases: bool = True
-    """Whether the time can be trusted to tell that a lease has ended (F2)."""
+    """Whether the time can be trusted when it says that a lease has ended (F2)."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -194,9 +195,9 @@ class ClaimTask(Command[Claim]):
         if task.state == "running":
             if task.fence == self.owner_gone:
                 return True
-            is_over = task.due_at <= (self.lease_now or now) or task.due_at == self.disbelieved
+            is_over = task.due_at <= (self.lease_now or now) or task.due_at == self.distrusted
             return self.expires_leases and is_over
-        return task.is_open and (task.due_at <= now or task.due_at == self.disbelieved)
+        return task.is_open and (task.due_at <= now or task.due_at == self.distrusted)
 
     def result(self, recorded: Sequence[Recorded]) -> Claim:
         last = recorded[-1]
@@ -207,7 +208,7 @@ class ClaimTask(Command[Claim]):
 
 @dataclass(frozen=True, slots=True)
 class _OwnersCommand(Command[None]):
-    """A write of the worker that holds the lease."""
+    """A command of the worker that holds the lease."""
 
     task_id: str
     fence: int
@@ -218,7 +219,7 @@ class _OwnersCommand(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class RenewLease(_OwnersCommand):
-    """Ask for more time."""
+    """Extend the lease."""
 
     lease: int
     lease_now: int | None = None
@@ -226,7 +227,7 @@ class RenewLease(_OwnersCommand):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
         until = (self.lease_now or now) + self.lease
-        if task.due_at <= until + self.lease:  # Else a clock was ahead when that was recorded.
+        if task.due_at <= until + self.lease:  # Otherwise the clock that recorded it was ahead.
             until = max(until, task.due_at)
         return [Draft(LeaseRenewed(task_id=self.task_id, fence=self.fence, lease_until=until))]
 
@@ -262,7 +263,7 @@ class CompleteStep(Command[int]):
         return [Draft(self.event())]
 
     def event(self) -> StepCompleted:
-        """Return what is recorded of a step that was not recorded before."""
+        """Return the event to record for a step that is not recorded yet."""
         return StepCompleted(
             task_id=self.task_id,
             fence=self.fence,
@@ -278,21 +279,23 @@ class CompleteStep(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class FinalizeArchive(_OwnersCommand):
-    """Complete an archive, and queue what follows from it (F5, F8)."""
+    """Complete an archive, and queue its follow-up tasks (F5, F8)."""
 
     overview: str
     abstract: str
     covers: tuple[int, ...]
     usage: TokenUsage
-    """What the recorded steps cost; they have counted it already."""
+    """The cost of the recorded steps, which their own records have counted already."""
     follow_ups: tuple[str, ...]
     own_step: CompleteStep | None = None
-    """The step that made the overview, to be recorded in the same append if it is not yet."""
+    """The step that made the overview; it is recorded in the same append if it is not yet."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
         if task.archive is None:
-            raise InvalidArgument(f"task {self.task_id} is a {task.kind}, not of an archive")
+            raise InvalidArgument(
+                f"task {self.task_id} is of kind {task.kind!r}, which finalises no archive"
+            )
         made = None if self.own_step is None else self.own_step.event()
         cost = TokenUsage() if made is None else made.usage
         event = ArchiveFinalized(
@@ -316,7 +319,7 @@ class CompleteTask(_OwnersCommand):
     outcome: Any
     usage: TokenUsage
     own_step: CompleteStep | None = None
-    """The step that the task consists of, to be recorded in the same append if it is not yet."""
+    """The step that the task consists of; it is recorded in the same append if it is not yet."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         _owned(state, self.task_id, self.fence)
@@ -329,13 +332,13 @@ class CompleteTask(_OwnersCommand):
 
 @dataclass(frozen=True, slots=True)
 class FailAttempt(_OwnersCommand):
-    """Record a failed attempt: another one after ``delay``, or none (F3, F4)."""
+    """Record a failed attempt; another one follows after ``delay``, or none (F3, F4)."""
 
     error: str
     fatal: bool
     attempts: int
     delay: int
-    """Microseconds, as the worker drew them."""
+    """Microseconds, drawn by the worker."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
@@ -352,13 +355,13 @@ class FailAttempt(_OwnersCommand):
 
 @dataclass(frozen=True, slots=True)
 class _OperatorsCommand(Command[Result]):
-    """What names its task either by id or by the archive that it finalises."""
+    """A command that names its task either by id or by the archive that it finalises."""
 
     task_id: str | None = None
     archive: int | None = None
     reason: str | None = None
     finished: Task | None = None
-    """What the index says of the task, since the session's state holds no finished ones."""
+    """The task from the index if it is finished: the session's state holds no finished ones."""
 
     gathers: ClassVar[bool] = True
 
@@ -370,7 +373,7 @@ class _OperatorsCommand(Command[Result]):
         return replace(self, finished=facts.task(self.task_id or ""))
 
     def reads_stored(self, state: SessionState) -> bool:
-        """What another command under way has just finished is not in the index yet."""
+        """Return True: a task that another command of this round ends is not in the index yet."""
         return self._unfinished(state) is None
 
     def _unfinished(self, state: SessionState) -> Task | None:
@@ -400,16 +403,16 @@ class _OperatorsCommand(Command[Result]):
 
 
 def _is_stuck(task: Task, now: int) -> bool:
-    """Return whether a task waits for a time that only a clock that was ahead can have recorded."""
+    """Return whether a task waits for a time that only a clock running ahead can have recorded."""
     ahead = task.due_at - now
     if task.state == "running":
-        return ahead > max(BELIEVED_LEASE, task.due_at - task.claimed_at)
-    return task.state == "retry" and ahead > max(BELIEVED_DELAY, task.due_at - task.updated_at)
+        return ahead > max(TRUSTED_LEASE, task.due_at - task.claimed_at)
+    return task.state == "retry" and ahead > max(TRUSTED_DELAY, task.due_at - task.updated_at)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryTask(_OperatorsCommand[RetryStatus]):
-    """Give what failed for good, or waits for a wrong clock's time, another generation of attempts."""
+    """Give new attempts to a task that failed for good, or is stuck with a wrong clock's time."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -436,7 +439,7 @@ class RetryTask(_OperatorsCommand[RetryStatus]):
 
 @dataclass(frozen=True, slots=True)
 class AbandonTask(_OperatorsCommand[None]):
-    """Give an unfinished task up; what waits behind it goes on."""
+    """Give up an unfinished task; tasks that wait for it go on."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource

@@ -43,7 +43,7 @@ class TokenUsage(TypedDict, total=False):
 
 
 class OwnerData(TypedDict):
-    """Which process holds a lease: enough to prove on the same host that it is gone."""
+    """The process that holds a lease: enough to prove on the same host that it is gone."""
 
     host: str
     boot: str
@@ -76,7 +76,7 @@ class TaskQueued(TaskEvent, type="task_queued"):
 
 
 class TaskClaimed(TaskEvent, type="task_claimed"):
-    """A worker took the task; the version of this record is the fence of all that it writes."""
+    """A worker took the task; the version of this record is the fence for everything it writes."""
 
     worker: str
     owner: OwnerData
@@ -108,8 +108,8 @@ class TaskReleased(TaskEvent, type="task_released"):
 class StepCompleted(TaskEvent, type="step_completed"):
     """One step is done and paid for: a later attempt reads its output instead of repeating it.
 
-    A large output is the session's value with the digest ``blob``, as JSON text (L11); ``output``
-    is empty then.
+    A large output is stored as JSON text in the session's value with the digest ``blob`` (L11);
+    ``output`` is empty then.
     """
 
     fence: int
@@ -122,9 +122,9 @@ class StepCompleted(TaskEvent, type="step_completed"):
 class ArchiveFinalized(TaskEvent, type="archive_finalized"):
     """The archive is done: its overview is what contexts show from here on (P4).
 
-    ``covers`` names the archives whose messages the overview stands for beside what the overview
-    before it covered. ``usage`` is what this archive cost, ``session_usage`` what all of the
-    session's tasks did up to here; both are for readers, since the steps were counted already.
+    ``covers`` names the archives that the overview covers in addition to those that the previous
+    overview covered. ``usage`` is the cost of this archive, ``session_usage`` the cost of all tasks
+    of the session so far; both are for readers, since the steps were counted already.
     """
 
     fence: int
@@ -138,7 +138,7 @@ class ArchiveFinalized(TaskEvent, type="archive_finalized"):
 
 
 class AttemptFailed(TaskEvent, type="attempt_failed"):
-    """An attempt failed in a way that another may not; ``next_run_at`` holds the drawn delay."""
+    """An attempt failed and another one may succeed; ``next_run_at`` is the time of that one."""
 
     fence: int
     error: str
@@ -146,19 +146,19 @@ class AttemptFailed(TaskEvent, type="attempt_failed"):
 
 
 class ArchiveFailed(TaskEvent, type="archive_failed"):
-    """The archive's finalisation failed for good, until an actor asks for a retry."""
+    """The archive's finalisation failed for good, unless somebody asks for a retry."""
 
     error: str
 
 
 class RetryRequested(TaskEvent, type="retry_requested"):
-    """An actor asked for another generation of attempts."""
+    """Somebody asked for another generation of attempts."""
 
     reason: str | None = None
 
 
 class ArchiveAbandoned(TaskEvent, type="archive_abandoned"):
-    """An actor gave the archive's finalisation up; what follows it may go on."""
+    """Somebody gave up the archive's finalisation; the archives after it may go on."""
 
     reason: str | None = None
 
@@ -178,6 +178,6 @@ class TaskFailed(TaskEvent, type="task_failed"):
 
 
 class TaskAbandoned(TaskEvent, type="task_abandoned"):
-    """An actor gave a follow-up, or a task of a user's own kind, up."""
+    """Somebody gave up a follow-up, or a task of a user's own kind."""
 
     reason: str | None = None

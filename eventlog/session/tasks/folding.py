@@ -45,7 +45,7 @@ def _commit_prepared(state: SessionState, record: Record, event: CommitPrepared)
         return
     taken = ascending(event.takes)
     if state.status == "adopting":
-        # An adopted archive may hold messages that are live all the same: those that it retains.
+        # An adopted archive may hold messages that are nevertheless live: those that it retains.
         taken = without(taken, ascending(event.retains))
     claimed = Claimed(
         event.retains,
@@ -97,7 +97,7 @@ def _fold_task(state: SessionState, record: Record, event: TaskEvent) -> Task | 
 
 
 def _place_archive(state: SessionState, index: int, task: Task) -> None:
-    """Have an archive stand where its task says: in the lane, among the failed, or in neither."""
+    """Put an archive where its task's state says: in the lane, among the failed, or in neither."""
     _take_out(state.lane, index)
     _take_out(state.failed, index)
     if task.is_open:

@@ -21,10 +21,10 @@ __all__ = [
 TaskState = Literal[
     "preparing", "pending", "running", "retry", "completed", "terminal_failed", "abandoned"
 ]
-"""The states of the machine, once an event has made the task."""
+"""The states of the machine, once the task exists."""
 
 PollerState = Literal["pending", "running", "completed", "failed"]
-"""The state of a task in four words, as pollers know it (F11)."""
+"""The state of a task in four words, for pollers (F11)."""
 
 FINALISE: Final = "finalise"
 """The task kind that finalises an archive: the only one that is ordered within its session."""
@@ -32,10 +32,10 @@ FINALISE: Final = "finalise"
 MEMORIES: Final = "memories"
 SKILLS: Final = "skills"
 EFFECT: Final = "side_effect:"
-"""The kinds of follow-ups; that of a side effect goes on with the callable's name."""
+"""The kinds of follow-ups; that of a side effect ends with the callable's name."""
 
 OPEN_STATES: Final = frozenset({"preparing", "pending", "running", "retry"})
-"""The states from which a task goes on by itself."""
+"""The states in which a task proceeds by itself."""
 
 _UNFINISHED = (*sorted(OPEN_STATES), "terminal_failed")
 
@@ -79,4 +79,4 @@ POLLER_VIEW: Final[dict[TaskState, PollerState]] = {
     "terminal_failed": "failed",
     "abandoned": "failed",
 }
-"""What pollers see of each state of the machine (F11)."""
+"""The poller's word for each state of the machine (F11)."""

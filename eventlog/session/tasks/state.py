@@ -1,4 +1,4 @@
-"""What is folded of a task: a value per task, replaced by each of its events, never changed."""
+"""The folded state of a task: one value per task, replaced by each of its events, never changed."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 PUBLISH_AFTER: Final = 30_000_000
-"""Microseconds after which a ``preparing`` task is published by whoever finds it."""
+"""Microseconds after which any process that finds a ``preparing`` task publishes it."""
 
 
-@dataclass(slots=True)  # Not frozen: building one for each event would take five times as long.
+@dataclass(slots=True)  # Not frozen: building one per event would take five times as long.
 class Task:
     """One durable piece of work; all times in microseconds since the Unix epoch."""
 
@@ -71,15 +71,15 @@ class Task:
     claimed_at: int = 0
     """When the latest attempt began."""
     finished_at: int = 0
-    """When the task came to an end that it does not leave by itself."""
+    """When the task reached a state that it does not leave by itself."""
     steps: dict[str, int] = field(default_factory=dict[str, int])
-    """The steps that are done, in their order, with the versions of the records that hold them."""
+    """The completed steps in order, with the versions of their records."""
     usage: TokenUsage = field(default_factory=TokenUsage)
     result: Any = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the task goes on by itself."""
+        """Whether the task proceeds by itself."""
         return self.state in OPEN_STATES
 
     @property
@@ -105,7 +105,7 @@ def add_usage(left: TokenUsage, right: TokenUsage) -> TokenUsage:
 
 
 def finalising_task(record: Record, event: CommitPrepared) -> Task | None:
-    """Return the task that a commit makes."""
+    """Return the task that a commit queues."""
     return _begun(
         record, Task(task_id=event.task_id, kind=FINALISE, session_id="", archive=event.archive)
     )
@@ -120,7 +120,7 @@ def queued_task(record: Record, event: TaskQueued) -> Task | None:
 
 
 def follow_up_task(record: Record, archive: int, follow_up: FollowUp) -> Task | None:
-    """Return a task that the completion of an archive's queues."""
+    """Return a follow-up task that the completion of an archive queues."""
     task = Task(
         task_id=follow_up["task_id"], kind=follow_up["kind"], session_id="", archive=archive
     )
@@ -133,7 +133,7 @@ def _begun(record: Record, task: Task) -> Task | None:
 
 
 def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
-    """Return the task after an event about it; None where the machine has no such step (P7)."""
+    """Return the task after an event about it; None if the machine does not allow it (P7)."""
     state = TASK_MACHINE.table.get((task.state, record.type))
     if state is None:
         return None

@@ -1,7 +1,7 @@
 """The store conformance suite: one class to subclass, for the whole contract of a store.
 
-The law is `eventlog.store.Store`; a store is one if this passes, whatever lies behind it. It needs
-pytest and hypothesis, and nothing but a way to open the store::
+`eventlog.store.Store` is the contract; a class that passes this suite is a store. The suite needs
+pytest, hypothesis, and a way to open the store::
 
     from eventlog.testing.conformance import StoreConformance
 
@@ -9,10 +9,10 @@ pytest and hypothesis, and nothing but a way to open the store::
         def make_store(self, folder):
             return MyStore(folder / "log")
 
-Override `stored_data` too where the bytes in storage can be read past the store. A store that
-several processes may write to takes `SharedConformance` as well, and one that is to hold a service's
-sessions `ScaleConformance`. What is not here is what survives a crash: see the crash kit of
-`eventlog.testing`.
+Override `stored_data` too if the bytes in storage can be read without the store. For a store that
+several processes may write to, use `SharedConformance` as well, and for one that holds a service's
+sessions `ScaleConformance`. The suite does not test what survives a crash; for that, see the crash
+kit of `eventlog.testing`.
 """
 
 import pytest

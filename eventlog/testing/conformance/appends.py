@@ -31,7 +31,7 @@ STREAM_NAMES = (
     "\uffff",
     "x" * 255,
 )
-"""Names that a store might take for each other, or for something else than a name."""
+"""Names that a store might confuse with each other, or treat as something other than a name."""
 
 
 class AppendContract(StoreContract):

@@ -1,4 +1,4 @@
-"""What the topics of the store conformance suite share: a store to test, and records to put in."""
+"""Shared by the topics of the conformance suite: the store under test, and records to store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPOCH = 1_700_000_000_000_000
 
 
 class StoreContract:
-    """The base of the suite's topics: says how the store under test is opened."""
+    """The base of the suite's topics: opens the store under test."""
 
     def make_store(self, folder: Path) -> Store:
         """Open the store kept in ``folder``, which is empty at first.

@@ -18,7 +18,7 @@ from eventlog.testing.conformance.base import (
 __all__ = ["ReadContract"]
 
 LENGTH = 1_300
-"""Records of a stream that no page of any store holds."""
+"""Records of a stream: more than a page of any store holds."""
 
 DEEP = 5_000
 """Records of a log in which stores have moved the older ones to another place."""

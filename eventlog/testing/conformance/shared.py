@@ -1,4 +1,4 @@
-"""The contract of a store that several processes use: each instance sees what the others did."""
+"""The contract of a store that several processes use: each instance sees what the others store."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ ROUNDS = 40
 
 
 class SharedConformance(StoreContract):
-    """The contract of stores that several processes use: each sees what the others store, in one
-    order."""
+    """The contract of stores that several processes use: all see the same records in one order."""
 
     @pytest.fixture
     def other(self, store: Store, tmp_path: Path) -> Iterator[Store]:
@@ -100,7 +99,7 @@ class SharedConformance(StoreContract):
             assert waiting.result(timeout=60) is True
 
     def test_of_rivals_for_one_version_one_wins(self, store: Store, tmp_path: Path) -> None:
-        """Each decides again on the head that it finds; nothing is lost, doubled or overwritten."""
+        """After a conflict each decides again on the new head: nothing is lost, doubled or overwritten."""
 
         def compete(name: str) -> list[int]:
             rival = self.make_store(tmp_path)
@@ -129,7 +128,7 @@ class SharedConformance(StoreContract):
     def test_batches_that_share_streams_wait_for_each_other_in_no_circle(
         self, store: Store, tmp_path: Path
     ) -> None:
-        """Each batch has the same streams in an order of its own, new ones among them."""
+        """The batches have the same streams in different orders, new ones among them."""
         names = [f"s{number}" for number in range(6)]
 
         def write(place: int) -> int:

@@ -1,4 +1,4 @@
-"""The contract of what lies beside the log: index entries and blobs; and of opening and closing."""
+"""The contract of index entries and blobs, which are beside the log, and of opening and closing."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class BlobContract(StoreContract):
 
 
 class LifeContract(StoreContract):
-    """What opening, looking over and closing promise (P9)."""
+    """What opening, checking and closing promise (P9)."""
 
     def test_the_durability_is_one_of_three(self, store: Store) -> None:
         """Declare ``none``, ``process`` or ``power``: what survives of an answered append."""
@@ -211,7 +211,7 @@ class LifeContract(StoreContract):
         assert store.check() == []
 
     def test_settings_are_told_as_text(self, store: Store) -> None:
-        """Tell at least one setting, all as text."""
+        """Return at least one setting, all as text."""
         settings = store.settings()
 
         assert settings
@@ -227,7 +227,7 @@ class LifeContract(StoreContract):
 
     @pytest.mark.parametrize("count", [1, 700, 5_000])
     def test_what_was_stored_is_there_after_reopening(self, tmp_path: Path, count: int) -> None:
-        """Everything, or in class ``none`` nothing; a store that goes on goes on after it."""
+        """Opened again, a store has everything (or nothing, with durability ``none``) and continues."""
         store = self.make_store(tmp_path)
         for start in range(0, count, 700):
             size = min(700, count - start)

@@ -1,10 +1,10 @@
 """A simulated disk: files and folders as programs see them, and as they are after a power failure.
 
-The disk has two layers. What a program writes is *seen* at once, by everybody; it is *stored* when
-it was synchronised: a file's contents by `Disk.sync` of the file, a name (created, renamed or
-removed) by `Disk.sync_folder` of its folder, as POSIX has it. Every call that changes or
-synchronises something is a numbered step. When the power fails, each operation that was not
-synchronised meets its fate: kept, lost, torn (half of a write) or zeroed (its size, not its bytes)::
+The disk has two layers. What a program writes is *seen* at once by every program. It is *stored* only
+when synced: a file's contents by `Disk.sync` of the file, a name (created, renamed or removed) by
+`Disk.sync_folder` of its folder, as in POSIX. Every call that changes or syncs something is a numbered
+step. When the power fails, each operation that was not synced is kept, lost, torn (half of a write) or
+zeroed (its size without its bytes)::
 
     disk = Disk()
     file = disk.open("/notes", create=True)
@@ -68,14 +68,14 @@ class Disk:
         self._pending: list[Pending] = []
         self._lock = threading.RLock()
 
-    # ---- looking: no steps, but nothing after the end ------------------------------------------
+    # ---- reading: no steps, but impossible after the power failed -----------------------------
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file or folder of this name."""
+        """Return whether there is a file or folder of this name."""
         return self._find(path) is not None
 
     def is_folder(self, path: str) -> bool:
-        """Tell whether there is a folder of this name."""
+        """Return whether there is a folder of this name."""
         return self._find(path) in self._seen.folders
 
     def names(self, path: str) -> list[str]:
@@ -94,9 +94,9 @@ class Disk:
         return bytes(content[offset : None if size is None else offset + size])
 
     def files(self) -> dict[str, bytes]:
-        """Return everything as it is seen, by path; folders end in a slash and are empty.
+        """Return everything as programs see it, by path; folders end in a slash and are empty.
 
-        Unlike a program, whoever looks at a disk may do so when its power has failed.
+        Unlike the methods for programs, this works after the power has failed.
         """
         return dict(self._seen.walk())
 
@@ -120,7 +120,7 @@ class Disk:
         self._step(f"write {self.path_of(file)}: {len(data)} bytes at {offset}", operation)
 
     def resize(self, file: int, size: int) -> None:
-        """Cut a file to so many bytes, or lengthen it by zeros."""
+        """Set a file's length in bytes: cut it, or lengthen it with zeros."""
         self._step(f"truncate {self.path_of(file)} to {size}", Resize(file, size))
 
     def make_folder(self, path: str) -> None:
@@ -131,7 +131,7 @@ class Disk:
             self._enter(path, "mkdir", is_folder=True)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file or folder another name, replacing what had that name."""
+        """Rename a file or folder, replacing an entry with the new name."""
         with self._lock:
             number = self._known(old)
             source, target = self._parent(old), self._parent(new)
@@ -173,7 +173,7 @@ class Disk:
                 pending for pending in self._pending if pending.operation.place != number
             ]
 
-    # ---- the end of the power ------------------------------------------------------------------
+    # ---- power failure -------------------------------------------------------------------------
 
     @property
     def pending(self) -> list[Pending]:
@@ -181,7 +181,7 @@ class Disk:
         return list(self._pending)
 
     def after_crash(self, fate: Fate, steps: Steps | None = None) -> Disk:
-        """Return the disk as the next start finds it; this one stays as it was."""
+        """Return the disk as it is after a restart; this one is unchanged."""
         with self._lock:
             image = self._stored.copy()
             operations = [pending.operation for pending in self._pending]

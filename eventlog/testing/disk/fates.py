@@ -1,4 +1,4 @@
-"""What becomes of the operations that a disk had not synchronised when the power failed (K3)."""
+"""The fates of operations that were not synced when the power failed (K3)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Fate:
     kept: tuple[int, ...] = ()
 
     def outcomes(self, count: int) -> list[Outcome]:
-        """Return the outcomes of so many operations, the oldest first."""
+        """Return the outcomes of ``count`` operations, the oldest first."""
         return [self._outcome(place) for place in range(count, 0, -1)]
 
     def _outcome(self, place: int) -> Outcome:
@@ -47,7 +47,7 @@ class Fate:
         return self.rest
 
     def __repr__(self) -> str:
-        """Show what differs from everything being kept, to be pasted into a test."""
+        """Return code for the fate, for pasting into a test; only what differs from all kept is shown."""
         rest = [] if self.rest == "kept" else [f"rest={self.rest!r}"]
         places = [
             f"{name}={places!r}"
@@ -58,17 +58,17 @@ class Fate:
 
 
 KEPT: Final = Fate()
-"""Everything was stored in time: what a process leaves that ends by itself."""
+"""Everything was stored, as when only the process ends."""
 
 LOST: Final = Fate("lost")
-"""Nothing was stored that was not synchronised."""
+"""Only what was synced is stored."""
 
 
 def every_fate(count: int, *, power: bool = True) -> Iterator[Fate]:
-    """Yield the fates to try for so many operations.
+    """Yield the fates to try for ``count`` operations.
 
-    All kept; and the last one torn. Unless only the process ends, which leaves what it wrote with
-    the system: all lost, each single one lost, and each single one torn or left as zeros.
+    They are: all kept, and the last one torn. If the power fails and not only the process ends, also:
+    all lost, each single one lost, and each single one torn or zeroed.
     """
     yield KEPT
     if count:
@@ -83,7 +83,7 @@ def every_fate(count: int, *, power: bool = True) -> Iterator[Fate]:
 
 
 def random_fate(random: Random, count: int) -> Fate:
-    """Draw an outcome for each of so many operations: mostly alike, at times all mixed."""
+    """Draw an outcome for each of ``count`` operations: mostly the same one, sometimes all mixed."""
     rest: Outcome = random.choice(("kept", "lost"))
     share = random.choice((0.0, 0.1, 0.5))
     drawn: dict[Outcome, list[int]] = {"kept": [], "lost": [], "torn": [], "zeroed": []}

@@ -1,7 +1,7 @@
-"""A simulated disk through the seam that stores and session folders reach files by.
+"""A simulated disk behind the file interface that stores and session folders use.
 
-`DiskFiles` has the verbs of the product's file system; what each of them promises is there. Every
-verb that changes something is one step of the disk.
+`DiskFiles` has the methods of `eventlog.filesystem`, which says what each promises. Every method that
+changes something is one step of the disk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DiskFile:
         self._disk.sync(self._number)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 class DiskView:
@@ -59,7 +59,7 @@ class DiskView:
         self._disk.sync(self._number)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 class DiskLock:

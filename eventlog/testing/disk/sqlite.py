@@ -1,12 +1,12 @@
-"""Real SQLite on a simulated disk, driven through the code of the SQLite store.
+"""Real SQLite on a simulated disk, used through the code of the SQLite store.
 
-SQLite reaches its files through a VFS; APSW lets one be written in Python. So the pager, the WAL and
-the recovery are SQLite's own, and every write and sync of theirs is a step at which the power can
-fail. APSW brings a SQLite of its own, which the standard library's module cannot be given a VFS for;
-hence `Database.connect`, which hands out what looks like a `sqlite3.Connection`.
+SQLite accesses files through a VFS, and APSW allows one to be written in Python. So the pager, the WAL
+and the recovery are SQLite's, and each of their writes and syncs is a step at which the power can fail.
+APSW contains another SQLite than the standard library's module, which takes no VFS in Python; so
+`Database.connect` returns an object that looks like a `sqlite3.Connection`.
 
 A VFS in Python has no shared memory, so a database is opened in exclusive locking mode and has one
-connection, which all connections of the store share, in turn: a transaction keeps the others out.
+connection. All connections of the store share it, taking turns: a transaction excludes the others.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = ["Database"]
 
 
 class Database:
-    """A SQLite file behind a VFS, open for as long as somebody uses it.
+    """A SQLite file behind a VFS, open as long as it is in use.
 
-    ``pragmas`` are set behind the store's back when it sets or asks for one of these names: for
-    stores that do not do what they say.
+    When the store sets or reads one of the ``pragmas``, it gets the value given here instead: for
+    stores that do not do what they declare.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Database:
         self._held = False
 
     def hold(self) -> None:
-        """Keep the other threads out, for a transaction."""
+        """Exclude the other threads, for a transaction."""
         self.lock.acquire()
         self._held = True
 
     def let_go(self) -> None:
-        """Let the others in; idempotent, and theirs to find out that there was a crash."""
+        """Admit the other threads; idempotent. If there was a crash, they find out themselves."""
         if self._held:
             self._held = False
             self.lock.release()
@@ -62,12 +62,12 @@ class Database:
 
     @property
     def steps(self) -> Steps:
-        """The steps of whatever the file is on."""
+        """The steps of the disk that has the file."""
         return self._vfs.steps
 
     @property
     def connection(self) -> Any:
-        """The one connection there is; opened when it is needed."""
+        """The one connection, opened when first needed."""
         if self._connection is None:
             self._connection = apsw.Connection(self.path, vfs=self._vfs.vfs_name)
             locking = self.pragmas.get("locking_mode", "exclusive")
@@ -75,7 +75,7 @@ class Database:
         return self._connection
 
     def close(self) -> None:
-        """Close the file, as far as that is possible on a disk without power."""
+        """Close the file, as far as possible on a disk whose power has failed."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -110,14 +110,14 @@ class _Cursor:
 
 
 class _Answer(_Cursor):
-    """The answer to a pragma that was not asked."""
+    """The answer to a pragma that was not executed."""
 
     def __init__(self, value: Any) -> None:
         self._rows = iter([(value,)])
 
 
 class _Connection:
-    """What the store takes for a `sqlite3.Connection` of its own."""
+    """An object that the store uses as a `sqlite3.Connection`."""
 
     isolation_level = None
 
@@ -165,7 +165,7 @@ class _Connection:
             raise _translated(error) from error
 
     def _pragma(self, statement: str) -> _Cursor | None:
-        """Answer what the one connection is not to be told, or is told otherwise."""
+        """Answer a pragma that must not reach the one connection, or must be changed first."""
         words = statement.replace("=", " ").rstrip(";").split()
         if words[0].upper() != "PRAGMA":
             return None
@@ -181,7 +181,7 @@ class _Connection:
         return _Answer(self._told.get(name))
 
     def close(self) -> None:
-        """Close the file if this is the connection that writes; reopened by whoever goes on."""
+        """Close the file if this is the writing connection; the next use opens it again."""
         if not self._only_reads:
             self._database.close()
 

@@ -1,8 +1,8 @@
 """SQLite's file operations as steps: on real files, and on a simulated disk.
 
-The VFS of the disk does what SQLite's own for Unix does where that matters to a crash: a journal or
-WAL that was created has its name synchronised with its first sync, and a write that the power
-interrupts harms no byte outside of its range (``SQLITE_IOCAP_POWERSAFE_OVERWRITE``).
+The VFS of the disk does what SQLite's Unix VFS does, as far as it matters for a crash: the first sync
+of a new journal or WAL also syncs its name, and a write that a power failure interrupts changes no
+byte outside its range (``SQLITE_IOCAP_POWERSAFE_OVERWRITE``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _numbers = count(1)
 
 
 class SteppedVFS(apsw.VFS):
-    """The files of this machine, every change and sync of which is a step before it is done."""
+    """The files of this machine; every change and sync is preceded by a step."""
 
     def __init__(self, steps: Steps) -> None:
         self.vfs_name = f"eventlog-{next(_numbers)}"
@@ -109,12 +109,12 @@ class DiskVFS(SteppedVFS):
         return microseconds
 
     def excepthook(self, etype: Any, evalue: Any, etraceback: Any) -> bool:
-        """Leave what cannot be reported: it is the end of the power, met by a tidying SQLite."""
+        """Ignore an error that cannot be raised: SQLite is cleaning up after the power has failed."""
         return True
 
 
 class ScratchFile:
-    """A file without a name, for what SQLite does not find room for in memory: no crash keeps it."""
+    """A file without a name, which SQLite uses if memory is not enough; no crash keeps it."""
 
     def __init__(self) -> None:
         self._content = bytearray()
@@ -130,13 +130,13 @@ class ScratchFile:
         del self._content[size:]
 
     def xSync(self, flags: int) -> None:
-        """Nothing is kept."""
+        """Do nothing: nothing is kept."""
 
     def xFileSize(self) -> int:
         return len(self._content)
 
     def xClose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
     def xLock(self, level: int) -> None:
         """One connection has the file for itself."""
@@ -156,7 +156,7 @@ class ScratchFile:
         return apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE
 
     def excepthook(self, *error: Any) -> bool:
-        """As that of the VFS."""
+        """Ignore an error, as the VFS does."""
         return True
 
 

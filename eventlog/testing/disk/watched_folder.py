@@ -1,10 +1,10 @@
-"""Plain Python file calls as steps of a simulated disk: for code that knows no seam.
+"""Plain Python file calls as steps of a simulated disk: for code that does not use our interface.
 
-While a folder is watched, what ``open``, ``io.open``, ``pathlib`` and the functions of ``os`` do to
-files in it is done twice: to the real files, so that everything that reads them works as ever, and
-to the disk, where each call is a step and what was not synchronised can be lost. Code that took
-``os.replace`` or ``open`` under another name before (``from os import replace``) and C libraries
-(``sqlite3``) pass by: nothing that they write is on the disk.
+While a folder is watched, ``open``, ``io.open``, ``pathlib`` and the functions of ``os`` act twice on
+files in it: on the real files, so that everything that reads them works as usual, and on the disk,
+where each call is a step and unsynced writes can be lost. Code that imported ``os.replace`` or ``open``
+under another name before (``from os import replace``) and C libraries (``sqlite3``) are not seen:
+nothing that they write is on the disk.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class WatchedFolder:
         self._disk = disk
         self._on_disk = on_disk
         self._open: dict[int, int | str] = {}
-        """What each descriptor of ours has open: the number of a file, or the path of a folder."""
+        """What each descriptor has open: the number of a file, or the path of a folder."""
         self._fill()
         _watched.append(self)
 
@@ -46,11 +46,11 @@ class WatchedFolder:
                     real.write_bytes(content)
 
     def stop(self) -> None:
-        """Let the calls pass by again."""
+        """Stop watching."""
         _watched.remove(self)
 
     def path(self, file: Any) -> str | None:
-        """Return the path on the disk of what is in this folder; None for anything else."""
+        """Return the path on the disk of a path in this folder, or None for any other path."""
         if isinstance(file, int):
             return None
         path, root = os.path.abspath(os.fsdecode(file)), str(self.root)
@@ -59,10 +59,10 @@ class WatchedFolder:
         return self._on_disk + path.removeprefix(root)
 
     def owns(self, descriptor: int) -> bool:
-        """Tell whether a descriptor was opened in this folder."""
+        """Return whether a descriptor was opened in this folder."""
         return descriptor in self._open
 
-    # ---- the calls, each with the real one to be called as well --------------------------------
+    # ---- the calls, each given the real function to call as well -------------------------------
 
     def open(self, path: str, real: Any, mode: str, options: dict[str, Any]) -> Any:
         """Open a file as `open` does; what is written to it passes through the disk."""
@@ -317,10 +317,10 @@ _WATCHING: Final[dict[str, Callable[..., Any]]] = {
 
 
 def begin_watching() -> None:
-    """Have the calls looked at from now on, for one more who wants it.
+    """Watch the calls from now on, for one more user.
 
-    A host does so before anybody asks for its folder: ``open(host.folder / "file")`` looks up
-    ``open`` first.
+    A host starts this before its folder is used: ``open(host.folder / "file")`` looks up ``open``
+    first.
     """
     global _watchers
     with _lock:
@@ -330,7 +330,7 @@ def begin_watching() -> None:
 
 
 def end_watching() -> None:
-    """Leave the calls alone again, when the last one who wanted it has said so."""
+    """Stop watching the calls when the last user has stopped."""
     global _watchers
     with _lock:
         _watchers -= 1

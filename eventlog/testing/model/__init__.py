@@ -1,1 +1,1 @@
-"""A model of the whole library, and the state machines that hold the library against it."""
+"""A model of the whole library, and the state machines that compare the library with it."""

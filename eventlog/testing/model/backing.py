@@ -1,4 +1,4 @@
-"""Where a log's bytes outlive the process that wrote them, and the processes that use them."""
+"""Storage that outlives the processes that write to it, and those processes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["Backing", "MemoryBacking", "Process"]
 
 
 class Backing(Protocol):
-    """Storage that any number of processes open, and that is there when they are gone."""
+    """Storage that any number of processes open, and that outlives them."""
 
     def open(self, steps: Steps) -> Store:
-        """Open the storage as a process does whose steps are counted in ``steps``."""
+        """Open the storage as a process whose steps are counted in ``steps``."""
         ...
 
     def watch(self) -> Store:
-        """Open the storage without steps, to look at what is in it."""
+        """Open the storage without steps, to inspect it."""
         ...
 
     def kill(self, store: Store) -> None:
-        """Do for one opened store what the system does when its process ends: no more."""
+        """Do for an opened store what the system does when its process ends, and no more."""
         ...
 
     def image(self) -> Backing:
@@ -44,7 +44,7 @@ class Backing(Protocol):
 
 
 class MemoryBacking:
-    """A `MemoryStore` for storage: atomic calls, and nothing in between."""
+    """A `MemoryStore` as storage: calls are atomic."""
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -66,7 +66,7 @@ class MemoryBacking:
 
 
 class Process:
-    """A log as one process has it, which can end at any step and never comes back."""
+    """The log of one process, which can end at any step and never comes back."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class Process:
         self.log = Log(self.store, clock=clock, ids=ids, estimate_tokens=estimate_tokens)
 
     def end(self) -> None:
-        """Close the log in good order."""
+        """Close the log properly."""
         self.steps.spare()
         self.log.close()
 
     def kill(self) -> None:
-        """End without any order: nothing more reaches the storage, nothing is tidied up.
+        """End abruptly: nothing more reaches the storage, and nothing is cleaned up.
 
         The log is closed only to end its threads, which a dead process does not have either.
         """

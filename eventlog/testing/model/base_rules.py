@@ -1,4 +1,4 @@
-"""What the rules of `eventlog.testing.model.machine` stand on: one program, and who carries it out."""
+"""The base of the rules of `eventlog.testing.model.machine`: one program and its processes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ actors = (
     | st.builds(By, places)
     | st.builds(By, places, after=st.integers(1, 8), fault=faults)
 )
-"""Who carries out a command, and what happens to it in the middle: mostly nothing."""
+"""The process that runs a command, and the fault that interrupts it; mostly there is none."""
 
 picks = st.integers(0, 1_000)
-"""Which of the things there are, by number modulo how many."""
+"""Chooses one of the existing things, by number modulo their count."""
 
 
 class ProgramMachine(RuleBasedStateMachine):
     """A program without rules."""
 
     ran: ClassVar[Counter[str]] = Counter()
-    """What all programs of this class did, in figures."""
+    """The figures of all programs of this class."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 
 def weight(message: dict[str, Any]) -> int:
-    """Return the length of all that counts as tokens: text, and the JSON of parts of unknown types."""
+    """Return the length of what counts as tokens: texts, and the JSON of parts of unknown types."""
     return sum(
         len(json.dumps({"payload": part["payload"]}, ensure_ascii=False))
         if part["type"] == "acme"
@@ -53,7 +53,7 @@ def _is_result(part: dict[str, Any]) -> bool:
 
 @dataclass
 class Said:
-    """A message, and what became of the calls in it."""
+    """A message, and the state of the calls in it."""
 
     message: dict[str, Any]
     version: int
@@ -82,7 +82,7 @@ class Said:
         return {part["tool_id"] for part in self.calls if _is_result(part)}
 
     def shown(self) -> dict[str, Any]:
-        """Return what a reader is to see: what was said, with the results that are known."""
+        """Return what a reader must see: the message with its known results."""
         return {**self.message, "parts": [self._answered(part) for part in self.message["parts"]]}
 
     def _answered(self, part: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Archived:
 
 @dataclass
 class Conversation:
-    """What was said in a session, what is live, and what commits have archived."""
+    """The messages of a session, which of them are live, and the archives of its commits."""
 
     failed_archives: str = "block"
     attempts: int = 3
@@ -141,7 +141,7 @@ class Conversation:
     # ---- messages -----------------------------------------------------------------------------
 
     def append(self, now: int, messages: list[dict[str, Any]]) -> None:
-        """Take messages in, all or none; repeated as they were they change nothing (P8)."""
+        """Add messages, all or none; repeating them unchanged changes nothing (P8)."""
         known = [self.said.get(message["id"]) for message in messages]
         if any(known):
             self._repeat(messages, [said for said in known if said is not None])
@@ -157,7 +157,7 @@ class Conversation:
         same = [said.message for said in known] == messages
         if same and versions == list(range(versions[0], versions[0] + len(messages))):
             return
-        # Stored in this order, but in more than one batch: what they say is there either way.
+        # Stored in this order, but in more than one batch: the content is the same either way.
         optional = same and versions == sorted(versions)
         raise self._duplicate(optional=optional)
 
@@ -219,7 +219,7 @@ class Conversation:
     def commit(
         self, now: int, keep_recent: int, keep_turn_tokens: int | None, key: str | None
     ) -> tuple[str, int, str | None]:
-        """Archive what is live; return the status, how many were archived, and the archive."""
+        """Archive the live messages; return the status, their number, and the archive."""
         command = ("commit", keep_recent, keep_turn_tokens)
         if self._repeats(key, command):
             outcome: tuple[str, int, str | None] = self.keyed[str(key)][1]
@@ -327,12 +327,12 @@ class Conversation:
     # ---- inside -------------------------------------------------------------------------------
 
     def require_open(self) -> None:
-        """Refuse what an ended session does not take."""
+        """Refuse a command that an ended session does not accept."""
         if self.status in ("closed", "deleted"):
             raise Refusal(SessionClosed)
 
     def create(self, now: int) -> None:
-        """Bring the session into being with its first record."""
+        """Create the session with its first record."""
         if self.status == "absent":
             self.record(now)
             self.status = "open"

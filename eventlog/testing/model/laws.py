@@ -1,7 +1,7 @@
-"""The promises P1 to P7, asserted on what a store holds, whatever led to it.
+"""The promises P1 to P7, asserted on the contents of a store, whatever led to them.
 
 `check_laws` opens the store as the next process would and reads each session in several ways that
-must agree. It needs no model: the events themselves say what must be live, archived and visible.
+must agree. It needs no model: the events determine what must be live, archived and visible.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def check_laws(store: Store, *, attempts: int = 3) -> None:
 
 
 def state_bytes(store: Store, session: str) -> bytes:
-    """Return a session's state as opening it gives it, from a snapshot where there is one (P3)."""
+    """Return a session's state as opening it gives it, from a snapshot if there is one (P3)."""
     projection = SessionFold(session)
     return projection.dump(replay_stream(store, session, projection).state)
 
@@ -108,7 +108,7 @@ def _check_order(events: Sequence[Recorded]) -> None:
 
 
 def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
-    """P1 and P2: live and archived messages are all there are, in order, and none is both."""
+    """P1 and P2: every message is live or archived, in order, and none is both."""
     said = [
         recorded.event.message["id"]
         for recorded in events
@@ -133,7 +133,7 @@ def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
 
 
 def _check_overview(log: Log, session: str, events: Sequence[Recorded]) -> None:
-    """P4: what a context shows is the overview of the newest archive that was finalised."""
+    """P4: a context shows the overview of the newest finalised archive."""
     finalized = [
         recorded.event for recorded in events if isinstance(recorded.event, ArchiveFinalized)
     ]
@@ -165,7 +165,7 @@ def _check_claimed_in_order(events: Sequence[Recorded]) -> None:
 
 
 def _check_leases(events: Sequence[Recorded]) -> None:
-    """P5: one owner at a time, only its fence on what it writes, and no lease gets shorter."""
+    """P5: one owner at a time, its fence on all that it writes, and no lease gets shorter."""
     owner: dict[str, int] = {}
     until: dict[str, int] = {}
     for recorded in events:

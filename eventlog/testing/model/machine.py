@@ -1,6 +1,6 @@
-"""State machines of hypothesis that write programs, with a fault at any step of any command.
+"""Hypothesis state machines that generate programs, with a fault at any step of any command.
 
-Run them on storage of your own::
+Run them on your own storage::
 
     class Programs(SessionMachine):
         def make_backing(self) -> Backing:
@@ -27,7 +27,7 @@ __all__ = ["SessionMachine", "TaskMachine"]
 
 
 class ProcessRules(ProgramMachine):
-    """What befalls processes, whatever they do: a clock that jumps, ends and beginnings."""
+    """What happens to processes whatever they do: clock jumps, ends and starts."""
 
     @rule(seconds=st.sampled_from([0.5, 1, 5, 31, 299, 301, 7_200, -1, -3_600]))
     def clock_jumps(self, seconds: float) -> None:
@@ -39,7 +39,7 @@ class ProcessRules(ProgramMachine):
 
     @rule(by=actors)
     def read(self, by: By) -> None:
-        """Look at the session as a process sees it, folding the other one's news."""
+        """Read the session in a process, which folds the other one's new records."""
         self.program.run(
             by,
             lambda model: (model.shown()["live"], model.version),
@@ -48,7 +48,7 @@ class ProcessRules(ProgramMachine):
 
     @rule(by=actors, damaged=st.booleans())
     def snapshot(self, by: By, damaged: bool) -> None:
-        """Write a snapshot of what a process has folded; this must change nothing."""
+        """Write a snapshot of a process's state; this must change nothing."""
         self.program.write_snapshot(by, damaged=damaged)
 
 
@@ -59,8 +59,8 @@ class SessionMachine(TaskRules, MessageRules, ProcessRules):
 class TaskMachine(TaskRules, ProcessRules):
     """Programs about tasks only, with archives from the start; every law is checked at each step.
 
-    What workers and operators may do in a wrong moment is reached in a few steps here, which
-    programs that also hold a conversation come to only now and then.
+    Here a few steps reach what workers and operators may do at a wrong moment; programs that also hold
+    a conversation reach it only now and then.
     """
 
     @initialize(failed_archives=st.sampled_from(["block", "skip"]), rounds=st.integers(1, 4))
@@ -69,7 +69,7 @@ class TaskMachine(TaskRules, ProcessRules):
 
     @rule(by=actors)
     def commit(self, by: By) -> None:
-        """Take one more message into an archive of its own."""
+        """Append one more message and archive it."""
         name = f"more{len(self.model.said)}"
         self.program.append(by, [{"id": name, "role": "user", "parts": []}])
         self.program.commit(by)

@@ -1,4 +1,4 @@
-"""Rules for what people and programs say and do in a session."""
+"""Rules for the commands that people and programs give in a session."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MessageRules(ProgramMachine):
     @precondition(lambda self: self.model.said)
     @rule(by=actors, pick=picks, count=st.integers(1, 3))
     def repeat(self, by: By, pick: int, count: int) -> None:
-        """Append a message again, as a client does whose answer was lost."""
+        """Append a message again, as a client that lost the answer does."""
         known = [said.message for said in self.model.said.values()]
         start = pick % len(known)
         self.program.append(by, known[start : start + count])
@@ -100,7 +100,7 @@ class MessageRules(ProgramMachine):
             name = self._strangers(tool_id)[pick % len(self._strangers(tool_id))]
         others = {final for final in FINAL if final != status}
         if any((name, tool_id, final) in self.model.tool_results for final in others):
-            return  # A call gets one final result, and no news after it.
+            return  # A call gets one final result, and nothing after it.
         self.program.run(
             by,
             lambda model: model.tool_result(self.now, name, tool_id, output, status),

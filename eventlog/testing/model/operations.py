@@ -1,4 +1,4 @@
-"""What a simulated disk holds, and the operations that change it: each may meet a crash half-way."""
+"""The contents of a simulated disk, and the operations that change it; a crash may split each."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Operation(Protocol):
         ...
 
     def leave(self, image: Image, outcome: Outcome) -> None:
-        """Do as much of it as a crash has left."""
+        """Apply as much of it as a crash has left."""
         ...
 
     def half(self) -> Operation | None:
-        """Return what is done of it where the disk becomes full; None for nothing."""
+        """Return the part that is applied if the disk becomes full; None for nothing."""
         ...
 
 
@@ -117,7 +117,7 @@ class Write:
 
 
 class _Whole:
-    """An operation that happens entirely or not at all: a file system keeps a journal of these."""
+    """An operation that happens entirely or not at all: file systems journal these."""
 
     def apply(self, image: Image) -> None:
         raise NotImplementedError
@@ -132,7 +132,7 @@ class _Whole:
 
 @dataclass(frozen=True)
 class Resize(_Whole):
-    """Another length for a file: cut, or zeros at the end."""
+    """A new length for a file: cut, or extended with zeros."""
 
     place: int
     size: int
@@ -157,7 +157,7 @@ class Enter(_Whole):
 
 @dataclass(frozen=True)
 class Rename(_Whole):
-    """A name that moves, at once; stored when the folder is that it moves to."""
+    """A rename, which is atomic; it is stored when the target folder is synced."""
 
     old_place: int
     old_name: str
@@ -174,7 +174,7 @@ class Rename(_Whole):
 
 @dataclass(frozen=True)
 class Remove(_Whole):
-    """A name less in a folder."""
+    """A name that is removed from a folder."""
 
     place: int
     name: str

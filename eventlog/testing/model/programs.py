@@ -1,9 +1,9 @@
-"""Programs of commands, run on the library and on the model at once.
+"""Programs of commands, run on the library and on the model.
 
-A `Program` has two processes on one storage, each with a log of its own, and one session that both
-use. Every command is first decided by the model, then carried out; what the caller is told must be
-the same. When a fault strikes in the middle, the command is in doubt: what is found afterwards must
-be one of the states before it, on its way, or after it, and is the model's from there on.
+A `Program` has two processes on one storage, each with its own log, and one session that both use. The
+model decides every command first; then the library runs it, and both answers must be equal. If a fault
+interrupts a command, its outcome is in doubt: the state found afterwards must be one from before, during
+or after the command, and the model continues with it.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ BUDGET: Final = 1 << 40
 Change = Callable[[SessionModel], Any]
 
 IN_DOUBT: Final = object()
-"""What `Program.run` returns where no answer arrived."""
+"""The result of `Program.run` if no answer arrived."""
 
 
 class By(NamedTuple):
-    """Which process carries out a command, and what strikes it at which step of that."""
+    """The process that runs a command, and the fault and step that interrupt it."""
 
     place: int
     after: int = 0
-    """Counted from the command's first step; 0 where nothing happens."""
+    """Counted from the command's first step; 0 for no fault."""
     fault: Fault = "power"
 
 
@@ -64,7 +64,7 @@ class Program:
         self.ran: Counter[str] = Counter()
         """How many commands, refusals, crashes and cuts there were."""
         self._sound = True
-        """Whether nothing was found wrong yet."""
+        """Whether nothing wrong was found so far."""
         self._observer = Log(backing.watch())
         self.processes = [self._start(), self._start()]
         self.sessions = [self._open(0), self._open(1)]
@@ -72,10 +72,10 @@ class Program:
     # ---- commands -----------------------------------------------------------------------------
 
     def run(self, by: By, change: Change, call: Callable[[Session], Any]) -> Any:
-        """Carry out a command in a process as the model does; return the answer, or `IN_DOUBT`.
+        """Run a command in a process and in the model; return the answer, or `IN_DOUBT`.
 
-        ``change`` is given the model and returns the answer expected, or raises `Refusal`; where it
-        returns None the answer is not compared.
+        ``change`` takes the model and returns the expected answer, or raises `Refusal`; if it returns
+        None, the answer is not compared.
         """
         after, answer, refusal = self._foresee(change)
         steps = self._begin(by)
@@ -140,7 +140,7 @@ class Program:
         self.run(by, change, call)
 
     def _begin(self, by: By) -> Steps:
-        """Plan what is to strike a command."""
+        """Plan the fault for a command."""
         self.ran["commands"] += 1
         self._sound = False
         steps = self.processes[by.place].steps
@@ -163,7 +163,7 @@ class Program:
         change: Callable[[SessionModel], int],
         on_the_way: Sequence[SessionModel],
     ) -> None:
-        """Run a worker as the model does; ``on_the_way`` are the states that it passes through.
+        """Run a worker and its model; ``on_the_way`` are the states that it passes through.
 
         Cuts become power failures: a worker counts them as failed attempts, which the model does
         not know.
@@ -176,17 +176,19 @@ class Program:
         except Crash:
             self.crash(by.place, [self.model, *on_the_way, after])
             return
-        expect("completed tasks", found, completed)
         self.model = after
+        if found != completed:
+            self.check()  # Where the states differ says more than how many tasks do.
+        expect("completed tasks", found, completed)
         self._look()
 
     def execute(self, by: By, command: Command[Any]) -> Any:
-        """Have a command carried out that a worker's process gives."""
+        """Run a command of a worker's process."""
         log = self.processes[by.place].log
         return execute(log, SESSION, command)
 
     def write_snapshot(self, by: By, *, damaged: bool) -> None:
-        """Have a process store what it has folded, and then damage that if so desired."""
+        """Let a process store a snapshot, and damage it on request."""
         core = core_of(self.processes[by.place].log, SESSION)
         if not core.state.version:
             return
@@ -207,24 +209,24 @@ class Program:
         """Return the id of the task that finalises an archive."""
         return self._observer.session(SESSION).archives()[index - 1].task_id
 
-    # ---- what ends and begins -----------------------------------------------------------------
+    # ---- processes that end and start ---------------------------------------------------------
 
     def crash(self, place: int, candidates: Sequence[SessionModel]) -> None:
-        """End a process where it is, find out what it left, and start another in its place."""
+        """End a process abruptly, find out what it left, and start another in its place."""
         self.ran["crashes"] += 1
         self.processes[place].kill()
         self.settle(candidates)
         self._replace(place)
 
     def restart(self, place: int) -> None:
-        """End a process in good order and start another in its place."""
+        """End a process properly and start another in its place."""
         self.ran["restarts"] += 1
         self.processes[place].end()
         self._replace(place)
         self.check()
 
     def settle(self, candidates: Sequence[SessionModel]) -> None:
-        """Take over that of the possible states which is found; there must be one."""
+        """Continue with the possible state that is found; there must be one."""
         found = self.seen()
         self.model = next(
             (model for model in reversed(candidates) if model.shown() == found), candidates[-1]
@@ -266,10 +268,10 @@ class Program:
             failed_archives="block" if self.model.failed_archives == "block" else "skip",
         )
 
-    # ---- looking ------------------------------------------------------------------------------
+    # ---- comparing ----------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Assert the laws, and that everything seen is what the model says."""
+        """Assert the laws, and that everything visible is as in the model."""
         self._sound = False
         seen, expected = self.seen(), self.model.shown()
         for name in expected:
@@ -278,7 +280,7 @@ class Program:
         self._sound = True
 
     def _look(self) -> None:
-        """Assert the least: as many records as there should be, and the live messages."""
+        """Assert the minimum: the number of records, and the live messages."""
         version = self.backing.watch().head(SESSION).version
         expect("version", version, self.model.version)
         if version:
@@ -287,7 +289,7 @@ class Program:
         self._sound = True
 
     def seen(self) -> dict[str, Any]:
-        """Return all that can be seen of the session, in the form of `SessionModel.shown`."""
+        """Return everything visible of the session, in the form of `SessionModel.shown`."""
         log = Log(self.backing.watch())
         if not log.exists(SESSION):
             return SessionModel().shown()
@@ -321,7 +323,7 @@ def _ids(messages: Sequence[Message]) -> list[str]:
 
 
 def shown(message: Message) -> dict[str, Any]:
-    """Return a message as it was given, without the time that it drew for itself."""
+    """Return a message as it was given, without a generated time."""
     fields = message.model_dump(mode="json", exclude_unset=True)
     fields.pop("created_at", None)
     return fields

@@ -1,8 +1,8 @@
-"""A session in plain lists: what the library is held against, step by step.
+"""A session in plain lists: the model with which the library is compared step by step.
 
-Nothing here knows records, folds or stores. A command either changes the model and returns what its
-caller is told, or raises `Refusal` and changes nothing. Times are in microseconds, token estimates
-are lengths of text.
+Nothing here uses records, folds or stores. A command either changes the model and returns the caller's
+answer, or raises `Refusal` and changes nothing. Times are in microseconds; token estimates are lengths
+of text.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["NEWEST", "Refusal", "SessionModel"]
 UNFINISHED: Final = ("pending", "running", "retry", "terminal_failed")
 OPEN: Final = ("pending", "running", "retry")
 NEWEST: Final = (1, 2, 3)
-"""How many of the newest messages are looked at: as many as asked for, and the calls they answer."""
+"""How many of the newest messages are compared, together with the calls that they answer."""
 
 
 @dataclass
 class SessionModel(Conversation):
-    """One session: what was said, what is live, what was archived, and who works on it."""
+    """One session: its messages, the live ones, the archives, and the workers on them."""
 
     def copy(self) -> SessionModel:
-        """Return a model that can go on without changing this one."""
+        """Return a copy that can change without changing this one."""
         copied = copy.copy(self)
         copied.said = {
             name: replace(said, results=said.results.copy()) for name, said in self.said.items()
@@ -38,10 +38,10 @@ class SessionModel(Conversation):
             setattr(copied, name, getattr(self, name).copy())
         return copied
 
-    # ---- what a reader is to see --------------------------------------------------------------
+    # ---- what a reader must see ---------------------------------------------------------------
 
     def shown(self) -> dict[str, Any]:
-        """Return all that can be seen of the session."""
+        """Return everything visible of the session."""
         uncovered = [
             name for archive in self.archives if not archive.covered for name in archive.messages
         ]
@@ -122,7 +122,7 @@ class SessionModel(Conversation):
             self.summaries_paid += 1
 
     def covers(self, index: int) -> tuple[int, ...]:
-        """Return what a summary of the archive stands for: itself, and what was left before it."""
+        """Return what a summary of the archive covers: the archive, and earlier uncovered ones."""
         earlier = [found.index for found in self.archives[: index - 1] if not found.covered]
         return (*earlier, index)
 
@@ -146,10 +146,10 @@ class SessionModel(Conversation):
     def work(
         self, now: int, lease: int, script: Callable[[], str], done: Callable[[SessionModel], None]
     ) -> int:
-        """Do what a worker does until nothing is due; hand every state on the way to ``done``.
+        """Do what a worker does until nothing is due; pass every state on the way to ``done``.
 
-        ``script`` tells what becomes of each summary: ``ok``, ``transient``, ``fatal``, or
-        ``crash``, which ends the worker.
+        ``script`` gives the outcome of each summary: ``ok``, ``transient``, ``fatal``, or ``crash``,
+        which ends the worker.
         """
         completed = 0
         for archive in self._due(now):
@@ -199,7 +199,7 @@ class SessionModel(Conversation):
                 return "running"
 
     def abandon(self, now: int, index: int) -> None:
-        """Give an archive's finalisation up."""
+        """Abandon an archive's finalisation."""
         archive = self._archive(index)
         if archive.state == "completed":
             raise Refusal(IllegalTransition)

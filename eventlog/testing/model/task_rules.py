@@ -1,5 +1,4 @@
-"""Rules for tasks: every command of a worker by itself, early or late, a whole worker, and what an
-operator does about archives."""
+"""Rules for tasks: single commands of workers, early or late; a whole worker; an operator's commands."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ FEIGNED_OWNER: Final = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
 
 class Owned(NamedTuple):
-    """A lease that a worker believes to hold."""
+    """A lease that a worker believes it holds."""
 
     archive: int
     task_id: str
@@ -52,7 +51,7 @@ class Owned(NamedTuple):
 
 
 class TaskRules(ProgramMachine):
-    """Claims, and writes under the fences that were given out, however late they come."""
+    """Claims, and writes with any fence that was ever given, however late."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +167,7 @@ class TaskRules(ProgramMachine):
         command: Callable[[Owned], Any],
         change: Callable[[SessionModel, Owned], None],
     ) -> None:
-        """Write as one that has held a lease, which may be another's by now (P5)."""
+        """Write as a worker that once held a lease, which may now be another's (P5)."""
         owned = self.owned[-1 - pick % len(self.owned)]
         self.program.run(
             by,
@@ -206,7 +205,7 @@ class TaskRules(ProgramMachine):
         script=st.lists(st.sampled_from(["ok", "ok", "transient", "fatal", "crash"]), max_size=4),
     )
     def work(self, by: By, script: list[str]) -> None:
-        """Run a worker until nothing is due; ``script`` is what becomes of each summary."""
+        """Run a worker until nothing is due; ``script`` gives the outcome of each summary."""
         on_the_way: list[SessionModel] = []
 
         def change(model: SessionModel) -> int:

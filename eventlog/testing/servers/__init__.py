@@ -1,1 +1,1 @@
-"""Real PostgreSQL and NATS servers for tests, and what cuts, stops and loads them."""
+"""Real PostgreSQL and NATS servers for tests, and tools that cut, stop and load them."""

@@ -1,4 +1,4 @@
-"""Archives for workers to finish while something happens to them, and the account of it (P5, F1)."""
+"""Archives that workers finish while something happens to them, and the check afterwards (P5, F1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_finished", "leave_archives"]
 
 
 def leave_archives(url: str, sessions: int, archives: int) -> None:
-    """Leave sessions with so many archives each for workers to finish."""
+    """Create sessions with a number of archives each, for workers to finish."""
     with open_log(url) as log:
         for number in range(sessions):
             session = log.session(f"s{number:03d}", create=True)
@@ -25,7 +25,7 @@ def leave_archives(url: str, sessions: int, archives: int) -> None:
 
 
 def check_finished(url: str, sessions: int, archives: int, *, attempts: int) -> None:
-    """Assert that all of them are completed, in the order of their session, and each once.
+    """Assert that all archives are completed, each once and in the order of its session.
 
     ``attempts`` is how many the workers gave a task.
     """
@@ -39,6 +39,6 @@ def check_finished(url: str, sessions: int, archives: int, *, attempts: int) -> 
             expect("their states", {view.state for view in views.values()}, {"completed"})
             for type_ in ("step_completed", "archive_finalized"):
                 events: list[Any] = [one.event for one in log.read(name) if one.type == type_]
-                told = [views[event.task_id].archive_id for event in events]
-                expect(f"the archives of {name} by its {type_}", told, wanted)
+                finished = [views[event.task_id].archive_id for event in events]
+                expect(f"the archives of {name} by its {type_}", finished, wanted)
         check_laws(log.store, attempts=attempts)

@@ -1,4 +1,4 @@
-"""Sessions whose connection is cut at every message of what they do: said once, committed once (K6)."""
+"""Cut a session's connection at every protocol message: each command takes effect once (K6)."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def say_through_cuts(proxy: CuttingProxy, through: str, direct: str) -> None:
 
 
 def commit_through_cuts(proxy: CuttingProxy, through: str, direct: str) -> None:
-    """Commit, cut anywhere and repeated: each tells of the archive that it made (C1, L4)."""
+    """Commit, cut anywhere and repeated: each returns the archive that it made (C1, L4)."""
     with open_log(through) as log, open_log(direct) as beside:
         session = log.session("chat", create=True)
-        told: list[str | None] = []
+        given: list[str | None] = []
         for number in proxy.each_cut():
             session.append(Message.user("hello"))
             proxy.cut_at(number)
             result, _ = until_it_answers(partial(session.commit, idempotency_key=f"c{number}"))
-            told.append(result.archive_id)
+            given.append(result.archive_id)
         made = [view.archive_id for view in beside.session("chat").archives()]
-        expect("archives", made, [f"archive_{number:03d}" for number in range(1, len(told) + 1)])
-        expect("archives that commits told of", told, made)
+        expect("archives", made, [f"archive_{number:03d}" for number in range(1, len(given) + 1)])
+        expect("archives that commits returned", given, made)
         check_laws(beside.store)

@@ -1,9 +1,8 @@
-"""Writers against readers of the whole log on PostgreSQL: does anybody miss a record? (L5)
+"""Writers and readers of the whole log on PostgreSQL: does a reader miss a record? (L5)
 
-One reader follows with `read_all`. Beside it the canary reads as one would who takes positions, or
-the numbers of a sequence, for the order of commits: after the highest that it has seen, whatever
-is there. It must lose records as soon as transactions overlap; if it does not, the run says nothing
-about the other one.
+One reader follows with `read_all`. The other, the canary, wrongly assumes that positions are in the
+order of commits: it reads what comes after the highest position that it has seen. It must lose records
+as soon as transactions overlap; if it does not, the run proves nothing about the first reader.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = ["Competition", "compete"]
 
 
 class Competition(NamedTuple):
-    """What became of a run."""
+    """The result of a run."""
 
     written: int
     missed: int
@@ -44,7 +43,7 @@ class Competition(NamedTuple):
 def compete(
     url: str, *, writers: int, streams: int, records: int = 1 << 62, seconds: float = 3_600.0
 ) -> Competition:
-    """Have several stores write to streams of their own, until there are enough records."""
+    """Let several stores write, each to its own streams, until there are enough records."""
     done = threading.Event()
     begin = time.monotonic()
     with (
@@ -84,7 +83,7 @@ def compete(
 
 
 def _write(url: str, streams: list[str], records: int, until: float) -> int:
-    """Append to each stream in turn, as a process of its own would; some batches take several."""
+    """Append to each stream in turn, as a separate process would; some batches have several streams."""
     written = 0
     with closing(open_store(url)) as store:
         versions = dict.fromkeys(streams, 0)

@@ -36,7 +36,7 @@ MAX_PAYLOAD: Final = 32 << 20
 
 
 class NatsServer(Server):
-    """One server with a JetStream of its own; ``more`` is added to its configuration."""
+    """One server with JetStream; ``more`` is added to its configuration."""
 
     def __init__(
         self,
@@ -85,12 +85,12 @@ class NatsServer(Server):
         return f"http://{self.host}:{self.monitoring_port}"
 
     def pause(self) -> None:
-        """Have the server do nothing, with its connections open."""
+        """Stop the server's process, with its connections open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Have a paused server go on."""
+        """Let a paused server continue."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -145,7 +145,7 @@ class NatsCluster(Closing):
             try:
                 answer = ask(asked.url(), f"STREAM.INFO.{stream}", {})
             except Error:
-                continue  # Nobody leads it at the moment.
+                continue  # There is no leader at the moment.
             name = answer.get("cluster", {}).get("leader")
             found = [one for one in self.servers if one.node == name and one is not but]
             if found:
@@ -173,14 +173,14 @@ class NatsCluster(Closing):
 
 
 def ask(url: str, verb: str, request: object) -> dict[str, Any]:
-    """Make one request of JetStream's API past the store."""
+    """Make one request to JetStream's API without the store."""
     return store_message(url, f"$JS.API.{verb}", json.dumps(request).encode())
 
 
 def store_message(
     url: str, subject: str, payload: bytes, headers: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Publish one message past the store, and return what JetStream answers."""
+    """Publish one message without the store, and return JetStream's answer."""
 
     async def run() -> dict[str, Any]:
         client = Client()

@@ -1,4 +1,4 @@
-"""A log on NATS JetStream for storage that outlives processes, to crash them on."""
+"""A log on NATS JetStream as storage for processes that crash."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _run: Final = uuid4().hex[:12]
 
 
 class NatsBacking:
-    """A stream of its own for storage; a fault strikes between a store's calls.
+    """A separate stream as storage; faults occur between a store's calls.
 
-    What can happen between the messages of one call is for `eventlog.testing.servers.wire`.
+    `eventlog.testing.servers.wire` covers faults between the messages of one call.
     """
 
     def __init__(self, server: str) -> None:

@@ -1,7 +1,7 @@
-"""A load of sessions that goes on while something happens to the storage (P1, P8, K6).
+"""Sessions under load while something happens to the storage (P1, P8, K6).
 
-Writers append messages with ids of their own, and repeat whatever was not acknowledged. Afterwards
-every acknowledged message must be there, once, in order.
+Writers append messages with ids that they choose, and repeat whatever was not acknowledged. Afterwards
+every acknowledged message must be there once and in order.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Outage", "write_through"]
 
 PATIENCE_SECONDS: Final = 120.0
-"""How long writers may take in all; after that something hangs."""
+"""How long the writers may take in all; more means that something hangs."""
 
 
 class Outage(NamedTuple):
-    """What became of a load."""
+    """The result of a load."""
 
     acknowledged: int
     lost: int
@@ -41,7 +41,7 @@ class Outage(NamedTuple):
     repeated: int
     """Appends that were answered with an error and repeated."""
     gap_seconds: float
-    """The longest time in which nothing was acknowledged: until writes went on."""
+    """The longest time without an acknowledgement: how long until writes went on."""
 
     def __str__(self) -> str:
         return (
@@ -52,7 +52,7 @@ class Outage(NamedTuple):
 
 
 class _Load:
-    """Writers, each with a session, and what they were told."""
+    """Writers, each with a session, and the messages acknowledged to them."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -63,23 +63,23 @@ class _Load:
         self.errors: Counter[str] = Counter()
 
     def write(self, name: str) -> None:
-        told = self.acknowledged.setdefault(name, [])
+        known = self.acknowledged.setdefault(name, [])
         session = None
         while not self.stop.is_set():
             try:
                 session = session or self._log.session(name, create=True)
-                session.append(Message.user("x" * 400, id=f"{name}-{len(told)}"))
+                session.append(Message.user("x" * 400, id=f"{name}-{len(known)}"))
             except UnavailableError as error:
                 self.errors[type(error).__name__] += 1
                 self.stop.wait(0.01)
                 continue
             with self.news:
-                told.append(f"{name}-{len(told)}")
+                known.append(f"{name}-{len(known)}")
                 self.times.append(time.monotonic())
                 self.news.notify_all()
 
     def wait_for(self, more: int) -> None:
-        """Wait until so many more are acknowledged."""
+        """Wait until ``more`` further messages are acknowledged."""
         with self.news:
             target = len(self.times) + more
             if not self.news.wait_for(lambda: len(self.times) >= target, PATIENCE_SECONDS):
@@ -89,9 +89,9 @@ class _Load:
 def write_through(
     url: str, strike: Callable[[], None], *, writers: int = 8, before: int = 300, after: int = 300
 ) -> Outage:
-    """Write to a log, call ``strike`` in the middle, go on writing, and compare with what is there.
+    """Write to a log, call ``strike`` in the middle, write on, and compare with what is stored.
 
-    ``strike`` does to the storage what is to be survived; it is called by the calling thread.
+    ``strike`` causes the fault; the calling thread calls it.
     """
     with open_log(url) as log, ThreadPoolExecutor(writers) as pool:
         load = _Load(log)
@@ -110,9 +110,9 @@ def write_through(
 def _compare(url: str, load: _Load) -> Outage:
     lost = doubled = disordered = 0
     with open_log(url) as log:
-        for name, told in load.acknowledged.items():
+        for name, known in load.acknowledged.items():
             stored = [message.id for message in log.session(name).history()]
-            lost += len(set(told) - set(stored))
+            lost += len(set(known) - set(stored))
             doubled += len(stored) - len(set(stored))
             expected = [f"{name}-{number}" for number in range(len(stored))]
             disordered += sum(one != other for one, other in zip(stored, expected, strict=True))

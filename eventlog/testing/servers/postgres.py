@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["VERSIONS", "PostgresPair", "PostgresServer"]
 
 VERSIONS: Final = (16, 18)
-"""The versions in the wheel: the oldest that the store takes, and the newest."""
+"""The versions in the wheel: the oldest that the store supports, and the newest."""
 
 GUARDED: Final = "guarded"
 """The name of a role that needs its password; all others are trusted. Create it where needed."""
@@ -45,7 +45,7 @@ _LOCALE: Final = {"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "")}
 
 
 class PostgresServer(Server):
-    """One server with an empty cluster of its own, and with the settings that are given.
+    """One server with a new, empty cluster and the given settings.
 
     If it ``follows`` another one, it is that one's standby.
     """
@@ -81,12 +81,12 @@ class PostgresServer(Server):
         return with_options(address, dict(parameters))
 
     def promote(self) -> None:
-        """Have a standby take writes; return when it does."""
+        """Promote a standby; return when it takes writes."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
 
     def await_standby(self) -> None:
-        """Have every commit wait for a standby from now on; return when there is one."""
+        """Make every commit wait for a standby from now on; return when there is one."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             connection.execute("SELECT pg_reload_conf()")
@@ -103,7 +103,7 @@ class PostgresServer(Server):
                 _kill(child)
 
     def close(self) -> None:
-        """End the server, without having it tidy up what is removed then."""
+        """End the server without a clean shutdown: its files are removed anyway."""
         self._end(signal.SIGQUIT)
         super().close()
 

@@ -1,4 +1,4 @@
-"""A log on PostgreSQL for storage that outlives processes, to crash them on."""
+"""A log on PostgreSQL as storage for processes that crash."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _TABLES: Final = ("streams", "records", "entries", "blobs")
 
 
 class PostgresBacking:
-    """A schema of a database for storage, emptied first; a fault strikes between a store's calls.
+    """A schema of a database as storage, emptied first; faults occur between a store's calls.
 
-    What can happen between the messages of one call is for `eventlog.testing.servers.wire`.
+    `eventlog.testing.servers.wire` covers faults between the messages of one call.
     """
 
     def __init__(self, database: str, schema: str) -> None:

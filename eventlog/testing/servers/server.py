@@ -1,4 +1,4 @@
-"""What the servers for tests share: a folder, a port, and a process that ends with the tests."""
+"""Shared by the test servers: a folder, a port, and a process that ends with the tests."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ __all__ = [
 LOOPBACK: Final = "127.0.0.1"
 
 START_SECONDS: Final = 60.0
-"""How long a server may take until it answers; after that it has failed to start."""
+"""How long a server may take to answer; after that it has failed to start."""
 
 PAUSE_SECONDS: Final = 0.01
-"""Between two looks whether it answers."""
+"""Seconds between two checks whether it answers."""
 
 PORTS: Final = range(10_000, 32_000)
 """Where servers listen; see `free_port`."""
 
 MEMORY_BYTES: Final = 4 << 30
-"""How much room there must be in memory for the files of a server to be put there."""
+"""The free memory that is needed to put a server's files there."""
 
 
 _given: Final = set[int]()
 
 
 class ServerFailed(Exception):
-    """A test server did not start; the text has what it said."""
+    """A test server did not start; the text has its output."""
 
 
 class Closing(ABC):
-    """Something that is over with its ``with`` block."""
+    """Something that ends with its ``with`` block."""
 
     @abstractmethod
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Closing(ABC):
 
     @contextmanager
     def _beginning(self) -> Generator[None]:
-        """Leave nothing behind either if it cannot be begun."""
+        """Begin, and clean up if that fails."""
         try:
             yield
         except BaseException:
@@ -85,12 +85,12 @@ class Closing(ABC):
 class Server(Closing):
     """One server, listening on one address; everything is gone after `close`.
 
-    Where there is room in memory its files are there, unless they are to be on ``disk``: servers
-    are killed here, but no machine loses its power, and a synchronised disk is slow.
+    Its files are in memory if there is room, unless ``disk`` is set: tests kill servers, but no machine
+    loses power, and syncing a disk is slow.
     """
 
     STOP: ClassVar = signal.SIGTERM
-    """What ends it in good order."""
+    """The signal that shuts it down cleanly."""
 
     MAY_BE_HELD_UP: ClassVar = False
     """Whether it may fail to start because of what a killed one leaves behind for a moment."""
@@ -109,7 +109,7 @@ class Server(Closing):
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Tell whether it takes connections."""
+        """Return whether it accepts connections."""
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
@@ -131,7 +131,7 @@ class Server(Closing):
         return False
 
     def stop(self) -> None:
-        """End the server in good order; connections are cut."""
+        """Shut the server down cleanly; connections are cut."""
         self._end(self.STOP)
 
     def kill(self) -> None:
@@ -139,7 +139,7 @@ class Server(Closing):
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """End the server, without having it tidy up what is removed then."""
+        """End the server without a clean shutdown: its files are removed anyway."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -151,9 +151,9 @@ class Server(Closing):
 
 
 def ending_with_parent(name: str) -> list[str]:
-    """Return what to put before a command so that it gets a signal when the tests end in any way.
+    """Return a prefix for a command that ends it when the tests end in any way.
 
-    Nothing where the system cannot do that.
+    The prefix is empty if the system cannot do that.
     """
     return ["setpriv", "--pdeathsig", name] if shutil.which("setpriv") else []
 
@@ -161,9 +161,9 @@ def ending_with_parent(name: str) -> list[str]:
 def free_port(host: str = LOOPBACK) -> int:
     """Return a port that nobody listens on.
 
-    It is none of those that the system gives to outgoing connections: one of these would keep a
-    server that was stopped for a moment from getting its port back. Nor is any given twice, in this
-    process or in another worker of pytest-xdist.
+    It is not one of the ports for outgoing connections: such a connection could take the port of a
+    server that is being restarted. No port is returned twice, in this process or in another worker of
+    pytest-xdist.
     """
     ports = _own_ports()
     while True:

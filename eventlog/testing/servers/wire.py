@@ -1,9 +1,8 @@
-"""A proxy that cuts a connection at one message: for what a lost connection leaves (K6).
+"""A proxy that cuts a connection at a chosen message, to test lost connections (K6).
 
-It stands between a store and its server and passes on whole messages of the protocol, PostgreSQL's
-or, with `NatsWire`, that of NATS. Armed, it counts the messages of appends in both directions, and
-closes both sides of the connection before it passes on the one that was chosen; connections made
-later are left alone::
+It is placed between a store and its server and passes on whole messages of PostgreSQL's protocol or,
+with `NatsWire`, of NATS. When armed, it counts the messages of appends in both directions and closes
+both sides of the connection before it passes on the chosen one; later connections are left alone::
 
     with CuttingProxy("127.0.0.1", server.port) as proxy:
         store = open_store(f"postgresql://user@127.0.0.1:{proxy.port}/db?sslmode=disable")
@@ -46,13 +45,13 @@ class CuttingProxy(Closing):
         self._accepting.start()
 
     def cut_at(self, message: int) -> None:
-        """Cut at so many messages from now on, counted from 1."""
+        """Cut at the n-th message from now on, counted from 1."""
         with self._lock:
             self._left = message
             self.passed = []
 
     def each_cut(self) -> Iterator[int]:
-        """Yield 1, 2, 3 … to `cut_at`, each time once, until so many messages do not come."""
+        """Yield 1, 2, 3 …, each planned with `cut_at`, until there are fewer messages than that."""
         for message in range(1, ENOUGH):
             self.cuts = 0
             yield message
@@ -61,7 +60,7 @@ class CuttingProxy(Closing):
         self.spare()
 
     def spare(self) -> None:
-        """Cut nothing any more."""
+        """Cancel the planned cut."""
         with self._lock:
             self._left = None
 
@@ -85,7 +84,7 @@ class CuttingProxy(Closing):
                 threading.Thread(target=run, daemon=True).start()
 
     def take(self, name: str) -> bool:
-        """Count a message; tell whether it may pass."""
+        """Count a message; return whether it may pass."""
         with self._lock:
             if self._left is None:
                 return True
@@ -99,23 +98,23 @@ class CuttingProxy(Closing):
 
 
 class Wire(Protocol):
-    """How the messages of one connection are told apart, in both directions."""
+    """Splits the bytes of one connection into messages, in both directions."""
 
     def read(self, stream: IO[bytes], *, to_server: bool) -> tuple[str, bytes]:
-        """Read one message: what it is, and its bytes, none at the end.
+        """Read one message: its name and its bytes; no bytes at the end of the stream.
 
-        Without a name it is not counted: such messages come when they like.
+        A message without a name is not counted: such messages come at any time.
         """
         ...
 
 
 class PostgresWire:
-    """A byte for the type of a message, except of the first, its length, and the rest."""
+    """Messages of a type byte (missing in the first one), a length, and a body."""
 
     def __init__(self) -> None:
         self._begun = False
         self._listens = False
-        """Whether it is there to wait for news: such a connection's messages are not counted."""
+        """Whether it listens for notifications: the messages of such a connection are not counted."""
 
     def read(self, stream: IO[bytes], *, to_server: bool) -> tuple[str, bytes]:
         first = to_server and not self._begun
@@ -130,9 +129,9 @@ class PostgresWire:
 
 
 class NatsWire:
-    """A line, and behind some so many bytes as its last word says, and a line's end.
+    """Messages of a line, which for some is followed by a payload; its last word is the length.
 
-    Only publications and what comes in answer to them are counted, and no news.
+    Only publications and the answers to them are counted, no notifications.
     """
 
     def read(self, stream: IO[bytes], *, to_server: bool) -> tuple[str, bytes]:
@@ -170,7 +169,7 @@ class _Pair:
                 if not message or (name and not self._proxy.take(f"{sign}{name}")):
                     break
                 target.sendall(message)
-        # End both sides, which ends what is being read from them.
+        # Close both sides, which ends the reads from them.
         for side in (self._client, self._server):
             with suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
