@@ -1,4 +1,4 @@
-"""The figures: what is measured, against whom, and what was set as the goal (B1 to B11)."""
+"""The figures: what is measured, against whom, and what was set as the goal (B1 to B15)."""
 
 from __future__ import annotations
 
@@ -192,6 +192,20 @@ def _commit(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _looking_back(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        path, events = new("back"), scale.replayed
+        ours.fill(path, events)
+        for version, again in ((events // 2, None), (events - 1, None), (events - 9, events - 1)):
+            timing = ours.looking_back(path, version, again=again)
+            name = f"state at version {version:,} of {events:,}{'' if again is None else ', again'}"
+            yield Row(name, f"{timing.wall:.3f} s", {}, "≤ 0.5 s", timing.wall <= 0.5)
+        timing = ours.bisecting(path, "meta.total_message_count > 9_000_000_000")
+        yield Row(
+            f"bisect {events:,} events", f"{timing.wall:.2f} s", {}, "≤ 2 s", timing.wall <= 2
+        )
+
+
 def _files(scale: Scale) -> Iterator[Row]:
     """The files store beside the least that it could do; no goal was set."""
     for sessions in (1, 64):
@@ -352,6 +366,7 @@ FIGURES = (
     Figure("B9", "PostgreSQL", _postgres),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
+    Figure("B15", "looking back", _looking_back),
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
     Figure("K6", "PostgreSQL: server killed", _postgres_killed),
     Figure("K6F", "PostgreSQL: primary killed, standby promoted", _postgres_failed_over),

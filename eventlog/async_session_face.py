@@ -311,7 +311,7 @@ class AsyncSession:
         projection: Projection[Any, Any] | None = None,
         against: Projection[Any, Any] | None = None,
     ) -> Refolded:
-        """Fold the session anew, and say where that differs from what is stored or from other code.
+        """Fold the session again, and compare with what is stored or with other code.
 
         See `Session.refold`.
         """

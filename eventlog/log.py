@@ -449,7 +449,7 @@ def open_bundle(path: str | PathLike[str]) -> Log:
 
     It needs neither the log that it was made of nor an application's classes. The file may come from
     anybody: nothing of it is written anywhere, and it is read within limits. Raises `CorruptLog` for
-    what is no bundle, or a damaged one, `InvalidArgument` for one beyond the limits, and
+    what is not a bundle or is damaged, `InvalidArgument` for one beyond the limits, and
     `FileNotFoundError`.
     """
     from eventlog.exchange.bundle.reading import read_bundle

@@ -255,7 +255,7 @@ class Session:
         ``eventlog docs forensics`` has the language), a callable of a `Moment`, or the name of one
         that ships, such as ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error`` and
         ``first_retry``; the page has them all. The session is folded once and every event looked at, so the answer is exact.
-        None if it never holds. Raises `InvalidArgument` for what is no expression.
+        None if it never holds. Raises `InvalidArgument` for what is not an expression.
         """
         from eventlog.forensics.bisect import bisect
 
@@ -305,13 +305,13 @@ class Session:
         """Make a new session of this one's events up to a version, changed on the way; return it.
 
         ``edit`` is a callable that is given each event (`Recorded`), or a mapping from versions: what
-        it returns stands in the event's place, another event, a `Message`, the event itself, None for
+        it returns takes the event's place: another event, a `Message`, the event itself, None for
         nothing, or a list of those. The events keep their times; what names the session, its tasks or
         its versions follows. A last event, ``session_forked``, says where the session came from. This
         session stays as it is; its folder is not the fork's.
 
-        Repeating a fork changes nothing. Raises `InvalidArgument` where what is left is no history
-        that could have been, saying at which version, and `HistoryConflict` if another session has
+        Repeating a fork changes nothing. Raises `InvalidArgument` if what is left cannot have
+        been a history, saying at which version, and `HistoryConflict` if another session has
         the id.
         """
         from eventlog.forensics.fork import fork
@@ -324,7 +324,7 @@ class Session:
         projection: Projection[Any, Any] | None = None,
         against: Projection[Any, Any] | None = None,
     ) -> Refolded:
-        """Fold the session anew, and say where that differs from what is stored or from other code.
+        """Fold the session again, and compare with what is stored or with other code.
 
         The state is held against the stored snapshot. With a projection and another version of it,
         ``against``, both fold the session side by side: the first event after which their views

@@ -119,7 +119,7 @@ def _documents(lines: Iterable[str]) -> Iterator[Any]:
         try:
             yield json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InvalidArgument(f"line {number} is no JSON ({error})") from error
+            raise InvalidArgument(f"line {number} is not JSON ({error})") from error
 
 
 def _answer_import(invocation: Invocation, path: Path, found: Bundle, report: CopyReport) -> None:

@@ -92,9 +92,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise InvalidArgument(f"{path} is no JSON ({error}); write one message") from error
+        raise InvalidArgument(f"{path} is not JSON ({error}); write one message") from error
     if not isinstance(value, dict):
-        raise InvalidArgument(f"{path} is no JSON object; write one message")
+        raise InvalidArgument(f"{path} is not a JSON object; write one message")
     return value
 
 

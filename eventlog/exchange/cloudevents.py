@@ -107,7 +107,7 @@ def records_of(events: Iterable[Any]) -> Iterator[Record]:
             record = _record(event, number)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidArgument(
-                f"event {number} is no CloudEvent that eventlog wrote ({type(error).__name__}: "
+                f"event {number} is not a CloudEvent that eventlog wrote ({type(error).__name__}: "
                 f"{error}); only those can be brought back"
             ) from error
         version, previous = ends.get(record.stream, (0, GENESIS))
@@ -133,7 +133,7 @@ def _record(event: Any, number: int) -> Record:
     if event["specversion"] != SPECIFICATION or found is None:
         raise ValueError("its type or its specversion is another")
     if bool(found[1]) is not is_builtin_type(found[2]):
-        raise ValueError(f"{event['type']!r:.80} is no type of this library")
+        raise ValueError(f"{event['type']!r:.80} is not a type of this library")
     data = event["eventlogdata"].encode() if "eventlogdata" in event else _written(event["data"])
     (record,) = sound_records(
         [

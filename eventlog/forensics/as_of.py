@@ -76,7 +76,7 @@ def microseconds(time: str | datetime) -> int:
         return parse_time(time)
     except (ValueError, TypeError) as error:
         raise InvalidArgument(
-            f"{time!r:.80} is no time ({error}); write ISO 8601, such as 2026-01-02T03:04:05Z"
+            f"{time!r:.80} is not a time ({error}); write ISO 8601, such as 2026-01-02T03:04:05Z"
         ) from error
 
 

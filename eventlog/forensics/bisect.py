@@ -46,7 +46,7 @@ def bisect(
     if not isinstance(predicate, str):
         if not callable(predicate):
             raise InvalidArgument(
-                f"{predicate!r:.80} is no predicate; give an expression or a callable of a moment"
+                f"{predicate!r:.80} is not a predicate; give an expression or a callable of a moment"
             )
         found = _by_callable(past, predicate, until)
     elif predicate.strip() in PREDICATES:

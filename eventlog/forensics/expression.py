@@ -95,7 +95,7 @@ def compile_expression(text: str) -> Expression:
             tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         problem = error.msg if isinstance(error, SyntaxError) else type(error).__name__
-        raise InvalidArgument(f"{text!r:.120} is no expression ({problem})") from error
+        raise InvalidArgument(f"{text!r:.120} is not an expression ({problem})") from error
     compiler = _Compiler()
     evaluate = compiler.compile(tree.body, 0)
     return Expression(text, frozenset(compiler.roots), evaluate)
@@ -286,7 +286,7 @@ def _arithmetic(op: ast.operator, left: Evaluate, right: Evaluate) -> Evaluate:
 def _number(value: Any) -> int | float:
     if isinstance(value, (int, float)):
         return value
-    raise InvalidArgument(f"{value!r:.40} is no number, so it cannot be calculated with")
+    raise InvalidArgument(f"{value!r:.40} is not a number, so it cannot be calculated with")
 
 
 def _bounded(value: Any) -> Any:

@@ -105,7 +105,7 @@ def _piece(value: Any, recorded: Recorded, estimate: TokenEstimator) -> Piece:
     if isinstance(value, Recorded):
         if value.record != recorded.record:
             raise InvalidArgument(
-                f"in the place of version {recorded.version} stands the record of another version; "
+                f"in the place of version {recorded.version} is the record of another version; "
                 "give its event"
             )
         return recorded.record
@@ -115,7 +115,7 @@ def _piece(value: Any, recorded: Recorded, estimate: TokenEstimator) -> Piece:
     if isinstance(value, Event):
         return recorded.record if value == _event_of(recorded) else value
     raise InvalidArgument(
-        f"in the place of version {recorded.version} stands {value!r:.80}; give an event, a message, "
+        f"in the place of version {recorded.version} is {value!r:.80}; give an event, a message, "
         "the event as it was, or None"
     )
 

@@ -68,7 +68,7 @@ def parse_path(text: str) -> Path:
 
 def _no_path(text: str) -> InvalidArgument:
     return InvalidArgument(
-        f"{text!r:.120} is no path; write one such as meta.pending_tokens or "
+        f"{text!r:.120} is not a path; write one such as meta.pending_tokens or "
         "archives[archive_001].state"
     )
 

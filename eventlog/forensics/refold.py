@@ -147,5 +147,5 @@ def read_footprints(lines: Iterable[str]) -> Iterator[Footprint]:
             fields = json.loads(line)
             footprint = Footprint(fields["version"], fields["digest"])
         except (ValueError, KeyError, TypeError) as error:
-            raise InvalidArgument(f"line {number} is no footprint ({error})") from error
+            raise InvalidArgument(f"line {number} is not a footprint ({error})") from error
         yield footprint

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import eventlog
 from eventlog import Event, Message, Projection
+from eventlog.audit.index_check import rebuild_index
 from eventlog.errors import InvalidArgument, UnsupportedStore
 from eventlog.forensics import past as past_module
-from eventlog.projections import LiveTail, Usage
+from eventlog.projections import LiveTail, Meta, Tasks, Usage
+from eventlog.records import START, Append
+from tests.unit.test_golden import read_records
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from eventlog import Log, Session, ToolPart
     from eventlog.recorded import Recorded
     from eventlog.testing.clock import FakeClock
@@ -185,6 +187,26 @@ def test_a_given_context_does_not_have_what_came_after_it(session: Session) -> N
     session.record_tool_result("m-9", "call-9", "late")
     (found,) = session.at(version=session.version).given
     assert found.is_exact and status(found.messages[-1]) == "running"
+
+
+GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("records-*.jsonl"))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_logs_of_older_schemas_are_looked_back_at(path: Path) -> None:
+    """What was folded at each version then is what is seen of it now."""
+    records = read_records(path)
+    stream = records[0].stream
+    with eventlog.open("memory:") as log:
+        plain = [record._replace(position=START) for record in records]
+        log.store.append([Append(stream, 0, tuple(plain))])
+        rebuild_index(log.store)
+        session = log.session(stream, follow_folder=False)
+        for version in range(1, len(records) + 1):
+            moment = session.at(version=version)
+            assert moment.meta == eventlog.replay(plain[:version], Meta())
+            assert moment.tail() == eventlog.replay(plain[:version], LiveTail())
+            assert moment.tasks() == eventlog.replay(plain[:version], Tasks())
 
 
 def test_the_past_cannot_be_written_to(session: Session) -> None:

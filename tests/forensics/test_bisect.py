@@ -64,7 +64,7 @@ def test_a_callable_sees_moments(session: Session) -> None:
     assert [moment.version for moment in kept] == list(range(1, 13))
     # A moment that was kept goes on being that moment.
     assert [moment.values()["version"] for moment in kept] == list(range(1, 13))
-    with pytest.raises(InvalidArgument, match="is no predicate"):
+    with pytest.raises(InvalidArgument, match="is not a predicate"):
         session.bisect(7)  # type: ignore[arg-type]
 
 

@@ -128,7 +128,7 @@ def test_a_path_is_read_back_as_it_was_written(root: str, rest: list[str]) -> No
     "text", ["", "1", "meta.", "meta..x", "tail[", "tail[]", 'tail["x]', "a b"]
 )
 def test_what_is_no_path_is_refused(text: str) -> None:
-    with pytest.raises(InvalidArgument, match="is no path"):
+    with pytest.raises(InvalidArgument, match="is not a path"):
         parse_path(text)
 
 

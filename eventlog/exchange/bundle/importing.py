@@ -36,7 +36,7 @@ def import_bundle(bundle: Bundle, destination: Store, *, new_chain: bool = False
     if redacted and not new_chain:
         raise InvalidArgument(
             f"session {redacted[0].session_id!r} is redacted: its events are not those that its "
-            "hashes are of; import it with new_chain (--new-chain) to chain it anew"
+            "hashes are of; import it with new_chain (--new-chain) to compute its chain again"
         )
     sessions = {
         name: _chained_anew(found) if found.digests else found

@@ -65,7 +65,7 @@ def is_bundle(data: bytes) -> bool:
 def read_bundle(path: str | PathLike[str], limits: Limits | None = None) -> Bundle:
     """Read a bundle from a file that is no link, device or pipe.
 
-    Raises `CorruptLog` for what is no bundle, or a damaged one; `InvalidArgument` for one beyond the
+    Raises `CorruptLog` for what is not a bundle or is damaged; `InvalidArgument` for one beyond the
     limits; `OSError`.
     """
     limits = limits or Limits()
@@ -84,7 +84,7 @@ def read_bundle_bytes(
         raise
     except Exception as error:  # whatever a damaged zip file makes of its reader
         raise CorruptLog(
-            f"{path} is no bundle, or a damaged one ({type(error).__name__}: {error}); get it again"
+            f"{path} is not a bundle, or is damaged ({type(error).__name__}: {error}); get it again"
         ) from error
 
 
@@ -162,7 +162,7 @@ class _Reading:
         try:
             return json.loads(self._read(name))
         except (ValueError, RecursionError) as error:
-            raise self._wrong(name, f"it is no JSON ({error})") from error
+            raise self._wrong(name, f"it is not JSON ({error})") from error
 
     # ---- what is in it ------------------------------------------------------------------------
 
@@ -204,7 +204,9 @@ class _Reading:
                 CorruptLog,
             ) as error:
                 problem = f"{type(error).__name__}: {error}"
-                raise self._wrong(name, f"line {number} is no record ({problem:.200})") from error
+                raise self._wrong(
+                    name, f"line {number} is not a record ({problem:.200})"
+                ) from error
             if record.version != number or record.position <= position:
                 raise self._wrong(name, f"line {number} is out of order")
             position = record.position
@@ -259,9 +261,9 @@ def _record(fields: dict[str, Any], session: str) -> tuple[Record, tuple[bytes, 
 
 def _refuse_odd_names(record: Record) -> None:
     if len(record.hash) != _DIGEST_BYTES or not 0 < record.position < 1 << 63:
-        raise ValueError("its hash or its position is none")
+        raise ValueError("its hash or its position is impossible")
     if not record.type or "\n" in record.type or not record.type.isprintable():
-        raise ValueError(f"{record.type!r:.80} is no type")
+        raise ValueError(f"{record.type!r:.80} is not a type")
     record.type.encode()  # A lone surrogate could be stored nowhere.
 
 

@@ -57,7 +57,7 @@ def bundle_bytes(
     """Return a bundle of sessions, each up to its present end, and what is in it.
 
     Raises `SessionNotFound`, `CorruptLog` where a large value is missing or damaged, and
-    `InvalidArgument` for what is no list of sessions.
+    `InvalidArgument` for anything that is not a list of sessions.
     """
     if isinstance(sessions, str) or not sessions:
         raise InvalidArgument("give a list of session ids, at least one")
