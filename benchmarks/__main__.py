@@ -40,12 +40,14 @@ _PEERS = (
 
 
 def main() -> int:
-    """Measure and print; the exit code says nothing about the goals, for machines differ."""
+    """Measure and print; the exit code does not depend on the goals, because machines differ."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = [figure.name for figure in FIGURES]
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"some of {names}")
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes: shows that all runs, measures nothing"
+        "--quick",
+        action="store_true",
+        help="small sizes: checks that everything runs, measures nothing",
     )
     arguments = parser.parse_args()
     wanted = {name.upper() for name in arguments.figures} or set(names)

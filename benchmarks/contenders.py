@@ -1,7 +1,7 @@
-"""The peers, each used as its documentation shows, on SQLite with a sync per commit.
+"""The other libraries, each used as its documentation shows, on SQLite with a sync per commit.
 
-``synchronous`` is read back from every peer's own connection settings: a contender that syncs less
-would be measured at something else.
+``synchronous`` is read back from each one's connection settings, because a library that syncs less
+would not be comparable.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAYLOAD = json.dumps({"id": "0" * 36, "role": "user", "parts": [{"type": "text",
 
 
 def synchronous_of(path: Path) -> str:
-    """Tell how a new connection with default settings syncs this file's journal."""
+    """Return how a new connection with default settings syncs this file's journal."""
     with sqlite3.connect(path) as connection:
         journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
         level = connection.execute("PRAGMA synchronous").fetchone()[0]
@@ -212,8 +212,8 @@ def finalise(text: str) -> dict[str, str]:
 def dbos_workflows(path: Path, count: int, at_once: int) -> Timing:
     """Call a workflow from ``at_once`` threads: twice as quick here as DBOS's queues.
 
-    Its file is put into WAL mode beforehand, which DBOS keeps and is quicker with. It talks to
-    nobody: neither a conductor nor a collector of traces is named.
+    Its file is put into WAL mode beforehand, which DBOS keeps and which makes it quicker. It connects to
+    nothing else: neither a conductor nor a collector of traces is configured.
     """
     _raw(path).close()
     DBOS(

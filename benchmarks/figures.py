@@ -1,22 +1,24 @@
-"""The figures: what is measured, against whom, and what was set as the goal (B1 to B15)."""
+"""The figures: what is measured, compared with which library, and the goals (B1 to B20)."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, jetstream, ours, postgres
+from benchmarks import contenders, jetstream, ours, postgres, views
 from benchmarks.workload import Timing, best_of, quickest
+from eventlog import Session
 
 __all__ = ["FIGURES", "Figure", "Row", "Scale"]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: the full size, or a small one that shows that all of it still runs."""
+    """The size of the measurements: full, or small, only to check that everything runs."""
 
     appends: int = 6_000
     many: int = 64_000
@@ -33,7 +35,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Row:
-    """One measured line: ours, each other's, the ratio to it, and the goal with whether it holds."""
+    """One measured line: ours, the others' with ratios, and the goal."""
 
     name: str
     ours: str
@@ -52,7 +54,7 @@ class Figure:
 
 
 @contextmanager
-def _folder() -> Iterator[Callable[[str], Path]]:
+def _folder() -> Generator[Callable[[str], Path]]:
     """Lend new database paths; everything is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
         numbers = iter(range(1_000_000))
@@ -207,7 +209,7 @@ def _looking_back(scale: Scale) -> Iterator[Row]:
 
 
 def _files(scale: Scale) -> Iterator[Row]:
-    """The files store beside the least that it could do; no goal was set."""
+    """The files store compared with the least that it could do; there is no goal."""
     for sessions in (1, 64):
         with _folder() as new:
             plain = best_of(
@@ -237,7 +239,7 @@ def _attached(scale: Scale) -> Iterator[Row]:
             return ours.appends_followed(new("ours"), count, live=live, folder=folder)
 
         kinds = [(10, False), (10, True), (scale.replayed, True)]
-        # In turn, so that a busy hour of the disk slows all of them.
+        # In turn, so that a busy disk slows all of them alike.
         rounds = [[measure(live, folder=folder) for live, folder in kinds] for _ in range(5)]
         plain, short, long = (min(timings, key=quickest) for timings in zip(*rounds, strict=True))
         yield Row("append without a folder, 10 live messages", _cost(plain))
@@ -307,6 +309,62 @@ def _postgres_archives(scale: Scale) -> Iterator[Row]:
     yield Row("two worker processes", postgres.finish_archives(scale.archives))
 
 
+def _views(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        lengths = (1_000, scale.replayed)
+        paths = [new("live") for _ in lengths]
+        for path, count in zip(paths, lengths, strict=True):
+            ours.fill(path, count)
+        for name, view in views.VIEWS.items():
+            short, small = views.viewed(paths[0], view)
+            long, large = views.viewed(paths[1], view)
+            yield Row(
+                f"{name}, {lengths[1]:,} live messages",
+                f"{long.wall * 1e3:.2f} ms, {large / 1e3:.0f} kB ({lengths[0]:,} live messages: "
+                f"{short.wall * 1e3:.2f} ms, {small / 1e3:.0f} kB)",
+                {},
+                "≤ 5 ms; ≤ 1.5 × the memory",
+                long.wall <= 5e-3 and large <= 1.5 * small,
+            )
+
+
+def _listing(scale: Scale) -> Iterator[Row]:
+    for count in (scale.replayed // 100, scale.replayed):
+        with _folder() as new:
+            path = new("many")
+            views.fill_sessions(path, count)
+            timing = best_of(scale.runs, partial(views.listed, path, count))
+        yield Row(
+            f"{count:,} sessions",
+            f"{timing.wall:.2f} s, {timing.microseconds:.1f} µs each",
+            {},
+            "≤ 20 µs each",
+            timing.microseconds <= 20,
+        )
+
+
+def _summaries(scale: Scale) -> Iterator[Row]:
+    timing = views.summarised(scale.replayed // 10, scale.runs)
+    cost = timing.cpu_microseconds
+    yield Row("per message", f"{cost:.0f} µs of CPU", {}, "≤ 60 µs", cost <= 60)
+
+
+def _whole(scale: Scale) -> Iterator[Row]:
+    count = scale.replayed
+    with _folder() as new:
+        path = new("live")
+        ours.fill(path, count)
+        for name, read in (("tail()", Session.tail), ("history()", Session.history)):
+            timing = best_of(scale.runs, partial(views.whole, path, count, read))
+            yield Row(
+                f"{name} of {count:,} messages, per message",
+                f"{timing.microseconds:.1f} µs",
+                {},
+                "≤ 8 µs",
+                timing.microseconds <= 8,
+            )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     with ours.installed() as python:
         bare = ours.start_time(python, "-c", "pass")
@@ -366,7 +424,11 @@ FIGURES = (
     Figure("B9", "PostgreSQL", _postgres),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
+    Figure("B14", "views of a long session", _views),
     Figure("B15", "looking back", _looking_back),
+    Figure("B17", "list of sessions", _listing),
+    Figure("B19", "summary without a model", _summaries),
+    Figure("B20", "whole conversations", _whole),
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
     Figure("K6", "PostgreSQL: server killed", _postgres_killed),
     Figure("K6F", "PostgreSQL: primary killed, standby promoted", _postgres_failed_over),

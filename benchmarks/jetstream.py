@@ -1,4 +1,4 @@
-"""The JetStream store: its speed beside the plain client, and what survives what is done to it.
+"""The JetStream store: its speed compared with the plain client, and what survives failures.
 
 Each figure starts new servers, on the disk, with ``sync_interval: always``.
 """
@@ -78,7 +78,7 @@ async def _publish(address: str, name: str, count: int, sessions: int) -> Timing
 
 
 def kill_leader(trials: int) -> Iterator[str]:
-    """K6: kill the leader of the stream under load; tell what became of what was said."""
+    """K6: kill the leader of the stream under load; return what was lost or doubled."""
     for _ in range(trials):
         with cluster() as servers:
 

@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def appends_followed(path: Path, count: int, *, live: int, folder: bool) -> Timi
         if folder:
             session.attach_folder(path.with_suffix(""))
         payload = messages(count)
-        os.sync()  # What was prepared is not to be written back meanwhile.
+        os.sync()  # Write the prepared data back before measuring.
         with timed(count) as result:
             for message in payload:
                 session.append(message)
@@ -137,7 +137,7 @@ def openings(path: Path, runs: int = 30) -> Timing:
 
 
 def reading(path: Path, count: int) -> Timing:
-    """Read the records, without looking into them."""
+    """Read the records without decoding them."""
     with eventlog.open(_url(path)) as log, timed(count) as result:
         read = sum(1 for _ in log.store.read("chat"))
     assert read >= count
@@ -153,7 +153,7 @@ def replaying(path: Path, count: int) -> Timing:
 
 
 def state_only(path: Path, count: int) -> Timing:
-    """Run the session's machine over records at hand, from their types alone."""
+    """Run the session's machine over records in memory, by their types alone."""
     with eventlog.open(_url(path)) as log:
         records = list(log.store.read("chat"))
     table = SESSION_MACHINE.table
@@ -235,7 +235,7 @@ def finalised(path: Path, count: int, at_once: int) -> Timing:
 
 
 @contextmanager
-def installed() -> Iterator[Path]:
+def installed() -> Generator[Path]:
     """Lend a Python that has the package as users have it: built, compiled, and not editable.
 
     What it depends on comes from where this Python has it, without the hooks that stand there.

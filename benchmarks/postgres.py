@@ -1,4 +1,4 @@
-"""The PostgreSQL store: its speed beside the plain driver, and what survives what is done to it.
+"""The PostgreSQL store: its speed compared with the plain driver, and what survives failures.
 
 Each figure starts a new server, of the newest version in the test extra, on the disk.
 """
@@ -39,7 +39,7 @@ _names = numbers(1)
 
 
 def server() -> PostgresServer:
-    """Start a server on the disk, as it comes."""
+    """Start a server on the disk, with default settings."""
     return PostgresServer(VERSIONS[-1], disk=True)
 
 
@@ -118,7 +118,7 @@ def _threaded_inserts(server: PostgresServer, count: int, connections: int) -> T
 
 
 def follow(seconds: float) -> str:
-    """L5: writers and followers for so long; tell what whom escaped."""
+    """L5: run writers and followers for some seconds; return what each follower missed."""
     with server() as started:
         result = compete(new_log(started), writers=8, streams=64, seconds=seconds)
     assert result.missed == result.disordered == 0
@@ -129,7 +129,7 @@ def follow(seconds: float) -> str:
 
 
 def kill_server(trials: int) -> Iterator[str]:
-    """K6: kill the server under load and start it again; tell what became of what was said."""
+    """K6: kill the server under load and start it again; return what was lost or doubled."""
     for _ in range(trials):
         with server() as started:
 
@@ -141,7 +141,7 @@ def kill_server(trials: int) -> Iterator[str]:
 
 
 def kill_primary(trials: int) -> Iterator[str]:
-    """K6: kill the primary under load and promote its standby; tell what became of what was said."""
+    """K6: kill the primary under load and promote its standby; return what was lost or doubled."""
     for _ in range(trials):
         with PostgresPair(VERSIONS[-1], disk=True) as pair:
             yield str(
@@ -156,7 +156,7 @@ def finish_archives(archives: int, per_session: int = 10) -> str:
 
 
 def finish_archives_on(url: str, archives: int, per_session: int = 10) -> str:
-    """Have two worker processes finish archives of a log, and kill one of them."""
+    """Let two worker processes finish the archives of a log, and kill one of them."""
     sessions = archives // per_session
     leave_archives(url, sessions, per_session)
     command = [sys.executable, "-m", "eventlog", "--store", url, "work"]

@@ -1,10 +1,10 @@
-"""What everybody is measured with: the same messages, the same durability, the same clock."""
+"""Shared by all measurements: the same messages, the same durability, the same clock."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ TEXT = ("The deployment failed twice with exit code 137, which points at memory.
 
 
 class Timing(NamedTuple):
-    """What some operations took together, in seconds."""
+    """The total time of some operations, in seconds."""
 
     operations: int
     wall: float
@@ -37,7 +37,7 @@ class Timing(NamedTuple):
 
 
 def messages(count: int) -> list[Message]:
-    """Build messages beforehand, as every contender's payload is."""
+    """Build messages beforehand, as for all contenders."""
     return [Message.user(TEXT) for _ in range(count)]
 
 
@@ -47,8 +47,8 @@ def chat_item() -> dict[str, str]:
 
 
 @contextmanager
-def timed(operations: int) -> Iterator[Callable[[], Timing]]:
-    """Measure wall and CPU time of all threads; what was built before is no garbage to look for."""
+def timed(operations: int) -> Generator[Callable[[], Timing]]:
+    """Measure wall and CPU time of all threads; existing objects are not garbage-collected."""
     gc.collect()
     gc.freeze()
     measured: list[Timing] = []
@@ -60,7 +60,7 @@ def timed(operations: int) -> Iterator[Callable[[], Timing]]:
 
 
 def best_of(runs: int, measure: Callable[[], Timing]) -> Timing:
-    """Return the quickest run: what disturbs a run only ever makes it slower."""
+    """Return the quickest run: a disturbance only makes a run slower."""
     return min((measure() for _ in range(runs)), key=quickest)
 
 

@@ -320,7 +320,7 @@ class AsyncLog:
 
 def async_engine_of(log: AsyncLog) -> AsyncEngine:
     """Return the engine behind a log, for other faces and the library's own tools."""
-    return log._engine  # pyright: ignore[reportPrivateUsage]
+    return log._engine  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 class Opening:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from math import isfinite
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from eventlog.clock import system_clock
 from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 
-__all__ = ["check_count", "check_number", "check_seconds"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventlog.clock import Clock
+
+__all__ = [
+    "check_bounds",
+    "check_count",
+    "check_number",
+    "check_seconds",
+    "check_types",
+    "checked_clock",
+]
 
 
 LARGEST_COUNT: Final = 2**63 - 1
@@ -53,3 +67,38 @@ def check_number(name: str, value: Any, counts: str = "milliseconds") -> float:
             if isfinite(value):
                 return float(value)
     raise InvalidArgument(f"{name} is {shown(value)}; it must be a number of {counts}")
+
+
+def check_bounds(after: Any, until: Any, limit: Any) -> None:
+    """Raise `InvalidArgument` for what bounds no reading: versions, or a position, and a number."""
+    check_count("after", after, "records")
+    if until is not None:
+        check_count("until", until, "records")
+    if limit is not None:
+        check_count("limit", limit, "records")
+
+
+def check_types(types: Any) -> None:
+    """Raise `InvalidArgument` for what is no list of types of events."""
+    is_list = isinstance(types, Collection) and not isinstance(types, (str, bytes))
+    if not is_list or not all(isinstance(each, str) for each in cast("Iterable[object]", types)):
+        raise InvalidArgument(f"types is {shown(types)}; it must be a list of types of events")
+
+
+def checked_clock(clock: Clock) -> Clock:
+    """Return a clock that raises `InvalidArgument` where this one tells what is no time.
+
+    What it raises itself goes to the caller as it is.
+    """
+    if clock is system_clock:
+        return clock
+
+    def read() -> int:
+        now = clock()
+        if type(now) is not int or not -LARGEST_COUNT <= now <= LARGEST_COUNT:
+            raise InvalidArgument(
+                f"the clock says {shown(now)}; it must be microseconds since 1970, of at most 63 bits"
+            )
+        return now
+
+    return read

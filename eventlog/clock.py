@@ -31,7 +31,7 @@ JUMP: Final = 1_000_000
 clock is slewed between two readings, far less than any useful lease."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = datetime(1970, 1, 1)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - what is written of it gets a Z
 _MICROSECOND = timedelta(microseconds=1)
 _CYCLE: Final = 146_097 * 86_400 * 1_000_000
 """Microseconds of 400 years, after which the Gregorian calendar repeats."""

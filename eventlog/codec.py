@@ -6,6 +6,7 @@ rewritten: an old schema is lifted by its upcasters each time it is read.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
@@ -16,6 +17,7 @@ from eventlog.chain import EMPTY_METADATA
 from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
 from eventlog.events import Event, event_class, is_builtin_type, unchanged
+from eventlog.mending import legible
 from eventlog.records import Metadata
 from eventlog.storable import is_nested_too_deeply, problem_in
 
@@ -82,28 +84,37 @@ def _blame(event: Event, error: Exception | None) -> str:
 def decode_event(record: Record) -> Event:
     """Read a record's event, lifted to its current schema.
 
-    Raises `UnknownEventType` if no imported class reads it, and `CorruptLog` if the data does not
-    fit its schema.
+    Data that earlier versions stored and no reader accepts reads as text in its place. Raises
+    `UnknownEventType` if no imported class reads it, and `CorruptLog` if the data does not fit its
+    schema.
     """
     found = event_class(record.type, record.schema)
     try:
-        if record.schema == found.event_schema:
-            event: Event = found.__pydantic_validator__.validate_json(record.data)
-            return event
-        steps = [found.event_upcasters[each] for each in range(record.schema, found.event_schema)]
-        if all(step is unchanged for step in steps):
-            return cast("Event", found.__pydantic_validator__.validate_json(record.data))
-        data = pydantic_core.from_json(record.data)
-        for step in steps:
-            data = step(data)
-        lifted: Event = found.__pydantic_validator__.validate_python(data)
-        return lifted
+        return _event_in(record.data, record.schema, found)
     except Exception as error:  # an upcaster may raise anything when the data is damaged
+        readable = legible(record.data)
+        if readable is not None:
+            with suppress(Exception):
+                return _event_in(readable, record.schema, found)
         raise CorruptLog(
             f"session {record.stream!r}, version {record.version}: the data does "
             f"not fit schema {record.schema} of {record.type} ({_first_problem(error)}); "
             "run `eventlog verify`"
         ) from error
+
+
+def _event_in(data: bytes, schema: int, found: type[Event]) -> Event:
+    if schema == found.event_schema:
+        event: Event = found.__pydantic_validator__.validate_json(data)
+        return event
+    steps = [found.event_upcasters[each] for each in range(schema, found.event_schema)]
+    if all(step is unchanged for step in steps):
+        return cast("Event", found.__pydantic_validator__.validate_json(data))
+    fields = pydantic_core.from_json(data)
+    for step in steps:
+        fields = step(fields)
+    lifted: Event = found.__pydantic_validator__.validate_python(fields)
+    return lifted
 
 
 def encode_metadata(metadata: Metadata) -> bytes:

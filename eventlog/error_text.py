@@ -11,7 +11,7 @@ __all__ = ["printable", "shown", "text_of"]
 
 
 def printable(text: str) -> str:
-    """Return a text that UTF-8 can encode, with lone surrogates written as ``\\udXXX``."""
+    r"""Return a text that UTF-8 can encode, with lone surrogates written as ``\udXXX``."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

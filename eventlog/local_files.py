@@ -331,7 +331,7 @@ def checked_permissions(permissions: int) -> int:
     if permissions & ~0o666 or permissions & 0o600 != 0o600:
         raise InvalidArgument(
             f"mode {permissions:#o}: the owner must have read and write permission, group and others "
-            "may have either, and nobody may execute; use a mode such as 0o600, 0o640 or 0o660"
+            "may have either, and no execute permission is possible; use 0o600, 0o640 or 0o660"
         )
     return permissions
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventlog import late_verbs
+from eventlog.argument_checks import check_bounds, check_types
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.opening import open_store
-from eventlog.engine.queries import find_task
+from eventlog.engine.queries import find_task, known_task
+from eventlog.engine.shelter import Shelter
 from eventlog.engine.snapshots import project_stream
-from eventlog.errors import InvalidArgument, SessionNotFound, TaskNotFound
+from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.filesystem import FileSystem
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
-from eventlog.session.events import FailedArchives
+from eventlog.session.events import FailedArchives, SessionCreated
 from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tasks.machine import PollerState, TaskState
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
+    from eventlog.engine.core import Core
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
@@ -109,7 +112,7 @@ class Log:
         """
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
-        core = self._engine.core(check_session_id(new_id() if id is None else id))
+        session_id = check_session_id(new_id() if id is None else id)
         created = self._engine.creation(
             owner=owner,
             project=project,
@@ -120,14 +123,20 @@ class Log:
             tool_output=tool_output,
             auto_commit=auto_commit,
         )
-        core.open(created if create else None)
+        core = self._engine.shelter.write(
+            self._opened, session_id, created if create else None, follow_folder=follow_folder
+        )
+        return Session(self._engine, core)
+
+    def _opened(
+        self, session_id: str, created: SessionCreated | None, *, follow_folder: bool
+    ) -> Core:
+        core = self._engine.core(session_id)
+        core.open(created)
         has_folder = core.state.folder is not None and core.follower is None
         if follow_folder and has_folder and not self._engine.store.reads_only:
-            # Imported when first needed: most sessions have no folder.
-            from eventlog.folder.attaching import reattach
-
-            self._engine.shelter.write(reattach, self._engine, core)
-        return Session(self._engine, core)
+            late_verbs.reattach(self._engine, core)
+        return core
 
     def adopt(
         self,
@@ -145,7 +154,8 @@ class Log:
 
         Without a ``session_id`` the session gets the id in the folder's metadata, or the folder's
         name. Adopting the same folder again changes nothing; after a crash it goes on where it
-        stopped. The folder stays as it is, except for new files that keep what was dropped.
+        stopped; of a folder that has grown since, what is new is appended. The folder stays as it
+        is, except for new files that keep what was dropped.
 
         Nothing outside the folder is read or written, since links in it are not followed.
         ``limits`` bounds how much is read, by default 256 MiB of a file and 1 GiB in all.
@@ -153,12 +163,11 @@ class Log:
         Raises `CorruptFolder` for a line that is not a message (with ``quarantine`` it is dropped
         into a file instead), for a link in place of the messages or of an archive, and beyond the
         limits; `InvalidArgument` for a folder that is not a session's; `FileNotFoundError`;
-        `FolderUnavailable`; and `DuplicateEvent` if the session exists already, or the folder has
-        changed since it was adopted.
+        `FolderUnavailable`; and `DuplicateEvent` if the session came into being in another way, or
+        the folder does not go on from what was adopted, with the first difference.
         """
-        # Loaded by name, as stores are: the log knows no projection.
-        adoption = import_module("eventlog.adoption.adopting")
-        adopted: Adoption = adoption.adopt(
+        return self._engine.shelter.write(
+            late_verbs.adopt,
             self._engine,
             path,
             session_id,
@@ -167,7 +176,6 @@ class Log:
             limits=limits,
             by=metadata_for(actor, correlation_id, causation_id, trace),
         )
-        return adopted
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
         """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
@@ -191,10 +199,10 @@ class Log:
 
     def task(self, task_id: str) -> TaskView:
         """Return a task by its id; raises `TaskNotFound`."""
-        task = find_task(self._engine.store, task_id)
-        if task is None:
-            raise TaskNotFound(task_id)
-        return self._view(task)
+        return self._engine.shelter.read(self._known, task_id)
+
+    def _known(self, task_id: str) -> TaskView:
+        return self._view(known_task(self._engine.store, task_id))
 
     def tasks(
         self,
@@ -207,12 +215,11 @@ class Log:
         ``state`` is one of the machine's states or one of the four of `TaskView.status`.
         """
         for _, value in self._engine.store.scan(*keys_under(TASKS)):
-            view = self._view(read_task(value))
-            if (
-                session in (None, view.session_id)
-                and kind in (None, view.kind)
-                and state in (None, view.state, view.status)
-            ):
+            task = read_task(value)
+            if session not in (None, task.session_id) or kind not in (None, task.kind):
+                continue
+            view = self._view(task)
+            if state in (None, view.state, view.status):
                 yield view
 
     def _view(self, task: Task) -> TaskView:
@@ -234,13 +241,8 @@ class Log:
         Returns ``accepted``, ``already_completed``, or ``running`` for a task that has not failed.
         Raises `TaskNotFound`, and `IllegalTransition` for a task that was abandoned.
         """
-        from eventlog.session.tasks.commands import RetryTask
-
         by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        core = self._engine.core(self.task(task_id).session_id)
-        command = RetryTask(task_id=task_id, reason=reason)
-        status: RetryStatus = self._engine.execute(core, command, by)
-        return status
+        return self._engine.shelter.write(late_verbs.retry, self._engine, task_id, reason, by)
 
     def abandon(
         self,
@@ -257,11 +259,8 @@ class Log:
 
         Raises `TaskNotFound`, and `IllegalTransition` for a task that is completed.
         """
-        from eventlog.session.tasks.commands import AbandonTask
-
         by = metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        core = self._engine.core(self.task(task_id).session_id)
-        self._engine.execute(core, AbandonTask(task_id=task_id, reason=reason), by)
+        self._engine.shelter.write(late_verbs.abandon, self._engine, task_id, reason, by)
 
     def commit_idle(self) -> tuple[CommitResult, ...]:
         """Commit the sessions that were idle for as long as their policy allows.
@@ -269,7 +268,7 @@ class Log:
         Returns the commits that were made; one that is refused is logged. Workers call this
         whenever they look for work.
         """
-        return self._engine.commit_idle()
+        return self._engine.shelter.write(self._engine.commit_idle)
 
     # ---- records ------------------------------------------------------------------------------
 
@@ -286,6 +285,7 @@ class Log:
 
         ``reverse`` begins with the newest; ``limit`` bounds how many there are.
         """
+        check_bounds(after, until, limit)
         records = self._engine.store.read(
             session, after=after, until=until, limit=limit, reverse=reverse
         )
@@ -304,6 +304,8 @@ class Log:
         No event ever appears before one that was read already, whatever is written meanwhile.
         ``types`` keeps events of these types only.
         """
+        check_bounds(after, None, limit)
+        check_types(types)
         for record in self._engine.store.read_all(after=after, types=types, limit=limit):
             yield Recorded(record)
 
@@ -317,6 +319,7 @@ class Log:
         and for a checkpoint of another log or of a history that was replaced; a bare position
         cannot show that.
         """
+        check_types(types or ())
         start = position_after(self._engine.store, after)
         entries = following(self._engine.store, start, types or ())
         return (recorded for recorded in entries if recorded is not None)
@@ -351,9 +354,8 @@ class Log:
         Checks the hash chain, and that the state machines allow every recorded step. Raises
         `SessionNotFound`.
         """
-        from eventlog.audit.verify import verify_stream
-
-        findings = verify_stream(self._engine.store, check_session_id(session))
+        session_id = check_session_id(session)
+        findings = self._engine.shelter.read(late_verbs.verify, self._engine.store, session_id)
         if not findings and not self.exists(session):
             raise SessionNotFound(session)
         return findings
@@ -412,7 +414,7 @@ class Log:
 
 def engine_of(log: Log) -> Engine:
     """Return the engine behind a log, for other faces and the library's own tools."""
-    return log._engine  # pyright: ignore[reportPrivateUsage]
+    return log._engine  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def open(
@@ -434,14 +436,21 @@ def open(
 
     Raises `UnsupportedStore`, `StoreUnavailable`, and `CorruptLog`.
     """
-    return Log(
-        open_store(url),
-        clock=clock,
-        ids=ids,
-        estimate_tokens=estimate_tokens,
-        tool_output=tool_output,
-        auto_commit=auto_commit,
-    )
+    opened: list[Store] = []
+    try:
+        Shelter().write(lambda: opened.append(open_store(url)))
+        return Log(
+            opened[0],
+            clock=clock,
+            ids=ids,
+            estimate_tokens=estimate_tokens,
+            tool_output=tool_output,
+            auto_commit=auto_commit,
+        )
+    except BaseException:
+        for store in opened:
+            store.close()
+        raise
 
 
 def open_bundle(path: str | PathLike[str]) -> Log:

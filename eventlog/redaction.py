@@ -32,7 +32,7 @@ _NAMES: Final = (
 )
 """How the names of secrets end, in any case: ``sslpassword``, ``DB_PASSWORD``, ``X-Api-Key``."""
 
-_NOT_SECRET: Final = r"(?!\[redacted\]|\*\*\*|(?:None|null|true|false)\b)"
+_NOT_SECRET: Final = r"(?!\[redacted\]|\*\*\*|(?:None|null|true|false)\b)"  # noqa: S105 - a pattern
 
 _BARE: Final = r"[^\s&;\"'<>\\]*[^\s&;\"'<>\\,.)\]}]"
 """A value without quotes, and without the punctuation of the sentence around it."""
@@ -167,8 +167,10 @@ _URL: Final = re.compile(r"((?:\b(?:nats|tls|wss?|https?))?)://([^\s\"'<>]+)")
 
 _PORT: Final = re.compile(r"\d{1,5}(?:[/,]|$)")
 
-_URL_PASSWORD: Final = re.compile(r"(://[^/?#:@]*:)(?:[^?#]*|.*)(?=@)", re.DOTALL)
-"""The password in a URL; it may hold slashes and @, and if nothing else fits, a question mark."""
+_URL_LOGIN: Final = re.compile(r"://[^/?#:@]*:")
+"""What precedes the password in a URL."""
+
+_PARAMETERS: Final = re.compile(r"[?#]")
 
 _URL_TOKEN: Final = re.compile(r"^((?:nats|tls|wss?|https?)://)[^/?#:@]+(?=@)")
 
@@ -207,8 +209,21 @@ def _without_user(url: re.Match[str]) -> str:
 
 def redact_url(url: str) -> str:
     """Return a store's URL with ``***`` in place of passwords and tokens."""
-    url = _URL_PASSWORD.sub(r"\1***", url, count=1)
+    url = _without_password(url)
     return re.sub(_URL_VALUE, r"\1***", _URL_TOKEN.sub(r"\1***", url))
+
+
+def _without_password(url: str) -> str:
+    """Hide the password of a URL; it may hold slashes and @, and where it must, a question mark."""
+    login = _URL_LOGIN.search(url)
+    if login is None:
+        return url
+    start = login.end()
+    parameters = _PARAMETERS.search(url, start)
+    end = url.rfind("@", start, len(url) if parameters is None else parameters.start())
+    if end < 0:
+        end = url.rfind("@", start)
+    return url if end < 0 else f"{url[:start]}***{url[end:]}"
 
 
 def redacted(error: BaseException | str) -> str:

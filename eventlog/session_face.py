@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from eventlog import late_verbs
 from eventlog.engine import arguments, queries
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -86,7 +87,7 @@ class Session:
     @property
     def meta(self) -> SessionMeta:
         """The metadata as of `version`, without I/O; `refresh` folds what others have recorded."""
-        return session_meta(self._core.snapshot_of_state())
+        return session_meta(self._engine.shelter.read(self._core.snapshot_of_state))
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ class Session:
 
     def tail(self, last: int | None = None) -> tuple[Message, ...]:
         """Return the live messages in order, or only the ``last`` of them."""
-        return queries.read_tail(self._core, last)
+        return self._engine.shelter.read(queries.read_tail, self._core, last)
 
     def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
@@ -105,7 +106,7 @@ class Session:
         With ``hydrate``, large tool outputs are returned in full instead of as previews; raises
         `CorruptLog` if one is missing or damaged.
         """
-        return queries.read_history(self._core, hydrate=hydrate)
+        return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate)
 
     def context(
         self,
@@ -127,20 +128,26 @@ class Session:
         With ``record`` an event says what was given, and by which ``actor``, without repeating it:
         `Moment.given` finds it again.
         """
-        estimate = self._engine.estimate_tokens
+        estimate, shelter = self._engine.estimate_tokens, self._engine.shelter
         if not record:
-            return queries.read_context(self._core, estimate, token_budget)
-        context, command = queries.read_context_to_record(self._core, estimate, token_budget)
+            return shelter.read(queries.read_context, self._core, estimate, token_budget)
+        context, command = shelter.read(
+            queries.read_context_to_record, self._core, estimate, token_budget
+        )
         self._do(command, arguments.metadata_for(actor, correlation_id, causation_id, trace))
         return context
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return the latest overview and the newest messages, for a search over memories."""
-        return queries.read_search_context(self._core, query, max_messages)
+        return self._engine.shelter.read(
+            queries.read_search_context, self._core, query, max_messages
+        )
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the ``recent`` newest, tool pairs whole."""
-        return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
+        return self._engine.shelter.read(
+            queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
+        )
 
     def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
         """Return a completed archive's summaries and messages.
@@ -148,11 +155,13 @@ class Session:
         ``hydrate`` does what it does in `history`. Raises `ArchiveNotFound`, and `InvalidArgument`
         if the archive is not completed yet.
         """
-        return queries.read_archived(self._core, archive_id, hydrate=hydrate)
+        return self._engine.shelter.read(
+            queries.read_archived, self._core, archive_id, hydrate=hydrate
+        )
 
     def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with their states, the oldest first."""
-        return queries.read_archives(self._core)
+        return self._engine.shelter.read(queries.read_archives, self._core)
 
     def tool_output(
         self,
@@ -168,7 +177,9 @@ class Session:
         Reads outputs that are stored beside the log as well as those in their message. Raises
         `ToolOutputNotFound`, and `CorruptLog` if a stored output is missing or damaged.
         """
-        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit, occurrence)
+        return self._engine.shelter.read(
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit, occurrence
+        )
 
     def search_tool_output(
         self,
@@ -185,7 +196,8 @@ class Session:
         The search is literal and the places do not overlap. Each comes with up to ``context``
         characters on both sides. Raises as `tool_output` does.
         """
-        return queries.search_tool_output(
+        return self._engine.shelter.read(
+            queries.search_tool_output,
             self._core,
             message_id,
             tool_id,
@@ -510,7 +522,8 @@ class Session:
         abandoned.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        status: RetryStatus = self._do(arguments.retry(self.id, archive_id, reason), by)
+        command = self._engine.shelter.read(arguments.retry, self.id, archive_id, reason)
+        status: RetryStatus = self._do(command, by)
         return status
 
     def abandon(
@@ -531,7 +544,8 @@ class Session:
         `ArchiveNotFound`, `TaskNotFound`, and `IllegalTransition` for a task that is completed.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        self._do(arguments.abandon(self.id, archive_id, reason), by)
+        command = self._engine.shelter.read(arguments.abandon, self.id, archive_id, reason)
+        self._do(command, by)
 
     def queue_task(
         self,
@@ -549,7 +563,8 @@ class Session:
         ``payload`` is JSON. A worker whose `Finalizer` has a callable for the kind runs it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        task_id: str = self._do(arguments.task(kind, payload), by)
+        command = self._engine.shelter.read(arguments.task, kind, payload)
+        task_id: str = self._do(command, by)
         return task_id
 
     # ---- the folder ---------------------------------------------------------------------------
@@ -557,9 +572,7 @@ class Session:
     @property
     def folder(self) -> FolderView | None:
         """The attached folder as this process sees it, or None. No I/O."""
-        from eventlog.folder import attaching
-
-        return attaching.view(self._core)
+        return late_verbs.view(self._core)
 
     def attach_folder(self, path: str | os.PathLike[str], *, mode: int | None = None) -> FolderView:
         """Attach a folder: from now on its files follow the session.
@@ -580,23 +593,15 @@ class Session:
         cannot be written, and `UnsupportedStore` on a platform that cannot confine files to a
         folder.
         """
-        from eventlog.folder import attaching
-
-        return self._engine.shelter.write(
-            attaching.attach, self._engine, self._core, path, mode=mode
-        )
+        return self._engine.shelter.write(late_verbs.attach, self._engine, self._core, path, mode)
 
     def detach_folder(self) -> None:
         """Detach the folder: its files stay as they are and no longer follow the session."""
-        from eventlog.folder import attaching
-
-        self._engine.shelter.write(attaching.detach, self._engine, self._core)
+        self._engine.shelter.write(late_verbs.detach, self._engine, self._core)
 
     def materialize(self, path: str | os.PathLike[str]) -> FolderReport:
         """Write the session's folder once, without attaching it. Raises as `attach_folder` does."""
-        from eventlog.folder import attaching
-
-        return self._engine.shelter.write(attaching.materialize, self._engine, self._core, path)
+        return self._engine.shelter.write(late_verbs.materialize, self._engine, self._core, path)
 
     def heal(self, path: str | os.PathLike[str], *, check: bool = False) -> FolderReport:
         """Rewrite a folder from the records and record what differed; with ``check``, only report
@@ -607,11 +612,7 @@ class Session:
         `FolderUnavailable`, and `InvalidArgument` if there is no folder or it belongs to another
         session.
         """
-        from eventlog.folder import attaching
-
-        return self._engine.shelter.write(
-            attaching.heal, self._engine, self._core, path, check=check
-        )
+        return self._engine.shelter.write(late_verbs.heal, self._engine, self._core, path, check)
 
     # ---- the session itself -------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ them, from `eventlog.filesystem` and `eventlog.telemetry`:
 
 A store may be called from any number of threads at once; only one of them calls `append` at a time.
 
-Further abilities are optional. A store declares one by having the method or function (`StoreClock`,
+Further abilities are optional. A store declares one by having the method or function (`StoreClock`, `StreamHeads`,
 `StoreModule`); `store_clock` and `eventlog.engine.opening.has_log` look for it.
 """
 
@@ -66,8 +66,10 @@ __all__ = [
     "Store",
     "StoreClock",
     "StoreModule",
+    "StreamHeads",
     "Wakeups",
     "chain_hash",
+    "heads_of",
     "paged",
     "repeated",
     "sound_records",
@@ -208,6 +210,20 @@ class StoreClock(Protocol):
 def store_clock(store: Store) -> Callable[[], int] | None:
     """Return the method `now` of a store that has one (`StoreClock`), else None."""
     return cast("Callable[[], int] | None", getattr(store, "now", None))
+
+
+class StreamHeads(Protocol):
+    """An optional ability: the heads of many streams at once, for lists of sessions."""
+
+    def heads(self, streams: Sequence[str]) -> list[Head]:
+        """Return the head of each stream, as `Store.head` does, in the order of the streams."""
+        ...
+
+
+def heads_of(store: Store, streams: Sequence[str]) -> list[Head]:
+    """Return the heads of streams, at once where the store can (`StreamHeads`)."""
+    at_once = cast("Callable[[Sequence[str]], list[Head]] | None", getattr(store, "heads", None))
+    return [store.head(stream) for stream in streams] if at_once is None else at_once(streams)
 
 
 class StoreModule(Protocol):

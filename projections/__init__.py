@@ -1,4 +1,4 @@
-"""The built-in projections: folds of a session's records into what readers see."""
+"""The built-in projections: views of a session's records."""
 
 if __name__ != "eventlog.projections":
     raise ImportError(

@@ -30,7 +30,7 @@ __all__ = ["ArchiveContents", "Archives", "ArchivesState"]
 
 
 class ArchiveContents(NamedTuple):
-    """An archive with its contents; overview and abstract are empty until it is completed."""
+    """An archive with its content; overview and abstract are empty until it is completed."""
 
     archive: ArchiveView
     message_ids: tuple[str, ...]
@@ -52,7 +52,7 @@ class ArchivesState:
 
 
 class Archives(Projection[ArchivesState, tuple[ArchiveContents, ...]]):
-    """The archives that `Session.archives` lists, from any records and with their contents.
+    """The view of `Session.archives`, from any records, with the contents: oldest first.
 
     Its state names every message and grows with the history, so it writes no snapshots.
     """
@@ -94,7 +94,7 @@ class Archives(Projection[ArchivesState, tuple[ArchiveContents, ...]]):
 
 
 def _take(state: ArchivesState, archive: Archive, recorded: Recorded) -> None:
-    """Note an archive that was made, or that got its summaries."""
+    """Add an archive that was made, or update one that got its summaries."""
     state.archives[archive.index] = archive
     if archive.finalized == recorded.version:
         event = cast("ArchiveFinalized", recorded.event)
@@ -106,6 +106,6 @@ def _take(state: ArchivesState, archive: Archive, recorded: Recorded) -> None:
 
 
 def _places(versions: list[int], span: VersionRange) -> range:
-    """Return the places of a version range's messages among ascending versions."""
+    """Return the indexes of a version range's messages in a list of ascending versions."""
     first, last = span
     return range(bisect_left(versions, first), bisect_right(versions, last))

@@ -1,9 +1,9 @@
-"""The session folder as a projection: which record each of its files is written from (O1, P3).
+"""The session folder as a projection: the record from which each file is written (O1, P3).
 
-The state holds no file content. For each file it has, by path, the version of the record that the
-file follows from; `file_content` writes the file from that record. So a process that follows a
-session record by record, one that writes the whole folder at once, and one that heals it produce
-the same bytes with the same few lines.
+The state holds no files. For each path it has the version of the record from which the file is
+derived, and `file_content` writes the file from that record. So the same few lines serve a process
+that follows a session record by record, one that writes the whole folder, and one that heals it, and
+all of them write the same bytes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 STAGE: Final = "archive_finalize"
-"""The ``stage`` in ``.failed.json``, in the words that its readers expect."""
+"""The stages of a failure, in the words of ``.failed.json``."""
 
 GIVEN_UP: Final = "abandoned"
 
@@ -88,18 +88,18 @@ class FolderState:
     session: SessionState
     files: dict[str, int] = field(default_factory=dict[str, int])
     adopted: dict[str, int] = field(default_factory=dict[str, int])
-    """The versions of the records with another program's ``.meta.json`` and what was beside it, by
-    the path of that file."""
+    """The versions that hold another program's content of a ``.meta.json`` and of the files beside
+    it, by the path of that file."""
     kept: dict[str, str] = field(default_factory=dict[str, str])
-    """The SHA-256 of files that another program left and that are kept unchanged, by path."""
+    """The SHA-256 of another program's files that are kept unchanged, by path."""
 
     def paths(self) -> list[str]:
-        """Return the paths of all files that the folder must have, sorted."""
+        """Return the paths of all files that the folder should have, sorted."""
         return sorted({*self.files, *self.kept, *layout.SESSION_FILES})
 
 
 class SessionFolder(Projection[FolderState, FolderState]):
-    """Which files a session's folder has, and which record each is written from.
+    """The files of a session's folder, and the record from which each is written.
 
     Nearly all of this state is the session's state, so it is kept in snapshots.
     """
@@ -156,14 +156,13 @@ class SessionFolder(Projection[FolderState, FolderState]):
 
 def changes_files(recorded: Recorded) -> bool:
     """Return whether an event may create, replace or remove a file other than the two that follow
-    every record: ``messages.jsonl`` and ``.meta.json``."""
+    every record, ``messages.jsonl`` and ``.meta.json``."""
     type_ = recorded.type
     return type_ in _FILE_TYPES or (type_ in OUTPUT_TYPES and names_output(recorded))
 
 
 def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
-    """Return the archive whose files an event affects, given the session before it; 0 means files
-    of no archive."""
+    """Return the archive whose files an event is about, given the session before it; 0 means none."""
     if recorded.type in OUTPUT_TYPES:
         return None
     event = recorded.event
@@ -176,7 +175,7 @@ def _archive_of(session: SessionState, recorded: Recorded) -> int | None:
 
 
 def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
-    """Note the files that a step of an archive or its tasks creates, replaces or removes."""
+    """Update the files that a step of an archive or its tasks creates, replaces or removes."""
     event, version, files = recorded.event, recorded.version, state.files
     made: tuple[str, ...] = ()
     match event:
@@ -207,7 +206,7 @@ def _note_files(state: FolderState, archive: int, recorded: Recorded) -> None:
 
 
 def file_content(path: str, state: FolderState, reader: FolderSource) -> bytes:
-    """Return the content of the file at ``path``, from records that the reader provides."""
+    """Return the content that the file at ``path`` should have; the reader gives the records for it."""
     if path in state.kept and state.files.get(path, 0) < state.adopted[layout.META]:
         return reader.value(state.kept[path])
     place = layout.split_archive_file(path)
@@ -262,7 +261,7 @@ def _archive_content(index: int, name: str, state: FolderState, reader: FolderSo
 def _foreign(
     path: str, state: FolderState, reader: FolderSource, field: Literal["meta", "done", "failed"]
 ) -> dict[str, Any] | None:
-    """Return what another program had in a file, or beside it, when the folder was adopted."""
+    """Return another program's content of a file, or of those beside it, from the adoption."""
     version = state.adopted.get(path)
     if version is None:
         return None
@@ -281,7 +280,7 @@ def _read(
 
 
 def _ends(reader: FolderSource, takes: Sequence[VersionRange]) -> tuple[str, str]:
-    """Return the ids of the first and the last message in ranges; empty if there is none."""
+    """Return the ids of the first and the last message in ranges; empty if there are none."""
     first, last = reader.first_message(takes), reader.messages(takes, last=1)
     if first is None or not last:
         return "", ""
@@ -293,7 +292,7 @@ def _summary(name: str, event: ArchiveFinalized) -> bytes:
 
 
 def failure_document(recorded: Recorded) -> bytes:
-    """Write the ``.failed.json`` of an archive that failed or was given up."""
+    """Write the ``.failed.json`` of an archive that failed or was abandoned."""
     event, time = cast("ArchiveFailed | ArchiveAbandoned", recorded.event), recorded.time
     if isinstance(event, ArchiveFailed):
         return layout.failed_document(STAGE, event.error, time)

@@ -4,7 +4,7 @@
       messages.jsonl              the live messages, one JSON object per line; none: zero bytes
       .meta.json                  the session's metadata (M8)
       .abstract.md  .overview.md  the latest summary; zero bytes before the first
-      .eventlog.lock              zero bytes; whoever writes the folder holds a lock on it
+      .eventlog.lock              zero bytes; the process that writes the folder locks it
       tool-results/{id}/          output.txt and metadata.json of an externalised tool output
       history/archive_001/        at least three digits; 1000 is archive_1000
         messages.jsonl            what the commit took, as it was then; never changed again

@@ -70,7 +70,7 @@ class FolderSource(Protocol):
 
 
 class _Named(NamedTuple):
-    """An output that a record names: the call that it belongs to, and the fields about it."""
+    """An output that a record names: its call, and the fields that describe it."""
 
     message_id: str
     tool_id: str

@@ -36,7 +36,7 @@ __all__ = ["MemoryStore", "open_store"]
 def open_store(url: str, location: str, options: dict[str, str]) -> MemoryStore:
     """Open ``memory:``, an empty log in this process."""
     if location or options:
-        raise InvalidArgument(f"{public_url(url)}: write memory: with nothing behind it")
+        raise InvalidArgument(f"{public_url(url)}: write memory: and nothing after it")
     return MemoryStore()
 
 

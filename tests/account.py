@@ -1,4 +1,4 @@
-"""What a run of the tests did, in figures and lines, summed over all processes that ran tests.
+"""Figures and lines about a test run, summed over all processes that ran tests.
 
 With pytest-xdist each worker has its own account and sends it to the controller when it ends, which
 prints the sum. Without it there is one account, printed likewise.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ from tests.account import (
     pytest_terminal_summary,
     pytest_testnodedown,
 )
+from tests.shares import CRASH_SHARE, NIGHTLY, PARTS, Share
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
@@ -51,10 +53,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="interrupt calls at every point of tests/signals, not at a fixed share of them",
     )
+    parser.addoption(
+        "--part",
+        choices=sorted(PARTS),
+        help="the tests that branch coverage is measured with in .ci/run, the rest, or the quick ones",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "packaging: builds and installs the distribution")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are not of the part that was asked for."""
+    part = config.getoption("--part")
+    if part is not None:
+        belongs = PARTS[part]
+        config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
+        items[:] = [item for item in items if belongs(item)]
 
 
 OTHER_POSTGRES = os.environ.get("EVENTLOG_TEST_POSTGRES")
@@ -188,7 +204,7 @@ def loop_time() -> Iterator[JumpingTime]:
 
 @pytest.fixture
 def ids() -> NumberedIds:
-    """The ids of the test's logs: 1, 2, 3 …"""
+    """The ids of the test's logs: 1, 2, 3 and so on."""
     return NumberedIds()
 
 
@@ -231,6 +247,21 @@ def rival(log: Log, log_url: str, clock: FakeClock, ids: NumberedIds) -> Iterato
     else:
         with eventlog.open(log_url, clock=clock, ids=ids) as opened:
             yield opened
+
+
+@pytest.fixture(scope="session")
+def nightly() -> bool:
+    """Whether ``HYPOTHESIS_PROFILE=nightly`` asks for more, and for other, random runs."""
+    return NIGHTLY
+
+
+@pytest.fixture
+def share(request: pytest.FixtureRequest) -> Share:
+    """The steps that are crashed in this run.
+
+    Which share it is depends on the test, so that all of them together crash in every phase.
+    """
+    return Share(CRASH_SHARE, 1 + crc32(request.node.name.encode()) % CRASH_SHARE)
 
 
 @pytest.fixture

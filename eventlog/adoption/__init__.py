@@ -1,0 +1,1 @@
+"""A folder of sessions that another program wrote becomes a log."""

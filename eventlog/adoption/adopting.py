@@ -8,14 +8,15 @@ most spare copies, and adopting again writes the same ones.
 The plan is one atomic append if the store takes it. A plan of more than `WHOLE_EVENTS` events, or
 one that the store finds too large, is split. Until its last part is stored the session is
 ``adopting``: nobody else can write to it and no worker touches it. All ids follow from the folder's
-content, so adopting again resumes where the last attempt stopped, or finds that it is complete.
+content, so adopting again resumes where the last attempt stopped, or finds that it is complete. A
+folder that has grown since is continued (`eventlog.adoption.continuing`): what is new is appended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from eventlog.adoption.commands import (
     ADOPTED_KEY,
@@ -23,9 +24,15 @@ from eventlog.adoption.commands import (
     Adoption,
     RecordAdoption,
 )
+from eventlog.adoption.continuing import adopted_key, begun_key, first_difference, read_before
 from eventlog.adoption.foreign_folder import text_in
 from eventlog.adoption.limits import FolderLimits
-from eventlog.adoption.plan import folder_digests, plan_adoption
+from eventlog.adoption.plan import (
+    digest_of_files,
+    folder_digests,
+    plan_adoption,
+    plan_continuation,
+)
 from eventlog.adoption.reading import read_contents
 from eventlog.adoption.rules import Examined, examine
 from eventlog.engine.blobs import put_value
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from eventlog.adoption.continuing import Before
     from eventlog.adoption.foreign_folder import Contents
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
@@ -57,6 +65,8 @@ if TYPE_CHECKING:
     from eventlog.session.folder_events import AdoptionBegun
 
 __all__ = ["adopt", "check_folder", "examine_folder"]
+
+Status: TypeAlias = Literal["adopted", "continued", "already_adopted"]
 
 WHOLE_EVENTS: Final = 20_000
 """Up to this many events a folder is adopted in one append: a transaction of about a second."""
@@ -121,8 +131,10 @@ def adopt(
     contents = _read(engine.files, path, limits)
     examined = _examined(contents, quarantine=quarantine)
     session = check_session_id(session_id or _name_of(path, examined))
-    plan = plan_adoption(session, contents, examined, policies, engine.estimate_tokens)
     core = engine.core(session)
+    if _has_other_content(core, contents):
+        return _continue(engine, core, contents, examined, by)
+    plan = plan_adoption(session, contents, examined, policies, engine.estimate_tokens)
     stored = _stored(engine, core, contents, plan)
     if stored < len(plan):
         with _mapped_errors(path):
@@ -132,7 +144,52 @@ def adopt(
         except VersionConflict:
             if _stored(engine, core, contents, plan) < len(plan):
                 raise  # Otherwise another process has adopted the same folder meanwhile.
-    return _adoption(session, examined, plan, is_new=stored < len(plan))
+    is_new = stored < len(plan)
+    return _adoption(session, examined, len(plan), "adopted" if is_new else "already_adopted")
+
+
+# ---- a folder that has grown ------------------------------------------------------------------
+
+
+def _has_other_content(core: Core, contents: Contents) -> bool:
+    """Return whether a folder was adopted as this session when it had other content."""
+    begun = core.reader.recorded_as(BEGUN_KEY)
+    if begun is None:
+        return False
+    return cast("AdoptionBegun", begun.event).digests != folder_digests(contents)
+
+
+def _continue(
+    engine: Engine, core: Core, contents: Contents, examined: Examined, by: Metadata | None
+) -> Adoption:
+    """Append what is new in a folder that had been adopted; refuse one that is no continuation."""
+    digest = digest_of_files(folder_digests(contents))
+    begun = core.reader.recorded_as(begun_key(digest))
+    base = begun.version - 1 if begun is not None else engine.store.head(core.session).version
+    before = read_before(core.session, engine.store.read(core.session, until=base))
+    _refuse_unless_continued(before, contents, examined)
+    plan = plan_continuation(contents, examined, before, engine.estimate_tokens)
+    ended = core.reader.recorded_as(adopted_key(digest))
+    if ended is None:
+        stored = engine.store.head(core.session).version - base
+        with _mapped_errors(contents.path):
+            _keep_beside(engine, core.session, contents, examined)
+        try:
+            _record(engine, core, plan, stored, by, base)
+        except VersionConflict:
+            if core.reader.recorded_as(adopted_key(digest)) is None:
+                raise  # Otherwise another process has adopted the same folder meanwhile.
+    status: Status = "continued" if ended is None else "already_adopted"
+    return _adoption(core.session, examined, base + len(plan), status, len(before.messages))
+
+
+def _refuse_unless_continued(before: Before, contents: Contents, examined: Examined) -> None:
+    session = before.state.session_id
+    if before.state.status == "adopting":
+        _refuse_changes(session, contents, before.digests, "an adoption of it was cut off")
+    difference = first_difference(before, examined)
+    if difference is not None:
+        _refuse_changes(session, contents, before.digests, difference)
 
 
 def _keep_beside(engine: Engine, session: str, contents: Contents, examined: Examined) -> None:
@@ -187,19 +244,16 @@ def _stored(engine: Engine, core: Core, contents: Contents, plan: Sequence[Draft
             f"it already exists and was not adopted from {contents.path}; "
             "adopt the folder under another id (--session)",
         )
-    _refuse_changes(core.session, contents, cast("AdoptionBegun", begun.event))
     if core.reader.recorded_as(ADOPTED_KEY) is not None:
         return len(plan)
     return version
 
 
-def _refuse_changes(session: str, contents: Contents, begun: AdoptionBegun) -> None:
-    now = folder_digests(contents)
-    if now == begun.digests:
-        return
+def _refuse_changes(session: str, contents: Contents, before: Mapping[str, str], why: str) -> None:
     raise DuplicateEvent(
         session,
-        f"it was adopted from this folder, which has changed since: {_difference(begun.digests, now)}"
+        f"it was adopted from this folder, which has changed since and does not continue it: {why}; "
+        f"{_difference(before, folder_digests(contents))}"
         "; adopt the folder as it is now under another id (--session)",
     )
 
@@ -226,40 +280,57 @@ def _more(count: int) -> str:
 
 
 def _record(
-    engine: Engine, core: Core, plan: Sequence[Draft], stored: int, by: Metadata | None
+    engine: Engine,
+    core: Core,
+    plan: Sequence[Draft],
+    stored: int,
+    by: Metadata | None,
+    base: int = 0,
 ) -> None:
+    """Record what is left of a plan; ``base`` is the session's version before all of it."""
     for start in range(stored, len(plan), WHOLE_EVENTS):
-        _record_part(engine, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by)
+        _record_part(engine, core, plan, start, min(start + WHOLE_EVENTS, len(plan)), by, base)
 
 
 def _record_part(
-    engine: Engine, core: Core, plan: Sequence[Draft], start: int, stop: int, by: Metadata | None
+    engine: Engine,
+    core: Core,
+    plan: Sequence[Draft],
+    start: int,
+    stop: int,
+    by: Metadata | None,
+    base: int,
 ) -> None:
     """Record a part of the plan; if the store finds it too large, record two halves.
 
     The session's creation and `AdoptionBegun` stay in one append: between them anyone could write.
     """
     try:
-        engine.execute(core, RecordAdoption(tuple(plan[start:stop])), by, start)
+        engine.execute(core, RecordAdoption(tuple(plan[start:stop])), by, base + start)
     except TooLarge:
         middle = max(2, (start + stop) // 2)
         if not start < middle < stop:
             raise
-        _record_part(engine, core, plan, start, middle, by)
-        _record_part(engine, core, plan, middle, stop, by)
+        _record_part(engine, core, plan, start, middle, by, base)
+        _record_part(engine, core, plan, middle, stop, by, base)
 
 
-def _adoption(session: str, examined: Examined, plan: Sequence[Draft], *, is_new: bool) -> Adoption:
+def _adoption(
+    session: str, examined: Examined, version: int, status: Status, known: int = 0
+) -> Adoption:
+    """Return what became of a folder, of whose messages the session had ``known`` before."""
     messages = {line.id for _, lines in examined.archives for line in lines}
+    count = len(messages | {line.id for line in examined.live})
     return Adoption(
         session_id=session,
-        status="adopted" if is_new else "already_adopted",
-        version=len(plan),
+        status=status,
+        version=version,
         live=len(examined.live),
         archives=len(examined.archives),
-        messages=len(messages | {line.id for line in examined.live}),
+        messages=count,
         findings=examined.findings,
         quarantined=tuple(_beside(path, content) for path, content in examined.dropped.items()),
+        imported=0 if status == "already_adopted" else count - known,
     )
 
 

@@ -12,6 +12,7 @@ from eventlog.errors import SessionClosed
 from eventlog.identifiers import derived_id
 from eventlog.machine import ABSENT
 from eventlog.session.command import Command, Draft
+from eventlog.session.folder_events import AdoptionBegun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,8 @@ class Adoption(NamedTuple):
     """The result of adopting a folder."""
 
     session_id: str
-    status: Literal["adopted", "already_adopted"]
+    status: Literal["adopted", "continued", "already_adopted"]
+    """``continued`` where the folder had been adopted, and has grown since."""
     version: int
     """The session's version after the adoption."""
     live: int
@@ -51,6 +53,8 @@ class Adoption(NamedTuple):
     findings: tuple[Finding, ...]
     quarantined: tuple[str, ...]
     """The files that keep what was dropped, relative to the folder."""
+    imported: int = 0
+    """The messages that the session did not have before."""
 
 
 def adoption_event_id(session: str, digest: str, number: int) -> EventId:
@@ -71,7 +75,8 @@ class RecordAdoption(Command[None]):
     creates = True
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
-        if state.status not in (ABSENT, "adopting"):
+        continues = state.status == "open" and isinstance(self.drafts[0].event, AdoptionBegun)
+        if state.status not in (ABSENT, "adopting") and not continues:
             raise SessionClosed(state.session_id, state.status)
         return self.drafts
 

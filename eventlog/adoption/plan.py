@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.adoption.commands import ADOPTED_KEY, BEGUN_KEY, adoption_event_id
+from eventlog.adoption.continuing import adopted_key, begun_key
 from eventlog.adoption.foreign_folder import count_in, object_in, text_in, time_in
 from eventlog.clock import parse_time
 from eventlog.identifiers import derived_id, format_id
@@ -51,6 +52,7 @@ from eventlog.session.views import TOKEN_KINDS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from eventlog.adoption.continuing import Before
     from eventlog.adoption.foreign_folder import Contents, ForeignArchive
     from eventlog.adoption.lines import Line
     from eventlog.adoption.rules import Examined
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.tokens import TokenEstimator
 
-__all__ = ["digest_of_files", "folder_digests", "plan_adoption"]
+__all__ = ["digest_of_files", "folder_digests", "plan_adoption", "plan_continuation"]
 
 WORKER: Final = "adoption"
 """The name of the worker that owns the tasks settled in the folder."""
@@ -117,13 +119,63 @@ def plan_adoption(
     for archive, lines in examined.archives:
         plan.append_messages(lines)
         plan.commit(archive, lines, waiting[archive.number], keep_recent)
-        plan.settle(archive)
+        plan.publish(archive)
     plan.append_messages(examined.live)
     adopted = _folder_adopted(examined, plan, _kept_files(contents, examined))
-    plan.record(adopted, derived_id(session, ADOPTED_KEY))
-    if text_in(meta, "status") in ("closed", "deleted"):
-        plan.record(SessionClosedEvent(reason="it was closed in its folder"))
+    plan.end(adopted, derived_id(session, ADOPTED_KEY))
     return tuple(plan.drafts)
+
+
+def plan_continuation(
+    contents: Contents, examined: Examined, before: Before, estimate: TokenEstimator
+) -> tuple[Draft, ...]:
+    """Return what adopting a folder that has grown records, after what is stored already.
+
+    Archives that are there already are settled where the folder has got further with them.
+    """
+    session, digests = before.state.session_id, folder_digests(contents)
+    digest = digest_of_files(digests)
+    plan = _Plan(
+        session,
+        digest,
+        _newest_copies(examined),
+        estimate,
+        stay={line.id for line in examined.live},
+        offset=before.state.version,
+        versions=dict(before.versions),
+        tokens=dict(before.tokens),
+        live=before.live,
+        usage_after=before.state.usage_after,
+    )
+    begun = AdoptionBegun(path=contents.path, digests=digests)
+    plan.record(begun, derived_id(session, begun_key(digest)))
+    for finding in examined.findings:
+        if (finding.kind, finding.path, finding.line, finding.detail) not in before.findings:
+            plan.record(_finding_recorded(finding))
+    waiting, tasks = _waiting(examined), before.tasks
+    keep_recent = count_in(examined.folder.meta or {}, "keep_recent_count") or 0
+    for archive, lines in examined.archives:
+        if archive.number not in before.archives:
+            plan.append_messages(lines)
+            plan.commit(archive, lines, waiting[archive.number], keep_recent)
+            plan.publish(archive)
+        elif archive.number in tasks:
+            plan.settle(archive, tasks[archive.number])
+    plan.append_messages(examined.live)
+    adopted = _folder_adopted(examined, plan, _kept_files(contents, examined))
+    adopted = adopted.model_copy(
+        update={
+            "usage": _sum(adopted.usage, before.usage_here()),
+            "memories": _sum(adopted.memories, before.memories_here()),
+        }
+    )
+    plan.end(adopted, derived_id(session, adopted_key(digest)))
+    return tuple(plan.drafts)
+
+
+def _sum(counts: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, int]:
+    names = dict.fromkeys([*counts, *more])
+    return {name: counts.get(name, 0) + more.get(name, 0) for name in names}
 
 
 @dataclass(slots=True)
@@ -137,6 +189,8 @@ class _Plan:
     estimate: TokenEstimator
     stay: set[str]
     """The messages that are live in the end: no commit takes them."""
+    offset: int = 0
+    """The version of the session before the first of these events."""
     drafts: list[Draft] = field(default_factory=list[Draft])
     versions: dict[str, int] = field(default_factory=dict[str, int])
     tokens: dict[str, int] = field(default_factory=dict[str, int])
@@ -147,7 +201,18 @@ class _Plan:
         """Add an event to the plan; return the version that it will have."""
         event_id = event_id or adoption_event_id(self.session, self.digest, len(self.drafts))
         self.drafts.append(Draft(event, event_id))
-        return len(self.drafts)
+        return self.version
+
+    @property
+    def version(self) -> int:
+        """The version of the session after these events."""
+        return self.offset + len(self.drafts)
+
+    def end(self, adopted: FolderAdopted, event_id: EventId) -> None:
+        """Plan the end of the adoption, and of the session where its folder says so."""
+        self.record(adopted, event_id)
+        if text_in(adopted.meta, "status") in ("closed", "deleted"):
+            self.record(SessionClosedEvent(reason="it was closed in its folder"))
 
     def append_messages(self, lines: Iterable[Line]) -> None:
         """Add the messages that are not in the plan yet."""
@@ -166,10 +231,12 @@ class _Plan:
     ) -> None:
         """Add the commit of an archive; messages that it retains, or a later one takes, stay live."""
         taken = {line.id for line in lines}
-        remaining = [name for name in self.live if name in self.stay or name in waiting]
+        remaining = [
+            name for name in self.live if name not in taken or name in self.stay or name in waiting
+        ]
         repeated = taken - (set(self.live) - set(remaining))
         self.live = remaining
-        until = len(self.drafts)
+        until = self.version
         prepared = CommitPrepared(
             archive=archive.number,
             task_id=self._task_id(archive),
@@ -193,10 +260,14 @@ class _Plan:
             )
         )
 
-    def settle(self, archive: ForeignArchive) -> None:
-        """Bring the archive's task to the state that the folder gives."""
+    def publish(self, archive: ForeignArchive) -> None:
+        """Publish an archive's commit and bring its task to the state that the folder gives."""
         task_id = self._task_id(archive)
         self.record(CommitPublished(task_id=task_id))
+        self.settle(archive, task_id)
+
+    def settle(self, archive: ForeignArchive, task_id: str) -> None:
+        """Bring a task that waits to where the folder says that it is."""
         match archive.state:
             case "pending":
                 pass
@@ -314,9 +385,9 @@ def _kept_files(contents: Contents, examined: Examined) -> list[KeptFile]:
     files: list[KeptFile] = []
     for path, kept in contents.kept.items():
         folder = "/".join(path.split("/")[:2])
-        if folder in own:
-            path = archive_file(own[folder], path.removeprefix(f"{folder}/"))
-        files.append({**kept, "path": path})
+        inside = path.removeprefix(f"{folder}/")
+        kept_at = archive_file(own[folder], inside) if folder in own else path
+        files.append({**kept, "path": kept_at})
     return files
 
 

@@ -22,6 +22,7 @@ from eventlog.audit.index_check import (
     differing_entries,
     index_finding,
 )
+from eventlog.audit.message_check import problem_of_message
 from eventlog.audit.snapshot_check import SnapshotCheck
 from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
@@ -134,6 +135,7 @@ class _Reading:
         self._chain = ChainCheck(stream, None if digests is None else digests(stream))
         self._damaged: Finding | None = None
         self._unfolded: Finding | None = None
+        self._unreadable: list[Finding] = []
         self.version = 0
 
     def run(self, records: Iterator[Record]) -> None:
@@ -171,6 +173,8 @@ class _Reading:
                 note_values(record)
             if self._unfolded is not None:
                 continue
+            if type_ == "message_appended" and (found := problem_of_message(record)) is not None:
+                self._unreadable.append(found)
             if may_change_index(state, type_, record.time):
                 before = state.copy()
                 yield record
@@ -181,6 +185,9 @@ class _Reading:
             if version == snapshot.version and state.version == version:
                 snapshot.compare(record, state)
 
+    def _unfolded_at(self) -> int | None:
+        return None if self._unfolded is None else self._unfolded.version
+
     def verified(self) -> Verified:
         """Return the findings, after all records were read."""
         if self._damaged is not None:
@@ -190,7 +197,8 @@ class _Reading:
         if self._unfolded is None:
             illegal = self._state.findings
             findings += [Finding(self._stream, at, "illegal", why) for at, why in illegal]
-        findings += [*self._ledger.findings, *self._values.findings()]
+        unreadable = [each for each in self._unreadable if each.version != self._unfolded_at()]
+        findings += [*unreadable, *self._ledger.findings, *self._values.findings()]
         if broken is not None or self._unfolded is not None:
             # The events are not those from which snapshot and index were derived.
             return self._verified(findings, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -51,8 +52,8 @@ class Application(click.Group):
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
+        standalone_mode: bool = True,  # noqa: FBT002 - the signature is click's
+        windows_expand_args: bool = True,  # noqa: FBT002 - as above
         **extra: Any,
     ) -> Any:
         """Run a command and exit; expected errors are printed as one line on stderr."""
@@ -77,10 +78,9 @@ class Application(click.Group):
 
 def _discard_output() -> None:
     """Discard buffered output after the reader (such as ``head``) has closed the pipe."""
-    try:
+    # Where stdout is no file, nothing is flushed at exit either.
+    with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError:
-        pass  # Stdout is no file, so nothing is flushed at exit either.
 
 
 @click.group(cls=Application)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
@@ -53,7 +53,7 @@ SUMMARIES: Final = {
 class Invocation:
     """The options that every command has, and how it opens the log and prints its answer."""
 
-    store: str | None = None
+    store: str | None = field(default=None, repr=False)  # It may have a password.
     json: bool = False
 
     def open(self, *, create: bool = False) -> Log:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -33,18 +33,26 @@ _ROLE_STYLES: Final = {
 
 
 def conversation(
-    messages: Iterable[dict[str, Any]], *, full: bool = False
+    messages: Iterable[dict[str, Any]],
+    *,
+    full: bool = False,
+    lines: Mapping[str, int] | None = None,
 ) -> Iterator[RenderableType]:
-    """Return the lines that show stored messages; long texts are cut unless ``full``."""
+    """Return the lines that show stored messages; long texts are cut unless ``full``.
+
+    ``lines`` maps a message's id to its line in the imported file.
+    """
     for message in messages:
         role = message["role"]
         time = message["created_at"][:19].replace("T", " ")
-        yield Text.assemble((role, _ROLE_STYLES.get(role, "bold")), (f"  {printable(time)}", "dim"))
+        line = (lines or {}).get(message["id"])
+        about = f"  {printable(time)}" + ("" if line is None else f"  line {line:,}")
+        yield Text.assemble((role, _ROLE_STYLES.get(role, "bold")), (about, "dim"))
         for place, found in enumerate(readings_of(message)):
-            lines = [*_reading(found, full=full)]
+            shown = [*_reading(found, full=full)]
             if place < len(message["parts"]):
-                lines += _kept_elsewhere(message["parts"][place], message["id"])
-            yield Padding(Text("\n").join(lines), (0, 0, 0, 2))
+                shown += _kept_elsewhere(message["parts"][place], message["id"])
+            yield Padding(Text("\n").join(shown), (0, 0, 0, 2))
 
 
 def _reading(found: Reading, *, full: bool) -> Iterator[Text]:

@@ -10,7 +10,8 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.opening import open_log
-from eventlog.cli.output import counted, progress, say
+from eventlog.cli.output import counted, say
+from eventlog.cli.progress import progress
 from eventlog.cli.verify import finding_document
 from eventlog.store_url import public_url
 

@@ -52,7 +52,7 @@ PAGES: Final = {
 """All pages by name, in the order of the list."""
 
 _RULE: Final = re.compile(r"[A-Z][0-9]{1,2}", re.IGNORECASE)
-_DIAGRAM: Final = re.compile(r"^```mermaid\n.*?^```\n\n?", re.DOTALL | re.MULTILINE)
+_DIAGRAM: Final = re.compile(r"^```mermaid\n(?:(?!```).*\n)*```\n\n?", re.MULTILINE)
 
 
 class PageNotFound(InvalidError, LookupError):

@@ -90,12 +90,12 @@ def _examine_file(invocation: Invocation, path: Path) -> ExitCode:
         for found in examined.conversations:
             name = found.session_id or path.stem
             terminal.line(f"{name}: {counted(len(found.messages), 'message')} of {found.format}")
-        count = len(examined.findings)
-        verdict = counted(count, "finding") if count else "the file is sound"
-        terminal.line(f"{path}: {verdict}", "" if count else "green")
+        verdict = counted(damaged, "finding") if damaged else "the file is sound"
+        terminal.line(f"{path}: {verdict}", "" if damaged else "green")
 
+    damaged = sum(noted.is_damage for noted in examined.findings)
     invocation.answer(document, tell)
-    return ExitCode.FINDINGS if examined.findings else ExitCode.OK
+    return ExitCode.FINDINGS if damaged else ExitCode.OK
 
 
 def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:

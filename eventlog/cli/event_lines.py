@@ -85,7 +85,7 @@ def _fields(event: Any) -> str:
 
 
 def _prepared(event: Any) -> str:
-    kept = f"; live stay {event.retained_count}" if event.retained_count else ""
+    kept = f", retains {event.retained_count}" if event.retained_count else ""
     return f"{archive_id(event.archive)} takes {counted(event.message_count, 'message')}{kept}"
 
 

@@ -67,7 +67,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         _write(output, text.encode())
     if invocation.json:
         invocation.answer(_document(session_id, format, exported, output), lambda _: None)
-        return
+        return None
     if output is None:
         # Hidden characters become JSON escapes: the same JSON, and safe on a terminal.
         click.echo(visible_json(text).encode(), nl=False)

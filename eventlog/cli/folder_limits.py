@@ -14,7 +14,10 @@ max_bytes_option: Final = click.option(
     "--max-bytes",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="Refuse a session folder that holds more. [default: 256 MiB per file, 1 GiB in all]",
+    help=(
+        "Refuse a session folder that holds more, and a file with more in one line or JSON document. "
+        "[default: 256 MiB per file, 1 GiB in all]"
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -21,10 +22,12 @@ from eventlog.cli.bundle import (
 )
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
-from eventlog.cli.output import counted, progress
+from eventlog.cli.output import counted
+from eventlog.cli.progress import progress
 from eventlog.errors import InvalidArgument, InvalidMessage
 from eventlog.exchange.importing import Importer, Placed
 from eventlog.exchange.notes import Noted, Notes
+from eventlog.exchange.opening import LARGEST_VALUE, MOST_BYTES, open_file
 from eventlog.exchange.quarantine import keep_beside
 from eventlog.exchange.reading import read_conversations
 from eventlog.identifiers import check_session_id
@@ -35,11 +38,21 @@ if TYPE_CHECKING:
 
     from eventlog.cli.terminal import Terminal
     from eventlog.exchange.conversation import Conversation
+    from eventlog.session.parts import OpenCall
 
 __all__ = ["import_"]
 
+COUNTED: Final = 1 << 30
+"""Bytes of a file up to which its lines are counted beforehand, to show how far the import is."""
+
 LISTED: Final = 60
 """Up to this many sessions are listed one by one for people; for more, only sums are printed."""
+
+
+HINT: Final = "; --quarantine imports what can be read, `eventlog doctor` says what that is"
+
+CALLS: Final = 5
+"""Calls that were closed, up to which each is named for people."""
 
 
 class Imported(NamedTuple):
@@ -53,6 +66,8 @@ class Imported(NamedTuple):
     version_after: int
     found: Conversation
     placed: Placed
+    closed: tuple[OpenCall, ...] = ()
+    """The calls that were closed as abandoned, since the user spoke without their results."""
 
     def document(self) -> dict[str, Any]:
         """Return the answer as JSON; keys that mean nothing for a plain chat file are left out."""
@@ -64,6 +79,11 @@ class Imported(NamedTuple):
             document["fields"] = list(found.fields)
         if found.findings:
             document["findings"] = [_finding_document(noted) for noted in found.findings]
+        if self.closed:
+            document["closed_calls"] = [
+                {"message_id": found.messages[call.place].id, "tool_id": call.tool_id}
+                for call in self.closed
+            ]
         if placed.instead_of is not None:
             document["instead_of"] = placed.instead_of
         if placed.why:
@@ -119,7 +139,8 @@ def import_(
     Files (JSON arrays, JSON Lines, or objects with "messages"): OpenAI chat messages and Responses
     items, Anthropic messages, our own and OpenViking's messages.jsonl, Vercel AI SDK UI messages,
     Gemini, ShareGPT, LangChain and pydantic-ai dumps, Claude Code transcripts, Codex rollouts,
-    ChatGPT and claude.ai exports. Folders: session folders, and OpenHands events.
+    ChatGPT and claude.ai exports. SQLite files of the OpenAI Agents SDK and of LangGraph. Folders:
+    session folders, and OpenHands events.
 
     A conversation goes into the session named by its own id, or else by the file's name. Importing
     a file again adds only the messages that are new at its end. If a file's messages differ from
@@ -137,40 +158,42 @@ def import_(
         return import_bundle_file(invocation, path, new_chain=new_chain, max_bytes=max_bytes)
     if str(path) != "-" and may_be_cloud_events(path):
         return import_cloud_events_file(invocation, path)
+    notes = Notes(
+        str(path),
+        quarantine=quarantine,
+        largest=max_bytes or LARGEST_VALUE,
+        most=max_bytes or MOST_BYTES,
+    )
     if path.is_dir():
         from eventlog.exchange.openhands import openhands
 
         if openhands.is_event_folder(path):
-            return _import_files(
-                invocation, path, session_id, quarantine=quarantine, new_session=new_session
-            )
+            return _import_files(invocation, path, session_id, notes, new_session=new_session)
         from eventlog.cli.import_folder import import_folder
 
         return import_folder(
             invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
         )
-    return _import_files(
-        invocation, path, session_id, quarantine=quarantine, new_session=new_session
-    )
+    return _import_files(invocation, path, session_id, notes, new_session=new_session)
 
 
 def _import_files(
     invocation: Invocation,
     path: Path,
     session_id: str | None,
+    notes: Notes,
     *,
-    quarantine: bool,
     new_session: bool,
 ) -> None:
     """Import the conversations in a file, or in a folder of OpenHands events."""
     done: list[Imported] = []
-    notes = Notes(str(path), quarantine=quarantine)
     try:
         with _readable(path) as file:
             _import_file(invocation, file, session_id, notes, done, new_session=new_session)
     except (InvalidMessage, InvalidArgument) as error:
         before = f"; stored before it: {counted(len(done), 'session')}" if done else ""
-        raise click.ClickException(f"{path}: {error}{before}") from error
+        hint = HINT if isinstance(error, InvalidMessage) and not notes.quarantine else ""
+        raise click.ClickException(f"{path}: {error}{before}{hint}") from error
     kept = None if str(path) == "-" else keep_beside(path, notes.dropped)
     document: dict[str, Any] = {
         "path": str(path),
@@ -233,9 +256,12 @@ def _import_file(
 
 
 def _count_lines(path: Path) -> int | None:
+    """Count a file's lines; None for a folder, and for what takes long to count."""
     if path.is_dir():
         return None
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > COUNTED:
+            return None
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
@@ -269,7 +295,7 @@ def _import_one(
     session = log.session(placed.session_id, create=True)
     before = session.version
     core = importer.engine.core(placed.session_id)
-    importer.append(core, placed, found, before)
+    closed = importer.append(core, placed, found, before)
     importer.keep(core, found, source)
     return Imported(
         session_id=placed.session_id,
@@ -280,6 +306,7 @@ def _import_one(
         version_after=session.version,
         found=found,
         placed=placed,
+        closed=tuple(closed),
     )
 
 
@@ -317,6 +344,14 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
         terminal.line(f"{entry.session_id}: read as {entry.found.format}")
     if entry.found.fields:
         terminal.line(f"{entry.session_id}: kept with the session: {', '.join(entry.found.fields)}")
+    if entry.closed:
+        ids = ", ".join(call.tool_id for call in entry.closed[:CALLS])
+        more = f" and {len(entry.closed) - CALLS:,} more" if len(entry.closed) > CALLS else ""
+        terminal.line(
+            f"{entry.session_id}: {counted(len(entry.closed), 'call')} without a result closed as "
+            f"abandoned, since the user spoke after: {ids}{more}",
+            "yellow",
+        )
     if entry.placed.instead_of is not None:
         terminal.line(
             f"{entry.session_id}: stored in a new session, because {entry.placed.instead_of} is another "
@@ -329,7 +364,7 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
 
 def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
     """Print the findings in a file: kind, line, detail, and what the import does about it."""
-    terminal.table(
+    terminal.findings(
         ("found", "line", "detail", "importing"),
         [
             (

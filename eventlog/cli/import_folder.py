@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.adoption.adopting import check_folder
 from eventlog.cli.output import counted
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from eventlog.session.views import ArchiveView
 
 __all__ = ["finding_document", "import_folder", "print_findings"]
+
+_STATUSES: Final = {
+    "adopted": "adopted as",
+    "continued": "it has grown, and was adopted into",
+    "already_adopted": "already adopted as",
+}
 
 
 def import_folder(
@@ -41,14 +47,13 @@ def import_folder(
 
 def _document(path: Path, adoption: Adoption, archives: Iterable[ArchiveView]) -> dict[str, Any]:
     """Return the answer as JSON; sums have the same names as in the import of a chat file."""
-    is_new = adoption.status == "adopted"
     return {
         "path": str(path),
         "session_id": adoption.session_id,
         "status": adoption.status,
         "version": adoption.version,
-        "imported": adoption.messages if is_new else 0,
-        "already_there": 0 if is_new else adoption.messages,
+        "imported": adoption.imported,
+        "already_there": adoption.messages - adoption.imported,
         "live": adoption.live,
         "archives": [
             {"archive_id": view.archive_id, "state": view.state, "messages": view.message_count}
@@ -72,8 +77,8 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 
 def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
-    """Print findings as a table: kind, file, line, detail, and what adopting does about it."""
-    terminal.table(
+    """Print findings: kind, file, line, detail, and what adopting does about it."""
+    terminal.findings(
         ("rule", "file", "line", "found", "adopting"),
         [
             (
@@ -98,9 +103,8 @@ def _print(terminal: Terminal, adoption: Adoption, archives: Iterable[ArchiveVie
         f"{sum(view.state == state for view in views)} {state}"
         for state in sorted({view.state for view in views})
     )
-    adopted = "adopted as" if adoption.status == "adopted" else "already adopted as"
     terminal.line(
-        f"{adopted} {adoption.session_id}: {counted(adoption.messages, 'message')}, "
+        f"{_STATUSES[adoption.status]} {adoption.session_id}: {counted(adoption.messages, 'message')}, "
         f"{adoption.live:,} of them live; {counted(len(views), 'archive')}"
         + (f" ({states})" if views else "")
     )

@@ -1,29 +1,22 @@
-"""Printing without rich: a JSON document on stdout, messages and progress on stderr."""
+"""Printing without rich: a JSON document on stdout, messages on stderr."""
 
 from __future__ import annotations
 
 import json
-import sys
 import unicodedata
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
 __all__ = [
-    "Advance",
     "counted",
     "one_line",
     "print_document",
     "printable",
-    "progress",
     "say",
     "visible_json",
 ]
-
-Advance: TypeAlias = Callable[[int, str], None]
-"""Advances a progress bar to a position, and names the current item."""
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 """Unicode categories of invisible characters that change what a terminal shows: control and format
@@ -86,23 +79,3 @@ def one_line(text: str, limit: int = 100) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 task``, ``2 tasks``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-@contextmanager
-def progress(title: str, total: Callable[[], int | None]) -> Generator[Advance]:
-    """Show a progress bar if stderr is a terminal; ``total`` is called only then."""
-    if not sys.stderr.isatty():
-        yield lambda done, what: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[what]}", markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total(), what="")
-        yield lambda done, what: bar.update(task, completed=done, what=one_line(what, 40))

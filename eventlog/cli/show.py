@@ -14,7 +14,10 @@ from eventlog.cli.output import counted, one_line, printable
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eventlog.cli.terminal import Terminal
+    from eventlog.log import Log
     from eventlog.recorded import Recorded
 
 __all__ = ["print_session", "show"]
@@ -121,10 +124,20 @@ def show(
     with invocation.open() as log:
         archived = history or invocation.json
         document = session_document(log, session_id, last=last, archived=archived)
+        if archived:
+            document |= _origins(log, session_id)
     invocation.answer(
         document,
         lambda terminal: print_session(terminal, document, history=history, full=full),
     )
+
+
+def _origins(log: Log, session_id: str) -> dict[str, Any]:
+    """Return the files and lines that messages were imported from, if there are any."""
+    from eventlog.exchange.origins import origins
+
+    found = origins(log.store.read(session_id))
+    return {"origins": {name: each._asdict() for name, each in found.items()}} if found else {}
 
 
 # ---- a tool's output --------------------------------------------------------------------------
@@ -214,10 +227,12 @@ def print_session(
     )
     _print_archives(terminal, document["archives"])
     _print_overview(terminal, document["overview"])
+    lines = {name: each["line"] for name, each in document.get("origins", {}).items()}
     if history:
         for archive in document["archives"]:
-            _print_messages(terminal, archive["archive_id"], archive["messages"], full=full)
-    _print_messages(terminal, "live messages", document["tail"], full=full)
+            name, messages = archive["archive_id"], archive["messages"]
+            _print_messages(terminal, name, messages, full=full, lines=lines)
+    _print_messages(terminal, "live messages", document["tail"], full=full, lines=lines)
 
 
 def _print_archives(terminal: Terminal, archives: list[dict[str, Any]]) -> None:
@@ -247,12 +262,17 @@ def _print_overview(terminal: Terminal, overview: str) -> None:
 
 
 def _print_messages(
-    terminal: Terminal, title: str, messages: list[dict[str, Any]], *, full: bool
+    terminal: Terminal,
+    title: str,
+    messages: list[dict[str, Any]],
+    *,
+    full: bool,
+    lines: Mapping[str, int] | None = None,
 ) -> None:
     from eventlog.cli.conversation import conversation
 
     terminal.heading(title)
     if not messages:
         terminal.line("none")
-    for renderable in conversation(messages, full=full):
+    for renderable in conversation(messages, full=full, lines=lines):
         terminal.print(renderable)

@@ -68,11 +68,11 @@ def _refuse_beside_watch(invocation: Invocation, state: str | None) -> None:
 
 
 def _watch(log: Log, wanted: Wanted) -> None:
-    from rich.console import Console
 
+    from eventlog.cli.terminal import VisibleConsole
     from eventlog.cli.watching import LiveWatcher, Watcher, described
 
-    console = Console()
+    console = VisibleConsole()
     with suppress(KeyboardInterrupt):
         if console.is_terminal:
             live = LiveWatcher(log, console, wanted)

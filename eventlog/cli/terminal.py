@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -17,10 +18,13 @@ from rich.text import Text
 
 from eventlog.cli.output import printable
 
-__all__ = ["Terminal", "state_text"]
+__all__ = ["Terminal", "VisibleConsole", "state_text"]
 
 PLAIN_WIDTH: Final = 10_000
 """Width if stdout is no terminal: nothing is wrapped, so that other programs can cut lines."""
+
+FINDINGS_WIDTH: Final = 120
+"""Columns from which on a table of findings can be read: two of its columns are sentences."""
 
 PROSE_WIDTH: Final = 100
 """Maximum width on a terminal: longer lines are hard to read."""
@@ -41,8 +45,11 @@ _STATE_STYLES: Final = {
 }
 
 
-class _Console(Console):
-    """A console that makes hidden characters visible and prints no links, in all that it shows."""
+class VisibleConsole(Console):
+    """A console that makes hidden characters visible and prints no links, in all that it shows.
+
+    Every command prints through one of these.
+    """
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -64,10 +71,10 @@ class Terminal:
     """Prints on stdout for people."""
 
     def __init__(self) -> None:
-        self.console = _Console(highlight=False)
+        self.console = VisibleConsole(highlight=False)
         self.is_plain = not self.console.is_terminal
         if self.is_plain:
-            self.console = _Console(highlight=False, width=PLAIN_WIDTH)
+            self.console = VisibleConsole(highlight=False, width=PLAIN_WIDTH)
 
     def print(self, *renderables: RenderableType) -> None:
         """Print as rich does, but without trailing blanks if stdout is no terminal."""
@@ -85,11 +92,12 @@ class Terminal:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print rows under headings: numbers right-aligned, states in colour."""
-        table = self.table_of(columns, rows)
-        if self.is_plain:
-            self.print(table)
-        else:
-            self.console.print(table)
+        if not self.is_plain:
+            self.console.print(self.table_of(columns, rows))
+            return
+        cells = [list(row) for row in rows]
+        for line in _plain_lines(columns, cells):
+            click.echo(line)
 
     def table_of(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
         """Return the table that `table` prints."""
@@ -102,6 +110,24 @@ class Terminal:
         for row in cells:
             table.add_row(*(_cell(value) for value in row))
         return table
+
+    def findings(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under headings, or where those have no room, each row by itself.
+
+        The last two cells of a row are texts: what was found, and what becomes of it.
+        """
+        if self.is_plain or self.console.width >= FINDINGS_WIDTH:
+            self.table(columns, rows)
+            return
+        for row in rows:
+            *names, found, becomes = row
+            head = [
+                f"line {cell}" if column == "line" else str(cell)
+                for column, cell in zip(columns, names, strict=False)
+                if cell != ""
+            ]
+            self.line("  ".join(head), "bold")
+            self.print(Padding(Text(printable(f"{found}; {becomes}")), (0, 0, 0, 2)))
 
     def pairs(self, values: Mapping[str, object]) -> None:
         """Print names and their values, one pair per line."""
@@ -135,6 +161,29 @@ class Terminal:
             self.print(Padding(Group(*renderables), (0, 0, 0, 2)))
         else:
             self.print(Panel(Group(*renderables), title=Text(title), title_align="left"))
+
+
+def _plain_lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return a table as lines, columns two blanks apart: rich takes 50 times as long for many rows."""
+    texts = [[_plain_cell(value) for value in row] for row in rows]
+    aligned: list[list[str]] = []
+    for place, name in enumerate(columns):
+        column = [name, *(row[place] for row in texts)]
+        widths = [cell_len(text) for text in column]
+        numbers = bool(rows) and all(isinstance(row[place], int) for row in rows)
+        widest = max(widths)
+        blanks = [" " * (widest - width) for width in widths]
+        aligned.append(
+            [blank + text for blank, text in zip(blanks, column, strict=True)]
+            if numbers
+            else [text + blank for text, blank in zip(column, blanks, strict=True)]
+        )
+    return ["  ".join(cells).rstrip() for cells in zip(*aligned, strict=True)]
+
+
+def _plain_cell(value: object) -> str:
+    text = value.plain if isinstance(value, Text) else "" if value is None else str(value)
+    return printable(text).replace("\n", " ")
 
 
 def state_text(state: str) -> Text:

@@ -9,7 +9,8 @@ import click
 from eventlog.audit.verify import Verified, verify_entries, verify_session
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
-from eventlog.cli.output import counted, progress
+from eventlog.cli.output import counted
+from eventlog.cli.progress import progress
 from eventlog.errors import CorruptLog
 from eventlog.records import START
 from eventlog.store import Finding, Store

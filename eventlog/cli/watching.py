@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from eventlog.cli.output import counted, one_line, say
+from eventlog.cli.output import counted, one_line, printable, say
 from eventlog.session.tasks.machine import OPEN_STATES, TASK_MACHINE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.session.views import TaskView
 
-__all__ = ["LiveWatcher", "Wanted", "Watcher", "described", "watcher"]
+__all__ = ["LiveWatcher", "Wanted", "Watcher", "described", "table_of_sessions", "watcher"]
 
 Wanted: TypeAlias = Callable[["TaskView"], bool]
 """Returns whether a task is watched."""
@@ -132,13 +132,13 @@ class LiveWatcher(Watcher):
         tasks = list(self._known.values())
         settled = sum(task.state not in OPEN_STATES for task in tasks)
         self._bar.update(self._bar_task, total=len(tasks), completed=settled)
-        return Group(self._bar, _table_of_sessions(tasks))
+        return Group(self._bar, table_of_sessions(tasks))
 
 
 # ---- the table --------------------------------------------------------------------------------
 
 
-def _table_of_sessions(tasks: Iterable[TaskView]) -> Table:
+def table_of_sessions(tasks: Iterable[TaskView]) -> Table:
     """Return a table of what is running, waiting and failed in each session, and why."""
     from rich.table import Table
     from rich.text import Text
@@ -152,7 +152,7 @@ def _table_of_sessions(tasks: Iterable[TaskView]) -> Table:
     most_urgent_first = sorted(sessions.items(), key=lambda item: _urgency(item[1]))
     for session, found in most_urgent_first[:ROWS]:
         table.add_row(
-            Text(session),
+            Text(printable(session)),
             Text(_named(found, "running"), "cyan"),
             str(sum(task.status == "pending" or task.state == "retry" for task in found)),
             Text(str(sum(task.state == "completed" for task in found)), "green"),
@@ -219,8 +219,8 @@ def watcher(log: Log) -> Generator[Watcher]:
     if not sys.stderr.isatty():
         yield Watcher(log)
         return
-    from rich.console import Console
+    from eventlog.cli.terminal import VisibleConsole
 
-    watching = LiveWatcher(log, Console(stderr=True))
+    watching = LiveWatcher(log, VisibleConsole(stderr=True))
     with watching.live:
         yield watching

@@ -327,7 +327,7 @@ def events(recorded: tuple[Event, ...]) -> RecordEvents:
 
 def expected_version(expected: Expected) -> Expected:
     """Check the version that a caller expects."""
-    is_version = type(expected) is int and 0 <= expected
+    is_version = type(expected) is int and expected >= 0
     if expected is not ANY and not is_version:
         raise InvalidArgument(
             f"expected is {shown(expected)}; it must be a version, 0 or more, or eventlog.ANY"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+from eventlog.argument_checks import check_types
 from eventlog.engine.checkpoints import position_after
 from eventlog.engine.following import WAIT_SECONDS, following
 from eventlog.engine.request import SessionRequest
@@ -126,7 +127,7 @@ class AsyncEngine:
         """Return the position of the newest record of the log."""
         return await self.run(self.store.tip)
 
-    async def wait(self, after: Position, timeout: float) -> bool:
+    async def wait(self, after: Position, timeout: float) -> bool:  # noqa: ASYNC109 - as a store has it
         """Wait for a record after a position; return whether there is one.
 
         The loop measures the time, so that a test can let it pass. If the wait is cancelled, its
@@ -170,6 +171,7 @@ class AsyncEngine:
     ) -> AsyncIterator[Recorded]:
         """Yield events after a position or checkpoint, then wait for new ones; see `following`."""
         self.store.refuse_if_shut()
+        check_types(types)
         with suppress(LogClosed):
             start = await self.run(position_after, self.store, after)
             async for recorded in self.iterate(following(self.store, start, types)):

@@ -7,6 +7,7 @@ value that an event names is always there, unless the storage was damaged.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from eventlog.errors import VersionConflict
@@ -29,10 +30,8 @@ def put_value(store: Store, session: str, data: bytes) -> str:
     known = store.get_blob(key)
     if known is not None and known.data == data:
         return digest
-    try:
+    with suppress(VersionConflict):  # Another was faster, with the same.
         store.put_blob(key, data, 0 if known is None else known.revision)
-    except VersionConflict:
-        pass  # Another writer was faster, and can only have stored the same.
     return digest
 
 

@@ -29,6 +29,7 @@ from eventlog.session.commit_due import is_limit_reached
 from eventlog.session.folding import apply
 from eventlog.session.pending import Foldable, Pending
 from eventlog.session.projection import SessionFold
+from eventlog.session.recent import Findings
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Core:
         self.follower: Follower | None = None
         """Writes the attached folder, if this process owns it."""
         self._snapshot_schedule = SnapshotSchedule()
+        self.found_live = Findings()
+        """What reading found out about the live messages, so that it need not be read again."""
+        self.found_shown = Findings()
+        """The same about the messages of contexts, among which there are archived ones."""
         self._after_round_from = SNAPSHOT_INTERVAL
         """The weight of the records since the last snapshot at which `after_round` is called."""
         self.plain_characters = 0
@@ -78,7 +83,10 @@ class Core:
 
     def open(self, creation: SessionCreated | None) -> None:
         """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1)."""
-        state = self.refresh()
+        self.store.shelter.read(self._open, creation)
+
+    def _open(self, creation: SessionCreated | None) -> None:
+        state = self._refresh()
         if state.status == ABSENT:
             if creation is None and self.creation is None:
                 raise SessionNotFound(self.session)
@@ -169,6 +177,11 @@ class Core:
         """Return a copy of the state, which later records do not change."""
         with self._lock:
             return self.state.copy()
+
+    def state_to_read(self) -> SessionState:
+        """Return the state for a reader, which costs the same at any length."""
+        with self._lock:
+            return self.state.for_reading()
 
     def live_ranges(self) -> list[VersionRange]:
         """Return the version ranges in which the live messages are, in order."""

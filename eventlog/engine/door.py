@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from eventlog.engine.shelter import Shelter
 from eventlog.errors import LogClosed
 from eventlog.records import ANY, START
+from eventlog.store import heads_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,6 +120,9 @@ class Door:
 
     def head(self, stream: str) -> Head:
         return self.call(self.inner.head, stream)
+
+    def heads(self, streams: Sequence[str]) -> list[Head]:
+        return self.call(heads_of, self.inner, streams)
 
     def tip(self) -> Position:
         return self.call(self.inner.tip)

@@ -8,6 +8,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from eventlog.argument_checks import checked_clock
 from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.engine.arguments import creation
 from eventlog.engine.committer import Committer
@@ -54,7 +55,7 @@ class Engine:
         files: FileSystem | None = None,
     ) -> None:
         self.store = Door(store)
-        self.clock = clock
+        self.clock = checked_clock(clock)
         self.ids = ids
         self.estimate_tokens = estimate_tokens
         self.jumps = JumpWatch(clock)
@@ -63,7 +64,7 @@ class Engine:
         self._auto_commit = auto_commit
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
-        self._cores = Cores(self.store, clock, ids)
+        self._cores = Cores(self.store, self.clock, ids)
         self._idle = IdleWatch(self.store, self._cores.get)
         self._closing = threading.Lock()
         _engines.add(self)

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import CallName, find_in_output, hydrated, read_output
 from eventlog.engine.reader import read_entry
-from eventlog.errors import ArchiveNotFound, CorruptError, CorruptLog, InvalidArgument
+from eventlog.errors import (
+    ArchiveNotFound,
+    CorruptError,
+    CorruptLog,
+    InvalidArgument,
+    TaskNotFound,
+)
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import (
     Context,
     SearchContext,
     assemble,
-    begins_inside_a_pair,
+    fills,
     last_whole,
     paired,
     truncated,
@@ -31,16 +37,14 @@ from eventlog.session.index import (
     read_task,
     task_key,
 )
+from eventlog.session.recent import Findings, FirstQuestion, Recent
 from eventlog.session.tasks.events import ArchiveFinalized
-from eventlog.session.version_ranges import joined
+from eventlog.session.version_ranges import ascending, joined
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eventlog.engine.core import Core
     from eventlog.session.archive import Archive
-    from eventlog.session.events import VersionRange
     from eventlog.session.messages import Message
     from eventlog.session.reading import StoredMessage
     from eventlog.session.state import SessionState
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "find_archive",
     "find_task",
+    "known_task",
     "latest_overview",
     "read_archived",
     "read_archives",
@@ -73,34 +78,38 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
     if last == 0:
         return ()
     core.refresh()
-    return tuple(entry.message for entry in _newest(core, last))
-
-
-def _newest(core: Core, last: int | None) -> Sequence[StoredMessage]:
-    """Read the ``last`` live messages, and before them the calls that their results answer."""
-    ranges = core.live_ranges()
     if last is None:
-        return core.reader.messages(ranges)
-    count = last
-    found = core.reader.messages(ranges, last=count)
-    while len(found) == count and begins_inside_a_pair(found):
-        count *= 2
-        found = core.reader.messages(ranges, last=count)
-    return last_whole(found, last)
+        return tuple(core.reader.shown(core.live_ranges()))
+    recent = _recent_live(core, core.state_to_read())
+    recent.read_messages(last)
+    return tuple(entry.message for entry in last_whole(recent.entries(), last))
+
+
+def _recent_live(core: Core, state: SessionState) -> Recent:
+    window = state.window
+    return Recent(core.reader, window.ranges(state.version), window, core.found_live)
 
 
 def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[Message, ...]:
     """Return the first live user message and the last ``recent`` ones, tool pairs whole (X6)."""
     core.refresh()
-    live = core.reader.messages(core.live_ranges())
-    found = truncated(live, keep_first_user=keep_first_user, recent=recent)
+    state = core.state_to_read()
+    messages = _last_paired(_recent_live(core, state), recent)
+    if keep_first_user:
+        ranges = state.window.ranges(state.version)
+        question = FirstQuestion(core.reader, ranges, core.found_live).found()
+        messages = _behind(next(iter(question), None), messages)
+    found = truncated(messages, keep_first_user=keep_first_user, recent=recent)
     return tuple(entry.message for entry in found)
 
 
 def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
     """Return every message ever recorded, in order, whatever the state of its archive (X7)."""
-    found = core.reader.history()
-    return tuple(entry.message for entry in (hydrated(core.reader, found) if hydrate else found))
+    reader = core.reader
+    whole = reader.whole_range()
+    if not hydrate:
+        return tuple(reader.shown(whole))
+    return tuple(entry.message for entry in hydrated(reader, reader.messages(whole)))
 
 
 def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
@@ -136,36 +145,80 @@ def _context(
     core: Core, estimate: TokenEstimator, token_budget: int
 ) -> tuple[Context, SessionState, list[StoredMessage]]:
     """Return a context, the state that it is of, and the messages that it was chosen from."""
+    check_count("token_budget", token_budget, "tokens")
     core.refresh()
-    state = core.snapshot_of_state()
-    overview, unreadable, messages = _shown(core, state)
+    shown = _Shown(core, core.state_to_read())
+    messages = _within_budget(shown, estimate, token_budget)
     context = assemble(
-        overview,
-        estimate(overview),
-        weighed_anew(messages, estimate),
+        shown.overview,
+        estimate(shown.overview),
+        messages,
         token_budget=token_budget,
-        failed_archives=len(state.failed),
-        unreadable_overviews=unreadable,
+        total=shown.count,
+        failed_archives=len(shown.state.failed),
+        unreadable_overviews=shown.unreadable,
     )
-    return context, state, messages
+    return context, shown.state, messages
 
 
-def _shown(core: Core, state: SessionState) -> tuple[str, int, list[StoredMessage]]:
-    """Read the latest overview, the number of unreadable ones, and the messages to show with it."""
-    overview, unreadable, uncovered = latest_overview(core, state)
-    ranges: list[VersionRange] = [span for archive in uncovered for span in archive.takes]
-    messages = core.reader.messages(ranges)
-    messages += core.reader.messages(state.window.ranges(state.version))
-    return overview, unreadable, _in_order(messages)
+class _Shown:
+    """What a model is shown of a state: the latest overview, and the messages beside it."""
+
+    def __init__(self, core: Core, state: SessionState) -> None:
+        self.state = state
+        self.overview, self.unreadable, uncovered = latest_overview(core, state)
+        archives = [archive.takes for archive in uncovered]
+        spans = [span for takes in archives for span in takes]
+        self.ranges = ascending([*spans, *state.window.ranges(state.version)])
+        self.count = state.window.count + sum(archive.message_count for archive in uncovered)
+        # Where an overview is unreadable, messages are shown again that were not before.
+        findings = Findings() if self.unreadable else core.found_shown
+        self.recent = Recent(core.reader, self.ranges, state.window, findings, archives)
+        self.questions = FirstQuestion(core.reader, self.ranges, findings)
+
+
+def _within_budget(
+    shown: _Shown, estimate: TokenEstimator, token_budget: int
+) -> list[StoredMessage]:
+    """Read the newest messages until they pass the budget, and the first question of the user."""
+    recent = shown.recent
+    while not recent.is_whole and recent.tokens <= token_budget:
+        recent.read_more()
+    recent.settle()
+    messages = weighed_anew(recent.entries(), estimate)
+    if recent.is_whole:
+        return messages
+    question = next(iter(weighed_anew(shown.questions.found(), estimate)), None)
+    while not recent.is_whole and not fills(messages, token_budget, question):
+        recent.read_more()
+        recent.settle()
+        messages = weighed_anew(recent.entries(), estimate)
+    return _behind(question, messages)
+
+
+def _behind(question: StoredMessage | None, messages: list[StoredMessage]) -> list[StoredMessage]:
+    if question is None or (messages and messages[0].version <= question.version):
+        return messages
+    return [question, *messages]
+
+
+def _last_paired(recent: Recent, last: int) -> list[StoredMessage]:
+    """Read the messages among which the ``last`` are that a model is given, pairs whole."""
+    recent.read_messages(last)
+    while not recent.is_whole and len(paired(unique(recent.entries()))) < last:
+        recent.read_more()
+        recent.settle()
+    return recent.entries()
 
 
 def read_search_context(core: Core, query: str, max_messages: int) -> SearchContext:
     """Return what a memory search needs to understand a query, with whole tool pairs (X5)."""
     check_count("max_messages", max_messages, "messages")
     core.refresh()
-    overview, _, messages = _shown(core, core.snapshot_of_state())
+    shown = _Shown(core, core.state_to_read())
+    messages = _last_paired(shown.recent, max_messages)
     recent = last_whole(paired(unique(messages)), max_messages)
-    return SearchContext(query, overview, tuple(entry.message for entry in recent))
+    return SearchContext(query, shown.overview, tuple(entry.message for entry in recent))
 
 
 def latest_overview(core: Core, state: SessionState) -> tuple[str, int, list[Archive]]:
@@ -208,10 +261,6 @@ def _overview_text(core: Core, version: int) -> str | None:
     except CorruptError:
         return None
     return recorded.event.overview or None
-
-
-def _in_order(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
-    return sorted(messages, key=lambda entry: entry.version)
 
 
 def read_tool_output(
@@ -274,9 +323,10 @@ def archived_messages(
     core: Core, archive: Archive, *, hydrate: bool = False, previews_will_do: bool = False
 ) -> tuple[Message, ...]:
     """Return the messages that an archive took, with the results known so far."""
+    if not hydrate:
+        return tuple(core.reader.shown(archive.takes))
     found = core.reader.messages(archive.takes)
-    if hydrate:
-        found = hydrated(core.reader, found, previews_will_do=previews_will_do)
+    found = hydrated(core.reader, found, previews_will_do=previews_will_do)
     return tuple(entry.message for entry in found)
 
 
@@ -294,6 +344,14 @@ def find_task(store: Store, task_id: str) -> Task | None:
     """Return a task by its id, as its last record left it (L14)."""
     value = read_entry(store, task_key(task_id))
     return None if value is None else read_task(value)
+
+
+def known_task(store: Store, task_id: str) -> Task:
+    """Return a task by its id; raise `TaskNotFound`."""
+    task = find_task(store, task_id)
+    if task is None:
+        raise TaskNotFound(task_id)
+    return task
 
 
 def _stored_archives(store: Store, session: str) -> list[Archive]:

@@ -207,11 +207,11 @@ class SessionRequest(Request):
         recorded: list[Recorded] = []
         records: list[Record] = []
         indexed, to_come = False, len(drafts)
-        for number, (event, event_id) in enumerate(drafts, first):
+        for number, (event, given_id) in enumerate(drafts, first):
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
-            event_id = event_id or self._id(number)
+            event_id = given_id or self._id(number)
             to_come -= 1
             beside = with_records_to_come(metadata, to_come) if to_come else metadata
             record = chained_record(

@@ -6,16 +6,20 @@ and then every other thread waits for ever. So the main thread hands whatever to
 to a thread of the log, and waits for the answer. A handler can then end the wait, but never the
 work.
 
-Calls of every other thread run where they are. The price of a hand-over is two thread switches.
+Calls of every other thread run where they are, and so do those of the main thread where no thread can be
+had: beyond a limit of the system, and while Python is shutting down. The price of a hand-over is two
+thread switches.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from _queue import SimpleQueue
 from collections import deque
+from contextlib import suppress
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
@@ -61,7 +65,7 @@ class Shelter:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         """Call a function that reads; an exception from a signal handler is raised at once."""
-        if threading.get_ident() != _main_thread:
+        if threading.get_ident() != _main_thread or sys.is_finalizing():
             return verb(*args, **kwargs)
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=0)
         return result
@@ -77,7 +81,7 @@ class Shelter:
         An exception from a signal handler is raised when the write has ended, or after
         `SETTLING_SECONDS`, whichever is first; a second one is raised at once. The write goes on.
         """
-        if threading.get_ident() != _main_thread:
+        if threading.get_ident() != _main_thread or sys.is_finalizing():
             return verb(*args, **kwargs)
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
         return result
@@ -89,7 +93,7 @@ class Shelter:
         **kwargs: Parameters.kwargs,
     ) -> Iterator[Entry]:
         """Yield what a method yields; for the main thread it is read ahead, in pages."""
-        if threading.get_ident() != _main_thread:
+        if threading.get_ident() != _main_thread or sys.is_finalizing():
             yield from verb(*args, **kwargs)
             return
         entries = _begun_when_read(verb, args, kwargs)
@@ -103,10 +107,9 @@ class Shelter:
 
     def _call(self, job: _Job, *, settling_seconds: float) -> Any:
         try:
-            try:
-                hand = self._idle.pop()
-            except IndexError:
-                hand = _Hand()
+            hand = self._idle_or_new()
+            if hand is None:
+                return job.verb(*job.args, **job.kwargs)
             job.home = self._idle
             hand.inbox.put((hand, job))
             job.done.acquire()
@@ -124,6 +127,18 @@ class Shelter:
             finally:
                 job.error = error = None  # Its traceback holds this frame.
         return job.result
+
+    def _idle_or_new(self) -> _Hand | None:
+        """Return a thread that has nothing to do; None if the system, or Python's end, allows none."""
+        with suppress(IndexError):
+            return self._idle.pop()
+        try:
+            return _Hand()
+        except RuntimeError as error:
+            # What interrupts the waiting of `Thread.start` arrives as the context of such an error.
+            if error.__context__ is not None:
+                raise error.__context__ from None
+            return None
 
 
 def _begun_when_read(
@@ -212,7 +227,7 @@ _main_thread = threading.main_thread().ident
 
 
 def _note_main_thread() -> None:
-    global _main_thread
+    global _main_thread  # noqa: PLW0603 - a process has one
     _main_thread = threading.main_thread().ident
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from eventlog.errors import InvalidArgument, InvalidMessage
@@ -15,13 +16,27 @@ from eventlog.session.messages import Message, as_message
 if TYPE_CHECKING:
     from eventlog.exchange.notes import Noted, Notes
 
-__all__ = ["Conversation", "Convert", "Entry", "conversation", "own_session_id"]
+__all__ = [
+    "Conversation",
+    "Convert",
+    "Entry",
+    "conversation",
+    "name_beside",
+    "own_session_id",
+    "role_in",
+    "session_id_in",
+]
 
 Convert: TypeAlias = Callable[[Any], "Fields | list[Fields] | None"]
 """Converts a record to the fields of one message or of several, or to None if it is no message."""
 
 SESSION_FIELDS: Final = ("id", "session_id", "conversation_id", "thread_id", "sessionId", "chat_id")
 """The fields that may hold a conversation's id; the first one present counts."""
+
+NAME_BYTES: Final = 180
+"""Bytes of a session's name that the name of one beside it begins with."""
+
+DIGITS: Final = 8
 
 _TIME_FIELDS: Final = ("created_at", "timestamp", "createdAt", "create_time")
 
@@ -60,6 +75,38 @@ def own_session_id(value: Fields, field: str, line: int | None) -> tuple[str | N
     return None, ""
 
 
+def session_id_in(given: Any, line: int | None, notes: Notes) -> str | None:
+    """Return the id that a program gives its session; None where it is none that can be one here.
+
+    Then the conversation goes without, if ``notes`` lets it.
+    """
+    if given is None:
+        return None
+    try:
+        return check_session_id(given)
+    except InvalidArgument as error:
+        raw = json.dumps(given).encode()
+        notes.drop("session_id", InvalidMessage(str(error), field="id", line=line), raw)
+        return None
+
+
+def name_beside(session_id: str | None, kind: str, key: str) -> str | None:
+    """Return the name of a session beside another one: a branch of it, or what a subagent did."""
+    if session_id is None:
+        return None
+    stem = session_id.encode()[:NAME_BYTES].decode(errors="ignore")
+    try:
+        return check_session_id(f"{stem}.{kind}-{key}")
+    except InvalidArgument:
+        digest = sha256(key.encode(errors="backslashreplace")).hexdigest()[:DIGITS]
+        return check_session_id(f"{stem}.{kind}-{digest}")
+
+
+def role_in(roles: Mapping[str, str], name: Any) -> str | None:
+    """Return the role that a format's own name for it means; None for what is no such name."""
+    return roles.get(name) if isinstance(name, str) else None
+
+
 def conversation(
     session_id: str | None,
     entries: Iterable[Entry],
@@ -82,7 +129,7 @@ def conversation(
     lines: list[int | None] = []
     for index, (place, value) in enumerate(entries):
         try:
-            read = convert(value)
+            read = _converted(convert, value, format)
             if read is None or _is_doubled(read, value, values, place, notes):
                 continue
             made: list[Message] = []
@@ -109,6 +156,16 @@ def conversation(
     )
 
 
+def _converted(convert: Convert, value: Any, format: str) -> Fields | list[Fields] | None:
+    """Return what a reader makes of a record; what has not the form that it expects is no message."""
+    try:
+        return convert(value)
+    except InvalidMessage:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise InvalidMessage(f"it is not a valid {format} message ({error!r:.200})") from error
+
+
 def _is_doubled(
     read: Fields | list[Fields], value: Any, values: dict[str, Any], line: int | None, notes: Notes
 ) -> bool:
@@ -127,7 +184,8 @@ def _is_doubled(
 
 def _message(fields: Fields, drawn: str, seen: set[str]) -> Message:
     fields = dict(fields)
-    if fields.get("id", drawn) in seen:
+    own = fields.get("id", drawn)
+    if isinstance(own, str) and own in seen:
         del fields["id"]
     fields.setdefault("id", drawn)
     return as_message(fields)

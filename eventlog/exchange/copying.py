@@ -10,19 +10,17 @@ events that name them; snapshots are not copied, because they are made again whe
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from eventlog.audit.index_check import changes_since, rebuild_index, write_entries
 from eventlog.audit.verify import verify_chain
 from eventlog.chain import chain_hash
-from eventlog.engine.blobs import get_value, has_value, put_value
+from eventlog.engine.blobs import get_value, put_value
 from eventlog.errors import ChainBroken, EventLogError, HistoryConflict, InvalidArgument
-from eventlog.projections.folder_outputs import kept_in
-from eventlog.recorded import Recorded
 from eventlog.records import START, Append, Position, Record
+from eventlog.session.named_values import named_values
 from eventlog.store import Finding
 
 if TYPE_CHECKING:
@@ -41,11 +39,6 @@ RUN: Final = 500
 
 CHECKPOINT_EVERY: Final = 20
 """Pages between two notes of progress: at most this much is read again after an interruption."""
-
-KEPT_ELSEWHERE: Final = b'"tool_output_ref":"eventlog://'
-"""The bytes in an event's data that may name a large value."""
-
-_VALUE = re.compile(rb'"tool_output_sha256":"([0-9a-f]{64})"')
 
 Advance: TypeAlias = Callable[[int, str], object]
 """Called with the number of records copied so far, earlier runs included, and with what comes next:
@@ -186,12 +179,7 @@ class _Copy:
 
     def _copy_values(self, record: Record) -> None:
         """Copy the large values that a record names, before the record (L11)."""
-        if KEPT_ELSEWHERE not in record.data:
-            return
-        named = kept_in(Recorded(record))
-        for digest in dict.fromkeys(found.decode() for found in _VALUE.findall(record.data)):
-            if digest not in named and not has_value(self._source, record.stream, digest):
-                continue  # The digest only occurs in a message's text.
+        for digest in dict.fromkeys(named_values(record)):
             value = get_value(self._source, record.stream, digest)
             put_value(self._destination, record.stream, value)
             self.values += 1
@@ -248,7 +236,7 @@ def _refuse_other_history(source: Store, destination: Store, stream: str, versio
         raise HistoryConflict(
             stream,
             last + 1,
-            f"the destination goes on to version {version}, the source ends before it; copy the "
+            f"the destination continues to version {version}, but the source ends before it; copy the "
             "other way round, or into another log",
         )
 
@@ -292,7 +280,9 @@ class _Progress:
         self._fields: dict[str, Any] = {}
         blob = destination.get_blob(self._key) if self._key else None
         if blob is not None:
-            self._take_over(source, json.loads(blob.data))
+            fields = _note_in(blob.data)
+            if fields is not None:
+                self._take_over(source, fields)
 
     def _take_over(self, source: Store, fields: dict[str, Any]) -> None:
         stream, version = fields["session"], fields["version"]
@@ -305,7 +295,7 @@ class _Progress:
         ):
             self._fields = fields
             self.position, self.indexed = Position(fields["position"]), fields["indexed"]
-            self.records = fields.get("records", 0)
+            self.records = fields["records"]
 
     def note(self, record: Record, records: int) -> None:
         """Note that the destination has all records of the source up to this one, and their number."""
@@ -326,3 +316,19 @@ class _Progress:
     def _put(self, *, indexed: bool) -> None:
         self._fields["indexed"] = indexed
         self._destination.put_blob(self._key, json.dumps(self._fields).encode())
+
+
+_NOTE: Final = {"position": int, "session": str, "version": int, "records": int, "indexed": bool}
+
+
+def _note_in(data: bytes) -> dict[str, Any] | None:
+    """Return the fields of a note; None for what is none, without which the copy reads more."""
+    try:
+        fields: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    found = {"records": 0, **cast("dict[str, Any]", fields)}  # The first notes did not count them.
+    is_sound = all(type(found.get(name)) is type_ for name, type_ in _NOTE.items())
+    return found if is_sound and 0 < found["version"] < 1 << 63 and found["records"] >= 0 else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventlog.errors import InvalidMessage
 from eventlog.exchange.gemini import gemini
 from eventlog.exchange.langchain import langchain
 from eventlog.exchange.openai_chat import dialect as chat
@@ -34,6 +33,7 @@ class Dialect(NamedTuple):
 CHAT: Final = Dialect("chat", chat.recognises, chat.convert)
 
 _DIALECTS: Final = (
+    Dialect("own", own.is_written_here, own.convert),
     Dialect("vercel", vercel.recognises, vercel.convert),
     Dialect("own", own.recognises, own.convert),
     Dialect("pydantic-ai", pydantic_ai.recognises, pydantic_ai.convert),
@@ -63,10 +63,7 @@ def converter() -> tuple[Convert, list[str]]:
             made[dialect.name] = dialect.convert()
         if dialect.name not in used:
             used.append(dialect.name)
-        try:
-            return made[dialect.name](value)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidMessage(f"it is not a valid {dialect.name} message ({error!r})") from error
+        return made[dialect.name](value)
 
     used: list[str] = []
     return convert, used

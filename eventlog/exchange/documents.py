@@ -123,17 +123,23 @@ def _whole_values(
     """Yield the whole values in a line that is not JSON as a whole."""
     line = error.line or 0
     found, pieces = _values_in(text)
+    told = error if ends else _torn(error)
     if len(found) == 1 and not pieces:
         raise error  # Complete, but refused: it contains a number that JSON does not have.
     if len(found) > 1 or (found and pieces):
         notes.tell("glued", line, f"{len(found)} values on one line", "read one by one")
     elif not found:
-        notes.drop("not_json" if ends else "torn", error, text.encode(errors="replace"))
+        notes.drop("not_json" if ends else "torn", told, text.encode(errors="replace"))
         return
     for value, raw in found:
         yield _kept(value, line, line, raw.encode(), notes)
     for piece in pieces:
-        notes.drop("not_json" if ends else "torn", error, piece.encode())
+        notes.drop("not_json" if ends else "torn", told, piece.encode())
+
+
+def _torn(error: InvalidMessage) -> InvalidMessage:
+    """Return the complaint about a last line without its end, as a write leaves that was cut off."""
+    return InvalidMessage(f"the file ends within this line: {error.reason}", line=error.line)
 
 
 def _values_in(text: str) -> tuple[list[tuple[Any, str]], list[str]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventlog.clock import parse_time
+from eventlog.errors import InvalidMessage
 from eventlog.exchange.notes import Noted, Notes
 from eventlog.exchange.openhands import openhands
 from eventlog.exchange.reading import read_conversations
 from eventlog.finding import Finding
-from eventlog.session.chat.pieces import pieces_of
+from eventlog.session.messages import message_data
+from eventlog.session.parts import pair_up, readings_of, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +33,12 @@ def examine(path: Path) -> Examined:
     """Read a file or a folder of events as an import with ``--quarantine`` does; change nothing."""
     notes = Notes(str(path), quarantine=True)
     read = openhands.read_folder if path.is_dir() else read_conversations
-    conversations = tuple(read(path, notes))
+    conversations: list[Conversation] = []
+    try:
+        for found in read(path, notes):
+            conversations.append(found)  # noqa: PERF402 - those before an error are kept
+    except InvalidMessage as error:
+        notes.tell("unreadable", error.line, error.reason, "nothing of it is imported")
     flaws = [
         Noted(flaw._replace(path=str(path)), b"")
         for found in conversations
@@ -39,7 +46,7 @@ def examine(path: Path) -> Examined:
     ]
     if not conversations and not notes.findings:
         notes.tell("empty", None, "it holds no message", "nothing to import")
-    return Examined(conversations, (*notes.findings, *flaws))
+    return Examined(tuple(conversations), (*notes.findings, *flaws))
 
 
 def flaws_of(found: Conversation) -> Iterator[Finding]:
@@ -51,43 +58,38 @@ def flaws_of(found: Conversation) -> Iterator[Finding]:
 
 def _unpaired(found: Conversation) -> Iterator[Finding]:
     """Yield results without an earlier call, and calls without a result."""
-    waiting: dict[str, list[int]] = {}
-    for place, message in enumerate(found.messages):
-        for piece in pieces_of(message):
-            tool_id = str(piece.fields.get("tool_id", ""))
-            if piece.kind == "call" and "tool_output" not in piece.fields:
-                waiting.setdefault(tool_id, []).append(place)
-            elif piece.kind == "result":
-                if waiting.get(tool_id):
-                    waiting[tool_id].pop(0)
-                else:
-                    detail = f"result of {tool_id!r}, but no earlier call has that id"
-                    yield _flaw(found, place, "orphaned_result", detail, "imported as it is")
-    for tool_id, places in waiting.items():
-        for place in places:
-            detail = f"call {tool_id!r} has no result"
-            yield _flaw(
-                found, place, "open_call", detail, "imported as a call that awaits its result"
-            )
+    messages = [message_data(message) for message in found.messages]
+    pairs = pair_up(messages)
+    for place, number in pairs.orphans:
+        result = readings_of(messages[place])[number].result
+        detail = f"result of {result.id if result else ''!r}, but no earlier call has that id"
+        yield _flaw(found, place, "orphaned_result", detail, "imported; no model is given it")
+    closed = set(unanswered(messages))
+    for call in pairs.open:
+        detail = f"call {call.tool_id!r} has no result"
+        action = "imported as a call that awaits its result"
+        if call in closed:
+            detail, action = f"{detail}, and the user spoke after it", "closed as abandoned"
+        yield _flaw(found, call.place, "open_call", detail, action)
 
 
 def _doubled(found: Conversation) -> Iterator[Finding]:
-    """Yield messages that repeat the calls or results of the message right before them."""
-    seen: dict[str, int] = {}
+    """Yield results that repeat an earlier one, with the same id and the same text."""
+    seen: set[tuple[str, str | None]] = set()
     for place, message in enumerate(found.messages):
-        for piece in pieces_of(message):
-            if piece.kind != "result":
+        for each in readings_of(message_data(message)):
+            if each.result is None or each.call is not None or not each.result.id:
                 continue
-            key = f"{piece.fields.get('tool_id')}\0{piece.text}"
-            if key in seen and piece.fields.get("tool_id"):
-                detail = f"the result of {piece.fields['tool_id']!r} occurs twice"
+            key = each.result.id, each.result.output
+            if key in seen:
+                detail = f"the result of {each.result.id!r} occurs twice"
                 yield _flaw(found, place, "doubled", detail, "both are imported")
-            seen[key] = place
+            seen.add(key)
 
 
 def _times(found: Conversation) -> Iterator[Finding]:
-    """Yield messages with a time before that of an earlier message."""
-    latest = None
+    """Yield messages with a time before that of the message right before them."""
+    before = None
     for place, message in enumerate(found.messages):
         if "created_at" not in message.model_fields_set:
             continue
@@ -97,10 +99,10 @@ def _times(found: Conversation) -> Iterator[Finding]:
             detail = f"created_at {message.created_at[:40]!r} is not a time with a time zone"
             yield _flaw(found, place, "unread_time", detail, "kept as it is")
             continue
-        if latest is not None and time < latest:
-            detail = f"{message.created_at} is before the time of an earlier message"
+        if before is not None and time < before:
+            detail = f"{message.created_at} is before the time of the message before it"
             yield _flaw(found, place, "time_order", detail, "imported in the order of the file")
-        latest = time if latest is None else max(latest, time)
+        before = time
 
 
 def _flaw(found: Conversation, place: int, kind: str, detail: str, action: str) -> Finding:

@@ -16,17 +16,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from eventlog.engine import arguments
 from eventlog.errors import DuplicateEvent
-from eventlog.identifiers import check_session_id, derived_id
+from eventlog.exchange.import_command import RecordImport, import_event
+from eventlog.identifiers import check_session_id
 from eventlog.recorded import Recorded
 from eventlog.records import ANY
-from eventlog.session.command import Command, Draft, require_open
-from eventlog.session.import_events import ConversationImported
+from eventlog.session.commands import ABANDONED, AbandonCall
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message, message_data, same_message
+from eventlog.session.parts import unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,12 +35,10 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.exchange.conversation import Conversation
-    from eventlog.exchange.notes import Noted
-    from eventlog.identifiers import EventId, IdSource
     from eventlog.session.events import MessageAppended
-    from eventlog.session.state import SessionState
+    from eventlog.session.parts import OpenCall
 
-__all__ = ["Importer", "Placed", "RecordImport"]
+__all__ = ["Importer", "Placed"]
 
 BATCH: Final = 500
 """Messages per append: a transaction of about a megabyte."""
@@ -49,9 +48,6 @@ DIGITS: Final = 8
 
 SEARCHED: Final = 12
 """How many messages of a session are searched for its first user message."""
-
-ORIGINAL_BYTES: Final = 64_000
-"""Bytes of a line that are recorded with a finding; the quarantine file has the whole line."""
 
 NAME_BYTES: Final = 240
 """Bytes of a file's name that are used in a session's id; the digits need the rest."""
@@ -193,14 +189,41 @@ class Importer:
         for key, _ in self.engine.store.scan(*keys_under(SESSIONS)):
             yield key.removeprefix(SESSIONS)
 
-    def append(self, core: Core, placed: Placed, found: Conversation, version: int) -> None:
-        """Append what is new, if the session's version is still the one that was compared."""
+    def append(
+        self, core: Core, placed: Placed, found: Conversation, version: int
+    ) -> list[OpenCall]:
+        """Append what is new, if the session's version is still the one that was compared.
+
+        Calls without a result are closed as abandoned if a user message follows them: no result
+        will come, and open calls would keep their rounds live for ever. Return the calls closed now.
+        """
         rest = found.messages[placed.known :]
         for start in range(0, len(rest), BATCH):
             batch = rest[start : start + BATCH]
             command = arguments.append(core, self.engine.estimate_tokens, batch, None)
             self.engine.execute(core, command, None, ANY if start else version)
         self._remember(placed.session_id, found)
+        return self._close_unanswered(core, found)
+
+    def _close_unanswered(self, core: Core, found: Conversation) -> list[OpenCall]:
+        """Close the calls of a conversation that wait for results which will not come."""
+        state = core.refresh()
+        if not state.window.pending:
+            return []
+        waiting = {
+            (call.message_id, call.tool_id, call.occurrence) for call in state.window.pending
+        }
+        closed: list[OpenCall] = []
+        for call in unanswered([message_data(message) for message in found.messages]):
+            message_id = found.messages[call.place].id
+            if (message_id, call.tool_id, call.occurrence) in waiting:
+                estimate = self.engine.estimate_tokens
+                command = AbandonCall(
+                    message_id, call.tool_id, ABANDONED, estimate, call.occurrence
+                )
+                self.engine.execute(core, command, None)
+                closed.append(call)
+        return closed
 
     def _remember(self, session_id: str, found: Conversation) -> None:
         """Remember a session that this run has created or continued."""
@@ -219,64 +242,7 @@ class Importer:
         """
         if found.format == "chat" and not found.fields and not found.findings:
             return
-        event = ConversationImported(
-            format=found.format,
-            source=source,
-            messages=len(found.messages),
-            fields=found.fields,
-            lines=_runs(found.lines),
-            findings=[_finding(entry) for entry in found.findings],
-        )
-        self.engine.execute(core, RecordImport(event), None)
-
-
-@dataclass(slots=True, eq=False)
-class RecordImport(Command[None]):
-    """Record an import, once for the same content."""
-
-    event: ConversationImported
-
-    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
-        require_open(state)
-        return [Draft(self.event, self._id(state.session_id))]
-
-    def event_ids(self, session: str) -> Sequence[EventId]:
-        return [self._id(session)]
-
-    def _id(self, session: str) -> EventId:
-        content = self.event.model_dump(mode="json", exclude={"source"})
-        digest = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return derived_id(session, f"\0imported\0{digest}")
-
-    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        return True  # An equal id means equal content: the id is derived from it.
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
-
-
-def _runs(lines: Sequence[int | None]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for line in lines:
-        if line is None:
-            continue
-        if runs and sum(runs[-1]) == line:
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((line, 1))
-    return runs
-
-
-def _finding(noted: Noted) -> dict[str, Any]:
-    finding = noted.finding
-    original = noted.raw[:ORIGINAL_BYTES].decode(errors="backslashreplace").rstrip("\n")
-    return {
-        "kind": finding.kind,
-        "line": finding.line,
-        "detail": finding.detail,
-        "action": finding.action,
-        **({"original": original} if noted.raw else {}),
-    }
+        self.engine.execute(core, RecordImport(import_event(found, source)), None)
 
 
 def _beginning(messages: Iterator[MessageData]) -> str | None:
@@ -302,7 +268,8 @@ def _digest(messages: Sequence[Message]) -> str:
 
 def _difference_text(difference: Difference) -> str:
     stored, given = difference.stored, difference.given
-    assert stored is not None and given is not None
+    assert stored is not None
+    assert given is not None
     place = difference.common + 1
     text = str(next((part["text"] for part in stored["parts"] if part.get("text")), "…"))
     return (

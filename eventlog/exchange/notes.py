@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventlog.exchange.opening import LARGEST_VALUE, MOST_BYTES
 from eventlog.finding import Finding
 
 if TYPE_CHECKING:
     from eventlog.errors import InvalidMessage
 
-__all__ = ["Dropped", "Noted", "Notes"]
+__all__ = ["INFORMING", "Dropped", "Noted", "Notes"]
+
+
+INFORMING: Final = frozenset({"unread", "branch", "sidechain", "no_messages"})
+"""Kinds of findings that are no damage: they say what else is in a file, and where it goes."""
 
 
 class Noted(NamedTuple):
@@ -18,6 +23,11 @@ class Noted(NamedTuple):
 
     finding: Finding
     raw: bytes
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether something is wrong; else the finding informs."""
+        return self.finding.kind not in INFORMING
 
 
 class Dropped(NamedTuple):
@@ -35,6 +45,10 @@ class Notes:
     quarantine: bool = False
     mends: bool = True
     """Whether values that cannot be stored become text; else they are refused."""
+    largest: int = LARGEST_VALUE
+    """Bytes of one value of the file that are read into memory."""
+    most: int = MOST_BYTES
+    """Bytes of all files of a folder."""
     findings: list[Noted] = field(default_factory=list["Noted"])
     dropped: list[Dropped] = field(default_factory=list[Dropped])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
+from eventlog.descriptors import REFUSED, create_file, open_regular, read_whole
 from eventlog.projections.folder_layout import quarantine_name
 
 if TYPE_CHECKING:
@@ -26,11 +28,10 @@ def keep_beside(path: Path, dropped: Sequence[Dropped]) -> Path | None:
         return None
     content = b"".join(entry.raw.rstrip(b"\n") + b"\n" for entry in dropped)
     target = path.with_name(quarantine_name(path.name, content))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
-        descriptor = os.open(target, flags, 0o600)
+        descriptor = create_file(str(target), os.O_WRONLY, str(target))
     except FileExistsError:
-        if target.is_file() and not target.is_symlink() and target.read_bytes() == content:
+        if _has(target, content):
             return target
         raise
     with os.fdopen(descriptor, "wb") as file:
@@ -38,3 +39,17 @@ def keep_beside(path: Path, dropped: Sequence[Dropped]) -> Path | None:
         file.flush()
         os.fsync(descriptor)
     return target
+
+
+def _has(path: Path, content: bytes) -> bool:
+    """Return whether a file has exactly this content; of a larger one no more is read."""
+    try:
+        descriptor = open_regular(str(path), os.O_RDONLY, str(path))
+        try:
+            return read_whole(descriptor, len(content), str(path)) == content
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in REFUSED | {errno.EISDIR}:
+            return False
+        raise

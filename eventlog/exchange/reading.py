@@ -11,6 +11,7 @@ from eventlog.exchange.conversation import Conversation, Entry, conversation, ow
 from eventlog.exchange.dialects import converter, dialect_of
 from eventlog.exchange.documents import Document, read_documents
 from eventlog.exchange.notes import Notes
+from eventlog.exchange.opening import open_file
 from eventlog.session.chat.format import Fields, is_list, is_object
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 __all__ = ["read_conversations", "read_file"]
+
+MAGIC: Final = b"SQLite format 3\0"
+"""What every SQLite file begins with."""
 
 _MESSAGES: Final = ("messages", "contents", "conversations", "conversation", "items", "history")
 """The fields of an object that may hold a conversation's messages; the first that has some counts."""
@@ -29,9 +33,9 @@ def read_conversations(path: Path, notes: Notes | None = None) -> Iterator[Conve
 
     The file is UTF-8, with or without BOM, and one of: a JSON array of messages; an object with a
     list of ``messages``, or an array of such objects; JSON Lines of messages (one conversation); JSON
-    Lines of such objects or arrays; or a file in a known program's format. Each message may be in any
-    known form (`eventlog.exchange.dialects`). Lines end with a line feed; blank lines are skipped. A
-    file without messages yields nothing.
+    Lines of such objects or arrays; or a file in a known program's format, such as a SQLite file of
+    the OpenAI Agents SDK. Each message may be in any known form (`eventlog.exchange.dialects`). Lines
+    end with a line feed; blank lines are skipped. A file without messages yields nothing.
 
     A message without an id, or with an id that its conversation used before, gets an id derived from
     its content and from what came before it. So the same file gives the same ids, and a file that
@@ -41,16 +45,44 @@ def read_conversations(path: Path, notes: Notes | None = None) -> Iterator[Conve
     With them, it becomes text or is dropped, as they allow, and each conversation has the findings
     made while it was read.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file; name a file or a session folder")
-    with path.open("rb") as file:
-        yield from read_file(file, notes if notes is not None else Notes(str(path), mends=False))
+    notes = notes if notes is not None else Notes(str(path), mends=False)
+    with open_file(path, notes.largest) as file:
+        start = file.read(len(MAGIC))
+        file.seek(0)
+        if start != MAGIC:
+            yield from read_file(file, notes)
+            return
+    yield from _told_apart(_of_database(path, notes), notes)
 
 
 def read_file(file: BinaryIO, notes: Notes) -> Iterator[Conversation]:
     """Yield the conversations of an open file, as `read_conversations` does."""
+    yield from _told_apart(_read(read_documents(file, notes), notes), notes)
+
+
+def _of_database(path: Path, notes: Notes) -> Iterator[Conversation]:
+    """Yield the conversations of a SQLite file, whichever known programs wrote to it."""
+    # Few imports need sqlite3.
+    from eventlog.exchange.databases import open_database
+    from eventlog.exchange.langgraph import langgraph
+    from eventlog.exchange.openai_agents import openai_agents
+
+    with open_database(path) as database:
+        readers = [each for each in (openai_agents, langgraph) if each.recognises(database)]
+        if not readers:
+            names = ", ".join(sorted(database.tables)[:8]) or "none"
+            raise InvalidMessage(
+                "this SQLite file is neither of the OpenAI Agents SDK nor of LangGraph; "
+                f"its tables: {names}"
+            )
+        for reader in readers:
+            yield from reader.read(database, notes)
+
+
+def _told_apart(conversations: Iterator[Conversation], notes: Notes) -> Iterator[Conversation]:
+    """Yield conversations, each with the findings that were made while it was read."""
     told = 0
-    for found in _read(read_documents(file, notes), notes):
+    for found in conversations:
         yield found._replace(findings=tuple(notes.findings[told:]))
         told = len(notes.findings)
 

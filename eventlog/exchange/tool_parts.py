@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventlog.session.chat.blocks import output_text
 from eventlog.session.chat.format import Fields, compact, is_object, parse_json
+from eventlog.session.parts import output_text
 
 __all__ = ["call", "result"]
 

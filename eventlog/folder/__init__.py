@@ -1,0 +1,1 @@
+"""The folder of a session that follows its log."""

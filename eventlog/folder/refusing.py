@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["absolute_path", "folder_errors", "reason_of"]
 
 _REMEDY: Final = "look at what that is, then remove it or put a regular file there"
+_ADVICE: Final = {
+    errno.EMFILE: "close some files, or raise `ulimit -n`",
+    errno.ENFILE: "close other programs, for all of the system's files are open",
+    errno.EROFS: "mount the file system for writing, or take another folder",
+    errno.ENOSPC: "free some room",
+    errno.EDQUOT: "free some room",
+}
+"""What to do about troubles that are not the folder's own."""
+
 _TOO_LARGE: Final = "look at what that is, or set a higher limit"
 
 
@@ -54,4 +63,7 @@ def folder_errors(path: str, remedy: str | None = None) -> Generator[None]:
         if error.errno in REFUSED:
             mend = _TOO_LARGE if error.errno == errno.EFBIG else _REMEDY
             raise CorruptFolder(f"folder {path}: {reason_of(error)}; {mend}") from error
+        advice = _ADVICE.get(error.errno or 0)
+        if advice is not None:
+            remedy = f"nothing is lost: {advice}, then try again"
         raise FolderUnavailable(path, reason_of(error), *([remedy] if remedy else [])) from error

@@ -1,0 +1,1 @@
+"""The domain, pure: what a session is, and what its commands decide."""

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
-    from eventlog.session.events import VersionRange
     from eventlog.session.keeping import Values
-    from eventlog.session.reading import StoredMessage
     from eventlog.session.state import SessionState
+    from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tasks.state import Task
 
 __all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
@@ -51,12 +50,8 @@ class Outcome(NamedTuple, Generic[Result]):
 class Facts(Protocol):
     """The look-ups in the log that a command may make before it is decided; all of them do I/O."""
 
-    def message(self, message_id: str) -> Recorded | None:
-        """Return the record of a message."""
-        ...
-
-    def messages(self, ranges: Sequence[VersionRange]) -> list[StoredMessage]:
-        """Return the messages in ascending ranges with the results of their calls, in order."""
+    def calls(self, message_id: str, version: int) -> StoredCalls | None:
+        """Return the calls of a message with what answered them up to a version of the session."""
         ...
 
     def versions(self, ids: Sequence[EventId]) -> dict[EventId, int]:

@@ -28,7 +28,7 @@ from eventlog.session.events import (
 from eventlog.session.keeping import check_kept, keep_output, keep_outputs
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message, same_message
-from eventlog.session.parts import answerable, calls_with_id, output_of, readings_of, weigh
+from eventlog.session.parts import weigh
 from eventlog.session.tasks.events import ArchiveAbandoned, TaskAbandoned
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
 from eventlog.session.tool_output import CallId, same_output, select_large
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
     from eventlog.session.keeping import Values
-    from eventlog.session.reading import StoredMessage
+    from eventlog.session.pending_calls import PendingCall
     from eventlog.session.state import SessionState
+    from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tool_output import Limit
-    from eventlog.session.window import PendingCall
 
 __all__ = [
     "ABANDONED",
@@ -176,9 +176,9 @@ class RecordToolResult(KeepingCommand[None]):
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
         if self.event is not None:
             return self
-        version, occurrence = self._call(facts, state)
+        occurrence = self._occurrence(facts, state)
         if state.status == "open" and self.large is None:
-            too_large = self._limit(facts, version, occurrence, state)
+            too_large = self._limit(facts, occurrence, state)
             if too_large is not None:
                 return replace(self, too_large=too_large)
         large = dict(self.large or {})
@@ -203,48 +203,37 @@ class RecordToolResult(KeepingCommand[None]):
         is_long = len(self.output) > state.tool_output.preview_characters
         return (is_long and self.large is None) or self._pending_call(state) is None
 
-    def _limit(
-        self, facts: Facts, version: int, occurrence: int, state: SessionState
-    ) -> Limit | None:
+    def _limit(self, facts: Facts, occurrence: int, state: SessionState) -> Limit | None:
         """Return the limit that the output exceeds, together with the others of its message."""
         policy = state.tool_output
         if len(self.output) <= policy.preview_characters:
             return None
-        (message,) = facts.messages([(version, version)])
-        own = calls_with_id(message.data, self.tool_id)[occurrence]
-        outputs = [
-            output_of(part) for place, part in enumerate(message.data["parts"]) if place != own
-        ]
-        others = sum(len(output.text) for output in outputs if output is not None)
+        others = self._calls(facts, state).characters_beside(self.tool_id, occurrence)
         return select_large({0: self.output}, others, policy).get(0)
 
-    def _call(self, facts: Facts, state: SessionState) -> tuple[int, int]:
-        """Return the version of the message with the call, and the call's occurrence in it."""
+    def _calls(self, facts: Facts, state: SessionState) -> StoredCalls:
+        return stored_calls(facts, state, self.message_id)
+
+    def _occurrence(self, facts: Facts, state: SessionState) -> int:
+        """Return the occurrence of the call that is answered."""
         pending = self._pending_call(state)
         if pending is not None:
-            return pending.version, pending.occurrence
-        stored = stored_message(facts, state.session_id, self.message_id)
-        places = known_calls(stored.data, self.tool_id, self.occurrence)
+            return pending.occurrence
+        calls = self._calls(facts, state)
+        count = calls.count(self.tool_id, self.occurrence)
         if self.occurrence is not None:
-            return stored.version, self.occurrence
-        return stored.version, self._occurrence_in(stored.data, places, facts, state)
+            return self.occurrence
+        return 0 if count == 1 else self._choice(calls, count, facts, state)
 
-    def _occurrence_in(
-        self, data: MessageData, places: Sequence[int], facts: Facts, state: SessionState
-    ) -> int:
+    def _choice(self, calls: StoredCalls, count: int, facts: Facts, state: SessionState) -> int:
         """Choose among several calls with one id: the repeated one, else the first open one."""
-        if len(places) == 1:
-            return 0
-        for occurrence, place in enumerate(places):
-            if place < len(data["parts"]):
-                part = data["parts"][place]
-                is_same = part.get("tool_status") == self.status
-                if is_same and same_output(part, self.output):
-                    return occurrence
-        waiting = waiting_calls(state, self.message_id, self.tool_id)
-        if waiting:
-            return waiting[0].occurrence
-        for occurrence in range(len(places)):
+        repeated = calls.answered_by(self.tool_id, self.status, self.output)
+        if repeated is not None:
+            return repeated
+        waiting = state.window.pending.first(self.message_id, self.tool_id)
+        if waiting is not None:
+            return waiting.occurrence
+        for occurrence in range(count):
             key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
             if not facts.versions([derived_id(state.session_id, key)]):
                 return occurrence
@@ -252,11 +241,8 @@ class RecordToolResult(KeepingCommand[None]):
 
     def _pending_call(self, state: SessionState) -> PendingCall | None:
         """Return the call if the state alone identifies it: live, open, and not a repetition."""
-        waiting = waiting_calls(state, self.message_id, self.tool_id)
-        if self.occurrence is not None:
-            return next((call for call in waiting if call.occurrence == self.occurrence), None)
         # After a call that is answered already, the output may be a repetition of that answer.
-        return waiting[0] if waiting and waiting[0].occurrence == 0 else None
+        return state.window.pending.get(self.message_id, self.tool_id, self.occurrence or 0)
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
@@ -292,19 +278,19 @@ class AbandonCall(Command[bool]):
     gathers = True
 
     def gather(self, facts: Facts, state: SessionState) -> AbandonCall:
-        waiting = [
-            call
-            for call in waiting_calls(state, self.message_id, self.tool_id)
-            if self.occurrence in (None, call.occurrence)
-        ]
-        if waiting:
-            return replace(self, call=waiting[0])
-        stored = stored_message(facts, state.session_id, self.message_id)
-        known_calls(stored.data, self.tool_id, self.occurrence)
-        return replace(self, call=None)
+        call = self._open_call(state)
+        if call is None:
+            stored_calls(facts, state, self.message_id).count(self.tool_id, self.occurrence)
+        return replace(self, call=call)
 
     def reads_stored(self, state: SessionState) -> bool:
-        return not waiting_calls(state, self.message_id, self.tool_id)
+        return self._open_call(state) is None
+
+    def _open_call(self, state: SessionState) -> PendingCall | None:
+        pending = state.window.pending
+        if self.occurrence is None:
+            return pending.first(self.message_id, self.tool_id)
+        return pending.get(self.message_id, self.tool_id, self.occurrence)
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -331,43 +317,16 @@ class AbandonCall(Command[bool]):
         return True
 
 
-def waiting_calls(state: SessionState, message_id: str, tool_id: str) -> list[PendingCall]:
-    """Return the live calls of a message with an id that await their results, in order."""
-    return [
-        call
-        for call in state.window.pending
-        if (call.tool_id, call.message_id) == (tool_id, message_id)
-    ]
-
-
-def stored_message(facts: Facts, session_id: str, message_id: str) -> StoredMessage:
-    """Return a message with the results of its calls; raise `InvalidMessage` if there is none."""
-    recorded = facts.message(message_id)
-    if recorded is None:
+def stored_calls(facts: Facts, state: SessionState, message_id: str) -> StoredCalls:
+    """Return the calls of a message; raise `InvalidMessage` if the session has no such message."""
+    calls = facts.calls(message_id, state.version)
+    if calls is None:
         raise InvalidMessage(
-            f"session {session_id!r} has no message {message_id!r}; "
+            f"session {state.session_id!r} has no message {message_id!r}; "
             "append the message with the call first",
             field="message_id",
         )
-    (stored,) = facts.messages([(recorded.version, recorded.version)])
-    return stored
-
-
-def known_calls(data: MessageData, tool_id: str, occurrence: int | None) -> list[int]:
-    """Return the places of a message's calls with an id; raise `InvalidMessage` if it has none."""
-    places = calls_with_id(data, tool_id)
-    if not places:
-        ids = [id_ for _, id_, _ in answerable(readings_of(data))]
-        raise InvalidMessage(
-            f"message {data['id']!r} has no call {tool_id!r}; it has {ids}", field="tool_id"
-        )
-    if occurrence is not None and occurrence >= len(places):
-        raise InvalidMessage(
-            f"message {data['id']!r} has {len(places)} calls {tool_id!r}, so their occurrences are "
-            f"0 to {len(places) - 1}, not {occurrence}",
-            field="occurrence",
-        )
-    return places
+    return calls
 
 
 @dataclass(slots=True, eq=False)

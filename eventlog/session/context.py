@@ -27,7 +27,7 @@ __all__ = [
     "ContextStats",
     "SearchContext",
     "assemble",
-    "begins_inside_a_pair",
+    "fills",
     "last_whole",
     "paired",
     "truncated",
@@ -103,6 +103,7 @@ def assemble(
     messages: Sequence[StoredMessage],
     *,
     token_budget: int,
+    total: int | None = None,
     failed_archives: int = 0,
     unreadable_overviews: int = 0,
 ) -> Context:
@@ -111,10 +112,13 @@ def assemble(
     Messages come before the overview: of them whole rounds are dropped, the oldest first, but never
     the first user message nor the newest round. The overview is shown if it fits beside the rest.
     Results without a call before them are left out, since no model accepts them.
+
+    ``messages`` may lack those in the middle that do not fit (`fills`); ``total`` then says how many
+    there are.
     """
-    check_count("token_budget", token_budget, "tokens")
     kept = _within(paired(unique(messages)), token_budget)
     active = sum(entry.tokens for entry in kept)
+    total = len(messages) if total is None else total
     if overview_tokens > token_budget - active:
         overview, overview_tokens = "", 0
     return Context(
@@ -122,15 +126,30 @@ def assemble(
         messages=tuple(entry.message for entry in kept),
         estimated_tokens=active + overview_tokens,
         stats=ContextStats(
-            total=len(messages),
+            total=total,
             included=len(kept),
-            dropped=len(messages) - len(kept),
+            dropped=total - len(kept),
             failed_archives=failed_archives,
             unreadable_overviews=unreadable_overviews,
             active_tokens=active,
             archive_tokens=overview_tokens,
         ),
     )
+
+
+def fills(
+    messages: Sequence[StoredMessage], token_budget: int, question: StoredMessage | None
+) -> bool:
+    """Return whether the newest messages fill a budget, so that none before them fits in.
+
+    Beside them there is only room for the first ``question`` of the user. The oldest of their rounds,
+    which may have begun before them, does not fit any more.
+    """
+    entries = paired(unique(messages))
+    total = sum(entry.tokens for entry in entries)
+    if question is not None and all(entry.version != question.version for entry in entries):
+        total += question.tokens
+    return total > token_budget and len(_rounds(entries)) > 1
 
 
 def truncated(
@@ -160,11 +179,6 @@ def last_whole(messages: Sequence[StoredMessage], last: int) -> Sequence[StoredM
     """Return the ``last`` messages, and those before them that keep calls with their results."""
     start = max(0, len(messages) - last)
     return messages[pair_up([entry.data for entry in messages]).whole_from(start) :]
-
-
-def begins_inside_a_pair(messages: Sequence[StoredMessage]) -> bool:
-    """Return whether a result among the messages answers a call before them, or none at all."""
-    return bool(pair_up([entry.data for entry in messages]).orphans)
 
 
 def weighed_anew(
@@ -204,7 +218,8 @@ def _within(messages: list[StoredMessage], token_budget: int) -> list[StoredMess
 
 def _asks(entry: StoredMessage) -> bool:
     """Return whether this is a user message that says something, not just one with results."""
-    return entry.data["role"] == "user" and begins_round(readings_of(entry.data))
+    data = entry.data
+    return data["role"] == "user" and (is_plain(data) or begins_round(readings_of(data)))
 
 
 def _rounds(messages: Sequence[StoredMessage]) -> list[list[StoredMessage]]:

@@ -6,11 +6,9 @@ not allow becomes a finding and changes nothing else.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
+from pydantic import ValidationError
 
 from eventlog.codec import decode_event
 from eventlog.errors import CorruptLog, EventLogError
@@ -18,14 +16,15 @@ from eventlog.events import is_builtin_type
 from eventlog.recorded import Recorded
 from eventlog.records import Record
 from eventlog.session import folder_folding, message_folding
+from eventlog.session.appended import appended_reader
 from eventlog.session.events import MessageAppended
-from eventlog.session.message_data import MessageData
 from eventlog.session.message_folding import fold_message
 from eventlog.session.tasks import folding as task_folding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from eventlog.session.message_data import MessageData
     from eventlog.session.state import SessionState
 
 __all__ = ["apply", "apply_message", "apply_records"]
@@ -81,7 +80,7 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
 
     Raises as `apply` does.
     """
-    read_message = _message_reader()  # All schemas so far have the same fields.
+    read_data = appended_reader()  # All schemas so far have the same fields.
     for entry in records:
         record = entry if type(entry) is Record else cast("Recorded", entry).record
         _, _, _, _, type_, schema, _, data, _, _ = record
@@ -89,11 +88,11 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
             apply(state, Recorded(record))
             continue
         try:
-            appended = read_message(data)
+            appended = read_data(data)
             apply_message(state, record, appended["message"], appended["tokens"])
         except ValidationError:
-            decode_event(record)  # Raises the error that says what is wrong with the data.
-            raise
+            # Raises the error that says what is wrong, or reads what earlier versions stored.
+            apply(state, Recorded(record, decode_event(record)))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _unfoldable(record, error) from error
 
@@ -105,18 +104,6 @@ def _unfoldable(record: Record, error: Exception) -> CorruptLog:
         stream=record.stream,
         version=record.version,
     )
-
-
-class _AppendedData(TypedDict):
-    """The fields of `MessageAppended`: reading them takes two thirds of reading the model."""
-
-    message: MessageData
-    tokens: int
-
-
-@cache
-def _message_reader() -> Callable[[bytes], _AppendedData]:
-    return TypeAdapter(_AppendedData).validator.validate_json
 
 
 def _advance(state: SessionState, record: Record) -> None:

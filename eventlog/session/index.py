@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import pydantic_core
 from pydantic import TypeAdapter
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
+    "SessionEntry",
     "archive_key",
     "archive_prefix",
     "due_key",
@@ -63,6 +64,7 @@ __all__ = [
     "may_change_index",
     "prepare_reading",
     "read_archive",
+    "read_session",
     "read_task",
     "session_key",
     "session_of_entry",
@@ -324,6 +326,25 @@ def read_archive(value: bytes) -> Archive:
     except ValueError as error:
         raise _damaged("archive", error) from error
     return archive
+
+
+class SessionEntry(NamedTuple):
+    """What a ``session/`` entry says."""
+
+    created_at: int
+    status: str
+
+
+def read_session(value: bytes) -> SessionEntry:
+    """Read a ``session/`` entry; raise `CorruptLog` for what is none."""
+    try:
+        fields = pydantic_core.from_json(value)
+        created_at, status = fields["created_at"], fields["status"]
+        if type(created_at) is not int or type(status) is not str:
+            raise ValueError(f"it says {created_at!r:.40} and {status!r:.40}")
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged("session", ValueError(str(error))) from error
+    return SessionEntry(created_at, status)
 
 
 def _damaged(kind: str, error: ValueError) -> CorruptLog:

@@ -27,7 +27,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 def may_name_values(type: str, data: bytes) -> bool:
     """Return whether a record may name values; most are ruled out without decoding them."""
-    if type == "message_appended" or type == "tool_result_recorded":
+    if type in ("message_appended", "tool_result_recorded"):
         return _OUTPUT_REF in data
     return type in _NAMING_TYPES
 

@@ -26,15 +26,24 @@ if TYPE_CHECKING:
 
 __all__ = ["check_claims", "claimed_values"]
 
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_path(value: object) -> bool:
+    return is_list(value) and len(value) > 0 and all(isinstance(name, str) for name in value)
+
+
 _EXPECTED: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "tool_output_ref": (lambda value: isinstance(value, str), "the URI of an output, as text"),
     "tool_output_truncated": (lambda value: isinstance(value, bool), "true or false"),
-    "tool_output_original_chars": (lambda value: _is_count(value), "a number of characters"),
-    "tool_output_preview_chars": (lambda value: _is_count(value), "a number of characters"),
-    "tool_output_sha256": (lambda value: is_digest(value), "64 hexadecimal digits in lower case"),
+    "tool_output_original_chars": (_is_count, "a number of characters"),
+    "tool_output_preview_chars": (_is_count, "a number of characters"),
+    "tool_output_sha256": (is_digest, "64 hexadecimal digits in lower case"),
     "tool_output_externalized_reason": (lambda value: isinstance(value, str), "text"),
     "tool_output_externalization_error": (lambda value: isinstance(value, str), "text"),
-    "tool_output_field": (lambda value: _is_path(value), "a list of field names"),
+    "tool_output_field": (_is_path, "a list of field names"),
     "tool_output_json": (lambda value: isinstance(value, bool), "true or false"),
 }
 
@@ -75,11 +84,3 @@ def claimed_values(session: str, data: MessageData) -> list[tuple[str, str]]:
         for place, part in enumerate(data["parts"])
         if kept_output_id(session, part) is not None
     ]
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_path(value: object) -> bool:
-    return is_list(value) and len(value) > 0 and all(isinstance(name, str) for name in value)

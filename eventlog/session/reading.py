@@ -5,15 +5,17 @@ Where the records come from is a parameter: a store, or a list of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from eventlog.errors import CorruptLog
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
-from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.appended import APPENDED, read_appended, read_message
+from eventlog.session.events import ToolResultRecorded
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message
 from eventlog.session.parts import answerable, is_plain, readings_of, with_fields
+from eventlog.session.stored_calls import StoredCalls
 from eventlog.session.tool_output import without_large_output
 
 if TYPE_CHECKING:
@@ -27,6 +29,17 @@ __all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with
 
 RESULT_KINDS = ("running", "completed", "error", "abandoned")
 """The kinds of results; a call may have one of each (`tool_result_key`)."""
+
+KNOWN_CALLS: Final = 4
+"""Of so many messages it is remembered which calls are answered: agents rarely run more at once."""
+
+REREAD_RECORDS: Final = 1_000
+"""After more records than these a message is read anew, instead of all that was recorded since."""
+
+
+FIRST_STEP = 16
+LARGEST_STEP = 4_096
+"""Records that are read at once where it is not known how many are needed."""
 
 
 class StoredMessage(NamedTuple):
@@ -90,6 +103,15 @@ def _fields_of(result: ToolResultRecorded) -> dict[str, Any]:
     return {**fields, **(result.large or {})}
 
 
+def _stored(record: Record) -> StoredMessage:
+    appended = read_appended(record)
+    return StoredMessage(record.version, appended["message"], appended["tokens"], record.schema)
+
+
+def _result(record: Record) -> ToolResultRecorded:
+    return cast("ToolResultRecorded", Recorded(record).event)
+
+
 class RecordSource(Protocol):
     """The methods of a store that reading messages needs."""
 
@@ -108,6 +130,8 @@ class MessageReader:
     def __init__(self, source: RecordSource, stream: str) -> None:
         self.stream = stream
         self._source = source
+        self._known_calls: dict[str, StoredCalls] = {}
+        """Those that results came for most recently, by message id; used by `calls` alone."""
 
     def record(self, version: int) -> Recorded | None:
         """Return the record at a version, or None."""
@@ -135,6 +159,30 @@ class MessageReader:
         found = self.recorded_as(message_key(message_id))
         return found if found is not None and found.type == "message_appended" else None
 
+    def calls(self, message_id: str, version: int) -> StoredCalls | None:
+        """Return the calls of a message with what answered them up to a version of the session.
+
+        For one caller at a time: what it returns is brought up to date at the next call.
+        """
+        known = self._known_calls.pop(message_id, None)
+        if known is None or version - known.seen > REREAD_RECORDS:
+            recorded = self.message(message_id)
+            if recorded is None:
+                return None
+            (stored,) = self.messages([(recorded.version, recorded.version)])
+            known = StoredCalls(stored.data, version)
+        elif version > known.seen:
+            for record in self._source.read(self.stream, after=known.seen, until=version):
+                if record.type == "tool_result_recorded":
+                    result = cast("ToolResultRecorded", Recorded(record).event)
+                    if result.message_id == message_id:
+                        known.take(result)
+            known.seen = version
+        if len(self._known_calls) >= KNOWN_CALLS:
+            del self._known_calls[next(iter(self._known_calls))]
+        self._known_calls[message_id] = known
+        return known
+
     def messages(
         self,
         ranges: Sequence[VersionRange],
@@ -147,18 +195,76 @@ class MessageReader:
         If a call has no result among the records that were read, its result is looked up: so a
         result counts wherever in the stream it is, up to the version ``as_of`` if that is given.
         """
-        found: list[StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
-        for event, record in self._backwards(ranges):
-            version = record.version
-            if isinstance(event, MessageAppended):
-                found.append(StoredMessage(version, event.message, event.tokens, record.schema))
-                if last is not None and len(found) >= last:
-                    break
+        return self._completed(self._read(ranges, results, last), results, as_of)
+
+    def page(
+        self, ranges: Sequence[VersionRange], results: dict[int, ToolResultRecorded]
+    ) -> list[StoredMessage]:
+        """Return the messages in ascending ranges, which lie before those of the pages read so far.
+
+        ``results`` are those found in passing by version, in all of these pages.
+        """
+        return self._completed(self._read(ranges, results), results, None)
+
+    def appended(
+        self, ranges: Sequence[VersionRange], *, holding: bytes = b"", reverse: bool = False
+    ) -> Iterator[tuple[int, MessageData]]:
+        """Yield the messages in ascending ranges with their versions, as they were appended; only
+        those whose stored bytes hold ``holding``."""
+        for first, last in reversed(ranges) if reverse else ranges:
+            for record in self._in_steps(first, last, reverse=reverse):
+                if record.type == APPENDED and holding in record.data:
+                    yield record.version, read_appended(record)["message"]
+
+    def _in_steps(self, first: int, last: int, *, reverse: bool) -> Iterator[Record]:
+        """Yield the records of a range, which are read in growing steps: few may do."""
+        size = FIRST_STEP
+        while first <= last:
+            if reverse:
+                after, until = max(first - 1, last - size), last
+                last = after
             else:
-                results[version] = event
+                after, until = first - 1, min(last, first - 1 + size)
+                first = until + 1
+            yield from self._source.read(self.stream, after=after, until=until, reverse=reverse)
+            size = min(size * 4, LARGEST_STEP)
+
+    def _read(
+        self,
+        ranges: Sequence[VersionRange],
+        results: dict[int, ToolResultRecorded],
+        last: int | None = None,
+    ) -> list[StoredMessage]:
+        """Return the messages in ranges as they were appended, and add the results to ``results``."""
+        found: list[StoredMessage] = []
+        for first, end in reversed(ranges):
+            for record in self._source.read(self.stream, after=first - 1, until=end, reverse=True):
+                if record.type == APPENDED:
+                    found.append(_stored(record))
+                    if len(found) == last:
+                        return found[::-1]
+                elif record.type == ToolResultRecorded.event_type:
+                    results[record.version] = _result(record)
         found.reverse()
-        return self._completed(found, results, as_of)
+        return found
+
+    def shown(self, ranges: Sequence[VersionRange]) -> list[Message]:
+        """Return the messages in ascending ranges as callers are given them, in order.
+
+        They are those of `messages`, read in the shortest way. Raises as `StoredMessage.message`.
+        """
+        found: list[Message | StoredMessage] = []
+        results: dict[int, ToolResultRecorded] = {}
+        for first, last in ranges:
+            for record in self._source.read(self.stream, after=first - 1, until=last):
+                if record.type == APPENDED:
+                    found.append(read_message(record) or _stored(record))
+                elif record.type == ToolResultRecorded.event_type:
+                    results[record.version] = _result(record)
+        changeable = [entry for entry in found if type(entry) is StoredMessage]
+        completed = iter(self._completed(changeable, results, None))
+        return [entry if type(entry) is Message else next(completed).message for entry in found]
 
     def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
         """Return the record of the first message in ascending ranges."""
@@ -168,20 +274,10 @@ class MessageReader:
                     return Recorded(record)
         return None
 
-    def history(self) -> list[StoredMessage]:
-        """Return every message ever recorded, in order."""
+    def whole_range(self) -> list[VersionRange]:
+        """Return the range of all versions that the stream has."""
         head = self._source.head(self.stream).version
-        return self.messages([(1, head)]) if head else []
-
-    def _backwards(
-        self, ranges: Sequence[VersionRange]
-    ) -> Iterator[tuple[MessageAppended | ToolResultRecorded, Record]]:
-        for first, last in reversed(ranges):
-            records = self._source.read(self.stream, after=first - 1, until=last, reverse=True)
-            for record in records:
-                if record.type == "message_appended" or record.type == "tool_result_recorded":
-                    event = Recorded(record).event
-                    yield cast("MessageAppended | ToolResultRecorded", event), record
+        return [(1, head)] if head else []
 
     def _completed(
         self,

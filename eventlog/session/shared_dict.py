@@ -34,7 +34,9 @@ class SharedDict(MutableMapping[Key, Value]):
 
     __slots__ = ("_base", "_changed", "_gone", "_is_shared")
 
-    def __init__(self, entries: MutableMapping[Key, Value] | Iterable[tuple[Key, Value]] = ()):
+    def __init__(
+        self, entries: MutableMapping[Key, Value] | Iterable[tuple[Key, Value]] = ()
+    ) -> None:
         self._base = dict(entries)
         self._is_shared = False
         """Whether a copy has the same base, which then must not change."""

@@ -84,6 +84,15 @@ class SessionState:
             setattr(copied, name, getattr(self, name).copy())
         return copied
 
+    def for_reading(self) -> SessionState:
+        """Return a state that readers may look at while this one is folded further."""
+        copied = SessionState(*_values(self))
+        for name in _CONTAINERS:
+            if name != "window":
+                setattr(copied, name, getattr(self, name).copy())
+        copied.window = self.window.shared()
+        return copied
+
     def as_seen(self, creation: SessionCreated | None) -> SessionState:
         """Return the state that commands see: for a new session, the one it will begin with."""
         if self.status != ABSENT or creation is None:

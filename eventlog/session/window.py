@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
+from eventlog.session.pending_calls import PendingCall, PendingCalls
 from eventlog.session.version_ranges import VersionRange, ascending, intersection, without
 
 if TYPE_CHECKING:
@@ -27,8 +28,14 @@ KEEP_LIMIT: Final = 10_000
 """The largest ``keep_recent`` of a commit (C3)."""
 
 _KNOWN_LIMIT: Final = KEEP_LIMIT + KEEP_LIMIT // 4
-"""The count of known messages at which those beyond `KEEP_LIMIT` are forgotten: rarely, since it
-costs a copy."""
+"""The count of known messages at which those beyond `KEEP_LIMIT` are first forgotten."""
+
+_FORGET_EVERY: Final = _KNOWN_LIMIT - KEEP_LIMIT
+"""How many more messages must be known before some are forgotten again: that costs a copy of all, and
+may gain nothing while a long round is held."""
+
+_OCCURRENCES: Final = 1_000_000
+"""More calls than one message can hold."""
 
 _NARROW, _WIDE = "H", "Q"
 """The type codes of the column of tokens: two bytes each, eight once a count does not fit. The
@@ -43,20 +50,6 @@ _GLUE: Final = bytes(bits | _GLUED for bits in range(256))
 """Sets `_GLUED` in a slice at once: a late result may be far from its call."""
 
 _Column = Annotated[Any, Field(exclude=True)]
-
-
-class PendingCall(NamedTuple):
-    """A call that awaits its result: where its message is, and where its round begins.
-
-    The tool's id alone does not identify it: providers number the calls of each message from 0,
-    and some give several calls of one message the same id; ``occurrence`` counts these from 0.
-    """
-
-    tool_id: str
-    message_id: str
-    version: int
-    round_start: int
-    occurrence: int = 0
 
 
 class Retention(NamedTuple):
@@ -95,7 +88,7 @@ class Window:
     versions: _Column = field(default_factory=lambda: array("I"))
     weights: _Column = field(default_factory=lambda: array(_NARROW))
     rounds: _Column = field(default_factory=bytearray)
-    pending: list[PendingCall] = field(default_factory=list[PendingCall])
+    pending: PendingCalls = field(default_factory=PendingCalls)
     """The tool calls without a result, in order."""
     turn: int = 0
     """The first version of the newest round, under the name that snapshots have; 0 if the next
@@ -103,6 +96,8 @@ class Window:
     gaps: list[int] = field(default_factory=list[int])
     """Versions that no retained range may reach across: the messages right before them are archived
     already, or live but not known one by one."""
+    forget_at: int = _KNOWN_LIMIT
+    """The count of known messages at which the oldest are forgotten next."""
 
     def copy(self) -> Window:
         return Window(
@@ -116,6 +111,17 @@ class Window:
             pending=self.pending.copy(),
             turn=self.turn,
             gaps=self.gaps.copy(),
+            forget_at=self.forget_at,
+        )
+
+    def shared(self) -> Window:
+        """Return a window for a reader: the columns are shared, the rest is copied.
+
+        Later records only add to these columns, and join calls and results in them: a commit puts
+        others in their place.
+        """
+        return replace(
+            self, closed=self.closed.copy(), pending=self.pending.copy(), gaps=self.gaps.copy()
         )
 
     def packed(self) -> bytes:
@@ -146,6 +152,8 @@ class Window:
             raise ValueError(f"live messages are known from {known[0]} to {known[-1]} of {head}")
         if self.count < len(known) or not 0 <= self.since <= head or ranges != ascending(ranges):
             raise ValueError("the figures of the live messages do not fit each other")
+        if not all(0 <= call.occurrence < _OCCURRENCES for call in self.pending):
+            raise ValueError("a message has more calls than it can hold")
 
     # ---- folding ------------------------------------------------------------------------------
 
@@ -164,12 +172,12 @@ class Window:
         self.versions.append(version)
         self.count += 1
         self.tokens += tokens
-        if len(self.rounds) >= _KNOWN_LIMIT:
+        if len(self.rounds) >= self.forget_at:
             self._forget_old()
 
     def call(self, tool_id: str, message_id: str, version: int, occurrence: int = 0) -> None:
         """Note a tool call that awaits its result."""
-        self.pending.append(PendingCall(tool_id, message_id, version, self.turn, occurrence))
+        self.pending.add(PendingCall(tool_id, message_id, version, self.turn, occurrence))
 
     def answer(
         self,
@@ -186,37 +194,16 @@ class Window:
         the newest message with an open call of the tool's id, and there the first such call; ``at``
         is then the version of the message with the result, which no commit parts from it (C3).
         """
-        place = (
-            self._newest_call(tool_id)
-            if message_id is None
-            else self._place_of_call(tool_id, message_id, occurrence)
-        )
-        if place is None:
+        if message_id is None:
+            call = self.pending.pop_newest(tool_id)
+        else:
+            call = self.pending.pop(message_id, tool_id, occurrence)
+        if call is None:
             return False
-        call = self.pending.pop(place)
         self.add_tokens(call.version, tokens)
         if at is not None:
             self._glue(call.version, at)
         return True
-
-    def _newest_call(self, tool_id: str) -> int | None:
-        found: int | None = None
-        for place in range(len(self.pending) - 1, -1, -1):
-            call = self.pending[place]
-            if found is not None and call.version != self.pending[found].version:
-                break
-            if call.tool_id == tool_id:
-                found = place
-        return found
-
-    def _place_of_call(self, tool_id: str, message_id: str, occurrence: int) -> int | None:
-        for place in range(len(self.pending) - 1, -1, -1):
-            call = self.pending[place]
-            if (call.tool_id, call.message_id) == (tool_id, message_id) and (
-                call.occurrence == occurrence
-            ):
-                return place
-        return None
 
     def _glue(self, first: int, last: int) -> None:
         """Note that no cut may fall between the messages at two versions."""
@@ -261,7 +248,7 @@ class Window:
             self.count = max(len(held), self.count - claimed.messages)
             self.tokens = max(sum(self.weights), self.tokens - claimed.tokens)
         self.closed, self.since = left, version
-        self.pending = [call for call in self.pending if _contains(held, call.version)]
+        self.pending.keep(lambda call: _contains(held, call.version))
         if not held or held[-1] != newest:
             self.turn = 0
             self.gaps.append(version)
@@ -307,6 +294,27 @@ class Window:
             return self.tokens
         return self.tokens - self._tokens_between(max(0, known - keep_recent), known)
 
+    def glued_from(self, version: int) -> int:
+        """Return where a cut right before a version is to move back to, so that it parts no call
+        from its result: a lower version, or this one."""
+        place = bisect_left(self.versions, version)
+        whole = self._whole_from(place)
+        return version if whole == place else self.versions[whole]
+
+    def newest_call(self, tool_id: str, before: int) -> int | None:
+        """Return the version, below ``before``, of the newest call with an id that awaits its
+        result."""
+        versions = (call.version for call in self.pending if call.tool_id == tool_id)
+        return max((version for version in versions if version < before), default=None)
+
+    def knows(self, version: int) -> bool:
+        """Return whether a message is live and known singly."""
+        return _contains(self.versions, version)
+
+    def first(self, head: int) -> int:
+        """Return the first version that may be live, with ``head`` records."""
+        return self.closed[0][0] if self.closed else min(self.since + 1, head)
+
     # ---- inside -------------------------------------------------------------------------------
 
     def _segments(self, ranges: Iterable[VersionRange]) -> list[tuple[int, int]]:
@@ -337,7 +345,7 @@ class Window:
 
     def _held_rounds(self) -> list[tuple[int, int]]:
         held: list[tuple[int, int]] = []
-        for first in sorted({call.round_start for call in self.pending}):
+        for first in sorted(self.pending.rounds()):
             start = self._whole_from(bisect_left(self.versions, first))
             # A round that is glued to the message before it does not end this one: its value is 3.
             end = self.rounds.find(_BEGINS, start + 1)
@@ -374,11 +382,11 @@ class Window:
         for start, stop in segments:
             versions.extend(self.versions[start:stop])
             weights.extend(self.weights[start:stop])
-            # The rest of a round behind a gap counts as a round.
-            rounds += (
-                self.rounds[start:stop] if not start else b"\x01" + self.rounds[start + 1 : stop]
-            )
+            rounds += self.rounds[start:stop]
+            if start:  # The rest of a round behind a gap counts as a round.
+                rounds[start - stop] |= _BEGINS
         self.versions, self.weights, self.rounds = versions, weights, rounds
+        self.forget_at = max(_KNOWN_LIMIT, len(versions) + _FORGET_EVERY)
 
     def _forget_old(self) -> None:
         known = len(self.versions)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.session.messages import Message
 from eventlog.session.parts import Media, readings_of
-from eventlog.summary.intents import Intent
+from eventlog.summary.intents import Intent, read_intents
 from eventlog.summary.requests import Summarizable
 from eventlog.summary.text import (
     QUESTION_MARKS,
     best_sentences,
+    is_only_text,
     one_line,
     plain,
     quote,
@@ -25,7 +26,7 @@ from eventlog.summary.text import (
     tokens_of,
     weigh_names,
 )
-from eventlog.summary.tool_calls import ToolCall, compact_input, compact_output
+from eventlog.summary.tool_calls import ToolCall, compact_input, compact_output, pair_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,7 +70,8 @@ LASTING: Final = 1_000
 class Section(Enum):
     """The sections of an overview (F7), each with its heading and a limit for its entries.
 
-    The sum of these limits, in characters, leaves `OVERVIEW_CHARACTERS` room for the title, the headings and the counts.
+    The sum of these limits, in characters, leaves `OVERVIEW_CHARACTERS` room for the title, the
+    headings and the counts.
     """
 
     STATE = ("Current state", 1_100)
@@ -91,13 +93,21 @@ class Entry(NamedTuple):
     weight: int = 1
 
 
-class Material(NamedTuple):
+class Material:
     """The findings in the messages of a request, read once."""
 
-    request: Summarizable
-    messages: tuple[Message, ...]
-    intents: list[Intent]
-    calls: list[ToolCall]
+    def __init__(self, request: Summarizable, messages: tuple[Message, ...]) -> None:
+        self.request = request
+        self.messages = messages
+        self.texts = [read_text(message) for message in messages]
+        self.calls: list[ToolCall] = pair_calls(messages)
+        self.intents: list[Intent] = read_intents(zip(messages, self.texts, strict=True))
+        self.tokens = [tokens_of(text) for text in self.texts]
+        """The words of each message that may name something."""
+        self.call_tokens = [
+            tokens_of(compact_input(call.input, 400).replace("=", " ")) for call in self.calls
+        ]
+        """The same of what each call was given."""
 
 
 def _state_entries(material: Material) -> Iterator[Entry]:
@@ -184,7 +194,11 @@ def _fact_entries(material: Material) -> Iterator[Entry]:
         if call.is_done and not call.is_failed:
             label = "Looked up" if call.is_reading else "Done"
             yield Entry(f"**{label}:** {_shown_call(call)}", weight_of(label))
-    texts = (read_text(found) for found in material.messages if found.role == "assistant")
+    texts = (
+        text
+        for message, text in zip(material.messages, material.texts, strict=True)
+        if message.role == "assistant"
+    )
     for sentence in best_sentences(texts, STATEMENTS):
         yield Entry(f"**Assistant:** {quote(sentence, 240)}", weight_of("Assistant"))
     yield from names_entry(_names(material))
@@ -207,12 +221,12 @@ def _shown_request(call: ToolCall, limit: int) -> str:
 def _names(material: Material) -> list[str]:
     """Return identifiers, amounts and dates that the user or the calls named, in order."""
     names: Counter[str] = Counter()
-    for message in material.messages:
+    for message, tokens in zip(material.messages, material.tokens, strict=True):
         weight = {"user": 3, "assistant": 1}.get(message.role)
         if weight:
-            weigh_names(read_text(message), weight, names)
-    for call in material.calls:
-        weigh_names(compact_input(call.input, 400).replace("=", " "), 2, names)
+            weigh_names(tokens, weight, names)
+    for tokens in material.call_tokens:
+        weigh_names(tokens, 2, names)
     chosen = {name for name, _ in names.most_common(SHOWN_NAMES)}
     return [name for name in names if name in chosen]
 
@@ -233,17 +247,17 @@ def _file_entries(material: Material) -> Iterator[Entry]:
     for text in dict.fromkeys(_context_texts(material.messages)):
         yield Entry(text, 3)
     references: Counter[str] = Counter()
-    for message in material.messages:
+    for message, tokens in zip(material.messages, material.tokens, strict=True):
         if message.role not in PROMPT_ROLES:
-            references.update(_references(read_text(message)))
-    for call in material.calls:
-        references.update(_references(compact_input(call.input, 400).replace("=", " ")))
+            references.update(_references(tokens))
+    for tokens in material.call_tokens:
+        references.update(_references(tokens))
     for reference, count in references.items():
         yield Entry(f"`{one_line(reference, 120)}`", 2 if count > 1 else 1)
 
 
-def _references(text: str) -> Iterator[str]:
-    return filter(None, map(reference_in, tokens_of(text)))
+def _references(tokens: Iterable[str]) -> Iterator[str]:
+    return filter(None, map(reference_in, tokens))
 
 
 def _context_texts(messages: Iterable[Message]) -> Iterator[str]:
@@ -251,7 +265,7 @@ def _context_texts(messages: Iterable[Message]) -> Iterator[str]:
         if message.role in PROMPT_ROLES and message.text.strip():
             size = len(message.text)
             yield f"{PROMPT} {size:,} characters: {quote(message.text, 120)}"
-        for found in readings_of(message.as_data()):
+        for found in () if is_only_text(message) else readings_of(message.as_data()):
             yield from map(_shown_media, found.media)
             if found.context is not None:
                 about = one_line(found.beside, 160)

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from eventlog.summary.carried import TITLE_CHARACTERS, Earlier, digest_in, merged
-from eventlog.summary.intents import Intent, read_intents
+from eventlog.summary.intents import Intent
 from eventlog.summary.requests import Summarizable, Summary
 from eventlog.summary.sections import (
     ASKED,
@@ -39,7 +39,6 @@ from eventlog.summary.text import (
     sentences_of,
     width_of,
 )
-from eventlog.summary.tool_calls import pair_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +66,7 @@ def summarize(request: Summarizable) -> Summary:
     earlier = merged([request.previous_overview, *filter(None, digests)])
     raw = [found for found, digest in zip(request.uncovered, digests, strict=True) if not digest]
     messages = (*raw, *request.messages)
-    material = Material(request, messages, read_intents(messages), pair_calls(messages))
+    material = Material(request, messages)
     title = earlier.title if earlier.title != _unnamed(request) else ""
     title = title or _title(material)
     sections = [_section(section, material, earlier) for section in Section]

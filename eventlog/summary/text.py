@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from itertools import chain
 from math import sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from eventlog.session.messages import TextPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "COLONS",
     "QUESTION_MARKS",
+    "Phrases",
     "best_sentences",
     "both_ends",
     "informative_sentences",
+    "is_only_text",
     "one_line",
     "plain",
     "quote",
@@ -60,7 +65,10 @@ def one_line(text: str, limit: int) -> str:
 
 
 def _collapsed(text: str) -> str:
-    return _SURROGATE.sub("\ufffd", _BLANK.sub(" ", text)).strip()
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()  # Nearly all text: there is nothing to replace.
+    line = _BLANK.sub(" ", text)
+    return (line if line.isascii() else _SURROGATE.sub("\ufffd", line)).strip()
 
 
 def _cut(line: str, limit: int) -> str:
@@ -100,23 +108,53 @@ def read_text(message: Message) -> str:
     return _ends(message.text, READ_CHARACTERS)
 
 
+def is_only_text(message: Message) -> bool:
+    """Return whether a message is text and nothing else, as nearly all are."""
+    return not message.__pydantic_extra__ and all(
+        type(part) is TextPart and not part.__pydantic_extra__ for part in message.parts
+    )
+
+
 # ---- sentences --------------------------------------------------------------------------------
 
 QUESTION_MARKS: Final = "?\uff1f"
 COLONS: Final = ":\uff1a"
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。\uff01\uff1f])|\n+")
+_ASCII_SENTENCE_END = re.compile(r"\s(?:(?<=[.!?]\s)\s*|(?<=\n)\n*)")
+"""The same for ASCII, begun with what is looked for fastest."""
 _MARKUP = re.compile(r"^(?:[\s#>*•\u2013-]|\d{1,3}[.)]\s)+|[*`]+")
 _COLON = re.compile(r"[:\uff1a]")
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]{2,}")
-_POLITE = re.compile(
+
+
+class Phrases:
+    """Phrases of several languages, looked for as a regular expression does, but quickly.
+
+    Most texts are ASCII and have none: so a text is first asked for ``hints``, of which whatever
+    matches in ASCII has one.
+    """
+
+    def __init__(self, pattern: str, hints: str) -> None:
+        self.pattern = re.compile(pattern, re.IGNORECASE)
+        self.hints = tuple(hint.replace("_", " ") for hint in hints.split())
+
+    def are_in(self, text: str) -> bool:
+        """Return whether one of the phrases is in a text."""
+        if text.isascii() and not any(map(text.lower().__contains__, self.hints)):
+            return False
+        return self.pattern.search(text) is not None
+
+
+_POLITE = Phrases(
     r"\b(?:welcome|feel free|let me know|thanks?|thank you|happy to|glad to|hesitate|anything else"
     r"|i can (?:help|assist|look|check)|let's first|to assist you|further assistance|hold on"
     r"|i(?:'ll| will) (?:now |first )?(?:search|check|look|need|assist)|one moment|sorry"
     r"|have a (?:great|nice|good|safe|wonderful)|apologi[sz]e|here (?:are|is) the"
     r"|please (?:confirm|provide|wait|reply|specify)|(?:can|could|would|will) you)\b"
     r"|请提供|请问|不客气|教えてください",
-    re.IGNORECASE,
+    "welcome feel_free let_me thank happy_to glad_to hesitate anything_else i_can let's_first assist"
+    " hold_on i'll i_will one_moment sorry have_a apolog here_are here_is please _you",
 )
 _STOP_WORDS: Final = frozenset(
     """
@@ -133,8 +171,10 @@ _STOP_WORDS: Final = frozenset(
 
 def sentences_of(text: str) -> Iterator[str]:
     """Return the sentences and list items of a text, without the markup of lists and headings."""
-    for sentence in _SENTENCE_END.split(text):
-        found = _collapsed(_MARKUP.sub("", sentence))
+    ends = _ASCII_SENTENCE_END if text.isascii() else _SENTENCE_END
+    for sentence in ends.split(text):
+        is_bare = sentence[:1].isalpha() and "*" not in sentence and "`" not in sentence
+        found = _collapsed(sentence if is_bare else _MARKUP.sub("", sentence))
         if found:
             yield found
 
@@ -145,7 +185,7 @@ def informative_sentences(text: str) -> Iterator[str]:
     for sentence in sentences_of(text):
         if shortest <= width_of(sentence[: longest + 1]) and len(sentence) <= longest:
             is_other = sentence[-1] in QUESTION_MARKS or _is_labelled(sentence)
-            if not is_other and not _POLITE.search(sentence):
+            if not is_other and not _POLITE.are_in(sentence):
                 yield sentence
 
 
@@ -170,15 +210,17 @@ def _is_labelled(sentence: str) -> bool:
 
 def width_of(text: str) -> int:
     """Return the length of a text in characters of an alphabet: an ideograph counts as two."""
-    return len(text) + sum(character >= "\u2e80" for character in text)
+    return len(text) if text.isascii() else len(text) + sum(map("\u2e80".__le__, text))
 
 
 def words_of(text: str) -> list[str]:
     """Return the meaningful words in lower case; in scripts without spaces, pairs of characters."""
     words: list[str] = []
-    for found in _WORD.finditer(text.casefold()):
-        word = found[0]
-        if _UNSPACED.search(word):
+    for word in _WORD.findall(text.casefold()):
+        if word.isascii():
+            if len(word) > 1 and word not in _STOP_WORDS:
+                words.append(word)
+        elif _UNSPACED.search(word):
             words += [word[place : place + 2] for place in range(len(word) - 1)]
         elif len(word) > 1 and word not in _STOP_WORDS:
             words.append(word)
@@ -203,9 +245,10 @@ def best_sentences(texts: Iterable[str], count: int) -> list[str]:
         dict.fromkeys(found for text in texts for found in informative_sentences(text))
     )
     split = [words_of(sentence) for sentence in sentences]
-    frequency = Counter(word for words in split for word in words)
+    frequency = Counter(chain.from_iterable(split))
+    rarity = {word: sqrt(count) for word, count in frequency.items()}
     candidates = [
-        _candidate(sentence, words, frequency, place, len(sentences))
+        _candidate(sentence, words, rarity, place, len(sentences))
         for place, (sentence, words) in enumerate(zip(sentences, split, strict=True))
     ]
     candidates.sort(key=lambda found: (-found.score, found.place))
@@ -217,11 +260,11 @@ def best_sentences(texts: Iterable[str], count: int) -> list[str]:
 
 
 def _candidate(
-    sentence: str, words: list[str], frequency: Counter[str], place: int, count: int
+    sentence: str, words: list[str], rarity: dict[str, float], place: int, count: int
 ) -> _Candidate:
     distinct = frozenset(words)
-    score = sum(sqrt(frequency[word]) for word in distinct) / sqrt(len(words) + 4)
-    if any(character.isdigit() for character in sentence):
+    score = sum(map(rarity.__getitem__, distinct)) / sqrt(len(words) + 4)
+    if any(map(str.isdigit, sentence)):
         score *= 1.2
     if sentence[-1] not in ".!…。\uff01":
         score *= 0.6
@@ -236,8 +279,9 @@ def _alike(one: _Candidate, other: _Candidate) -> bool:
 # ---- names and references ---------------------------------------------------------------------
 
 _TOKEN = re.compile(  # a comma between digits stays: it groups thousands
-    r"""(?:[^\s,;(){}\[\]<>"'“”\u2018\u2019`*|。、「」\uff0c\uff1b\uff08\uff09]|(?<=\d),(?=\d{3}))+"""
+    r"""(?:[^\s,;(){}\[\]<>"'“”\u2018\u2019`*|。、「」\uff0c\uff1b\uff08\uff09]+|(?<=\d),(?=\d{3}))+"""
 )
+_DIGIT_OR_AT = re.compile("[0-9@]")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|am|pm|x|h|s|ms)", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _AMOUNT = re.compile(r"[$€£¥]\d")
@@ -253,16 +297,24 @@ _EXTENSIONS: Final = frozenset(
 )
 
 
-def tokens_of(text: str) -> Iterator[str]:
-    """Return the words of a text that may be names: split only at spaces and brackets."""
-    for found in _TOKEN.finditer(text):
-        token = found[0].rstrip(".:!?…。\uff01\uff1f").lstrip("#")
-        if token:
-            yield token
+def tokens_of(text: str) -> list[str]:
+    """Return the words of a text that may be names: split only at spaces and brackets.
+
+    Words of letters alone, which nearly all are, name nothing and are left out.
+    """
+    tokens: list[str] = []
+    for found in _TOKEN.findall(text):
+        if not found.isalpha():
+            token = found.rstrip(".:!?…。\uff01\uff1f").lstrip("#")
+            if token and not token.isalpha():
+                tokens.append(token)
+    return tokens
 
 
 def reference_in(token: str) -> str | None:
     """Return a token as a URL or the path of a file, or None if it is neither."""
+    if "/" not in token and "." not in token and "\\" not in token:
+        return None
     if "://" in token:
         return token if token[0].isalnum() else None
     path = _POSITION.sub("", token)
@@ -276,20 +328,23 @@ def reference_in(token: str) -> str | None:
     return None
 
 
-def weigh_names(text: str, weight: int, names: Counter[str]) -> None:
-    """Count the words of a text that look like an identifier, an amount, a date or an address."""
-    for token in tokens_of(text):
+def weigh_names(tokens: Iterable[str], weight: int, names: Counter[str]) -> None:
+    """Count the words that look like an identifier, an amount, a date or an address."""
+    for token in tokens:
         if len(token) <= NAME_CHARACTERS and _is_name(token):
             names[token] += weight
 
 
 def _is_name(token: str) -> bool:
+    is_ascii = token.isascii()
+    if is_ascii and not _DIGIT_OR_AT.search(token):
+        return False
     if "/" in token or "\\" in token or _ORDINAL.fullmatch(token):
         return False
-    digits = sum(character.isdigit() for character in token)
-    letters = sum(character.isalpha() for character in token)
+    digits = sum(map(str.isdigit, token))
+    has_letters = any(map(str.isalpha, token))
     if "@" in token[1:] and "." in token:
-        return letters > 0
-    if letters and token.isascii():
+        return has_letters
+    if has_letters and is_ascii:
         return digits > 0 and len(token) > 2 and reference_in(token) is None
     return digits >= 5 or bool(_AMOUNT.match(token) or _DATE.fullmatch(token))

@@ -82,6 +82,8 @@ def every_crash(
     power: bool = True,
     recovery: bool = False,
     make_host: Callable[[], Host] = Host,
+    every: int = 1,
+    first: int = 1,
 ) -> CrashReport:
     """Crash a program everywhere; raise `CrashFound` if ``check`` fails on what is left.
 
@@ -92,11 +94,12 @@ def every_crash(
     With ``power=False`` only the process ends, and everything that it wrote is kept. With
     ``recovery=True`` the check is also crashed at each of its own steps, after all was kept and after
     all was lost; with many steps that takes long. ``make_host`` creates the host for the program; what
-    it does itself is not crashed.
+    it does itself is not crashed. With ``every=3`` only every third step is crashed, beginning with
+    the ``first``, and the end.
     """
     began = time.perf_counter()
     explorer = _Explorer(program, check, make_host, power=power, recovery=recovery)
-    explorer.run()
+    explorer.run(every, first)
     explorer.report.seconds = time.perf_counter() - began
     return explorer.report
 
@@ -164,12 +167,12 @@ class _Explorer:
         self._seen: set[bytes] = set()
         self.report = CrashReport(_name(program))
 
-    def run(self) -> None:
+    def run(self, every: int, first: int) -> None:
         with self._make_host() as calm:
             before = calm.steps.count
             self._program(calm)
             self.report.steps = calm.steps.count - before
-            for step in range(1, self.report.steps + 1):
+            for step in range(first, self.report.steps + 1, every):
                 with self.crashed(step) as host:
                     self._look_everywhere(host, step)
             self._look_everywhere(calm, 0)

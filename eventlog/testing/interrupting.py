@@ -24,11 +24,17 @@ class Interrupted(BaseException):
     """The exception that the handler raises; like `KeyboardInterrupt`, it is not an `Exception`."""
 
 
-class Interrupter:
-    """Runs a function, and raises at the ``at``-th point where a handler could."""
+def interrupt() -> None:
+    """Raise `Interrupted`."""
+    raise Interrupted
 
-    def __init__(self, at: int) -> None:
+
+class Interrupter:
+    """Runs a function, and a handler at the ``at``-th point where that could be; it mostly raises."""
+
+    def __init__(self, at: int, handler: Callable[[], object] = interrupt) -> None:
         self._at = at
+        self._handler = handler
         self.seen = 0
         self.place = ""
         self._last: dict[FrameType, int] = {}
@@ -81,4 +87,4 @@ class Interrupter:
         if self.seen == self._at:
             self.place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
             sys.settrace(None)
-            raise Interrupted
+            self._handler()

@@ -1,0 +1,1 @@
+"""Workers: they claim the tasks of a log and carry them out."""

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import zlib
 from struct import Struct
-from struct import error as StructError
+from struct import error as StructError  # noqa: N812 - it is a class
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.store import EventId, Position, Record

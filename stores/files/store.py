@@ -309,7 +309,7 @@ class FilesStore:
             "checksum": self._segments.get(index.end.segment).checksum.name,
             "records": f"{index.records:,}",
             "segments": f"{index.end.segment:,}",
-            "index": f"{len(index.runs)} runs, {index.tail.records:,} records behind them",
+            "index": f"{len(index.runs)} runs, {index.tail.records:,} records after them",
             "torn tails": torn_tails(index, self._access.files, "quarantine"),
         }
 

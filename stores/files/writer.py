@@ -152,6 +152,9 @@ class Writer:
     def _write(self, data: bytes, begun: End) -> None:
         try:
             file = self._open()
+        except OSError as error:  # Nothing was written.
+            raise mapped(error, self._folder) from error
+        try:
             file.append(data)
         except OSError as error:
             self._take_back(begun, error)

@@ -43,7 +43,7 @@ def _lost(state: dict[str, Any]) -> str | None:
         return None
     return (
         f"the stream has {messages} messages, numbered {first} to {last}: {last - messages} were "
-        "lost; `eventlog verify` says of which sessions"
+        "lost; `eventlog verify` names the sessions"
     )
 
 

@@ -101,7 +101,7 @@ class Index:
             else:
                 record, _, entries = decode(message, session)
                 self._versions[session] = record.version
-            self._put(decode_entries(entries))
+            self._put(decode_entries(entries, message.sequence))
             self._sequence = message.sequence
 
     def _put(self, entries: Iterable[IndexEntry]) -> None:

@@ -216,7 +216,11 @@ class Link:
 class _TLSClient(Client):
     """A client that sends nothing to a server without TLS, least of all a password."""
 
-    async def _process_info(self, info: Any, initial_connection: bool = False) -> None:
+    async def _process_info(
+        self,
+        info: Any,
+        initial_connection: bool = False,  # noqa: FBT002 - the signature is nats-py's
+    ) -> None:
         if not info.get("tls_required"):
             raise Error("the server offers no TLS, which the URL asks for")
         await super()._process_info(info, initial_connection)

@@ -21,7 +21,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.errors import CorruptLog, InvalidArgument
-from eventlog.store import EventId, Position, Record
+from eventlog.store import EventId, Position, Record, sound_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,15 @@ class Subjects(NamedTuple):
     def session_of(self, subject: str) -> str | None:
         """Return the session of a subject, or None for the subject of index entries."""
         prefix = f"{self.name}.s."
-        return from_token(subject.removeprefix(prefix)) if subject.startswith(prefix) else None
+        if not subject.startswith(prefix):
+            return None
+        try:
+            return from_token(subject.removeprefix(prefix))
+        except UnicodeDecodeError as error:
+            raise CorruptLog(
+                f"subject {subject!r} is not of an eventlog: another program publishes there; let it "
+                "publish elsewhere, and purge the subject"
+            ) from error
 
 
 def to_token(name: str) -> str:
@@ -148,6 +156,7 @@ def decode(message: Message, session: str) -> Stored:
             metadata=payload[data:rest],
             hash=bytes.fromhex(hash_),
         )
+        (record,) = sound_records([record])
         return Stored(record, bytes.fromhex(previous), payload[:data])
     except (KeyError, ValueError) as error:
         raise CorruptLog(
@@ -165,11 +174,33 @@ def encode_entries(entries: Sequence[IndexEntry]) -> bytes:
     return json.dumps(written, separators=(",", ":")).encode()
 
 
-def decode_entries(data: bytes) -> list[IndexEntry]:
-    """Return the index entries that `encode_entries` wrote."""
+def decode_entries(data: bytes, sequence: int) -> list[IndexEntry]:
+    """Return the index entries that `encode_entries` wrote into a message; raise `CorruptLog` if
+    they are none."""
     if not data:
         return []
-    return [(key, None if value is None else value.encode()) for key, value in json.loads(data)]
+    try:
+        return [
+            (_text(key), None if value is None else value.encode()) for key, value in _list(data)
+        ]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptLog(
+            f"the index entries in message {sequence} are damaged ({error}); run `eventlog verify`, "
+            "then `eventlog doctor --rebuild-index`"
+        ) from error
+
+
+def _list(data: bytes) -> list[Any]:
+    entries: list[Any] | None = json.loads(data)
+    if not isinstance(entries, list):
+        raise TypeError("not a list")
+    return entries
+
+
+def _text(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"a key is {key!r:.40}")
+    return key
 
 
 def from_leader(answer: Mapping[str, Any]) -> Message:

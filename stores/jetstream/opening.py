@@ -48,7 +48,7 @@ OLDEST: Final = (2, 12)
 """The oldest server that has atomic batches."""
 
 QUORUM: Final = 3
-"""Replicas of which one may be lost, with its disk."""
+"""The number of replicas that survives the loss of one, with its disk."""
 
 MONITOR_SECONDS: Final = 5.0
 
@@ -114,7 +114,7 @@ def split_url(url: str, options: dict[str, str]) -> LogAddress:
         if not _is_address(host):
             raise InvalidArgument(
                 f"{public_url(url)} cannot be opened: a host is a name or an address with a port "
-                f"from 1 to 65535 behind it, such as host:4222; {_WRITE}"
+                f"from 1 to 65535 after it, such as host:4222; {_WRITE}"
             )
     if durability == "none" or durability not in get_args(Durability):
         raise InvalidArgument(f"durability={durability!r}: choose process or power")
@@ -357,7 +357,7 @@ def _syncs_always(monitor: str, where: str) -> bool:
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument(f"monitor={monitor!r}: write http://host:8222")
     try:
-        with urlopen(url, timeout=MONITOR_SECONDS) as answer:
+        with urlopen(url, timeout=MONITOR_SECONDS) as answer:  # noqa: S310 - checked above
             return json.load(answer).get("config", {}).get("sync_always") is True
     except (OSError, ValueError) as error:
         raise StoreUnavailable(

@@ -355,7 +355,7 @@ class Reader:
                 behind = page[sound].sequence if page else first + 1
                 raise CorruptLog(
                     f"{self._where}: {_positions(first, behind - 1)} missing, and the log goes on "
-                    f"to {last}: the server lost records; `eventlog verify` says of which "
+                    f"to {last}: the server lost records; `eventlog verify` names the "
                     "sessions, restore it",
                     position=Position(behind - 1),
                 )

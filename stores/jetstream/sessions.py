@@ -67,7 +67,7 @@ class Sessions:
             previous = known.head.hash
         if previous != head.hash and head.version:
             raise CorruptLog(
-                f"session {stream!r} has another history behind version {known.head.version} than "
+                f"session {stream!r} has another history after version {known.head.version} than "
                 "the one that was seen in it before: the server lost records, and others took "
                 "their places; stop, look, restore it",
                 stream=stream,

@@ -40,6 +40,7 @@ from eventlog.store import (
     Position,
     Record,
     paged,
+    sound_records,
     split_batch,
 )
 from eventlog.stores.postgres.batch import Batch, Observed, split_entries, unstorable
@@ -308,9 +309,10 @@ class PostgresStore:
         ) -> tuple[list[Record], tuple[int, int] | None]:
             low, high = bounds
             rows = self._rows(_READ[reverse], stream, stream, low, high, size)
-            page = list(map(Record._make, rows))
-            if len(page) < size:
+            page = sound_records(rows)
+            if len(page) == len(rows) < size:
                 return page, None
+            # What is before a damaged record comes first; reading on from there meets it.
             last = page[-1].version
             return page, (low, last - 1) if reverse else (last, high)
 
@@ -324,8 +326,9 @@ class PostgresStore:
                 rows = self._rows(_READ_TYPES, after, list(types), size)
             else:
                 rows = self._rows(_READ_ALL, after, size)
-            page = list(map(Record._make, rows))
-            return page, page[-1].position if len(page) == size else None
+            page = sound_records(rows)
+            goes_on = len(rows) == size or len(page) < len(rows)
+            return page, page[-1].position if goes_on else None
 
         return paged(read_page, after, limit)
 

@@ -38,25 +38,32 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
                 f"{path} is damaged ({error}); keep a copy, then restore it from a backup"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            if _is_read_only(path):
-                return StoreUnavailable(
-                    f"{path} is on a read-only file system; copy the log, or mount it for writing"
-                )
-            return StoreUnavailable(f"{path} cannot be written; check its owner and mode")
+            return _refused(path, "cannot be written; check its owner and mode")
         case sqlite3.SQLITE_CANTOPEN:
-            reason = _why_none_opens()
-            if reason is not None:
-                return StoreUnavailable(
-                    f"{path} cannot be opened ({reason}): too many files are open; close some, or "
-                    "raise `ulimit -n`"
-                )
-            if _is_read_only(path):
-                return StoreUnavailable(
-                    f"{path} is on a read-only file system; copy the log, or mount it for writing"
-                )
-            return StoreUnavailable(f"{path} cannot be opened; check that its folder exists")
+            return _not_opened(path)
+        case sqlite3.SQLITE_IOERR if _is_full(path):
+            return StoreUnavailable(
+                f"{path}: {error}, and there is no room left; free some and try again"
+            )
         case _:
             return StoreUnavailable(f"{path}: {error}")
+
+
+def _not_opened(path: str) -> StoreUnavailable:
+    reason = _why_none_opens()
+    if reason is not None:
+        return StoreUnavailable(
+            f"{path} cannot be opened ({reason}): too many files are open; close some, or raise "
+            "`ulimit -n`"
+        )
+    return _refused(path, "cannot be opened; check that its folder exists")
+
+
+def _refused(path: str, otherwise: str) -> StoreUnavailable:
+    """Return the error for a file that was refused, with its own text unless all files are."""
+    if _is_read_only(path):
+        otherwise = "is on a read-only file system; copy the log, or mount it for writing"
+    return StoreUnavailable(f"{path} {otherwise}")
 
 
 def _is_read_only(path: str) -> bool:
@@ -67,6 +74,14 @@ def _is_read_only(path: str) -> bool:
         except (OSError, AttributeError):
             continue
     return False
+
+
+def _is_full(path: str) -> bool:
+    """Return whether the file system of a file has no room left for whoever is not root."""
+    try:
+        return os.statvfs(os.path.dirname(path) or ".").f_bavail == 0
+    except (OSError, AttributeError):
+        return False
 
 
 def _why_none_opens() -> str | None:

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -313,6 +313,10 @@ class SQLiteStore:
             with self._lookup.lock:
                 return Head._make(self._lookup.end(connection, stream_id))
 
+    def heads(self, streams: Sequence[str]) -> list[Head]:
+        with self._reading() as connection:
+            return self._lookup.heads(connection, streams)
+
     def tip(self) -> Position:
         with self._reading():
             return Position(self._lookup.tail.last)
@@ -441,10 +445,9 @@ class SQLiteStore:
                 return
             self._closed = True
             _open_stores.discard(self)
-            try:
+            # The index tables may lag behind; the next opening reads the rest.
+            with suppress(sqlite3.Error, EventLogError):
                 self._index_rest()
-            except (sqlite3.Error, EventLogError):
-                pass  # The index tables may lag behind; the next opening reads the rest.
             while self._idle_readers:
                 self._idle_readers.pop().close()
             self._writer.close()

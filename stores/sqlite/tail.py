@@ -99,7 +99,7 @@ class Tail:
             self.ends = older.ends
 
     def unindexed(self, indexed: int) -> Iterator[tuple[int, int, str]]:
-        """Yield the index rows of the records that the tables lack: those behind a position, sorted."""
+        """Yield the index rows of the records that the tables lack (after a position), sorted."""
         for stream in sorted(self.streams):
             tail = self.streams[stream].behind(indexed)
             yield from run_rows(stream, tail.first, tail.positions)

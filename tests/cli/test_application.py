@@ -1,4 +1,4 @@
-"""The command line as such: help, exit codes, one-line errors, and what is imported when."""
+"""The command line in general: help, exit codes, one-line errors, and lazy imports."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""G4: whatever a log holds, no command lets it steer the terminal, nor hides what it says."""
+"""G4: no text in a log can control the terminal or hide there, whatever the command."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import shutil
 import unicodedata
@@ -13,11 +15,15 @@ from typing import Any, Final
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import eventlog
+import eventlog.cli
 from eventlog import Message
 from eventlog.cli.application import application
 from eventlog.cli.command import Invocation
+from eventlog.cli.terminal import VisibleConsole
+from eventlog.cli.watching import LiveWatcher, table_of_sessions
 
 HOSTILE: Final = (
     "\x1b]52;c;Y3VybA==\x07 \x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\ \x1b[2J\x9b31m \x85 "
@@ -75,6 +81,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "chats.json").write_text(
         json.dumps({"messages": [{"role": "user", "content": HOSTILE}]})
     )
+    (folder / "evil\u202e/history").mkdir(parents=True)
+    for odd in ("a\x1b[2Jb", "two\nlines", "\u202etxt.exe", "\udcff", "history/\x9b31m"):
+        Path(os.fsdecode(f"{folder}/evil\u202e/{odd}".encode(errors="surrogateescape"))).touch()
+    (folder / "evil\u202e/messages.jsonl").write_text(
+        json.dumps({"id": HOSTILE, "role": "user", "parts": [{"type": "text", "text": HOSTILE}]})
+        + "\n"
+        + HOSTILE.replace("\0", "")
+        + "\n"
+    )
     (folder / "torn.jsonl").write_text('{"role": "user", "content": "' + HOSTILE + "\n")
     return folder
 
@@ -113,6 +128,14 @@ def lines_of(name: str, command: click.Command, folder: Path) -> Iterator[list[s
         else:
             for value in (HOSTILE.replace("\0", ""), "m:t", "1", "m"):
                 yield [option.opts[0], value, *ending, "--", *arguments]
+    if name == "doctor":
+        for path in ("chats.json", "torn.jsonl", "evil\u202e", "gone\u202e\x1b[2J"):
+            yield ["--", str(folder / path)]
+            yield ["--json", "--", str(folder / path)]
+    if name == "import":
+        yield ["--quarantine", "--", str(folder / "torn.jsonl")]
+        yield ["--quarantine", "--", str(folder / "evil\u202e")]
+        yield ["--quarantine", "--json", "--", str(folder / "evil\u202e")]
     if name == "show":
         yield ["--output", "m:t", "--", *arguments]
         yield ["--output", "m:t", "--find", "evil", "--", *arguments]
@@ -125,8 +148,9 @@ def lines_of(name: str, command: click.Command, folder: Path) -> Iterator[list[s
 @pytest.mark.parametrize("name", [name for name, _ in commands() if name != "demo"])
 @pytest.mark.parametrize("colours", [False, True])
 def test_no_output_of_any_command_has_a_hidden_character(
-    name: str, colours: bool, hostile: Path, tmp_path: Path
+    name: str, colours: bool, hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # Some values are taken for the name of a file to write.
     folder = tmp_path / "x"
     shutil.copytree(hostile, folder)
     command = dict(commands())[name]
@@ -141,6 +165,45 @@ def test_no_output_of_any_command_has_a_hidden_character(
         assert hidden_in(said) == [], (line, said)
         assert result.exception is None or isinstance(result.exception, SystemExit), line
     assert tried > 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--store", f"mysql://{HOSTILE}"], ["--store", f"sqlite:///gone{HOSTILE}"], [f"ls{HOSTILE}"],
+     [f"--no{HOSTILE}"], ["--help"], ["demo", f"--no{HOSTILE}"], ["demo", HOSTILE]],
+)  # fmt: skip
+def test_no_error_of_the_command_line_itself_has_a_hidden_character(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = [word.replace("\0", "") for word in words]
+    result = CliRunner().invoke(application, [*line, "ls"] if "--store" in words else line)
+
+    assert hidden_in(result.output) == []
+    assert result.output
+
+
+def test_a_table_that_is_brought_up_to_date_has_no_hidden_character(hostile: Path) -> None:
+    shown = io.StringIO()
+    console = VisibleConsole(file=shown, force_terminal=True, width=200)
+    with eventlog.open(f"sqlite:///{hostile / 'log.db'}") as log:
+        with LiveWatcher(log, console).live:
+            pass
+        console.print(table_of_sessions(log.tasks()))
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+    assert "s\\u202e1" in plain
+    assert hidden_in(plain.replace("\r", "")) == []
+
+
+def test_only_one_class_prints_for_people() -> None:
+    """Each other console of rich would show text as it is."""
+    sources = {
+        path: path.read_text("utf-8") for path in Path(eventlog.cli.__path__[0]).rglob("*.py")
+    }
+    makers = {path.name for path, text in sources.items() if re.search(r"\bConsole\(", text)}
+    assert makers == set()
+    assert issubclass(VisibleConsole, Console)
 
 
 def test_what_is_hidden_is_shown_as_an_escape(hostile: Path) -> None:

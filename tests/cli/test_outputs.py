@@ -1,4 +1,4 @@
-"""``show --output``: what a tool put out, when it is too large for its message (M6)."""
+"""``show --output``: tool outputs that are too large for their message (M6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line on a PostgreSQL log: nothing is created by a typing error, no password shown."""
+"""The command line on a PostgreSQL log: a typing error creates nothing, and no password is shown."""
 
 from __future__ import annotations
 

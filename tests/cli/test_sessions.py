@@ -20,7 +20,7 @@ class Deployed(Event, type="clitest.deployed"):
 
 
 def say(run: CommandLine, *texts: str, session: str = "chat-1") -> None:
-    """Append messages with the ids m1, m2, …"""
+    """Append messages with the ids m1, m2 and so on."""
     for number, text in enumerate(texts, 1):
         answer = run("append", session, text, "--create", "--id", f"m{number}")
         assert answer.code == 0, answer.stderr

@@ -1,4 +1,4 @@
-"""Stores that break the contract, each in one way: the suite must find every one of them.
+"""Stores that break the contract, each in one way; the suite must find all of them.
 
 They are not run by themselves: ``test_alarm.py`` has the suite run over each, to prove that the
 alarm rings.

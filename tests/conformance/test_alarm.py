@@ -1,4 +1,4 @@
-"""The suite finds stores that break the contract: an alarm that never rings is no alarm (K5)."""
+"""The suite finds every store that breaks the contract (K5)."""
 
 from __future__ import annotations
 

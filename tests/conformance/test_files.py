@@ -1,4 +1,4 @@
-"""The files store keeps the contract of a store, whoever may write."""
+"""The files store keeps the contract of a store, with one writer or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance report, from the point of view of somebody who writes a store of their own (K2)."""
+"""The conformance report, as the author of a store uses it (K2)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What the crash tests share: storage to crash on, and searches for programs that break it."""
+"""Shared by the crash tests: storage to crash on, and searches for programs that break it."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,12 +60,6 @@ def canaries() -> list[str]:
     return lines()
 
 
-@pytest.fixture(scope="session")
-def nightly() -> bool:
-    """Whether ``HYPOTHESIS_PROFILE=nightly`` asks for more, and for other, random runs."""
-    return os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-
-
 @pytest.fixture
 def search(nightly: bool) -> Callable[..., tuple[int, CrashProgram | None]]:
     """Look for a program whose crash its check fails on.
@@ -89,7 +82,7 @@ def search(nightly: bool) -> Callable[..., tuple[int, CrashProgram | None]]:
             database=None,
             deadline=None,
             report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=list[HealthCheck](HealthCheck),
         )
         @given(program=programs)
         def run(program: CrashProgram) -> None:

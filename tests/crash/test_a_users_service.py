@@ -44,7 +44,7 @@ def test_the_test_finds_the_bugs_of_the_agent() -> None:
         found["test_the_agent_survives_every_crash"]()
 
     said = without_numbers(str(caught.value))
-    shown = README.split("It fails, and says")[1].split("```")[1]
+    shown = README.split("It fails, and shows")[1].split("```")[1]
     for line in filter(None, shown.splitlines()):
         assert without_numbers(line.strip()) in said or line.strip() == "…", line
 

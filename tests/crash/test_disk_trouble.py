@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -98,10 +99,8 @@ def test_a_log_that_cannot_be_created_is_told_and_can_be_later(
     for step in range(1, steps + 1):
         with Host() as host:
             host.steps.fail(step, fault)
-            try:
+            with suppress(UnavailableError):
                 host.open_store()
-            except UnavailableError:
-                pass
             carry_out(host)
             # Where a folder cannot be synchronised SQLite tells nobody: only the names are at risk.
             fate = KEPT if host.steps.trace[step - 1] == "sync /" else LOST

@@ -1,4 +1,4 @@
-"""A session kept in four files, as one writes it without a log: the kit finds what is wrong (K5).
+"""A session in four files, as programs without a log keep it: the kit finds what is wrong (K5).
 
 `FourFiles` is right, at a price: it synchronises everything, in an order that its recovery knows.
 Each of the broken variants leaves one thing out, and must be found.

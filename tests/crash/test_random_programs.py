@@ -1,4 +1,4 @@
-"""Random programs that crash, on SQLite without power: the laws hold, and asking again is safe (P8)."""
+"""Random programs on SQLite that loses power: the laws hold, and repeating a call is safe (P8)."""
 
 from __future__ import annotations
 

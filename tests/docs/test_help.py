@@ -1,4 +1,4 @@
-"""What `help` prints of everything public states laws; the numbers of rules are for the code."""
+"""`help` of everything public states laws, without the numbers of rules."""
 
 from __future__ import annotations
 

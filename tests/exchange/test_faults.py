@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import eventlog
+from eventlog import Message
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -112,3 +113,44 @@ def test_half_an_emoji_becomes_text_that_says_so(run: CommandLine) -> None:
     lines = (FAULTS / "half-emoji.jsonl").read_text("utf-8").splitlines()
     assert imported(run, "half-emoji")["findings"][0]["original"] == lines[2]
     assert run.json("import", str(FAULTS / "half-emoji.jsonl"))["imported"] == 0
+
+
+def test_two_calls_of_one_id_have_a_result_each(tmp_path: Path) -> None:
+    """``same_id_twice.py``, also after the log was opened again."""
+    url = f"sqlite:///{tmp_path / 'agent.db'}"
+    with eventlog.open(url) as log:
+        session = log.session("s", create=True)
+        session.append(Message.user("Weather in Oslo and in Rome?"))
+        cities = ("Oslo", "Rome")
+        calls = [Message.call("weather", {"city": city}, tool_id="call_0") for city in cities]
+        asked = session.append(Message.assistant(None, tools=tuple(calls)))
+        session.record_tool_result(asked.id, "call_0", "Oslo: 4 degrees")
+        session.record_tool_result(asked.id, "call_0", "Rome: 19 degrees")
+    with eventlog.open(url) as log:
+        tools = log.session("s").tail()[1].tools
+    assert [(part.tool_input, part.tool_output) for part in tools] == [
+        ({"city": "Oslo"}, "Oslo: 4 degrees"),
+        ({"city": "Rome"}, "Rome: 19 degrees"),
+    ]
+
+
+def test_no_model_is_given_a_result_without_its_call() -> None:
+    """``orphan_result.py``: at every number of messages that a commit keeps."""
+    for keep in range(5):
+        with eventlog.open("memory:") as log:
+            session = log.session("s", create=True)
+            session.append(Message.user("How many users?"))
+            call = Message.call("count", {}, tool_id="c1")
+            session.append(Message.assistant(None, tools=(call,)))
+            session.append(Message.tool("c1", "17"))
+            session.append(Message.assistant("There are 17."))
+            session.commit(keep_recent=keep)
+            eventlog.Worker(log).run_once()
+            context = session.context()
+            roles = [message.role for message in context.messages]
+            assert roles.count("tool") == 0 or "assistant" in roles[: roles.index("tool")]
+            for given in (context.to_chat(), context.to_anthropic(), context.to_responses()):
+                text = json.dumps(list(given))
+                assert ("17" in text) >= ('"c1"' in text)
+            overview = context.latest_archive_overview
+            assert "ithout result" not in overview

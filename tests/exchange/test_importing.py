@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -17,6 +17,8 @@ from eventlog.exchange.importing import Importer
 from eventlog.exchange.notes import Notes
 from eventlog.exchange.reading import read_conversations
 from eventlog.log import Log, engine_of
+from tests.projections.test_adoption_growth import Foreign
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -103,6 +105,66 @@ def test_glued_lines_give_their_whole_messages_back(run: CommandLine) -> None:
     assert {finding["kind"] for finding in document["findings"]} == {"glued", "not_json"}
 
 
+def call(tool_id: str, name: str = "f") -> dict[str, Any]:
+    """Return a call of the chat format."""
+    return {"id": tool_id, "type": "function", "function": {"name": name, "arguments": "{}"}}
+
+
+def test_calls_that_the_user_spoke_after_are_closed_and_said_to_be(run: CommandLine) -> None:
+    """C3: two calls of one id, one answered; a call that waits at the end stays open."""
+    chat: list[dict[str, Any]] = [
+        {"role": "user", "content": "Go"},
+        {"role": "assistant", "content": None, "tool_calls": [call("c0"), call("c0"), call("c1")]},
+        {"role": "tool", "tool_call_id": "c0", "content": "done"},
+        {"role": "user", "content": "Stop, and then?"},
+        {"role": "assistant", "content": None, "tool_calls": [call("c2")]},
+    ]
+    path = run.file("talk.jsonl", *chat)
+    looked = run("doctor", path, "--json").document["findings"]
+    actions = [(each["kind"], each["action"]) for each in looked]
+    assert actions == [
+        *[("open_call", "closed as abandoned")] * 2,
+        ("open_call", "imported as a call that awaits its result"),
+    ]
+    (entry,) = run.json("import", path)["sessions"]
+    assert [each["tool_id"] for each in entry["closed_calls"]] == ["c0", "c1"]
+    with eventlog.open(run.store) as log:
+        tools = log.session("talk").tail()[1].tools
+    assert [part.tool_status for part in tools] == ["pending", "error", "error"]
+    (entry,) = run.json("import", path)["sessions"]
+    assert "closed_calls" not in entry
+    path = run.file("talk.jsonl", *chat, {"role": "user", "content": "Still there?"})
+    assert "closed as abandoned, since the user spoke after: c2" in run("import", path).stdout
+
+
+def test_a_call_is_closed_although_an_import_ended_before_it(run: CommandLine) -> None:
+    """The messages may be stored already when the import goes on."""
+    chat: list[dict[str, Any]] = [
+        {"role": "assistant", "content": None, "tool_calls": [call("c1")]},
+        {"role": "user", "content": "Well?"},
+    ]
+    path = run.file("talk.jsonl", *chat)
+    (found,) = read_conversations(Path(path))
+    with eventlog.open(run.store) as log:
+        log.session("talk", create=True).extend(found.messages)
+    (entry,) = run.json("import", path)["sessions"]
+    assert (entry["imported"], len(entry["closed_calls"])) == (0, 1)
+
+
+def test_of_a_folder_that_grew_what_is_new_is_appended(run: CommandLine, tmp_path: Path) -> None:
+    foreign = Foreign(tmp_path / "s").say(4).commit(1).say(1)
+    run.json("import", str(foreign.root))
+    foreign.say(2)
+    document = run.json("import", str(foreign.root))
+    assert (document["status"], document["imported"]) == ("continued", 2)
+    assert document["already_there"] == 5
+    foreign.live[0]["parts"][0]["text"] = "edited"
+    foreign.write()
+    answer = run("import", str(foreign.root))
+    assert answer.code == 4
+    assert "message 4, 'm4', says something else" in answer.stderr
+
+
 EDITS = st.sampled_from(["whole", "whole", "cut", "shuffled", "edited", "shifted", "doubled"])
 STEPS = st.lists(
     st.tuples(
@@ -152,11 +214,14 @@ def import_file(log: Log, path: Path, *, new_session: bool) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=250, deadline=None)
+@examples(60, 600)
 def test_no_session_ever_holds_what_another_said(
     steps: list[tuple[str, str, int, str, bool]],
 ) -> None:
-    """About 2,000 imports of whole, cut, shuffled, edited, shifted, doubled and renamed files."""
+    """Imports of whole, cut, shuffled, edited, shifted, doubled and renamed files, each one twice.
+
+    About 500 in every run, and more than 2,000 by the nightly profile.
+    """
     files: set[tuple[str, ...]] = set()
     with tempfile.TemporaryDirectory() as folder, eventlog.open("memory:") as log:
         for name, edit, at, file_name, new_session in steps:

@@ -1,4 +1,4 @@
-"""What the tests of the files store share: logs that were written, and what is where in them."""
+"""Shared by the tests of the files store: written logs, and the places of their contents."""
 
 from __future__ import annotations
 

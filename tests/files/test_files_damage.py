@@ -183,7 +183,7 @@ def test_a_header_that_is_damaged_names_its_segment(write: Callable[..., Path]) 
     original = (folder / SEGMENT).read_bytes()
     for offset in range(0, 64, 5):
         flip(folder / SEGMENT, offset, 3)
-        with pytest.raises(CorruptLog, match="0000000001.log does not begin as segment 1"):
+        with pytest.raises(CorruptLog, match=r"0000000001\.log does not begin as segment 1"):
             FilesStore(folder)
         (folder / SEGMENT).write_bytes(original)
 

@@ -31,16 +31,15 @@ def golden_records() -> list[Record]:
 
 
 def _record(fields: dict[str, Any]) -> Record:
-    return Record(
-        **{
-            **fields,
-            "position": START,
-            "event_id": parse_id(fields["event_id"]),
-            "data": fields["data"].encode(),
-            "metadata": fields["metadata"].encode(),
-            "hash": bytes.fromhex(fields["hash"]),
-        }
-    )
+    converted: dict[str, Any] = {
+        **fields,
+        "position": START,
+        "event_id": parse_id(fields["event_id"]),
+        "data": fields["data"].encode(),
+        "metadata": fields["metadata"].encode(),
+        "hash": bytes.fromhex(fields["hash"]),
+    }
+    return Record(**converted)
 
 
 def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of session folders share: a session, and a place for its folder."""
+"""Shared by the tests of session folders: a session, and a place for its folder."""
 
 from __future__ import annotations
 

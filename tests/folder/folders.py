@@ -1,4 +1,4 @@
-"""What is done to sessions with folders, and a look at their files."""
+"""Commands on sessions with folders, and reading their files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """Hostile folders and one operation, run in a separate process, so that only that process can hang.
 
-Arguments: a folder to work in, a verb of `VERBS`, a kind of entry of `KINDS`, and ``nobody`` to give up
-the privileges of root first. The verb meets the entry in each of `PLACES`; for each of them a line of
-JSON says how it ended, and whether everything outside the folder is as it was.
+Each line that comes in is a JSON list: a folder to work in, a verb of `VERBS`, a kind of entry of
+`KINDS`, and ``nobody`` to give up the privileges of root first. A child is forked for it, which saves
+it the imports. There the verb meets the entry in each of `PLACES`; for each of them a line of JSON
+in the file ``said`` of the folder says how it ended, and whether everything outside is as it was.
+The line that goes out when the child has ended is its exit code; ``errors`` has what it wrote there.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import resource
 import socket
 import stat
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -247,21 +250,44 @@ def unharmed(place: Path) -> bool:
     return sorted(os.listdir(outside)) == ["secret"] and (outside / "secret").read_bytes() == SECRET
 
 
-def main() -> None:
+def try_verb(place: Path, verb: str, kind: str, user: str = "") -> None:
     """Try one operation on one kind of entry in all places, each in a new folder."""
-    global put_in_folder
-    place, verb, kind = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    global put_in_folder  # noqa: PLW0603 - what the wrapped functions call
     for number, where in enumerate(PLACES):
         prepare(place / str(number))
         if verb != "follow":
             put(place / str(number), where, kind)
-    if "nobody" in sys.argv:
+    if user == "nobody":
         give_up_privileges(place)
     bound_memory()
     for number, where in enumerate(PLACES):
         put_in_folder = partial(put, place / str(number), where, kind)
         ended = run(place / str(number), verb)
         print(json.dumps([where, ended, unharmed(place / str(number))]), flush=True)
+
+
+def in_a_child(place: Path, *rest: str) -> int:
+    """Do what a line asks for in a forked child; return its exit code."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        for descriptor, name in ((1, "said"), (2, "errors")):
+            os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT), descriptor)
+        try_verb(place, *rest)
+        code = 0
+    except BaseException:  # noqa: BLE001 - whoever asked reads it
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def main() -> None:
+    """Serve until no more comes in."""
+    for line in sys.stdin:
+        place, *rest = json.loads(line)
+        print(in_a_child(Path(place), *rest), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Whatever is done with a session, its folder is what the records say (P3)."""
+"""After any commands on a session, its folder agrees with the records (P3)."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog import (
@@ -27,6 +27,7 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.disk.disk import Disk
 from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.identifiers import NumberedIds
+from tests.shares import examples
 
 FOLDER = "/chat"
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -121,7 +122,7 @@ class Place:
         return {path: data for path, data in found.items() if path[-1:] not in ("", "/")}
 
 
-@settings(max_examples=200)
+@examples(100)
 @given(st.lists(STEPS, max_size=12))
 def test_the_files_are_what_the_records_say_after_every_step(
     steps: list[tuple[str, object]],

@@ -1,4 +1,4 @@
-"""The files of this machine, through the seam: what its verbs promise."""
+"""The files of this machine behind our interface: what its methods promise."""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ def test_after_every_command_the_files_are_what_the_records_say(
         lambda: session.used(["memory://1"]),
         lambda: session.commit(keep_recent=1),
         lambda: session.append(Message.user("c")),
-        lambda: session.commit(),
+        session.commit,
         lambda: work(log),
         lambda: session.assign_project("apollo"),
         lambda: session.append(Message.user("d")),
-        lambda: session.commit(),
+        session.commit,
         lambda: Worker(log, Finalizer(summarizer=refuse)).run_once(),
         lambda: session.retry("archive_003"),
         lambda: session.abandon("archive_003"),
@@ -314,7 +314,9 @@ def test_the_folder_of_another_session_is_refused(log: Log, session: Session, fo
     other.append(Message.user("mine"))
     before = files_in(folder)
     for refused in (other.attach_folder, other.materialize, other.heal):
-        with pytest.raises((InvalidArgument, FolderLocked), match="that of session 'chat'|owns it"):
+        with pytest.raises(
+            (InvalidArgument, FolderLocked), match=r"that of session 'chat'|owns it"
+        ):
             refused(folder)
     assert files_in(folder) == before
 

@@ -1,4 +1,4 @@
-"""A damaged folder is made what the records say, and nothing that it had is destroyed (O3)."""
+"""A damaged folder is repaired from the records, and none of its content is destroyed (O3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders that an enemy has prepared: nothing outside is touched, nothing hangs, memory is bounded.
+"""Folders prepared by an attacker: nothing outside is touched, nothing hangs, memory is bounded (G3).
 
 Each verb meets each kind of entry in each place, in a process with bounded memory (see `hostile`), as
 root where the tests run as root, and as a user without privileges.
@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import select
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from click.testing import CliRunner
 
 import eventlog
 from eventlog import Log, UnsupportedStore, local_files
+from eventlog.cli.application import application
 from eventlog.projections.folder_layout import quarantine_name
 from eventlog.stores.memory import MemoryStore
 from tests.folder.hostile import KINDS, PLACES, VERBS
@@ -30,28 +36,66 @@ PATIENCE = 240
 IS_ROOT = os.geteuid() == 0
 
 
-def ends_of(place: Path, verb: str, kind: str, *user: str) -> dict[str, str]:
+class Hostile:
+    """The program `hostile`, which is started again after a verb that hung."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def exit_code(self, *request: str) -> int:
+        """Have a verb tried in a child; return how it ended, of signal 9 if it hung."""
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{json.dumps(request)}\n")
+        process.stdin.flush()
+        if select.select([process.stdout], [], [], PATIENCE)[0]:
+            return int(process.stdout.readline())
+        self.end()
+        return -signal.SIGKILL
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM)],
+            cwd=TREE,
+            env={**os.environ, "PYTHONPATH": str(TREE)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # So that its children end with it.
+        )
+        return self._process
+
+    def end(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Hostile]:
+    """The program that tries verbs on hostile folders."""
+    program = Hostile()
+    yield program
+    program.end()
+
+
+def ends_of(hostile: Hostile, place: Path, verb: str, kind: str, *user: str) -> dict[str, str]:
     """Return how the verb ended at each place; assert that nothing outside was touched."""
     place.mkdir()
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(place), verb, kind, *user],
-        cwd=TREE,
-        env={**os.environ, "PYTHONPATH": str(TREE)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert hostile.exit_code(str(place), verb, kind, *user) == 0, (place / "errors").read_text()
+    lines = [json.loads(line) for line in (place / "said").read_text().splitlines()]
     assert [where for where, _, unharmed in lines if not unharmed] == []
     return {where: ended for where, ended, _ in lines}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "device" or IS_ROOT])
 @pytest.mark.parametrize("verb", VERBS)
-def test_nothing_outside_is_touched_and_nothing_hangs(tmp_path: Path, verb: str, kind: str) -> None:
-    ends = ends_of(tmp_path / "here", verb, kind)
+def test_nothing_outside_is_touched_and_nothing_hangs(
+    hostile: Hostile, tmp_path: Path, verb: str, kind: str
+) -> None:
+    ends = ends_of(hostile, tmp_path / "here", verb, kind)
 
     assert set(ends) == set(PLACES)
     if verb == "heal" and kind not in ("sparse", "link_to_folder"):
@@ -64,10 +108,12 @@ def test_nothing_outside_is_touched_and_nothing_hangs(tmp_path: Path, verb: str,
 )
 @pytest.mark.parametrize("kind", ["link", "link_to_folder", "fifo", "hard_link", "sparse"])
 @pytest.mark.parametrize("verb", ["follow", "heal", "adopt"])
-def test_nothing_outside_is_touched_by_a_user_without_privileges(verb: str, kind: str) -> None:
+def test_nothing_outside_is_touched_by_a_user_without_privileges(
+    hostile: Hostile, verb: str, kind: str
+) -> None:
     with TemporaryDirectory() as place:  # That of the tests is root's alone.
         Path(place).chmod(0o711)
-        assert set(ends_of(Path(place, "here"), verb, kind, "nobody")) == set(PLACES)
+        assert set(ends_of(hostile, Path(place, "here"), verb, kind, "nobody")) == set(PLACES)
 
 
 HOSTILE = {
@@ -118,6 +164,19 @@ def test_a_newcomer_who_imports_a_hostile_folder_reads_what_was_left_out(tmp_pat
     kept = folder / quarantine_name("messages.jsonl", b"torn\n")
     assert not kept.is_symlink()
     assert kept.read_bytes() == b"torn\n"
+
+
+def test_findings_can_be_read_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    folder = write_hostile_folder(tmp_path)
+    words = ["--store", f"sqlite:///{tmp_path}/log.db", "import", str(folder)]
+
+    done = CliRunner(env={"COLUMNS": "80", "FORCE_COLOR": "1"}).invoke(application, words)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", done.output).splitlines()
+    at = lines.index("not_a_file  notes.txt")
+    said = " ".join(line.strip() for line in lines[at + 1 : at + 3])
+    assert said.startswith("it is a link, and links are not followed; not opened and not kept")
+    assert all(len(line) <= 80 for line in lines[:-1])
 
 
 def test_a_newcomer_reads_which_link_stopped_an_import(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The index of a long log begins with a checkpoint, which is only ever a short cut (L14)."""
+"""The index of a long log begins with a checkpoint, which only saves reading (L14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server whose file was damaged and that says all is well: it is found out, not believed (A1)."""
+"""A server with a damaged file that reports that it is healthy: the damage is found (A1)."""
 
 from __future__ import annotations
 

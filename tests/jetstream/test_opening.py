@@ -1,4 +1,4 @@
-"""What the JetStream store refuses to open, or to store, and what it says to do about it (P9, P10)."""
+"""What the JetStream store refuses to open or to store, and the advice in its errors (P9, P10)."""
 
 from __future__ import annotations
 

@@ -293,8 +293,10 @@ def test_a_task_cancelled_before_its_append_was_taken_stores_nothing(
             gated.shut()
             tasks = [asyncio.create_task(session.append(_message(0, 0)))]
             await asyncio.to_thread(gated.entered.wait)
-            for number in range(1, len(cancelled)):
-                tasks.append(asyncio.create_task(session.append(_message(0, number))))
+            tasks.extend(
+                asyncio.create_task(session.append(_message(0, number)))
+                for number in range(1, len(cancelled))
+            )
             await asyncio.sleep(0)
             for task, unwanted in zip(tasks, cancelled, strict=True):
                 if unwanted:

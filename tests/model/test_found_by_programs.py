@@ -1,4 +1,4 @@
-"""What programs have found, each as the few lines that it shrank to."""
+"""Defects that random programs have found, each as the few lines to which it shrank."""
 
 from __future__ import annotations
 

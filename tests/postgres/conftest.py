@@ -1,4 +1,4 @@
-"""What the tests of the PostgreSQL store share: a log on each version, and plain connections."""
+"""Shared by the tests of the PostgreSQL store: a log on each version, and plain connections."""
 
 from __future__ import annotations
 

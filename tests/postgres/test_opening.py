@@ -1,4 +1,4 @@
-"""What cannot be opened says why, and what to change (P9, P10); what can is what it says."""
+"""An error on opening says why, and what to change; an open store is as it declares (P9, P10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of their own, spoken to through pipes, and an account of what became of them."""
+"""Separate processes that are controlled through pipes, and an account of their outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 600.0
 """How long a process may take that has hung: it is killed then, and its test fails."""
 
 PIPE_BYTES = 4_096

@@ -1,7 +1,8 @@
 """Kill a process with signal 9 at each step of its writes, one process per step.
 
-Arguments: a folder; and what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
-files, or one call of the ``files`` store that changes files and folders. This script has no thread
+Arguments: a folder; what a step is: one of SQLite's ``statements``, one of its ``writes`` to its
+files, or one call of the ``files`` store that changes files and folders; and, to take every third
+step only, 3 and the number of the first one. This script has no thread
 and no open log, so it may fork: a child runs a scenario on its own file and kills
 itself at one step; the next child finds what is left, checks it, repeats the scenario and checks
 again. Says one line: how many were killed.
@@ -149,18 +150,19 @@ def in_a_child(work: Callable[[], int]) -> int:
     said = os.read(ours, 64)
     os.close(ours)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code if code else int(said)
+    return code or int(said)
 
 
-def main(folder: Path, kind: str) -> None:
+def main(folder: Path, kind: str, every: int = 1, first: int = 1) -> None:
     steps = in_a_child(lambda: run(kind, folder / "calm.db", NEVER))
-    for last in range(1, steps + 1):
+    shared = range(first, steps + 1, every)
+    for last in shared:
         path = folder / f"{last}.db"
         ended = in_a_child(lambda: run(kind, path, last))  # noqa: B023 - called before the next step
         assert ended == -signal.SIGKILL, f"step {last}: {ended}"
         assert in_a_child(lambda: finish(kind, path)) == 0, f"step {last}"  # noqa: B023 - as above
-    print(steps, flush=True)
+    print(steps, len(shared), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

@@ -418,10 +418,7 @@ class Small(MemoryStore):
         self.appends = appends
 
     def append(self, batch: Any) -> Any:
-        answers: list[Any] = []
-        for entry in batch:
-            answers.append(self._append_small(entry))
-        return answers
+        return [self._append_small(entry) for entry in batch]
 
     def _append_small(self, entry: Append) -> Appended | Exception:
         if len(entry.records) > self.records:

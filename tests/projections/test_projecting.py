@@ -1,4 +1,4 @@
-"""Projections of users' own, and snapshots for any of them (L12, L16)."""
+"""Projections defined by users, with snapshots (L12, L16)."""
 
 from __future__ import annotations
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.account import figures
 
-_points: Counter[str] = Counter()
+if TYPE_CHECKING:
+    from collections import Counter
 
 
 @pytest.fixture
-def points() -> Iterator[Counter[str]]:
+def points() -> Counter[str]:
     """Where a test counts the points at which it raised."""
-    yield _points
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at how many points each operation was interrupted."""
-    for what, count in _points.items():
-        terminalreporter.write_line(f"interrupted at {count} points: {what}")
+    return figures("points interrupted at")

@@ -269,7 +269,7 @@ def test_several_processes_make_one_new_file_at_once(tmp_path: Path) -> None:
         assert maker.stdin is not None
         maker.stdin.write("go\n")
         maker.stdin.flush()
-    outputs = [maker.communicate(timeout=60) for maker in makers]
+    outputs = [maker.communicate(timeout=600) for maker in makers]
 
     assert [maker.returncode for maker in makers] == [0] * count, outputs
     assert [json.loads(out) for out, _ in outputs] == [[]] * count

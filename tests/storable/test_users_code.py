@@ -1,4 +1,4 @@
-"""Nothing that users' code hands to a worker ends the worker, or is paid for twice (F2b, F4, F5)."""
+"""No value or error from users' code ends the worker, and no step is paid for twice (F2b, F4, F5)."""
 
 from __future__ import annotations
 

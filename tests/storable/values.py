@@ -1,4 +1,4 @@
-"""Values that callers may hand over: what JSON has, and all that it has not."""
+"""Values from callers: those that JSON has, and those that it has not."""
 
 from __future__ import annotations
 

@@ -21,22 +21,34 @@ class Noted(Event, type="fuzz.noted"):
     names: tuple[str, ...] = ()
 
 
+SESSIONS_PER_LOG: Final = 50
+"""What `Log.tasks` reads grows with the log, so that one log for all would take quadratic time."""
+
+
 class Sessions:
-    """Sessions on one log, reached through either twin; each example gets a fresh one."""
+    """Sessions on a log, reached through either twin; each example gets a fresh one."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
+        self._number = 0
+        self._begin_log()
+
+    def _begin_log(self) -> None:
         self.log = Log(MemoryStore())
         self.twin = AsyncLog(self.log)
-        self._number = 0
 
     def fresh_id(self) -> str:
+        """Return the id of the next session; from time to time it belongs to another log."""
         self._number += 1
+        if self._number % SESSIONS_PER_LOG == 0:
+            self.log.close()
+            self._begin_log()
         return f"s{self._number}"
 
     def prepared(self) -> str:
         """Return the id of a session with an archive, a message and a call without result."""
-        session = self.log.session(self.fresh_id(), create=True)
+        session_id = self.fresh_id()
+        session = self.log.session(session_id, create=True)
         session.append(Message.user("first"))
         session.commit()
         session.append(Message.user("hello", id="m0"))
@@ -95,7 +107,7 @@ def _tool(**fields: Any) -> dict[str, Any]:
 
 
 def _constructed(**fields: Any) -> Message:
-    whole = {"id": "x", "role": "user", "parts": (), "created_at": "now", **fields}
+    whole: dict[str, Any] = {"id": "x", "role": "user", "parts": (), "created_at": "now", **fields}
     return Message.model_construct(**whole)
 
 
@@ -169,7 +181,7 @@ WRITERS: Final[dict[str, Writer]] = {
     "constructed event": Writer(lambda do, v: do("record", Noted.model_construct(data=v))),
     "number of an event": Writer(lambda do, v: do("record", Noted.model_construct(number=v))),
     "names of an event": Writer(lambda do, v: do("record", Noted.model_construct(names=v))),
-    "field of an event": Writer(lambda do, v: do("record", Noted(more=v))),
+    "field of an event": Writer(lambda do, v: do("record", Noted(more=v))),  # pyright: ignore[reportCallIssue]
     "no event": Writer(lambda do, v: do("record", v)),
     "expected": Writer(lambda do, v: do("record", Noted(), expected=v)),
     "payload": Writer(lambda do, v: do("queue_task", "fuzz.do", {"a": v})),

@@ -1,4 +1,4 @@
-"""The short way of appending one message records what the long way records."""
+"""The fast path for appending one message records the same as the general one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments that cannot be: each gets an error of ours, and nothing is stored (P10)."""
+"""Invalid arguments: each raises an error of ours, and nothing is stored (P10)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from eventlog import (
     Worker,
 )
 from eventlog.worker.finalizer import Finalizer
+from tests.shares import on_two_stores
 
 WRONG: dict[str, Callable[[Session], Any]] = {
     "contexts of numbers": lambda session: session.used([1]),  # type: ignore[list-item]
@@ -52,6 +53,7 @@ class Noted(eventlog.Event, type="acme.noted"):
     """An event without anything."""
 
 
+@on_two_stores
 @pytest.mark.parametrize("call", [pytest.param(call, id=name) for name, call in WRONG.items()])
 def test_an_argument_of_another_type_is_refused(log: Log, call: Callable[[Session], Any]) -> None:
     session = log.session("s", create=True)
@@ -67,6 +69,7 @@ def test_an_argument_of_another_type_is_refused(log: Log, call: Callable[[Sessio
     assert log.store.head("s").version == version
 
 
+@on_two_stores
 def test_the_error_says_what_is_wrong_with_which_argument(log: Log) -> None:
     session = log.session("s", create=True)
 
@@ -78,6 +81,7 @@ def test_the_error_says_what_is_wrong_with_which_argument(log: Log) -> None:
     )
 
 
+@on_two_stores
 @pytest.mark.parametrize(
     "arguments", [{"failed_archives": "x"}, {"owner": 7}, {"workspace": ["x"]}], ids=repr
 )
@@ -89,6 +93,7 @@ def test_a_session_is_not_created_with_what_it_cannot_hold(
     assert not log.exists("s")
 
 
+@on_two_stores
 @pytest.mark.parametrize("name", ["archive", "archive_x", "task", "archive_001 "])
 def test_what_is_neither_an_archive_nor_a_task_is_not_found(log: Log, name: str) -> None:
     session = log.session("s", create=True)
@@ -99,6 +104,7 @@ def test_what_is_neither_an_archive_nor_a_task_is_not_found(log: Log, name: str)
             act(name)
 
 
+@on_two_stores
 def test_a_task_that_nobody_queued_is_not_found(log: Log) -> None:
     session = log.session("s", create=True)
     session.append(Message.user("hello"))
@@ -197,6 +203,7 @@ def test_a_tool_result_records_who_sent_it_with_which_key(log: Log) -> None:
     assert (recorded.metadata.actor, recorded.metadata.idempotency_key) == ("tool", "k")
 
 
+@on_two_stores
 def test_the_asynchronous_twin_refuses_the_same(log_url: str) -> None:
     async def main() -> None:
         async with eventlog.open_async(log_url) as log:

@@ -1,4 +1,4 @@
-"""F1: what a blocked session costs a worker, counted in what it reads of the store: nothing."""
+"""F1: a blocked session costs a worker nothing, counted in reads of the store."""
 
 from __future__ import annotations
 

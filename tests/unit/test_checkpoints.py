@@ -14,6 +14,7 @@ from eventlog import AsyncLog, InvalidArgument, Log, Message, Position, Recorded
 from eventlog.copying import copy_log
 from eventlog.records import START
 from eventlog.stores.memory import MemoryStore
+from tests.shares import on_two_stores
 
 
 def say(log: Log, *texts: str) -> None:
@@ -90,6 +91,7 @@ def test_a_log_that_was_restored_and_has_grown_anew_is_noticed() -> None:
         restored.follow(after=checkpoint)
 
 
+@on_two_stores
 @pytest.mark.parametrize("after", ["", "7", "x/1/", -1, 1.5, True, b"1"])
 def test_what_is_no_checkpoint_is_refused(log: Log, after: object) -> None:
     with pytest.raises(InvalidArgument):

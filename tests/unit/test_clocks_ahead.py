@@ -1,4 +1,4 @@
-"""What a clock that was ahead has recorded holds nothing for longer than a right one would (F2)."""
+"""Times recorded by a clock that was ahead hold nothing up for longer than right ones (F2)."""
 
 from __future__ import annotations
 

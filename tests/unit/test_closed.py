@@ -1,4 +1,4 @@
-"""A log that was closed: whatever would read or write raises `LogClosed`, on every store.
+"""A closed log: every call that would read or write raises `LogClosed`, on every store.
 
 The methods are found in the classes and their arguments made from their signatures, so a new method
 is tested without being named here. Properties, which do no I/O, may answer.

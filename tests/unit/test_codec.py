@@ -71,7 +71,7 @@ def test_a_chain_of_upcasters_with_a_hole_is_refused_at_definition(upcasters: An
 
 
 def test_an_upcaster_that_chokes_makes_the_record_corrupt() -> None:
-    with pytest.raises(CorruptLog, match="not fit schema 2 of acme.registered"):
+    with pytest.raises(CorruptLog, match=r"not fit schema 2 of acme\.registered"):
         decode_event(stored(b'{"first":"Ada"}', schema=2))
 
 

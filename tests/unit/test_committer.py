@@ -1,4 +1,4 @@
-"""Group commit: what shares a transaction, who is answered what, and how it ends (L7, L15)."""
+"""Group commit: shared transactions, separate answers, and how it ends (L7, L15)."""
 
 from __future__ import annotations
 

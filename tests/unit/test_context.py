@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -25,6 +25,7 @@ from eventlog import (
 from eventlog.session.context import assemble, truncated
 from eventlog.session.reading import StoredMessage
 from eventlog.testing.clock import FakeClock
+from tests.shares import on_two_stores
 
 
 async def name_archive(request: SummaryRequest) -> Summary:
@@ -162,7 +163,7 @@ def test_an_unreadable_overview_falls_back_to_the_newest_older_one(log: Log) -> 
     version = next(
         entry.version for entry in log.read("s", reverse=True) if entry.type == "archive_finalized"
     )
-    damaged = eventlog.Log(_Damaged(log.store, version))
+    damaged = eventlog.Log(cast("Any", _Damaged(log.store, version)))
 
     context = damaged.session("s").context()
 
@@ -375,6 +376,7 @@ def test_an_archive_is_read_once_it_is_completed(log: Log) -> None:
     assert session.archive("archive_1").archive_id == "archive_001"
 
 
+@on_two_stores
 @pytest.mark.parametrize(
     "name", ["archive_002", "archive_000", "archive_", "archive_\u0661", "x", ""]
 )

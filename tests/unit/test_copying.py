@@ -1,4 +1,4 @@
-"""A copy of a log has the same history, wherever it is kept, and goes on where it was stopped."""
+"""A copy of a log has the same history, in every store, and resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import eventlog
 from eventlog import (
     ChainBroken,
     CorruptLog,
+    Finalizer,
     HistoryConflict,
     InvalidArgument,
     Log,
     Message,
     Record,
     StoreUnavailable,
+    TaskRequest,
     Worker,
 )
 from eventlog.audit.index_check import compare_index
 from eventlog.copying import copy_log
-from eventlog.records import START, Append, Appended
-from eventlog.store import Store
+from eventlog.records import ANY, START, Append, Appended, Expected
+from eventlog.store import IndexEntry, Store
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
@@ -139,13 +141,13 @@ class Stopping(MemoryStore):
         self._count()
         return super().append(batch)
 
-    def put_blob(self, *arguments: Any) -> int:
+    def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
         self._count()
-        return super().put_blob(*arguments)
+        return super().put_blob(key, data, expected)
 
-    def put_index(self, *arguments: Any) -> None:
+    def put_index(self, entries: Sequence[IndexEntry]) -> None:
         self._count()
-        super().put_index(*arguments)
+        super().put_index(entries)
 
     def _count(self) -> None:
         self.left -= 1
@@ -243,6 +245,18 @@ def test_a_note_of_another_history_is_not_believed(source: Store) -> None:
 
     assert history(other) == history(source)
 
+
+SOUND: dict[str, Any] = {
+    "position": 9,
+    "session": "a",
+    "version": 3,
+    "hash": "00",
+    "records": 3,
+    "indexed": True,
+}
+
+WRONG: list[Any] = [None, -1, 1 << 63, 1 << 70, 1.5, "x", [], True]
+DAMAGED = [json.dumps({**SOUND, name: value}).encode() for name in SOUND for value in WRONG]
 
 # ---- other histories --------------------------------------------------------------------------
 
@@ -350,6 +364,40 @@ def test_large_values_are_copied_and_snapshots_are_not(source: Store, destinatio
     assert destination.get_blob("snapshot/a/session") is None
     with Log(destination) as log:
         assert log.session("a").tool_output("large", "t", limit=60_000).text == output
+
+
+def test_the_large_output_of_a_step_is_copied(source: Store, destination: Store) -> None:
+    """L11: whatever the event is that names it."""
+    text = "0123456789" * 20_000
+
+    async def work(request: TaskRequest) -> str:
+        await request.step("large", lambda: text)
+        return "done"
+
+    with Log(source) as log:
+        log.session("a").queue_task("acme.work")
+        Worker(log, Finalizer(kinds={"acme.work": work})).run_once()
+
+    assert copy_log(source, destination).values == 1
+    with Log(destination) as log:
+        assert log.verify("a") == []
+
+
+@pytest.mark.parametrize(
+    "note",
+    [b"", b"{", b"[]", b"null", b"{}", b"\xff", b"[" * 100_000, b'{"version": 1e400}', *DAMAGED],
+)
+def test_a_note_that_is_damaged_is_not_believed(source: Store, note: bytes) -> None:
+    """G9."""
+    destination = MemoryStore()
+    copy_log(source, destination)
+    (key,) = [key for key in destination._blobs if key.startswith("copy/")]
+    other = MemoryStore()
+    other.put_blob(key, note)
+
+    copy_log(source, other)
+
+    assert history(other) == history(source)
 
 
 def test_a_large_value_that_is_missing_ends_the_copy_before_its_event(

@@ -55,9 +55,7 @@ ELSEWHERE = {
     "cli/export.py": "a new file that a user names",
     "cli/import_.py": "the file that a user names, which may be a pipe, and stdin",
     "cli/opening.py": "is there a log at the path that a user names",
-    "exchange/openhands/openhands.py": "regular files of the folder that a user names",
     "exchange/quarantine.py": "a new file beside the one that a user names",
-    "exchange/reading.py": "the file that a user names",
     "stores/postgres/schema.py": "the migrations in the package",
     "stores/sqlite/errors.py": "/dev/null, to find out whether descriptors are exhausted",
     "stores/sqlite/schema.py": "the migrations in the package",
@@ -83,11 +81,8 @@ def calls_in(text: str) -> Iterator[str]:
             if (
                 called in ("open", "io.open")
                 or (owner == "os" and name in OF_OS)
-                or name in OF_PATHS
-                and owner.rpartition(".")[2] not in OWN_VERBS
-                and owner
-                or name == "open"
-                and owner.endswith(("path", "copy", "Path()"))
+                or (name in OF_PATHS and owner.rpartition(".")[2] not in OWN_VERBS and owner)
+                or (name == "open" and owner.endswith(("path", "copy", "Path()")))
             ):
                 yield called
 

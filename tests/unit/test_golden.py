@@ -36,16 +36,15 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _record(fields: dict[str, Any]) -> Record:
-    return Record(
-        **{
-            **fields,
-            "position": Position(fields["position"]),
-            "event_id": parse_id(fields["event_id"]),
-            "data": fields["data"].encode(),
-            "metadata": fields["metadata"].encode(),
-            "hash": bytes.fromhex(fields["hash"]),
-        }
-    )
+    converted: dict[str, Any] = {
+        **fields,
+        "position": Position(fields["position"]),
+        "event_id": parse_id(fields["event_id"]),
+        "data": fields["data"].encode(),
+        "metadata": fields["metadata"].encode(),
+        "hash": bytes.fromhex(fields["hash"]),
+    }
+    return Record(**converted)
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)

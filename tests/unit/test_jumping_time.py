@@ -1,4 +1,4 @@
-"""The time of event loops in tests: it jumps when everybody waits, and only then."""
+"""The time of event loops in tests: it jumps when everything waits, and only then."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_a_url_that_no_store_serves_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["memory:x", "memory:///x", "memory:?x=1"])
 def test_the_memory_has_no_places(url: str) -> None:
-    with pytest.raises(InvalidArgument, match="write memory: with nothing behind it"):
+    with pytest.raises(InvalidArgument, match="write memory: and nothing after it"):
         eventlog.open(url)
 
 

@@ -1,4 +1,4 @@
-"""Who caused an event, as part of what, and by what: recorded with every command (L13)."""
+"""Actor, correlation, causation and trace are recorded with every command (L13)."""
 
 from __future__ import annotations
 

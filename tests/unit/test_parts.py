@@ -1,4 +1,4 @@
-"""Whatever a model says weighs and is seen, in every shape (M2, M11, X4)."""
+"""Every part of a message counts tokens and is shown, in every format (M2, M11, X4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -26,6 +26,7 @@ from eventlog.session.parts import (
     weigh,
 )
 from eventlog.session.tokens import estimate_tokens
+from tests.shares import examples
 
 PICTURE = "iVBORw0KGgo" * 40
 LOG = "The linker could not find the symbol _start in module boot. " * 6
@@ -351,16 +352,18 @@ _names = st.sampled_from(
 )
 _fields = st.dictionaries(
     st.sampled_from(
-        ["text", "content", "id", "tool_use_id", "call_id", "name", "input", "arguments", "output"]
-        + ["toolCallId", "state", "source", "data", "functionCall", "summary", "tool_status"]
+        [
+            "text", "content", "id", "tool_use_id", "call_id", "name", "input", "arguments", "output",
+            "toolCallId", "state", "source", "data", "functionCall", "summary", "tool_status",
+        ]
     ),
     _values,
     max_size=5,
-)
+)  # fmt: skip
 _parts = st.builds(lambda type_, fields: {**fields, "type": type_}, _names, _fields)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["user", "assistant", "tool"]), st.lists(_parts, max_size=3)),

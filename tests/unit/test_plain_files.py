@@ -137,7 +137,7 @@ def test_nothing_can_be_saved_after_the_crash() -> None:
         path = host.folder / "file"
         path.write_text("1")
         host.steps.fail(host.steps.count + 1)
-        with pytest.raises(Crash):
+        with pytest.raises(Crash):  # noqa: PT012 - the `finally` of a process that has ended
             try:
                 path.write_text("2")
             finally:

@@ -1,4 +1,4 @@
-"""Numbers of callers: what is no number, or none that makes sense, is refused by name."""
+"""Numbers from callers: anything else, or one out of range, is refused by name."""
 
 from __future__ import annotations
 

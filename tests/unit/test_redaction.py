@@ -1,4 +1,4 @@
-"""G5: secrets of every known form are redacted, and what is none is left as it is."""
+"""G5: secrets of every known form are redacted, and everything else is left unchanged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Final
 import pytest
 
 import eventlog
-from eventlog import EventLogError
+from eventlog import EventLogError, store_url
+from eventlog.cli.command import Invocation
 from eventlog.redaction import MARK, redact, redacted
 from eventlog.store_url import public_url
+from eventlog.stores.jetstream.opening import split_url
 
 V: Final = "hUnter2xQ9zT7"
 LONG: Final = "Zk3" + "aB9" * 14
@@ -215,7 +217,7 @@ def test_no_url_is_shown_with_a_secret(form: str) -> None:
     "piece",
     [
         "a", "-", "password=", "password='", 'token="', "-----BEGIN PRIVATE KEY-----", "://", "://a:",
-        "@", "eyJ", "eyJaaaaaaaa.", "Bearer ", "Basic a", "\\\"", "sk-", "Authorization: ", "<password>",
+        "@", "eyJ", "eyJaaaaaaaa.", "Bearer ", "Basic a", '\\"', "sk-", "Authorization: ", "<password>",
         " ", "=", "password=)", "://:@", "1", "token ", "a.", "xoxb-", "cookie:",
     ],
 )  # fmt: skip
@@ -252,3 +254,14 @@ def test_an_url_that_cannot_be_opened_is_refused_without_its_password(url: str) 
 
 def test_an_error_is_redacted_before_it_is_cut() -> None:
     assert V not in redacted(RuntimeError("x" * 480 + f" password={V}"))
+
+
+@pytest.mark.parametrize(
+    "url", [f"nats://u:{V}@h:4222", f"nats://{V}@h:4222", f"tls://u:{V}@h:4222?stream=x"]
+)
+def test_no_repr_has_a_password(url: str) -> None:
+    location = url.partition("://")[2]
+    _, _, options = store_url.split_url(url)
+
+    assert V not in repr(split_url(f"nats://{location}", options))
+    assert V not in repr(Invocation(url))

@@ -1,4 +1,4 @@
-"""Sessions: how they come into being, what they record, how they end (M1, M3 to M5, M9, M10)."""
+"""Sessions: how they are created, what they record, how they end (M1, M3 to M5, M9, M10)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from eventlog import (
 )
 from eventlog.clock import format_time
 from eventlog.testing.clock import FakeClock
+from tests.shares import on_two_stores
 
 
 class Noted(Event, type="acme.session_noted"):
@@ -326,6 +327,7 @@ def test_a_provider_without_sessions_gets_a_stable_id(
 # ---- the end ----------------------------------------------------------------------------------
 
 
+@on_two_stores
 @pytest.mark.parametrize("end", ["close", "delete"])
 @pytest.mark.parametrize("write", WRITES, ids=str)
 def test_a_session_that_ended_takes_no_writes(log: Log, end: str, write: str) -> None:
@@ -424,7 +426,7 @@ def test_a_log_is_closed_once_and_then_serves_nothing(log: Log) -> None:
         lambda: log.task("t"),
         lambda: list(log.read("s")),
         lambda: list(log.read_all()),
-        lambda: log.position(),
+        log.position,
         lambda: log.verify("s"),
     ]
     for call in calls:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -17,6 +17,7 @@ from eventlog.session.state import SessionState
 from eventlog.store import Blob
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.inside import core_of
+from tests.shares import examples
 
 KEY = "snapshot/s/session"
 
@@ -281,7 +282,7 @@ _steps: dict[str, Callable[[Session, Log], object]] = {
 }
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(st.lists(st.sampled_from(sorted(_steps)), max_size=15), st.integers(0, 15))
 def test_any_state_is_read_back_from_its_snapshot_and_goes_on_from_there(
     program: list[str], cut: int

@@ -1,4 +1,4 @@
-"""Dictionaries that share what they have in common, held against plain ones."""
+"""Dictionaries that share common content, compared with plain ones."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_copies_go_their_own_ways_as_those_of_plain_dictionaries_do(
 
 
 def test_what_is_not_there_is_missing_as_in_any_dictionary() -> None:
-    shared = SharedDict[int, str]({key: "" for key in range(SMALL + 1)})
+    shared = SharedDict[int, str](dict.fromkeys(range(SMALL + 1), ""))
     copied = shared.copy()
     del copied[3]
 
@@ -86,7 +86,7 @@ def test_copying_and_changing_a_large_one_takes_next_to_no_room() -> None:
 
 def test_it_is_validated_and_written_as_a_plain_dictionary_is() -> None:
     adapter = TypeAdapter(SharedDict[int, str])
-    shared = SharedDict[int, str]({key: "x" for key in range(SMALL + 1)}).copy()
+    shared = SharedDict[int, str](dict.fromkeys(range(SMALL + 1), "x")).copy()
     shared[7] = "y"
 
     written = adapter.dump_json(shared)

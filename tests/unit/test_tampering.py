@@ -1,4 +1,4 @@
-"""What `eventlog/docs/tampering.md` says of a writer with access to the storage is so (A1, G8)."""
+"""What `eventlog/docs/tampering.md` says about a writer with access to the storage is true (A1, G8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks of users' own kinds: the same machine, worker, commands and guarantees (L16)."""
+"""Tasks of kinds that users define: the same machine, worker, commands and guarantees (L16)."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ from eventlog.session.tasks.commands import (
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import execute
+from tests.shares import on_two_stores
 
 OWNER = OwnerData(host="elsewhere", boot="", pid=1, started="")
 LEASE_SECONDS = 300
@@ -302,6 +303,7 @@ LATE_WRITES: dict[str, Callable[[str, int], Any]] = {
 }
 
 
+@on_two_stores
 @pytest.mark.parametrize("write", LATE_WRITES)
 @pytest.mark.parametrize("fate", ["taken over", "released", "finished", "abandoned"])
 def test_a_late_owner_cannot_change_anything(

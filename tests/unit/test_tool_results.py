@@ -13,6 +13,7 @@ from eventlog import (
     Message,
     Session,
 )
+from tests.shares import on_two_stores
 
 
 def with_call(log: Log) -> Session:
@@ -56,6 +57,7 @@ def test_a_repeated_result_is_recorded_once_and_another_one_refused(log: Log) ->
     assert log.store.head("s").version == version
 
 
+@on_two_stores
 @pytest.mark.parametrize(
     ("message_id", "tool_id", "status", "field"),
     [

@@ -268,7 +268,9 @@ def test_the_asynchronous_face_does_what_the_other_does(log_url: str) -> None:
         "exists": True,
         "latest": "s",
         "verify": [],
-        "durability": {"memory": "none", "nats": "process"}.get(log_url.split(":")[0], "power"),
+        "durability": {"memory": "none", "nats": "process"}.get(
+            log_url.split(":", maxsplit=1)[0], "power"
+        ),
         "status": "closed",
         "retry": "already_completed",
         "retry by id": "already_completed",

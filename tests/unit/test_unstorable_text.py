@@ -13,6 +13,7 @@ from eventlog import (
     Message,
     Session,
 )
+from tests.shares import on_two_stores
 
 
 def with_call(log: Log) -> Session:
@@ -49,6 +50,7 @@ UNSTORABLE: dict[str, Callable[[Session], Any]] = {
 }
 
 
+@on_two_stores
 @pytest.mark.parametrize(
     "call",
     [pytest.param(call, id=name) for name, call in UNSTORABLE.items()],
@@ -66,6 +68,7 @@ def test_text_that_utf8_cannot_hold_is_refused_and_nothing_stored(
     assert session.append(Message.user("whole")).text == "whole"
 
 
+@on_two_stores
 @pytest.mark.parametrize("field", ["owner", "project", "workspace", "provider", "model"])
 def test_a_session_is_not_created_with_text_that_cannot_be_stored(log: Log, field: str) -> None:
     about: dict[str, Any] = {field: BROKEN}

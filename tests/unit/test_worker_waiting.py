@@ -1,4 +1,4 @@
-"""What a worker does while there is nothing to do, or while it cannot: it waits, and never spins."""
+"""A worker with nothing to do, or without its store, waits and never spins."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class WatchedEngine(AsyncEngine):
         self.looks.append(asyncio.get_running_loop().time())
         return await super().position()
 
-    async def wait(self, after: Position, timeout: float) -> bool:
+    async def wait(self, after: Position, timeout: float) -> bool:  # noqa: ASYNC109 - as overridden
         self.waits.append(timeout)
         self.left -= 1
         if self.left == 0 and self.worker is not None:

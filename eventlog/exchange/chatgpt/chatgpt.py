@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
-from eventlog.exchange.conversation import Conversation, Entry, conversation, own_session_id
+from eventlog.exchange.conversation import (
+    Conversation,
+    Entry,
+    conversation,
+    name_beside,
+    session_id_in,
+)
 from eventlog.exchange.tree import paths_of
 from eventlog.session.chat.format import Fields, is_list, is_object
 from eventlog.session.chat.times import written_time
@@ -56,12 +62,11 @@ def _conversations(exported: Fields, document: Document, notes: Notes) -> Iterat
     parents = {key: _parent(node, mapping) for key, node in mapping.items()}
     order = _in_order(parents)
     leaf = exported.get("current_node")
-    if leaf not in parents:
+    if not isinstance(leaf, str) or leaf not in parents:
         leaf = order[-1] if order else None
     paths = paths_of(order, parents, leaf)
-    name, _ = own_session_id(
-        {"id": exported.get("conversation_id") or exported.get("id")}, "", document.exact_line
-    )
+    own_id = exported.get("conversation_id") or exported.get("id")
+    name = session_id_in(own_id, document.exact_line, notes)
     fields = {key: kept for key, kept in exported.items() if key != "mapping"}
 
     def built(session_id: str | None, keys: Iterable[str], more: Fields) -> Conversation:
@@ -72,12 +77,16 @@ def _conversations(exported: Fields, document: Document, notes: Notes) -> Iterat
 
     yield built(name, paths.main, fields)
     for branch in paths.branches:
-        if not any(is_object(mapping[key].get("message")) for key in branch):
+        if not any(_says_something(mapping[key]) for key in branch):
             continue
-        branch_id = name and f"{name}.branch-{branch[0][:_BRANCH_CHARACTERS]}"
-        detail = f"{len(branch):,} messages of another branch"
+        branch_id = name_beside(name, "branch", branch[0][:_BRANCH_CHARACTERS])
+        detail = f"messages of another branch: {len(branch):,}"
         notes.tell("branch", document.exact_line, detail, f"session {branch_id}")
-        yield built(branch_id, branch, {"branch_of": name})
+        yield built(branch_id, branch, {"branch_of": name, "branch_after": parents[branch[0]]})
+
+
+def _says_something(node: Any) -> bool:
+    return is_object(node) and is_object(node.get("message"))
 
 
 def _parent(node: Any, mapping: Fields) -> str | None:
@@ -106,9 +115,9 @@ def _fields(node: Any) -> Fields | None:
         return None
     author = message.get("author")
     role = author.get("role") if is_object(author) else None
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise InvalidMessage(
-            f"author {role!r} is unknown; ChatGPT has {', '.join(_ROLES)}", field="role"
+            f"author {role!r:.40} is unknown; ChatGPT has {', '.join(_ROLES)}", field="role"
         )
     rest = {name: kept for name, kept in message.items() if name not in ("id", "content")}
     fields: Fields = {

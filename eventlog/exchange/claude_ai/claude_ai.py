@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
-from eventlog.exchange.conversation import Conversation, Entry, conversation, own_session_id
+from eventlog.exchange.conversation import (
+    Conversation,
+    Entry,
+    conversation,
+    role_in,
+    session_id_in,
+)
 from eventlog.session.chat.format import Fields, is_list, is_object
 from eventlog.session.chat.reading import message_fields
 from eventlog.session.chat.times import written_time
@@ -44,7 +50,7 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
                 )
                 notes.drop("no_conversation", error, document.raw)
                 continue
-            name, _ = own_session_id({"id": exported.get("uuid")}, "", line)
+            name = session_id_in(exported.get("uuid"), line, notes)
             entries = [Entry(line, message) for message in exported["chat_messages"]]
             fields = {key: kept for key, kept in exported.items() if key != "chat_messages"}
             yield conversation(
@@ -53,12 +59,13 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
 
 
 def _fields(record: Any) -> Fields:
-    if not is_object(record) or record.get("sender") not in _ROLES:
+    role = role_in(_ROLES, record.get("sender")) if is_object(record) else None
+    if role is None:
         raise InvalidMessage(
             f"the sender is unknown; claude.ai has {', '.join(_ROLES)}", field="role"
         )
     content = record.get("content") or record.get("text") or ""
-    fields = message_fields({"role": _ROLES[record["sender"]], "content": content})
+    fields = message_fields({"role": role, "content": content})
     rest = {name: kept for name, kept in record.items() if name not in _READ}
     text = record.get("text")
     if record.get("content") and text:

@@ -13,9 +13,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.exchange.conversation import Conversation, Entry, conversation
+from eventlog.exchange.conversation import (
+    Conversation,
+    Entry,
+    conversation,
+    name_beside,
+    session_id_in,
+)
 from eventlog.exchange.tree import paths_of
-from eventlog.identifiers import check_session_id
 from eventlog.session.chat.format import Fields, is_list, is_object
 from eventlog.session.chat.reading import message_fields
 from eventlog.session.chat.times import written_time
@@ -67,7 +72,9 @@ class _Transcript:
         self._side: set[str] = set()
         self._summaries: list[Any] = []
         self._left: Counter[str] = Counter()
-        self._session_id: str | None = None
+        self._session_id: Any = None
+        self._last: dict[bool, str | None] = {False: None, True: None}
+        """The newest line of the session, and that of subagents."""
 
     def take(self, document: Document) -> None:
         """Add a line, or count it among those that are left out."""
@@ -92,6 +99,7 @@ class _Transcript:
         uuid = value["uuid"]
         is_side = value.get("isSidechain") is True
         parent = value.get("parentUuid") or value.get("logicalParentUuid")
+        parent = parent if isinstance(parent, str) or parent is None else repr(parent)
         if parent is not None and parent not in self._entries:
             detail = f"parent {parent} of {uuid} does not come before it in the file"
             self._notes.tell(
@@ -99,22 +107,21 @@ class _Transcript:
             )
             parent = None
         if parent is None:
-            parent = next(
-                (u for u in reversed(self._entries) if (u in self._side) == is_side), None
-            )
+            parent = self._last[is_side]
             if is_side and value.get("parentUuid") is None:
                 parent = None  # Each subagent begins a separate chain.
         if is_side:
             self._side.add(uuid)
         elif self._session_id is None:
             self._session_id = value.get("sessionId")
+        self._last[is_side] = uuid
         self._entries[uuid] = Entry(line, value)
         self._parents[uuid] = parent
 
     def conversations(self, first: int) -> Iterator[Conversation]:
         """Yield the session, each other branch and each sidechain as a conversation."""
         for type_, count in sorted(self._left.items()):
-            detail = f"{count:,} lines of type {type_!r} are not messages"
+            detail = f"lines of type {type_!r}, which are not messages: {count:,}"
             self._notes.tell("unread", None, detail, "left in the file")
         main_order = [uuid for uuid in self._entries if uuid not in self._side]
         leaf = main_order[-1] if main_order else None
@@ -124,21 +131,20 @@ class _Transcript:
         if paths.main or not self._side:
             yield self._conversation(base, paths.main, first, fields)
         for branch in paths.branches:
-            name = base and f"{base}.branch-{branch[0][:_BRANCH_CHARACTERS]}"
-            detail = f"{len(branch):,} messages of another branch"
+            name = name_beside(base, "branch", branch[0][:_BRANCH_CHARACTERS])
+            detail = f"the user went back here: messages of the other branch: {len(branch):,}"
             self._notes.tell("branch", self._entries[branch[0]].line, detail, f"session {name}")
-            yield self._conversation(name, branch, first, {"branch_of": base})
+            more = {"branch_of": base, "branch_after": self._parents[branch[0]]}
+            yield self._conversation(name, branch, first, more)
         side_order = [uuid for uuid in self._entries if uuid in self._side]
         for side in paths_of(side_order, self._parents, None).branches:
-            name = base and f"{base}.sidechain-{side[0][:_BRANCH_CHARACTERS]}"
-            detail = f"{len(side):,} messages of a subagent"
+            name = name_beside(base, "sidechain", side[0][:_BRANCH_CHARACTERS])
+            detail = f"a subagent begins here: messages: {len(side):,}"
             self._notes.tell("sidechain", self._entries[side[0]].line, detail, f"session {name}")
             yield self._conversation(name, side, first, {"sidechain_of": base})
 
     def _base_id(self) -> str | None:
-        if not isinstance(self._session_id, str):
-            return None
-        return check_session_id(self._session_id)
+        return session_id_in(self._session_id, None, self._notes)
 
     def _parallel(self, order: list[str], leaf: str | None) -> set[str]:
         """Return the lines that belong to the session but are not on the path to the newest line.

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.exchange.conversation import Conversation, Entry, conversation
-from eventlog.identifiers import check_session_id
+from eventlog.exchange.conversation import Conversation, Entry, conversation, session_id_in
 from eventlog.session.chat.format import Fields, is_object
 from eventlog.session.chat.items import is_item
 from eventlog.session.chat.reading import message_fields
@@ -64,9 +63,9 @@ def read(documents: Iterator[Document], notes: Notes) -> Iterator[Conversation]:
         else:
             left[str(type_ or value.get("record_type"))] += 1
     for name, count in sorted(left.items()):
-        detail = f"{count:,} lines of type {name!r} are not messages"
+        detail = f"lines of type {name!r}, which are not messages: {count:,}"
         notes.tell("unread", None, detail, "left in the file")
-    own_id = check_session_id(session_id) if isinstance(session_id, str) else None
+    own_id = session_id_in(session_id, None, notes)
     yield conversation(own_id, entries, first, notes, _fields, format=FORMAT, fields=fields)
 
 

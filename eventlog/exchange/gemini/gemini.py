@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
 from eventlog.exchange import tool_parts
+from eventlog.exchange.conversation import role_in
 from eventlog.session.chat.format import Fields, is_list, is_object
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class _Reader:
 
     def fields(self, record: Any) -> Fields:
         role = record.get("role", "user")
-        if role not in _ROLES:
+        role_here = role_in(_ROLES, role)
+        if role_here is None:
             raise InvalidMessage(
-                f"role {role!r} is unknown; Gemini has {', '.join(_ROLES)}", field="role"
+                f"role {role!r:.40} is unknown; Gemini has {', '.join(_ROLES)}", field="role"
             )
         parts = [self._part(part) for part in record["parts"]]
-        role_here = _ROLES[role]
         if role_here == "user" and all(part["type"] == "tool" for part in parts):
             role_here = "tool"
         rest = {name: value for name, value in record.items() if name != "parts"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
 from eventlog.exchange import tool_parts
+from eventlog.exchange.conversation import role_in
 from eventlog.session.chat.format import Fields, is_list, is_object
 from eventlog.session.chat.reading import message_fields
 
@@ -40,7 +41,7 @@ def recognises(record: Fields) -> bool:
     """Return whether a record is a message in one of the three forms."""
     if record.get("lc") == 1 and record.get("type") == "constructor":
         return is_object(record.get("kwargs"))
-    if record.get("type") not in _ROLES or "role" in record:
+    if role_in(_ROLES, record.get("type")) is None or "role" in record:
         return False
     return is_object(record.get("data")) or ("content" in record and "uuid" not in record)
 
@@ -52,9 +53,9 @@ def convert() -> Convert:
 
 def _fields(record: Any) -> Fields:
     kind, data = _inner(record)
-    if kind not in _ROLES:
-        raise InvalidMessage(f"message type {kind!r} is unknown", field="role")
-    role = _ROLES[kind]
+    role = role_in(_ROLES, kind)
+    if role is None:
+        raise InvalidMessage(f"message type {kind!r:.40} is unknown", field="role")
     rest = {name: value for name, value in data.items() if name not in _READ}
     source = {"format": "langchain", "type": kind, **rest}
     if role == "tool":

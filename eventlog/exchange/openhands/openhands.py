@@ -7,22 +7,25 @@ gap. If the events are in a folder ``events``, the folder above it names the ses
 
 from __future__ import annotations
 
+import errno
 import re
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidMessage
 from eventlog.exchange import tool_parts
-from eventlog.exchange.conversation import Conversation, Entry, conversation
-from eventlog.exchange.mending import mended, read_json
+from eventlog.exchange.conversation import Conversation, Entry, conversation, session_id_in
+from eventlog.exchange.mending import UNREAD, read_value
+from eventlog.filesystem import REFUSED, LocalFiles
 from eventlog.session.chat.format import Fields, is_object
 from eventlog.session.chat.times import written_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from eventlog.exchange.notes import Notes
+    from eventlog.filesystem import FileTree
 
 __all__ = ["is_event_folder", "read_folder"]
 
@@ -40,15 +43,18 @@ def is_event_folder(path: Path) -> bool:
     return _events_in(path) is not None
 
 
-def _events_in(path: Path) -> Path | None:
-    for folder in (path, path / "events"):
-        if (folder / "messages.jsonl").exists():
-            return None
+def _events_in(path: Path) -> str | None:
+    """Return the folder with the events, by its path below the one that was named; None if none."""
+    files = LocalFiles().under(str(path))
+    for folder in ("", "events"):
         try:
-            if any(_EVENT_FILE.fullmatch(entry.name) for entry in folder.iterdir()):
-                return folder
+            names = files.names(folder)
         except OSError:
             continue
+        if "messages.jsonl" in names:
+            return None
+        if any(_EVENT_FILE.fullmatch(name) for name in names):
+            return folder
     return None
 
 
@@ -57,21 +63,39 @@ def read_folder(path: Path, notes: Notes) -> Iterator[Conversation]:
     folder = _events_in(path)
     if folder is None:
         return
-    events: dict[int, Path] = {}
-    for entry in folder.iterdir():
-        number = _EVENT_FILE.fullmatch(entry.name)
-        if number is not None and entry.is_file() and not entry.is_symlink():
-            events[int(number[1])] = entry
+    files = LocalFiles(largest=EVENT_BYTES).under(str(path))
+    inside = f"{folder}/" if folder else ""
+    events = {
+        int(found[1]): f"{inside}{name}"
+        for name in files.names(folder)
+        if (found := _EVENT_FILE.fullmatch(name)) is not None
+    }
     _note_gaps(sorted(events), notes)
-    name = (folder.parent if folder.name == "events" else folder).resolve().name
-    entries = [
-        Entry(number, value)
-        for number in sorted(events)
-        if (value := _event(events[number], number, notes)) is not None
-    ]
+    named = path.resolve()
+    name = named.parent.name if not folder and named.name == "events" else named.name
+    entries = list(_entries(files, events, notes))
     reader = _Reader()
-    found = conversation(name, entries, 1, notes, reader.fields, format=FORMAT)
-    yield found._replace(findings=tuple(notes.findings))
+    read = conversation(
+        session_id_in(name, None, notes), entries, 1, notes, reader.fields, format=FORMAT
+    )
+    yield read._replace(findings=tuple(notes.findings))
+
+
+def _entries(files: FileTree, events: dict[int, str], notes: Notes) -> Iterator[Entry]:
+    """Yield the events that can be read, in the order of their numbers."""
+    left = notes.most
+    for number in sorted(events):
+        raw = _read(files, events[number], number, notes)
+        left -= len(raw or b"")
+        if left < 0:
+            raise InvalidMessage(
+                f"the folder has more than {notes.most:,} bytes, which is the limit (--max-bytes)"
+            )
+        if raw is None:
+            continue
+        value = read_value(raw, events[number].rpartition("/")[2], number, notes)
+        if value is not UNREAD:
+            yield Entry(number, value)
 
 
 def _note_gaps(numbers: list[int], notes: Notes) -> None:
@@ -81,21 +105,17 @@ def _note_gaps(numbers: list[int], notes: Notes) -> None:
             notes.tell("gap", after, detail, "the events that exist are imported")
 
 
-def _event(path: Path, number: int, notes: Notes) -> Any:
-    if path.stat().st_size > EVENT_BYTES:
-        error = InvalidMessage(f"{path.name} has more than {EVENT_BYTES:,} bytes", line=number)
-        notes.drop("too_large", error, path.name.encode())
-        return None
-    raw = path.read_bytes()
+def _read(files: FileTree, path: str, number: int, notes: Notes) -> bytes | None:
+    """Read the file of an event; drop what is no regular file, or too large."""
+    name = path.rpartition("/")[2]
     try:
-        value, replaced = mended(read_json(raw.decode()))
-    except (ValueError, RecursionError) as error:
-        notes.drop("not_json", InvalidMessage(f"{path.name}: {error}", line=number), raw)
+        return files.read(path)
+    except OSError as error:
+        if error.errno not in REFUSED | {errno.EISDIR}:
+            raise
+        kind = "too_large" if error.errno == errno.EFBIG else "not_a_file"
+        notes.drop(kind, InvalidMessage(f"{name}: {error.strerror}", line=number), name.encode())
         return None
-    if replaced:
-        detail = f"{path.name}: {', '.join(replaced[:5])} cannot be stored as it is"
-        notes.tell("replaced", number, detail, "written as text", raw)
-    return value
 
 
 class _Reader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.session.chat.format import Fields, is_list, is_object
 from eventlog.session.chat.times import written_time
@@ -10,7 +10,15 @@ from eventlog.session.chat.times import written_time
 if TYPE_CHECKING:
     from eventlog.exchange.conversation import Convert
 
-__all__ = ["convert", "recognises"]
+__all__ = ["convert", "is_written_here", "recognises"]
+
+_WRITTEN: Final = ["id", "role", "parts", "created_at"]
+"""What a message begins with that this library wrote."""
+
+
+def is_written_here(record: Fields) -> bool:
+    """Return whether this library wrote a record, whatever the parts in it once came from."""
+    return recognises(record) and (list(record)[:4] == _WRITTEN or "chat_source" in record)
 
 
 def recognises(record: Fields) -> bool:

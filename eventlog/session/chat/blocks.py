@@ -6,19 +6,18 @@ has no field for is kept in it under ``chat_block``: the block without what the 
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from eventlog.session.chat.format import (
     NESTING_LEVELS,
     Fields,
     compact,
     is_deeper,
-    is_list,
     is_object,
 )
+from eventlog.session.parts import output_text
 
-__all__ = ["BLOCK", "RESULT_TYPES", "block_of", "output_text", "tool_part"]
+__all__ = ["BLOCK", "RESULT_TYPES", "block_of", "tool_part"]
 
 BLOCK: Final = "chat_block"
 """The field of a tool part that holds the rest of the block it was read from."""
@@ -88,20 +87,6 @@ def _result_part(block: Fields) -> Fields | None:
         "tool_output": output_text(block.get("content")),
         BLOCK: rest,
     }
-
-
-def output_text(content: Any) -> str:
-    """Return a tool's output as readable text: its text, the texts in it, or else its JSON."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if is_list(content):
-        texts = [part.get("text") for part in content if is_object(part)]
-        found = [text for text in texts if isinstance(text, str)]
-        if found:
-            return "\n".join(found)
-    return json.dumps(content, ensure_ascii=False)
 
 
 def _is_storable(value: Fields) -> bool:

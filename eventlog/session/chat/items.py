@@ -9,8 +9,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from eventlog.errors import InvalidMessage
-from eventlog.session.chat.blocks import output_text
-from eventlog.session.chat.format import NESTING_LEVELS, Fields, is_deeper, is_object, parse_json
+from eventlog.session.chat.format import (
+    NESTING_LEVELS,
+    Fields,
+    compact,
+    is_deeper,
+    is_object,
+    parse_json,
+)
+from eventlog.session.parts import output_text
 
 __all__ = ["ITEM", "is_item", "item_fields"]
 
@@ -95,7 +102,18 @@ def _call(item: Fields) -> Fields:
         "tool_status": "pending",
     }
     given = _arguments(item.get(field))
-    return part if given is None else {**part, "tool_input": given}
+    if given is not None:
+        part["tool_input"] = given
+    if field == "arguments" and isinstance(item.get(field), str) and item[field] != _compact(given):
+        part["chat_arguments"] = item[field]
+    return part
+
+
+def _compact(given: Fields | None) -> str | None:
+    try:
+        return None if given is None else compact(given)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _result(item: Fields) -> Fields:

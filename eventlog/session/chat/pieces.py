@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from eventlog.session.chat.blocks import tool_part
 from eventlog.session.chat.format import Fields, compact, is_object
-from eventlog.session.messages import ContextPart, ImagePart, Message, TextPart, ToolPart
+from eventlog.session.messages import Message, ToolPart, message_data
+from eventlog.session.parts import THINKING, media_url, read_part, readings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventlog.session.messages import Part
+    from eventlog.session.parts import Call, Reading, Result
 
 __all__ = ["Piece", "arguments_of", "data_of", "origin_of", "pieces_of", "results_after"]
 
@@ -22,23 +23,37 @@ class Piece(NamedTuple):
     kind: Literal["text", "image", "call", "result", "thinking", "other"]
     text: str
     fields: Fields
+    media: int = 0
+    """The images and recordings in an output, beside its text."""
 
 
 def pieces_of(message: Message) -> Iterator[Piece]:
-    """Yield the pieces of a message in order; for a call with its result, only the call."""
+    """Yield the pieces of a message in order; for a call with its result, only the call.
+
+    Behind its parts come the fields of the message that reach a model, such as a call without id.
+    """
     for part in message.parts:
         yield _piece(part, message.role)
+    for found in readings_of(message_data(message))[len(message.parts) :]:
+        if found.call is not None or found.said:
+            yield _foreign({"type": "field"}, found)
 
 
 def results_after(message: Message) -> list[Piece]:
     """Return the results in the calls of a message, which providers want after the message."""
     if message.role == "tool":
         return []
-    return [
-        Piece("result", part.tool_output or "", part.model_dump(mode="json", exclude_unset=True))
-        for part in message.tools
-        if part.tool_output is not None and _is_call(part, message.role)
-    ]
+    held: list[Piece] = []
+    for part in message.parts:
+        fields = part.model_dump(mode="json", exclude_unset=True)
+        if isinstance(part, ToolPart):
+            if part.tool_output is not None and _is_call(part, message.role):
+                held.append(Piece("result", part.tool_output, fields, len(read_part(fields).media)))
+            continue
+        found = read_part(fields)
+        if found.call is not None and found.result is not None:
+            held.append(_result(found.result, len(found.media)))
+    return held
 
 
 def _is_call(part: ToolPart, role: str) -> bool:
@@ -50,53 +65,49 @@ def _is_call(part: ToolPart, role: str) -> bool:
 
 def _piece(part: Part, role: str) -> Piece:
     fields = part.model_dump(mode="json", exclude_unset=True)
-    if isinstance(part, TextPart):
-        return Piece("text", part.text, fields)
-    if isinstance(part, ContextPart):
-        return Piece("text", part.abstract or part.uri, fields)
-    if isinstance(part, ImagePart):
-        return Piece("image", str(part.image_url.get("url", "")), fields)
-    if isinstance(part, ToolPart):
-        if _is_call(part, role):
-            return Piece("call", part.tool_id, fields)
-        return Piece("result", part.tool_output or "", fields)
-    return _foreign(fields)
+    found = read_part(fields)
+    if not isinstance(part, ToolPart):
+        return _foreign(fields, found)
+    fields.setdefault("tool_id", "")
+    if not part.tool_id:  # A provider without ids pairs by name.
+        fields["tool_id"] = part.tool_name
+    if _is_call(part, role):
+        return Piece("call", part.tool_id, fields)
+    return Piece("result", part.tool_output or "", fields, len(found.media))
 
 
-def _foreign(fields: Fields) -> Piece:
-    """Return a part of another program as a piece, as far as its type is known."""
-    tool = tool_part(fields)
-    if tool is not None:
-        is_call = tool["tool_status"] == "pending"
-        return Piece("call" if is_call else "result", str(tool.get("tool_output", "")), tool)
-    text = fields.get("text")
-    match fields["type"]:
-        case "input_text" | "output_text" if isinstance(text, str):
-            return Piece("text", text, fields)
-        case "refusal" if isinstance(fields.get("refusal"), str):
-            return Piece("text", fields["refusal"], fields)
-        case "input_image" if isinstance(fields.get("image_url"), str):
-            return Piece("image", fields["image_url"], fields)
-        case "image" if is_object(fields.get("source")):
-            return Piece("image", _source_url(fields["source"]), fields)
-        case "inlineData" | "inline_data" if is_object(fields.get(fields["type"])):
-            data = fields[fields["type"]]
-            media = data.get("mimeType") or data.get("mime_type") or ""
-            if str(media).startswith("image/"):
-                return Piece("image", f"data:{media};base64,{data.get('data', '')}", fields)
-        case "file" if str(fields.get("mediaType", "")).startswith("image/"):
-            return Piece("image", str(fields.get("url", "")), fields)
-        case "thinking" | "redacted_thinking" | "reasoning":
-            return Piece("thinking", str(fields.get("thinking", "")), fields)
-        case _:
-            pass
-    return Piece("other", "", fields)
+def _foreign(fields: Fields, found: Reading) -> Piece:
+    """Return what a part of any shape but ours is, as it was read."""
+    if found.call is not None:
+        return Piece("call", found.call.id, _call_fields(found.call))
+    if found.result is not None:
+        return _result(found.result, len(found.media))
+    if found.context is not None:
+        return Piece("text", found.beside or found.context.uri, fields)
+    if found.media:
+        url = media_url(fields) if found.media[0].kind == "image" else None
+        return Piece("other", "", fields) if url is None else Piece("image", url, fields)
+    if found.label == THINKING:
+        return Piece("thinking", found.beside, fields)
+    if found.is_unknown or found.label:
+        return Piece("other", "", fields)
+    return Piece("text", found.said, fields)
 
 
-def _source_url(source: Fields) -> str:
-    if source.get("type") == "base64":
-        return f"data:{source.get('media_type')};base64,{source.get('data')}"
-    return str(source.get("url", ""))
+def _call_fields(call: Call) -> Fields:
+    fields: Fields = {"type": "tool", "tool_id": call.id, "tool_name": call.name}
+    fields["tool_status"] = "pending"
+    if is_object(call.input):
+        fields["tool_input"] = call.input
+    elif call.input is not None:
+        fields["chat_arguments"] = call.arguments
+    return fields
+
+
+def _result(result: Result, media: int) -> Piece:
+    fields: Fields = {"type": "tool", "tool_id": result.id, "tool_name": result.name}
+    fields |= {"tool_status": result.status, "tool_output": result.output or ""}
+    return Piece("result", result.output or "", fields, media)
 
 
 def arguments_of(call: Fields) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from eventlog.errors import InvalidMessage
-from eventlog.session.chat.blocks import output_text, tool_part
+from eventlog.session.chat.blocks import tool_part
 from eventlog.session.chat.format import (
     LIST,
     MISSING,
@@ -24,6 +24,7 @@ from eventlog.session.chat.format import (
 )
 from eventlog.session.chat.items import is_item, item_fields
 from eventlog.session.chat.times import written_time
+from eventlog.session.parts import output_text
 
 __all__ = ["looks_like_chat", "message_fields"]
 

@@ -48,7 +48,7 @@ def _write(message: Message, written: ProviderMessages) -> None:
     for name in {str(piece.fields.get("tool_name") or "") for piece in results} - {""}:
         written.lose(message.id, f"the tool's name {name!r} beside its result; its call has it")
     if results:
-        _add_results(results, written)
+        _add_results(results, message, written)
     content = [
         block
         for piece in pieces
@@ -64,10 +64,12 @@ def _write(message: Message, written: ProviderMessages) -> None:
         written.lose(message.id, f"a message of role {message.role!r} without content")
     held = results_after(message)
     if held:
-        _add_results(held, written)
+        _add_results(held, message, written)
 
 
-def _add_results(results: Sequence[Piece], written: ProviderMessages) -> None:
+def _add_results(results: Sequence[Piece], message: Message, written: ProviderMessages) -> None:
+    for piece in results:
+        written.lose_media(message.id, piece.fields["tool_id"], piece.media)
     blocks = [_result_block(piece) for piece in results]
     last = written[-1] if written else {}
     content = last.get("content")

@@ -33,11 +33,18 @@ def to_responses(messages: Iterable[Message], overview: str = "") -> ProviderMes
     if overview:
         written.append({"role": "system", "content": overview})
     for message in messages:
-        if origin_of(message) == "responses" and not results_after(message):
+        if origin_of(message) == "responses" and _is_one_item(message):
             written.append(chat_from_message(message))
         else:
             _write(message, written)
     return written
+
+
+def _is_one_item(message: Message) -> bool:
+    """Return whether a message is an item as it is: no call or result stands beside a text."""
+    if "chat_item" in (message.model_extra or {}):
+        return not results_after(message)
+    return all(piece.kind not in ("call", "result") for piece in pieces_of(message))
 
 
 def _write(message: Message, written: ProviderMessages) -> None:
@@ -51,6 +58,7 @@ def _write(message: Message, written: ProviderMessages) -> None:
         elif piece.kind == "result":
             _flush(message, said, written)
             written.append(_output(piece))
+            written.lose_media(message.id, piece.fields["tool_id"], piece.media)
             if piece.fields.get("tool_name"):
                 name = piece.fields["tool_name"]
                 written.lose(
@@ -61,7 +69,9 @@ def _write(message: Message, written: ProviderMessages) -> None:
     _flush(message, said, written)
     if len(written) == before:
         written.lose(message.id, f"a message of role {message.role!r} without content")
-    written.extend(_output(piece) for piece in results_after(message))
+    for piece in results_after(message):
+        written.append(_output(piece))
+        written.lose_media(message.id, piece.fields["tool_id"], piece.media)
 
 
 def _flush(message: Message, said: list[Fields], written: ProviderMessages) -> None:

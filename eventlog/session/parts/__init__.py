@@ -5,20 +5,25 @@ tool, the result of one, or media; a part of an unknown type is read as its JSON
 reaches a model is weighed, shown and paired, whether or not its type is known here.
 """
 
+from eventlog.session.parts.contents import media_url
 from eventlog.session.parts.pairs import (
+    LoneResult,
     OpenCall,
     Pairs,
+    lone_results,
     pair_up,
     unanswered,
     without_orphans,
 )
 from eventlog.session.parts.reading import Call, Media, Reading, Result
 from eventlog.session.parts.shapes import (
+    THINKING,
     answerable,
     begins_round,
     calls_with_id,
     is_plain,
     is_text,
+    output_text,
     read_part,
     readings_of,
     said_in,
@@ -37,7 +42,9 @@ from eventlog.session.parts.written import with_expected_fields
 
 __all__ = [
     "PLACE_FIELDS",
+    "THINKING",
     "Call",
+    "LoneResult",
     "Media",
     "OpenCall",
     "Output",
@@ -50,9 +57,12 @@ __all__ = [
     "estimate_media",
     "is_plain",
     "is_text",
+    "lone_results",
     "media_in",
+    "media_url",
     "message_text",
     "output_of",
+    "output_text",
     "pair_up",
     "read_part",
     "readings_of",

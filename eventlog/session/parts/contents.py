@@ -9,7 +9,7 @@ from eventlog.session.parts.reading import Media, MediaKind, as_json, is_list, i
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["first_text", "media_from", "media_kind", "sole_text", "text_list"]
+__all__ = ["first_text", "media_from", "media_kind", "media_url", "sole_text", "text_list"]
 
 _WRAPPERS: Final = ("output", "result", "content", "text", "value", "error")
 """The only field of an object that merely wraps a text, as Gemini's function responses do."""
@@ -19,6 +19,11 @@ _ADDRESSES: Final = (
     *("file_id", "fileId", "image", "audio", "video", "id", "result"),
 )
 """Fields that hold media, or its address, in the various shapes."""
+
+_URLS: Final = ("url", "image_url", "uri", "file_uri", "fileUri")
+
+_CONTENTS: Final = ("data", "file_data", "bytes", "image", "audio", "video", "result")
+"""Those of them that hold the content itself, in base64."""
 
 _TYPES: Final = ("media_type", "mediaType", "mime_type", "mimeType", "format")
 
@@ -81,6 +86,25 @@ def media_from(part: Mapping[str, Any], kind: MediaKind) -> Media:
             break
     size, shown = _size(address, has_type=bool(media_type))
     return Media(media_kind(media_type, kind), size, name or shown or media_type)
+
+
+def media_url(part: Mapping[str, Any]) -> str | None:
+    """Return the URL of the media that a part holds or names: content becomes a ``data:`` URL.
+
+    None for what has only an id that one provider knows.
+    """
+    holders = list(_holders(part))
+    media_type = next((t for holder in holders if (t := first_text(holder, *_TYPES))), "")
+    for holder in holders:
+        for name in _ADDRESSES:
+            address = holder.get(name)
+            if not isinstance(address, str) or not address:
+                continue
+            if name in _URLS or address.startswith("data:") or "://" in address[:32]:
+                return address
+            if name in _CONTENTS and media_type:
+                return f"data:{media_type};base64,{address}"
+    return None
 
 
 def _holders(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.parts.reading import Reading
 
-__all__ = ["OpenCall", "Pairs", "pair_up", "unanswered", "without_orphans"]
+__all__ = [
+    "LoneResult",
+    "OpenCall",
+    "Pairs",
+    "lone_results",
+    "pair_up",
+    "unanswered",
+    "without_orphans",
+]
 
 
 class OpenCall(NamedTuple):
@@ -27,6 +35,15 @@ class OpenCall(NamedTuple):
     place: int
     tool_id: str
     occurrence: int
+
+
+class LoneResult(NamedTuple):
+    """A result that answers no open call among the messages: its message's place, the call's id, and
+    whether it has a call among them all the same, unless an open one precedes them."""
+
+    place: int
+    tool_id: str
+    has_call: bool
 
 
 class Pairs(NamedTuple):
@@ -52,6 +69,7 @@ class _Pairing:
     def __init__(self) -> None:
         self.spans: list[tuple[int, int]] = []
         self.orphans: list[tuple[int, int]] = []
+        self.lone: list[LoneResult] = []
         self.waiting: dict[str, list[tuple[int, deque[int]]]] = {}
         self.called: dict[str, int] = {}
 
@@ -63,13 +81,21 @@ class _Pairing:
                 if found.is_open:
                     self._open(place, found.call.id, occurrences[number])
             elif found.result is not None:
-                call_place = self._answer(found.result.id)
-                if call_place is not None:
-                    self.spans.append((call_place, place))
-                elif role != "assistant":
-                    self.orphans.append((place, number))
-                else:  # A call without arguments looks like this once it has its result.
-                    self.called[found.result.id] = place
+                self._result(place, number, found.result.id, by_assistant=role == "assistant")
+
+    def _result(self, place: int, number: int, tool_id: str, *, by_assistant: bool) -> None:
+        asked = self._answer(tool_id)
+        if asked is None:
+            if (
+                by_assistant
+            ):  # A call without arguments reads so once its result is written into it.
+                self.called[tool_id] = place
+            asked = self.called.get(tool_id)
+            self.lone.append(LoneResult(place, tool_id, asked is not None))
+        if asked is None:
+            self.orphans.append((place, number))
+        else:
+            self.spans.append((asked, place))
 
     def _open(self, place: int, tool_id: str, occurrence: int) -> None:
         groups = self.waiting.setdefault(tool_id, [])
@@ -78,10 +104,10 @@ class _Pairing:
         groups[-1][1].append(occurrence)
 
     def _answer(self, tool_id: str) -> int | None:
-        """Close the call that a result answers; return the place of its message, if there is one."""
+        """Close the open call that a result answers; return the place of its message, if any."""
         groups = self.waiting.get(tool_id)
         if not groups:
-            return self.called.get(tool_id)
+            return None
         place, occurrences = groups[-1]
         occurrences.popleft()
         if not occurrences:
@@ -90,6 +116,8 @@ class _Pairing:
 
     def glued(self, count: int) -> bytearray:
         """Return 1 for each place of a span after its first one, and 0 for all others."""
+        if not self.spans:
+            return bytearray(count)
         steps = [0] * (count + 1)
         for first, last in self.spans:
             steps[first + 1] += 1
@@ -99,10 +127,7 @@ class _Pairing:
 
 def pair_up(messages: Sequence[MessageData]) -> Pairs:
     """Pair the calls and results of a conversation."""
-    pairing = _Pairing()
-    for place, data in enumerate(messages):
-        if not is_plain(data):
-            pairing.read(place, data["role"], readings_of(data))
+    pairing = _paired(messages)
     waiting = [
         OpenCall(place, tool_id, occurrence)
         for tool_id, groups in pairing.waiting.items()
@@ -110,6 +135,19 @@ def pair_up(messages: Sequence[MessageData]) -> Pairs:
         for occurrence in occurrences
     ]
     return Pairs(pairing.glued(len(messages)), pairing.orphans, sorted(waiting))
+
+
+def lone_results(messages: Sequence[MessageData]) -> list[LoneResult]:
+    """Return the results that answer no open call among the messages: it may be before them."""
+    return _paired(messages).lone
+
+
+def _paired(messages: Sequence[MessageData]) -> _Pairing:
+    pairing = _Pairing()
+    for place, data in enumerate(messages):
+        if not is_plain(data):
+            pairing.read(place, data["role"], readings_of(data))
+    return pairing
 
 
 def unanswered(messages: Sequence[MessageData]) -> list[OpenCall]:

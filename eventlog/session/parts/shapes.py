@@ -46,17 +46,22 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
 
 __all__ = [
+    "THINKING",
     "answerable",
     "begins_round",
     "calls_with_id",
     "is_plain",
     "is_text",
+    "output_text",
     "read_part",
     "readings_of",
     "said_in",
     "tool_parts",
     "with_fields",
 ]
+
+THINKING: Final = "thinking"
+"""The label of what a model thought, in every shape."""
 
 ARGUMENT_CHARACTERS: Final = 200_000
 """The longest arguments that are parsed; longer ones are read as text."""
@@ -195,7 +200,7 @@ def _said(*names: str) -> Callable[[Mapping[str, Any]], Reading | None]:
 def _thought(*names: str) -> Callable[[Mapping[str, Any]], Reading | None]:
     def read(part: Mapping[str, Any]) -> Reading | None:
         text = first_text(part, *names)
-        return None if text is None else Reading(beside=text, label="thinking")
+        return None if text is None else Reading(beside=text, label=THINKING)
 
     return read
 
@@ -204,7 +209,7 @@ def _reasoning(part: Mapping[str, Any]) -> Reading | None:
     text = first_text(part, "text", "reasoning")
     pieces = [text or "", text_list(part.get("summary")), text_list(part.get("content"))]
     whole = "\n".join(filter(None, pieces)) or first_text(part, "encrypted_content", "data")
-    return None if whole is None else Reading(beside=whole, label="thinking")
+    return None if whole is None else Reading(beside=whole, label=THINKING)
 
 
 def _context(part: Mapping[str, Any]) -> Reading | None:
@@ -219,7 +224,7 @@ def _gemini_text(part: Mapping[str, Any]) -> Reading | None:
     text = first_text(part, "text")
     if text is None or "type" in part:
         return None
-    return Reading(beside=text, label="thinking") if part.get("thought") else Reading(said=text)
+    return Reading(beside=text, label=THINKING) if part.get("thought") else Reading(said=text)
 
 
 def _wrapped(part: Mapping[str, Any]) -> Reading | None:
@@ -370,8 +375,14 @@ def _own_tool(part: Mapping[str, Any]) -> Reading | None:
     result = None
     if is_final or output is not None:
         result = Result(id_ or name, name, output, status if is_final else "running")
-    _, media = _content(part.get("chat_output")) if "chat_output" in part else ("", ())
-    return Reading(call=call, result=result, media=media, slot=("tool_output",))
+    return Reading(call=call, result=result, media=_media_of_output(part), slot=("tool_output",))
+
+
+def _media_of_output(part: Mapping[str, Any]) -> tuple[Media, ...]:
+    """Return the media in an output that is kept beside its text, as it was given."""
+    block = part.get("chat_block")
+    outputs = (part.get("chat_output"), block.get("content") if is_object(block) else None)
+    return tuple(media for output in outputs for media in _content(output)[1])
 
 
 def _answered(part: Mapping[str, Any], found: Reading, call: Call) -> Reading:
@@ -384,6 +395,23 @@ def _answered(part: Mapping[str, Any], found: Reading, call: Call) -> Reading:
 
 
 # ---- results ----------------------------------------------------------------------------------
+
+
+def output_text(content: Any) -> str:
+    """Return what a reader sees of a tool's output: text, the texts of its parts, else its JSON.
+
+    Of media in it nothing is seen here: they weigh by their estimate.
+    """
+    if is_list(content) and not all(map(_is_typed, content)):
+        return as_json(content)
+    if is_object(content) and not _is_typed(content):
+        wrapped = sole_text(content)
+        return as_json(content) if wrapped is None else wrapped
+    return _content(content)[0]
+
+
+def _is_typed(value: Any) -> bool:
+    return is_object(value) and isinstance(value.get("type"), str)
 
 
 def _content(value: Any) -> tuple[str, tuple[Media, ...]]:
@@ -529,8 +557,8 @@ _BY_FIELD: Final[dict[str, Callable[[Mapping[str, Any]], Reading | None]]] = {
 }
 
 _MESSAGE_FIELDS: Final[dict[str, Callable[[Any], Reading | None]]] = {
-    "reasoning_content": lambda value: _field_text(value, "thinking"),
-    "reasoning": lambda value: _field_text(value, "thinking"),
+    "reasoning_content": lambda value: _field_text(value, THINKING),
+    "reasoning": lambda value: _field_text(value, THINKING),
     "refusal": lambda value: Reading(said=value) if isinstance(value, str) and value else None,
     "function_call": _function_call,
     "audio": _spoken,

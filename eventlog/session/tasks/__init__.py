@@ -1,0 +1,1 @@
+"""Tasks, which are part of the stream of their session."""

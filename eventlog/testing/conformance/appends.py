@@ -102,7 +102,7 @@ class AppendContract(StoreContract):
         assert len(list(store.read("s"))) == 3
 
     def test_a_new_stream_takes_no_append_that_expects_records(self, store: Store) -> None:
-        """A stream without records is at version 0: refuse whoever expects more."""
+        """A stream without records is at version 0: refuse an append that expects more."""
         (answer,) = store.append([draft("s", 1, expected=1)])
 
         assert isinstance(answer, VersionConflict)

@@ -29,7 +29,7 @@ class StoreContract:
         raise NotImplementedError("a conformance suite says how its store is opened")
 
     def stored_data(self, store: Store, folder: Path, stream: str) -> list[bytes] | None:
-        """Read the data of a stream's records past the store; None where there is no way."""
+        """Read the data of a stream's records without the store; return None if that is impossible."""
         return None
 
     @pytest.fixture

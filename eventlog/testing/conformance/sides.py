@@ -40,7 +40,7 @@ class IndexContract(StoreContract):
         assert _entries(store) == [("k", b"new")]
 
     def test_an_entry_without_value_removes_the_key(self, store: Store) -> None:
-        """None removes; a key that is not there is no error."""
+        """None removes an entry; removing a key that does not exist raises nothing."""
         must_append(store, draft("s", 1, entries=(("a", b"1"), ("b", b"2"))))
 
         must_append(store, draft("s", 1, expected=1, entries=(("a", None), ("absent", None))))

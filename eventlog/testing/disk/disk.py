@@ -1,4 +1,4 @@
-"""A simulated disk: files and folders as programs see them, and as they are after a power failure.
+r"""A simulated disk: files and folders as programs see them, and as they are after a power failure.
 
 The disk has two layers. What a program writes is *seen* at once by every program. It is *stored* only
 when synced: a file's contents by `Disk.sync` of the file, a name (created, renamed or removed) by
@@ -12,7 +12,7 @@ zeroed (its size without its bytes)::
     disk.sync(file)                          # the bytes are stored, the name is not
     left = disk.after_crash(Fate(lost=(1,))) # the last unsynchronised operation is lost: the name
     assert not left.exists("/notes")
-    print("\\n".join(disk.steps.trace))
+    print("\n".join(disk.steps.trace))
 
 Given the same calls it takes the same steps, and given the same fate it leaves the same bytes.
 """

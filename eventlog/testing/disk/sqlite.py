@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import apsw
@@ -78,10 +79,9 @@ class Database:
         """Close the file, as far as possible on a disk whose power has failed."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
+            # Of a process that has ended, nothing more reaches the disk.
+            with suppress(apsw.Error, Crash):
                 connection.close()
-            except (apsw.Error, Crash):
-                pass  # Of a process that has ended, nothing more reaches the disk.
 
 
 class _Cursor:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NatsCluster", "NatsServer", "ask", "delete_log", "first_address", "store_message"]
 
+ANSWER_SECONDS: Final = 30.0
+"""How long a server may take to answer; a busy machine makes it slow."""
+
 MAX_PAYLOAD: Final = 32 << 20
 
 
@@ -161,7 +164,7 @@ class NatsCluster(Closing):
         config = {"name": "ready", "subjects": ["ready"], "num_replicas": 3}
         while True:
             try:
-                answer = ask(self.servers[0].url(), "STREAM.CREATE.ready", config)
+                answer = ask(self.servers[0].url(), "STREAM.CREATE.ready", config, seconds=2.0)
             except (Error, OSError) as error:
                 answer = {"error": str(error)}
             if "error" not in answer:
@@ -172,13 +175,17 @@ class NatsCluster(Closing):
         ask(self.servers[0].url(), "STREAM.DELETE.ready", {})
 
 
-def ask(url: str, verb: str, request: object) -> dict[str, Any]:
+def ask(url: str, verb: str, request: object, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
     """Make one request to JetStream's API without the store."""
-    return store_message(url, f"$JS.API.{verb}", json.dumps(request).encode())
+    return store_message(url, f"$JS.API.{verb}", json.dumps(request).encode(), seconds=seconds)
 
 
 def store_message(
-    url: str, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    url: str,
+    subject: str,
+    payload: bytes,
+    headers: dict[str, str] | None = None,
+    seconds: float = ANSWER_SECONDS,
 ) -> dict[str, Any]:
     """Publish one message without the store, and return JetStream's answer."""
 
@@ -186,7 +193,7 @@ def store_message(
         client = Client()
         await client.connect([first_address(url)], allow_reconnect=False, max_reconnect_attempts=1)
         try:
-            message = await client.request(subject, payload, timeout=2, headers=headers)
+            message = await client.request(subject, payload, timeout=seconds, headers=headers)
             answer: dict[str, Any] = json.loads(message.data)
             return answer
         finally:

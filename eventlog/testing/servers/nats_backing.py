@@ -13,7 +13,7 @@ from eventlog.engine.opening import open_store
 from eventlog.stores.jetstream.api import ask, next_message
 from eventlog.stores.jetstream.messages import EXPECTED
 from eventlog.testing.crashing import CrashingStore, Steps
-from eventlog.testing.servers.nats import first_address
+from eventlog.testing.servers.nats import ANSWER_SECONDS, first_address
 
 if TYPE_CHECKING:
     from eventlog.store import Store
@@ -71,9 +71,11 @@ class NatsBacking:
                 ours = {
                     key: value
                     for key, value in message.headers.items()
-                    if key.startswith("Eventlog-") or key == EXPECTED and name == self._stream
+                    if key.startswith("Eventlog-") or (key == EXPECTED and name == self._stream)
                 }
-                await client.request(subject, message.payload, timeout=2, headers=ours or None)
+                await client.request(
+                    subject, message.payload, timeout=ANSWER_SECONDS, headers=ours or None
+                )
                 sequence = message.sequence + 1
         await client.close()
 

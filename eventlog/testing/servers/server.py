@@ -34,7 +34,7 @@ __all__ = [
 
 LOOPBACK: Final = "127.0.0.1"
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 240.0
 """How long a server may take to answer; after that it has failed to start."""
 
 PAUSE_SECONDS: Final = 0.01

@@ -1,0 +1,88 @@
+"""What share of a search the suite runs, and on which stores a test runs.
+
+`.ci/run` has eight minutes. Searches that could go on for ever therefore run a fixed share there, the
+same each time; ``HYPOTHESIS_PROFILE=nightly`` runs all of it, and draws anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import pytest
+from hypothesis import settings
+
+__all__ = ["CRASH_SHARE", "NIGHTLY", "PARTS", "Share", "examples", "on_two_stores"]
+
+NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+CRASH_SHARE: Final = 1 if NIGHTLY else 3
+"""Of how many crash points one is tried."""
+
+
+class Share(NamedTuple):
+    """Some steps of a program: each ``every``th one, beginning with the ``first``."""
+
+    every: int
+    first: int
+
+
+_NIGHTLY_FACTOR: Final = 40
+"""How many times more examples the nightly run draws where a test does not say."""
+
+on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], indirect=True)
+"""For tests of what is refused before any store is asked: the others would show the same."""
+
+
+_MEASURED: Final = frozenset({"cli", "docs", "exchange", "folder", "projections", "sqlite", "unit"})
+"""The folders of tests that branch coverage is measured with."""
+
+_SERVERS: Final = frozenset({"nats_cluster", "nats_server", "postgres", "start_postgres"})
+"""The fixtures that start servers."""
+
+
+def _store_of(item: pytest.Item) -> object:
+    """Return which of the stores a test runs on; None where it is not one for every store."""
+    parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("log_url")
+
+
+def _is_measured(item: pytest.Item) -> bool:
+    """Return whether `.ci/run` counts branches while a test runs, which nearly doubles its time.
+
+    So the library is measured on SQLite, and not again on every store.
+    """
+    return item.path.parent.name in _MEASURED and _store_of(item) in (None, "sqlite")
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    """Return whether a test belongs to the quick ones, which need no server and no disk."""
+    fixtures: frozenset[str] = frozenset(getattr(item, "fixturenames", ()))
+    return (
+        item.path.parent.name in ("docs", "unit")
+        and _store_of(item) in (None, "memory")
+        and not fixtures & _SERVERS
+    )
+
+
+PARTS: Final[dict[str, Callable[[pytest.Item], bool]]] = {
+    "measured": _is_measured,
+    "rest": lambda item: not _is_measured(item),
+    "quick": _is_quick,
+}
+"""Parts of the suite that ``--part`` chooses: the first two together are all of it."""
+
+
+def examples(count: int, nightly: int | None = None) -> settings:
+    """Return the settings of a property test that tries ``count`` examples in the suite.
+
+    The nightly profile draws ``nightly`` examples, or 40 times as many as the suite.
+    """
+    return settings(
+        max_examples=(nightly or count * _NIGHTLY_FACTOR) if NIGHTLY else count,
+        derandomize=not NIGHTLY,
+        database=None,
+        deadline=None,
+        print_blob=NIGHTLY,
+    )
