@@ -108,8 +108,8 @@ class AsyncSession:
     async def context(
         self,
         token_budget: int = 128_000,
-        record: bool = False,
         *,
+        record: bool = False,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,

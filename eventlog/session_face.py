@@ -111,8 +111,8 @@ class Session:
     def context(
         self,
         token_budget: int = 128_000,
-        record: bool = False,
         *,
+        record: bool = False,
         actor: str | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
@@ -266,8 +266,8 @@ class Session:
         The predicate is an expression, such as ``meta.pending_tokens > 8000`` (the page
         ``eventlog docs forensics`` has the language), a callable of a `Moment`, or the name of one
         that ships, such as ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error`` and
-        ``first_retry``; the page has them all. The session is folded once and every event looked at, so the answer is exact.
-        None if it never holds. Raises `InvalidArgument` for what is not an expression.
+        ``first_retry``; the page has them all. The session is folded once and every event looked
+        at, so the answer is exact. None if it never holds. Raises `InvalidArgument` for what is not an expression.
         """
         from eventlog.forensics.bisect import bisect
 
@@ -713,4 +713,4 @@ class Session:
 
 def past_of(session: Session) -> Past:
     """Return the past of a session, for the library's own tools."""
-    return session._past  # pyright: ignore[reportPrivateUsage]
+    return session._past  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

@@ -78,4 +78,4 @@ def value_text(value: Any) -> str:
     import json
 
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "–" if value is None else one_line(text, VALUE_LENGTH)
+    return "none" if value is None else one_line(text, VALUE_LENGTH)

@@ -75,6 +75,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         say(f"not in {format}: {_line(loss)}")
     if len(exported.losses) > LISTED:
         say(f"… and {counted(len(exported.losses) - LISTED, 'more loss')}; --json lists all")
+    return None
 
 
 def _export_events(

@@ -219,4 +219,4 @@ class Moment:
 
 def core_of(moment: Moment) -> Core:
     """Return the core that a moment is read with, for the library's own tools."""
-    return moment._core  # pyright: ignore[reportPrivateUsage]
+    return moment._core  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

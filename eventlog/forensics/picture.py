@@ -222,34 +222,40 @@ def _follow_index(state: Picture, recorded: Recorded, changes: tuple[IndexEntry,
     prefix = archive_prefix(recorded.stream)
     moved: set[int] = set()
     for key, value in changes:
-        if value is None:
-            continue
-        if key.startswith(TASKS):
-            task = read_task(value)
-            state.known_tasks[task.task_id] = task
-            state.touched.add(("tasks", task.task_id))
-            if task.archive is not None:
-                moved.add(task.archive)
-                made = state.known_archives.get(task.archive)
-                if made is not None and made.task_id in state.known_tasks:
-                    # Its result has those of what followed it.
-                    state.touched.add(("tasks", made.task_id))
-        elif key.startswith(prefix):
+        if value is not None and key.startswith(TASKS):
+            _take_task(state, read_task(value), moved)
+        elif value is not None and key.startswith(prefix):
             archive = read_archive(value)
             state.known_archives[archive.index] = archive
             moved.add(archive.index)
     if recorded.type == "archive_finalized":
-        event = cast("ArchiveFinalized", recorded.event)
-        state.summaries[event.archive] = event.overview, event.abstract
-        latest = state.session.overview
-        if latest is not None and latest.version == recorded.version:
-            state.overview = event.overview
-            state.touched.add(("overview", ""))
+        _take_overview(state, recorded)
     for _, task_id in [each for each in state.touched if each[0] == "tasks"]:
         task = state.known_tasks[task_id]
         state.tasks[task_id] = _plain(task_view(task, state.known_tasks.get)._asdict())
     for index in sorted(moved):
         _show_archive(state, index)
+
+
+def _take_task(state: Picture, task: Task, moved: set[int]) -> None:
+    state.known_tasks[task.task_id] = task
+    state.touched.add(("tasks", task.task_id))
+    if task.archive is None:
+        return
+    moved.add(task.archive)
+    made = state.known_archives.get(task.archive)
+    if made is not None and made.task_id in state.known_tasks:
+        # Its result has those of what followed it.
+        state.touched.add(("tasks", made.task_id))
+
+
+def _take_overview(state: Picture, recorded: Recorded) -> None:
+    event = cast("ArchiveFinalized", recorded.event)
+    state.summaries[event.archive] = event.overview, event.abstract
+    latest = state.session.overview
+    if latest is not None and latest.version == recorded.version:
+        state.overview = event.overview
+        state.touched.add(("overview", ""))
 
 
 def _show_archive(state: Picture, index: int) -> None:

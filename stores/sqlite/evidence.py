@@ -54,7 +54,7 @@ class Evidence:
 
     def _copy(self, wal: Path) -> str:
         folder = self._folder = tempfile.mkdtemp(prefix="eventlog-evidence-")
-        copied = os.path.join(folder, "log.db")
+        copied = str(Path(folder, "log.db"))
         shutil.copyfile(self.path, copied)
         shutil.copyfile(wal, f"{copied}-wal")
         return copied
@@ -77,4 +77,4 @@ class Evidence:
 
 
 def _uri(path: str, options: str) -> str:
-    return f"file:{quote(os.path.abspath(path))}?{options}"
+    return f"file:{quote(str(Path(path).absolute()))}?{options}"

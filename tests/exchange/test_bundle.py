@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from eventlog import Log
 
-SECRET = "sk-abcdefghijklmnopqrstuvwxyz123456"
+SECRET = "sk-abcdefghijklmnopqrstuvwxyz123456"  # noqa: S105 - the form of one
 
 
 class Decided(Event, type="acme.decided"):
@@ -79,7 +79,8 @@ def every_view(log: Log, session_id: str) -> list[Any]:
 def test_a_bundle_reads_as_the_log_that_it_is_of(log: Log, tmp_path: Path) -> None:
     path = tmp_path / "case.zip"
     report = log.bundle(["chat 42"], path)
-    assert report.sessions == 1 and report.values == 1
+    assert report.sessions == 1
+    assert report.values == 1
     for opened in (eventlog.open_bundle(path), eventlog.open(f"bundle:///{path}")):
         with opened as case:
             assert list(case.sessions()) == ["chat 42"]
@@ -177,7 +178,8 @@ def test_a_redacted_bundle_verifies_and_says_that_it_is_redacted(
         assert [each.id for each in session.history()] == ["m-1", "m-2", "m-3"]
         assert session.meta.total_message_count == 3
         if redaction == "texts":
-            assert b"line of output" not in content and "☃".encode() not in content
+            assert b"line of output" not in content
+            assert "☃".encode() not in content
             assert report.values == 0
             assert session.tail()[-1].text == "[11 characters]"
         else:
@@ -201,7 +203,8 @@ def test_a_change_in_a_redacted_bundle_is_found(log: Log, tmp_path: Path) -> Non
     (tmp_path / "forged.zip").write_bytes(with_changed)
     with eventlog.open_bundle(tmp_path / "forged.zip") as case:
         (finding,) = case.verify("chat 42")
-        assert finding.kind == "changed" and finding.version == fields["version"]
+        assert finding.kind == "changed"
+        assert finding.version == fields["version"]
 
 
 def test_a_redacted_session_is_imported_only_with_a_new_chain(log: Log, tmp_path: Path) -> None:
@@ -212,13 +215,13 @@ def test_a_redacted_session_is_imported_only_with_a_new_chain(log: Log, tmp_path
             import_bundle(bundle, target.store)
         assert list(target.sessions()) == []
         import_bundle(bundle, target.store, new_chain=True)
-        assert target.verify("chat 42") == [] and target.verify("other") == []
+        assert target.verify("chat 42") == []
+        assert target.verify("other") == []
         last = list(target.read("chat 42"))[-1]
         assert last.type == "session_forked"
         origin: Any = last.event
-        assert (
-            origin.edited and origin.origin_hash == list(log.read("chat 42"))[-1].record.hash.hex()
-        )
+        assert origin.edited
+        assert origin.origin_hash == list(log.read("chat 42"))[-1].record.hash.hex()
         assert target.session("chat 42").tail()[-1].id == "m-3"
 
 
@@ -362,7 +365,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="pipe"):
         eventlog.open_bundle(tmp_path / "pipe")
     with pytest.raises(FileNotFoundError):
         eventlog.open_bundle(tmp_path / "nothing.zip")

@@ -48,8 +48,10 @@ def travelled(log: Log) -> list[Any]:
 def test_cloud_events_have_what_the_specification_asks_for(log: Log) -> None:
     events = travelled(log)
     first = next(event for event in events if event["type"] == "eventlog.message_appended.v2")
-    assert first["specversion"] == "1.0" and first["actor"] == "ada"
-    assert first["source"] == "/sessions/chat%2042%20%C3%B8" and first["correlationid"] == "c-1"
+    assert first["specversion"] == "1.0"
+    assert first["actor"] == "ada"
+    assert first["source"] == "/sessions/chat%2042%20%C3%B8"
+    assert first["correlationid"] == "c-1"
     assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
     for event in events:
         assert all(name.isalnum() and name.islower() and len(name) <= 20 for name in event)

@@ -94,7 +94,7 @@ def test_a_position_shows_several_sessions_at_one_moment(log: Log, session: Sess
         {"version": True},
         {"time": "yesterday"},
         {"time": "2026-01-01T00:00:00"},
-        {"time": datetime(2026, 1, 1)},
+        {"time": datetime(2026, 1, 1)},  # noqa: DTZ001 - it is refused for that
         {"time": "1970-01-01T00:00:00Z"},
         {"position": 10_000},
         {"position": "0" * 32 + "/3/" + "0" * 32},
@@ -144,7 +144,8 @@ def test_states_are_kept_along_the_way(session: Session, monkeypatch: pytest.Mon
     monkeypatch.setattr(past_module, "CHECKPOINT_EVERY", 2)
     states = [session.at(version=each).meta for each in range(session.version + 1)]
     kept = [state.version for state in session._past._kept]
-    assert len(kept) > 3 and kept == sorted(set(kept))
+    assert len(kept) > 3
+    assert kept == sorted(set(kept))
     again = [session.at(version=each).meta for each in reversed(range(session.version + 1))]
     assert again[::-1] == states
     for version, meta in enumerate(states):
@@ -173,7 +174,8 @@ def test_what_a_model_was_given_can_be_asked_for_later(session: Session) -> None
     updated = session.meta.updated_at
     session.append(Message.assistant("y"))
     (found,) = session.at(version=session.version).given
-    assert found.is_exact and found.messages == given.messages
+    assert found.is_exact
+    assert found.messages == given.messages
     assert found.latest_archive_overview == given.latest_archive_overview
     assert (found.actor, found.token_budget, found.as_of) == ("agent", 5_200, 12)
     assert session.at(version=12).given == ()
@@ -186,7 +188,8 @@ def test_a_given_context_does_not_have_what_came_after_it(session: Session) -> N
     session.context(record=True)
     session.record_tool_result("m-9", "call-9", "late")
     (found,) = session.at(version=session.version).given
-    assert found.is_exact and status(found.messages[-1]) == "running"
+    assert found.is_exact
+    assert status(found.messages[-1]) == "running"
 
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("records-*.jsonl"))
@@ -219,7 +222,9 @@ def test_the_past_cannot_be_written_to(session: Session) -> None:
         with pytest.raises(UnsupportedStore, match="fork"):
             write()
     assert [record.version for record in store.read_all(limit=2)] == [1, 2]
-    assert store.tip() == 3 and store.check() == [] and not store.wait(store.tip(), 0)
+    assert store.tip() == 3
+    assert store.check() == []
+    assert not store.wait(store.tip(), 0)
 
 
 def test_the_twin_says_the_same(session: Session, log: Log) -> None:
@@ -233,11 +238,13 @@ def test_the_twin_says_the_same(session: Session, log: Log) -> None:
             assert await moment.tasks() == plain.tasks()
             assert await moment.values() == plain.values()
             assert await moment.context() == plain.context()
-            assert await moment.was_live() and (await moment.event()) == plain.event
+            assert await moment.was_live()
+            assert (await moment.event()) == plain.event
             assert await awaited.diff(3, 11) == session.diff(3, 11)
             assert await awaited.blame("meta.commit_count") == session.blame("meta.commit_count")
             found = await awaited.bisect("meta.commit_count == 1")
-            assert found is not None and found.version == 7
+            assert found is not None
+            assert found.version == 7
             assert await awaited.timeline(types=["session_created"]) == session.timeline(
                 types=["session_created"]
             )

@@ -58,7 +58,8 @@ def test_an_expression_finds_the_first_event(
 
 def test_a_callable_sees_moments(session: Session) -> None:
     found = session.bisect(lambda moment: len(moment.tail()) < moment.meta.total_message_count)
-    assert found is not None and found.version == 7
+    assert found is not None
+    assert found.version == 7
     kept: list[Any] = []
     session.bisect(kept.append)
     assert [moment.version for moment in kept] == list(range(1, 13))
@@ -72,7 +73,9 @@ def test_a_sound_session_breaks_no_promise(session: Session) -> None:
     for name in ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "doubled_ids", "orphans", "first_error"):
         assert session.bisect(name) is None, name
     jump = session.bisect("token_jump")
-    assert jump is not None and jump.version == 12 and "tokens" in jump.reason
+    assert jump is not None
+    assert jump.version == 12
+    assert "tokens" in jump.reason
 
 
 def test_errors_and_retries_are_found(log: Log, session: Session, clock: FakeClock) -> None:
@@ -82,8 +85,11 @@ def test_errors_and_retries_are_found(log: Log, session: Session, clock: FakeClo
     clock.advance(60)
     Worker(log, Finalizer()).run_once()
     error, retry = session.bisect("first_error"), session.bisect("first_retry")
-    assert error is not None and "ZeroDivisionError" in error.reason
-    assert retry is not None and retry.version > error.version and "attempt 2" in retry.reason
+    assert error is not None
+    assert "ZeroDivisionError" in error.reason
+    assert retry is not None
+    assert retry.version > error.version
+    assert "attempt 2" in retry.reason
     for name in ("P1", "P2", "P3", "P4", "P5", "P6", "P7"):
         assert session.bisect(name) is None, name
 
@@ -196,7 +202,9 @@ def test_a_predicate_finds_what_no_command_writes(
     name: str, events: list[tuple[str, dict[str, Any]]], version: int
 ) -> None:
     found = forged(events).bisect(name)
-    assert found is not None and found.version == version and found.reason
+    assert found is not None
+    assert found.version == version
+    assert found.reason
 
 
 def test_an_archive_that_overtakes_another_is_found() -> None:
@@ -216,7 +224,9 @@ def test_an_archive_that_overtakes_another_is_found() -> None:
     events = [CREATED, said("a"), committed(1, [[2, 2]]), said("b"), committed(2, [[4, 4]])]
     events += [of_task("commit_published", 2), claimed(2), done]
     found = forged(events).bisect("P5")
-    assert found is not None and found.version == 8 and "archive_001" in found.reason
+    assert found is not None
+    assert found.version == 8
+    assert "archive_001" in found.reason
 
 
 def test_every_predicate_is_documented() -> None:

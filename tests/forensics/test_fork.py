@@ -94,7 +94,8 @@ def test_a_fork_ends_at_its_version(log: Log, session: Session) -> None:
     fork.append(Message.user("and now something else"))
     fork.commit()
     assert Worker(log, Finalizer()).run_once() == 1
-    assert log.verify("what-if") == [] and log.verify(session.id) == []
+    assert log.verify("what-if") == []
+    assert log.verify(session.id) == []
     assert len(session.archives()) == 1
 
 

@@ -20,7 +20,8 @@ def test_a_diff_names_the_event_that_changed_each_path(session: Session) -> None
     changes = {change.path: change for change in session.diff(6, 11)}
     assert changes["meta.commit_count"][1:4] == (0, 1, 7)
     assert changes["meta.message_count"][1:4] == (4, 1, 7)
-    assert changes["tail[m-1]"].version == 7 and changes["tail[m-1]"].after is None
+    assert changes["tail[m-1]"].version == 7
+    assert changes["tail[m-1]"].after is None
     assert "tail[m-4]" not in changes
     assert changes["archives[archive_001]"].version == 11
     assert changes["overview"].event.type == "archive_finalized"
@@ -57,20 +58,25 @@ def test_diffs_of_every_pair_are_what_the_moments_show(session: Session) -> None
             assert {each.path: (each.before, each.after) for each in changes} == found
             for change in changes:
                 last = session.blame(change.path, high)
-                assert last is not None and last.version == change.version, change.path
+                assert last is not None
+                assert (last.path, last.version) == (change.path, change.version)
 
 
 def test_blame_finds_the_last_event_that_changed_a_path(session: Session) -> None:
     last = session.blame("archives[archive_001].state")
-    assert last is not None and (last.before, last.after, last.version) == (
+    assert last is not None
+    assert (last.before, last.after, last.version) == (
         "running",
         "completed",
         11,
     )
     earlier = session.blame("archives[archive_001].state", version=8)
-    assert earlier is not None and (earlier.before, earlier.after) == ("preparing", "pending")
+    assert earlier is not None
+    assert (earlier.before, earlier.after) == ("preparing", "pending")
     tail = session.blame("tail")
-    assert tail is not None and tail.version == 12 and "m-5" in tail.after
+    assert tail is not None
+    assert tail.version == 12
+    assert "m-5" in tail.after
     assert session.blame("tail[m-99].role") is None
     with pytest.raises(InvalidArgument, match="nothing is called 'metta'"):
         session.blame("metta.version")

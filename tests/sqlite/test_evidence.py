@@ -45,8 +45,10 @@ def read(folder: Path) -> str:
     """Read everything through every way of reading; return how the file was opened."""
     with eventlog.open(f"sqlite:///{folder}/log.db?mode=ro") as log:
         session = log.session("s")
-        assert session.version == 23 and len(session.tail()) == 5
-        assert log.verify("s") == [] and list(log.sessions()) == ["s"]
+        assert session.version == 23
+        assert len(session.tail()) == 5
+        assert log.verify("s") == []
+        assert list(log.sessions()) == ["s"]
         assert len(list(log.read_all())) == 23
         assert session.at(version=7).meta.message_count == 6
         assert len(list(log.tasks())) == 1

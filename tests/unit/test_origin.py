@@ -60,11 +60,14 @@ def of_session() -> dict[str, tuple[Any, ...]]:
         "record": (Noted(),),
         "assign_project": ("p",),
         "memory_session": ("acme",),
-        "context": (128_000, True),
+        "context": (128_000,),
         "close": (),
         "delete": (),
     }
 
+
+OPTIONS: Final[dict[str, dict[str, Any]]] = {"context": {"record": True}}
+"""Options without which a command records nothing."""
 
 FILTERING: Final = {"timeline"}
 """Methods that take an actor to look for."""
@@ -120,16 +123,16 @@ def test_a_command_of_a_session_records_its_origin(name: str, awaited: bool) -> 
     with eventlog.open("memory:") as log:
         filled(log)
         before = log.position()
-        arguments = of_session()[name]
+        arguments, options = of_session()[name], {**OPTIONS.get(name, {}), **ORIGIN}
 
         async def await_it() -> None:
             session = await AsyncLog(log).session("s")
-            await getattr(session, name)(*arguments, **ORIGIN)
+            await getattr(session, name)(*arguments, **options)
 
         if awaited:
             asyncio.run(await_it())
         else:
-            getattr(log.session("s"), name)(*arguments, **ORIGIN)
+            getattr(log.session("s"), name)(*arguments, **options)
 
         found = {recorded.metadata for recorded in log.read_all(after=before)}
     assert found == {RECORDED}

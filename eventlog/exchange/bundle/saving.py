@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventlog.errors import InvalidArgument
@@ -28,8 +29,8 @@ def write_bundle(
     replace: bool = False,
 ) -> BundleReport:
     """Write a bundle; see `eventlog.log.Log.bundle`."""
-    folder, name = os.path.split(os.path.abspath(path))
-    files = LocalFiles().under(folder)
+    name = Path(path).name
+    files = LocalFiles().under(str(Path(path).absolute().parent))
     if not replace and files.kind(name) is not None:
         raise InvalidArgument(f"{os.fspath(path)} is there already; name another file")
     data, report = bundle_bytes(store, sessions, redaction)
