@@ -194,6 +194,20 @@ def _commit(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _looking_back(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        path, events = new("back"), scale.replayed
+        ours.fill(path, events)
+        for version, again in ((events // 2, None), (events - 1, None), (events - 9, events - 1)):
+            timing = ours.looking_back(path, version, again=again)
+            name = f"state at version {version:,} of {events:,}{'' if again is None else ', again'}"
+            yield Row(name, f"{timing.wall:.3f} s", {}, "≤ 0.5 s", timing.wall <= 0.5)
+        timing = ours.bisecting(path, "meta.total_message_count > 9_000_000_000")
+        yield Row(
+            f"bisect {events:,} events", f"{timing.wall:.2f} s", {}, "≤ 2 s", timing.wall <= 2
+        )
+
+
 def _files(scale: Scale) -> Iterator[Row]:
     """The files store compared with the least that it could do; there is no goal."""
     for sessions in (1, 64):
@@ -411,6 +425,7 @@ FIGURES = (
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
     Figure("B14", "views of a long session", _views),
+    Figure("B15", "looking back", _looking_back),
     Figure("B17", "list of sessions", _listing),
     Figure("B19", "summary without a model", _summaries),
     Figure("B20", "whole conversations", _whole),

@@ -175,6 +175,26 @@ def verifying(path: Path, count: int) -> Timing:
     return result()
 
 
+def looking_back(path: Path, version: int, *, again: int | None = None) -> Timing:
+    """See the state at a version: the first time, or after another one was looked at."""
+    with eventlog.open(_url(path)) as log:
+        session = log.session("chat")
+        if again is not None:
+            session.at(version=again).meta  # noqa: B018 - it is folded for that
+        with timed(1) as result:
+            assert session.at(version=version).meta.total_message_count <= version
+    return result()
+
+
+def bisecting(path: Path, expression: str) -> Timing:
+    """Look at every event for one after which an expression holds that never does."""
+    with eventlog.open(_url(path)) as log:
+        session = log.session("chat")
+        with timed(1) as result:
+            assert session.bisect(expression) is None
+    return result()
+
+
 def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Timing, Timing]:
     """Commit a live tail; return its time, and that of one append for comparison."""
     best = append = 1e9

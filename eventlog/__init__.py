@@ -50,7 +50,7 @@ from eventlog.errors import (
 )
 from eventlog.events import Event
 from eventlog.finding import Finding
-from eventlog.log import Log
+from eventlog.log import Log, open_bundle
 from eventlog.log import open as open
 from eventlog.machine import StateMachine, Transition
 from eventlog.projection import Projection, replay
@@ -76,6 +76,13 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
+    from eventlog.forensics.async_moment import AsyncMoment
+    from eventlog.forensics.bisect import Found
+    from eventlog.forensics.causes import Cause
+    from eventlog.forensics.diff import Change
+    from eventlog.forensics.given import GivenContext
+    from eventlog.forensics.moment import Moment
+    from eventlog.forensics.refold import Refolded
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
@@ -105,10 +112,13 @@ __all__ = [
     "ArchiveView",
     "ArchivedMessages",
     "AsyncLog",
+    "AsyncMoment",
     "AsyncSession",
     "AsyncWorker",
     "AutoCommitPolicy",
+    "Cause",
     "ChainBroken",
+    "Change",
     "CommitBlocked",
     "CommitResult",
     "ConflictError",
@@ -131,6 +141,8 @@ __all__ = [
     "FolderReport",
     "FolderUnavailable",
     "FolderView",
+    "Found",
+    "GivenContext",
     "HistoryConflict",
     "IllegalTransition",
     "ImagePart",
@@ -143,6 +155,7 @@ __all__ = [
     "LogClosed",
     "Message",
     "Metadata",
+    "Moment",
     "NonRetryableError",
     "OtherPart",
     "OutputMatch",
@@ -150,6 +163,7 @@ __all__ = [
     "Projection",
     "Record",
     "Recorded",
+    "Refolded",
     "RetryPolicy",
     "RetryableError",
     "SearchContext",
@@ -180,6 +194,7 @@ __all__ = [
     "VersionConflict",
     "Worker",
     "open_async",
+    "open_bundle",
     "replay",
 ]
 
@@ -203,6 +218,13 @@ _LATER = {
     "TraceContext": "eventlog.trace_context",
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
+    "AsyncMoment": "eventlog.forensics.async_moment",
+    "Cause": "eventlog.forensics.causes",
+    "Change": "eventlog.forensics.diff",
+    "Found": "eventlog.forensics.bisect",
+    "GivenContext": "eventlog.forensics.given",
+    "Moment": "eventlog.forensics.moment",
+    "Refolded": "eventlog.forensics.refold",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
+    from eventlog.exchange.bundle.format import Redaction
+    from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -270,6 +272,22 @@ class AsyncLog:
         See `Log.verify`.
         """
         return await self._engine.run(self._log.verify, session)
+
+    async def bundle(
+        self,
+        sessions: Sequence[str],
+        path: str | PathLike[str],
+        *,
+        redact: Redaction | None = None,
+        replace: bool = False,
+    ) -> BundleReport:
+        """Write sessions into one file that reads, and verifies, without this log.
+
+        See `Log.bundle`.
+        """
+        return await self._engine.run(
+            self._log.bundle, sessions, path, redact=redact, replace=replace
+        )
 
     @property
     def durability(self) -> Durability:

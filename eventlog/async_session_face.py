@@ -27,11 +27,22 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.events import Event
+    from eventlog.forensics.async_moment import AsyncMoment
+    from eventlog.forensics.bisect import Found
+    from eventlog.forensics.causes import Cause
+    from eventlog.forensics.diff import Change
+    from eventlog.forensics.fork import Edit
+    from eventlog.forensics.moment import Moment
+    from eventlog.forensics.past import Past
+    from eventlog.forensics.refold import Refolded
+    from eventlog.projection import Projection
+    from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
@@ -51,6 +62,7 @@ class AsyncSession:
     def __init__(self, engine: AsyncEngine, core: Core) -> None:
         self._engine = engine
         self._core = core
+        self._known_past: Past | None = None
 
     async def _do(
         self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
@@ -93,14 +105,28 @@ class AsyncSession:
         """
         return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
 
-    async def context(self, token_budget: int = 128_000) -> Context:
+    async def context(
+        self,
+        token_budget: int = 128_000,
+        *,
+        record: bool = False,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Context:
         """Return what a model should see: the latest overview, and the messages it does not cover.
 
         See `Session.context`.
         """
-        return await self._engine.run(
-            queries.read_context, self._core, self._engine.estimate_tokens, token_budget
+        estimate = self._engine.estimate_tokens
+        if not record:
+            return await self._engine.run(queries.read_context, self._core, estimate, token_budget)
+        context, command = await self._engine.run(
+            queries.read_context_to_record, self._core, estimate, token_budget
         )
+        await self._do(command, arguments.metadata_for(actor, correlation_id, causation_id, trace))
+        return context
 
     async def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return the latest overview and the newest messages, for a search over memories."""
@@ -173,6 +199,125 @@ class AsyncSession:
             context=context,
             occurrence=occurrence,
         )
+
+    # ---- looking back -------------------------------------------------------------------------
+
+    @property
+    def _past(self) -> Past:
+        if self._known_past is None:
+            from eventlog.forensics.past import Past
+
+            estimate = self._engine.estimate_tokens
+            self._known_past = Past(self._engine.store, self._core, estimate)
+        return self._known_past
+
+    async def at(
+        self,
+        *,
+        version: int | None = None,
+        time: str | datetime | None = None,
+        position: Position | str | None = None,
+    ) -> AsyncMoment:
+        """Return the session as it was right after the event at a version.
+
+        See `Session.at`.
+        """
+        from eventlog.forensics.as_of import moment_at
+        from eventlog.forensics.async_moment import AsyncMoment
+
+        moment = await self._engine.run(moment_at, self._past, version, time, position)
+        return AsyncMoment(self._engine, moment)
+
+    async def diff(self, first: int, second: int) -> tuple[Change, ...]:
+        """Return what is different at version ``second`` from what was at ``first``, by path, each
+        with the event that changed it last.
+
+        See `Session.diff`.
+        """
+        from eventlog.forensics.diff import diff
+
+        return await self._engine.run(diff, self._past, first, second)
+
+    async def blame(self, path: str, version: int | None = None) -> Change | None:
+        """Return the last change of what is at a path, up to a version or by default to the newest.
+
+        See `Session.blame`.
+        """
+        from eventlog.forensics.diff import blame
+
+        return await self._engine.run(blame, self._past, path, version)
+
+    async def bisect(self, predicate: str | Callable[[Moment], object]) -> Found | None:
+        """Return the first event after which a predicate holds, with the moments on both sides.
+
+        A callable is given a plain `Moment`, in a thread. See `Session.bisect`.
+        """
+        from eventlog.forensics.bisect import bisect
+
+        return await self._engine.run(bisect, self._past, predicate)
+
+    async def timeline(
+        self,
+        *,
+        types: Sequence[str] | None = None,
+        actor: str | None = None,
+        since: str | datetime | None = None,
+        until: str | datetime | None = None,
+        text: str | None = None,
+    ) -> tuple[Recorded, ...]:
+        """Return the events in order that are of one of ``types``, by ``actor``, from ``since`` to
+        ``until``, and say ``text`` in any case; what is not given does not matter.
+
+        See `Session.timeline`.
+        """
+        from eventlog.forensics.timeline import filters, timeline
+
+        wanted = filters(types, actor, since, until, text)
+        return await self._engine.run(lambda: tuple(timeline(self._past, wanted)))
+
+    async def why(self, version: int, *, tree: bool = False) -> tuple[Cause, ...]:
+        """Return the event at a version and what led to it, the nearest cause first.
+
+        See `Session.why`.
+        """
+        from eventlog.forensics.causes import why
+
+        return await self._engine.run(why, self._past, version, tree=tree)
+
+    async def fork(
+        self,
+        into: str,
+        *,
+        version: int | None = None,
+        edit: Edit | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> AsyncSession:
+        """Make a new session of this one's events up to a version, changed on the way; return it.
+
+        See `Session.fork`.
+        """
+        from eventlog.forensics.fork import fork
+
+        engine = self._engine.blocking
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        core = await self._engine.run(fork, engine, self._past, into, version, edit, by)
+        return AsyncSession(self._engine, core)
+
+    async def refold(
+        self,
+        projection: Projection[Any, Any] | None = None,
+        against: Projection[Any, Any] | None = None,
+    ) -> Refolded:
+        """Fold the session again, and compare with what is stored or with other code.
+
+        See `Session.refold`.
+        """
+        from eventlog.forensics.refold import refold
+
+        return await self._engine.run(refold, self._past, projection, against)
 
     # ---- messages -----------------------------------------------------------------------------
 

@@ -22,7 +22,14 @@ from eventlog.records import START, Record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["EMPTY_METADATA", "GENESIS", "chain_hash", "chained_record", "record_hasher"]
+__all__ = [
+    "EMPTY_METADATA",
+    "GENESIS",
+    "chain_hash",
+    "chained_record",
+    "hash_over_digests",
+    "record_hasher",
+]
 
 GENESIS: Final = bytes(32)
 EMPTY_METADATA: Final = b"{}"
@@ -50,6 +57,18 @@ def chain_hash(
         + _header(version, time, schema)
         + event_id
         + f"{stream}\n{type}".encode()
+    ).digest()
+
+
+def hash_over_digests(previous: bytes, record: Record, data: bytes, metadata: bytes) -> bytes:
+    """Return the hash of a record of whose data and metadata only the SHA-256 is left."""
+    return sha256(
+        previous
+        + data
+        + metadata
+        + _header(record.version, record.time, record.schema)
+        + record.event_id
+        + f"{record.stream}\n{record.type}".encode()
     ).digest()
 
 

@@ -24,7 +24,18 @@ from eventlog.storable import is_nested_too_deeply, problem_in
 if TYPE_CHECKING:
     from eventlog.records import Record
 
-__all__ = ["decode_event", "decode_metadata", "encode_event", "encode_metadata", "refusal"]
+__all__ = [
+    "decode_event",
+    "decode_metadata",
+    "encode_event",
+    "encode_metadata",
+    "records_to_come",
+    "refusal",
+    "with_records_to_come",
+]
+
+_TO_COME = "more"
+"""The metadata field that marks the inside of an append (`records_to_come`)."""
 
 _NO_METADATA = Metadata()
 
@@ -117,6 +128,27 @@ def encode_metadata(metadata: Metadata) -> bytes:
         raise InvalidArgument(
             f"the metadata {fields} cannot be stored as JSON: {error}; correct the value"
         ) from error
+
+
+def with_records_to_come(metadata: bytes, count: int) -> bytes:
+    """Return a record's metadata with how many records of its append follow it."""
+    field = f'"{_TO_COME}":{count}}}'.encode()
+    return b"{" + field if metadata == EMPTY_METADATA else metadata[:-1] + b"," + field
+
+
+def records_to_come(record: Record) -> int:
+    """Return how many records of the same append follow a record; 0 where the append ends.
+
+    The state between them was never anybody's. Appends of several records that were written before
+    the boundary was recorded read as if each of their records were an append.
+    """
+    if f'"{_TO_COME}"'.encode() not in record.metadata:
+        return 0
+    try:
+        count = pydantic_core.from_json(record.metadata).get(_TO_COME, 0)
+    except (ValueError, AttributeError):
+        return 0  # Verifying reports it; whoever decodes the metadata is told.
+    return count if type(count) is int and count > 0 else 0
 
 
 def decode_metadata(record: Record) -> Metadata:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.engine.core import Core
+    from eventlog.exchange.bundle.format import Redaction
+    from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from eventlog.store import Finding, Store
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Log", "engine_of", "open"]
+__all__ = ["Log", "engine_of", "open", "open_bundle"]
 
 View = TypeVar("View")
 
@@ -131,7 +133,8 @@ class Log:
     ) -> Core:
         core = self._engine.core(session_id)
         core.open(created)
-        if follow_folder and core.state.folder is not None and core.follower is None:
+        has_folder = core.state.folder is not None and core.follower is None
+        if follow_folder and has_folder and not self._engine.store.reads_only:
             late_verbs.reattach(self._engine, core)
         return core
 
@@ -357,6 +360,29 @@ class Log:
             raise SessionNotFound(session)
         return findings
 
+    def bundle(
+        self,
+        sessions: Sequence[str],
+        path: str | PathLike[str],
+        *,
+        redact: Redaction | None = None,
+        replace: bool = False,
+    ) -> BundleReport:
+        """Write sessions into one file that reads, and verifies, without this log.
+
+        Each session is in it up to its present end, with its large values. The same sessions give the
+        same bytes, whenever and wherever that is. ``redact`` takes something out before: ``secrets``
+        of known forms, or ``texts``, all that was said; such events are marked, and the hash chain
+        still verifies. `open_bundle` reads the file.
+
+        The file is there whole or not at all. Raises `SessionNotFound`, `CorruptLog` where a large
+        value is missing, and `InvalidArgument` if a file is there already, unless it is to
+        ``replace``.
+        """
+        from eventlog.exchange.bundle.saving import write_bundle
+
+        return write_bundle(self._engine.store, sessions, path, redact, replace=replace)
+
     @property
     def durability(self) -> Durability:
         """What an acknowledged write survives: ``none``, the end of the ``process``, or ``power``
@@ -425,3 +451,17 @@ def open(
         for store in opened:
             store.close()
         raise
+
+
+def open_bundle(path: str | PathLike[str]) -> Log:
+    """Open a bundle as a log that is only read: its sessions, their events, their past.
+
+    It needs neither the log that it was made of nor an application's classes. The file may come from
+    anybody: nothing of it is written anywhere, and it is read within limits. Raises `CorruptLog` for
+    what is not a bundle or is damaged, `InvalidArgument` for one beyond the limits, and
+    `FileNotFoundError`.
+    """
+    from eventlog.exchange.bundle.reading import read_bundle
+    from eventlog.exchange.bundle.store import BundleStore
+
+    return Log(BundleStore(read_bundle(path), str(path)))

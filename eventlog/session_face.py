@@ -30,17 +30,27 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.events import Event
+    from eventlog.forensics.bisect import Found
+    from eventlog.forensics.causes import Cause
+    from eventlog.forensics.diff import Change
+    from eventlog.forensics.fork import Edit
+    from eventlog.forensics.moment import Moment
+    from eventlog.forensics.past import Past
+    from eventlog.forensics.refold import Refolded
+    from eventlog.projection import Projection
+    from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Session"]
+__all__ = ["Session", "past_of"]
 
 
 class Session:
@@ -57,6 +67,7 @@ class Session:
     def __init__(self, engine: Engine, core: Core) -> None:
         self._engine = engine
         self._core = core
+        self._known_past: Past | None = None
 
     def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
         return self._engine.execute(self._core, command, by, expected)
@@ -97,17 +108,34 @@ class Session:
         """
         return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate)
 
-    def context(self, token_budget: int = 128_000) -> Context:
+    def context(
+        self,
+        token_budget: int = 128_000,
+        *,
+        record: bool = False,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Context:
         """Return what a model should see: the latest overview, and the messages it does not cover.
 
         The messages are those of archives without a finished overview and the live tail, each once
         and in order. They stay within ``token_budget`` tokens, by the log's estimate: the oldest
         whole rounds are dropped first. The first user message and the newest round are always
         included, even if they alone exceed the budget.
+
+        With ``record`` an event says what was given, and by which ``actor``, without repeating it:
+        `Moment.given` finds it again.
         """
-        return self._engine.shelter.read(
-            queries.read_context, self._core, self._engine.estimate_tokens, token_budget
+        estimate, shelter = self._engine.estimate_tokens, self._engine.shelter
+        if not record:
+            return shelter.read(queries.read_context, self._core, estimate, token_budget)
+        context, command = shelter.read(
+            queries.read_context_to_record, self._core, estimate, token_budget
         )
+        self._do(command, arguments.metadata_for(actor, correlation_id, causation_id, trace))
+        return context
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return the latest overview and the newest messages, for a search over memories."""
@@ -178,6 +206,145 @@ class Session:
             context=context,
             occurrence=occurrence,
         )
+
+    # ---- looking back -------------------------------------------------------------------------
+
+    @property
+    def _past(self) -> Past:
+        if self._known_past is None:
+            from eventlog.forensics.past import Past
+
+            estimate = self._engine.estimate_tokens
+            self._known_past = Past(self._engine.store, self._core, estimate)
+        return self._known_past
+
+    def at(
+        self,
+        *,
+        version: int | None = None,
+        time: str | datetime | None = None,
+        position: Position | str | None = None,
+    ) -> Moment:
+        """Return the session as it was right after the event at a version.
+
+        A ``time``, ISO 8601 text with an offset or an aware datetime, or a ``position`` of the log
+        means the last version with an earlier or the same one. With one position several sessions
+        are seen at the same moment. Nothing is folded before something of the moment is asked for.
+
+        Raises `InvalidArgument` for a version that the session has not reached, for a time or
+        position at which it was not there yet, and for a position of another log.
+        """
+        from eventlog.forensics.as_of import moment_at
+
+        return moment_at(self._past, version, time, position)
+
+    def diff(self, first: int, second: int) -> tuple[Change, ...]:
+        """Return what is different at version ``second`` from what was at ``first``, by path, each
+        with the event that changed it last.
+
+        Paths lead to what `Moment.values` has: ``meta.pending_tokens``, ``tail[m-1].role``,
+        ``archives[archive_001].state``. Raises `InvalidArgument` for a version that the session has
+        not reached.
+        """
+        from eventlog.forensics.diff import diff
+
+        return diff(self._past, first, second)
+
+    def blame(self, path: str, version: int | None = None) -> Change | None:
+        """Return the last change of what is at a path, up to a version or by default to the newest.
+
+        None if there never was anything. Raises `InvalidArgument` for a path that can lead to
+        nothing.
+        """
+        from eventlog.forensics.diff import blame
+
+        return blame(self._past, path, version)
+
+    def bisect(self, predicate: str | Callable[[Moment], object]) -> Found | None:
+        """Return the first event after which a predicate holds, with the moments on both sides.
+
+        The predicate is an expression, such as ``meta.pending_tokens > 8000`` (the page
+        ``eventlog docs forensics`` has the language), a callable of a `Moment`, or the name of one
+        that ships, such as ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error`` and
+        ``first_retry``; the page has them all. The session is folded once and every event looked
+        at, so the answer is exact. None if it never holds. Raises `InvalidArgument` for what is not an expression.
+        """
+        from eventlog.forensics.bisect import bisect
+
+        return bisect(self._past, predicate)
+
+    def timeline(
+        self,
+        *,
+        types: Sequence[str] | None = None,
+        actor: str | None = None,
+        since: str | datetime | None = None,
+        until: str | datetime | None = None,
+        text: str | None = None,
+    ) -> tuple[Recorded, ...]:
+        """Return the events in order that are of one of ``types``, by ``actor``, from ``since`` to
+        ``until``, and say ``text`` in any case; what is not given does not matter.
+
+        Filters choose what is returned and change no state. Raises `InvalidArgument` for a time
+        without a zone.
+        """
+        from eventlog.forensics.timeline import filters, timeline
+
+        return tuple(timeline(self._past, filters(types, actor, since, until, text)))
+
+    def why(self, version: int, *, tree: bool = False) -> tuple[Cause, ...]:
+        """Return the event at a version and what led to it, the nearest cause first.
+
+        With ``tree``, the event and all that it led to, each with its depth and followed by what it
+        led to itself. A cause is what the metadata name, or the step before of the same task, or the
+        message that made the call.
+        """
+        from eventlog.forensics.causes import why
+
+        return why(self._past, version, tree=tree)
+
+    def fork(
+        self,
+        into: str,
+        *,
+        version: int | None = None,
+        edit: Edit | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Session:
+        """Make a new session of this one's events up to a version, changed on the way; return it.
+
+        ``edit`` is a callable that is given each event (`Recorded`), or a mapping from versions: what
+        it returns takes the event's place: another event, a `Message`, the event itself, None for
+        nothing, or a list of those. The events keep their times; what names the session, its tasks or
+        its versions follows. A last event, ``session_forked``, says where the session came from. This
+        session stays as it is; its folder is not the fork's.
+
+        Repeating a fork changes nothing. Raises `InvalidArgument` if what is left cannot have
+        been a history, saying at which version, and `HistoryConflict` if another session has
+        the id.
+        """
+        from eventlog.forensics.fork import fork
+
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        return Session(self._engine, fork(self._engine, self._past, into, version, edit, by))
+
+    def refold(
+        self,
+        projection: Projection[Any, Any] | None = None,
+        against: Projection[Any, Any] | None = None,
+    ) -> Refolded:
+        """Fold the session again, and compare with what is stored or with other code.
+
+        The state is held against the stored snapshot. With a projection and another version of it,
+        ``against``, both fold the session side by side: the first event after which their views
+        differ is the divergence.
+        """
+        from eventlog.forensics.refold import refold
+
+        return refold(self._past, projection, against)
 
     # ---- messages -----------------------------------------------------------------------------
 
@@ -542,3 +709,8 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r} at version {self.version}>"
+
+
+def past_of(session: Session) -> Past:
+    """Return the past of a session, for the library's own tools."""
+    return session._past  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

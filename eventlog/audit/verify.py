@@ -32,10 +32,12 @@ from eventlog.session.named_values import may_name_values
 from eventlog.session.projection import SessionFold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from eventlog.records import Record
     from eventlog.store import Store
+
+    Digests = Callable[[str], Mapping[int, tuple[bytes, bytes]]]
 
 __all__ = ["Verified", "verify_chain", "verify_entries", "verify_session", "verify_stream"]
 
@@ -54,6 +56,8 @@ class Verified(NamedTuple):
     """The index entries that follow from the events; None if the events are unsound."""
     not_checked: int
     """How many snapshots could not be compared with the events, such as one made by other code."""
+    redacted: int = 0
+    """How many records were redacted; the digests of what was there verify."""
 
 
 def verify_stream(store: Store, stream: str) -> list[Finding]:
@@ -126,7 +130,9 @@ class _Reading:
         self._values = ValueCheck(store, stream)
         self._snapshot = SnapshotCheck(store, stream, self._fold)
         self._entries: dict[str, bytes | None] = {}
-        self._chain = ChainCheck(stream)
+        # The chain of a redacted session goes over what was taken out of it, as digests.
+        digests: Digests | None = getattr(getattr(store, "inner", store), "digests", None)
+        self._chain = ChainCheck(stream, None if digests is None else digests(stream))
         self._damaged: Finding | None = None
         self._unfolded: Finding | None = None
         self._unreadable: list[Finding] = []
@@ -185,7 +191,7 @@ class _Reading:
     def verified(self) -> Verified:
         """Return the findings, after all records were read."""
         if self._damaged is not None:
-            return Verified([self._damaged], self.version, None, self._snapshot.not_checked)
+            return self._verified([self._damaged], None)
         broken = self._chain.finding()
         findings = [found for found in (broken, self._unfolded) if found is not None]
         if self._unfolded is None:
@@ -195,8 +201,12 @@ class _Reading:
         findings += [*unreadable, *self._ledger.findings, *self._values.findings()]
         if broken is not None or self._unfolded is not None:
             # The events are not those from which snapshot and index were derived.
-            return Verified(findings, self.version, None, self._snapshot.not_checked)
+            return self._verified(findings, None)
         self._snapshot.after_all(self.version)
         findings += [*self._ledger.disagreements(self._state), *self._snapshot.findings]
         entries = {key: value for key, value in self._entries.items() if value is not None}
-        return Verified(findings, self.version, entries, self._snapshot.not_checked)
+        return self._verified(findings, entries)
+
+    def _verified(self, findings: list[Finding], entries: dict[str, bytes] | None) -> Verified:
+        not_checked, redacted = self._snapshot.not_checked, self._chain.redacted
+        return Verified(findings, self.version, entries, not_checked, redacted)

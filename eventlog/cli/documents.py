@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from eventlog.clock import format_time
 from eventlog.engine.queries import archived_messages, find_archive
+from eventlog.forensics.moment import Moment, core_of
 from eventlog.log import Log, engine_of
 from eventlog.recorded import Recorded
 from eventlog.session.messages import Message, message_data
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eventlog.engine.core import Core
+    from eventlog.forensics.diff import Change
     from eventlog.session.context import Context
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.views import ArchiveView
+    from eventlog.session_face import Session
 
-__all__ = ["context_document", "event_document", "session_document"]
+__all__ = [
+    "change_document",
+    "context_document",
+    "event_document",
+    "moment_document",
+    "session_document",
+]
 
 
 def session_document(
@@ -32,12 +41,44 @@ def session_document(
     leaves out the messages of archives.
     """
     session = log.session(session_id, follow_folder=False)
-    core = engine_of(log).core(session_id)
+    return _seen(session, engine_of(log).core(session_id), last=last, archived=archived)
+
+
+def moment_document(moment: Moment, *, archived: bool = True) -> dict[str, Any]:
+    """Return what `session_document` returns of a session as it was, and where in its history."""
+    event = moment.event
+    return {
+        **_seen(moment, core_of(moment), last=None, archived=archived),
+        "was_live": moment.was_live,
+        "time": moment.time,
+        "event": None if event is None else event_document(event),
+        "tasks": [task._asdict() for task in moment.tasks()],
+        "given": [
+            {**given._asdict(), "messages": _messages(given.messages)} for given in moment.given
+        ],
+    }
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """Return a change with its values in full."""
+    return {
+        "path": change.path,
+        "before": change.before,
+        "after": change.after,
+        "version": change.version,
+        "event": change.event.type,
+        "time": change.event.time,
+    }
+
+
+def _seen(
+    session: Session | Moment, core: Core, *, last: int | None, archived: bool
+) -> dict[str, Any]:
     tail = session.tail(last)
     archives = [_archive_document(core, view, archived=archived) for view in session.archives()]
     context = session.context()
     return {
-        "session_id": session_id,
+        "session_id": session.id,
         "version": session.version,
         "meta": session.meta._asdict(),
         "overview": context.latest_archive_overview,

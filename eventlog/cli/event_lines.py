@@ -105,10 +105,29 @@ def _error(event: Any) -> str:
     return str(event.error)
 
 
+def _given(event: Any) -> str:
+    overview = (
+        "" if event.overview_archive is None else f"{archive_id(event.overview_archive)} and "
+    )
+    return f"a model was given {overview}{counted(event.included, 'message')}"
+
+
+def _forked(event: Any) -> str:
+    changes = [
+        f"{len(found)} {name}"
+        for name in ("edited", "dropped", "inserted")
+        if (found := getattr(event, name))
+    ]
+    changed = f", {', '.join(changes)}" if changes else ""
+    return f"made of {event.origin} up to version {event.origin_version}{changed}"
+
+
 _GISTS: Final[dict[str, Callable[[Any], str]]] = {
     "message_appended": lambda event: message_gist(event.message),
     "tool_result_recorded": lambda event: f"{event.tool_id} {event.status}: {event.output}",
     "commit_prepared": _prepared,
+    "context_given": _given,
+    "session_forked": _forked,
     "commit_published": lambda _: "the archive may be finalised",
     "task_claimed": _claimed,
     "step_completed": lambda event: f"{event.step} is recorded",

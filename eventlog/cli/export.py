@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import counted, say, visible_json
+from eventlog.exchange.cloudevents import cloud_events
 from eventlog.exchange.exporting import FORMATS, Exported, Format, export
+from eventlog.exchange.jsonlines import event_lines
 
 if TYPE_CHECKING:
     from eventlog.session.chat.provider_messages import Loss
 
 __all__ = ["export_"]
+
+OF_EVENTS: Final = {"events": event_lines, "cloudevents": cloud_events}
+"""Forms in which the events are written, a line each, not the messages."""
 
 LISTED = 20
 """Losses that are printed for people; ``--json`` has all of them."""
@@ -27,10 +32,10 @@ LISTED = 20
 @click.option(
     "--format",
     "format",
-    type=click.Choice(FORMATS),
+    type=click.Choice((*FORMATS, *OF_EVENTS)),
     default="chat",
     show_default=True,
-    help="The format of the messages.",
+    help="The format of the messages; events and cloudevents are the events themselves.",
 )
 @click.option(
     "-o",
@@ -45,7 +50,12 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
     The formats chat, anthropic and responses are one JSON object with the session's id and its
     messages. The format jsonl has one message per line and loses nothing. What a format cannot
     carry is listed on stderr, or, with --json, in the same document as the messages.
+
+    The formats events and cloudevents are the events, one per line, from the first on: as JSON Lines
+    and as CloudEvents 1.0, which `eventlog import` brings back to the byte.
     """
+    if format in OF_EVENTS:
+        return _export_events(invocation, session_id, format, output)
     with invocation.open() as log:
         messages = log.session(session_id, follow_folder=False).history(hydrate=True)
     exported = export(session_id, messages, cast("Format", format))
@@ -57,7 +67,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         _write(output, text.encode())
     if invocation.json:
         invocation.answer(_document(session_id, format, exported, output), lambda _: None)
-        return
+        return None
     if output is None:
         # Hidden characters become JSON escapes: the same JSON, and safe on a terminal.
         click.echo(visible_json(text).encode(), nl=False)
@@ -65,6 +75,27 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
         say(f"not in {format}: {_line(loss)}")
     if len(exported.losses) > LISTED:
         say(f"… and {counted(len(exported.losses) - LISTED, 'more loss')}; --json lists all")
+    return None
+
+
+def _export_events(
+    invocation: Invocation, session_id: str, format: str, output: Path | None
+) -> None:
+    """Write the events of a session, a line each."""
+    with invocation.open() as log:
+        log.session(session_id, follow_folder=False)  # Or it is not there.
+        events = list(OF_EVENTS[format](each.record for each in log.read(session_id)))
+    text = "".join(
+        json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n" for event in events
+    )
+    if output is not None:
+        _write(output, text.encode())
+    if invocation.json:
+        document: dict[str, Any] = {"session_id": session_id, "format": format}
+        found = {"events": events} if output is None else {"path": str(output)}
+        invocation.answer({**document, **found}, lambda _: None)
+    elif output is None:
+        click.echo(visible_json(text).encode(), nl=False)
 
 
 def _line(loss: Loss) -> str:

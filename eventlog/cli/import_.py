@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from eventlog.cli.bundle import (
+    import_bundle_file,
+    import_cloud_events_file,
+    may_be_bundle,
+    may_be_cloud_events,
+)
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
 from eventlog.cli.output import counted
@@ -114,6 +120,11 @@ def _finding_document(noted: Noted) -> dict[str, Any]:
     is_flag=True,
     help="Store a conversation that does not continue its session in a new session.",
 )
+@click.option(
+    "--new-chain",
+    is_flag=True,
+    help="Chain the sessions of a redacted bundle anew.",
+)
 def import_(
     invocation: Invocation,
     path: Path,
@@ -121,8 +132,9 @@ def import_(
     quarantine: bool,
     new_session: bool,
     max_bytes: int | None,
+    new_chain: bool,
 ) -> None:
-    """PATH is a conversation file, recognised by its content, or a folder. '-' reads stdin.
+    """PATH is a conversation file, recognised by its content, a folder, or a bundle. '-' reads stdin.
 
     Files (JSON arrays, JSON Lines, or objects with "messages"): OpenAI chat messages and Responses
     items, Anthropic messages, our own and OpenViking's messages.jsonl, Vercel AI SDK UI messages,
@@ -138,7 +150,14 @@ def import_(
     A folder with messages.jsonl, .meta.json and history/ becomes a session: damage is listed, and
     whatever is dropped is kept in a file beside its source. Links in the folder are not followed.
     Run `eventlog doctor PATH` first to see what is damaged and what an import would do about it.
+
+    The sessions of a bundle, and of CloudEvents that `eventlog export` wrote, come in as they were,
+    with the same versions and hashes.
     """
+    if str(path) != "-" and may_be_bundle(path):
+        return import_bundle_file(invocation, path, new_chain=new_chain, max_bytes=max_bytes)
+    if str(path) != "-" and may_be_cloud_events(path):
+        return import_cloud_events_file(invocation, path)
     notes = Notes(
         str(path),
         quarantine=quarantine,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import eventlog
+from eventlog.cli.output import say
 from eventlog.engine.opening import has_log
 from eventlog.errors import InvalidError
 from eventlog.log import Log
@@ -31,7 +32,11 @@ def open_log(url: str, *, create: bool = False) -> Log:
         raise LogNotFound(path)
     if not create and has_log(url) is False:
         raise LogNotFound(public_url(url))
-    return eventlog.open(url)
+    log = eventlog.open(url)
+    opened = log.store.settings().get("opened") if "mode=ro" in url else None
+    if opened is not None:
+        say(f"opened {opened}")
+    return log
 
 
 def _path(url: str) -> Path | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventlog.log import Log
     from eventlog.recorded import Recorded
 
-__all__ = ["show"]
+__all__ = ["print_session", "show"]
 
 CONTEXT_OF_ONE_LINE: Final = 30
 """Characters printed on both sides of a match; JSON has more."""
@@ -128,7 +128,7 @@ def show(
             document |= _origins(log, session_id)
     invocation.answer(
         document,
-        lambda terminal: _print_session(terminal, document, history=history, full=full),
+        lambda terminal: print_session(terminal, document, history=history, full=full),
     )
 
 
@@ -216,9 +216,10 @@ def _print_context(terminal: Terminal, document: dict[str, Any], *, full: bool) 
 # ---- the conversation -------------------------------------------------------------------------
 
 
-def _print_session(
+def print_session(
     terminal: Terminal, document: dict[str, Any], *, history: bool, full: bool
 ) -> None:
+    """Print a session, as it is or as it was."""
     meta = document["meta"]
     terminal.line(f"session {document['session_id']}, version {document['version']}", "bold")
     terminal.pairs(

@@ -38,9 +38,11 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     with invocation.open() as log:
         if session_id is None:
             sessions, events, findings, not_checked = verify_everything(log)
+            redacted = sum(redacted_records(log.store, each) for each in log.sessions())
         else:
             findings = log.verify(session_id)
             sessions, events = 1, _version(log.store, session_id)
+            redacted = redacted_records(log.store, session_id)
     document: dict[str, Any] = {
         "sessions": sessions,
         "events": events,
@@ -48,6 +50,8 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     }
     if not_checked:
         document["snapshots_not_checked"] = not_checked
+    if redacted:
+        document["redacted"] = redacted
     invocation.answer(document, lambda terminal: _print(terminal, document))
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
@@ -101,6 +105,12 @@ def _damaged(error: CorruptLog) -> Finding:
     return Finding(error.stream, error.version, "damaged", str(error))
 
 
+def redacted_records(store: Store, session_id: str) -> int:
+    """Return of how many records of a session something was taken out, as bundles say it."""
+    digests = getattr(store, "digests", None)
+    return 0 if digests is None else len(digests(session_id))
+
+
 def _version(store: Store, stream: str) -> int:
     """Return the number of a session's records; if its end is lost, of those that are left."""
     try:
@@ -130,6 +140,11 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
         f"{counted(document['sessions'], 'session')}, {counted(document['events'], 'event')}: "
         + (counted(len(findings), "finding") if findings else "every hash and every step is right")
     )
+    if "redacted" in document:
+        terminal.line(
+            f"{counted(document['redacted'], 'event')} redacted: the digests of what was taken out "
+            "are right"
+        )
     if "snapshots_not_checked" in document:
         terminal.line(
             f"{counted(document['snapshots_not_checked'], 'snapshot')} not checked: damaged, of "

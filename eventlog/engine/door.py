@@ -92,6 +92,11 @@ class Door:
     def durability(self) -> Durability:
         return self.inner.durability
 
+    @property
+    def reads_only(self) -> bool:
+        """Whether the store was opened to read, or can do nothing else."""
+        return bool(getattr(self.inner, "reads_only", False))
+
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
         return self.call(self.inner.append, batch)
 

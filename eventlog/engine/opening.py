@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["has_log", "open_store"]
 
 _BUILTIN: Final = {
+    "bundle": "eventlog.exchange.bundle.store",
     "files": "eventlog.stores.files",
     "memory": "eventlog.stores.memory",
     "nats": "eventlog.stores.jetstream",

@@ -26,6 +26,9 @@ from eventlog.session.context import (
     unique,
     weighed_anew,
 )
+from eventlog.session.context_digest import context_digest
+from eventlog.session.forensic_events import ContextGiven
+from eventlog.session.given import RecordGiven
 from eventlog.session.index import (
     archive_key,
     archive_prefix,
@@ -36,7 +39,7 @@ from eventlog.session.index import (
 )
 from eventlog.session.recent import Findings, FirstQuestion, Recent
 from eventlog.session.tasks.events import ArchiveFinalized
-from eventlog.session.version_ranges import ascending
+from eventlog.session.version_ranges import ascending, joined
 from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ __all__ = [
     "read_archived",
     "read_archives",
     "read_context",
+    "read_context_to_record",
     "read_history",
     "read_search_context",
     "read_tail",
@@ -111,18 +115,51 @@ def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
 
 def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
     """Return the latest overview and the messages that it does not cover (X1)."""
+    return _context(core, estimate, token_budget)[0]
+
+
+def read_context_to_record(
+    core: Core, estimate: TokenEstimator, token_budget: int
+) -> tuple[Context, RecordGiven]:
+    """Return a context, and the command that records that it was handed over (A3)."""
+    context, state, messages = _context(core, estimate, token_budget)
+    versions = {entry.data["id"]: entry.version for entry in unique(messages)}
+    shows_latest = bool(context.latest_archive_overview) and not context.stats.unreadable_overviews
+    overview = state.overview if shows_latest else None
+    given = ContextGiven(
+        as_of=state.version,
+        ranges=joined(versions[message.id] for message in context.messages),
+        overview_archive=None if overview is None else overview.archive,
+        overview_version=None if overview is None else overview.version,
+        token_budget=token_budget,
+        estimated_tokens=context.estimated_tokens,
+        total=context.stats.total,
+        included=context.stats.included,
+        dropped=context.stats.dropped,
+        estimator=getattr(estimate, "__qualname__", type(estimate).__qualname__),
+        digest=context_digest(context.latest_archive_overview, context.messages),
+    )
+    return context, RecordGiven(given)
+
+
+def _context(
+    core: Core, estimate: TokenEstimator, token_budget: int
+) -> tuple[Context, SessionState, list[StoredMessage]]:
+    """Return a context, the state that it is of, and the messages that it was chosen from."""
     check_count("token_budget", token_budget, "tokens")
     core.refresh()
     shown = _Shown(core, core.state_to_read())
-    return assemble(
+    messages = _within_budget(shown, estimate, token_budget)
+    context = assemble(
         shown.overview,
         estimate(shown.overview),
-        _within_budget(shown, estimate, token_budget),
+        messages,
         token_budget=token_budget,
         total=shown.count,
         failed_archives=len(shown.state.failed),
         unreadable_overviews=shown.unreadable,
     )
+    return context, shown.state, messages
 
 
 class _Shown:

@@ -9,7 +9,7 @@ import pydantic_core
 from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata, refusal
+from eventlog.codec import encode_event, encode_metadata, refusal, with_records_to_come
 from eventlog.engine.committer import Request
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
 from eventlog.identifiers import EventId, derived_id
@@ -206,14 +206,16 @@ class SessionRequest(Request):
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
         records: list[Record] = []
-        indexed = False
+        indexed, to_come = False, len(drafts)
         for number, (event, given_id) in enumerate(drafts, first):
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
             event_id = given_id or self._id(number)
+            to_come -= 1
+            beside = with_records_to_come(metadata, to_come) if to_come else metadata
             record = chained_record(
-                hash_, stream, version, event_id, type_, schema, time, data, metadata
+                hash_, stream, version, event_id, type_, schema, time, data, beside
             )
             hash_ = record.hash
             records.append(record)

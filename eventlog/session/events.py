@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 import_when_read("eventlog.session.folder_events")
+import_when_read("eventlog.session.forensic_events")
 import_when_read("eventlog.session.import_events")
 
 FailedArchives = Literal["block", "skip"]

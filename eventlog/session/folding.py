@@ -38,7 +38,9 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     **task_folding.HANDLERS,
 }
 
-_QUIET: Final = folder_folding.QUIET | task_folding.QUIET
+_QUIET: Final = (
+    folder_folding.QUIET | task_folding.QUIET | frozenset({"context_given", "session_forked"})
+)
 """Events that leave ``updated_at`` alone (M8)."""
 
 

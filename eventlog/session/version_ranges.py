@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["VersionRange", "ascending", "contains", "intersection", "without"]
+__all__ = ["VersionRange", "ascending", "contains", "intersection", "joined", "without"]
 
 VersionRange = tuple[int, int]
 """The versions from the first to the last, both included."""
@@ -70,3 +70,14 @@ def intersection(
 def contains(ranges: Iterable[VersionRange], version: int) -> bool:
     """Return whether a version is in one of the ranges."""
     return any(first <= version <= last for first, last in ranges)
+
+
+def joined(versions: Iterable[int]) -> list[VersionRange]:
+    """Return versions as ascending ranges: neighbours are in one."""
+    ranges: list[VersionRange] = []
+    for version in sorted(versions):
+        if ranges and version <= ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], version)
+        else:
+            ranges.append((version, version))
+    return ranges

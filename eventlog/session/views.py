@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.clock import format_time
 from eventlog.session.commit import archive_id, archive_uri
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.state import Task
 
 __all__ = [
+    "META_FIELDS",
     "TOKEN_KINDS",
     "ArchiveView",
     "ArchivedMessages",
@@ -76,30 +77,39 @@ def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
     return {**counts, "total": sum(counts.values())}
 
 
+META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
+    "session_id": lambda state: state.session_id,
+    "created_at": lambda state: _time(state.created_at),
+    "updated_at": lambda state: _time(state.updated_at),
+    "message_count": lambda state: state.window.count,
+    "total_message_count": lambda state: state.total_message_count,
+    "commit_count": lambda state: state.commit_count,
+    "memories_extracted": lambda state: _with_total(state.memories),
+    "last_commit_at": lambda state: _time(state.last_commit_at),
+    "last_message_at": lambda state: _time(state.last_message_at),
+    "llm_token_usage": lambda state: _token_usage(dict(state.usage)),
+    "embedding_token_usage": lambda state: {
+        "total_tokens": dict(state.usage).get("embedding_tokens", 0)
+    },
+    "pending_tokens": lambda state: state.window.tokens_before(state.keep_recent),
+    "keep_recent_count": lambda state: state.keep_recent,
+    "owner": lambda state: state.owner,
+    "project": lambda state: state.project,
+    "workspace": lambda state: state.workspace,
+    "provider": lambda state: state.provider,
+    "model": lambda state: state.model,
+    "status": lambda state: state.status,
+}
+"""What each field of `SessionMeta` is of a state."""
+
+
+def _token_usage(usage: dict[str, Any]) -> dict[str, int]:
+    return {kind: usage.get(kind, 0) for kind in TOKEN_KINDS}
+
+
 def session_meta(state: SessionState) -> SessionMeta:
     """Return the metadata of a session, from its state."""
-    usage: dict[str, Any] = dict(state.usage)
-    return SessionMeta(
-        session_id=state.session_id,
-        created_at=_time(state.created_at),
-        updated_at=_time(state.updated_at),
-        message_count=state.window.count,
-        total_message_count=state.total_message_count,
-        commit_count=state.commit_count,
-        memories_extracted=_with_total(state.memories),
-        last_commit_at=_time(state.last_commit_at),
-        last_message_at=_time(state.last_message_at),
-        llm_token_usage={kind: usage.get(kind, 0) for kind in TOKEN_KINDS},
-        embedding_token_usage={"total_tokens": usage.get("embedding_tokens", 0)},
-        pending_tokens=state.window.tokens_before(state.keep_recent),
-        keep_recent_count=state.keep_recent,
-        owner=state.owner,
-        project=state.project,
-        workspace=state.workspace,
-        provider=state.provider,
-        model=state.model,
-        status=state.status,
-    )
+    return SessionMeta(*(value(state) for value in META_FIELDS.values()))
 
 
 class TaskView(NamedTuple):

@@ -134,6 +134,11 @@ class FilesStore:
 
     # ---- writing ------------------------------------------------------------------------------
 
+    @property
+    def reads_only(self) -> bool:
+        """Whether the store was opened to read."""
+        return self._mode == "ro"
+
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
         if not batch:
             return []

@@ -50,6 +50,8 @@ class Connecting:
         synchronous: str,
         busy_timeout: float,
         connect: Callable[[str, float], sqlite3.Connection],
+        *,
+        reads_only: bool = False,
     ) -> None:
         if synchronous not in _SYNCHRONOUS:
             raise InvalidArgument(
@@ -61,9 +63,12 @@ class Connecting:
         self._path = path
         self._busy_timeout = busy_timeout
         self._connect = connect
+        self._reads_only = reads_only
 
     def writer(self) -> sqlite3.Connection:
-        """Open a connection that writes."""
+        """Open a connection that writes; of a file that is only read, one that does not."""
+        if self._reads_only:
+            return self.reader()
         return self._open(f"cache_size = -{_CACHE_KIB}")
 
     def reader(self) -> sqlite3.Connection:
@@ -74,6 +79,9 @@ class Connecting:
         connection = self._connect(self._path, self._busy_timeout)
         try:
             refuse_foreign(connection, self._path)
+            if self._reads_only:
+                connection.execute(f"PRAGMA {role}").fetchall()
+                return connection
             self._set(connection, "journal_mode", "wal", "wal")
             self._set(connection, "synchronous", self._level, self._level)
             self._set(connection, "wal_autocheckpoint", _CHECKPOINT_PAGES, _CHECKPOINT_PAGES)

@@ -16,7 +16,13 @@ from typing import Final
 from eventlog.errors import UnsupportedStore
 from eventlog.stores.sqlite.tail import INSERT_RUN, run_rows
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "ensure_schema", "refuse_foreign"]
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "ensure_schema",
+    "refuse_foreign",
+    "refuse_older",
+]
 
 APPLICATION_ID: Final = 0x45764C67
 """``EvLg`` in ASCII."""
@@ -37,6 +43,14 @@ def ensure_schema(connection: sqlite3.Connection, path: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK").fetchall()
         raise
+
+
+def refuse_older(connection: sqlite3.Connection, path: str) -> None:
+    """Raise `UnsupportedStore` for a file that would have to be changed before it can be read."""
+    if not _is_current(connection, path):
+        raise UnsupportedStore(
+            f"{path} has an older schema, or no log in it; open a copy of it once without ?mode=ro"
+        )
 
 
 def refuse_foreign(connection: sqlite3.Connection, path: str) -> None:

@@ -8,6 +8,7 @@ read transaction stays open between two calls of the caller.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from eventlog.errors import (
     Indeterminate,
     InvalidArgument,
     StoreUnavailable,
+    UnsupportedStore,
     VersionConflict,
 )
 from eventlog.filesystem import make_file, permissions_named
@@ -47,10 +49,12 @@ from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.connections import Connecting
 from eventlog.stores.sqlite.connections import connect as local_connect
 from eventlog.stores.sqlite.errors import mapped, mapped_errors
+from eventlog.stores.sqlite.evidence import Evidence
 from eventlog.stores.sqlite.lookup import Lookup
 from eventlog.stores.sqlite.pages import Bounds, log_page, stream_page
-from eventlog.stores.sqlite.schema import ensure_schema
+from eventlog.stores.sqlite.schema import ensure_schema, refuse_older
 from eventlog.stores.sqlite.tail import MERGE_AT
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -68,13 +72,14 @@ _SCAN: Final = (
 
 
 def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
-    """Open ``sqlite:///file.db``; ``?synchronous=normal`` trades power safety for speed."""
-    unknown = options.keys() - {"synchronous", "busy_timeout", "permissions"}
+    """Open ``sqlite:///file.db``; ``?synchronous=normal`` trades power safety for speed, and
+    ``?mode=ro`` changes nothing, nor anything beside it."""
+    unknown = options.keys() - {"synchronous", "busy_timeout", "permissions", "mode"}
     if unknown or not location:
         raise InvalidArgument(
             f"{public_url(url)}: write sqlite:///file.db, with "
-            "?synchronous=full|extra|normal|off, ?busy_timeout=SECONDS and ?permissions=0660 "
-            "if need be"
+            "?synchronous=full|extra|normal|off, ?busy_timeout=SECONDS, ?permissions=0660 and "
+            "?mode=ro if need be"
         )
     try:
         busy_timeout = float(options.get("busy_timeout", "5"))
@@ -87,6 +92,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> SQLiteStore:
         synchronous=options.get("synchronous", "full"),
         busy_timeout=busy_timeout,
         permissions=permissions_named(options.get("permissions"), url),
+        mode=options.get("mode", "rw"),
     )
 
 
@@ -104,10 +110,20 @@ class SQLiteStore:
         synchronous: str = "full",
         busy_timeout: float = 5.0,
         permissions: int | None = None,
+        mode: str = "rw",
         connect: Callable[[str, float], sqlite3.Connection] = local_connect,
     ) -> None:
         self.path = str(path)
-        self._connecting = Connecting(self.path, synchronous, busy_timeout, connect)
+        if mode not in ("rw", "ro"):
+            raise InvalidArgument(f"mode={mode!r}: choose one of rw, ro")
+        self._evidence = Evidence(self.path) if mode == "ro" else None
+        self.reads_only = self._evidence is not None
+        if self._evidence is not None:
+            connect = self._evidence.connect
+            log_fact(logging.INFO, "evidence_opened", path=self.path, how=self._evidence.how)
+        self._connecting = Connecting(
+            self.path, synchronous, busy_timeout, connect, reads_only=self.reads_only
+        )
         if connect is local_connect and self.path != ":memory:":
             make_file(self.path, permissions)
         self.durability: Durability = self._connecting.durability
@@ -116,10 +132,19 @@ class SQLiteStore:
     def _start(self) -> None:
         self._closed = False
         self._begin_unlocked()
+        try:
+            self._open()
+        except BaseException:
+            if self._evidence is not None:
+                self._evidence.discard()
+            raise
+        _open_stores.add(self)
+
+    def _open(self) -> None:
         with mapped_errors(self.path):
             writer = self._connecting.writer()
             try:
-                ensure_schema(writer, self.path)
+                (refuse_older if self.reads_only else ensure_schema)(writer, self.path)
                 self._lookup = Lookup(writer, self.path)
             except BaseException:
                 writer.close()
@@ -127,7 +152,6 @@ class SQLiteStore:
         self._writer = writer
         self._writer_closed = False
         self._others_write = True
-        _open_stores.add(self)
 
     def _begin_unlocked(self) -> None:
         self._write_lock = threading.RLock()
@@ -184,7 +208,11 @@ class SQLiteStore:
         self._others_write = True
         return self._run(connection, batch)
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _open_writer(self, *, writes: bool = True) -> sqlite3.Connection:
+        if writes and self.reads_only:
+            raise UnsupportedStore(
+                f"{self.path} was opened with mode=ro; open it without to write to it"
+            )
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed; open the log again")
         if self._writer_closed:
@@ -375,8 +403,9 @@ class SQLiteStore:
 
     def settings(self) -> dict[str, str]:
         with self._write_lock:
-            settings = self._connecting.settings(self._open_writer())
-        return {"file": str(Path(self.path).resolve()), **settings}
+            settings = self._connecting.settings(self._open_writer(writes=False))
+        opened = {} if self._evidence is None else {"opened": self._evidence.how}
+        return {"file": str(Path(self.path).resolve()), **settings, **opened}
 
     def reopen_after_fork(self) -> None:
         """Do nothing: `pause_for_fork` has done what is needed."""
@@ -422,10 +451,12 @@ class SQLiteStore:
             while self._idle_readers:
                 self._idle_readers.pop().close()
             self._writer.close()
+            if self._evidence is not None:
+                self._evidence.discard()
 
     def _index_rest(self) -> None:
         writer = self._writer
-        if self._writer_closed or not self._lookup.tail.size:
+        if self.reads_only or self._writer_closed or not self._lookup.tail.size:
             return
         writer.execute("BEGIN IMMEDIATE").fetchall()
         try:

@@ -18,6 +18,7 @@ from eventlog.cli import docs as command
 from eventlog.cli.application import application
 from eventlog.cli.docs import PAGES, PageNotFound, page_text
 from eventlog.cli.terminal import Terminal
+from eventlog.forensics.predicates import PREDICATES
 from tests.docs.draw_machines import ABOUT, PAGE, machines, page
 
 TREE = Path(__file__).parents[2]
@@ -143,3 +144,28 @@ def test_every_command_and_page_that_a_page_names_exists() -> None:
     }
     assert named <= set(application.list_commands(None))  # type: ignore[arg-type]
     assert "docs" in named
+
+
+# ---- looking back -----------------------------------------------------------------------------
+
+
+def test_what_the_page_of_forensics_shows_is_what_the_commands_print() -> None:
+    """The blocks of the page are steps of a script that runs as a test."""
+    script = (TREE / "tests/cli/scripts/incident.txt").read_text("utf-8")
+    page = files(eventlog).joinpath("docs/forensics.md").read_text("utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    steps = [
+        step.strip("\n")
+        for block in blocks
+        for step in re.split(r"(?=^\$ )", block, flags=re.MULTILINE)
+    ]
+    shown = [step for step in steps if step]
+    assert len(shown) > 12
+    for step in shown:
+        for piece in step.split("\n…\n"):
+            assert piece in script, step
+
+
+def test_the_page_of_forensics_names_every_predicate() -> None:
+    page = files(eventlog).joinpath("docs/forensics.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(PREDICATES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,5 +66,6 @@ def test_both_ways_leave_the_same_state(size: int) -> None:
             else:
                 for message in messages:
                     session.append(message)
-            states.append(core_of(log, "s").refresh())
+            # The boundaries of appends are recorded (A3), so the hashes tell the two ways apart.
+            states.append(replace(core_of(log, "s").refresh(), hash=b""))
     assert states[0] == states[1]

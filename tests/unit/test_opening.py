@@ -17,7 +17,7 @@ from eventlog.stores.memory import MemoryStore
 )
 def test_a_url_that_no_store_serves_is_refused(url: str) -> None:
     with pytest.raises(
-        UnsupportedStore, match="write one of files:, memory:, nats:, postgresql:, sqlite:"
+        UnsupportedStore, match="write one of bundle:, files:, memory:, nats:, postgresql:, sqlite:"
     ) as caught:
         eventlog.open(url)
     assert repr(url) in str(caught.value)
@@ -34,7 +34,7 @@ def test_the_memory_has_no_places(url: str) -> None:
     [
         "sqlite:",
         "sqlite:///",
-        "sqlite:///{}?mode=ro",
+        "sqlite:///{}?mode=rx",
         "sqlite:///{}?busy_timeout=long",
         "sqlite:///{}?synchronous=often",
     ],

@@ -1,0 +1,274 @@
+"""Everything that is to be seen of a session as plain values, folded record by record.
+
+It is what paths and expressions lead to. A value that an event does not touch stays the same object,
+so that what changed is found without comparing the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from eventlog.projection import Projection
+from eventlog.session.commit import archive_id
+from eventlog.session.folding import apply
+from eventlog.session.index import (
+    INDEXED_TYPES,
+    TASKS,
+    archive_prefix,
+    index_changes,
+    read_archive,
+    read_task,
+)
+from eventlog.session.reading import with_result
+from eventlog.session.state import SessionState
+from eventlog.session.views import META_FIELDS, archive_view, task_view
+
+if TYPE_CHECKING:
+    from eventlog.recorded import Recorded
+    from eventlog.records import IndexEntry
+    from eventlog.session.archive import Archive
+    from eventlog.session.events import MessageAppended, ToolResultRecorded
+    from eventlog.session.message_data import MessageData
+    from eventlog.session.tasks.events import ArchiveFinalized
+    from eventlog.session.tasks.state import Task
+
+__all__ = ["META_ALONE", "MISSING_ROOT", "ROOTS", "Picture", "Pictures", "Values", "values_of"]
+
+ROOTS: Final = (
+    "version",
+    "status",
+    "meta",
+    "tail",
+    "archives",
+    "tasks",
+    "overview",
+    "findings",
+)
+"""What paths begin with."""
+
+META_ALONE: Final = frozenset({"version", "status", "meta", "findings"})
+"""Those that are seen in the session's state, so that no message has to be read."""
+
+MISSING_ROOT: Final = "nothing is called {0!r:.80}; a path begins with one of {1}"
+
+
+@dataclass(slots=True)
+class Picture:
+    """What is to be seen, and what the last record touched of it."""
+
+    session: SessionState
+    tail: dict[str, MessageData] = field(default_factory=dict[str, "MessageData"])
+    versions: dict[str, int] = field(default_factory=dict[str, int])
+    """Those of the live messages, by id."""
+    archives: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    overview: str = ""
+    touched: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Where the last record may have changed something, beside the metadata: root and key."""
+    known_archives: dict[int, Archive] = field(default_factory=dict[int, "Archive"])
+    known_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
+    summaries: dict[int, tuple[str, str]] = field(default_factory=dict[int, tuple[str, str]])
+
+    def copy(self) -> Picture:
+        """Return one that stays as it is while this one is folded further."""
+        return Picture(
+            self.session.copy(),
+            dict(self.tail),
+            dict(self.versions),
+            dict(self.archives),
+            dict(self.tasks),
+            self.overview,
+            set(self.touched),
+            dict(self.known_archives),
+            dict(self.known_tasks),
+            dict(self.summaries),
+        )
+
+
+class Values(Mapping[str, Any]):
+    """The values that paths lead to, in the order of `ROOTS`, of a picture as it is when asked.
+
+    The metadata are computed field by field, since an expression looks at few of them.
+    """
+
+    __slots__ = ("_meta", "_picture")
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._meta = _Meta(picture)
+
+    def __getitem__(self, root: str) -> Any:
+        picture = self._picture
+        match root:
+            case "meta":
+                return self._meta
+            case "version" | "status":
+                return getattr(picture.session, root)
+            case "findings":
+                return [f"{version}: {why}" for version, why in picture.session.findings]
+            case "tail" | "archives" | "tasks" | "overview":
+                return getattr(picture, root)
+            case _:
+                raise KeyError(root)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ROOTS)
+
+    def __len__(self) -> int:
+        return len(ROOTS)
+
+
+class _Meta(Mapping[str, Any]):
+    """The metadata of a picture."""
+
+    __slots__ = ("_picture",)
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def __getitem__(self, name: str) -> Any:
+        return META_FIELDS[name](self._picture.session)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(META_FIELDS)
+
+    def __len__(self) -> int:
+        return len(META_FIELDS)
+
+
+def values_of(picture: Picture) -> dict[str, Any]:
+    """Return the values that paths lead to, as plain ones that no later record changes but what is
+    in ``tail``, ``archives`` and ``tasks``."""
+    values = Values(picture)
+    return {**values, "meta": dict(values["meta"])}
+
+
+class Pictures(Projection[Picture, Picture]):
+    """The fold to a `Picture`; a step that no machine has changes nothing but the findings."""
+
+    name = "picture"
+    types = None
+
+    def __init__(self, session_id: str = "") -> None:
+        self._session_id = session_id
+
+    def initial(self) -> Picture:
+        return Picture(SessionState(self._session_id))
+
+    def view(self, state: Picture) -> Picture:
+        return state
+
+    def apply(self, state: Picture, recorded: Recorded) -> Picture:
+        session, type_ = state.session, recorded.type
+        if not session.session_id:
+            session.session_id = recorded.stream
+        state.touched = set()
+        illegal_steps = len(session.findings)
+        changes: tuple[IndexEntry, ...] = ()
+        if type_ in INDEXED_TYPES:
+            before = session.copy()
+            apply(session, recorded)
+            changes = index_changes(before, [recorded], session)
+        else:
+            apply(session, recorded)
+        if len(session.findings) > illegal_steps:
+            return state
+        match type_:
+            case "message_appended":
+                _append(state, recorded)
+            case "tool_result_recorded":
+                _complete(state, cast("ToolResultRecorded", recorded.event))
+            case "commit_prepared":
+                _retain(state)
+            case _:
+                pass
+        if changes:
+            _follow_index(state, recorded, changes)
+        return state
+
+
+def _append(state: Picture, recorded: Recorded) -> None:
+    data = cast("MessageAppended", recorded.event).message
+    id_ = data["id"]
+    state.tail[id_] = data
+    state.versions[id_] = recorded.version
+    state.touched.add(("tail", id_))
+
+
+def _complete(state: Picture, result: ToolResultRecorded) -> None:
+    id_ = result.message_id
+    if id_ in state.tail:
+        state.tail[id_] = with_result(state.tail[id_], result)
+        state.touched.add(("tail", id_))
+
+
+def _retain(state: Picture) -> None:
+    """Keep what the window says is live after a commit."""
+    retained = state.session.window.closed
+    gone = [
+        id_
+        for id_, version in state.versions.items()
+        if not any(first <= version <= last for first, last in retained)
+    ]
+    for id_ in gone:
+        del state.tail[id_], state.versions[id_]
+        state.touched.add(("tail", id_))
+
+
+def _follow_index(state: Picture, recorded: Recorded, changes: tuple[IndexEntry, ...]) -> None:
+    """Take over what became of tasks and archives."""
+    prefix = archive_prefix(recorded.stream)
+    moved: set[int] = set()
+    for key, value in changes:
+        if value is not None and key.startswith(TASKS):
+            _take_task(state, read_task(value), moved)
+        elif value is not None and key.startswith(prefix):
+            archive = read_archive(value)
+            state.known_archives[archive.index] = archive
+            moved.add(archive.index)
+    if recorded.type == "archive_finalized":
+        _take_overview(state, recorded)
+    for _, task_id in [each for each in state.touched if each[0] == "tasks"]:
+        task = state.known_tasks[task_id]
+        state.tasks[task_id] = _plain(task_view(task, state.known_tasks.get)._asdict())
+    for index in sorted(moved):
+        _show_archive(state, index)
+
+
+def _take_task(state: Picture, task: Task, moved: set[int]) -> None:
+    state.known_tasks[task.task_id] = task
+    state.touched.add(("tasks", task.task_id))
+    if task.archive is None:
+        return
+    moved.add(task.archive)
+    made = state.known_archives.get(task.archive)
+    if made is not None and made.task_id in state.known_tasks:
+        # Its result has those of what followed it.
+        state.touched.add(("tasks", made.task_id))
+
+
+def _take_overview(state: Picture, recorded: Recorded) -> None:
+    event = cast("ArchiveFinalized", recorded.event)
+    state.summaries[event.archive] = event.overview, event.abstract
+    latest = state.session.overview
+    if latest is not None and latest.version == recorded.version:
+        state.overview = event.overview
+        state.touched.add(("overview", ""))
+
+
+def _show_archive(state: Picture, index: int) -> None:
+    archive = state.known_archives.get(index)
+    task = None if archive is None else state.known_tasks.get(archive.task_id)
+    if archive is None or task is None:
+        return
+    overview, abstract = state.summaries.get(index, ("", ""))
+    view = archive_view(state.session.session_id, archive, task)
+    id_ = archive_id(index)
+    state.archives[id_] = {**view._asdict(), "overview": overview, "abstract": abstract}
+    state.touched.add(("archives", id_))
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if type(value) is tuple else value for name, value in fields.items()}

@@ -1,0 +1,303 @@
+"""Events of one session written anew for another: what names the session, its tasks or its versions
+follows, everything else keeps its bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from eventlog.chain import EMPTY_METADATA, GENESIS, chained_record
+from eventlog.codec import encode_event, encode_metadata, records_to_come, with_records_to_come
+from eventlog.errors import InvalidArgument
+from eventlog.events import Event
+from eventlog.identifiers import EventId, derived_id, format_id
+from eventlog.recorded import Recorded
+from eventlog.records import Metadata, Record
+from eventlog.session.folding import apply
+from eventlog.session.message_data import message_key, tool_result_key
+from eventlog.session.state import SessionState
+from eventlog.session.version_ranges import ascending, contains
+from eventlog.session.window import Claimed
+
+if TYPE_CHECKING:
+    from eventlog.session.version_ranges import VersionRange
+
+__all__ = ["Piece", "Rewriting"]
+
+Piece: TypeAlias = "Record | Event"
+"""What stands in the new session: a record as it was, or another event."""
+
+_KEYS_TRIED = 64
+"""Events of one command whose ids are recognised as following from its key."""
+
+
+class Rewriting:
+    """Writes the events of ``origin`` as those of ``into``, in order."""
+
+    def __init__(self, origin: str, into: str) -> None:
+        self._origin, self._into = origin, into
+        self._state = SessionState(into)
+        self._records: list[Record] = []
+        self._hash = GENESIS
+        self._group: list[_Draft] = []
+        """What is written of the append under way."""
+        self._places: list[int] = []
+        """By version of the fork, in whose place of the origin each event stands; ascending."""
+        self._kept: dict[int, int] = {}
+        """By version of the origin, which version of the fork it is."""
+        self._tasks: dict[str, str] = {}
+        self._ids: dict[str, str] = {}
+        """Ids of events of the origin, and what they are now."""
+        self._gains: list[tuple[int, int, int]] = []
+        """At which versions of the origin the fork has more messages and tokens."""
+        self.edited: list[int] = []
+        self.dropped: list[int] = []
+        self.inserted: list[int] = []
+
+    def take(self, record: Record, pieces: list[Piece]) -> None:
+        """Take over one event of the origin as what stands in its place."""
+        version, is_kept = record.version, False
+        same_type = [piece for piece in pieces if piece is record or _type_of(piece) == record.type]
+        place = pieces.index(same_type[0]) if same_type else -1
+        for at, piece in enumerate(pieces):
+            stands_for_it = at == place
+            is_kept = is_kept or stands_for_it
+            self._draft(record, piece, stands_for_it=stands_for_it)
+            if not stands_for_it:
+                self.inserted.append(version)
+            elif piece is not record:
+                self.edited.append(version)
+        if not is_kept:
+            self.dropped.append(version)
+            self._note_gain(version, record, None)
+        if not records_to_come(record):
+            self._write_group()
+
+    def finish(self, last: Event, by: Metadata | None) -> list[Record]:
+        """Add the last event and return all records."""
+        self._write_group()
+        time = self._records[-1].time if self._records else 0
+        draft = _Draft(last, None, time, EMPTY_METADATA if by is None else encode_metadata(by))
+        self._group.append(draft)
+        self._write_group()
+        return self._records
+
+    # ---- one event ----------------------------------------------------------------------------
+
+    def _draft(self, record: Record, piece: Piece, *, stands_for_it: bool) -> None:
+        metadata = self._metadata(record) if stands_for_it else EMPTY_METADATA
+        self._group.append(_Draft(piece, record if stands_for_it else None, record.time, metadata))
+        self._places.append(record.version)
+        if stands_for_it:
+            self._kept[record.version] = len(self._places)
+        if piece is not record:
+            self._note_gain(record.version, record if stands_for_it else None, piece)
+
+    def _note_gain(self, version: int, old: Record | None, new: Piece | None) -> None:
+        before, after = _weight(old), _weight(new)
+        if before != after:
+            self._gains.append((version, after[0] - before[0], after[1] - before[1]))
+
+    def _metadata(self, record: Record) -> bytes:
+        """Return an event's metadata without what is said anew, and with the ids of this session."""
+        if record.metadata == EMPTY_METADATA:
+            return EMPTY_METADATA
+        fields = cast("dict[str, Any]", json.loads(record.metadata))
+        before = dict(fields)
+        fields.pop("more", None)
+        cause = fields.get("causation_id")
+        if isinstance(cause, str):
+            fields["causation_id"] = self._ids.get(cause, cause)
+        return record.metadata if fields == before else _json(fields)
+
+    def _write_group(self) -> None:
+        """Chain the events of one append."""
+        for place, draft in enumerate(self._group, 1):
+            to_come = len(self._group) - place
+            version = len(self._records) + 1
+            type_, schema, data = self._content(draft.piece, version)
+            event_id = self._event_id(draft, version, type_, data)
+            metadata = with_records_to_come(draft.metadata, to_come) if to_come else draft.metadata
+            record = chained_record(
+                self._hash, self._into, version, event_id, type_, schema, draft.time, data, metadata
+            )
+            self._fold(record, draft)
+            self._hash = record.hash
+            self._records.append(record)
+        self._group = []
+
+    def _fold(self, record: Record, draft: _Draft) -> None:
+        """Refuse a step that the machines do not have, unless the origin has taken it, too."""
+        illegal = len(self._state.findings)
+        apply(self._state, Recorded(record))
+        found = self._state.findings[illegal:]
+        is_changed = bool(self.edited or self.dropped or self.inserted)
+        if found and is_changed:
+            at = (
+                "an event that is put in"
+                if draft.origin is None
+                else f"version {draft.origin.version}"
+            )
+            raise InvalidArgument(
+                f"{at}, a {record.type}, cannot follow what is before it in the fork "
+                f"({found[0][1]}); drop it as well, or keep what it follows"
+            )
+
+    def _content(self, piece: Piece, version: int) -> tuple[str, int, bytes]:
+        if isinstance(piece, Event):
+            type_, schema, data = piece.event_type, piece.event_schema, encode_event(piece)
+            is_new = True
+        else:
+            type_, schema, data = piece.type, piece.schema, piece.data
+            is_new = False
+        if "." in type_:
+            return type_, schema, data  # An application's own: only it knows what is in there.
+        fields = cast("dict[str, Any]", json.loads(data))
+        rewritten = self._rewritten(type_, fields, version, is_new=is_new)
+        return type_, schema, data if _json(rewritten) == _json(fields) else _json(rewritten)
+
+    def _event_id(self, draft: _Draft, version: int, type_: str, data: bytes) -> EventId:
+        """Return the id of an event: one that followed from a key follows from it here as well."""
+        origin = draft.origin
+        key = f"fork\0{version}" if origin is None else f"fork\0{origin.event_id.hex()}"
+        found = derived_id(self._into, key)
+        own = _key_of(type_, data)
+        if own is not None:
+            found = derived_id(self._into, own)
+        elif origin is not None:
+            found = self._id_by_key(origin) or found
+        if origin is not None:
+            self._ids[format_id(origin.event_id)] = format_id(found)
+        return found
+
+    def _id_by_key(self, record: Record) -> EventId | None:
+        if b'"idempotency_key"' not in record.metadata:
+            return None
+        key = Recorded(record).metadata.idempotency_key
+        if key is None:
+            return None
+        for number in range(_KEYS_TRIED):
+            if derived_id(self._origin, key, number) == record.event_id:
+                return derived_id(self._into, key, number)
+        return None
+
+    # ---- what names the session, its tasks and its versions -----------------------------------
+
+    def _rewritten(
+        self, type_: str, fields: dict[str, Any], version: int, *, is_new: bool
+    ) -> dict[str, Any]:
+        found = cast("dict[str, Any]", self._with_references(fields))
+        if "task_id" in found:
+            found["task_id"] = self._task(found["task_id"])
+        if "follow_ups" in found:
+            found["follow_ups"] = [
+                {**each, "task_id": self._task(each["task_id"])} for each in found["follow_ups"]
+            ]
+        if is_new:
+            return found  # Whoever wrote it knows the versions of the fork.
+        for name in ("fence", "as_of", "usage_after", "usage_until", "overview_version"):
+            if isinstance(found.get(name), int):
+                found[name] = self._version(found[name])
+        for name in ("takes", "retains", "ranges"):
+            if name in found:
+                found[name] = self._ranges(found[name])
+        if type_ == "commit_prepared" and self._gains:
+            self._recount(found, version)
+        return found
+
+    def _with_references(self, value: Any) -> Any:
+        """Return a value in which references to the session's tool outputs are the new one's."""
+        if isinstance(value, str):
+            prefix = f"eventlog://{self._origin}/"
+            whole = value.startswith(prefix)
+            return f"eventlog://{self._into}/{value[len(prefix) :]}" if whole else value
+        if isinstance(value, list):
+            return [self._with_references(each) for each in value]
+        if isinstance(value, dict):
+            fields = cast("dict[str, Any]", value)
+            return {name: self._with_references(each) for name, each in fields.items()}
+        return value
+
+    def _task(self, task_id: str) -> str:
+        """Return the id of a task in the fork: tasks of a log have one name space."""
+        found = self._tasks.get(task_id)
+        if found is None:
+            found = format_id(derived_id(self._into, f"fork\0{task_id}"))
+            self._tasks[task_id] = found
+        return found
+
+    def _version(self, version: int) -> int:
+        """Return the version that one of the origin has here; of one that was dropped, the one
+        before it."""
+        return self._kept.get(version) or bisect_right(self._places, version)
+
+    def _ranges(self, ranges: list[VersionRange]) -> list[VersionRange]:
+        """Return version ranges, with what was put in at a version of theirs."""
+        spans = (
+            (bisect_left(self._places, first) + 1, bisect_right(self._places, last))
+            for first, last in ranges
+        )
+        return [(first, last) for first, last in spans if first <= last]
+
+    def _recount(self, commit: dict[str, Any], version: int) -> None:
+        """Have a commit count what it takes and retains in the fork."""
+        window = self._state.window
+        if self._state.status != "open" or window.count != len(window.versions):
+            return self._add_gains(commit)
+        left = window.copy()
+        claimed = Claimed(commit["retains"], commit["message_count"], commit["tokens"])
+        left.archive(version, ascending(commit["takes"]), claimed)
+        commit["message_count"] = window.count - left.count
+        commit["tokens"] = window.tokens - left.tokens
+        commit["retained_count"] = left.count
+        return None
+
+    def _add_gains(self, commit: dict[str, Any]) -> None:
+        """Do the same where not every live message is known singly."""
+        for place, messages, tokens in self._gains:
+            at = bisect_left(self._places, place) + 1
+            if contains(commit["takes"], at):
+                commit["message_count"] += messages
+                commit["tokens"] += tokens
+            elif contains(commit["retains"], at):
+                commit["retained_count"] += messages
+
+
+class _Draft:
+    """What is to be written: an event, and the record that it stands for, if it stands for one."""
+
+    __slots__ = ("metadata", "origin", "piece", "time")
+
+    def __init__(self, piece: Piece, origin: Record | None, time: int, metadata: bytes) -> None:
+        self.piece, self.origin, self.time, self.metadata = piece, origin, time, metadata
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _type_of(piece: Piece) -> str:
+    return piece.event_type if isinstance(piece, Event) else piece.type
+
+
+def _weight(piece: Piece | None) -> tuple[int, int]:
+    """Return how many messages an event adds to the live ones, and how many tokens."""
+    if piece is None or _type_of(piece) not in ("message_appended", "tool_result_recorded"):
+        return 0, 0
+    event: Any = piece if isinstance(piece, Event) else Recorded(piece).event
+    return int(_type_of(piece) == "message_appended"), event.tokens
+
+
+def _key_of(type_: str, data: bytes) -> str | None:
+    """Return the key that an event's id follows from by itself."""
+    if type_ == "message_appended":
+        return message_key(json.loads(data)["message"]["id"])
+    if type_ == "tool_result_recorded":
+        fields = json.loads(data)
+        kind = "abandoned" if fields.get("abandoned") else fields["status"]
+        return tool_result_key(
+            fields["message_id"], fields["tool_id"], kind, fields.get("occurrence", 0)
+        )
+    return None
