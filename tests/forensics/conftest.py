@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def log() -> Iterator[Log]:
-    with eventlog.open("memory:", clock=FakeClock(), ids=NumberedIds()) as opened:
-        yield opened
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def clock(log: Log) -> FakeClock:
-    found = log._engine.clock  # pyright: ignore[reportPrivateUsage]
-    assert isinstance(found, FakeClock)
-    return found
+def log(clock: FakeClock) -> Iterator[Log]:
+    with eventlog.open("memory:", clock=clock, ids=NumberedIds()) as opened:
+        yield opened
 
 
 @pytest.fixture
