@@ -37,12 +37,11 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     not_checked = 0
     with invocation.open() as log:
         if session_id is None:
-            sessions, events, findings, not_checked = verify_everything(log)
-            redacted = sum(redacted_records(log.store, each) for each in log.sessions())
+            sessions, events, findings, not_checked, redacted = verify_everything(log)
         else:
             findings = log.verify(session_id)
             sessions, events = 1, _version(log.store, session_id)
-            redacted = redacted_records(log.store, session_id)
+            redacted = _redacted(log.store, session_id)
     document: dict[str, Any] = {
         "sessions": sessions,
         "events": events,
@@ -56,9 +55,9 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
-def verify_everything(log: Log) -> tuple[int, int, list[Finding], int]:
-    """Verify every session; return the numbers of sessions and events, the findings, and the number
-    of snapshots that could not be checked."""
+def verify_everything(log: Log) -> tuple[int, int, list[Finding], int, int]:
+    """Verify every session; return the numbers of sessions and events, the findings, and the numbers
+    of snapshots that could not be checked and of redacted records."""
     streams, damage = _all_streams(log)
     verified: dict[str, Verified] = {}
     findings: list[Finding] = []
@@ -74,7 +73,9 @@ def verify_everything(log: Log) -> tuple[int, int, list[Finding], int]:
     if not damage:
         findings += verify_entries(log.store, verified)
     events = sum(_version(log.store, stream) for stream in streams)
-    return len(streams), events, findings, sum(each.not_checked for each in verified.values())
+    not_checked = sum(each.not_checked for each in verified.values())
+    redacted = sum(each.redacted for each in verified.values())
+    return len(streams), events, findings, not_checked, redacted
 
 
 def _all_streams(log: Log) -> tuple[list[str], list[Finding]]:
@@ -105,8 +106,8 @@ def _damaged(error: CorruptLog) -> Finding:
     return Finding(error.stream, error.version, "damaged", str(error))
 
 
-def redacted_records(store: Store, session_id: str) -> int:
-    """Return of how many records of a session something was taken out, as bundles say it."""
+def _redacted(store: Store, session_id: str) -> int:
+    """Return how many records of a session were redacted, which only a bundle can say."""
     digests = getattr(store, "digests", None)
     return 0 if digests is None else len(digests(session_id))
 

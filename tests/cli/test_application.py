@@ -213,10 +213,10 @@ def test_the_store_can_be_named_behind_the_command_too(run: CommandLine) -> None
 def test_ctrl_c_ends_without_a_traceback(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     run("append", "chat-1", "hello", "--create")
 
-    def interrupt(log: Log) -> None:
+    def interrupt(store: Store) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Log, "sessions", interrupt)
+    monkeypatch.setattr("eventlog.cli.ls.list_sessions", interrupt)
     answer = run("ls")
     assert (answer.code, answer.stdout) == (ExitCode.INTERRUPTED, "")
     assert answer.stderr.strip() == ""
