@@ -137,7 +137,7 @@ class Ledger:
         if event.archive in self._archives:
             yield f"archive {event.archive} was already made by an earlier commit"
         if any(not 1 <= first <= last < version for first, last in (*event.takes, *event.retains)):
-            yield f"it names a range that does not lie before version {version}"
+            yield f"it names an invalid range; ranges must lie before version {version}"
         split = self._split(event)
         if split.neither:
             yield f"it neither takes nor retains {_named(split.neither)}; they stay live"

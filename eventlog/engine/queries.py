@@ -92,6 +92,7 @@ def _recent_live(core: Core, state: SessionState) -> Recent:
 
 def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[Message, ...]:
     """Return the first live user message and the last ``recent`` ones, tool pairs whole (X6)."""
+    check_count("recent", recent, "messages")
     core.refresh()
     state = core.state_to_read()
     messages = _last_paired(_recent_live(core, state), recent)

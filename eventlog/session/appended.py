@@ -5,6 +5,7 @@ Whatever is not as expected is read as any other event is, so that errors are th
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic cannot read typing's before 
 from eventlog.codec import decode_event
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_data import MessageData
-from eventlog.session.messages import ContextPart, ImagePart, Message, TextPart
+from eventlog.session.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +27,6 @@ __all__ = ["APPENDED", "AppendedData", "appended_reader", "read_appended", "read
 APPENDED: Final = MessageAppended.event_type
 _SCHEMA: Final = MessageAppended.event_schema
 """All schemas up to this one have the same fields."""
-
-_FINISHED: Final = frozenset({TextPart, ContextPart, ImagePart})
-"""Parts that no later record changes: they are neither a call nor its result."""
 
 
 class AppendedData(TypedDict):
@@ -62,11 +60,9 @@ def read_appended(record: Record) -> AppendedData:
     Raises as `decode_event` does.
     """
     if 0 < record.schema <= _SCHEMA:
-        try:
+        with suppress(ValidationError):
             return appended_reader()(record.data)
-        except ValidationError:
-            decode_event(record)  # It says what is wrong with the data.
-            raise
+    # It says what is wrong with the data, or reads what earlier versions stored.
     event = cast("MessageAppended", decode_event(record))
     return {"message": event.message, "tokens": event.tokens}
 
@@ -82,9 +78,4 @@ def read_message(record: Record) -> Message | None:
         message = _message_reader()(record.data)["message"]
     except ValidationError:
         return None
-    if message.__pydantic_extra__:
-        return None
-    for part in message.parts:
-        if type(part) not in _FINISHED:
-            return None
-    return message
+    return message if message.is_finished else None

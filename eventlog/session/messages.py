@@ -131,6 +131,9 @@ Part: TypeAlias = Annotated[
 ]
 
 
+_FINISHED: Final = frozenset({TextPart, ContextPart, ImagePart})
+
+
 class Message(BaseModel):
     """One message of a conversation. It is frozen; its id is its idempotency key."""
 
@@ -209,9 +212,21 @@ class Message(BaseModel):
     @property
     def text(self) -> str:
         """The text of the message, joined by line feeds: texts, refusals, transcripts."""
-        if all(type(part) is TextPart for part in self.parts) and not self.__pydantic_extra__:
+        if not self.__pydantic_extra__ and all(type(part) is TextPart for part in self.parts):
             return "\n".join(cast("TextPart", part).text for part in self.parts)
         return said_in(self.as_data())
+
+    @property
+    def is_only_text(self) -> bool:
+        """Whether the message is text and has no fields but its own, as nearly all have."""
+        return not self.__pydantic_extra__ and all(
+            type(part) is TextPart and not part.__pydantic_extra__ for part in self.parts
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no later record changes the message: it has neither a call nor its result."""
+        return not self.__pydantic_extra__ and all(type(part) in _FINISHED for part in self.parts)
 
     @property
     def tools(self) -> tuple[ToolPart, ...]:

@@ -16,7 +16,6 @@ from eventlog.summary.requests import Summarizable
 from eventlog.summary.text import (
     QUESTION_MARKS,
     best_sentences,
-    is_only_text,
     one_line,
     plain,
     quote,
@@ -265,7 +264,7 @@ def _context_texts(messages: Iterable[Message]) -> Iterator[str]:
         if message.role in PROMPT_ROLES and message.text.strip():
             size = len(message.text)
             yield f"{PROMPT} {size:,} characters: {quote(message.text, 120)}"
-        for found in () if is_only_text(message) else readings_of(message.as_data()):
+        for found in () if message.is_only_text else readings_of(message.as_data()):
             yield from map(_shown_media, found.media)
             if found.context is not None:
                 about = one_line(found.beside, 160)

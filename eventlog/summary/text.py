@@ -14,8 +14,6 @@ from itertools import chain
 from math import sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.session.messages import TextPart
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -28,7 +26,6 @@ __all__ = [
     "best_sentences",
     "both_ends",
     "informative_sentences",
-    "is_only_text",
     "one_line",
     "plain",
     "quote",
@@ -106,13 +103,6 @@ def _ends(text: str, limit: int) -> str:
 def read_text(message: Message) -> str:
     """Return the part of a message's text that is read."""
     return _ends(message.text, READ_CHARACTERS)
-
-
-def is_only_text(message: Message) -> bool:
-    """Return whether a message is text and nothing else, as nearly all are."""
-    return not message.__pydantic_extra__ and all(
-        type(part) is TextPart and not part.__pydantic_extra__ for part in message.parts
-    )
 
 
 # ---- sentences --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import TypeIs
 
 from eventlog.session.parts import readings_of
-from eventlog.summary.text import both_ends, is_only_text, one_line
+from eventlog.summary.text import both_ends, one_line
 
 if TYPE_CHECKING:
     from eventlog.session.messages import Message
@@ -72,7 +72,7 @@ def pair_calls(messages: Iterable[Message]) -> list[ToolCall]:
     calls: list[ToolCall] = []
     waiting: dict[str, list[tuple[int, int]]] = {}
     for number, message in enumerate(messages):
-        if is_only_text(message):
+        if message.is_only_text:
             continue
         for found in readings_of(message.as_data()):
             call = _call_of(found)

@@ -82,7 +82,7 @@ def search(nightly: bool) -> Callable[..., tuple[int, CrashProgram | None]]:
             database=None,
             deadline=None,
             report_multiple_bugs=False,
-            suppress_health_check=list[HealthCheck](HealthCheck),
+            suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
         )
         @given(program=programs)
         def run(program: CrashProgram) -> None:

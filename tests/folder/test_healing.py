@@ -265,6 +265,6 @@ def test_there_is_nothing_to_heal_where_no_folder_or_session_is(
         with pytest.raises(SessionNotFound):
             refused(folder.parent)
     session.append(Message.user("hello"))
-    with pytest.raises(InvalidArgument, match="there is no folder"):
+    with pytest.raises(InvalidArgument, match="does not exist"):
         session.heal(folder)
     assert not folder.exists()

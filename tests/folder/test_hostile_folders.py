@@ -188,7 +188,7 @@ def test_a_newcomer_reads_which_link_stopped_an_import(tmp_path: Path) -> None:
     assert done.returncode == 5
     assert done.stderr == (
         f"eventlog: {folder}/history/archive_001 is a link, and links are not followed; put the folder "
-        "there that it leads to, or remove it\n"
+        "itself there, or remove it\n"
     )
     assert not (tmp_path / "log.db").exists()
 

@@ -82,7 +82,7 @@ def test_a_first_append_cut_at_any_message_reports_what_is_true(
             except UnavailableError as error:
                 kinds.append(type(error).__name__)
                 stored = log.store.head(f"s{message}").version
-                assert stored == 0 or isinstance(error, Indeterminate)  # noqa: PT017 - as often as not
+                assert stored == 0 or isinstance(error, Indeterminate)
             proxy.spare()
             store.append([draft(f"s{message}", 1)])
             assert log.store.head(f"s{message}").version == 1

@@ -72,8 +72,10 @@ def problem_of(  # noqa: C901 - each of the laws once
                     return f"read back as {ascii(read)[:60]}"
             if isinstance(answer, Message) and session.history()[-1] != answer:
                 return "read back as another message than was answered"
-            if name.endswith("event") and answer[-1].event != last_event(sessions, session_id):
-                return "read back as another event than was answered"
+            if name.endswith("event"):
+                answered = answer[-1].event  # pyright: ignore[reportIndexIssue]
+                if answered != last_event(sessions, session_id):
+                    return "read back as another event than was answered"
             if "payload" in name:
                 payload = last_event(sessions, session_id).payload
                 given_payload = value if name == "whole payload" else {"a": value}

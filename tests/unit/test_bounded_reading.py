@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -41,7 +41,7 @@ TOOL_IDS = ("c0", "c1", "c2")
 
 
 @contextmanager
-def small_limits() -> Iterator[None]:
+def small_limits() -> Generator[None, None, None]:
     """Read a message or two at a time, and let the window forget most of the live ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recent, "FIRST_PAGE", 1)

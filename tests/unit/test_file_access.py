@@ -49,15 +49,20 @@ LAYER = {"descriptors.py", "local_files.py"}
 
 ELSEWHERE = {
     "cli/application.py": "/dev/null in place of a closed pipe",
+    "cli/bundle.py": "the file that a user names",
     "cli/demo.py": "the demo's own new folder",
     "cli/demonstration/story.py": "the transcript in the package",
     "cli/docs.py": "the pages in the package",
     "cli/export.py": "a new file that a user names",
+    "cli/fork.py": "the file that a user names",
+    "cli/refold.py": "the file that a user names, new where it is written",
     "cli/import_.py": "the file that a user names, which may be a pipe, and stdin",
     "cli/opening.py": "is there a log at the path that a user names",
+    "exchange/databases.py": "a copy of a SQLite file and its journals, opened through the layer",
     "exchange/quarantine.py": "a new file beside the one that a user names",
     "stores/postgres/schema.py": "the migrations in the package",
     "stores/sqlite/errors.py": "/dev/null, to find out whether descriptors are exhausted",
+    "stores/sqlite/evidence.py": "a copy of a SQLite file and its journal in a new folder",
     "stores/sqlite/schema.py": "the migrations in the package",
     "worker/owner.py": "/proc",
 }

@@ -166,7 +166,7 @@ def test_the_same_parts_in_schema_1_are_folded_as_they_were() -> None:
 
     state = fold.fold(fold.initial(), first)
 
-    assert state.window.pending == []
+    assert list(state.window.pending) == []
     assert [message.id for message in eventlog.replay(first, LiveTail())] == [
         "m0",
         "m1",

@@ -12,6 +12,8 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from eventlog.session.chat.format import is_list
+
 __all__ = ["CLASS", "decoded"]
 
 CLASS: Final = "class"
@@ -147,7 +149,7 @@ class _Reader:
             return _time(data)
         if code in _OBJECTS and self._levels:
             inner = _Reader(data, self._levels - 1).value()
-            if isinstance(inner, list) and len(inner) >= 3:  # pyright: ignore[reportUnknownArgumentType]
+            if is_list(inner) and len(inner) >= 3:
                 return {CLASS: f"{inner[0]}.{inner[1]}", "value": inner[2]}
         return {CLASS: f"extension {code}", "value": b64encode(data).decode()}
 
