@@ -70,6 +70,10 @@ class Past:
 
     def state(self, version: int) -> SessionState:
         """Return the state after the record at ``version``; nobody else has it."""
+        # As one call, so that the main thread hands it over once, and not once a page.
+        return self.store.shelter.read(self._state, version)
+
+    def _state(self, version: int) -> SessionState:
         with self._lock:
             state = self._from(version)
             if state.version == version:

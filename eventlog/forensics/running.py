@@ -31,6 +31,15 @@ def look_at_each(
     The values are right until ``look`` returns. Only those under ``roots`` are there for certain:
     where the metadata are enough, messages are folded without being read.
     """
+    return past.store.shelter.read(_look_at_each, past, until, roots, look)
+
+
+def _look_at_each(
+    past: Past,
+    until: int,
+    roots: Collection[str],
+    look: Callable[[Record, Mapping[str, Any]], bool],
+) -> Record | None:
     if META_ALONE.issuperset(roots):
         return _look_at_states(past, until, look)
     for record, picture in each_picture(past, until):
