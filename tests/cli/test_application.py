@@ -15,7 +15,6 @@ import eventlog
 from eventlog import errors
 from eventlog.cli.command import SUMMARIES
 from eventlog.cli.exits import ExitCode, exit_code
-from eventlog.log import Log
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -213,7 +212,7 @@ def test_the_store_can_be_named_behind_the_command_too(run: CommandLine) -> None
 def test_ctrl_c_ends_without_a_traceback(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     run("append", "chat-1", "hello", "--create")
 
-    def interrupt(store: Store) -> None:
+    def interrupt(store: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eventlog.cli.ls.list_sessions", interrupt)

@@ -55,6 +55,8 @@ BY_NAME: Final[dict[str, Any]] = {
     "kind": "acme.index",
     "task_id": TASK,
     "archive_id": "archive_001",
+    "blame.path": "meta",
+    "into": "forked",
 }
 BY_KEYWORD: Final[dict[str, dict[str, Any]]] = {"at": {"version": 1}}
 """What a method must be given one of, by its own name."""
@@ -62,6 +64,7 @@ BY_KEYWORD: Final[dict[str, dict[str, Any]]] = {"at": {"version": 1}}
 BY_ANNOTATION: Final[dict[str, Callable[[Path], Any]]] = {
     "str": lambda _: "s",
     "int": lambda _: 1,
+    "str | Callable[[Moment], object]": lambda _: "version > 0",
     "str | PathLike[str]": lambda folder: folder,
     "str | os.PathLike[str]": lambda folder: folder,
     "Message | dict[str, Any]": lambda _: Message.user("hello"),
@@ -92,7 +95,8 @@ def arguments(cls: type, name: str, folder: Path) -> list[Any]:
     ]
     assert not [it for it in required if it.kind is it.KEYWORD_ONLY], name
     return [
-        BY_NAME[it.name] if it.name in BY_NAME else BY_ANNOTATION[it.annotation](folder)
+        BY_NAME.get(f"{name}.{it.name}", BY_NAME.get(it.name))
+        or BY_ANNOTATION[it.annotation](folder)
         for it in required
     ]
 
