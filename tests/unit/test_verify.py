@@ -201,7 +201,7 @@ def test_a_record_that_cannot_be_decoded_is_a_finding(log: Log) -> None:
     (finding,) = log.verify("s")
 
     assert (finding.version, finding.kind) == (3, "undecodable")
-    assert "message_appended of schema 1" in finding.detail
+    assert "schema 1 of message_appended" in finding.detail
 
 
 def test_verifying_reads_past_snapshots(log: Log) -> None:
