@@ -43,7 +43,7 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
             return _not_opened(path)
         case sqlite3.SQLITE_IOERR if _is_full(path):
             return StoreUnavailable(
-                f"{path}: {error}, and there is no room left; free some and try again"
+                f"{path}: {error}, and no space is left; free some and try again"
             )
         case _:
             return StoreUnavailable(f"{path}: {error}")
