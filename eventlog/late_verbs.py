@@ -14,11 +14,24 @@ from eventlog.engine.queries import known_task
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from eventlog.adoption.commands import Adoption
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
-    from eventlog.records import Metadata
+    from eventlog.exchange.bundle.format import Redaction
+    from eventlog.exchange.bundle.writing import BundleReport
+    from eventlog.forensics.bisect import Found
+    from eventlog.forensics.causes import Cause
+    from eventlog.forensics.diff import Change
+    from eventlog.forensics.fork import Edit
+    from eventlog.forensics.moment import Moment
+    from eventlog.forensics.past import Past
+    from eventlog.forensics.refold import Refolded
+    from eventlog.projection import Projection
+    from eventlog.recorded import Recorded
+    from eventlog.records import Metadata, Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.store import Finding, Store
@@ -26,14 +39,24 @@ if TYPE_CHECKING:
 __all__ = [
     "abandon",
     "adopt",
+    "at",
     "attach",
+    "bisect",
+    "blame",
+    "bundle",
     "detach",
+    "diff",
+    "fork",
     "heal",
     "materialize",
+    "past",
     "reattach",
+    "refold",
     "retry",
+    "timeline",
     "verify",
     "view",
+    "why",
 ]
 
 Path: TypeAlias = "str | os.PathLike[str]"
@@ -113,3 +136,97 @@ def abandon(engine: Engine, task_id: str, reason: str | None, by: Metadata | Non
 
     command = AbandonTask(task_id=task_id, reason=reason)
     engine.execute(engine.core(known_task(engine.store, task_id).session_id), command, by)
+
+
+def bundle(
+    store: Store, sessions: Sequence[str], path: Path, redact: Redaction | None, replace: bool
+) -> BundleReport:
+    """Write sessions into one file; see `eventlog.Log.bundle`."""
+    from eventlog.exchange.bundle.saving import write_bundle
+
+    return write_bundle(store, sessions, path, redact, replace=replace)
+
+
+# ---- looking back -----------------------------------------------------------------------------
+
+
+def past(engine: Engine, core: Core) -> Past:
+    """Return the past of a session, which the verbs below look at."""
+    from eventlog.forensics.past import Past
+
+    return Past(engine.store, core, engine.estimate_tokens)
+
+
+def at(
+    past: Past, version: int | None, time: str | datetime | None, position: Position | str | None
+) -> Moment:
+    """Return the session as it was; see `eventlog.Session.at`."""
+    from eventlog.forensics.as_of import moment_at
+
+    return moment_at(past, version, time, position)
+
+
+def diff(past: Past, first: int, second: int) -> tuple[Change, ...]:
+    """Return what is different between versions; see `eventlog.Session.diff`."""
+    from eventlog.forensics import diff
+
+    return diff.diff(past, first, second)
+
+
+def blame(past: Past, path: str, version: int | None) -> Change | None:
+    """Return the last change of a path; see `eventlog.Session.blame`."""
+    from eventlog.forensics import diff
+
+    return diff.blame(past, path, version)
+
+
+def bisect(past: Past, predicate: str | Callable[[Moment], object]) -> Found | None:
+    """Return the first event after which a predicate holds; see `eventlog.Session.bisect`."""
+    from eventlog.forensics import bisect
+
+    return bisect.bisect(past, predicate)
+
+
+def timeline(
+    past: Past,
+    types: Sequence[str] | None,
+    actor: str | None,
+    since: str | datetime | None,
+    until: str | datetime | None,
+    text: str | None,
+) -> tuple[Recorded, ...]:
+    """Return the events that filters admit; see `eventlog.Session.timeline`."""
+    from eventlog.forensics import timeline
+
+    wanted = timeline.filters(types, actor, since, until, text)
+    return tuple(timeline.timeline(past, wanted))
+
+
+def why(past: Past, version: int, tree: bool) -> tuple[Cause, ...]:
+    """Return an event and what led to it; see `eventlog.Session.why`."""
+    from eventlog.forensics import causes
+
+    return causes.why(past, version, tree=tree)
+
+
+def fork(
+    engine: Engine,
+    past: Past,
+    into: str,
+    version: int | None,
+    edit: Edit | None,
+    by: Metadata | None,
+) -> Core:
+    """Make a new session of a past; see `eventlog.Session.fork`."""
+    from eventlog.forensics import fork
+
+    return fork.fork(engine, past, into, version, edit, by)
+
+
+def refold(
+    past: Past, projection: Projection[Any, Any] | None, against: Projection[Any, Any] | None
+) -> Refolded:
+    """Fold a session again and compare; see `eventlog.Session.refold`."""
+    from eventlog.forensics import refold
+
+    return refold.refold(past, projection, against)

@@ -379,9 +379,9 @@ class Log:
         value is missing, and `InvalidArgument` if a file is there already, unless it is to
         ``replace``.
         """
-        from eventlog.exchange.bundle.saving import write_bundle
-
-        return write_bundle(self._engine.store, sessions, path, redact, replace=replace)
+        return self._engine.shelter.write(
+            late_verbs.bundle, self._engine.store, sessions, path, redact, replace
+        )
 
     @property
     def durability(self) -> Durability:

@@ -212,10 +212,7 @@ class Session:
     @property
     def _past(self) -> Past:
         if self._known_past is None:
-            from eventlog.forensics.past import Past
-
-            estimate = self._engine.estimate_tokens
-            self._known_past = Past(self._engine.store, self._core, estimate)
+            self._known_past = self._engine.shelter.read(late_verbs.past, self._engine, self._core)
         return self._known_past
 
     def at(
@@ -234,9 +231,7 @@ class Session:
         Raises `InvalidArgument` for a version that the session has not reached, for a time or
         position at which it was not there yet, and for a position of another log.
         """
-        from eventlog.forensics.as_of import moment_at
-
-        return moment_at(self._past, version, time, position)
+        return self._engine.shelter.read(late_verbs.at, self._past, version, time, position)
 
     def diff(self, first: int, second: int) -> tuple[Change, ...]:
         """Return what is different at version ``second`` from what was at ``first``, by path, each
@@ -246,9 +241,7 @@ class Session:
         ``archives[archive_001].state``. Raises `InvalidArgument` for a version that the session has
         not reached.
         """
-        from eventlog.forensics.diff import diff
-
-        return diff(self._past, first, second)
+        return self._engine.shelter.read(late_verbs.diff, self._past, first, second)
 
     def blame(self, path: str, version: int | None = None) -> Change | None:
         """Return the last change of what is at a path, up to a version or by default to the newest.
@@ -256,9 +249,7 @@ class Session:
         None if there never was anything. Raises `InvalidArgument` for a path that can lead to
         nothing.
         """
-        from eventlog.forensics.diff import blame
-
-        return blame(self._past, path, version)
+        return self._engine.shelter.read(late_verbs.blame, self._past, path, version)
 
     def bisect(self, predicate: str | Callable[[Moment], object]) -> Found | None:
         """Return the first event after which a predicate holds, with the moments on both sides.
@@ -269,9 +260,7 @@ class Session:
         ``first_retry``; the page has them all. The session is folded once and every event looked
         at, so the answer is exact. None if it never holds. Raises `InvalidArgument` for what is not an expression.
         """
-        from eventlog.forensics.bisect import bisect
-
-        return bisect(self._past, predicate)
+        return self._engine.shelter.read(late_verbs.bisect, self._past, predicate)
 
     def timeline(
         self,
@@ -288,9 +277,9 @@ class Session:
         Filters choose what is returned and change no state. Raises `InvalidArgument` for a time
         without a zone.
         """
-        from eventlog.forensics.timeline import filters, timeline
-
-        return tuple(timeline(self._past, filters(types, actor, since, until, text)))
+        return self._engine.shelter.read(
+            late_verbs.timeline, self._past, types, actor, since, until, text
+        )
 
     def why(self, version: int, *, tree: bool = False) -> tuple[Cause, ...]:
         """Return the event at a version and what led to it, the nearest cause first.
@@ -299,9 +288,7 @@ class Session:
         led to itself. A cause is what the metadata name, or the step before of the same task, or the
         message that made the call.
         """
-        from eventlog.forensics.causes import why
-
-        return why(self._past, version, tree=tree)
+        return self._engine.shelter.read(late_verbs.why, self._past, version, tree)
 
     def fork(
         self,
@@ -326,10 +313,11 @@ class Session:
         been a history, saying at which version, and `HistoryConflict` if another session has
         the id.
         """
-        from eventlog.forensics.fork import fork
-
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
-        return Session(self._engine, fork(self._engine, self._past, into, version, edit, by))
+        core = self._engine.shelter.write(
+            late_verbs.fork, self._engine, self._past, into, version, edit, by
+        )
+        return Session(self._engine, core)
 
     def refold(
         self,
@@ -342,9 +330,7 @@ class Session:
         ``against``, both fold the session side by side: the first event after which their views
         differ is the divergence.
         """
-        from eventlog.forensics.refold import refold
-
-        return refold(self._past, projection, against)
+        return self._engine.shelter.read(late_verbs.refold, self._past, projection, against)
 
     # ---- messages -----------------------------------------------------------------------------
 

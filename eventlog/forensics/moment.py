@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from eventlog.engine.core import Core
+    from eventlog.engine.shelter import Shelter
     from eventlog.forensics.past import Past
     from eventlog.projection import Projection
     from eventlog.records import Record
@@ -86,7 +87,11 @@ class Moment:
 
     @cached_property
     def _core(self) -> Core:
-        return self._past.core_at(self._version)
+        return self._shelter.read(self._past.core_at, self._version)
+
+    @property
+    def _shelter(self) -> Shelter:
+        return self._past.store.shelter
 
     # ---- what `Session` has too ---------------------------------------------------------------
 
@@ -98,34 +103,38 @@ class Moment:
 
     def tail(self, last: int | None = None) -> tuple[Message, ...]:
         """Return the messages that were live, in order, or only the ``last`` of them."""
-        return queries.read_tail(self._core, last)
+        return self._shelter.read(queries.read_tail, self._core, last)
 
     def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
         """Return every message recorded until then, in order. See `Session.history`."""
-        return queries.read_history(self._core, hydrate=hydrate)
+        return self._shelter.read(queries.read_history, self._core, hydrate=hydrate)
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the context as today's code builds it of that moment.
 
         What was really handed over then is in `given`, where it was recorded.
         """
-        return queries.read_context(self._core, self._past.estimate, token_budget)
+        return self._shelter.read(
+            queries.read_context, self._core, self._past.estimate, token_budget
+        )
 
     def context_for_search(self, query: str, max_messages: int = 20) -> SearchContext:
         """Return the latest overview and the newest messages, for a search over memories."""
-        return queries.read_search_context(self._core, query, max_messages)
+        return self._shelter.read(queries.read_search_context, self._core, query, max_messages)
 
     def truncated(self, *, keep_first_user: bool = True, recent: int = 20) -> tuple[Message, ...]:
         """Return the first live user message and the ``recent`` newest, tool pairs whole."""
-        return queries.read_truncated(self._core, keep_first_user=keep_first_user, recent=recent)
+        return self._shelter.read(
+            queries.read_truncated, self._core, keep_first_user=keep_first_user, recent=recent
+        )
 
     def archive(self, archive_id: str, *, hydrate: bool = False) -> ArchivedMessages:
         """Return the summaries and messages of an archive that was completed then."""
-        return queries.read_archived(self._core, archive_id, hydrate=hydrate)
+        return self._shelter.read(queries.read_archived, self._core, archive_id, hydrate=hydrate)
 
     def archives(self) -> tuple[ArchiveView, ...]:
         """Return all archives with the states that they had, the oldest first."""
-        return queries.read_archives(self._core)
+        return self._shelter.read(queries.read_archives, self._core)
 
     def tool_output(
         self,
@@ -137,7 +146,9 @@ class Moment:
         occurrence: int = 0,
     ) -> ToolOutput:
         """Return a tool's output as it was known then. See `Session.tool_output`."""
-        return queries.read_tool_output(self._core, message_id, tool_id, offset, limit, occurrence)
+        return self._shelter.read(
+            queries.read_tool_output, self._core, message_id, tool_id, offset, limit, occurrence
+        )
 
     def search_tool_output(
         self,
@@ -150,7 +161,8 @@ class Moment:
         occurrence: int = 0,
     ) -> tuple[OutputMatch, ...]:
         """Return where a text occurs in a tool's output. See `Session.search_tool_output`."""
-        return queries.search_tool_output(
+        return self._shelter.read(
+            queries.search_tool_output,
             self._core,
             message_id,
             tool_id,
@@ -174,7 +186,7 @@ class Moment:
 
         `Session.context` records them with ``record=True``.
         """
-        return contexts_given(self._past, self._version)
+        return self._shelter.read(contexts_given, self._past, self._version)
 
     def project(self, projection: Projection[Any, View]) -> View:
         """Fold the session up to this moment through any projection, and return its view."""
@@ -185,7 +197,8 @@ class Moment:
         """Return what paths lead to: ``version``, ``status``, ``meta``, ``tail``, ``archives``,
         ``tasks``, ``overview`` and ``findings``, as plain values."""
         if self._picture is None:
-            self._picture = self.project(Pictures(self._past.session))
+            fold = Pictures(self._past.session)
+            self._picture = self._shelter.read(self.project, fold)
         return values_of(self._picture)
 
     @contextmanager

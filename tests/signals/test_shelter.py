@@ -26,6 +26,8 @@ from eventlog.projection import Projection
 if TYPE_CHECKING:
     from types import FrameType
 
+    from eventlog.forensics.moment import Moment
+
 INNER: Final = (
     *("stores", "projections", "eventlog.stores", "eventlog.projections"),
     *("eventlog.folder", "eventlog.adoption", "eventlog.audit"),
@@ -89,6 +91,35 @@ def attach_and_detach(case: Case) -> None:
     case.session.detach_folder()
 
 
+def look_at_a_moment(case: Case) -> None:
+    record_result(case)
+    case.session.context(record=True)
+    moment = case.session.at(version=case.session.version)
+    for name in public_names(type(moment)) - set(MOMENT_CALLS):
+        seen = getattr(moment, name)
+        if callable(seen):
+            seen()
+    for call in MOMENT_CALLS.values():
+        call(case, moment)
+
+
+def bisect_in_each_way(case: Case) -> None:
+    case.session.bisect("tail['m'].role == 'nobody'")
+    case.session.bisect("orphans")
+    case.session.bisect(lambda moment: len(moment.history()) > 2)
+
+
+MOMENT_CALLS: Final[dict[str, Callable[[Case, Moment], object]]] = {
+    "context_for_search": lambda case, moment: moment.context_for_search("q"),
+    "archive": lambda case, moment: moment.archive(case.archive, hydrate=True),
+    "tool_output": lambda case, moment: moment.tool_output("call", "t"),
+    "search_tool_output": lambda case, moment: moment.search_tool_output("call", "t", "x"),
+    "project": lambda case, moment: moment.project(Count()),
+    "value": lambda case, moment: moment.value("meta.pending_tokens"),
+    "seen_as": lambda case, moment: None,  # For the library, which has the picture at hand.
+}
+"""What needs arguments; everything else of a moment is called without any."""
+
 SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "id": lambda case: case.session.id,
     "version": lambda case: case.session.version,
@@ -96,13 +127,21 @@ SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "refresh": lambda case: case.session.refresh(),
     "tail": lambda case: case.session.tail(1),
     "history": lambda case: case.session.history(hydrate=True),
-    "context": lambda case: case.session.context(),
+    "context": lambda case: (case.session.context(), case.session.context(record=True)),
     "context_for_search": lambda case: case.session.context_for_search("q"),
     "truncated": lambda case: case.session.truncated(),
     "archive": lambda case: case.session.archive(case.archive, hydrate=True),
     "archives": lambda case: case.session.archives(),
     "tool_output": read_result,
     "search_tool_output": search_result,
+    "at": look_at_a_moment,
+    "diff": lambda case: case.session.diff(1, 4),
+    "blame": lambda case: case.session.blame("meta.pending_tokens"),
+    "bisect": bisect_in_each_way,
+    "timeline": lambda case: case.session.timeline(text="one"),
+    "why": lambda case: case.session.why(4, tree=True),
+    "fork": lambda case: case.session.fork("f", edit=lambda recorded: recorded).tail(),
+    "refold": lambda case: case.session.refold(),
     "append": lambda case: case.session.append(Message.user("four")),
     "extend": lambda case: case.session.extend([Message.user("four"), Message.user("five")]),
     "record_tool_result": record_result,
@@ -148,6 +187,7 @@ LOG_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "position": lambda case: case.log.position(),
     "project": lambda case: case.log.project("s", Count()),
     "verify": lambda case: case.log.verify("s"),
+    "bundle": lambda case: case.log.bundle(["s"], case.folder / "s.bundle"),
     "durability": lambda case: case.log.durability,
     "close": lambda case: case.log.close(),
 }
@@ -227,6 +267,14 @@ def call_what_imports_late(folder: Path) -> None:
     session.append(Message.user("x"))
     session.attach_folder(folder / "f")
     log.verify("s")
+    session.at(version=1).values()
+    session.diff(0, 1)
+    session.bisect("orphans")
+    session.timeline()
+    session.why(1)
+    session.refold()
+    session.fork("f")
+    log.bundle(["s"], folder / "s.bundle")
     session.queue_task("acme.index")
     log.close()
 
