@@ -82,7 +82,9 @@ def check_types(types: Any) -> None:
     """Raise `InvalidArgument` for what is no list of types of events."""
     is_list = isinstance(types, Collection) and not isinstance(types, (str, bytes))
     if not is_list or not all(isinstance(each, str) for each in cast("Iterable[object]", types)):
-        raise InvalidArgument(f"types is {shown(types)}; it must be a list of types of events")
+        raise InvalidArgument(
+            f"types is {shown(cast('object', types))}; it must be a list of types of events"
+        )
 
 
 def checked_clock(clock: Clock) -> Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidArgument(f"{path} is not JSON ({error}); write one message") from error
     if not isinstance(value, dict):
         raise InvalidArgument(f"{path} is not a JSON object; write one message")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _message(fields: dict[str, Any], place: Recorded | None) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.as_of import checked_version
@@ -138,7 +138,8 @@ def _last_changed(past: Past, names: Path, until: int) -> tuple[int, Any, Any]:
         for name in names:
             value = child(value, name)
         if value is not found[2]:
-            value = dict(value) if isinstance(value, Mapping) else value
+            if isinstance(value, Mapping):
+                value = dict(cast("Mapping[str, Any]", value))
             if value != found[2]:
                 found = (record.version, found[2], value)
         return False

@@ -215,7 +215,8 @@ def _field_of_meta(name: str) -> Evaluate:
 
 def _reached(value: Any, names: list[str], place: int, budget: Budget) -> Any:
     for at in range(place, len(names)):
-        budget.spend(1 + len(value) // GRAIN if isinstance(value, (list, tuple)) else 1)
+        is_list = isinstance(value, (list, tuple))
+        budget.spend(1 + len(cast("Sized", value)) // GRAIN if is_list else 1)
         if names[at] == _ALL:
             found = children(value) or {}
             budget.spend(len(found))
@@ -257,8 +258,8 @@ _OPERATORS: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
+    ast.Div: operator.truediv,  # pyright: ignore[reportUnknownMemberType] - untyped in typeshed
+    ast.FloorDiv: operator.floordiv,  # pyright: ignore[reportUnknownMemberType] - as above
     ast.Mod: operator.mod,
 }
 

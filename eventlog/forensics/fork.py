@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from eventlog.engine.blobs import get_value, put_value
 from eventlog.engine.records_request import RecordsRequest
@@ -42,12 +42,12 @@ PAGE: Final = 500
 NOT_TAKEN: Final = frozenset({"folder_attached", "folder_detached", "folder_healed"})
 """Events that stay with the original: a folder follows one session only."""
 
-Replacement: TypeAlias = "Event | Message | Recorded | None"
+Replacement: TypeAlias = Event | Message | Recorded | None
 """What stands in a fork where an event was: another one, a message, the event itself, or nothing."""
 
 Edit: TypeAlias = (
-    "Callable[[Recorded], Replacement | Sequence[Replacement]]"
-    " | Mapping[int, Replacement | Sequence[Replacement]]"
+    Callable[[Recorded], Replacement | Sequence[Replacement]]
+    | Mapping[int, Replacement | Sequence[Replacement]]
 )
 """What becomes of events: a callable, or what stands in the place of those at some versions."""
 
@@ -94,7 +94,8 @@ def _pieces(recorded: Recorded, edit: Edit | None, estimate: TokenEstimator) -> 
     if edit is None:
         return [recorded.record]
     if isinstance(edit, Mapping):
-        chosen = edit.get(recorded.version, recorded)
+        by_version = cast("Mapping[int, Any]", edit)
+        chosen = by_version.get(recorded.version, recorded)
     else:
         chosen = edit(recorded)
     several = chosen if isinstance(chosen, Sequence) else [chosen]

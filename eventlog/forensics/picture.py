@@ -6,7 +6,7 @@ so that what changed is found without comparing the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -271,4 +271,7 @@ def _show_archive(state: Picture, index: int) -> None:
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if type(value) is tuple else value for name, value in fields.items()}
+    return {
+        name: list(cast("Iterable[Any]", value)) if type(value) is tuple else value
+        for name, value in fields.items()
+    }

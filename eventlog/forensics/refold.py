@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from eventlog.engine.snapshots import read_snapshot
 from eventlog.errors import InvalidArgument
@@ -84,7 +84,8 @@ def _against_snapshot(past: Past, head: int) -> tuple[Snapshot, Divergence | Non
 
 
 def _fields(state: Any) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in type(state).__slots__}
+    names: tuple[str, ...] = cast("Any", type(state)).__slots__
+    return {name: getattr(state, name) for name in names}
 
 
 def _first_difference(expected: Any, found: Any) -> tuple[str, Any, Any]:

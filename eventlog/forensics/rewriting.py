@@ -22,6 +22,8 @@ from eventlog.session.version_ranges import ascending, contains
 from eventlog.session.window import Claimed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Piece", "Rewriting"]
@@ -214,7 +216,7 @@ class Rewriting:
             whole = value.startswith(prefix)
             return f"eventlog://{self._into}/{value[len(prefix) :]}" if whole else value
         if isinstance(value, list):
-            return [self._with_references(each) for each in value]
+            return [self._with_references(each) for each in cast("Iterable[Any]", value)]
         if isinstance(value, dict):
             fields = cast("dict[str, Any]", value)
             return {name: self._with_references(each) for name, each in fields.items()}

@@ -54,7 +54,7 @@ def log() -> Iterator[Log]:
         first.append(Message.user(f"my key is {SECRET}", id="m-1"))
         tool = {"type": "tool", "tool_id": "t-1", "tool_name": "read", "tool_status": "completed"}
         large = {**tool, "tool_output": "line of output\n" * 4_000}
-        first.append(Message(id="m-2", role="assistant", parts=[large]))
+        first.append(Message.model_validate({"id": "m-2", "role": "assistant", "parts": [large]}))
         first.record(Decided(what=f"use {SECRET}"))
         first.commit(keep_recent=1)
         Worker(opened, Finalizer()).run_once()

@@ -31,7 +31,11 @@ def log(clock: FakeClock) -> Iterator[Log]:
 def session(log: Log, clock: FakeClock) -> Session:
     """Two rounds with a tool call, a commit that was finalised, and a third round."""
     session = log.session("chat-42", create=True, owner="ada")  # 1
-    session.append(Message(id="m-1", role="user", parts=[{"type": "text", "text": "Where is it?"}]))
+    session.append(
+        Message.model_validate(
+            {"id": "m-1", "role": "user", "parts": [{"type": "text", "text": "Where is it?"}]}
+        )
+    )
     clock.advance(1)
     call = {
         "type": "tool",
@@ -40,13 +44,21 @@ def session(log: Log, clock: FakeClock) -> Session:
         "tool_input": {"what": "it"},
         "tool_status": "running",
     }
-    session.append(Message(id="m-2", role="assistant", parts=[call]))  # 3
+    session.append(Message.model_validate({"id": "m-2", "role": "assistant", "parts": [call]}))  # 3
     clock.advance(1)
     session.record_tool_result("m-2", "call-1", "in the attic", actor="finder")  # 4
     session.extend(  # 5, 6
         [
-            Message(id="m-3", role="assistant", parts=[{"type": "text", "text": "In the attic."}]),
-            Message(id="m-4", role="user", parts=[{"type": "text", "text": "Thanks!"}]),
+            Message.model_validate(
+                {
+                    "id": "m-3",
+                    "role": "assistant",
+                    "parts": [{"type": "text", "text": "In the attic."}],
+                }
+            ),
+            Message.model_validate(
+                {"id": "m-4", "role": "user", "parts": [{"type": "text", "text": "Thanks!"}]}
+            ),
         ]
     )
     clock.advance(1)
@@ -54,5 +66,9 @@ def session(log: Log, clock: FakeClock) -> Session:
     clock.advance(1)
     Worker(log, Finalizer()).run_once()  # 9, 10, 11
     clock.advance(1)
-    session.append(Message(id="m-5", role="user", parts=[{"type": "text", "text": "x" * 20_000}]))
+    session.append(
+        Message.model_validate(
+            {"id": "m-5", "role": "user", "parts": [{"type": "text", "text": "x" * 20_000}]}
+        )
+    )
     return session

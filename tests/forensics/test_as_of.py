@@ -184,7 +184,7 @@ def test_what_a_model_was_given_can_be_asked_for_later(session: Session) -> None
 
 def test_a_given_context_does_not_have_what_came_after_it(session: Session) -> None:
     call = {"type": "tool", "tool_id": "call-9", "tool_name": "f", "tool_status": "running"}
-    session.append(Message(id="m-9", role="assistant", parts=[call]))
+    session.append(Message.model_validate({"id": "m-9", "role": "assistant", "parts": [call]}))
     session.context(record=True)
     session.record_tool_result("m-9", "call-9", "late")
     (found,) = session.at(version=session.version).given

@@ -427,6 +427,10 @@ def test_an_expression_ends_after_its_steps() -> None:
 
 
 def test_a_message_with_an_odd_shape_is_only_a_value(session: Session) -> None:
-    session.append(Message(id="m-7", role="user", parts=[{"type": "odd", "n": [1, {"a": 2}]}]))
+    session.append(
+        Message.model_validate(
+            {"id": "m-7", "role": "user", "parts": [{"type": "odd", "n": [1, {"a": 2}]}]}
+        )
+    )
     found = session.bisect('tail["m-7"].parts["odd"].n["*"] == None')
     assert found is None or found.version

@@ -73,7 +73,9 @@ def test_a_fork_without_edits_is_the_same_session_under_another_name(
 def test_of_a_fork_with_one_message_edited_that_differs_and_nothing_else(
     log: Log, session: Session
 ) -> None:
-    edited = Message(id="m-5", role="user", parts=[{"type": "text", "text": "short"}])
+    edited = Message.model_validate(
+        {"id": "m-5", "role": "user", "parts": [{"type": "text", "text": "short"}]}
+    )
     fork = session.fork("what-if", edit={12: edited})
     left = moved(comparable(session.at(version=12).values()), session, fork)
     right = moved(comparable(fork.at(version=12).values()), session, fork)
@@ -106,7 +108,9 @@ def test_events_are_dropped_and_inserted_on_the_way(log: Log, session: Session) 
         if recorded.version == 5:
             return None
         if recorded.version == 4:
-            put_in = Message(id="new", role="assistant", parts=[{"type": "text", "text": "n" * 40}])
+            put_in = Message.model_validate(
+                {"id": "new", "role": "assistant", "parts": [{"type": "text", "text": "n" * 40}]}
+            )
             return [recorded, put_in]
         return recorded
 
@@ -156,11 +160,13 @@ def test_repeated_messages_and_results_are_known_in_a_fork(log: Log, session: Se
     fork = session.fork("what-if")
     version = fork.version
     fork.append(
-        Message(
-            id="m-5",
-            role="user",
-            parts=[{"type": "text", "text": "x" * 20_000}],
-            created_at=session.history()[4].created_at,
+        Message.model_validate(
+            {
+                "id": "m-5",
+                "role": "user",
+                "parts": [{"type": "text", "text": "x" * 20_000}],
+                "created_at": session.history()[4].created_at,
+            }
         )
     )
     assert fork.commit(idempotency_key="k-1").archive_id == first.archive_id
@@ -171,7 +177,9 @@ def test_repeated_messages_and_results_are_known_in_a_fork(log: Log, session: Se
 def test_large_outputs_are_the_forks_own(log: Log, session: Session) -> None:
     part = {"type": "tool", "tool_id": "big", "tool_name": "f", "tool_status": "completed"}
     session.append(
-        Message(id="m-8", role="assistant", parts=[{**part, "tool_output": "z" * 50_000}])
+        Message.model_validate(
+            {"id": "m-8", "role": "assistant", "parts": [{**part, "tool_output": "z" * 50_000}]}
+        )
     )
     fork = session.fork("what-if")
     assert fork.tool_output("m-8", "big").text == "z" * 50_000

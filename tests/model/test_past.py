@@ -59,7 +59,7 @@ class PastPrograms(SessionMachine):
         log = Log(self.program.backing.watch())
         if not log.exists(SESSION):
             return
-        noted: dict[int, Any] = self.__dict__.setdefault("noted", {})
+        noted: dict[int, Any] = vars(self).setdefault("noted", {})
         session = log.session(SESSION)
         if session.version not in noted:
             tasks = tuple(log.tasks(SESSION))

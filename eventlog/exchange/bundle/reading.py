@@ -31,6 +31,7 @@ from eventlog.row_checks import sound_records
 from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
 
     from eventlog.records import Record
@@ -100,8 +101,9 @@ class _Reading:
 
     def run(self) -> Bundle:
         self._check_entries()
-        manifest = self._json(MANIFEST)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        read: Any = self._json(MANIFEST)
+        manifest = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+        if manifest.get("format") != FORMAT:
             raise self._wrong(MANIFEST, "it does not say that this is a bundle")
         if manifest.get("number") != NUMBER:
             raise InvalidArgument(
@@ -113,7 +115,7 @@ class _Reading:
         if redaction not in (None, "secrets", "texts") or not isinstance(listed, list):
             raise self._wrong(MANIFEST, "it lists no sessions")
         sessions: dict[str, BundledSession] = {}
-        for number, entry in enumerate(listed, 1):
+        for number, entry in enumerate(cast("Iterable[Any]", listed), 1):
             found = self._session(number, entry)
             if found.session_id in sessions:
                 raise self._wrong(MANIFEST, f"it lists {found.session_id!r:.80} twice")

@@ -17,7 +17,7 @@ from eventlog.session.named_values import named_values
 from eventlog.session.tool_output import LARGE_OUTPUT_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.records import Record
@@ -122,7 +122,8 @@ def _walk(value: Any, name: str, change: Callable[[str], str], *, keeps: frozens
     if isinstance(value, str):
         return value if name in keeps else change(value)
     if isinstance(value, list):
-        return [_walk(each, name, change, keeps=keeps) for each in value]
+        items = cast("Iterable[Any]", value)
+        return [_walk(each, name, change, keeps=keeps) for each in items]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         inside = (
@@ -135,7 +136,7 @@ def _walk(value: Any, name: str, change: Callable[[str], str], *, keeps: frozens
 def _without_values(value: Any) -> Any:
     """Return an event that names no large value; the previews stay."""
     if isinstance(value, list):
-        return [_without_values(each) for each in value]
+        return [_without_values(each) for each in cast("Iterable[Any]", value)]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         kept = {
