@@ -132,9 +132,8 @@ class Shelter:
         """Return a thread that has nothing to do; None if the system, or Python's end, allows none."""
         with suppress(IndexError):
             return self._idle.pop()
-        handled = sys.exc_info()[
-            1
-        ]  # By the caller: the context of any error here, and no interrupt.
+        # What the caller is handling is the context of any error here, and no interrupt.
+        handled = sys.exc_info()[1]
         try:
             return _Hand()
         except RuntimeError as error:
