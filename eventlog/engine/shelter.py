@@ -132,11 +132,13 @@ class Shelter:
         """Return a thread that has nothing to do; None if the system, or Python's end, allows none."""
         with suppress(IndexError):
             return self._idle.pop()
+        # What the caller is handling is the context of any error here, and no interrupt.
+        handled = sys.exc_info()[1]
         try:
             return _Hand()
         except RuntimeError as error:
             # What interrupts the waiting of `Thread.start` arrives as the context of such an error.
-            if error.__context__ is not None:
+            if error.__context__ is not None and error.__context__ is not handled:
                 raise error.__context__ from None
             return None
 
