@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import count
@@ -327,7 +327,7 @@ def test_a_signal_handler_may_use_the_log_at_any_point_of_a_call(place: Place) -
 
 
 @contextmanager
-def alarm(seconds: float) -> Iterator[None]:
+def alarm(seconds: float) -> Generator[None]:
     """End whatever hangs in the main thread."""
 
     def hung(*_: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -238,7 +238,7 @@ def is_ours(importing: FrameType | None) -> bool:
 
 
 @contextmanager
-def watched() -> Iterator[set[str]]:
+def watched() -> Generator[set[str]]:
     """Yield the inner functions that the main thread begins meanwhile."""
     assert threading.current_thread() is threading.main_thread()
     found: set[str] = set()

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from itertools import product
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import eventlog
 from eventlog import redaction
@@ -144,7 +144,7 @@ def pumps(pattern: re.Pattern[Any]) -> list[Pump]:
     flags = pattern.flags
     if isinstance(source, bytes):
         source, flags = source.decode("latin-1"), flags & ~re.UNICODE
-    tree = list(sre_parse.parse(source, flags))
+    tree: list[Any] = list(cast("Any", sre_parse.parse(source, flags)))
     whole = _samples(tree)
     found = [*_in(tree, [""], whole)]
     for sample in whole[:6]:
@@ -222,8 +222,6 @@ CANDIDATES: Final = "aA0_ -./:\\\"'\n\t\0é中[({<"
 
 
 def _members(items: Any) -> list[str]:
-    tree = sre_parse.parse("x")
-    tree[0] = (sre_parse.IN, items)
     matcher = re.compile(_class_of(items), re.DOTALL)
     fitting = [each for each in CANDIDATES if matcher.fullmatch(each)]
     own = [chr(argument) for operator, argument in items if str(operator) == "LITERAL"]
