@@ -315,7 +315,7 @@ def test_the_folder_of_another_session_is_refused(log: Log, session: Session, fo
     before = files_in(folder)
     for refused in (other.attach_folder, other.materialize, other.heal):
         with pytest.raises(
-            (InvalidArgument, FolderLocked), match=r"that of session 'chat'|owns it"
+            (InvalidArgument, FolderLocked), match=r"belongs to session 'chat'|owns it"
         ):
             refused(folder)
     assert files_in(folder) == before

@@ -21,12 +21,23 @@ from typing import Any, Final, NamedTuple, cast
 
 import eventlog
 from eventlog import redaction
+from eventlog.summary import intents
+from eventlog.summary import text as summary_text
 
 __all__ = ["SIZES", "Use", "slowest", "uses"]
 
 CALLS: Final = ("compile", "match", "search", "sub", "split", "findall", "finditer", "fullmatch")
 
-LOCAL: Final = {"number": ["M3"], "form": [form for form, _ in redaction._FORMS]}
+LOCAL: Final = {
+    "number": ["M3"],
+    "form": [form for form, _ in redaction._FORMS],
+    "pattern": [
+        phrases.pattern.pattern
+        for module in (summary_text, intents)
+        for phrases in vars(module).values()
+        if isinstance(phrases, summary_text.Phrases)
+    ],
+}
 """The values of names that are local where a regular expression is made of them."""
 
 SIZES: Final = (14, 22, 30, 60, 120, 300, 1_250, 10_000)
