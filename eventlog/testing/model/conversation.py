@@ -102,6 +102,8 @@ class Archived:
     attempts: int = 0
     fence: int = 0
     due_at: int = 0
+    since: int = 0
+    """When it was claimed, or when its attempt failed."""
     summary: str | None = None
     overview: str | None = None
     covered: bool = False

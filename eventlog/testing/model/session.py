@@ -19,6 +19,8 @@ __all__ = ["NEWEST", "Refusal", "SessionModel"]
 
 UNFINISHED: Final = ("pending", "running", "retry", "terminal_failed")
 OPEN: Final = ("pending", "running", "retry")
+TRUSTED_LEASE: Final = 300_000_000
+TRUSTED_DELAY: Final = 60_000_000
 NEWEST: Final = (1, 2, 3)
 """How many of the newest messages are compared, together with the calls that they answer."""
 
@@ -92,7 +94,7 @@ class SessionModel(Conversation):
         self.record(now)
         archive.state, archive.fence = "running", self.version
         archive.attempts += 1
-        archive.due_at = now + lease
+        archive.since, archive.due_at = self.time, now + lease
         return archive.fence
 
     def owned(self, index: int, fence: int) -> Archived:
@@ -141,7 +143,7 @@ class SessionModel(Conversation):
         if fatal or archive.attempts >= self.attempts:
             archive.state = "terminal_failed"
         else:
-            archive.state, archive.due_at = "retry", now + delay
+            archive.state, archive.since, archive.due_at = "retry", self.time, now + delay
 
     def work(
         self, now: int, lease: int, script: Callable[[], str], done: Callable[[SessionModel], None]
@@ -195,8 +197,17 @@ class SessionModel(Conversation):
                 self.record(now)
                 archive.state, archive.attempts, archive.due_at = "pending", 0, self.time
                 return "accepted"
+            case "running" | "retry" if self._is_stuck(archive, now):
+                self.record(now, 3 if archive.state == "running" else 2)
+                archive.state, archive.attempts, archive.due_at = "pending", 0, self.time
+                return "accepted"
             case _:
                 return "running"
+
+    def _is_stuck(self, archive: Archived, now: int) -> bool:
+        """Return whether an archive waits for longer than any lease or delay: a clock was ahead."""
+        longest = TRUSTED_LEASE if archive.state == "running" else TRUSTED_DELAY
+        return archive.due_at - now > max(longest, archive.due_at - archive.since)
 
     def abandon(self, now: int, index: int) -> None:
         """Abandon an archive's finalisation."""
