@@ -258,7 +258,8 @@ class Session:
         ``eventlog docs forensics`` has the language), a callable of a `Moment`, or the name of one
         that ships, such as ``token_jump``, ``doubled_ids``, ``orphans``, ``first_error`` and
         ``first_retry``; the page has them all. The session is folded once and every event looked
-        at, so the answer is exact. None if it never holds. Raises `InvalidArgument` for what is not an expression.
+        at, so the answer is exact. None if it never holds. Raises `InvalidArgument` for what is not
+        an expression.
         """
         return self._engine.shelter.read(late_verbs.bisect, self._past, predicate)
 

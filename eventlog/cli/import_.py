@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from eventlog.cli.bundle import (
-    import_bundle_file,
-    import_cloud_events_file,
-    may_be_bundle,
-    may_be_cloud_events,
-)
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
+from eventlog.cli.import_sessions import whole_sessions_in
 from eventlog.cli.output import counted
 from eventlog.cli.progress import progress
 from eventlog.errors import InvalidArgument, InvalidMessage
@@ -154,10 +149,9 @@ def import_(
     The sessions of a bundle, and of CloudEvents that `eventlog export` wrote, come in as they were,
     with the same versions and hashes.
     """
-    if str(path) != "-" and may_be_bundle(path):
-        return import_bundle_file(invocation, path, new_chain=new_chain, max_bytes=max_bytes)
-    if str(path) != "-" and may_be_cloud_events(path):
-        return import_cloud_events_file(invocation, path)
+    whole = None if str(path) == "-" else whole_sessions_in(path)
+    if whole is not None:
+        return whole(invocation, path, new_chain=new_chain, max_bytes=max_bytes)
     notes = Notes(
         str(path),
         quarantine=quarantine,

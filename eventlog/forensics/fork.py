@@ -98,7 +98,7 @@ def _pieces(recorded: Recorded, edit: Edit | None, estimate: TokenEstimator) -> 
         chosen = by_version.get(recorded.version, recorded)
     else:
         chosen = edit(recorded)
-    several = cast("Sequence[Any]", chosen if isinstance(chosen, Sequence) else [chosen])
+    several: Sequence[Any] = cast("Any", chosen) if isinstance(chosen, Sequence) else [chosen]
     return [_piece(each, recorded, estimate) for each in several if each is not None]
 
 

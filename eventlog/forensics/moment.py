@@ -176,9 +176,7 @@ class Moment:
 
     def tasks(self) -> tuple[TaskView, ...]:
         """Return all tasks of the session with the states that they had, by id."""
-        found = self._core.store.scan(*keys_under(TASKS))
-        tasks = {task.task_id: task for task in (read_task(value) for _, value in found)}
-        return tuple(task_view(task, tasks.get) for _, task in sorted(tasks.items()))
+        return self._shelter.read(_read_tasks, self._core)
 
     @property
     def given(self) -> tuple[GivenContext, ...]:
@@ -205,8 +203,10 @@ class Moment:
     def seen_as(self, picture: Picture) -> Generator[Moment]:
         """Show the values of a picture that is at hand, for as long as it does not go on."""
         self._picture = picture
-        yield self
-        self._picture = None
+        try:
+            yield self
+        finally:
+            self._picture = None
 
     def value(self, path: str) -> Any:
         """Return the value at a path, such as ``archives[archive_001].state``; None where there
@@ -228,6 +228,12 @@ class Moment:
 
     def __repr__(self) -> str:
         return f"<Moment {self.id!r}@{self.version}>"
+
+
+def _read_tasks(core: Core) -> tuple[TaskView, ...]:
+    found = core.store.scan(*keys_under(TASKS))
+    tasks = {task.task_id: task for task in (read_task(value) for _, value in found)}
+    return tuple(task_view(task, tasks.get) for _, task in sorted(tasks.items()))
 
 
 def core_of(moment: Moment) -> Core:

@@ -49,7 +49,6 @@ LAYER = {"descriptors.py", "local_files.py"}
 
 ELSEWHERE = {
     "cli/application.py": "/dev/null in place of a closed pipe",
-    "cli/bundle.py": "the file that a user names",
     "cli/demo.py": "the demo's own new folder",
     "cli/demonstration/story.py": "the transcript in the package",
     "cli/docs.py": "the pages in the package",

@@ -113,8 +113,8 @@ class _Reader:
         return self._data[self.place - count : self.place]
 
     def _number(self, form: str) -> int | float:
-        (number,) = struct.unpack(form, self._take(struct.calcsize(form)))
-        return number  # type: ignore[no-any-return]
+        number: int | float = struct.unpack(form, self._take(struct.calcsize(form)))[0]
+        return number
 
     def _text(self, length: int) -> str:
         return self._take(length).decode(errors="backslashreplace")
