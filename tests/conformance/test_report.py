@@ -57,7 +57,8 @@ class ToyStore:
         yield from [r for r in self.log[after:] if not types or r.type in types][:limit]
 
     def head(self, stream):
-        last = next(self.read(stream, reverse=True, limit=1), None)
+        with self.lock:
+            last = next(self.read(stream, reverse=True, limit=1), None)
         return Head(last.version, last.hash, last.position, last.time) if last else EMPTY_HEAD
 
     def tip(self):
@@ -67,7 +68,9 @@ class ToyStore:
         return {r.event_id: r.version for r in self.read(stream) if r.event_id in ids}
 
     def scan(self, start, end, limit=None):
-        yield from sorted(kv for kv in self.entries.items() if start <= kv[0] < end)[:limit]
+        with self.lock:
+            found = sorted(kv for kv in self.entries.items() if start <= kv[0] < end)
+        yield from found[:limit]
 
     def wait(self, after, timeout):
         with self.news:

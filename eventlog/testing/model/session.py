@@ -107,7 +107,10 @@ class SessionModel(Conversation):
     def renew(self, now: int, index: int, fence: int, lease: int) -> None:
         archive = self.owned(index, fence)
         self.record(now)
-        archive.due_at = max(archive.due_at, now + lease)
+        until = now + lease
+        if archive.due_at <= until + lease:  # Otherwise a clock was ahead when it was set (F2).
+            until = max(until, archive.due_at)
+        archive.due_at = until
 
     def release(self, now: int, index: int, fence: int) -> None:
         archive = self.owned(index, fence)
