@@ -18,9 +18,11 @@ from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.session_face import core_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
@@ -86,7 +88,7 @@ class AsyncLog:
                 follow_folder=follow_folder,
             )
         )
-        return AsyncSession(self._engine, self._engine.core(opened.id))
+        return AsyncSession(self._engine, core_of(opened))
 
     async def adopt(
         self,
@@ -117,9 +119,26 @@ class AsyncLog:
             )
         )
 
-    def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
-        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
-        return self._engine.iterate(self._log.sessions(workspace=workspace))
+    def sessions(
+        self,
+        *,
+        owner: str | None = None,
+        workspace: str | None = None,
+        updated_after: str | datetime | None = None,
+        newest_first: bool = False,
+    ) -> AsyncIterator[str]:
+        """Yield the ids of all sessions, or of those of an owner or in a workspace.
+
+        See `Log.sessions`.
+        """
+        return self._engine.iterate(
+            self._log.sessions(
+                owner=owner,
+                workspace=workspace,
+                updated_after=updated_after,
+                newest_first=newest_first,
+            )
+        )
 
     async def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""

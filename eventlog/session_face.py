@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Session", "past_of"]
+__all__ = ["Session", "core_of", "past_of"]
 
 
 class Session:
@@ -701,3 +701,8 @@ class Session:
 def past_of(session: Session) -> Past:
     """Return the past of a session, for the library's own tools."""
     return session._past  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def core_of(session: Session) -> Core:
+    """Return the core behind a session, for the face that shares it."""
+    return session._core  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

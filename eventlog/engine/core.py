@@ -19,7 +19,7 @@ from eventlog.engine.snapshots import (
     replay_weight,
     write_snapshot,
 )
-from eventlog.errors import SessionClosed, SessionNotFound
+from eventlog.errors import OwnerMismatch, SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
 from eventlog.records import Record
@@ -81,19 +81,47 @@ class Core:
         appends may carry index entries (C8)."""
         self.follow_policies()
 
-    def open(self, creation: SessionCreated | None) -> None:
-        """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1)."""
-        self.store.shelter.read(self._open, creation)
+    def open(self, creation: SessionCreated | None, owner: str | None = None) -> None:
+        """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1).
 
-    def _open(self, creation: SessionCreated | None) -> None:
+        With an ``owner``, raises `OwnerMismatch` for a session that is not the owner's (M12).
+        """
+        self.store.shelter.read(self._open, creation, owner)
+
+    def _open(self, creation: SessionCreated | None, owner: str | None) -> None:
         state = self._refresh()
+        if state.status == ABSENT and creation is None and self.creation is None:
+            raise SessionNotFound(self.session)
+        if owner is not None and state.as_seen(self.creation or creation).owner != owner:
+            raise OwnerMismatch(self.session, owner)
         if state.status == ABSENT:
-            if creation is None and self.creation is None:
-                raise SessionNotFound(self.session)
             self.creation = self.creation or creation
             self.follow_policies()
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
+
+    def waits_for_another(self, owner: str | None) -> bool:
+        """Return whether this core would create the session for another owner than this one.
+
+        Then it cannot serve the owner: as long as nothing is recorded, whoever writes first is the
+        session's owner, and afterwards this core refuses everything unless that is its own.
+        """
+        creation = self.creation
+        if creation is None or self.state.owner == creation.owner:
+            return False
+        is_new = self.state.status == ABSENT
+        return creation.owner != owner if is_new and owner is not None else not is_new
+
+    def _refuse_if_disowned(self) -> None:
+        """Refuse a session that another owner created before this core's first write (M12)."""
+        creation, state = self.creation, self.state
+        if (
+            creation is not None
+            and creation.owner not in (None, state.owner)
+            and state.status != ABSENT
+        ):
+            self._trusted = False  # So that every decision comes here first.
+            raise OwnerMismatch(self.session, str(creation.owner))
 
     @property
     def tool_output(self) -> ToolOutputPolicy:
@@ -145,6 +173,7 @@ class Core:
                     self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_foreign()
+        self._refuse_if_disowned()
         self._trusted = True
         return self.state
 

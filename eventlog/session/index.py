@@ -5,6 +5,7 @@ key                                       value
 ========================================= =====================================================
 ``session/{session}``                     what the session was created with, and how it ended
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
+``owner/{owner}/{session}``               that it is the owner's
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
@@ -62,6 +63,7 @@ __all__ = [
     "index_changes",
     "keys_under",
     "may_change_index",
+    "owner_prefix",
     "prepare_reading",
     "read_archive",
     "read_session",
@@ -81,13 +83,13 @@ SESSION_TYPES: Final = frozenset(
 INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
-_WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
-"""The event types after which the workspace's entry is written, too."""
+_BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
+"""The event types after which the entries of the workspace and of the owner are written, too."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+SHARED_PREFIXES: Final = ("workspace/", "owner/", TASKS, "due/", IDLE)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -107,6 +109,11 @@ def workspace_prefix(workspace: str) -> str:
     ``/home/ada/project`` would be among those of ``/home/ada``.
     """
     return f"workspace/{_without_slash(workspace)}/"
+
+
+def owner_prefix(owner: str) -> str:
+    """Return the prefix of the keys of an owner's sessions; a slash in the name is escaped."""
+    return f"owner/{_without_slash(owner)}/"
 
 
 def _without_slash(name: str) -> str:
@@ -149,7 +156,7 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     match family:
         case "session":
             return rest
-        case "workspace" | "idle":
+        case "workspace" | "owner" | "idle":
             return rest.partition("/")[2] or None
         case "archive":
             return rest.rpartition("/")[0] or None
@@ -225,8 +232,12 @@ def _index_session(
         return
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
-    if after.workspace is not None and not types.isdisjoint(_WORKSPACE_TYPES):
+    if types.isdisjoint(_BELONGING_TYPES):
+        return
+    if after.workspace is not None:
         changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
+    if after.owner is not None:
+        changes[owner_prefix(after.owner) + after.session_id] = _json(value)
 
 
 def _touched_tasks(
