@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
+    from eventlog.engine.health import Health
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
@@ -291,6 +292,13 @@ class AsyncLog:
         See `Log.verify`.
         """
         return await self._engine.run(self._log.verify, session)
+
+    async def health(self, *, after: Position | str | None = None) -> Health:
+        """Return what waits in this log, what is stuck, and since when.
+
+        See `Log.health`.
+        """
+        return await self._engine.run(lambda: self._log.health(after=after))
 
     async def bundle(
         self,

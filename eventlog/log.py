@@ -12,6 +12,7 @@ from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
+from eventlog.engine.health import Health, health_of
 from eventlog.engine.listings import Selection, session_ids
 from eventlog.engine.opening import open_store
 from eventlog.engine.queries import find_task, known_task
@@ -380,6 +381,18 @@ class Log:
         if not findings and not self.exists(session):
             raise SessionNotFound(session)
         return findings
+
+    def health(self, *, after: Position | str | None = None) -> Health:
+        """Return what waits in this log, what is stuck, and since when.
+
+        It reads the index and folds nothing, so it is fit for a probe. ``after`` is the checkpoint
+        or position of a follower, whose lag is wanted.
+
+        Raises `InvalidArgument` for a checkpoint of another log.
+        """
+        store = self._engine.store
+        place = None if after is None else position_after(store, after)
+        return health_of(store, self._engine.clock(), place)
 
     def bundle(
         self,

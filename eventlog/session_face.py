@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.trace_context import TraceContext
 
@@ -638,6 +639,25 @@ class Session:
         """Set the project of a session that has none; return whether it was set."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         done: bool = self._do(arguments.project(project), by)
+        return done
+
+    def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        Under ``skip`` the messages of a failed archive stay in contexts until a later overview
+        covers them. Returns whether the policy was another one before.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = self._do(arguments.failed_archives(policy), by)
         return done
 
     def memory_session(

@@ -28,6 +28,7 @@ SUMMARIES: Final = {
     "tasks": "List tasks and their states.",
     "retry": "Give a failed archive new attempts.",
     "abandon": "Give up an unfinished archive.",
+    "policy": "Let commits wait for failed archives, or go on.",
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives, events or context.",
     "timeline": "List a session's events, filtered.",

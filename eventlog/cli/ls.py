@@ -22,6 +22,7 @@ __all__ = ["ls"]
 _COLUMNS = {
     "session": "session_id",
     "state": "status",
+    "commits": "blocked",
     "version": "version",
     "created (UTC)": "created_at",
     "last record (UTC)": "last_record_at",
@@ -34,6 +35,7 @@ _COUNTED_COLUMNS = {
     "live": "message_count",
     "total": "total_message_count",
     "commits": "commit_count",
+    "blocked by": "blocked_by",
     "last message (UTC)": "last_message_at",
 }
 
@@ -99,4 +101,6 @@ def _print(
 
 
 def _cell(name: str, value: object) -> object:
+    if name == "blocked":
+        return "blocked" if value else ""
     return str(value)[:19].replace("T", " ") if name.endswith("_at") else value

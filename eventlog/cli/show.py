@@ -29,6 +29,7 @@ LINE_LENGTH: Final = 100
 
 _META = (
     "status",
+    "blocked_by",
     "created_at",
     "updated_at",
     "total_message_count",

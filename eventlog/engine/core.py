@@ -7,6 +7,7 @@ a foreign write makes one decide again.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,12 +26,14 @@ from eventlog.recorded import Recorded
 from eventlog.records import Record
 from eventlog.session.auto_commit import CommitIfDue
 from eventlog.session.command import Draft
+from eventlog.session.commit import archive_id
 from eventlog.session.commit_due import is_limit_reached
 from eventlog.session.folding import apply
 from eventlog.session.pending import Foldable, Pending
 from eventlog.session.projection import SessionFold
 from eventlog.session.recent import Findings
 from eventlog.session.state import SessionState
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +79,8 @@ class Core:
         """The same about the messages of contexts, among which there are archived ones."""
         self._after_round_from = SNAPSHOT_INTERVAL
         """The weight of the records since the last snapshot at which `after_round` is called."""
+        self._known_failure: str | None = None
+        """The task whose failure blocks automatic commits, once that was logged."""
         self.plain_characters = 0
         """The length up to which every message is plain (M6). Negative if no message is, because
         appends may carry index entries (C8)."""
@@ -231,7 +236,23 @@ class Core:
         self.wants_after_round = False
         if self._snapshot_schedule.is_due():
             self.write_snapshot()
-        return CommitIfDue() if is_limit_reached(self.state) else None
+        if not is_limit_reached(self.state):
+            return None
+        failed = self.state.blocking_failure()
+        if failed is None:
+            self._known_failure = None
+            return CommitIfDue()
+        if failed.task_id != self._known_failure:  # Said once, not with every message.
+            self._known_failure = failed.task_id
+            log_fact(
+                logging.WARNING,
+                "automatic_commits_blocked",
+                session_id=self.session,
+                archive_id=archive_id(failed.archive or 0),
+                attempts=failed.attempts,
+                error=failed.error,
+            )
+        return None
 
     def write_snapshot(self) -> bool:
         """Store the state as a cache for the next opening; return whether that was possible."""

@@ -9,7 +9,11 @@ from eventlog.clock import format_time
 from eventlog.engine.reader import read_entry
 from eventlog.errors import CorruptLog
 from eventlog.session.index import (
+    BLOCKED,
+    FINALIZER,
     SESSIONS,
+    finalizer_of_key,
+    finalizer_prefix,
     keys_under,
     owner_prefix,
     read_session,
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from eventlog.engine.door import Door
     from eventlog.records import Head
 
-__all__ = ["Selection", "SessionLine", "list_sessions", "session_ids"]
+__all__ = ["Selection", "SessionLine", "finalizer_names", "list_sessions", "session_ids"]
 
 PAGE: Final = 512
 """Sessions whose heads are asked for together."""
@@ -51,6 +55,8 @@ class SessionLine(NamedTuple):
     created_at: str
     last_record_at: str
     """The time of the last record, whatever it is: a heartbeat of a worker counts."""
+    blocked: bool
+    """Whether commits wait for an archive that failed for good."""
 
 
 def session_ids(store: Door, selection: Selection) -> Iterator[str]:
@@ -65,6 +71,7 @@ def list_sessions(store: Door, selection: Selection | None = None) -> Iterator[S
 
     Raises `CorruptLog` for a damaged entry.
     """
+    blocked = {key.removeprefix(BLOCKED) for key, _ in store.scan(*keys_under(BLOCKED))}
     for session, value, head in _selected(store, selection or Selection()):
         entry = read_session(value or _entry(store, session))
         yield SessionLine(
@@ -73,6 +80,7 @@ def list_sessions(store: Door, selection: Selection | None = None) -> Iterator[S
             head.version,
             format_time(entry.created_at),
             format_time(head.time),
+            session in blocked,
         )
 
 
@@ -127,3 +135,13 @@ def _entry(store: Door, session: str) -> bytes:
             f"the index has no entry of session {session!r}; run `eventlog doctor --rebuild-index`"
         )
     return value
+
+
+def finalizer_names(store: Door) -> list[str]:
+    """Return the names of those that made overviews of sessions, as far as they were recorded."""
+    names: list[str] = []
+    start, end = keys_under(FINALIZER)
+    while (found := next(iter(store.scan(start, end, limit=1)), None)) is not None:
+        names.append(finalizer_of_key(found[0]))
+        start = keys_under(finalizer_prefix(names[-1]))[1]  # Behind all sessions of this one.
+    return names

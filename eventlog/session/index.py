@@ -8,6 +8,8 @@ key                                       value
 ``owner/{owner}/{session}``               that it is the owner's
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
+``blocked/{session}``                     that commits wait for an archive that failed for good (C5)
+``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
@@ -58,6 +60,8 @@ __all__ = [
     "archive_prefix",
     "due_key",
     "due_prefix",
+    "finalizer_of_key",
+    "finalizer_prefix",
     "idle_key",
     "idle_range",
     "index_changes",
@@ -72,6 +76,7 @@ __all__ = [
     "session_of_entry",
     "session_of_idle_key",
     "task_key",
+    "time_of_due_key",
     "workspace_prefix",
 ]
 
@@ -80,7 +85,7 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
+INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES | {"failed_archives_changed"}
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
 _BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
@@ -88,8 +93,11 @@ _BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
+DUE: Final = "due/"
 IDLE: Final = "idle/"
-SHARED_PREFIXES: Final = ("workspace/", "owner/", TASKS, "due/", IDLE)
+BLOCKED: Final = "blocked/"
+FINALIZER: Final = "finalizer/"
+SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -120,6 +128,16 @@ def _without_slash(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2F")
 
 
+def finalizer_prefix(name: str) -> str:
+    """Return the prefix of the keys of the sessions that have an overview of this maker."""
+    return f"{FINALIZER}{_without_slash(name)}/"
+
+
+def finalizer_of_key(key: str) -> str:
+    """Return the name in a key under `FINALIZER`."""
+    return key.split("/")[1].replace("%2F", "/").replace("%25", "%")
+
+
 def task_key(task_id: str) -> str:
     return f"{TASKS}{task_id}"
 
@@ -134,11 +152,17 @@ def archive_key(session: str, index: int) -> str:
 
 @lru_cache
 def due_prefix(kind: str) -> str:
-    return f"due/{_without_slash(kind)}/"
+    return f"{DUE}{_without_slash(kind)}/"
 
 
 def due_key(kind: str, time: int, task_id: str = "") -> str:
     return f"{due_prefix(kind)}{time:017d}/{task_id}"
+
+
+def time_of_due_key(key: str) -> int | None:
+    """Return the time of a ``due/`` key in microseconds; None if the key is damaged."""
+    parts = key.rsplit("/", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
 
 
 def idle_key(time: int, session: str = "") -> str:
@@ -154,9 +178,9 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     """Return the session that an entry is about; None if it cannot be read or is unknown."""
     family, _, rest = key.partition("/")
     match family:
-        case "session":
+        case "session" | "blocked":
             return rest
-        case "workspace" | "owner" | "idle":
+        case "workspace" | "owner" | "finalizer" | "idle":
             return rest.partition("/")[2] or None
         case "archive":
             return rest.rpartition("/")[0] or None
@@ -210,8 +234,8 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after)}
+    old = {**_due_entries(before, touched), **_idle_entry(before), **_blocked_entry(before)}
+    new = {**_due_entries(after, touched), **_idle_entry(after), **_blocked_entry(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -284,6 +308,8 @@ def _index_archives(
             if known is not None:
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
                 made[event.archive] = finalized
+            if event.finalizer:
+                changes[finalizer_prefix(event.finalizer) + before.session_id] = b"{}"
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
@@ -302,6 +328,11 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict
 def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     time = idle_from(state)
     return {} if time is None else {idle_key(time, state.session_id): {}}
+
+
+def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    failed = state.blocking_failure() if state.status == "open" else None
+    return {} if failed is None else {BLOCKED + state.session_id: {"archive": failed.archive}}
 
 
 def _due_value(task: Task) -> dict[str, Any]:

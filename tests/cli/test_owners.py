@@ -17,6 +17,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "commit": ("hers",),
     "retry": ("hers", "archive_001"),
     "abandon": ("hers", "archive_001"),
+    "policy": ("hers", "--failed-archives", "skip"),
     "show": ("hers",),
     "timeline": ("hers",),
     "at": ("hers@2",),
