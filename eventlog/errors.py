@@ -173,9 +173,9 @@ class CommitBlocked(ConflictError):
 
 
 class OwnerMismatch(ConflictError):
-    """The session belongs to another owner than the caller named, or to nobody.
+    """The session has another owner than the one that was named, or none.
 
-    Whose it is, the error does not say: the caller may be a stranger.
+    The error does not name the owner: the caller may be a stranger.
     """
 
     def __init__(self, session_id: str, owner: str) -> None:

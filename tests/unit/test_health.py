@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
@@ -121,39 +122,40 @@ def test_who_makes_the_summaries_is_recorded_and_indexed(log: Log) -> None:
     assert list(compare_index(log.store)) == []
 
 
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """What the only handler of the library's logger writes."""
+@contextmanager
+def written_by(formatter: logging.Formatter | None) -> Iterator[io.StringIO]:
+    """Have one handler with a formatter on the library's logger, and give what it writes.
+
+    Within the test, since pytest adds handlers for the time of the call.
+    """
     written = io.StringIO()
     logger = logging.getLogger("eventlog")
     handler = logging.StreamHandler(written)
+    handler.setFormatter(formatter)
     before, propagated = logger.handlers[:], logger.propagate
     logger.handlers[:], logger.propagate = [handler], False
     yield written
     logger.handlers[:], logger.propagate = before, propagated
 
 
-def test_fields_of_a_log_line_are_in_its_text_where_only_that_is_shown(stream: io.StringIO) -> None:
-    log_fact(logging.WARNING, "lease_lost", session_id="s 1", attempts=2, error="\x1b[2Jno")
+@pytest.mark.parametrize("formatter", [None, logging.Formatter("%(message)s")])
+def test_fields_of_a_log_line_are_in_its_text_where_only_that_is_shown(
+    formatter: logging.Formatter | None,
+) -> None:
+    with written_by(formatter) as stream:
+        log_fact(logging.WARNING, "lease_lost", session_id="s 1", attempts=2, error="\x1b[2Jno")
 
     assert stream.getvalue() == "lease_lost session_id='s 1' attempts=2 error='\\x1b[2Jno'\n"
 
 
-def test_fields_of_a_log_line_are_fields_under_structlog(stream: io.StringIO) -> None:
-    handler = logging.getLogger("eventlog").handlers[0]
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
-        )
+def test_fields_of_a_log_line_are_fields_under_structlog() -> None:
+    meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[meta, structlog.processors.JSONRenderer()],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
     )
-    log_fact(logging.WARNING, "lease_lost", session_id="s 1", attempts=2)
+    with written_by(formatter) as stream:
+        log_fact(logging.WARNING, "lease_lost", session_id="s 1", attempts=2)
 
-    assert json.loads(stream.getvalue()) == {
-        "event": "lease_lost",
-        "session_id": "s 1",
-        "attempts": 2,
-    }
+    fields = {"session_id": "s 1", "attempts": 2}
+    assert json.loads(stream.getvalue()) == {"event": "lease_lost", **fields}
