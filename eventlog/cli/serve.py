@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from eventlog.aio import AsyncLog
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import say
 from eventlog.errors import UnsupportedStore
-
-if TYPE_CHECKING:
-    from eventlog.log import Log
 
 __all__ = ["serve"]
 
@@ -49,21 +45,21 @@ def serve(
     Without --host only this machine reaches it; beyond that a token is required. Whoever has the
     token sees and changes every session. It ends on SIGTERM or Ctrl-C.
     """
-    with invocation.open(create=True) as log:
-        asyncio.run(_serve(log, host, port, token, hosts))
-
-
-async def _serve(
-    log: Log, host: str, port: int, token: str | None, hosts: tuple[str, ...]
-) -> None:
     try:
         from eventlog.http import serving
     except ModuleNotFoundError as error:
         raise UnsupportedStore(
             f"{error.name} is not installed; pip install 'eventlog-sessions[http]'"
         ) from error
-    opened = AsyncLog(log)
-    await serving.serve(opened, host=host, port=port, token=token, hosts=hosts, started=_started)
+    with (
+        invocation.open(create=True) as log,
+        asyncio.Runner(loop_factory=serving.new_loop) as runner,
+    ):
+        runner.run(
+            serving.serve(
+                AsyncLog(log), host=host, port=port, token=token, hosts=hosts, started=_started
+            )
+        )
 
 
 def _started(host: str, port: int) -> None:

@@ -73,6 +73,13 @@ class Application:
         self._limits = limits
         self._requests = self._streams = 0
 
+    def end_streams(self) -> None:
+        """End the streams of events, and whatever else waits for events: the server is to stop.
+
+        Call it in the event loop of the server. Readers connect again and go on where they were.
+        """
+        self._service.watch.end()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)

@@ -110,7 +110,8 @@ async def _read_or_wait(
             subscription.look()
             page = await _read(call, session, after, types, query.limit)
             after = page.scanned
-            if page.is_final(session) or not await subscription.wait(deadline - now()):
+            is_final = page.is_final(session) or call.service.watch.has_ended
+            if is_final or not await subscription.wait(deadline - now()):
                 return page
 
 
@@ -161,7 +162,7 @@ async def _follow(
             is_closed = is_closed or recorded.type in ENDS
             if types is None or recorded.type in types:
                 yield sent_event(recorded)
-        if is_closed:
+        if is_closed or call.service.watch.has_ended:
             return
         if not await subscription.wait(call.service.limits.heartbeat_seconds):
             yield b": waiting\n\n"

@@ -18,7 +18,7 @@ from eventlog.http.application import LOOPBACK, create_app
 from eventlog.http.limits import Limits
 from eventlog.http.principal import ANY, Authorize, Principal
 
-__all__ = ["by_token", "hosts_for", "is_loopback", "serve"]
+__all__ = ["by_token", "hosts_for", "is_loopback", "new_loop", "serve"]
 
 TOKEN_CHARACTERS: Final = 16
 """A token that others may try to guess has at least this many characters."""
@@ -58,6 +58,15 @@ def by_token(token: str | None) -> Authorize:
         return Principal(ANY) if scheme.lower() == "bearer" and is_same else None
 
     return authorize
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop for a server: uvloop's where it is installed."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # On Windows there is none.
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 class _Server(uvicorn.Server):
@@ -108,10 +117,15 @@ async def serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
+
+    def stop() -> None:
+        server.should_exit = True
+        app.end_streams()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C interrupts as usual.
-            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+            loop.add_signal_handler(number, stop)
     telling = asyncio.create_task(_tell(server, started))
     try:
         await server.serve()

@@ -45,6 +45,13 @@ class Watch:
         self._waiting: dict[str, set[Subscription]] = {}
         self._following: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
+        self.has_ended = False
+        """Whether the server is about to stop, so that nobody may wait any longer."""
+
+    def end(self) -> None:
+        """Let everybody who waits go."""
+        self.has_ended = True
+        self._wake_all()
 
     @asynccontextmanager
     async def subscription(self, session_id: str) -> AsyncIterator[Subscription]:
@@ -84,7 +91,10 @@ class Watch:
             except EventLogError:
                 pass  # Those who wait look for themselves, and raise what they meet.
             begun.set()
-            for waiting in self._waiting.values():
-                for subscription in waiting:
-                    subscription.wake()
+            self._wake_all()
             return
+
+    def _wake_all(self) -> None:
+        for waiting in self._waiting.values():
+            for subscription in waiting:
+                subscription.wake()
