@@ -13,20 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eventlog.http.application import create_app
+    from eventlog.http.async_client import AsyncClient
+    from eventlog.http.client import Client
     from eventlog.http.limits import Limits
     from eventlog.http.principal import ANY, Action, Authorize, Principal
 
 _WHERE = {
     "ANY": "principal",
     "Action": "principal",
+    "AsyncClient": "async_client",
     "Authorize": "principal",
+    "Client": "client",
     "Limits": "limits",
     "Principal": "principal",
     "create_app": "application",
 }
 """Each name, and its module: a client needs no server, nor the other way round."""
 
-__all__ = ["ANY", "Action", "Authorize", "Limits", "Principal", "create_app"]
+__all__ = [
+    "ANY",
+    "Action",
+    "AsyncClient",
+    "Authorize",
+    "Client",
+    "Limits",
+    "Principal",
+    "create_app",
+]
 
 
 if not TYPE_CHECKING:  # Or type checkers would take any name for one of these.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -122,11 +122,20 @@ async def _stream(
     call: Call, session: AsyncSession, after: int, types: frozenset[str] | None
 ) -> Response:
     meta = await session.refresh()
-    if meta.status in CLOSED and not (await _read(call, session, after, types, 1)).events:
+    if meta.status in CLOSED and not await _has_more(call, session, after, types):
         # The one answer after which a browser does not connect again.
         return Response(status_code=204, headers=_HEADERS)
     events = _events(call, session, after, types)
     return StreamingResponse(events, 200, _HEADERS, STREAM)
+
+
+async def _has_more(
+    call: Call, session: AsyncSession, after: int, types: frozenset[str] | None
+) -> bool:
+    async for recorded in call.log.read(session.id, after=after):
+        if types is None or recorded.type in types:
+            return True
+    return False
 
 
 async def _events(
@@ -153,7 +162,7 @@ async def _follow(
     after: int,
     types: frozenset[str] | None,
     subscription: Subscription,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     is_closed = session.meta.status in CLOSED
     while True:
         subscription.look()

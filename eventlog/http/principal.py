@@ -40,5 +40,5 @@ class Principal(NamedTuple):
     actions: frozenset[Action] = EVERYTHING
 
 
-Authorize: TypeAlias = Callable[[Request], "Principal | None | Awaitable[Principal | None]"]
+Authorize: TypeAlias = Callable[[Request], "Principal | Awaitable[Principal | None] | None"]
 """Returns the principal of a request, or None for a request that is refused."""

@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import ipaddress
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -72,6 +73,16 @@ def new_loop() -> asyncio.AbstractEventLoop:
 class _Server(uvicorn.Server):
     """A server that leaves signals to its caller: uvicorn's raises them again, exit status -15."""
 
+    def __init__(self, config: uvicorn.Config, started: Callable[[str, int], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port, *_ = self.servers[0].sockets[0].getsockname()
+            self._tell(host, port)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -115,7 +126,8 @@ async def serve(
             proxy_headers=False,
             ws="none",
             timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        ),
+        started,
     )
 
     def stop() -> None:
@@ -126,15 +138,4 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C interrupts as usual.
             loop.add_signal_handler(number, stop)
-    telling = asyncio.create_task(_tell(server, started))
-    try:
-        await server.serve()
-    finally:
-        telling.cancel()
-
-
-async def _tell(server: uvicorn.Server, started: Callable[[str, int], None]) -> None:
-    while not server.started:
-        await asyncio.sleep(0.01)
-    address = server.servers[0].sockets[0].getsockname()
-    started(address[0], address[1])
+    await server.serve()
