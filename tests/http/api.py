@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,3 +124,10 @@ class Api:
 
 def refuse(request: Any) -> Any:
     raise NonRetryableError("prompt is too long")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others run until something holds."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)

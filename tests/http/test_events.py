@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventlog import Message
-from tests.http.api import Api
+from tests.http.api import Api, until
 from tests.http.test_gate import Raw
 from tests.http.test_operations import code
 
@@ -45,8 +45,7 @@ def test_a_long_poll_waits_for_the_next_event(api: Api) -> None:
         raw = Raw(api.app, EVENTS)
         raw.scope["query_string"] = b"after=2&wait_seconds=30"
         polling = asyncio.create_task(raw.run())
-        while not api.app._service.watch._waiting:
-            await asyncio.sleep(0)
+        await until(lambda: bool(api.app._service.watch._waiting))
         session = await api.app._service.log.session("s")
         await session.append(Message.user("b"))
         assert await polling == 200
@@ -86,9 +85,8 @@ class Stream:
         """Return the ids of the next events, passing over what is none."""
         found: list[str] = []
         while len(found) < count:
-            for line in (await self.next()).splitlines():
-                if line.startswith("id: "):
-                    found.append(line.removeprefix("id: "))
+            lines = (await self.next()).splitlines()
+            found += [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
         return found
 
     async def leave(self) -> None:
@@ -180,8 +178,7 @@ def test_streams_end_when_the_server_is_to_stop(api: Api) -> None:
     async def main() -> None:
         stream = Stream(api, "after=2")
         await stream.start()
-        while not api.app._service.watch._waiting:
-            await asyncio.sleep(0)
+        await until(lambda: bool(api.app._service.watch._waiting))
         api.app.end_streams()
         await asyncio.wait_for(stream.task, 10)
 
@@ -203,8 +200,7 @@ def test_a_slow_reader_is_waited_for(api: Api) -> None:
             sent += 1
 
         task = asyncio.create_task(raw.app(raw.scope, raw.receive, send))
-        while not gate.locked():
-            await asyncio.sleep(0)
+        await until(gate.locked)
         before = sent
         raw.pieces.put_nowait({"type": "http.disconnect"})
         task.cancel()
@@ -228,8 +224,7 @@ def test_a_stream_of_a_log_that_is_closed_ends_with_the_error(api: Api) -> None:
         stream = Stream(api, "after=2")
         await stream.start()
         await stream.next()
-        while not api.app._service.watch._waiting:
-            await asyncio.sleep(0)
+        await until(lambda: bool(api.app._service.watch._waiting))
         await api.loop.loop.run_in_executor(None, api.log.close)
         return await stream.next()
 

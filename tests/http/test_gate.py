@@ -17,6 +17,7 @@ from eventlog.http.serving import by_token, hosts_for, is_loopback
 from tests.http.api import Api, authorize
 from tests.http.test_operations import code
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound to it
 MESSAGE = {"role": "user", "content": "hi"}
 
 
@@ -57,10 +58,10 @@ def test_what_the_same_origin_sends_is_served(api: Api, headers: dict[str, str])
 
 def test_a_server_answers_to_its_names() -> None:
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost")] == [True] * 3
-    assert [is_loopback(host) for host in ("0.0.0.0", "10.0.0.1", "agents.example")] == [False] * 3
+    assert [is_loopback(host) for host in (EVERYWHERE, "10.0.0.1", "agents.example")] == [False] * 3
     assert "127.0.0.1" in hosts_for("127.0.0.1", ())
-    assert hosts_for("0.0.0.0", ()) == ("*",)
-    assert hosts_for("0.0.0.0", ("agents.example",)) == ("0.0.0.0", "agents.example")
+    assert hosts_for(EVERYWHERE, ()) == ("*",)
+    assert hosts_for(EVERYWHERE, ("agents.example",)) == (EVERYWHERE, "agents.example")
 
 
 # ---- principals -------------------------------------------------------------------------------
