@@ -35,6 +35,7 @@ from eventlog.errors import (
     InvalidMessage,
     LeaseLost,
     LogClosed,
+    MessageWithdrawn,
     NonRetryableError,
     RetryableError,
     SessionClosed,
@@ -43,6 +44,8 @@ from eventlog.errors import (
     TaskNotFound,
     TooLarge,
     ToolOutputNotFound,
+    TurnClosed,
+    TurnOpen,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
@@ -68,7 +71,13 @@ from eventlog.session.messages import (
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tool_output import OutputMatch, ToolOutput
-from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+from eventlog.session.views import (
+    ArchivedMessages,
+    ArchiveView,
+    SessionMeta,
+    StoredMessage,
+    TaskView,
+)
 from eventlog.session_face import Session
 
 if TYPE_CHECKING:
@@ -154,6 +163,7 @@ __all__ = [
     "Log",
     "LogClosed",
     "Message",
+    "MessageWithdrawn",
     "Metadata",
     "Moment",
     "NonRetryableError",
@@ -175,6 +185,7 @@ __all__ = [
     "StateMachine",
     "StepResult",
     "StoreUnavailable",
+    "StoredMessage",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
@@ -188,6 +199,8 @@ __all__ = [
     "ToolPart",
     "TraceContext",
     "Transition",
+    "TurnClosed",
+    "TurnOpen",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",

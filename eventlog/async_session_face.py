@@ -22,6 +22,7 @@ from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
+    StoredMessage,
     session_meta,
 )
 
@@ -98,12 +99,21 @@ class AsyncSession:
         """Return the live messages in order, or only the ``last`` of them."""
         return await self._engine.run(queries.read_tail, self._core, last)
 
-    async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    async def history(
+        self, *, hydrate: bool = False, withdrawn: bool = False
+    ) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         See `Session.history`.
         """
-        return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
+        return await self._engine.run(queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn)
+
+    async def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far.
+
+        See `Session.message`.
+        """
+        return await self._engine.run(queries.read_message, self._core, message_id)
 
     async def context(
         self,
@@ -325,6 +335,7 @@ class AsyncSession:
         self,
         message: Message | dict[str, Any],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -337,7 +348,7 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by
+            self._core, self._engine.estimate_tokens, message, idempotency_key, by, expected
         )
         appended: Message = await self._engine.answer(request)
         return appended
@@ -346,6 +357,7 @@ class AsyncSession:
         self,
         messages: Iterable[Message | dict[str, Any]],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -358,8 +370,9 @@ class AsyncSession:
         )
         if not command.messages:
             return ()
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         appended: tuple[Message, ...] = await self._do(
-            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
+            command, by, arguments.expected_version(expected)
         )
         return appended
 
@@ -372,6 +385,7 @@ class AsyncSession:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -392,10 +406,8 @@ class AsyncSession:
             duration_ms,
             occurrence,
         )
-        await self._do(
-            command,
-            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        await self._do(command, by, arguments.expected_version(expected))
 
     async def abandon_call(
         self,
@@ -404,6 +416,7 @@ class AsyncSession:
         *,
         occurrence: int | None = None,
         reason: str = ABANDONED,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -418,8 +431,79 @@ class AsyncSession:
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
         )
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        was_open: bool = await self._do(command, by)
+        was_open: bool = await self._do(command, by, arguments.expected_version(expected))
         return was_open
+
+    async def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them.
+
+        See `Session.withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(arguments.withdrawal, last, message_ids, after, expected)
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
+
+    async def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn.
+
+        See `Session.replace`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(
+            arguments.replacement,
+            self._core,
+            self._engine.estimate_tokens,
+            messages,
+            message_ids,
+            after,
+            expected,
+        )
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
+
+    async def clear(
+        self,
+        *,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before.
+
+        See `Session.clear`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(arguments.clearing, expected)
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
 
     async def used(
         self,

@@ -25,6 +25,7 @@ from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
+    StoredMessage,
     session_meta,
 )
 
@@ -100,13 +101,24 @@ class Session:
         """Return the live messages in order, or only the ``last`` of them."""
         return self._engine.shelter.read(queries.read_tail, self._core, last)
 
-    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    def history(
+        self, *, hydrate: bool = False, withdrawn: bool = False
+    ) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         With ``hydrate``, large tool outputs are returned in full instead of as previews; raises
-        `CorruptLog` if one is missing or damaged.
+        `CorruptLog` if one is missing or damaged. Messages that were withdrawn are left out, unless
+        ``withdrawn`` is true; then several messages may have one id.
         """
-        return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate)
+        return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn)
+
+    def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far.
+
+        It may be archived. Raises `InvalidMessage` if the session has no such message, and
+        `MessageWithdrawn` if it was withdrawn.
+        """
+        return self._engine.shelter.read(queries.read_message, self._core, message_id)
 
     def context(
         self,
@@ -339,6 +351,7 @@ class Session:
         self,
         message: Message | dict[str, Any],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -352,12 +365,16 @@ class Session:
         is accepted too. A tool output that is too large for its message is stored beside the log;
         the returned message, and every later reading of it, has a preview in its place.
 
-        Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if another message has this
-        id.
+        With ``expected``, a version of the session, the message is appended only if no other
+        message, result, withdrawal or commit came after that version; otherwise `VersionConflict`
+        is raised. The same call again is a repetition all the same, as everywhere.
+
+        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent` if another message has this id,
+        and `MessageWithdrawn` if the message was withdrawn.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by
+            self._core, self._engine.estimate_tokens, message, idempotency_key, by, expected
         )
         appended: Message = self._engine.answer(request)
         return appended
@@ -366,6 +383,7 @@ class Session:
         self,
         messages: Iterable[Message | dict[str, Any]],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -378,8 +396,9 @@ class Session:
         )
         if not command.messages:
             return ()
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         appended: tuple[Message, ...] = self._do(
-            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
+            command, by, arguments.expected_version(expected)
         )
         return appended
 
@@ -392,6 +411,7 @@ class Session:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -404,8 +424,9 @@ class Session:
         nothing, another one raises `DuplicateEvent`. If the message has several calls with one id,
         ``occurrence`` picks one, counted from 0; without it the first open call is answered, and an
         output that one of them already has counts as a repetition. An ``idempotency_key`` is
-        recorded, but decides nothing. Raises `InvalidMessage` if the session has no such message or
-        call, and `SessionClosed`.
+        recorded, but decides nothing. ``expected`` is as in `append`. Raises `InvalidMessage` if the
+        session has no such message or call, `MessageWithdrawn` if the message was withdrawn, and
+        `SessionClosed`.
         """
         command = arguments.tool_result(
             self._core,
@@ -417,10 +438,8 @@ class Session:
             duration_ms,
             occurrence,
         )
-        self._do(
-            command,
-            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        self._do(command, by, arguments.expected_version(expected))
 
     def abandon_call(
         self,
@@ -429,6 +448,7 @@ class Session:
         *,
         occurrence: int | None = None,
         reason: str = ABANDONED,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -446,8 +466,90 @@ class Session:
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
         )
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        was_open: bool = self._do(command, by)
+        was_open: bool = self._do(command, by, arguments.expected_version(expected))
         return was_open
+
+    def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them.
+
+        Exactly one of the three says which: the ``last`` so many, those with ``message_ids``, or all
+        ``after`` a version. What is withdrawn is in no tail, context, archive or folder any more;
+        `history` has it with ``withdrawn=True``. Results go with the messages of their calls; a call
+        whose result is in a withdrawn message awaits one again. ``expected`` is as in `append`; with
+        it, or with an ``idempotency_key``, the same call again changes nothing.
+
+        Raises `InvalidMessage` for an id that is not live, saying where it is, and where a result
+        would stay without its call.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(arguments.withdrawal, last, message_ids, after, expected)
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
+
+    def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn.
+
+        Either ``message_ids`` says which, or ``after`` a version, which means all behind it. As many
+        messages as there were ids are put in one by one; otherwise all at the place of the first. The
+        live messages behind that place keep their order: they are recorded once more, with the
+        results so far. The ids of replaced messages may be used again. Otherwise as `withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(
+            arguments.replacement,
+            self._core,
+            self._engine.estimate_tokens,
+            messages,
+            message_ids,
+            after,
+            expected,
+        )
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
+
+    def clear(
+        self,
+        *,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before.
+
+        Archives and their tasks stay, and can be read; neither contexts nor the summaries of later
+        archives see anything of them. Otherwise as `withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(arguments.clearing, expected)
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
 
     def used(
         self,

@@ -169,6 +169,7 @@ def message_lines(messages: Iterable[MessageData]) -> bytes:
 def meta_document(meta: SessionMeta, unknown: Mapping[str, Any] | None = None) -> bytes:
     """Write ``.meta.json``: the fields of `SessionMeta` in their order, then ``unknown`` keys."""
     fields = meta._asdict()
+    del fields["withdrawn_count"]  # Other programs that read the file do not know it.
     return document(fields if not unknown else {**fields, **_beside(unknown, fields)})
 
 

@@ -20,7 +20,7 @@ from eventlog.engine.request import SessionRequest, request_after_round
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
-from eventlog.records import Append, Appended, Metadata, Record
+from eventlog.records import ANY, Append, Appended, Expected, Metadata, Record
 from eventlog.session.commands import AppendMessages
 from eventlog.session.events import MessageAppended
 from eventlog.session.folding import apply_message
@@ -57,9 +57,9 @@ class MessageRequest(Request):
         self._by = by
         self._fallback = None
 
-    def fall_back(self, command: AppendMessages) -> None:
-        """Record the message through the full request, because it is not plain."""
-        fallback = self._fallback = SessionRequest(self._core, command, self._by)
+    def fall_back(self, command: AppendMessages, expected: Expected = ANY) -> None:
+        """Record the message through the full request: it is not plain, or a version is expected."""
+        fallback = self._fallback = SessionRequest(self._core, command, self._by, expected)
         self.keeps, self.unkept = fallback.keeps, fallback.unkept
 
     def prepare(self, round: int) -> Append | None:

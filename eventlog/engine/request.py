@@ -11,21 +11,30 @@ from pydantic_core import PydanticSerializationError, ValidationError
 from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event, encode_metadata, refusal, with_records_to_come
 from eventlog.engine.committer import Request
-from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
+from eventlog.errors import (
+    DuplicateEvent,
+    EventLogError,
+    InvalidArgument,
+    MessageWithdrawn,
+    VersionConflict,
+)
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Append, Appended, Expected, IndexEntry, Metadata, Position, Record
+from eventlog.session.appended import APPENDED
 from eventlog.session.auto_commit import AUTOMATIC
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome
 from eventlog.session.folding import apply
 from eventlog.session.index import index_changes, may_change_index
 from eventlog.session.state import SessionState
+from eventlog.session.version_ranges import withdrawal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventlog.engine.core import Core
+    from eventlog.session.events import MessageAppended
 
 __all__ = ["SessionRequest", "request_after_round", "run_keeping"]
 
@@ -94,7 +103,11 @@ class SessionRequest(Request):
             state = core.deciding_state(round)
             if self._waits_or_was_recorded():
                 return None
-            state = self._at_expected(state)
+            if self._expected is not ANY:
+                expected = self._at_expected(state)
+                if expected is None:
+                    return None
+                state = expected
             seen = state if self._command.creates else state.as_seen(core.creation)
             if not self._gather(seen):
                 return None
@@ -187,14 +200,29 @@ class SessionRequest(Request):
             self.unkept = command.unkept and seen.status == "open"
         return not self.unkept
 
-    def _at_expected(self, state: SessionState) -> SessionState:
-        """Return the state at the version that the caller expects; read the log if need be."""
-        if self._expected is ANY or self._expected == state.version:
+    def _at_expected(self, state: SessionState) -> SessionState | None:
+        """Return the state at the version that the caller expects; read the log if need be.
+
+        None if the command is answered with its own records, or has to wait for those of this round.
+        """
+        if self._is_expected(state):
             return state
+        if self._command.expects_conversation and self._core.pending:
+            # What it conflicts with, or repeats, may be a command of this round, which may fail.
+            self.waits = True
+            return None
         state = self._core.up_to_date(state)
-        if self._expected != state.version:
-            raise VersionConflict(self._core.session, int(self._expected), state.version)
-        return state
+        if self._is_expected(state):
+            return state
+        if self._command.expects_conversation and self._recall_by_drafts():
+            return None
+        raise VersionConflict(self._core.session, int(self._expected), state.version)
+
+    def _is_expected(self, state: SessionState) -> bool:
+        expected = int(self._expected)
+        if self._command.expects_conversation:
+            return state.conversation_version <= expected <= state.version
+        return expected == state.version
 
     def _build(self, state: SessionState, time: int) -> Append:
         """Encode and chain the drafts into the append to store."""
@@ -207,7 +235,7 @@ class SessionRequest(Request):
         recorded: list[Recorded] = []
         records: list[Record] = []
         indexed, to_come = False, len(drafts)
-        for number, (event, given_id) in enumerate(drafts, first):
+        for number, (event, given_id, _) in enumerate(drafts, first):
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
@@ -258,6 +286,9 @@ class SessionRequest(Request):
         count = len(self._drafts) or len(command.event_ids(core.session))
         own = versions[len(versions) - count :]
         recorded = [self._record(version) for version in own]
+        self.error = self._withdrawn(recorded)
+        if self.error is not None:
+            return
         if command.repeats(recorded, self._drafts):
             self.result = command.result(recorded)
         else:
@@ -266,6 +297,18 @@ class SessionRequest(Request):
                 f"the event id of version {own[0]} was used before with other content; "
                 "take another id or idempotency key",
             )
+
+    def _withdrawn(self, recorded: Sequence[Recorded]) -> MessageWithdrawn | None:
+        """Return the error for a message that was withdrawn since, if there is one among these."""
+        session = self._core.session
+        for entry in recorded:
+            if entry.type != APPENDED:
+                continue
+            at = withdrawal_of(self._core.refresh().withdrawn, entry.version)
+            if at:
+                message_id = cast("MessageAppended", entry.event).message["id"]
+                return MessageWithdrawn(session, message_id, entry.version, at)
+        return None
 
     def _recall_by_key(self, key: str) -> bool:
         """Answer with the records of an earlier command with this idempotency key, if any."""

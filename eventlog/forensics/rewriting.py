@@ -16,9 +16,9 @@ from eventlog.identifiers import EventId, derived_id, format_id
 from eventlog.recorded import Recorded
 from eventlog.records import Metadata, Record
 from eventlog.session.folding import apply
-from eventlog.session.message_data import message_key, tool_result_key
+from eventlog.session.message_data import key_again, message_key, tool_result_key
 from eventlog.session.state import SessionState
-from eventlog.session.version_ranges import ascending, contains
+from eventlog.session.version_ranges import ascending, contains, withdrawal_of
 from eventlog.session.window import Claimed
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Rewriting:
         self._tasks: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         """Ids of events of the origin, and what they are now."""
+        self._by_key: dict[EventId, int] = {}
+        """The versions of messages and results of the fork, by the ids that follow from them."""
         self._gains: list[tuple[int, int, int]] = []
         """At which versions of the origin the fork has more messages and tokens."""
         self.edited: list[int] = []
@@ -167,12 +169,23 @@ class Rewriting:
         found = derived_id(self._into, key)
         own = _key_of(type_, data)
         if own is not None:
-            found = derived_id(self._into, own)
+            found = self._first_free(own, version)
         elif origin is not None:
             found = self._id_by_key(origin) or found
         if origin is not None:
             self._ids[format_id(origin.event_id)] = format_id(found)
         return found
+
+    def _first_free(self, key: str, version: int) -> EventId:
+        """Return the id for a message or result, in whose place none is that was not withdrawn."""
+        while True:
+            found = derived_id(self._into, key)
+            before = self._by_key.get(found)
+            at = 0 if before is None else withdrawal_of(self._state.withdrawn, before)
+            if not at:
+                self._by_key[found] = version
+                return found
+            key = key_again(key, at)
 
     def _id_by_key(self, record: Record) -> EventId | None:
         if b'"idempotency_key"' not in record.metadata:
@@ -202,9 +215,11 @@ class Rewriting:
         for name in ("fence", "as_of", "usage_after", "usage_until", "overview_version"):
             if isinstance(found.get(name), int):
                 found[name] = self._version(found[name])
-        for name in ("takes", "retains", "ranges"):
+        for name in ("takes", "retains", "ranges", "moved"):
             if name in found:
                 found[name] = self._ranges(found[name])
+        if type_ == "messages_withdrawn":
+            self._withdraw(found)
         if type_ == "commit_prepared" and self._gains:
             self._recount(found, version)
         return found
@@ -242,6 +257,20 @@ class Rewriting:
             for first, last in ranges
         )
         return [(first, last) for first, last in spans if first <= last]
+
+    def _withdraw(self, withdrawal: dict[str, Any]) -> None:
+        """Have a withdrawal name and count what is live of it in the fork."""
+        withdrawal["unglued"] = [self._version(each) for each in withdrawal.get("unglued", ())]
+        withdrawal["reopens"] = [
+            {**each, "version": self._version(each["version"])}
+            for each in withdrawal.get("reopens", ())
+        ]
+        window = self._state.window
+        if self._gains and window.count == len(window.versions):
+            left = window.copy()
+            left.withdraw(self._state.version + 1, ascending(withdrawal["ranges"]), 0, 0)
+            withdrawal["count"] = window.count - left.count
+            withdrawal["tokens"] = window.tokens - left.tokens
 
     def _recount(self, commit: dict[str, Any], version: int) -> None:
         """Have a commit count what it takes and retains in the fork."""
@@ -298,7 +327,8 @@ def _key_of(type_: str, data: bytes) -> str | None:
         return message_key(json.loads(data)["message"]["id"])
     if type_ == "tool_result_recorded":
         fields = json.loads(data)
-        kind = "abandoned" if fields.get("abandoned") else fields["status"]
+        kinds = [kind for kind in ("abandoned", "interrupted") if fields.get(kind)]
+        kind = kinds[0] if kinds else fields["status"]
         return tool_result_key(
             fields["message_id"], fields["tool_id"], kind, fields.get("occurrence", 0)
         )

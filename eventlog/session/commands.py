@@ -9,6 +9,7 @@ from eventlog.errors import (
     IllegalTransition,
     InvalidArgument,
     InvalidMessage,
+    MessageWithdrawn,
     SessionClosed,
     SessionNotFound,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.session.keeping import Values
     from eventlog.session.pending_calls import PendingCall
+    from eventlog.session.reading import Newest
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tool_output import Limit
@@ -73,20 +75,49 @@ class AppendMessages(Command[tuple[Message, ...]]):
     data: tuple[MessageData, ...]
     tokens: tuple[int, ...]
     stored: tuple[MessageData, ...] | None = None
+    newest: tuple[Newest, ...] | None = None
+    """What was recorded under the ids, once `gather` has looked; that is needed after withdrawals."""
+    reuses: bool = False
+    """Whether ids of withdrawn messages may be used again, as by a turn that is begun again."""
+
+    gathers = True
+    expects_conversation = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[tuple[Message, ...]]:
+        if not state.withdrawn:
+            return self
+        keys = [message_key(message.id) for message in self.messages]
+        return replace(self, newest=tuple(facts.newest(keys)))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return bool(state.withdrawn)
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status != "open":
             require_open(state)
-        session, trusted = state.session_id, MessageAppended.trusted
+        if self.newest is not None and not self.reuses:
+            self._refuse_withdrawn(state.session_id)
+        trusted = MessageAppended.trusted
         return [
-            Draft(
-                trusted({"message": data, "tokens": tokens}),
-                derived_id(session, message_key(data["id"])),
+            Draft(trusted({"message": data, "tokens": tokens}), event_id)
+            for data, tokens, event_id in zip(
+                self.stored or self.data,
+                self.tokens,
+                self.event_ids(state.session_id),
+                strict=True,
             )
-            for data, tokens in zip(self.stored or self.data, self.tokens, strict=True)
         ]
 
+    def _refuse_withdrawn(self, session: str) -> None:
+        for message, newest in zip(self.messages, self.newest or (), strict=True):
+            if newest.withdrawn and newest.version is None:
+                raise MessageWithdrawn(
+                    session, message.id, newest.withdrawn, newest.withdrawn_at
+                )
+
     def event_ids(self, session: str) -> Sequence[EventId]:
+        if self.newest is not None:
+            return [derived_id(session, newest.key) for newest in self.newest]
         return [derived_id(session, message_key(message.id)) for message in self.messages]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Message, ...]:
@@ -128,12 +159,14 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
         for place in self.claiming:
             check_kept(values, state.session_id, self.data[place])
         if not self.large:
-            return AppendMessages(self.messages, self.data, self.tokens)
+            return AppendMessages(self.messages, self.data, self.tokens, reuses=self.reuses)
         stored, tokens = list(self.data), list(self.tokens)
         for place in self.large:
             stored[place] = keep_outputs(values, state.session_id, stored[place], state.tool_output)
             tokens[place] = weigh(self.estimate, stored[place])
-        return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
+        return AppendMessages(
+            self.messages, self.data, tuple(tokens), tuple(stored), reuses=self.reuses
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -159,8 +192,11 @@ class RecordToolResult(KeepingCommand[None]):
     event: ToolResultRecorded | None = None
     """The event to record, once `gather` has made it."""
     occurrence: int | None = None
+    key: str | None = None
+    """The key of the event, once `gather` knows it."""
 
     gathers = True
+    expects_conversation = True
 
     @property
     def unkept(self) -> bool:
@@ -174,7 +210,7 @@ class RecordToolResult(KeepingCommand[None]):
         return replace(self, large=large)
 
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
-        if self.event is not None:
+        if self.event is not None and not state.withdrawn:
             return self
         occurrence = self._occurrence(facts, state)
         if state.status == "open" and self.large is None:
@@ -194,10 +230,15 @@ class RecordToolResult(KeepingCommand[None]):
             large=large or None,
             occurrence=occurrence,
         )
-        return replace(self, event=event, too_large=None)
+        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+        if state.withdrawn:
+            key = facts.newest([key])[0].key
+        return replace(self, event=event, too_large=None, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
         """Return whether the message is read: a long output counts together with its others."""
+        if state.withdrawn:
+            return True
         if self.event is not None:
             return False
         is_long = len(self.output) > state.tool_output.preview_characters
@@ -255,8 +296,11 @@ class RecordToolResult(KeepingCommand[None]):
         return stored.duration_ms == self.duration_ms and same_output(part, self.output)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        occurrence = self.event.occurrence if self.event is not None else self.occurrence or 0
-        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+        key = self.key
+        if key is None:
+            key = tool_result_key(
+                self.message_id, self.tool_id, self.status, self.occurrence or 0
+            )
         return [derived_id(session, key)]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
@@ -274,17 +318,24 @@ class AbandonCall(Command[bool]):
     occurrence: int | None = None
     call: PendingCall | None = None
     """The open call, once `gather` has found it."""
+    key: str | None = None
+    """The key of the event, once `gather` knows it."""
 
     gathers = True
+    expects_conversation = True
 
     def gather(self, facts: Facts, state: SessionState) -> AbandonCall:
         call = self._open_call(state)
         if call is None:
             stored_calls(facts, state, self.message_id).count(self.tool_id, self.occurrence)
-        return replace(self, call=call)
+            return replace(self, call=None)
+        key = tool_result_key(self.message_id, self.tool_id, "abandoned", call.occurrence)
+        if state.withdrawn:
+            key = facts.newest([key])[0].key
+        return replace(self, call=call, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
-        return self._open_call(state) is None
+        return bool(state.withdrawn) or self._open_call(state) is None
 
     def _open_call(self, state: SessionState) -> PendingCall | None:
         pending = state.window.pending
@@ -307,8 +358,8 @@ class AbandonCall(Command[bool]):
             occurrence=self.call.occurrence,
             abandoned=True,
         )
-        key = tool_result_key(self.message_id, self.tool_id, "abandoned", self.call.occurrence)
-        return [Draft(event, derived_id(state.session_id, key))]
+        assert self.key is not None  # `gather` has set it together with the call.
+        return [Draft(event, derived_id(state.session_id, self.key))]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return True  # The call is closed, whatever reason was given first.

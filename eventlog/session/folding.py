@@ -20,6 +20,7 @@ from eventlog.session.appended import appended_reader
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_folding import fold_message
 from eventlog.session.tasks import folding as task_folding
+from eventlog.session.withdrawals import folding as withdrawal_folding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     **message_folding.HANDLERS,
     **folder_folding.HANDLERS,
     **task_folding.HANDLERS,
+    **withdrawal_folding.HANDLERS,
 }
 
 _QUIET: Final = (

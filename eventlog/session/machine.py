@@ -21,6 +21,7 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("session_created", (ABSENT,), "open"),
         Transition("message_appended", ("open",), "open"),
         Transition("tool_result_recorded", ("open",), "open"),
+        Transition("messages_withdrawn", ("open",), "open"),
         Transition("contexts_used", ("open",), "open"),
         Transition("project_assigned", ("open",), "open"),
         Transition("memory_session_assigned", ("open",), "open"),

@@ -79,6 +79,7 @@ def _fold_parts(window: Window, version: int, message: MessageData, tokens: int)
 def _tool_result(state: SessionState, record: Record, event: ToolResultRecorded) -> None:
     if not step(state, record):
         return
+    state.changed = record.version
     if event.status != "running":
         state.window.answer(
             event.tool_id, event.tokens, event.message_id, occurrence=event.occurrence

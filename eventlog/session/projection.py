@@ -33,7 +33,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """The state on which the commands of one session are decided."""
 
     name = "session"
-    schema = 6
+    schema = 7
     types = None
 
     def __init__(self, session_id: str = "") -> None:

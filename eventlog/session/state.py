@@ -21,6 +21,7 @@ from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.shared_dict import SharedDict
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.state import Task
+from eventlog.session.version_ranges import Withdrawn
 from eventlog.session.window import Window
 
 __all__ = ["SessionState"]
@@ -53,6 +54,14 @@ class SessionState:
     folder: str | None = None
     """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
+    """How many messages were appended and not withdrawn (M13)."""
+    withdrawn_count: int = 0
+    withdrawn: tuple[Withdrawn, ...] = ()
+    """The versions of all withdrawn messages and results, in order of the withdrawals."""
+    changed: int = 0
+    """The newest version that changed the conversation otherwise than by a new message."""
+    cleared: int = 0
+    """The number of the newest archive that contexts show nothing of, nor of any before it."""
     commit_count: int = 0
     keep_recent: int = 0
     memories: dict[str, int] = field(default_factory=dict[str, int])
@@ -112,6 +121,12 @@ class SessionState:
         self.failed_archives = creation.failed_archives
         self.tool_output = creation.tool_output or ToolOutputPolicy()
         self.auto_commit = creation.auto_commit
+
+    @property
+    def conversation_version(self) -> int:
+        """The version of the newest message, result, withdrawal or commit (M3)."""
+        versions = self.window.versions
+        return max(versions[-1], self.changed) if versions else self.changed
 
     def lane_head(self) -> Task | None:
         """Return the finalising task that is next in order (F1), if there is one to work on.

@@ -25,6 +25,7 @@ __all__ = [
     "ArchiveView",
     "ArchivedMessages",
     "SessionMeta",
+    "StoredMessage",
     "TaskView",
     "session_meta",
 ]
@@ -41,7 +42,8 @@ TOKEN_KINDS = (
 class SessionMeta(NamedTuple):
     """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty.
 
-    ``message_count`` counts the live messages, ``total_message_count`` all of them.
+    ``message_count`` counts the live messages, ``total_message_count`` all that were not withdrawn,
+    and ``withdrawn_count`` those that were.
     ``pending_tokens`` are the tokens of the live messages except the newest ``keep_recent_count``.
     """
 
@@ -64,6 +66,14 @@ class SessionMeta(NamedTuple):
     provider: str | None
     model: str | None
     status: SessionStatus
+    withdrawn_count: int = 0
+
+
+class StoredMessage(NamedTuple):
+    """A message with the results so far, and the version of the session at which it is stored."""
+
+    message: Message
+    version: int
 
 
 @lru_cache(maxsize=64)  # At most one of the times in the metadata changes with a message.
@@ -99,6 +109,7 @@ META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
     "provider": lambda state: state.provider,
     "model": lambda state: state.model,
     "status": lambda state: state.status,
+    "withdrawn_count": lambda state: state.withdrawn_count,
 }
 """What each field of `SessionMeta` is of a state."""
 
