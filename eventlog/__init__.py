@@ -77,6 +77,7 @@ from eventlog.session.views import (
     SessionMeta,
     StoredMessage,
     TaskView,
+    TurnView,
 )
 from eventlog.session_face import Session
 
@@ -201,6 +202,7 @@ __all__ = [
     "Transition",
     "TurnClosed",
     "TurnOpen",
+    "TurnView",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.engine import arguments, queries
+from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.turn_context import fence_of
 from eventlog.engine.request import SessionRequest
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -23,6 +25,7 @@ from eventlog.session.views import (
     ArchiveView,
     SessionMeta,
     StoredMessage,
+    TurnView,
     session_meta,
 )
 
@@ -47,7 +50,10 @@ if TYPE_CHECKING:
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
+    from eventlog.async_turn_face import AsyncTurn
 
 __all__ = ["AsyncSession"]
 
@@ -68,8 +74,13 @@ class AsyncSession:
     async def _do(
         self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
     ) -> Any:
-        request = SessionRequest(self._core, command, by, expected)
+        request = SessionRequest(self._core, command, by, expected, self._fence)
         return await self._engine.answer(request)
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        """The fence of the turn that the calling code is part of, if it is part of one."""
+        return fence_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -348,7 +359,13 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by, expected
+            self._core,
+            self._engine.estimate_tokens,
+            message,
+            idempotency_key,
+            by,
+            expected,
+            self._fence,
         )
         appended: Message = await self._engine.answer(request)
         return appended
@@ -366,7 +383,7 @@ class AsyncSession:
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
-            self._core, self._engine.estimate_tokens, messages, idempotency_key
+            self._core, self._engine.estimate_tokens, messages, idempotency_key, self._fence
         )
         if not command.messages:
             return ()
@@ -520,6 +537,37 @@ class AsyncSession:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.usage(contexts, skill), by)
 
+    # ---- turns --------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+    ) -> AsyncTurn:
+        """Return a turn to enter: one unit of an agent's work, with an id of the application's.
+
+        For use in an ``async with`` block. See `Session.turn`.
+        """
+        from eventlog.async_turn_face import AsyncTurn
+        from eventlog.engine.turns import TurnRun, turn_terms
+
+        terms = turn_terms(
+            turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error
+        )
+        return AsyncTurn(self._engine, TurnRun(self._engine.blocking, self._core, terms))
+
+    async def turns(self) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one.
+
+        See `Session.turns`.
+        """
+        return await self._engine.run(queries.read_turns, self._core)
+
     # ---- commits and tasks --------------------------------------------------------------------
 
     async def commit(
@@ -538,7 +586,9 @@ class AsyncSession:
         See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        result: CommitResult = await self._do(Commit(keep_recent, keep_turn_tokens), by)
+        trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
+        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        result: CommitResult = await self._do(command, by)
         return result
 
     async def retry(

@@ -151,12 +151,16 @@ class DuplicateEvent(ConflictError, _OfStream):
 
 
 class LeaseLost(ConflictError):
-    """A worker no longer owns its task; its result is refused."""
+    """A worker no longer owns its task, or an attempt its turn; the result is refused.
 
-    def __init__(self, task_id: str, fence: int, detail: str) -> None:
+    ``task_id`` is the id of the task or of the turn; ``fence`` that of the claim, or the number of
+    the attempt at the turn.
+    """
+
+    def __init__(self, task_id: str, fence: int, detail: str, *, of: str = "task") -> None:
         super().__init__(
-            f"task {task_id}: the lease with fence {fence} is lost ({detail}); "
-            "drop the result, another attempt owns the task"
+            f"{of} {task_id}: the lease with fence {fence} is lost ({detail}); "
+            f"drop the result, another attempt owns the {of}"
         )
         self.task_id = task_id
         self.fence = fence

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
+from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.turn_context import fence_of
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -26,6 +28,7 @@ from eventlog.session.views import (
     ArchiveView,
     SessionMeta,
     StoredMessage,
+    TurnView,
     session_meta,
 )
 
@@ -49,7 +52,10 @@ if TYPE_CHECKING:
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
+    from eventlog.turn_face import Turn
 
 __all__ = ["Session", "past_of"]
 
@@ -71,7 +77,12 @@ class Session:
         self._known_past: Past | None = None
 
     def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
-        return self._engine.execute(self._core, command, by, expected)
+        return self._engine.execute(self._core, command, by, expected, fence=self._fence)
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        """The fence of the turn that the calling code is part of, if it is part of one."""
+        return fence_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -374,7 +385,13 @@ class Session:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by, expected
+            self._core,
+            self._engine.estimate_tokens,
+            message,
+            idempotency_key,
+            by,
+            expected,
+            self._fence,
         )
         appended: Message = self._engine.answer(request)
         return appended
@@ -392,7 +409,7 @@ class Session:
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
-            self._core, self._engine.estimate_tokens, messages, idempotency_key
+            self._core, self._engine.estimate_tokens, messages, idempotency_key, self._fence
         )
         if not command.messages:
             return ()
@@ -566,6 +583,55 @@ class Session:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.usage(contexts, skill), by)
 
+    # ---- turns --------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+    ) -> Turn:
+        """Return a turn to enter: one unit of an agent's work, with an id of the application's.
+
+        For use in a ``with`` block. Commands in the block, through the handle or any `Session` of
+        this id, belong to the turn; so do those of tasks that it starts. It ends completed when the
+        block is left, failed with an exception, cancelled with `KeyboardInterrupt`, `SystemExit` or
+        `asyncio.CancelledError`. A completed turn is not run again: `Turn.done` is true and
+        `Turn.result` what it had. Any other one can be begun again with its id: what was added by the
+        attempt before is withdrawn first, and results of its calls with it. With ``resume``, steps
+        that an earlier attempt finished are read back instead of run.
+
+        One turn is open per session. While another one is, this one waits up to ``wait_seconds``.
+        Its lease, of ``lease_seconds``, is renewed by a thread of the log for as long as the process
+        lives; after its end the same turn can be begun again elsewhere, and the commands of the
+        attempt before raise `LeaseLost`. A turn that nobody begins again is abandoned
+        ``stale_seconds`` after that. ``on_error`` says what becomes of the messages of a turn that
+        does not complete: ``keep`` them, with an ``interrupted`` result for open calls, or
+        ``withdraw`` them.
+
+        Entering raises `TurnOpen`, and `TurnClosed` for a turn of which a commit took a part.
+        """
+        run = self._engine.shelter.read(
+            late_verbs.turn,
+            self._engine,
+            self._core,
+            (turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error),
+        )
+        from eventlog.turn_face import Turn  # The call before has imported it, in the shelter.
+
+        return Turn(self._engine, run)
+
+    def turns(self) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one.
+
+        Ended ones come first, by id; the open one is the last.
+        """
+        return self._engine.shelter.read(queries.read_turns, self._core)
+
     # ---- commits and tasks --------------------------------------------------------------------
 
     def commit(
@@ -583,14 +649,16 @@ class Session:
 
         The newest ``keep_recent`` messages stay live; with ``keep_turn_tokens`` instead, the newest
         whole rounds within that number of tokens do. A round is a user message and what follows it.
-        A round with a tool call that awaits its result always stays live. A worker summarises the
-        archive later.
+        A round with a tool call that awaits its result always stays live, and so does what came
+        after the beginning of an open turn. A worker summarises the archive later.
 
         Returns ``skipped``, with the reason, if there is nothing to archive. Raises `CommitBlocked`
         if an earlier archive failed for good and the session's policy is to wait for it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        result: CommitResult = self._do(Commit(keep_recent, keep_turn_tokens), by)
+        trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
+        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        result: CommitResult = self._do(command, by)
         return result
 
     def retry(

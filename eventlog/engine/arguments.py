@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
     from eventlog.session.tokens import TokenEstimator
+    from eventlog.session.turns.state import TurnFence
     from eventlog.session.withdrawals.commands import ReplaceMessages, WithdrawMessages
     from eventlog.trace_context import TraceContext
 
@@ -138,6 +139,7 @@ def append_one(
     idempotency_key: str | None,
     by: Metadata | None,
     expected: Expected = ANY,
+    fence: TurnFence | None = None,
 ) -> MessageRequest:
     """Check one message before it is stored; give it an id from the key, if there is one."""
     message = value if type(value) is Message else as_message(value)
@@ -148,12 +150,14 @@ def append_one(
     is_large = len(text) > core.plain_characters and (
         core.plain_characters < 0 or has_large(data, core.tool_output)
     )
-    if check_claims(core.session, data) or is_large or expected is not ANY:
-        request = MessageRequest(core, message, data, 0, by)
+    is_again = fence is not None and fence.attempt > 1
+    if check_claims(core.session, data) or is_large or is_again or expected is not ANY:
+        request = MessageRequest(core, message, data, 0, by, fence)
         command = _append(core, estimate, (message,), (data,), [text])
+        command.reuses = is_again
         request.fall_back(command, expected_version(expected))
         return request
-    return MessageRequest(core, message, data, weigh(estimate, data, text), by)
+    return MessageRequest(core, message, data, weigh(estimate, data, text), by, fence)
 
 
 def append(
@@ -161,6 +165,7 @@ def append(
     estimate: TokenEstimator,
     values: Iterable[Message | dict[str, Any]],
     idempotency_key: str | None,
+    fence: TurnFence | None = None,
 ) -> AppendMessages:
     """Check all messages before any is stored; derive missing ids from the key."""
     if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -176,7 +181,9 @@ def append(
         raise InvalidMessage(
             "two messages of one batch have the same id; give each its own", field="id"
         )
-    return _append(core, estimate, messages, data, texts)
+    command = _append(core, estimate, messages, data, texts)
+    command.reuses = fence is not None and fence.attempt > 1
+    return command
 
 
 def _append(

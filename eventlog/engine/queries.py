@@ -37,12 +37,14 @@ from eventlog.session.index import (
     keys_under,
     read_archive,
     read_task,
+    read_turn,
     task_key,
+    turn_prefix,
 )
 from eventlog.session.recent import Findings, FirstQuestion, Recent
 from eventlog.session.tasks.events import ArchiveFinalized
 from eventlog.session.version_ranges import ascending, joined, without
-from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
+from eventlog.session.views import ArchivedMessages, ArchiveView, TurnView, archive_view, turn_view
 from eventlog.session.views import StoredMessage as StoredMessageView
 from eventlog.storable import check_text
 
@@ -72,6 +74,7 @@ __all__ = [
     "read_tail",
     "read_tool_output",
     "read_truncated",
+    "read_turns",
     "read_withdrawn",
     "search_tool_output",
 ]
@@ -136,6 +139,14 @@ def read_message(core: Core, message_id: str) -> StoredMessageView:
         raise MessageWithdrawn(core.session, message_id, recorded.version, at)
     (stored,) = core.reader.messages([(recorded.version, recorded.version)])
     return StoredMessageView(stored.message, stored.version)
+
+
+def read_turns(core: Core) -> tuple[TurnView, ...]:
+    """Return the turns of the session that ended, by id, and the open one."""
+    turn = core.refresh().turn
+    ended = [read_turn(value) for _, value in core.store.scan(*keys_under(turn_prefix(core.session)))]
+    others = [each for each in ended if turn is None or each.turn_id != turn.turn_id]
+    return tuple(turn_view(each) for each in [*others, *([] if turn is None else [turn])])
 
 
 def read_withdrawn(core: Core, version: int) -> tuple[Message, ...]:

@@ -13,7 +13,9 @@ from eventlog.session.index import (
     keys_under,
     read_archive,
     read_task,
+    read_turn,
     task_key,
+    turn_key,
 )
 from eventlog.session.reading import MessageReader
 from eventlog.session.version_ranges import contains
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
     from eventlog.session.version_ranges import Withdrawn
     from eventlog.store import Store
 
@@ -70,6 +73,11 @@ class Reader(MessageReader):
         value = read_entry(self._store, task_key(task_id))
         task = None if value is None else read_task(value)
         return task if task is not None and task.session_id == self.stream else None
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """Return a turn that has ended; None if none with this id has."""
+        value = read_entry(self._store, turn_key(self.stream, turn_id))
+        return None if value is None else read_turn(value)
 
     def archive_with(self, version: int) -> int | None:
         """Return the number of the archive that took what is at a version; None if none did."""

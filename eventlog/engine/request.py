@@ -12,6 +12,7 @@ from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event, encode_metadata, refusal, with_records_to_come
 from eventlog.engine.committer import Request
 from eventlog.errors import (
+    ConflictError,
     DuplicateEvent,
     EventLogError,
     InvalidArgument,
@@ -28,6 +29,7 @@ from eventlog.session.command import Command, Draft, KeepingCommand, Outcome
 from eventlog.session.folding import apply
 from eventlog.session.index import index_changes, may_change_index
 from eventlog.session.state import SessionState
+from eventlog.session.turns.fence import turn_lost
 from eventlog.session.version_ranges import withdrawal_of
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.session.events import MessageAppended
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["SessionRequest", "request_after_round", "run_keeping"]
 
@@ -48,10 +51,12 @@ class SessionRequest(Request):
         "_core",
         "_drafts",
         "_expected",
+        "_fence",
         "_fingerprint",
         "_ids",
         "_key",
         "_metadata",
+        "_outside",
         "_recorded",
     )
 
@@ -61,11 +66,13 @@ class SessionRequest(Request):
         command: Command[Any],
         metadata: Metadata | None = None,
         expected: Expected = ANY,
+        fence: TurnFence | None = None,
     ) -> None:
         super().__init__(core)
         self._core = core
         self._command = command
         self._expected = expected
+        self._fence = fence
         self._key = None if metadata is None else metadata.idempotency_key
         if isinstance(command, KeepingCommand):
             self.keeps, self.unkept = True, command.unkept
@@ -82,6 +89,10 @@ class SessionRequest(Request):
                 self._fingerprint = _fingerprint(command)
                 metadata = metadata._replace(command=self._fingerprint)
             self._metadata = encode_metadata(metadata)
+        self._outside = self._metadata
+        if fence is not None:
+            marked = (metadata or Metadata())._replace(turn=fence.turn_id, attempt=fence.attempt)
+            self._metadata = encode_metadata(marked)
 
     # ---- called by the committer --------------------------------------------------------------
 
@@ -99,6 +110,7 @@ class SessionRequest(Request):
         # whose first answer was lost, must get its original result (P8) even if it would be refused
         # today, for instance because the session was closed since.
         core = self._core
+        self.waits = False
         while True:
             state = core.deciding_state(round)
             if self._waits_or_was_recorded():
@@ -109,6 +121,13 @@ class SessionRequest(Request):
                     return None
                 state = expected
             seen = state if self._command.creates else state.as_seen(core.creation)
+            lost = self._fence and turn_lost(seen, self._fence)
+            if lost:
+                if self._was_recorded():
+                    return None
+                if core.up_to_date(state).version == state.version:
+                    raise lost
+                continue
             if not self._gather(seen):
                 return None
             now = core.clock()
@@ -187,6 +206,14 @@ class SessionRequest(Request):
         self.waits = bool(self._core.pending)
         return self.waits or self._recall_by_key(self._key)
 
+    def _was_recorded(self) -> bool:
+        """Return whether the command has its own records, so that it repeats what it did."""
+        try:
+            return self._recall_by_drafts()
+        except ConflictError:
+            self.error = None
+            return False
+
     def _gather(self, seen: SessionState) -> bool:
         """Let the command look up the facts that it needs; return whether it can be decided."""
         core, command = self._core, self._command
@@ -227,7 +254,7 @@ class SessionRequest(Request):
     def _build(self, state: SessionState, time: int) -> Append:
         """Encode and chain the drafts into the append to store."""
         core = self._core
-        stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
+        stream, version, hash_ = core.session, state.version, state.hash
         drafts, first = self._drafts, 0
         if state.status == ABSENT and core.creation is not None and not self._command.creates:
             # The command's own events are numbered as if there were no creation before them.
@@ -235,7 +262,8 @@ class SessionRequest(Request):
         recorded: list[Recorded] = []
         records: list[Record] = []
         indexed, to_come = False, len(drafts)
-        for number, (event, given_id, _) in enumerate(drafts, first):
+        for number, (event, given_id, is_turns) in enumerate(drafts, first):
+            metadata = self._metadata if is_turns else self._outside
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)

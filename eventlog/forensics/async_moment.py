@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eventlog.session.context import Context, SearchContext
     from eventlog.session.messages import Message
     from eventlog.session.tool_output import OutputMatch, ToolOutput
-    from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, StoredMessage, TaskView
+    from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, StoredMessage, TaskView, TurnView
 
 __all__ = ["AsyncMoment"]
 
@@ -139,6 +139,10 @@ class AsyncMoment:
             context=context,
             occurrence=occurrence,
         )
+
+    async def turns(self) -> tuple[TurnView, ...]:
+        """Return the turns of that moment."""
+        return await self._engine.run(self.moment.turns)
 
     async def tasks(self) -> tuple[TaskView, ...]:
         """Return all tasks of the session with the states that they had, by id."""

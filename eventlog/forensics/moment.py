@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         SessionMeta,
         StoredMessage,
         TaskView,
+        TurnView,
     )
 
 __all__ = ["Moment", "core_of"]
@@ -185,6 +186,10 @@ class Moment:
         )
 
     # ---- and what only a moment has -----------------------------------------------------------
+
+    def turns(self) -> tuple[TurnView, ...]:
+        """Return the turns of that moment. See `Session.turns`."""
+        return self._shelter.read(queries.read_turns, self._core)
 
     def tasks(self) -> tuple[TaskView, ...]:
         """Return all tasks of the session with the states that they had, by id."""

@@ -220,6 +220,9 @@ class Rewriting:
                 found[name] = self._ranges(found[name])
         if type_ == "messages_withdrawn":
             self._withdraw(found)
+        if type_ == "turn_begun":
+            steps = found.get("steps", {})
+            found["steps"] = {name: self._version(each) for name, each in steps.items()}
         if type_ == "commit_prepared" and self._gains:
             self._recount(found, version)
         return found

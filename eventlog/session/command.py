@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
     from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
@@ -93,6 +94,10 @@ class Facts(Protocol):
 
     def task(self, task_id: str) -> Task | None:
         """Return a task of the session, even a finished one; None if there is none."""
+        ...
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """Return a turn that has ended; None if none with this id has."""
         ...
 
     def archive_with(self, version: int) -> int | None:

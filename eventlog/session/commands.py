@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tool_output import Limit
+    from eventlog.session.turns.ending import Ending
 
 __all__ = [
     "ABANDONED",
@@ -469,10 +470,39 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
 
 
 @dataclass(slots=True, eq=False)
-class CloseSession(Command[None]):
-    """Close the session to further messages; open archives are still finalised."""
+class EndingSession(Command[None]):
+    """End the session for its users; an open turn ends in the same append."""
 
     reason: str | None = None
+    ending: Ending | None = None
+    """How the open turn ends, once `gather` has read it."""
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[None]:
+        if state.turn is None:
+            return self
+        from eventlog.session.turns.ending import gather_ending  # Few sessions have turns.
+
+        return replace(self, ending=gather_ending(facts, state, withdraws=False))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return state.turn is not None
+
+    def _end_of_turn(self, state: SessionState, reason: str) -> list[Draft]:
+        if state.turn is None or state.status != "open":
+            return []
+        from eventlog.session.turns.ending import Ending, abandoned, end_drafts
+
+        return end_drafts(state, self.ending or Ending(), abandoned(state.turn, reason))
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class CloseSession(EndingSession):
+    """Close the session to further messages; open archives are still finalised."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -480,17 +510,13 @@ class CloseSession(Command[None]):
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        return [Draft(SessionClosedEvent(reason=self.reason))]
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
+        ends = self._end_of_turn(state, self.reason or "session closed")
+        return [*ends, Draft(SessionClosedEvent(reason=self.reason))]
 
 
 @dataclass(slots=True, eq=False)
-class DeleteSession(Command[None]):
+class DeleteSession(EndingSession):
     """Take the session out of use and abandon its open tasks (M1); its records stay."""
-
-    reason: str | None = None
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -508,7 +534,5 @@ class DeleteSession(Command[None]):
             )
             for task in state.tasks.values()
         ]
-        return [*abandoned, Draft(SessionDeleted(reason=self.reason))]
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
+        ends = self._end_of_turn(state, reason)
+        return [*ends, *abandoned, Draft(SessionDeleted(reason=self.reason))]

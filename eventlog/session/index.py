@@ -8,6 +8,9 @@ key                                       value
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
+``turn/{session}/{turn id}``              the whole turn, once it has ended, as
+                                          `eventlog.session.turns.state.Turn`
+``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
 ========================================= =====================================================
@@ -32,6 +35,7 @@ from eventlog.errors import CorruptLog
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
+from eventlog.session.folding import apply
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
     FollowUp,
@@ -40,6 +44,9 @@ from eventlog.session.tasks.events import (
     TokenUsage,
 )
 from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
+from eventlog.session.turns.folding import ended
+from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
+from eventlog.session.turns.state import Turn
 from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 
 if TYPE_CHECKING:
@@ -48,6 +55,7 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
     from eventlog.session.state import SessionState
+    from eventlog.session.turns.events import TurnEvent
 
 __all__ = [
     "INDEXED_TYPES",
@@ -66,10 +74,16 @@ __all__ = [
     "read_archive",
     "read_session",
     "read_task",
+    "read_turn",
     "session_key",
     "session_of_entry",
     "session_of_idle_key",
+    "session_of_stale_key",
+    "stale_key",
+    "stale_range",
     "task_key",
+    "turn_key",
+    "turn_prefix",
     "workspace_prefix",
 ]
 
@@ -78,7 +92,12 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
+TURN_TYPES: Final = TURN_MACHINE.events - {"turn_step_completed"}
+"""The event types that may change the entries of a session's turns."""
+
+INDEXED_TYPES: Final = (
+    TASK_MACHINE.events | SESSION_TYPES | TURN_TYPES | frozenset({"messages_withdrawn"})
+)
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
 _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
@@ -87,7 +106,8 @@ _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+STALE: Final = "stale/"
+SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE, STALE)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -138,6 +158,28 @@ def idle_key(time: int, session: str = "") -> str:
     return f"{IDLE}{time:017d}/{session}"
 
 
+def turn_prefix(session: str) -> str:
+    return f"turn/{session}/"
+
+
+def turn_key(session: str, turn_id: str) -> str:
+    return f"{turn_prefix(session)}{_without_slash(turn_id)}"
+
+
+def stale_key(time: int, session: str = "") -> str:
+    return f"{STALE}{time:017d}/{session}"
+
+
+def stale_range(now: int) -> tuple[str, str]:
+    """Return the range of the keys of the sessions whose open turn may be abandoned by ``now``."""
+    return STALE, stale_key(now + 1)
+
+
+def session_of_stale_key(key: str) -> str:
+    """Return the session that the key of a stale turn is about."""
+    return key.removeprefix(STALE).partition("/")[2]
+
+
 def idle_range(now: int) -> tuple[str, str]:
     """Return the range of the keys of the sessions that are idle by ``now``."""
     return IDLE, idle_key(now + 1)
@@ -149,9 +191,9 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     match family:
         case "session":
             return rest
-        case "workspace" | "idle":
+        case "workspace" | "idle" | "stale":
             return rest.partition("/")[2] or None
-        case "archive":
+        case "archive" | "turn":
             return rest.rpartition("/")[0] or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
@@ -203,8 +245,9 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after)}
+    _index_turns(changes, before, recorded, after)
+    old = {**_due_entries(before, touched), **_idle_entry(before), **_stale_entry(before)}
+    new = {**_due_entries(after, touched), **_idle_entry(after), **_stale_entry(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -277,6 +320,30 @@ def _index_archives(
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
 
+def _index_turns(
+    changes: dict[str, bytes | None],
+    before: SessionState,
+    recorded: Sequence[Recorded],
+    after: SessionState,
+) -> None:
+    """Note the turns that records end, as each was right before its end."""
+    if not any(entry.type in ENDED_BY for entry in recorded):
+        return
+    state = before.copy()
+    for entry in recorded:
+        turn = state.turn
+        if entry.type in ENDED_BY and turn is not None:
+            end = ended(turn, entry.record, cast("TurnEvent", entry.event))
+            changes[turn_key(after.session_id, turn.turn_id)] = _json(end)
+        apply(state, entry)
+
+
+def _stale_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    if state.turn is None or state.status != "open":
+        return {}
+    return {stale_key(state.turn.stale_at, state.session_id): {}}
+
+
 def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict[str, Any]]:
     """Return the due entries of the lane's head and of the unordered tasks that were touched."""
     head = state.lane_head()
@@ -328,6 +395,17 @@ def read_archive(value: bytes) -> Archive:
     return archive
 
 
+def read_turn(value: bytes) -> Turn:
+    """Read a ``turn/`` entry; raise `CorruptLog` if it is damaged."""
+    try:
+        turn = _turn_reader()(value)
+        if turn.state not in ENDED_BY.values():
+            raise ValueError(f"a turn that ended cannot be {turn.state!r:.40}")
+    except ValueError as error:
+        raise _damaged("turn", error) from error
+    return turn
+
+
 class SessionEntry(NamedTuple):
     """What a ``session/`` entry says."""
 
@@ -375,6 +453,11 @@ def prepare_reading() -> None:
 @cache
 def _task_reader() -> Callable[[bytes], Task]:
     return TypeAdapter(Task).validate_json
+
+
+@cache
+def _turn_reader() -> Callable[[bytes], Turn]:
+    return TypeAdapter(Turn).validate_json
 
 
 @cache

@@ -21,6 +21,7 @@ from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.shared_dict import SharedDict
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.state import Task
+from eventlog.session.turns.state import Turn
 from eventlog.session.version_ranges import Withdrawn
 from eventlog.session.window import Window
 
@@ -83,6 +84,8 @@ class SessionState:
     unused: list[VersionRange] = field(default_factory=list[VersionRange])
     """Ranges of archive numbers that no archive has: those of an adopted folder may have gaps."""
     overview: Overview | None = None
+    turn: Turn | None = None
+    """The open turn; others are in the log's index."""
     findings: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Steps in the history that a machine does not allow, with their versions (P7)."""
 
@@ -91,6 +94,8 @@ class SessionState:
         copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
+        if self.turn is not None:
+            copied.turn = self.turn.copy()
         return copied
 
     def for_reading(self) -> SessionState:
@@ -100,6 +105,8 @@ class SessionState:
             if name != "window":
                 setattr(copied, name, getattr(self, name).copy())
         copied.window = self.window.shared()
+        if self.turn is not None:
+            copied.turn = self.turn.copy()
         return copied
 
     def as_seen(self, creation: SessionCreated | None) -> SessionState:

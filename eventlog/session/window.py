@@ -353,6 +353,11 @@ class Window:
         """Return the version ranges in which the live messages are, in order."""
         return [*self.closed, (self.since + 1, head)] if head > self.since else [*self.closed]
 
+    @property
+    def held_count(self) -> int:
+        """How many live messages came after the open turn was begun."""
+        return len(self.versions) - bisect_left(self.versions, self.held_from)
+
     def tokens_before(self, keep_recent: int) -> int:
         """Return the tokens of the live messages outside of the newest ``keep_recent`` (M8)."""
         known = len(self.versions)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.commands import Claim
     from eventlog.session.tasks.state import Task
     from eventlog.worker.batched_reads import BatchedReads
-    from eventlog.worker.heartbeat import Heartbeat
+    from eventlog.engine.heartbeat import Heartbeat
     from eventlog.worker.lease_clock import LeaseClock
     from eventlog.worker.retry_policy import ErrorClass
     from eventlog.worker.terms import Terms

@@ -15,7 +15,7 @@ from eventlog.session.index import due_key, due_prefix, keys_under
 from eventlog.session.tasks.events import OwnerData
 from eventlog.telemetry import log_fact
 from eventlog.worker.due_task import DueTask
-from eventlog.worker.owner import is_gone
+from eventlog.engine.owner import is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

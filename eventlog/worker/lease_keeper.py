@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventlog.errors import ConflictError
-    from eventlog.worker.heartbeat import Heartbeat
+    from eventlog.engine.heartbeat import Heartbeat
 
 __all__ = ["LeaseKeeper"]
 

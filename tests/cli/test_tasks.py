@@ -17,7 +17,7 @@ from eventlog.cli.watching import LiveWatcher
 from eventlog.session.tasks.commands import ClaimTask
 from eventlog.testing.inside import execute
 from eventlog.worker.due import seconds_until_due
-from eventlog.worker.owner import this_process
+from eventlog.engine.owner import this_process
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine

@@ -14,7 +14,7 @@ from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.inside import execute
 from eventlog.testing.model.laws import check_laws
-from eventlog.worker.owner import this_process
+from eventlog.engine.owner import this_process
 
 if TYPE_CHECKING:
     from pathlib import Path

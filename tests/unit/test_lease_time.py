@@ -27,7 +27,7 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.inside import execute
 from eventlog.testing.jumping import JumpingTime
-from eventlog.worker.owner import this_process
+from eventlog.engine.owner import this_process
 
 LEASE = 300_000_000
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")

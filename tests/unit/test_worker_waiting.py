@@ -36,7 +36,7 @@ from eventlog.testing.inside import engine_of, execute
 from eventlog.testing.jumping import JumpingTime
 from eventlog.worker.attempt import UNWINDING_SECONDS
 from eventlog.worker.batched_reads import BatchedReads
-from eventlog.worker.heartbeat import Heartbeat
+from eventlog.engine.heartbeat import Heartbeat
 from eventlog.worker.lease_keeper import LeaseKeeper
 from eventlog.worker.worker import DECLINED_SECONDS, WAKEUP_SECONDS, WATCH_SECONDS
 

@@ -41,7 +41,7 @@ from eventlog.session.messages import Message
 from eventlog.session.tasks.events import StepCompleted
 from eventlog.session_face import Session
 from eventlog.store import Finding
-from eventlog.worker.owner import this_process
+from eventlog.engine.owner import this_process
 from eventlog.worker_face import Worker
 
 __all__ = ["play"]

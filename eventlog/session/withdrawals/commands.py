@@ -218,7 +218,7 @@ class ReplaceMessages(WithdrawMessages, KeepingCommand[int]):
     def _in_order(self, new: list[Draft], at: int, state: SessionState) -> list[Draft]:
         """Return the new messages in the place of the replaced ones, among those that stay."""
         one_by_one = len(new) == len(self.replaced)
-        own: Sequence[VersionRange] = ()
+        own = () if state.turn is None else state.turn.messages
         order: list[Draft] = [] if self.moved else list(new)
         left = list(new)
         for entry, last in zip(self.moved, self.newest, strict=False):
