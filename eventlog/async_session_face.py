@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.engine import arguments, queries
 from eventlog.engine.engine import STALE_TRUST
-from eventlog.engine.turn_context import fence_of
 from eventlog.engine.request import SessionRequest
+from eventlog.engine.turn_context import fence_of
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from eventlog.async_turn_face import AsyncTurn
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.events import Event
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
-    from eventlog.async_turn_face import AsyncTurn
 
 __all__ = ["AsyncSession"]
 
@@ -117,7 +117,9 @@ class AsyncSession:
 
         See `Session.history`.
         """
-        return await self._engine.run(queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn)
+        return await self._engine.run(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
 
     async def message(self, message_id: str) -> StoredMessage:
         """Return the newest message with an id, with its version and the results so far.
@@ -556,9 +558,7 @@ class AsyncSession:
         from eventlog.async_turn_face import AsyncTurn
         from eventlog.engine.turns import TurnRun, turn_terms
 
-        terms = turn_terms(
-            turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error
-        )
+        terms = turn_terms(turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error)
         return AsyncTurn(self._engine, TurnRun(self._engine.blocking, self._core, terms))
 
     async def turns(self) -> tuple[TurnView, ...]:

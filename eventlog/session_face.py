@@ -112,16 +112,16 @@ class Session:
         """Return the live messages in order, or only the ``last`` of them."""
         return self._engine.shelter.read(queries.read_tail, self._core, last)
 
-    def history(
-        self, *, hydrate: bool = False, withdrawn: bool = False
-    ) -> tuple[Message, ...]:
+    def history(self, *, hydrate: bool = False, withdrawn: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         With ``hydrate``, large tool outputs are returned in full instead of as previews; raises
         `CorruptLog` if one is missing or damaged. Messages that were withdrawn are left out, unless
         ``withdrawn`` is true; then several messages may have one id.
         """
-        return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn)
+        return self._engine.shelter.read(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
 
     def message(self, message_id: str) -> StoredMessage:
         """Return the newest message with an id, with its version and the results so far.
@@ -414,9 +414,7 @@ class Session:
         if not command.messages:
             return ()
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
-        appended: tuple[Message, ...] = self._do(
-            command, by, arguments.expected_version(expected)
-        )
+        appended: tuple[Message, ...] = self._do(command, by, arguments.expected_version(expected))
         return appended
 
     def record_tool_result(
@@ -511,7 +509,9 @@ class Session:
         would stay without its call.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        command = self._engine.shelter.read(arguments.withdrawal, last, message_ids, after, expected)
+        command = self._engine.shelter.read(
+            arguments.withdrawal, last, message_ids, after, expected
+        )
         version: int = self._do(command, by, arguments.expected_version(expected))
         return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
 

@@ -314,9 +314,7 @@ def _ids(message_ids: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(message_ids, str) or not isinstance(message_ids, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgument(f"message_ids must be a list of ids, not {shown(message_ids)}")
-    ids = tuple(
-        [check_text(f"message_ids.{place}", id_) for place, id_ in enumerate(message_ids)]
-    )
+    ids = tuple([check_text(f"message_ids.{place}", id_) for place, id_ in enumerate(message_ids)])
     if not ids:
         raise InvalidArgument("message_ids is empty; name at least one message")
     return ids

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Beat", "Heartbeat"]
 
+
 def _time_here() -> ThreadTime:
     """Return the time of the running event loop; without one, the time of this machine."""
     try:

@@ -113,9 +113,7 @@ def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[M
     return tuple(entry.message for entry in found)
 
 
-def read_history(
-    core: Core, *, hydrate: bool, withdrawn: bool = False
-) -> tuple[Message, ...]:
+def read_history(core: Core, *, hydrate: bool, withdrawn: bool = False) -> tuple[Message, ...]:
     """Return every message ever recorded, in order, whatever the state of its archive (X7)."""
     core.refresh()
     reader = core.reader
@@ -144,7 +142,9 @@ def read_message(core: Core, message_id: str) -> StoredMessageView:
 def read_turns(core: Core) -> tuple[TurnView, ...]:
     """Return the turns of the session that ended, by id, and the open one."""
     turn = core.refresh().turn
-    ended = [read_turn(value) for _, value in core.store.scan(*keys_under(turn_prefix(core.session)))]
+    ended = [
+        read_turn(value) for _, value in core.store.scan(*keys_under(turn_prefix(core.session)))
+    ]
     others = [each for each in ended if turn is None or each.turn_id != turn.turn_id]
     return tuple(turn_view(each) for each in [*others, *([] if turn is None else [turn])])
 

@@ -16,6 +16,7 @@ from eventlog.errors import (
     DuplicateEvent,
     EventLogError,
     InvalidArgument,
+    LeaseLost,
     MessageWithdrawn,
     VersionConflict,
 )
@@ -115,29 +116,18 @@ class SessionRequest(Request):
             state = core.deciding_state(round)
             if self._waits_or_was_recorded():
                 return None
-            if self._expected is not ANY:
-                expected = self._at_expected(state)
-                if expected is None:
-                    return None
-                state = expected
-            seen = state if self._command.creates else state.as_seen(core.creation)
-            lost = self._fence and turn_lost(seen, self._fence)
-            if lost:
-                if self._was_recorded():
-                    return None
-                if core.up_to_date(state).version == state.version:
-                    raise lost
-                continue
-            if not self._gather(seen):
+            ready = self._ready(state)
+            if ready is None:
                 return None
+            state, seen = ready
             now = core.clock()
             version = state.version
             try:
-                decision = self._command.decide(seen, now, core.ids)
+                decision = self._decide(seen, now)
             except ValidationError as error:
                 raise refusal(error) from error
-            except EventLogError:
-                if self._recall_by_drafts():
+            except EventLogError as error:
+                if self._was_recorded(error):
                     return None
                 if core.up_to_date(state).version == version:
                     raise
@@ -206,18 +196,39 @@ class SessionRequest(Request):
         self.waits = bool(self._core.pending)
         return self.waits or self._recall_by_key(self._key)
 
-    def _was_recorded(self) -> bool:
-        """Return whether the command has its own records, so that it repeats what it did."""
+    def _ready(self, state: SessionState) -> tuple[SessionState, SessionState] | None:
+        """Return the state to decide on, and as the command sees it, with the facts gathered; None
+        if it cannot be decided in this round, or is answered already."""
+        expected = self._at_expected(state)
+        if expected is None:
+            return None
+        creates, core = self._command.creates, self._core
+        seen = expected if creates else expected.as_seen(core.creation)
+        return (expected, seen) if self._gather(seen) else None
+
+    def _decide(self, seen: SessionState, now: int) -> Sequence[Draft] | Outcome[Any]:
+        lost = self._fence and turn_lost(seen, self._fence)
+        if lost:
+            raise lost
+        return self._command.decide(seen, now, self._core.ids)
+
+    def _was_recorded(self, refusal: EventLogError) -> bool:
+        """Return whether a command that is refused has its own records, so that it is a repetition.
+
+        For one of a turn that is lost, nothing else counts.
+        """
         try:
             return self._recall_by_drafts()
         except ConflictError:
+            if not isinstance(refusal, LeaseLost):
+                raise
             self.error = None
             return False
 
     def _gather(self, seen: SessionState) -> bool:
         """Let the command look up the facts that it needs; return whether it can be decided."""
         core, command = self._core, self._command
-        if command.gathers:
+        if command.gathers and not (self._fence and turn_lost(seen, self._fence)):
             self.waits = bool(core.pending) and command.reads_stored(seen)
             if self.waits:
                 return False
@@ -232,7 +243,7 @@ class SessionRequest(Request):
 
         None if the command is answered with its own records, or has to wait for those of this round.
         """
-        if self._is_expected(state):
+        if self._expected is ANY or self._is_expected(state):
             return state
         if self._command.expects_conversation and self._core.pending:
             # What it conflicts with, or repeats, may be a command of this round, which may fail.

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
 
-__all__ = ["INLINE_BYTES", "StepNames", "StoredOutput", "arguments_digest", "as_json", "keep_output"]
+__all__ = [
+    "INLINE_BYTES",
+    "StepNames",
+    "StoredOutput",
+    "arguments_digest",
+    "as_json",
+    "keep_output",
+]
 
 INLINE_BYTES: Final = 16_384
 """The largest output, in bytes of JSON, that is stored in its event; overviews fit. Every replay of
@@ -55,7 +62,9 @@ class StepNames:
 
 def arguments_digest(arguments: Sequence[object], named: Mapping[str, object]) -> str:
     """Return a digest of the arguments of a step; values that are no JSON count by their text."""
-    content = pydantic_core.to_json([arguments, named], serialize_unknown=True, inf_nan_mode="strings")
+    content = pydantic_core.to_json(
+        [arguments, named], serialize_unknown=True, inf_nan_mode="strings"
+    )
     return hashlib.sha256(content).hexdigest()[:32]
 
 

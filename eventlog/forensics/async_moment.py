@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from eventlog.session.context import Context, SearchContext
     from eventlog.session.messages import Message
     from eventlog.session.tool_output import OutputMatch, ToolOutput
-    from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, StoredMessage, TaskView, TurnView
+    from eventlog.session.views import (
+        ArchivedMessages,
+        ArchiveView,
+        SessionMeta,
+        StoredMessage,
+        TaskView,
+        TurnView,
+    )
 
 __all__ = ["AsyncMoment"]
 

@@ -31,6 +31,9 @@ __all__ = ["Piece", "Rewriting"]
 Piece: TypeAlias = "Record | Event"
 """What stands in the new session: a record as it was, or another event."""
 
+_RECKONED = frozenset({"messages_withdrawn", "turn_begun", "commit_prepared"})
+"""The types of the events that count messages, or name versions under names of their own."""
+
 _KEYS_TRIED = 64
 """Events of one command whose ids are recognised as following from its key."""
 
@@ -218,14 +221,19 @@ class Rewriting:
         for name in ("takes", "retains", "ranges", "moved"):
             if name in found:
                 found[name] = self._ranges(found[name])
+        if type_ in _RECKONED:
+            self._reckon(type_, found, version)
+        return found
+
+    def _reckon(self, type_: str, found: dict[str, Any], version: int) -> None:
+        """Have an event name and count what is there in the fork."""
         if type_ == "messages_withdrawn":
             self._withdraw(found)
-        if type_ == "turn_begun":
+        elif type_ == "turn_begun":
             steps = found.get("steps", {})
             found["steps"] = {name: self._version(each) for name, each in steps.items()}
-        if type_ == "commit_prepared" and self._gains:
+        elif self._gains:
             self._recount(found, version)
-        return found
 
     def _with_references(self, value: Any) -> Any:
         """Return a value in which references to the session's tool outputs are the new one's."""

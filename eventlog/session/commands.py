@@ -112,9 +112,7 @@ class AppendMessages(Command[tuple[Message, ...]]):
     def _refuse_withdrawn(self, session: str) -> None:
         for message, newest in zip(self.messages, self.newest or (), strict=True):
             if newest.withdrawn and newest.version is None:
-                raise MessageWithdrawn(
-                    session, message.id, newest.withdrawn, newest.withdrawn_at
-                )
+                raise MessageWithdrawn(session, message.id, newest.withdrawn, newest.withdrawn_at)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         if self.newest is not None:
@@ -299,9 +297,7 @@ class RecordToolResult(KeepingCommand[None]):
     def event_ids(self, session: str) -> Sequence[EventId]:
         key = self.key
         if key is None:
-            key = tool_result_key(
-                self.message_id, self.tool_id, self.status, self.occurrence or 0
-            )
+            key = tool_result_key(self.message_id, self.tool_id, self.status, self.occurrence or 0)
         return [derived_id(session, key)]
 
     def result(self, recorded: Sequence[Recorded]) -> None:

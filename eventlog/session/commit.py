@@ -155,9 +155,7 @@ class Commit(Command[CommitResult]):
 
         return end_drafts(state, self.ending or Ending(), abandoned(turn))
 
-    def _reason(
-        self, window: Window, head: int
-    ) -> Literal["all_within_keep_window", "turn_open"]:
+    def _reason(self, window: Window, head: int) -> Literal["all_within_keep_window", "turn_open"]:
         """Return why nothing is taken: because of the window to keep, or of an open turn."""
         if window.held_from:
             released = window.copy()

@@ -44,10 +44,10 @@ from eventlog.session.tasks.events import (
     TokenUsage,
 )
 from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
+from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 from eventlog.session.turns.folding import ended
 from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
 from eventlog.session.turns.state import Turn
-from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

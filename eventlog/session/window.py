@@ -486,9 +486,7 @@ class Window:
             return 0
         return max(self.gaps, default=self.versions[0] if self.versions else self.since + 1)
 
-    def _select(
-        self, segments: list[tuple[int, int]], *, rests_begin_rounds: bool = True
-    ) -> None:
+    def _select(self, segments: list[tuple[int, int]], *, rests_begin_rounds: bool = True) -> None:
         """Keep the known messages of these segments only.
 
         The rest of a round behind a gap counts as a round; with ``rests_begin_rounds`` false only

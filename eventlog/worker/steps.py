@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INLINE_BYTES", "RecordedSteps", "as_stored"]
 
+
 class _Found(NamedTuple):
     output: Any
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +82,13 @@ def check(log: Log, session: Session) -> None:
     assert core.state.findings == []
 
 
+@contextmanager
+def raised(kind: type[BaseException], match: str | None = None) -> Iterator[None]:
+    """Expect that a turn, which is left with an exception, lets that go on."""
+    with pytest.raises(kind, match=match):
+        yield
+
+
 class Killed(BaseException):
     """Ends an attempt as the death of its process does: nothing more is recorded."""
 
@@ -111,7 +119,7 @@ def test_begun_again_a_turn_withdraws_what_its_unfinished_attempt_added(
     log: Log, rival: Log, session: Session, clock: FakeClock
 ) -> None:
     session.append(user("before"))
-    with pytest.raises(Killed), session.turn("t1") as turn:
+    with raised(Killed), session.turn("t1") as turn:
         turn.append(user("q"))
         turn.append(calling("c", "x"))
         rival.session("s").append(user("other"))
@@ -137,11 +145,9 @@ def test_a_turn_that_starts_anew_without_withdrawing_is_found(
     session: Session, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A canary: the loop's input would be there twice."""
-    monkeypatch.setattr(
-        "eventlog.session.turns.commands.plan_withdrawal", lambda *_, **__: None
-    )
+    monkeypatch.setattr("eventlog.session.turns.commands.plan_withdrawal", lambda *_, **__: None)
     for _ in range(2):
-        with pytest.raises(Killed), session.turn("t1") as turn:
+        with raised(Killed), session.turn("t1") as turn:
             turn.append(Message.user("drawn id"))
             killed(turn)
         clock.advance(61)
@@ -153,7 +159,7 @@ def test_results_that_an_attempt_recorded_for_earlier_calls_are_withdrawn_too(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
     session.append(calling("c", "x"))
-    with pytest.raises(Killed), session.turn("t1") as turn:
+    with raised(Killed), session.turn("t1") as turn:
         turn.record_tool_result("c", "x", "first")
         killed(turn)
     clock.advance(61)
@@ -248,9 +254,9 @@ def test_a_late_owner_changes_nothing(
             lambda: session.append(user("late")),
             lambda: late.extend([user("late")]),
             lambda: late.step("s", lambda: 1),
-            lambda: late.end("late"),
+            late.end,
             lambda: late.withdraw(last=1),
-            lambda: late._run.renew(),
+            late._run.renew,
         ):
             with pytest.raises(LeaseLost):
                 act()
@@ -343,7 +349,7 @@ def test_without_resume_steps_run_again(session: Session, clock: FakeClock) -> N
     calls: list[int] = []
     for _ in range(2):
         clock.advance(61)
-        with pytest.raises(Killed), session.turn("t1") as turn:
+        with raised(Killed), session.turn("t1") as turn:
             turn.step("s", calls.append, 1)
             killed(turn)
     assert calls == [1, 1]
@@ -353,7 +359,7 @@ def test_with_other_arguments_a_step_runs_again(session: Session, clock: FakeClo
     outputs: list[int] = []
     for number in (1, 2, 2):
         clock.advance(61)
-        with pytest.raises(Killed), session.turn("t1", resume=True) as turn:
+        with raised(Killed), session.turn("t1", resume=True) as turn:
             outputs.append(turn.step("double", lambda value: value * 2, number))
             killed(turn)
     assert outputs == [2, 4, 4]
@@ -369,9 +375,9 @@ def test_a_name_is_used_once_in_an_attempt(session: Session) -> None:
         assert turn.step("fails", lambda: 3) == 3
         for name in ("", 7, "\ud800"):
             with pytest.raises(InvalidArgument):
-                turn.step(name, lambda: 1)  # type: ignore[arg-type]
+                turn.step(name, int)  # type: ignore[arg-type]
         with pytest.raises(InvalidArgument, match="cannot be stored"):
-            turn.step("object", lambda: object())
+            turn.step("object", object)
 
 
 def test_an_output_is_returned_as_a_later_attempt_reads_it(session: Session) -> None:
@@ -379,7 +385,7 @@ def test_an_output_is_returned_as_a_later_attempt_reads_it(session: Session) -> 
         assert turn.step("tuple", lambda: (1, 2)) == [1, 2]
         large = "x" * 100_000
         assert turn.step("large", lambda: large) == large
-    stored = [each for each in session.timeline(types=["turn_step_completed"])]
+    stored = session.timeline(types=["turn_step_completed"])
     assert [each.event.blob is None for each in stored] == [True, False]
 
 
@@ -448,7 +454,7 @@ def test_a_completed_turn_never_runs_again(session: Session) -> None:
 def test_a_turn_ends_as_its_block_is_left(
     log: Log, session: Session, error: BaseException, state: str
 ) -> None:
-    with pytest.raises(type(error)), session.turn("t1") as turn:
+    with raised(type(error)), session.turn("t1") as turn:
         turn.append(calling("c", "x"))
         raise error
 
@@ -470,7 +476,7 @@ def test_a_turn_ends_as_its_block_is_left(
 
 def test_a_turn_can_withdraw_what_it_added_when_it_fails(log: Log, session: Session) -> None:
     session.append(user("a"))
-    with pytest.raises(ValueError, match="no"), session.turn("t1", on_error="withdraw") as turn:
+    with raised(ValueError, match="no"), session.turn("t1", on_error="withdraw") as turn:
         turn.extend([user("q"), calling("c", "x")])
         raise ValueError("no")
 
@@ -484,7 +490,7 @@ def test_a_turn_can_withdraw_what_it_added_when_it_fails(log: Log, session: Sess
 def test_a_failed_turn_of_which_a_commit_took_part_takes_a_new_id(
     log: Log, session: Session
 ) -> None:
-    with pytest.raises(ValueError, match="no"), session.turn("t1") as turn:
+    with raised(ValueError, match="no"), session.turn("t1") as turn:
         turn.extend([user("q"), user("r")])
         raise ValueError("no")
     session.commit(keep_recent=1)
@@ -501,7 +507,7 @@ def test_a_failed_turn_of_which_a_commit_took_part_takes_a_new_id(
 def test_a_stale_turn_holds_until_it_is_abandoned(
     log: Log, rival: Log, session: Session, clock: FakeClock
 ) -> None:
-    with pytest.raises(Killed), session.turn("t1", stale_seconds=100.0) as turn:
+    with raised(Killed), session.turn("t1", stale_seconds=100.0) as turn:
         turn.append(user("q"))
         killed(turn)
     clock.advance(159)
@@ -521,7 +527,7 @@ def test_a_stale_turn_is_abandoned_by_whoever_comes(
     log: Log, session: Session, clock: FakeClock, by: str, on_error: Any
 ) -> None:
     session.append(user("a"))
-    with pytest.raises(Killed), session.turn("t1", on_error=on_error) as turn:
+    with raised(Killed), session.turn("t1", on_error=on_error) as turn:
         turn.extend([user("q"), calling("c", "x")])
         killed(turn)
     clock.advance(661)

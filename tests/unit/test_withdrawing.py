@@ -165,7 +165,7 @@ def test_no_commit_brings_a_withdrawn_message_back(session: Session, keep: int, 
     say(session, "h")
     session.commit(keep_recent=again)
 
-    left = [*"abefg"][5 - min(keep, 5) :] + ["h"]
+    left = [*[*"abefg"][5 - min(keep, 5) :], "h"]
     assert tail(session) == left[max(0, len(left) - again) :]
     assert ids(session.history()) == [*"abefgh"]
     with_verify(session)
@@ -267,7 +267,9 @@ def test_a_withdrawal_that_would_leave_a_result_without_its_call_is_refused(
     call(session, "c", "t1")
     answer(session, "r", "t1")
 
-    with pytest.raises(InvalidMessage, match=r"'r' .* has the result of the call 't1' in message 'c'"):
+    with pytest.raises(
+        InvalidMessage, match=r"'r' .* has the result of the call 't1' in message 'c'"
+    ):
         session.withdraw(message_ids=["c"])
     assert ids(session.withdraw(message_ids=["c", "r"])) == ["c", "r"]
     with_verify(session)

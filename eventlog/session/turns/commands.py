@@ -48,6 +48,7 @@ __all__ = [
     "owner_name",
 ]
 
+
 def owner_name(owner: OwnerData | None) -> str:
     """Return what a person calls the owner of a turn."""
     return "an unknown process" if owner is None else f"process {owner['pid']} on {owner['host']}"
@@ -334,5 +335,3 @@ class AbandonStaleTurn(Command[bool]):
 
     def result(self, recorded: Sequence[Recorded]) -> bool:
         return True
-
-

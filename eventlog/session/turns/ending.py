@@ -54,9 +54,7 @@ def live_part(facts: Facts, state: SessionState, turn: Turn) -> tuple[set[int], 
     withdrawn."""
     live = state.window.ranges(state.version)
     messages = {version for version, _ in facts.appended(intersection(live, turn.messages))}
-    results = {
-        version for version in turn.results if not withdrawal_of(state.withdrawn, version)
-    }
+    results = {version for version in turn.results if not withdrawal_of(state.withdrawn, version)}
     return messages, results
 
 

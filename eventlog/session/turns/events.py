@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from eventlog.events import Event
 from eventlog.session.tasks.events import OwnerData
 
@@ -43,7 +45,7 @@ class TurnBegun(TurnEvent, type="turn_begun"):
     owner: OwnerData
     resumes: bool = False
     on_error: OnError = "keep"
-    steps: dict[str, int] = {}
+    steps: dict[str, int] = Field(default_factory=dict)
 
 
 class TurnRenewed(TurnEvent, type="turn_renewed"):

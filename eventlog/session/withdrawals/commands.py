@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.reading import Newest, StoredMessage
     from eventlog.session.state import SessionState
-    from eventlog.session.version_ranges import VersionRange
     from eventlog.session.withdrawals.planning import Plan
 
 __all__ = ["ReplaceMessages", "Which", "WithdrawMessages"]
@@ -103,7 +102,9 @@ class WithdrawMessages(Command[int]):
     def reads_stored(self, state: SessionState) -> bool:
         return True
 
-    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft] | Outcome[int]:
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[int]:
         require_open(state)
         if self.plan is None:
             return Outcome(0)
@@ -178,7 +179,9 @@ class ReplaceMessages(WithdrawMessages, KeepingCommand[int]):
             replaced=frozenset(versions),
         )
 
-    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft] | Outcome[int]:
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[int]:
         require_open(state)
         appends = self.appends
         if appends is None or (self.plan is None and not appends.messages):
@@ -240,9 +243,7 @@ class ReplaceMessages(WithdrawMessages, KeepingCommand[int]):
         before = [entry.data for entry in self.moved]
         lone_before = {(before[each.place]["id"], each.tool_id) for each in lone_results(before)}
         after: list[MessageData] = [event.message for event in events]
-        stays = {
-            entry.data["id"] for entry in self.moved if entry.version not in self.replaced
-        }
+        stays = {entry.data["id"] for entry in self.moved if entry.version not in self.replaced}
         for each in lone_results(after):
             id_ = after[each.place]["id"]
             if id_ in stays and (id_, each.tool_id) not in lone_before and not each.has_call:

@@ -3,6 +3,7 @@ imported when the first one is read."""
 
 from __future__ import annotations
 
+from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.events import Event
@@ -38,7 +39,7 @@ class MessagesWithdrawn(Event, type="messages_withdrawn"):
     ranges: list[VersionRange]
     count: int
     tokens: int
-    reopens: list[ReopenedCall] = []
-    unglued: list[int] = []
-    moved: list[VersionRange] = []
+    reopens: list[ReopenedCall] = Field(default_factory=list)
+    unglued: list[int] = Field(default_factory=list)
+    moved: list[VersionRange] = Field(default_factory=list)
     clears: bool = False

@@ -98,7 +98,11 @@ def plan_withdrawal(
     """
     gone, recorded = set(chosen), set(results)
     if not gone and not recorded:
-        return Plan(MessagesWithdrawn(ranges=[], count=0, tokens=0, clears=True), ()) if clears else None
+        return (
+            Plan(MessagesWithdrawn(ranges=[], count=0, tokens=0, clears=True), ())
+            if clears
+            else None
+        )
     live = state.window.ranges(state.version)
     said = _read(facts, _spans(state, sorted(gone), live))
     _complete(state, said, gone, closes=closes)
