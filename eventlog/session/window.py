@@ -386,7 +386,7 @@ class Window:
         """Return the tokens of a live message with its results; None if it is not known singly."""
         place = bisect_left(self.versions, version)
         known = place < len(self.versions) and self.versions[place] == version
-        return self.weights[place] if known else None
+        return int(self.weights[place]) if known else None
 
     def is_glued(self, version: int) -> bool:
         """Return whether a cut right before a known message would part a call from its result."""
@@ -399,7 +399,7 @@ class Window:
         place = bisect_left(self.versions, version) + 1
         while place < len(self.rounds) and self.rounds[place] & _GLUED:
             place += 1
-        return self.versions[place - 1]
+        return int(self.versions[place - 1])
 
     def newest(self, count: int) -> list[int] | None:
         """Return the versions of the newest live messages; None if they are not all known singly."""
@@ -484,7 +484,8 @@ class Window:
         """Return a version from which on every live message is known singly."""
         if self.count == len(self.versions):
             return 0
-        return max(self.gaps, default=self.versions[0] if self.versions else self.since + 1)
+        oldest = int(self.versions[0]) if self.versions else self.since + 1
+        return max(self.gaps, default=oldest)
 
     def _select(self, segments: list[tuple[int, int]], *, rests_begin_rounds: bool = True) -> None:
         """Keep the known messages of these segments only.
