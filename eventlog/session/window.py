@@ -478,7 +478,7 @@ class Window:
 
     def _last_beginning(self, before: int) -> int:
         """Return the place, below ``before``, of the last message that begins a round; -1 if none."""
-        return max(self.rounds.rfind(bits, 0, before) for bits in (_BEGINS, _BEGINS | _GLUED))
+        return max(int(self.rounds.rfind(bits, 0, before)) for bits in (_BEGINS, _BEGINS | _GLUED))
 
     def _known_from(self) -> int:
         """Return a version from which on every live message is known singly."""
