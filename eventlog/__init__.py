@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
+    from eventlog.async_turn_face import AsyncTurn
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from eventlog.forensics.refold import Refolded
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.trace_context import TraceContext
+    from eventlog.turn_face import Turn
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -124,6 +126,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMoment",
     "AsyncSession",
+    "AsyncTurn",
     "AsyncWorker",
     "AutoCommitPolicy",
     "Cause",
@@ -200,6 +203,7 @@ __all__ = [
     "ToolPart",
     "TraceContext",
     "Transition",
+    "Turn",
     "TurnClosed",
     "TurnOpen",
     "TurnView",
@@ -234,6 +238,8 @@ _LATER = {
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
     "AsyncMoment": "eventlog.forensics.async_moment",
+    "AsyncTurn": "eventlog.async_turn_face",
+    "Turn": "eventlog.turn_face",
     "Cause": "eventlog.forensics.causes",
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",

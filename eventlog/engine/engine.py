@@ -14,7 +14,6 @@ from eventlog.engine.arguments import creation
 from eventlog.engine.committer import Committer
 from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
-from eventlog.engine.heartbeat import Heartbeat
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
 from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
@@ -30,6 +29,7 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
+    from eventlog.engine.heartbeat import Heartbeat
     from eventlog.engine.shelter import Shelter
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
@@ -173,6 +173,8 @@ class Engine:
 
     def heartbeat(self, interval_seconds: float) -> Heartbeat:
         """Return what renews the leases of turns, each after this time, from a thread of the log."""
+        from eventlog.engine.heartbeat import Heartbeat  # It takes asyncio, which most do not need.
+
         with self._closing:
             found = self._heartbeats.get(interval_seconds)
             if found is None:
