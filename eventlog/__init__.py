@@ -79,14 +79,13 @@ from eventlog.session.views import (
     TaskView,
     TurnView,
 )
-from eventlog.session_face import Session
+from eventlog.session_face import Session, Turn
 
 if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
-    from eventlog.async_session_face import AsyncSession
-    from eventlog.async_turn_face import AsyncTurn
+    from eventlog.async_session_face import AsyncSession, AsyncTurn
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -96,7 +95,6 @@ if TYPE_CHECKING:
     from eventlog.forensics.refold import Refolded
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.trace_context import TraceContext
-    from eventlog.turn_face import Turn
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -238,8 +236,7 @@ _LATER = {
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
     "AsyncMoment": "eventlog.forensics.async_moment",
-    "AsyncTurn": "eventlog.async_turn_face",
-    "Turn": "eventlog.turn_face",
+    "AsyncTurn": "eventlog.async_session_face",
     "Cause": "eventlog.forensics.causes",
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",

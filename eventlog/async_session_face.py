@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from eventlog.engine import arguments, queries
 from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.turn_context import fence_of
+from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -31,12 +34,13 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
+    from types import TracebackType
 
-    from eventlog.async_turn_face import AsyncTurn
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.turns import TurnRun
     from eventlog.events import Event
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -55,7 +59,9 @@ if TYPE_CHECKING:
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
-__all__ = ["AsyncSession"]
+__all__ = ["AsyncSession", "AsyncTurn"]
+
+Output = TypeVar("Output")
 
 
 class AsyncSession:
@@ -555,7 +561,6 @@ class AsyncSession:
 
         For use in an ``async with`` block. See `Session.turn`.
         """
-        from eventlog.async_turn_face import AsyncTurn
         from eventlog.engine.turns import TurnRun, turn_terms
 
         terms = turn_terms(turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error)
@@ -787,3 +792,131 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id!r} at version {self.version}>"
+
+
+class AsyncTurn(AsyncSession):
+    """An attempt at a turn: the session, with commands that belong to the turn and carry its fence.
+
+    See `Turn`.
+    """
+
+    def __init__(self, engine: AsyncEngine, run: TurnRun) -> None:
+        super().__init__(engine, run.core)
+        self._run = run
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        return self._run.fence
+
+    @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        return self._run.terms.turn_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the turn this is, from 1."""
+        return self._run.attempt
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn had been completed before, so that there is nothing to do."""
+        return self._run.is_done
+
+    @property
+    def result(self) -> Any:
+        """The result with which the turn was completed; None before."""
+        return self._run.result
+
+    async def __aenter__(self) -> Self:
+        run, engine = self._run, self._engine
+        run.refuse_nesting()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + run.terms.wait_seconds
+        while True:
+            seen, command = await engine.run(run.prepare)
+            try:
+                begun = await engine.execute(run.core, command)
+                break
+            except TurnOpen:
+                left = deadline - loop.time()
+                if left <= 0:
+                    raise
+                await engine.wait(seen, min(left, run.longest_wait))
+        await engine.run(run.begun, begun)
+        if not run.is_done:
+            run.keep_lease()
+            run.bind()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._run
+        run.release()
+        if run.has_ended:
+            return
+        if error is None:
+            try:
+                await self.end()
+            except (LeaseLost, SessionClosed):
+                run.stop()
+                if run.core.state.status == "open":
+                    raise
+            return
+        try:
+            await self._shielded(run.failure_command(error))
+            run.stop()
+        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+            run.not_ended(failure)
+
+    async def _shielded(self, command: Command[Any]) -> None:
+        """Run a command to its end although the task is cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._do(command, None)))
+
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[Output] | Output],
+        *args: object,
+        messages: Iterable[Message | dict[str, Any]]
+        | Callable[[Any], Iterable[Message | dict[str, Any]]] = (),
+        **kwargs: object,
+    ) -> Output:
+        """Run a function once, and record its output and ``messages`` together; return the output.
+
+        The function may be a coroutine function; a plain one runs in the event loop. See `Turn.step`.
+        """
+        run, engine = self._run, self._engine
+        with run.names.named(name):
+            digest = run.digest(args, kwargs)
+            found = await engine.run(run.find_step, name, digest)
+            if found is not None:
+                if found.append is not None:
+                    await self._do(found.append, None)
+                return cast("Output", found.output)
+            made = function(*args, **kwargs)
+            if inspect.isawaitable(made):
+                made = await made
+            said = messages(made) if callable(messages) else messages
+            appends = arguments.append(self._core, engine.estimate_tokens, said, None, run.fence)
+            _, command = await engine.run(run.step_command, name, digest, made, appends)
+            version: int = await self._do(command, None)
+            recorded: Output = await engine.run(run.read_step, version)
+            return recorded
+
+    async def end(self, result: Any = None) -> None:
+        """Complete the turn with a result, which is JSON; leaving the block does so with None.
+
+        See `Turn.end`.
+        """
+        run = self._run
+        command = run.end_command(result)
+        await self._do(command, None)
+        run.ended(command.value)
+
+    def __repr__(self) -> str:
+        return f"<AsyncTurn {self.turn_id!r} of session {self.id!r}, attempt {self.attempt}>"

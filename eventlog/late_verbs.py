@@ -153,7 +153,6 @@ def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:
     """Return a turn that is not begun yet; see `eventlog.Session.turn`."""
     from eventlog.engine.turns import TurnRun, turn_terms
 
-    import_module("eventlog.turn_face")
     return TurnRun(engine, core, turn_terms(*terms))
 
 

@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 import eventlog
-from eventlog import AsyncLog, AsyncSession, AsyncWorker, Log, Message, Session, Worker
-from eventlog.async_turn_face import AsyncTurn
-from eventlog.turn_face import Turn
+from eventlog import (
+    AsyncLog,
+    AsyncSession,
+    AsyncTurn,
+    AsyncWorker,
+    Log,
+    Message,
+    Session,
+    Turn,
+    Worker,
+)
 
 PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker), (Turn, AsyncTurn)]
 ITERATING = {"read", "read_all", "follow", "tasks", "sessions"}
