@@ -97,3 +97,5 @@ class Metadata(NamedTuple):
     tracestate: str | None = None
     idempotency_key: str | None = None
     command: str | None = None
+    turn: str | None = None
+    attempt: int | None = None

@@ -23,6 +23,7 @@ from eventlog.session.index import (
     may_change_index,
     session_key,
     session_of_entry,
+    turn_prefix,
 )
 from eventlog.session.state import SessionState
 
@@ -70,7 +71,7 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
 
     Reads all sessions' entries of tasks, due times and idle times.
     """
-    prefixes = (archive_prefix(stream), *SHARED_PREFIXES)
+    prefixes = (archive_prefix(stream), turn_prefix(stream), *SHARED_PREFIXES)
     own = session_key(stream)
     entries = chain(
         store.scan(own, own + "\0"), *(store.scan(*keys_under(prefix)) for prefix in prefixes)
