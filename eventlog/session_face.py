@@ -379,7 +379,7 @@ class Session:
 
         With ``expected``, a version of the session, the message is appended only if no other
         message, result, withdrawal or commit came after that version; otherwise `VersionConflict`
-        is raised. The same call again is a repetition all the same, as everywhere.
+        is raised. The same call again is still a repetition, as everywhere.
 
         Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent` if another message has this id,
         and `MessageWithdrawn` if the message was withdrawn.
@@ -500,7 +500,7 @@ class Session:
     ) -> tuple[Message, ...]:
         """Take live messages out of the session for good, and return them.
 
-        Exactly one of the three says which: the ``last`` so many, those with ``message_ids``, or all
+        Exactly one of the three says which: the newest ``last``, those with ``message_ids``, or all
         ``after`` a version. What is withdrawn is in no tail, context, archive or folder any more;
         `history` has it with ``withdrawn=True``. Results go with the messages of their calls; a call
         whose result is in a withdrawn message awaits one again. ``expected`` is as in `append`; with
@@ -609,7 +609,7 @@ class Session:
         One turn is open per session. While another one is, this one waits up to ``wait_seconds``.
         Its lease, of ``lease_seconds``, is renewed by a thread of the log for as long as the process
         lives; after its end the same turn can be begun again elsewhere, and the commands of the
-        attempt before raise `LeaseLost`. A turn that nobody begins again is abandoned
+        attempt before raise `LeaseLost`. A turn that is not begun again is abandoned
         ``stale_seconds`` after that. ``on_error`` says what becomes of the messages of a turn that
         does not complete: ``keep`` them, with an ``interrupted`` result for open calls, or
         ``withdraw`` them.
