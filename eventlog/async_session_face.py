@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from eventlog.engine import arguments, queries
 from eventlog.engine.engine import STALE_TRUST
@@ -34,7 +34,7 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -54,14 +54,13 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
 __all__ = ["AsyncSession", "AsyncTurn"]
-
-Output = TypeVar("Output")
 
 
 class AsyncSession:
@@ -737,6 +736,24 @@ class AsyncSession:
         done: bool = await self._do(arguments.project(project), by)
         return done
 
+    async def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        See `Session.set_failed_archives`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = await self._do(arguments.failed_archives(policy), by)
+        return done
+
     async def memory_session(
         self,
         provider: str,
@@ -880,12 +897,12 @@ class AsyncTurn(AsyncSession):
     async def step(
         self,
         name: str,
-        function: Callable[..., Awaitable[Output] | Output],
+        function: Callable[..., Any],
         *args: object,
         messages: Iterable[Message | dict[str, Any]]
         | Callable[[Any], Iterable[Message | dict[str, Any]]] = (),
         **kwargs: object,
-    ) -> Output:
+    ) -> Any:
         """Run a function once, and record its output and ``messages`` together; return the output.
 
         The function may be a coroutine function; a plain one runs in the event loop. See `Turn.step`.
@@ -897,7 +914,7 @@ class AsyncTurn(AsyncSession):
             if found is not None:
                 if found.append is not None:
                     await self._do(found.append, None)
-                return cast("Output", found.output)
+                return found.output
             made = function(*args, **kwargs)
             if inspect.isawaitable(made):
                 made = await made
@@ -905,8 +922,7 @@ class AsyncTurn(AsyncSession):
             appends = arguments.append(self._core, engine.estimate_tokens, said, None, run.fence)
             _, command = await engine.run(run.step_command, name, digest, made, appends)
             version: int = await self._do(command, None)
-            recorded: Output = await engine.run(run.read_step, version)
-            return recorded
+            return await engine.run(run.read_step, version)
 
     async def end(self, result: Any = None) -> None:
         """Complete the turn with a result, which is JSON; leaving the block does so with None.

@@ -6,6 +6,7 @@
     │   ├── DuplicateEvent            the id or the idempotency key is stored with other content
     │   ├── LeaseLost                 another attempt owns the task or the turn
     │   ├── CommitBlocked             an earlier archive failed for good
+    │   ├── OwnerMismatch             the session is not the owner's
     │   ├── MessageWithdrawn          the message was taken out of the session
     │   ├── TurnOpen                  a turn of the session is open
     │   ├── TurnClosed                a commit took part of the turn: take a new id
@@ -72,6 +73,7 @@ __all__ = [
     "LogClosed",
     "MessageWithdrawn",
     "NonRetryableError",
+    "OwnerMismatch",
     "RetryableError",
     "SessionClosed",
     "SessionNotFound",
@@ -178,6 +180,21 @@ class CommitBlocked(ConflictError):
         self.archive_id = archive_id
         self.attempts = attempts
         self.last_error = last_error
+
+
+class OwnerMismatch(ConflictError):
+    """The session has another owner than the one that was named, or none.
+
+    The error does not name the owner: the caller may be a stranger.
+    """
+
+    def __init__(self, session_id: str, owner: str) -> None:
+        super().__init__(
+            f"session {session_id!r} is not a session of owner {owner!r}; take another id, or "
+            "open it as the owner it was created with"
+        )
+        self.session_id = session_id
+        self.owner = owner
 
 
 class MessageWithdrawn(ConflictError):

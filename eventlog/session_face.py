@@ -6,7 +6,7 @@ No logic lives here: arguments become commands, the engine runs them, and querie
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
@@ -55,14 +55,13 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Session", "Turn", "past_of"]
-
-Output = TypeVar("Output")
+__all__ = ["Session", "Turn", "core_of", "past_of"]
 
 
 class Session:
@@ -383,7 +382,7 @@ class Session:
 
         With ``expected``, a version of the session, the message is appended only if no other
         message, result, withdrawal or commit came after that version; otherwise `VersionConflict`
-        is raised. The same call again is a repetition all the same, as everywhere.
+        is raised. The same call again is still a repetition, as everywhere.
 
         Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent` if another message has this id,
         and `MessageWithdrawn` if the message was withdrawn.
@@ -504,7 +503,7 @@ class Session:
     ) -> tuple[Message, ...]:
         """Take live messages out of the session for good, and return them.
 
-        Exactly one of the three says which: the ``last`` so many, those with ``message_ids``, or all
+        Exactly one of the three says which: the newest ``last``, those with ``message_ids``, or all
         ``after`` a version. What is withdrawn is in no tail, context, archive or folder any more;
         `history` has it with ``withdrawn=True``. Results go with the messages of their calls; a call
         whose result is in a withdrawn message awaits one again. ``expected`` is as in `append`; with
@@ -613,7 +612,7 @@ class Session:
         One turn is open per session. While another one is, this one waits up to ``wait_seconds``.
         Its lease, of ``lease_seconds``, is renewed by a thread of the log for as long as the process
         lives; after its end the same turn can be begun again elsewhere, and the commands of the
-        attempt before raise `LeaseLost`. A turn that nobody begins again is abandoned
+        attempt before raise `LeaseLost`. A turn that is not begun again is abandoned
         ``stale_seconds`` after that. ``on_error`` says what becomes of the messages of a turn that
         does not complete: ``keep`` them, with an ``interrupted`` result for open calls, or
         ``withdraw`` them.
@@ -813,6 +812,25 @@ class Session:
         done: bool = self._do(arguments.project(project), by)
         return done
 
+    def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        Under ``skip`` the messages of a failed archive stay in contexts until a later overview
+        covers them. Returns whether the policy was another one before.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = self._do(arguments.failed_archives(policy), by)
+        return done
+
     def memory_session(
         self,
         provider: str,
@@ -953,12 +971,12 @@ class Turn(Session):
     def step(
         self,
         name: str,
-        function: Callable[..., Output],
+        function: Callable[..., Any],
         *args: object,
         messages: Iterable[Message | dict[str, Any]]
         | Callable[[Any], Iterable[Message | dict[str, Any]]] = (),
         **kwargs: object,
-    ) -> Output:
+    ) -> Any:
         """Run a function once, and record its output and ``messages`` together; return the output.
 
         With ``resume``, a step of this name that an earlier attempt finished with the same arguments
@@ -973,8 +991,7 @@ class Turn(Session):
             if found is not None:
                 if found.append is not None:
                     self._do(found.append, None)
-                output: Output = found.output
-                return output
+                return found.output
             made = function(*args, **kwargs)
             said = messages(made) if callable(messages) else messages
             appends = arguments.append(
@@ -982,8 +999,7 @@ class Turn(Session):
             )
             _, command = shelter.write(run.step_command, name, digest, made, appends)
             version: int = self._do(command, None)
-            recorded: Output = shelter.read(run.read_step, version)
-            return recorded
+            return shelter.read(run.read_step, version)
 
     def end(self, result: Any = None) -> None:
         """Complete the turn with a result, which is JSON; leaving the block does so with None.
@@ -1002,3 +1018,8 @@ class Turn(Session):
 def past_of(session: Session) -> Past:
     """Return the past of a session, for the library's own tools."""
     return session._past  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def core_of(session: Session) -> Core:
+    """Return the core behind a session, for the face that shares it."""
+    return session._core  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

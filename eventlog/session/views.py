@@ -49,6 +49,8 @@ class SessionMeta(NamedTuple):
     ``message_count`` counts the live messages, ``total_message_count`` all that were not withdrawn,
     and ``withdrawn_count`` those that were.
     ``pending_tokens`` are the tokens of the live messages except the newest ``keep_recent_count``.
+    ``blocked_by`` is the archive that failed for good and that commits wait for, or None; it is not
+    in the file.
     """
 
     session_id: str
@@ -70,6 +72,7 @@ class SessionMeta(NamedTuple):
     provider: str | None
     model: str | None
     status: SessionStatus
+    blocked_by: str | None = None
     withdrawn_count: int = 0
 
 
@@ -109,6 +112,11 @@ def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
     return {**counts, "total": sum(counts.values())}
 
 
+def _blocked_by(state: SessionState) -> str | None:
+    failed = state.blocking_failure()
+    return None if failed is None or failed.archive is None else archive_id(failed.archive)
+
+
 META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
     "session_id": lambda state: state.session_id,
     "created_at": lambda state: _time(state.created_at),
@@ -131,6 +139,7 @@ META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
     "provider": lambda state: state.provider,
     "model": lambda state: state.model,
     "status": lambda state: state.status,
+    "blocked_by": _blocked_by,
     "withdrawn_count": lambda state: state.withdrawn_count,
 }
 """What each field of `SessionMeta` is of a state."""
