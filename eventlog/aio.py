@@ -118,7 +118,7 @@ class AsyncLog:
         )
 
     def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
-        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
+        """Yield the ids of all sessions, or of those in a workspace, in the order of their keys."""
         return self._engine.iterate(self._log.sessions(workspace=workspace))
 
     async def latest_session(self, workspace: str) -> str | None:

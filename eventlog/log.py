@@ -18,7 +18,7 @@ from eventlog.engine.shelter import Shelter
 from eventlog.engine.snapshots import project_stream
 from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.filesystem import FileSystem
-from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
+from eventlog.identifiers import IdSource, check_session_id, draw_id, from_key_part, new_id
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives, SessionCreated
@@ -178,10 +178,10 @@ class Log:
         )
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
-        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
+        """Yield the ids of all sessions, or of those in a workspace, in the order of their keys."""
         prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
         for key, _ in self._engine.store.scan(*keys_under(prefix)):
-            yield key.removeprefix(prefix)
+            yield from_key_part(key.removeprefix(prefix))
 
     def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""

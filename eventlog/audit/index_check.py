@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
 from eventlog.finding import Finding
+from eventlog.identifiers import from_key_part
 from eventlog.recorded import Recorded
 from eventlog.session.folding import apply
 from eventlog.session.index import (
@@ -114,7 +115,7 @@ def stored_streams(store: Store) -> list[str]:
     """
     streams = {record.stream for record in store.read_all()}
     for key, _ in store.scan(*keys_under(SESSIONS)):
-        stream = key.removeprefix(SESSIONS)
+        stream = from_key_part(key.removeprefix(SESSIONS))
         if stream not in streams and store.head(stream).version:
             streams.add(stream)
     return sorted(streams)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.clock import format_time
+from eventlog.identifiers import from_key_part
 from eventlog.session.index import SESSIONS, SessionEntry, keys_under, read_session
 from eventlog.store import heads_of
 
@@ -32,14 +33,14 @@ class SessionLine(NamedTuple):
 
 
 def list_sessions(store: Door) -> Iterator[SessionLine]:
-    """Yield all sessions in the order of their ids, closed and deleted ones too.
+    """Yield all sessions in the order of their index keys, closed and deleted ones too.
 
     Raises `CorruptLog` for a damaged entry.
     """
     entries = store.scan(*keys_under(SESSIONS))
     while page := list(islice(entries, PAGE)):
         known: dict[str, SessionEntry] = {
-            key.removeprefix(SESSIONS): read_session(value) for key, value in page
+            from_key_part(key.removeprefix(SESSIONS)): read_session(value) for key, value in page
         }
         for (session_id, entry), head in zip(
             known.items(), heads_of(store, list(known)), strict=True

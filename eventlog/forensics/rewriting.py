@@ -12,7 +12,7 @@ from eventlog.chain import EMPTY_METADATA, GENESIS, chained_record
 from eventlog.codec import encode_event, encode_metadata, records_to_come, with_records_to_come
 from eventlog.errors import InvalidArgument
 from eventlog.events import Event
-from eventlog.identifiers import EventId, derived_id, format_id
+from eventlog.identifiers import EventId, derived_id, format_id, key_part
 from eventlog.recorded import Recorded
 from eventlog.records import Metadata, Record
 from eventlog.session.folding import apply
@@ -212,9 +212,9 @@ class Rewriting:
     def _with_references(self, value: Any) -> Any:
         """Return a value in which references to the session's tool outputs are the new one's."""
         if isinstance(value, str):
-            prefix = f"eventlog://{self._origin}/"
+            prefix = f"eventlog://{key_part(self._origin)}/"
             whole = value.startswith(prefix)
-            return f"eventlog://{self._into}/{value[len(prefix) :]}" if whole else value
+            return f"eventlog://{key_part(self._into)}/{value[len(prefix) :]}" if whole else value
         if isinstance(value, list):
             return [self._with_references(each) for each in cast("Iterable[Any]", value)]
         if isinstance(value, dict):

@@ -29,6 +29,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.errors import CorruptLog
+from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
@@ -97,7 +98,7 @@ def keys_under(prefix: str) -> tuple[str, str]:
 
 
 def session_key(session: str) -> str:
-    return f"{SESSIONS}{session}"
+    return f"{SESSIONS}{key_part(session)}"
 
 
 def workspace_prefix(workspace: str) -> str:
@@ -118,7 +119,7 @@ def task_key(task_id: str) -> str:
 
 
 def archive_prefix(session: str) -> str:
-    return f"archive/{session}/"
+    return f"archive/{key_part(session)}/"
 
 
 def archive_key(session: str, index: int) -> str:
@@ -135,7 +136,7 @@ def due_key(kind: str, time: int, task_id: str = "") -> str:
 
 
 def idle_key(time: int, session: str = "") -> str:
-    return f"{IDLE}{time:017d}/{session}"
+    return f"{IDLE}{time:017d}/{key_part(session)}"
 
 
 def idle_range(now: int) -> tuple[str, str]:
@@ -148,11 +149,11 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     family, _, rest = key.partition("/")
     match family:
         case "session":
-            return rest
+            return from_key_part(rest)
         case "workspace" | "idle":
-            return rest.partition("/")[2] or None
+            return from_key_part(rest.partition("/")[2]) or None
         case "archive":
-            return rest.rpartition("/")[0] or None
+            return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
         case _:
@@ -170,7 +171,7 @@ def _session_in(value: bytes, name: str) -> str | None:
 
 def session_of_idle_key(key: str) -> str:
     """Return the session that an idle key is about."""
-    return key.removeprefix(IDLE).partition("/")[2]
+    return from_key_part(key.removeprefix(IDLE).partition("/")[2])
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -226,7 +227,7 @@ def _index_session(
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
     if after.workspace is not None and not types.isdisjoint(_WORKSPACE_TYPES):
-        changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
+        changes[workspace_prefix(after.workspace) + key_part(after.session_id)] = _json(value)
 
 
 def _touched_tasks(
