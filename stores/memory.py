@@ -44,6 +44,7 @@ class MemoryStore:
     """A log in this process's memory; see `eventlog.store.Store` for the contract."""
 
     durability: Durability = "none"
+    reads_types = True
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -95,9 +96,12 @@ class MemoryStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         with self._lock:
             records = self._streams.get(stream, [])[after:until]
+        if types:
+            records = [record for record in records if record.type in types]
         if reverse:
             records.reverse()
         yield from records[:limit]

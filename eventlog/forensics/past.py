@@ -178,6 +178,7 @@ class StoreUpTo:
     """
 
     durability: Durability = "none"
+    reads_types = True
 
     def __init__(self, past: Past, version: int) -> None:
         self._past = past
@@ -192,11 +193,14 @@ class StoreUpTo:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         last = self._version if until is None else min(until, self._version)
         if stream != self._past.session or last <= after:
             return iter(())
-        return self._past.store.read(stream, after=after, until=last, limit=limit, reverse=reverse)
+        return self._past.store.read(
+            stream, after=after, until=last, limit=limit, reverse=reverse, types=types
+        )
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

@@ -56,6 +56,8 @@ class BundleStore:
     durability: Durability = "none"
     reads_only = True
 
+    reads_types = True
+
     def __init__(self, bundle: Bundle, path: str = "") -> None:
         self.path = path
         self.redaction = bundle.redaction
@@ -85,8 +87,11 @@ class BundleStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         records = self._records(stream)[max(0, after) : until]
+        if types:
+            records = [record for record in records if record.type in types]
         if reverse:
             records.reverse()
         yield from records[:limit]
