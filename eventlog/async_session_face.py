@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog.engine import arguments, queries
+from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.request import SessionRequest
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -27,7 +28,7 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
 
     from eventlog.engine.async_engine import AsyncEngine
@@ -199,6 +200,14 @@ class AsyncSession:
             context=context,
             occurrence=occurrence,
         )
+
+    def find(self, key: str, /, **fields: str | int) -> AsyncIterator[Recorded]:
+        """Yield the session's events with an index key, in order, without reading others.
+
+        See `Session.find`.
+        """
+        store = self._engine.store
+        return self._engine.iterate(find_in_session(store, self.id, key, fields))
 
     # ---- looking back -------------------------------------------------------------------------
 

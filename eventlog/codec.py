@@ -16,12 +16,15 @@ from pydantic_core import PydanticSerializationError
 from eventlog.chain import EMPTY_METADATA
 from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
+from eventlog.event_keys import keys_among
 from eventlog.events import Event, event_class, is_builtin_type, unchanged
 from eventlog.mending import legible
 from eventlog.records import Metadata
 from eventlog.storable import is_nested_too_deeply, problem_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventlog.records import Record
 
 __all__ = [
@@ -29,13 +32,18 @@ __all__ = [
     "decode_metadata",
     "encode_event",
     "encode_metadata",
+    "keys_of",
     "records_to_come",
     "refusal",
+    "with_keys",
     "with_records_to_come",
 ]
 
 _TO_COME = "more"
 """The metadata field that marks the inside of an append (`records_to_come`)."""
+
+_KEYS = "keys"
+"""The metadata field with an event's index keys (`keys_of`)."""
 
 _NO_METADATA = Metadata()
 
@@ -132,8 +140,27 @@ def encode_metadata(metadata: Metadata) -> bytes:
 
 def with_records_to_come(metadata: bytes, count: int) -> bytes:
     """Return a record's metadata with how many records of its append follow it."""
-    field = f'"{_TO_COME}":{count}}}'.encode()
-    return b"{" + field if metadata == EMPTY_METADATA else metadata[:-1] + b"," + field
+    return _with_field(metadata, f'"{_TO_COME}":{count}'.encode())
+
+
+def with_keys(metadata: bytes, keys: Sequence[str]) -> bytes:
+    """Return a record's metadata with the index keys of its event."""
+    return _with_field(metadata, f'"{_KEYS}":'.encode() + pydantic_core.to_json(keys))
+
+
+def _with_field(metadata: bytes, field: bytes) -> bytes:
+    return b"{%b}" % field if metadata == EMPTY_METADATA else b"%b,%b}" % (metadata[:-1], field)
+
+
+def keys_of(record: Record) -> tuple[str, ...]:
+    """Return the index keys of a record's event, as they were when it was recorded. Never raises."""
+    if f'"{_KEYS}"'.encode() not in record.metadata:
+        return ()
+    try:
+        found = pydantic_core.from_json(record.metadata).get(_KEYS)
+    except (ValueError, AttributeError):
+        return ()  # Verifying reports it; whoever decodes the metadata is told.
+    return keys_among(cast("list[object]", found)) if isinstance(found, list) else ()
 
 
 def records_to_come(record: Record) -> int:
@@ -157,7 +184,8 @@ def decode_metadata(record: Record) -> Metadata:
         return _NO_METADATA
     try:
         fields = pydantic_core.from_json(record.metadata)
-        return Metadata(**{name: fields.get(name) for name in Metadata._fields})
+        known = {name: fields.get(name) for name in Metadata._fields}
+        return Metadata(**{**known, "keys": keys_of(record) or None})
     except (ValueError, AttributeError) as error:
         raise CorruptLog(
             f"session {record.stream!r}, version {record.version}: the metadata is not a JSON "

@@ -97,3 +97,5 @@ class Metadata(NamedTuple):
     tracestate: str | None = None
     idempotency_key: str | None = None
     command: str | None = None
+    keys: tuple[str, ...] | None = None
+    """The index keys of the event, which its class made of its fields."""

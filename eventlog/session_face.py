@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
+from eventlog.engine.chosen_reading import find_in_session
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -30,7 +31,7 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from eventlog.engine.core import Core
@@ -206,6 +207,15 @@ class Session:
             context=context,
             occurrence=occurrence,
         )
+
+    def find(self, key: str, /, **fields: str | int) -> Iterator[Recorded]:
+        """Yield the session's events with an index key, in order, without reading others.
+
+        The classes of the events name their keys, see `Event`. What a field contains is escaped in
+        the key, so for other values than plain words write ``find("run/{run_id}", run_id="a/b")``.
+        Raises `InvalidArgument` for a text that cannot be a key.
+        """
+        return find_in_session(self._engine.store, self.id, key, fields)
 
     # ---- looking back -------------------------------------------------------------------------
 

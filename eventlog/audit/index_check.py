@@ -19,9 +19,9 @@ from eventlog.session.index import (
     SESSIONS,
     SHARED_PREFIXES,
     archive_prefix,
+    changes_index,
     index_changes,
     keys_under,
-    may_change_index,
     session_key,
     session_of_entry,
 )
@@ -69,7 +69,7 @@ def changes_by(
 def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> list[Finding]:
     """Return the entries of one session that differ from what its events imply.
 
-    Reads all sessions' entries of tasks, due times and idle times.
+    Reads all sessions' entries of tasks, due times, idle times and events.
     """
     prefixes = (archive_prefix(stream), *SHARED_PREFIXES)
     own = session_key(stream)
@@ -126,7 +126,7 @@ def changes_since(store: Store, stream: str, version: int) -> Iterator[IndexEntr
     state = SessionState(stream)
     for record in store.read(stream):
         recorded = Recorded(record)
-        if record.version <= version or not may_change_index(state, record.type, record.time):
+        if record.version <= version or not changes_index(state, record):
             apply(state, recorded)
             continue
         before = state.copy()

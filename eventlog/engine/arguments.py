@@ -96,7 +96,7 @@ def metadata_for(
         and idempotency_key is None
     ):
         return None
-    texts = {
+    texts: dict[str, Any] = {
         "actor": actor,
         "correlation_id": correlation_id,
         "causation_id": causation_id,

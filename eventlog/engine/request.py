@@ -9,7 +9,7 @@ import pydantic_core
 from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata, refusal, with_records_to_come
+from eventlog.codec import encode_event, encode_metadata, refusal, with_keys, with_records_to_come
 from eventlog.engine.committer import Request
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
 from eventlog.identifiers import EventId, derived_id
@@ -19,7 +19,7 @@ from eventlog.records import ANY, Append, Appended, Expected, IndexEntry, Metada
 from eventlog.session.auto_commit import AUTOMATIC
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome
 from eventlog.session.folding import apply
-from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.index import event_entries, index_changes, may_change_index
 from eventlog.session.state import SessionState
 
 if TYPE_CHECKING:
@@ -206,14 +206,19 @@ class SessionRequest(Request):
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
         records: list[Record] = []
-        indexed, to_come = False, len(drafts)
+        indexed, keyed, to_come = False, False, len(drafts)
         for number, (event, given_id) in enumerate(drafts, first):
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
             event_id = given_id or self._id(number)
             to_come -= 1
-            beside = with_records_to_come(metadata, to_come) if to_come else metadata
+            beside = metadata
+            if event.event_keys:
+                keys, keyed = event.index_keys(), True
+                beside = with_keys(beside, keys) if keys else beside
+            if to_come:
+                beside = with_records_to_come(beside, to_come)
             record = chained_record(
                 hash_, stream, version, event_id, type_, schema, time, data, beside
             )
@@ -232,6 +237,8 @@ class SessionRequest(Request):
             core.pending.add(self, after)
         else:
             core.pending.add(self)
+            if keyed:
+                index = tuple(entry for record in records for entry in event_entries(record))
         return Append(stream, state.version, tuple(records), index, state.hash)
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:

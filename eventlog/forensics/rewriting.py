@@ -9,7 +9,13 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from eventlog.chain import EMPTY_METADATA, GENESIS, chained_record
-from eventlog.codec import encode_event, encode_metadata, records_to_come, with_records_to_come
+from eventlog.codec import (
+    encode_event,
+    encode_metadata,
+    records_to_come,
+    with_keys,
+    with_records_to_come,
+)
 from eventlog.errors import InvalidArgument
 from eventlog.events import Event
 from eventlog.identifiers import EventId, derived_id, format_id, key_part
@@ -90,6 +96,8 @@ class Rewriting:
 
     def _draft(self, record: Record, piece: Piece, *, stands_for_it: bool) -> None:
         metadata = self._metadata(record) if stands_for_it else EMPTY_METADATA
+        if isinstance(piece, Event):
+            metadata = _with_its_keys(metadata, piece)
         self._group.append(_Draft(piece, record if stands_for_it else None, record.time, metadata))
         self._places.append(record.version)
         if stands_for_it:
@@ -303,3 +311,13 @@ def _key_of(type_: str, data: bytes) -> str | None:
             fields["message_id"], fields["tool_id"], kind, fields.get("occurrence", 0)
         )
     return None
+
+
+def _with_its_keys(metadata: bytes, event: Event) -> bytes:
+    """Return metadata with the index keys of an event that is put in, and of no other."""
+    if b'"keys"' in metadata:
+        fields = cast("dict[str, Any]", json.loads(metadata))
+        fields.pop("keys", None)
+        metadata = _json(fields) if fields else EMPTY_METADATA
+    keys = event.index_keys()
+    return with_keys(metadata, keys) if keys else metadata

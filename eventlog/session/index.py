@@ -10,7 +10,11 @@ key                                       value
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
+``event/{key}/{session}/{version}``       that the event has the key, which is one of its class (M14)
 ========================================= =====================================================
+
+A session's id is written by `key_part`, so keys of ``a`` never meet those of ``a/b``. The key of an
+event may have slashes of its own; those in its fields are escaped.
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
@@ -28,7 +32,9 @@ import pydantic_core
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.codec import keys_of
 from eventlog.errors import CorruptLog
+from eventlog.events import is_builtin_type
 from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
@@ -51,13 +57,18 @@ if TYPE_CHECKING:
     from eventlog.session.state import SessionState
 
 __all__ = [
+    "EVENTS",
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
+    "EventKey",
     "SessionEntry",
     "archive_key",
     "archive_prefix",
+    "changes_index",
     "due_key",
     "due_prefix",
+    "event_entries",
+    "event_range",
     "idle_key",
     "idle_range",
     "index_changes",
@@ -65,6 +76,7 @@ __all__ = [
     "may_change_index",
     "prepare_reading",
     "read_archive",
+    "read_event_key",
     "read_session",
     "read_task",
     "session_key",
@@ -88,7 +100,8 @@ _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+EVENTS: Final = "event/"
+SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE, EVENTS)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -152,6 +165,8 @@ def session_of_entry(key: str, value: bytes) -> str | None:
             return from_key_part(rest)
         case "workspace" | "idle":
             return from_key_part(rest.partition("/")[2]) or None
+        case "event":
+            return read_event_key(key).session
         case "archive":
             return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
@@ -172,6 +187,45 @@ def _session_in(value: bytes, name: str) -> str | None:
 def session_of_idle_key(key: str) -> str:
     """Return the session that an idle key is about."""
     return from_key_part(key.removeprefix(IDLE).partition("/")[2])
+
+
+class EventKey(NamedTuple):
+    """What an ``event/`` entry says."""
+
+    key: str
+    session: str | None
+    version: int
+
+
+def event_entries(record: Record) -> list[tuple[str, bytes]]:
+    """Return the entries of a record's own index keys; they follow from its metadata alone."""
+    if b'"keys"' not in record.metadata:
+        return []
+    place = f"{key_part(record.stream)}/{record.version:012d}"
+    return [(f"{EVENTS}{key}/{place}", b"{}") for key in keys_of(record)]
+
+
+def event_range(key: str, session: str) -> tuple[str, str]:
+    """Return a range with the keys of one session's entries of an event's key.
+
+    Entries of a longer key may be among them.
+    """
+    place = f"{EVENTS}{key}/{key_part(session)}/"
+    return f"{place}0", f"{place}:"
+
+
+def read_event_key(entry: str) -> EventKey:
+    """Read the key of an ``event/`` entry; one that is damaged is of no session."""
+    key, _, place = entry.removeprefix(EVENTS).rpartition("/")
+    key, _, session = key.rpartition("/")
+    if not key or not (place.isascii() and place.isdigit()):
+        return EventKey(key, None, 0)
+    return EventKey(key, from_key_part(session), int(place))
+
+
+def changes_index(state: SessionState, record: Record) -> bool:
+    """Return whether a record may change an entry of the session."""
+    return b'"keys"' in record.metadata or may_change_index(state, record.type, record.time)
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -211,6 +265,8 @@ def index_changes(
     for key, value in new.items():
         if old.get(key) != value:
             changes[key] = _json(value)
+    for entry in recorded:
+        changes.update(event_entries(entry.record))
     return tuple(changes.items())
 
 
@@ -266,6 +322,8 @@ def _index_archives(
 ) -> None:
     made: dict[int, Archive] = {}
     for entry in recorded:
+        if not is_builtin_type(entry.type):
+            continue  # An application's own: its class may be missing here.
         event = entry.event
         if type(event) is CommitPrepared:
             made[event.archive] = archive_of(entry.record, event)

@@ -12,7 +12,7 @@ import eventlog
 from eventlog import AsyncLog, AsyncSession, AsyncWorker, Log, Message, Session, Worker
 
 PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker)]
-ITERATING = {"read", "read_all", "follow", "tasks", "sessions"}
+ITERATING = {"find", "read", "read_all", "follow", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
 IMMEDIATE = {"stop"}
