@@ -48,6 +48,7 @@ from eventlog.errors import (
     UnsupportedStore,
     VersionConflict,
 )
+from eventlog.event_values import Value
 from eventlog.events import Event
 from eventlog.finding import Finding
 from eventlog.log import Log, open_bundle
@@ -191,6 +192,7 @@ __all__ = [
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
+    "Value",
     "VersionConflict",
     "Worker",
     "open_async",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -574,7 +575,7 @@ class AsyncSession:
 
     async def record(
         self,
-        *events: Event,
+        *events: Event | Message | dict[str, Any],
         expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
@@ -588,9 +589,18 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = await self._do(
-            arguments.events(events), by, arguments.expected_version(expected)
+            arguments.events(self._core, self._engine.estimate_tokens, events, idempotency_key),
+            by,
+            arguments.expected_version(expected),
         )
         return recorded
+
+    async def value(self, value: Value | str) -> bytes:
+        """Return the bytes that an event of the session names by a `Value`, or by its SHA-256.
+
+        See `Session.value`.
+        """
+        return await self._engine.run(queries.read_value, self._core, value)
 
     async def assign_project(
         self,

@@ -17,14 +17,13 @@ from eventlog.chain import EMPTY_METADATA
 from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
 from eventlog.event_keys import keys_among
+from eventlog.event_values import values_in
 from eventlog.events import Event, event_class, is_builtin_type, unchanged
 from eventlog.mending import legible
 from eventlog.records import Metadata
 from eventlog.storable import is_nested_too_deeply, problem_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eventlog.records import Record
 
 __all__ = [
@@ -35,8 +34,10 @@ __all__ = [
     "keys_of",
     "records_to_come",
     "refusal",
-    "with_keys",
+    "value_digests_of",
     "with_records_to_come",
+    "with_what_follows",
+    "without_what_follows",
 ]
 
 _TO_COME = "more"
@@ -44,6 +45,9 @@ _TO_COME = "more"
 
 _KEYS = "keys"
 """The metadata field with an event's index keys (`keys_of`)."""
+
+_VALUES = "values"
+"""The metadata field with the digests of the values that an event names (`value_digests_of`)."""
 
 _NO_METADATA = Metadata()
 
@@ -143,9 +147,24 @@ def with_records_to_come(metadata: bytes, count: int) -> bytes:
     return _with_field(metadata, f'"{_TO_COME}":{count}'.encode())
 
 
-def with_keys(metadata: bytes, keys: Sequence[str]) -> bytes:
-    """Return a record's metadata with the index keys of its event."""
-    return _with_field(metadata, f'"{_KEYS}":'.encode() + pydantic_core.to_json(keys))
+def with_what_follows(metadata: bytes, event: Event) -> bytes:
+    """Return a record's metadata with the index keys of its event, and the digests of its values."""
+    keys = event.index_keys() if event.event_keys else ()
+    if keys:
+        metadata = _with_field(metadata, f'"{_KEYS}":'.encode() + pydantic_core.to_json(keys))
+    values = [value.sha256 for value in values_in(event)]
+    if values:
+        metadata = _with_field(metadata, f'"{_VALUES}":'.encode() + pydantic_core.to_json(values))
+    return metadata
+
+
+def without_what_follows(metadata: bytes) -> bytes:
+    """Return a record's metadata without what `with_what_follows` adds."""
+    if f'"{_KEYS}"'.encode() not in metadata and f'"{_VALUES}"'.encode() not in metadata:
+        return metadata
+    fields = pydantic_core.from_json(metadata)
+    kept = {name: value for name, value in fields.items() if name not in (_KEYS, _VALUES)}
+    return pydantic_core.to_json(kept) if kept else EMPTY_METADATA
 
 
 def _with_field(metadata: bytes, field: bytes) -> bytes:
@@ -154,13 +173,22 @@ def _with_field(metadata: bytes, field: bytes) -> bytes:
 
 def keys_of(record: Record) -> tuple[str, ...]:
     """Return the index keys of a record's event, as they were when it was recorded. Never raises."""
-    if f'"{_KEYS}"'.encode() not in record.metadata:
-        return ()
+    return keys_among(_list_in(record.metadata, _KEYS))
+
+
+def value_digests_of(record: Record) -> list[object]:
+    """Return what the metadata of an application's event name as digests of values. Never raises."""
+    return _list_in(record.metadata, _VALUES)
+
+
+def _list_in(metadata: bytes, name: str) -> list[object]:
+    if f'"{name}"'.encode() not in metadata:
+        return []
     try:
-        found = pydantic_core.from_json(record.metadata).get(_KEYS)
+        found = pydantic_core.from_json(metadata).get(name)
     except (ValueError, AttributeError):
-        return ()  # Verifying reports it; whoever decodes the metadata is told.
-    return keys_among(cast("list[object]", found)) if isinstance(found, list) else ()
+        return []  # Verifying reports it; whoever decodes the metadata is told.
+    return cast("list[object]", found) if isinstance(found, list) else []
 
 
 def records_to_come(record: Record) -> int:

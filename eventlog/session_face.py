@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -615,7 +616,7 @@ class Session:
 
     def record(
         self,
-        *events: Event,
+        *events: Event | Message | dict[str, Any],
         expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
@@ -625,15 +626,29 @@ class Session:
     ) -> tuple[Recorded, ...]:
         """Record events of an application's own types, in one atomic append.
 
+        Messages may be among them, as `append` takes them: they are recorded in the same append, at
+        their place. So whoever reads sees all of it or nothing. The bytes of a `Value` in an event
+        are stored before. Repeating the call records events again, unless it has an
+        ``idempotency_key``.
+
         ``expected`` is the version that the session must be at; another one raises
         `VersionConflict`. Raises `IllegalTransition` for an event of one of the library's own
-        types.
+        types, `InvalidMessage`, and `DuplicateEvent` if another message has the id of one of these.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = self._do(
-            arguments.events(events), by, arguments.expected_version(expected)
+            arguments.events(self._core, self._engine.estimate_tokens, events, idempotency_key),
+            by,
+            arguments.expected_version(expected),
         )
         return recorded
+
+    def value(self, value: Value | str) -> bytes:
+        """Return the bytes that an event of the session names by a `Value`, or by its SHA-256.
+
+        Raises `CorruptLog` if they are missing or damaged.
+        """
+        return self._engine.shelter.read(queries.read_value, self._core, value)
 
     def assign_project(
         self,

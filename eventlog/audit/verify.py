@@ -169,7 +169,7 @@ class _Reading:
             type_ = record.type
             take_hash(record)
             count(record)
-            if may_name_values(type_, record.data):
+            if may_name_values(record):
                 note_values(record)
             if self._unfolded is not None:
                 continue

@@ -14,6 +14,7 @@ from eventlog.errors import (
     InvalidArgument,
     TaskNotFound,
 )
+from eventlog.event_values import Value
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import (
     Context,
@@ -67,6 +68,7 @@ __all__ = [
     "read_tail",
     "read_tool_output",
     "read_truncated",
+    "read_value",
     "search_tool_output",
 ]
 
@@ -284,6 +286,15 @@ def search_tool_output(
     """Return the places where a text occurs in a tool's output (M6)."""
     call = CallName(message_id, tool_id, occurrence)
     return find_in_output(core.reader, call, text, limit=limit, context=context)
+
+
+def read_value(core: Core, value: Value | str) -> bytes:
+    """Return the bytes of a value beside the log, by the value or its digest (L11)."""
+    if isinstance(value, str):
+        value = Value.named(value, 0)
+    if not isinstance(value, Value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"{value!r:.80} is no Value; give one, or its SHA-256")
+    return core.reader.value(value.sha256) if value.data is None else value.data
 
 
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:

@@ -9,9 +9,16 @@ import pydantic_core
 from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata, refusal, with_keys, with_records_to_come
+from eventlog.codec import (
+    encode_event,
+    encode_metadata,
+    refusal,
+    with_records_to_come,
+    with_what_follows,
+)
 from eventlog.engine.committer import Request
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
+from eventlog.events import is_builtin_type
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
@@ -207,16 +214,18 @@ class SessionRequest(Request):
         recorded: list[Recorded] = []
         records: list[Record] = []
         indexed, keyed, to_come = False, False, len(drafts)
-        for number, (event, given_id) in enumerate(drafts, first):
+        number = first
+        for event, given_id in drafts:
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
             event_id = given_id or self._id(number)
+            number += given_id is None or number < 0
             to_come -= 1
             beside = metadata
-            if event.event_keys:
-                keys, keyed = event.index_keys(), True
-                beside = with_keys(beside, keys) if keys else beside
+            if not is_builtin_type(type_):
+                beside = with_what_follows(beside, event)
+                keyed = keyed or bool(event.event_keys)
             if to_come:
                 beside = with_records_to_come(beside, to_come)
             record = chained_record(
@@ -285,8 +294,17 @@ class SessionRequest(Request):
                 f"the idempotency key {key!r} was used before for another command; "
                 "take another key",
             )
-        self.result = self._command.result(recorded)
+        self.result = self._command.result(self._whole(recorded))
         return True
+
+    def _whole(self, recorded: list[Recorded]) -> list[Recorded]:
+        """Return the records of a command together with those that have ids of their own."""
+        span = self._command.span()
+        if span is None:
+            return recorded
+        place, count = span
+        begin = recorded[0].version - place
+        return [self._record(version) for version in range(begin, begin + count)]
 
     def _recorded_as(self, key: str) -> Iterator[Recorded]:
         number = 0
@@ -344,7 +362,9 @@ def run_keeping(run: Callable[[Request], Any], request: Request) -> Any:
 def _fingerprint(command: Command[Any]) -> str:
     """Return a digest of a command's content, to recognise another command with the same key."""
     try:
-        content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
+        content = pydantic_core.to_json(
+            [type(command).__name__, command.content()], serialize_unknown=True
+        )
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(f"it cannot be stored as JSON: {error}; correct the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

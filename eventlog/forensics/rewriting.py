@@ -13,10 +13,12 @@ from eventlog.codec import (
     encode_event,
     encode_metadata,
     records_to_come,
-    with_keys,
     with_records_to_come,
+    with_what_follows,
+    without_what_follows,
 )
 from eventlog.errors import InvalidArgument
+from eventlog.event_values import values_in
 from eventlog.events import Event
 from eventlog.identifiers import EventId, derived_id, format_id, key_part
 from eventlog.recorded import Recorded
@@ -30,6 +32,7 @@ from eventlog.session.window import Claimed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from eventlog.event_values import Value
     from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Piece", "Rewriting"]
@@ -63,6 +66,8 @@ class Rewriting:
         self.edited: list[int] = []
         self.dropped: list[int] = []
         self.inserted: list[int] = []
+        self.values: dict[str, Value] = {}
+        """The values of events that were put in, by digest."""
 
     def take(self, record: Record, pieces: list[Piece]) -> None:
         """Take over one event of the origin as what stands in its place."""
@@ -97,7 +102,8 @@ class Rewriting:
     def _draft(self, record: Record, piece: Piece, *, stands_for_it: bool) -> None:
         metadata = self._metadata(record) if stands_for_it else EMPTY_METADATA
         if isinstance(piece, Event):
-            metadata = _with_its_keys(metadata, piece)
+            metadata = with_what_follows(without_what_follows(metadata), piece)
+            self.values.update((each.sha256, each) for each in values_in(piece))
         self._group.append(_Draft(piece, record if stands_for_it else None, record.time, metadata))
         self._places.append(record.version)
         if stands_for_it:
@@ -311,13 +317,3 @@ def _key_of(type_: str, data: bytes) -> str | None:
             fields["message_id"], fields["tool_id"], kind, fields.get("occurrence", 0)
         )
     return None
-
-
-def _with_its_keys(metadata: bytes, event: Event) -> bytes:
-    """Return metadata with the index keys of an event that is put in, and of no other."""
-    if b'"keys"' in metadata:
-        fields = cast("dict[str, Any]", json.loads(metadata))
-        fields.pop("keys", None)
-        metadata = _json(fields) if fields else EMPTY_METADATA
-    keys = event.index_keys()
-    return with_keys(metadata, keys) if keys else metadata
