@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
+    from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -194,6 +195,7 @@ __all__ = [
     "UnsupportedStore",
     "Value",
     "VersionConflict",
+    "Watch",
     "Worker",
     "open_async",
     "open_bundle",
@@ -201,6 +203,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Watch": "eventlog.engine.watch",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",

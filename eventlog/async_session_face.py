@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.request import SessionRequest
+from eventlog.engine.watch import Watch, watch
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from eventlog.trace_context import TraceContext
 
 __all__ = ["AsyncSession"]
+
+
+View = TypeVar("View")
 
 
 class AsyncSession:
@@ -201,6 +205,14 @@ class AsyncSession:
             context=context,
             occurrence=occurrence,
         )
+
+    async def watch(self, projection: Projection[Any, View]) -> Watch[View]:
+        """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
+
+        Its `Watch.view` is read without awaiting. See `Session.watch`.
+        """
+        shelter = self._engine.blocking.shelter
+        return await self._engine.run(watch, self._core, shelter, projection)
 
     def find(self, key: str, /, **fields: str | int) -> AsyncIterator[Recorded]:
         """Yield the session's events with an index key, in order, without reading others.

@@ -5,11 +5,12 @@ No logic lives here: arguments become commands, the engine runs them, and querie
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
+from eventlog.engine.watch import Watch, watch
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from eventlog.trace_context import TraceContext
 
 __all__ = ["Session", "past_of"]
+
+
+View = TypeVar("View")
 
 
 class Session:
@@ -208,6 +212,16 @@ class Session:
             context=context,
             occurrence=occurrence,
         )
+
+    def watch(self, projection: Projection[Any, View]) -> Watch[View]:
+        """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
+
+        The watch is as fresh as `meta`: it has what this process records at once, and what others
+        record after a `refresh` or the next command. What is read is a copy. If the fold raises,
+        reading the watch raises that, and nothing else is affected. The watch lasts as long as it
+        is referred to. Raises `InvalidArgument` for what is not a projection.
+        """
+        return self._engine.shelter.read(watch, self._core, self._engine.shelter, projection)
 
     def find(self, key: str, /, **fields: str | int) -> Iterator[Recorded]:
         """Yield the session's events with an index key, in order, without reading others.
