@@ -100,7 +100,7 @@ class RecordTogether(KeepingCommand["tuple[Recorded, ...]"]):
         if self.appends is not None:
             for message, data in zip(self.appends.messages, self.appends.data, strict=True):
                 drawn = {"id", "created_at"} - message.model_fields_set
-                messages.append({name: data[name] for name in data if name not in drawn})
+                messages.append({name: each for name, each in data.items() if name not in drawn})
         return [self.events, messages]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:

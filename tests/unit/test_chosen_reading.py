@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -124,3 +125,19 @@ def test_single_versions_of_a_long_session_are_read_without_what_is_between() ->
             assert store.handed_out == 4
             assert versions(log.read("s", reverse=True, limit=3)) == [2_001, 2_000, 1_999]
             assert store.handed_out == 7
+
+
+def test_the_newest_of_a_long_session_are_read_without_the_rest_in_memory(log: Log) -> None:
+    """L5: a page that is read backwards is no larger than what is asked for."""
+    session = log.session("s", create=True)
+    for _ in range(12):
+        session.extend([Message.user("x" * 10_000) for _ in range(50)])
+    list(log.read("s", reverse=True, limit=1))  # What is built once.
+
+    tracemalloc.start()
+    try:
+        assert versions(log.read("s", reverse=True, limit=3)) == [601, 600, 599]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_500_000, "a page of 512 records takes 5 MB"
