@@ -294,7 +294,7 @@ class Core:
 
 
 class Watching(Protocol):
-    """A live projection of the session (`eventlog.engine.watch.Watch`)."""
+    """A live projection of the session (`eventlog.engine.watch.LiveFold`)."""
 
     def note(self, records: Sequence[Recorded]) -> None:
         """Take over records that were stored."""

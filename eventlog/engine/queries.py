@@ -293,7 +293,7 @@ def read_value(core: Core, value: Value | str) -> bytes:
     if isinstance(value, str):
         value = Value.named(value, 0)
     if not isinstance(value, Value):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"{value!r:.80} is no Value; give one, or its SHA-256")
+        raise InvalidArgument(f"{value!r:.80} is not a Value; give one, or its SHA-256")
     return core.reader.value(value.sha256) if value.data is None else value.data
 
 

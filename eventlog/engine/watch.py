@@ -27,18 +27,39 @@ FOLD_AT: Final = 256
 
 
 class Watch(Generic[View]):
-    """A projection of one session that is kept up to date in this process.
+    """A projection of one session that is kept up to date in this process; see `Session.watch`.
 
     It is as fresh as `Session.meta`: what this process records is in it at once, and what others
     record after a refresh, or with the next command. It ends when nothing refers to it any more.
 
-    A fold that raises affects no one else: reading this watch raises its error from then on.
+    A fold that raises affects nothing else: from then on reading this watch raises its error.
     """
 
-    def __init__(self, core: Core, shelter: Shelter, projection: Projection[Any, View]) -> None:
-        self._core = core
+    def __init__(self, fold: LiveFold[View], shelter: Shelter) -> None:
+        self._fold = fold
         self._shelter = shelter
-        self._projection = projection
+
+    @property
+    def view(self) -> View:
+        """What the projection shows now, without I/O: a copy, which later records do not change."""
+        return self._shelter.read(self._fold.read)
+
+    @property
+    def version(self) -> int:
+        """The version of the session that `view` shows."""
+        return self._shelter.read(self._fold.read_version)
+
+    def __repr__(self) -> str:
+        return f"<Watch of {self._fold.projection.name!r} on session {self._fold.session!r}>"
+
+
+class LiveFold(Generic[View]):
+    """The fold behind a watch: takes records as they come, and folds them when it is read."""
+
+    def __init__(self, core: Core, projection: Projection[Any, View]) -> None:
+        self._core = core
+        self.session = core.session
+        self.projection = projection
         self._begin()
 
     def _begin(self) -> None:
@@ -55,23 +76,13 @@ class Watch(Generic[View]):
         self._noted = 0
         """Up to this version all records are folded, or wait."""
 
-    @property
-    def view(self) -> View:
-        """What the projection shows now, without I/O: a copy, which later records do not change."""
-        return self._shelter.read(self._read)
-
-    @property
-    def version(self) -> int:
-        """The version of the session that `view` shows."""
-        return self._shelter.read(self._read_version)
-
     # ---- called by the core -------------------------------------------------------------------
 
     def note(self, records: Iterable[Recorded]) -> None:
         """Take over records of the session, to be folded by whoever reads next; never raises.
 
         Called on the thread that writes for everybody, which must not wait for an application's
-        fold. So if nobody reads, a thread of its own folds now and then.
+        fold. So without readers a separate thread folds now and then.
         """
         if self._error is not None:
             return
@@ -87,7 +98,7 @@ class Watch(Generic[View]):
         """Read the records up to a version that have not come yet (I/O)."""
         if self._error is not None or not self._has_begun or self._noted >= until:
             return
-        for record in self._core.store.read(self._core.session, after=self._noted, until=until):
+        for record in self._core.store.read(self.session, after=self._noted, until=until):
             self._take((Recorded(record),))
             if len(self._waiting) >= FOLD_AT and self._lock.acquire(blocking=False):
                 try:
@@ -107,7 +118,7 @@ class Watch(Generic[View]):
     def begin_anew_after_fork(self) -> None:
         """Drop whatever a forked child may have copied in the middle of a change."""
         self._begin()
-        self._state, self._has_begun = self._projection.initial(), True
+        self._state, self._has_begun = self.projection.initial(), True
 
     def _take(self, records: Iterable[Recorded]) -> None:
         with self._noting:
@@ -124,7 +135,7 @@ class Watch(Generic[View]):
 
     def _replay(self) -> None:
         try:
-            replayed = replay_stream(self._core.store, self._core.session, self._projection)
+            replayed = replay_stream(self._core.store, self.session, self.projection)
         except (UnavailableError, LogClosed):
             raise
         except Exception as error:  # noqa: BLE001 - an application's fold may raise anything
@@ -142,15 +153,15 @@ class Watch(Generic[View]):
             return
         while (recorded := waiting.pop(self._version + 1, None)) is not None:
             try:
-                self._state = self._projection.fold(self._state, (recorded,))
+                self._state = self.projection.fold(self._state, (recorded,))
             except Exception as error:  # noqa: BLE001 - an application's fold may raise anything
                 self._fail(error)
                 return
             self._version += 1
 
     def _fail(self, error: Exception) -> None:
-        place = f"session {self._core.session!r}, after version {self._version}"
-        error.add_note(f"raised by the watched projection {self._projection.name!r}: {place}")
+        place = f"session {self.session!r}, after version {self._version}"
+        error.add_note(f"raised by the watched projection {self.projection.name!r}: {place}")
         self._error = error
         self._state = None
 
@@ -167,17 +178,16 @@ class Watch(Generic[View]):
             raise self._error.with_traceback(None)
         return self._state
 
-    def _read(self) -> View:
+    def read(self) -> View:
+        """Fold what waits, and return a copy of what the projection shows."""
         with self._lock:
-            return deepcopy(self._projection.view(self._current()))
+            return deepcopy(self.projection.view(self._current()))
 
-    def _read_version(self) -> int:
+    def read_version(self) -> int:
+        """Fold what waits, and return the version that was reached."""
         with self._lock:
             self._current()
             return self._version
-
-    def __repr__(self) -> str:
-        return f"<Watch of {self._projection.name!r} on session {self._core.session!r}>"
 
 
 def watch(core: Core, shelter: Shelter, projection: Projection[Any, View]) -> Watch[View]:
@@ -187,8 +197,8 @@ def watch(core: Core, shelter: Shelter, projection: Projection[Any, View]) -> Wa
             f"{projection!r:.80} is not a projection; give an eventlog.Projection"
         )
     core.refresh()
-    made = Watch(core, shelter, projection)
-    core.add_watch(made)  # First, so that no record comes between the reading and this.
-    made.begin()
-    made.catch_up(core.state.version)
-    return made
+    fold = LiveFold(core, projection)
+    core.add_watch(fold)  # First, so that no record comes between the reading and this.
+    fold.begin()
+    fold.catch_up(core.state.version)
+    return Watch(fold, shelter)

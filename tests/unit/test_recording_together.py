@@ -200,7 +200,7 @@ def test_the_bytes_of_an_event_are_stored_beside_the_log_and_read_back(
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_back(data: bytes) -> None:
     with eventlog.open("memory:") as log:
-        log.session("s", create=True).record(Screenshot(image=data))  # type: ignore[arg-type]
+        log.session("s", create=True).record(Screenshot(image=data))
         assert log.session("s").value(read_back(log).image) == data
 
 
