@@ -5,8 +5,11 @@ key                                       value
 ========================================= =====================================================
 ``session/{session}``                     what the session was created with, and how it ended
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
+``owner/{owner}/{session}``               that it is the owner's
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
+``blocked/{session}``                     that commits wait for an archive that failed for good (C5)
+``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
@@ -69,11 +72,14 @@ __all__ = [
     "due_prefix",
     "event_entries",
     "event_range",
+    "finalizer_of_key",
+    "finalizer_prefix",
     "idle_key",
     "idle_range",
     "index_changes",
     "keys_under",
     "may_change_index",
+    "owner_prefix",
     "prepare_reading",
     "read_archive",
     "read_event_key",
@@ -83,6 +89,7 @@ __all__ = [
     "session_of_entry",
     "session_of_idle_key",
     "task_key",
+    "time_of_due_key",
     "workspace_prefix",
 ]
 
@@ -91,17 +98,20 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
+INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES | {"failed_archives_changed"}
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
-_WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
-"""The event types after which the workspace's entry is written, too."""
+_BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
+"""The event types after which the entries of the workspace and of the owner are written, too."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
+DUE: Final = "due/"
 IDLE: Final = "idle/"
+BLOCKED: Final = "blocked/"
+FINALIZER: Final = "finalizer/"
 EVENTS: Final = "event/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE, EVENTS)
+SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, EVENTS)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -123,8 +133,23 @@ def workspace_prefix(workspace: str) -> str:
     return f"workspace/{_without_slash(workspace)}/"
 
 
+def owner_prefix(owner: str) -> str:
+    """Return the prefix of the keys of an owner's sessions; a slash in the name is escaped."""
+    return f"owner/{_without_slash(owner)}/"
+
+
 def _without_slash(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2F")
+
+
+def finalizer_prefix(name: str) -> str:
+    """Return the prefix of the keys of the sessions that have an overview of this maker."""
+    return f"{FINALIZER}{_without_slash(name)}/"
+
+
+def finalizer_of_key(key: str) -> str:
+    """Return the name in a key under `FINALIZER`."""
+    return key.split("/")[1].replace("%2F", "/").replace("%25", "%")
 
 
 def task_key(task_id: str) -> str:
@@ -141,11 +166,17 @@ def archive_key(session: str, index: int) -> str:
 
 @lru_cache
 def due_prefix(kind: str) -> str:
-    return f"due/{_without_slash(kind)}/"
+    return f"{DUE}{_without_slash(kind)}/"
 
 
 def due_key(kind: str, time: int, task_id: str = "") -> str:
     return f"{due_prefix(kind)}{time:017d}/{task_id}"
+
+
+def time_of_due_key(key: str) -> int | None:
+    """Return the time of a ``due/`` key in microseconds; None if the key is damaged."""
+    parts = key.rsplit("/", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
 
 
 def idle_key(time: int, session: str = "") -> str:
@@ -161,9 +192,9 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     """Return the session that an entry is about; None if it cannot be read or is unknown."""
     family, _, rest = key.partition("/")
     match family:
-        case "session":
+        case "session" | "blocked":
             return from_key_part(rest)
-        case "workspace" | "idle":
+        case "workspace" | "owner" | "finalizer" | "idle":
             return from_key_part(rest.partition("/")[2]) or None
         case "event":
             return read_event_key(key).session
@@ -258,8 +289,8 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after)}
+    old = {**_due_entries(before, touched), **_idle_entry(before), **_blocked_entry(before)}
+    new = {**_due_entries(after, touched), **_idle_entry(after), **_blocked_entry(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -282,8 +313,12 @@ def _index_session(
         return
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
-    if after.workspace is not None and not types.isdisjoint(_WORKSPACE_TYPES):
+    if types.isdisjoint(_BELONGING_TYPES):
+        return
+    if after.workspace is not None:
         changes[workspace_prefix(after.workspace) + key_part(after.session_id)] = _json(value)
+    if after.owner is not None:
+        changes[owner_prefix(after.owner) + key_part(after.session_id)] = _json(value)
 
 
 def _touched_tasks(
@@ -332,6 +367,8 @@ def _index_archives(
             if known is not None:
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
                 made[event.archive] = finalized
+            if event.finalizer:
+                changes[finalizer_prefix(event.finalizer) + key_part(before.session_id)] = b"{}"
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
@@ -350,6 +387,15 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict
 def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     time = idle_from(state)
     return {} if time is None else {idle_key(time, state.session_id): {}}
+
+
+def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    failed = state.blocking_failure() if state.status == "open" else None
+    return (
+        {}
+        if failed is None
+        else {BLOCKED + key_part(state.session_id): {"archive": failed.archive}}
+    )
 
 
 def _due_value(task: Task) -> dict[str, Any]:
