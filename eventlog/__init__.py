@@ -35,6 +35,7 @@ from eventlog.errors import (
     InvalidMessage,
     LeaseLost,
     LogClosed,
+    MessageWithdrawn,
     NonRetryableError,
     OwnerMismatch,
     RetryableError,
@@ -44,6 +45,8 @@ from eventlog.errors import (
     TaskNotFound,
     TooLarge,
     ToolOutputNotFound,
+    TurnClosed,
+    TurnOpen,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
@@ -70,7 +73,14 @@ from eventlog.session.messages import (
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tool_output import OutputMatch, ToolOutput
-from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+from eventlog.session.views import (
+    ArchivedMessages,
+    ArchiveView,
+    SessionMeta,
+    StoredMessage,
+    TaskView,
+    TurnView,
+)
 from eventlog.session_face import Session
 
 if TYPE_CHECKING:
@@ -78,6 +88,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
+    from eventlog.async_turn_face import AsyncTurn
     from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -88,6 +99,7 @@ if TYPE_CHECKING:
     from eventlog.forensics.refold import Refolded
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.trace_context import TraceContext
+    from eventlog.turn_face import Turn
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -117,6 +129,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMoment",
     "AsyncSession",
+    "AsyncTurn",
     "AsyncWorker",
     "AutoCommitPolicy",
     "Cause",
@@ -157,6 +170,7 @@ __all__ = [
     "Log",
     "LogClosed",
     "Message",
+    "MessageWithdrawn",
     "Metadata",
     "Moment",
     "NonRetryableError",
@@ -179,6 +193,7 @@ __all__ = [
     "StateMachine",
     "StepResult",
     "StoreUnavailable",
+    "StoredMessage",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
@@ -192,6 +207,10 @@ __all__ = [
     "ToolPart",
     "TraceContext",
     "Transition",
+    "Turn",
+    "TurnClosed",
+    "TurnOpen",
+    "TurnView",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
@@ -226,6 +245,8 @@ _LATER = {
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
     "AsyncMoment": "eventlog.forensics.async_moment",
+    "AsyncTurn": "eventlog.async_turn_face",
+    "Turn": "eventlog.turn_face",
     "Cause": "eventlog.forensics.causes",
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
+from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
+from eventlog.engine.turn_context import fence_of
 from eventlog.engine.watch import Watch, watch
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -24,6 +26,8 @@ from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
+    StoredMessage,
+    TurnView,
     session_meta,
 )
 
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
 
+    from eventlog.async_turn_face import AsyncTurn
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.event_values import Value
@@ -50,6 +55,8 @@ if TYPE_CHECKING:
     from eventlog.session.command import Command
     from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
 __all__ = ["AsyncSession"]
@@ -74,8 +81,13 @@ class AsyncSession:
     async def _do(
         self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
     ) -> Any:
-        request = SessionRequest(self._core, command, by, expected)
+        request = SessionRequest(self._core, command, by, expected, self._fence)
         return await self._engine.answer(request)
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        """The fence of the turn that the calling code is part of, if it is part of one."""
+        return fence_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -105,12 +117,23 @@ class AsyncSession:
         """Return the live messages in order, or only the ``last`` of them."""
         return await self._engine.run(queries.read_tail, self._core, last)
 
-    async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    async def history(
+        self, *, hydrate: bool = False, withdrawn: bool = False
+    ) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         See `Session.history`.
         """
-        return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
+        return await self._engine.run(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
+
+    async def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far.
+
+        See `Session.message`.
+        """
+        return await self._engine.run(queries.read_message, self._core, message_id)
 
     async def context(
         self,
@@ -348,6 +371,7 @@ class AsyncSession:
         self,
         message: Message | dict[str, Any],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -360,7 +384,13 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by
+            self._core,
+            self._engine.estimate_tokens,
+            message,
+            idempotency_key,
+            by,
+            expected,
+            self._fence,
         )
         appended: Message = await self._engine.answer(request)
         return appended
@@ -369,6 +399,7 @@ class AsyncSession:
         self,
         messages: Iterable[Message | dict[str, Any]],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -377,12 +408,13 @@ class AsyncSession:
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
-            self._core, self._engine.estimate_tokens, messages, idempotency_key
+            self._core, self._engine.estimate_tokens, messages, idempotency_key, self._fence
         )
         if not command.messages:
             return ()
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         appended: tuple[Message, ...] = await self._do(
-            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
+            command, by, arguments.expected_version(expected)
         )
         return appended
 
@@ -395,6 +427,7 @@ class AsyncSession:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -415,10 +448,8 @@ class AsyncSession:
             duration_ms,
             occurrence,
         )
-        await self._do(
-            command,
-            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        await self._do(command, by, arguments.expected_version(expected))
 
     async def abandon_call(
         self,
@@ -427,6 +458,7 @@ class AsyncSession:
         *,
         occurrence: int | None = None,
         reason: str = ABANDONED,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -441,8 +473,79 @@ class AsyncSession:
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
         )
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        was_open: bool = await self._do(command, by)
+        was_open: bool = await self._do(command, by, arguments.expected_version(expected))
         return was_open
+
+    async def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them.
+
+        See `Session.withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(arguments.withdrawal, last, message_ids, after, expected)
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
+
+    async def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn.
+
+        See `Session.replace`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(
+            arguments.replacement,
+            self._core,
+            self._engine.estimate_tokens,
+            messages,
+            message_ids,
+            after,
+            expected,
+        )
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
+
+    async def clear(
+        self,
+        *,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before.
+
+        See `Session.clear`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(arguments.clearing, expected)
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
 
     async def used(
         self,
@@ -458,6 +561,35 @@ class AsyncSession:
         """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.usage(contexts, skill), by)
+
+    # ---- turns --------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+    ) -> AsyncTurn:
+        """Return a turn to enter: one unit of an agent's work, with an id of the application's.
+
+        For use in an ``async with`` block. See `Session.turn`.
+        """
+        from eventlog.async_turn_face import AsyncTurn
+        from eventlog.engine.turns import TurnRun, turn_terms
+
+        terms = turn_terms(turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error)
+        return AsyncTurn(self._engine, TurnRun(self._engine.blocking, self._core, terms))
+
+    async def turns(self) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one.
+
+        See `Session.turns`.
+        """
+        return await self._engine.run(queries.read_turns, self._core)
 
     # ---- commits and tasks --------------------------------------------------------------------
 
@@ -477,7 +609,9 @@ class AsyncSession:
         See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        result: CommitResult = await self._do(Commit(keep_recent, keep_turn_tokens), by)
+        trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
+        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        result: CommitResult = await self._do(command, by)
         return result
 
     async def retry(

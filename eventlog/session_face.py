@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
+from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.turn_context import fence_of
 from eventlog.engine.watch import Watch, watch
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -27,6 +29,8 @@ from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
+    StoredMessage,
+    TurnView,
     session_meta,
 )
 
@@ -52,7 +56,10 @@ if TYPE_CHECKING:
     from eventlog.session.command import Command
     from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
+    from eventlog.turn_face import Turn
 
 __all__ = ["Session", "core_of", "past_of"]
 
@@ -77,7 +84,12 @@ class Session:
         self._known_past: Past | None = None
 
     def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
-        return self._engine.execute(self._core, command, by, expected)
+        return self._engine.execute(self._core, command, by, expected, fence=self._fence)
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        """The fence of the turn that the calling code is part of, if it is part of one."""
+        return fence_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -107,13 +119,24 @@ class Session:
         """Return the live messages in order, or only the ``last`` of them."""
         return self._engine.shelter.read(queries.read_tail, self._core, last)
 
-    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    def history(self, *, hydrate: bool = False, withdrawn: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         With ``hydrate``, large tool outputs are returned in full instead of as previews; raises
-        `CorruptLog` if one is missing or damaged.
+        `CorruptLog` if one is missing or damaged. Messages that were withdrawn are left out, unless
+        ``withdrawn`` is true; then several messages may have one id.
         """
-        return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate)
+        return self._engine.shelter.read(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
+
+    def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far.
+
+        It may be archived. Raises `InvalidMessage` if the session has no such message, and
+        `MessageWithdrawn` if it was withdrawn.
+        """
+        return self._engine.shelter.read(queries.read_message, self._core, message_id)
 
     def context(
         self,
@@ -365,6 +388,7 @@ class Session:
         self,
         message: Message | dict[str, Any],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -378,12 +402,22 @@ class Session:
         is accepted too. A tool output that is too large for its message is stored beside the log;
         the returned message, and every later reading of it, has a preview in its place.
 
-        Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if another message has this
-        id.
+        With ``expected``, a version of the session, the message is appended only if no other
+        message, result, withdrawal or commit came after that version; otherwise `VersionConflict`
+        is raised. The same call again is still a repetition, as everywhere.
+
+        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent` if another message has this id,
+        and `MessageWithdrawn` if the message was withdrawn.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by
+            self._core,
+            self._engine.estimate_tokens,
+            message,
+            idempotency_key,
+            by,
+            expected,
+            self._fence,
         )
         appended: Message = self._engine.answer(request)
         return appended
@@ -392,6 +426,7 @@ class Session:
         self,
         messages: Iterable[Message | dict[str, Any]],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -400,13 +435,12 @@ class Session:
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
-            self._core, self._engine.estimate_tokens, messages, idempotency_key
+            self._core, self._engine.estimate_tokens, messages, idempotency_key, self._fence
         )
         if not command.messages:
             return ()
-        appended: tuple[Message, ...] = self._do(
-            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        appended: tuple[Message, ...] = self._do(command, by, arguments.expected_version(expected))
         return appended
 
     def record_tool_result(
@@ -418,6 +452,7 @@ class Session:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -430,8 +465,9 @@ class Session:
         nothing, another one raises `DuplicateEvent`. If the message has several calls with one id,
         ``occurrence`` picks one, counted from 0; without it the first open call is answered, and an
         output that one of them already has counts as a repetition. An ``idempotency_key`` is
-        recorded, but decides nothing. Raises `InvalidMessage` if the session has no such message or
-        call, and `SessionClosed`.
+        recorded, but decides nothing. ``expected`` is as in `append`. Raises `InvalidMessage` if the
+        session has no such message or call, `MessageWithdrawn` if the message was withdrawn, and
+        `SessionClosed`.
         """
         command = arguments.tool_result(
             self._core,
@@ -443,10 +479,8 @@ class Session:
             duration_ms,
             occurrence,
         )
-        self._do(
-            command,
-            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        self._do(command, by, arguments.expected_version(expected))
 
     def abandon_call(
         self,
@@ -455,6 +489,7 @@ class Session:
         *,
         occurrence: int | None = None,
         reason: str = ABANDONED,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -472,8 +507,92 @@ class Session:
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
         )
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        was_open: bool = self._do(command, by)
+        was_open: bool = self._do(command, by, arguments.expected_version(expected))
         return was_open
+
+    def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them.
+
+        Exactly one of the three says which: the newest ``last``, those with ``message_ids``, or all
+        ``after`` a version. What is withdrawn is in no tail, context, archive or folder any more;
+        `history` has it with ``withdrawn=True``. Results go with the messages of their calls; a call
+        whose result is in a withdrawn message awaits one again. ``expected`` is as in `append`; with
+        it, or with an ``idempotency_key``, the same call again changes nothing.
+
+        Raises `InvalidMessage` for an id that is not live, saying where it is, and where a result
+        would stay without its call.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(
+            arguments.withdrawal, last, message_ids, after, expected
+        )
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
+
+    def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn.
+
+        Either ``message_ids`` says which, or ``after`` a version, which means all behind it. As many
+        messages as there were ids are put in one by one; otherwise all at the place of the first. The
+        live messages behind that place keep their order: they are recorded once more, with the
+        results so far. The ids of replaced messages may be used again. Otherwise as `withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(
+            arguments.replacement,
+            self._core,
+            self._engine.estimate_tokens,
+            messages,
+            message_ids,
+            after,
+            expected,
+        )
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
+
+    def clear(
+        self,
+        *,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before.
+
+        Archives and their tasks stay, and can be read; neither contexts nor the summaries of later
+        archives see anything of them. Otherwise as `withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(arguments.clearing, expected)
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
 
     def used(
         self,
@@ -489,6 +608,55 @@ class Session:
         """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.usage(contexts, skill), by)
+
+    # ---- turns --------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+    ) -> Turn:
+        """Return a turn to enter: one unit of an agent's work, with an id of the application's.
+
+        For use in a ``with`` block. Commands in the block, through the handle or any `Session` of
+        this id, belong to the turn; so do those of tasks that it starts. It ends completed when the
+        block is left, failed with an exception, cancelled with `KeyboardInterrupt`, `SystemExit` or
+        `asyncio.CancelledError`. A completed turn is not run again: `Turn.done` is true and
+        `Turn.result` what it had. Any other one can be begun again with its id: what was added by the
+        attempt before is withdrawn first, and results of its calls with it. With ``resume``, steps
+        that an earlier attempt finished are read back instead of run.
+
+        One turn is open per session. While another one is, this one waits up to ``wait_seconds``.
+        Its lease, of ``lease_seconds``, is renewed by a thread of the log for as long as the process
+        lives; after its end the same turn can be begun again elsewhere, and the commands of the
+        attempt before raise `LeaseLost`. A turn that is not begun again is abandoned
+        ``stale_seconds`` after that. ``on_error`` says what becomes of the messages of a turn that
+        does not complete: ``keep`` them, with an ``interrupted`` result for open calls, or
+        ``withdraw`` them.
+
+        Entering raises `TurnOpen`, and `TurnClosed` for a turn of which a commit took a part.
+        """
+        run = self._engine.shelter.read(
+            late_verbs.turn,
+            self._engine,
+            self._core,
+            (turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error),
+        )
+        from eventlog.turn_face import Turn  # The call before has imported it, in the shelter.
+
+        return Turn(self._engine, run)
+
+    def turns(self) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one.
+
+        Ended ones come first, by id; the open one is the last.
+        """
+        return self._engine.shelter.read(queries.read_turns, self._core)
 
     # ---- commits and tasks --------------------------------------------------------------------
 
@@ -507,14 +675,16 @@ class Session:
 
         The newest ``keep_recent`` messages stay live; with ``keep_turn_tokens`` instead, the newest
         whole rounds within that number of tokens do. A round is a user message and what follows it.
-        A round with a tool call that awaits its result always stays live. A worker summarises the
-        archive later.
+        A round with a tool call that awaits its result always stays live, and so does what came
+        after the beginning of an open turn. A worker summarises the archive later.
 
         Returns ``skipped``, with the reason, if there is nothing to archive. Raises `CommitBlocked`
         if an earlier archive failed for good and the session's policy is to wait for it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        result: CommitResult = self._do(Commit(keep_recent, keep_turn_tokens), by)
+        trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
+        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        result: CommitResult = self._do(command, by)
         return result
 
     def retry(

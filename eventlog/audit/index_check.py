@@ -24,6 +24,7 @@ from eventlog.session.index import (
     keys_under,
     session_key,
     session_of_entry,
+    turn_prefix,
 )
 from eventlog.session.state import SessionState
 
@@ -71,7 +72,7 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
 
     Reads all sessions' entries of tasks, due times, idle times and events.
     """
-    prefixes = (archive_prefix(stream), *SHARED_PREFIXES)
+    prefixes = (archive_prefix(stream), turn_prefix(stream), *SHARED_PREFIXES)
     own = session_key(stream)
     entries = chain(
         store.scan(own, own + "\0"), *(store.scan(*keys_under(prefix)) for prefix in prefixes)

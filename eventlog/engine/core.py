@@ -58,7 +58,7 @@ class Core:
         self.creation: SessionCreated | None = None
         """The event to record before the first command, if the session does not exist yet."""
         self._creation_id: EventId | None = None
-        self.reader = Reader(store, session)
+        self.reader = Reader(store, session, lambda: self.state.withdrawn)
         self.state = SessionState(session)
         self.clock = clock
         self.ids = ids

@@ -11,6 +11,9 @@ key                                       value
 ``blocked/{session}``                     that commits wait for an archive that failed for good (C5)
 ``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
+``turn/{session}/{turn id}``              the whole turn, once it has ended, as
+                                          `eventlog.session.turns.state.Turn`
+``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
 ``event/{key}/{session}/{version}``       that the event has the key, which is one of its class (M14)
@@ -42,6 +45,7 @@ from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
+from eventlog.session.folding import apply
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
     FollowUp,
@@ -51,6 +55,9 @@ from eventlog.session.tasks.events import (
 )
 from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
 from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
+from eventlog.session.turns.folding import ended
+from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
+from eventlog.session.turns.state import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
     from eventlog.session.state import SessionState
+    from eventlog.session.turns.events import TurnEvent
 
 __all__ = [
     "EVENTS",
@@ -85,11 +93,17 @@ __all__ = [
     "read_event_key",
     "read_session",
     "read_task",
+    "read_turn",
     "session_key",
     "session_of_entry",
     "session_of_idle_key",
+    "session_of_stale_key",
+    "stale_key",
+    "stale_range",
     "task_key",
     "time_of_due_key",
+    "turn_key",
+    "turn_prefix",
     "workspace_prefix",
 ]
 
@@ -98,7 +112,15 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES | {"failed_archives_changed"}
+TURN_TYPES: Final = TURN_MACHINE.events - {"turn_step_completed"}
+"""The event types that may change the entries of a session's turns."""
+
+INDEXED_TYPES: Final = (
+    TASK_MACHINE.events
+    | SESSION_TYPES
+    | TURN_TYPES
+    | frozenset({"messages_withdrawn", "failed_archives_changed"})
+)
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
 _BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
@@ -108,10 +130,11 @@ SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 DUE: Final = "due/"
 IDLE: Final = "idle/"
+STALE: Final = "stale/"
 BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
 EVENTS: Final = "event/"
-SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, EVENTS)
+SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STALE, EVENTS)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -183,6 +206,28 @@ def idle_key(time: int, session: str = "") -> str:
     return f"{IDLE}{time:017d}/{key_part(session)}"
 
 
+def turn_prefix(session: str) -> str:
+    return f"turn/{key_part(session)}/"
+
+
+def turn_key(session: str, turn_id: str) -> str:
+    return f"{turn_prefix(session)}{_without_slash(turn_id)}"
+
+
+def stale_key(time: int, session: str = "") -> str:
+    return f"{STALE}{time:017d}/{key_part(session)}"
+
+
+def stale_range(now: int) -> tuple[str, str]:
+    """Return the range of the keys of the sessions whose open turn may be abandoned by ``now``."""
+    return STALE, stale_key(now + 1)
+
+
+def session_of_stale_key(key: str) -> str:
+    """Return the session that the key of a stale turn is about."""
+    return from_key_part(key.removeprefix(STALE).partition("/")[2])
+
+
 def idle_range(now: int) -> tuple[str, str]:
     """Return the range of the keys of the sessions that are idle by ``now``."""
     return IDLE, idle_key(now + 1)
@@ -194,11 +239,11 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     match family:
         case "session" | "blocked":
             return from_key_part(rest)
-        case "workspace" | "owner" | "finalizer" | "idle":
+        case "workspace" | "owner" | "finalizer" | "idle" | "stale":
             return from_key_part(rest.partition("/")[2]) or None
         case "event":
             return read_event_key(key).session
-        case "archive":
+        case "archive" | "turn":
             return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
@@ -289,8 +334,9 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before), **_blocked_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after), **_blocked_entry(after)}
+    _index_turns(changes, before, recorded, after)
+    old = {**_due_entries(before, touched), **_timed_entries(before)}
+    new = {**_due_entries(after, touched), **_timed_entries(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -373,6 +419,30 @@ def _index_archives(
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
 
+def _index_turns(
+    changes: dict[str, bytes | None],
+    before: SessionState,
+    recorded: Sequence[Recorded],
+    after: SessionState,
+) -> None:
+    """Note the turns that records end, as each was right before its end."""
+    if not any(entry.type in ENDED_BY for entry in recorded):
+        return
+    state = before.copy()
+    for entry in recorded:
+        turn = state.turn
+        if entry.type in ENDED_BY and turn is not None:
+            end = ended(turn, entry.record, cast("TurnEvent", entry.event))
+            changes[turn_key(after.session_id, turn.turn_id)] = _json(end)
+        apply(state, entry)
+
+
+def _stale_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    if state.turn is None or state.status != "open":
+        return {}
+    return {stale_key(state.turn.stale_at, state.session_id): {}}
+
+
 def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict[str, Any]]:
     """Return the due entries of the lane's head and of the unordered tasks that were touched."""
     head = state.lane_head()
@@ -396,6 +466,11 @@ def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
         if failed is None
         else {BLOCKED + key_part(state.session_id): {"archive": failed.archive}}
     )
+
+
+def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:
+    """Return the entries that say what the session waits for."""
+    return {**_idle_entry(state), **_stale_entry(state), **_blocked_entry(state)}
 
 
 def _due_value(task: Task) -> dict[str, Any]:
@@ -431,6 +506,17 @@ def read_archive(value: bytes) -> Archive:
     except ValueError as error:
         raise _damaged("archive", error) from error
     return archive
+
+
+def read_turn(value: bytes) -> Turn:
+    """Read a ``turn/`` entry; raise `CorruptLog` if it is damaged."""
+    try:
+        turn = _turn_reader()(value)
+        if turn.state not in ENDED_BY.values():
+            raise ValueError(f"a turn that ended cannot be {turn.state!r:.40}")
+    except ValueError as error:
+        raise _damaged("turn", error) from error
+    return turn
 
 
 class SessionEntry(NamedTuple):
@@ -480,6 +566,11 @@ def prepare_reading() -> None:
 @cache
 def _task_reader() -> Callable[[bytes], Task]:
     return TypeAdapter(Task).validate_json
+
+
+@cache
+def _turn_reader() -> Callable[[bytes], Turn]:
+    return TypeAdapter(Turn).validate_json
 
 
 @cache

@@ -10,12 +10,14 @@ import pytest
 
 import eventlog
 from eventlog import AsyncLog, AsyncSession, AsyncWorker, Log, Message, Session, Worker
+from eventlog.async_turn_face import AsyncTurn
+from eventlog.turn_face import Turn
 
-PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker)]
+PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker), (Turn, AsyncTurn)]
 ITERATING = {"find", "read", "read_all", "follow", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
-IMMEDIATE = {"stop"}
+IMMEDIATE = {"stop", "turn"}
 """Methods that do no I/O, so they are not awaited either."""
 
 
@@ -70,7 +72,7 @@ def test_twins_return_the_same(plain: type, awaited: type) -> None:
             continue
         annotation = str(inspect.signature(method).return_annotation)
         expected = annotation
-        for name_of_plain in ("Iterator", "Session", "Moment"):
+        for name_of_plain in ("Iterator", "Session", "Moment", "Turn"):
             expected = expected.replace(name_of_plain, f"Async{name_of_plain}")
         found = str(inspect.signature(twin).return_annotation)
         assert found in (expected, annotation), name
