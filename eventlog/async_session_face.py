@@ -736,7 +736,9 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = await self._do(
-            arguments.events(self._core, self._engine.estimate_tokens, events, idempotency_key),
+            arguments.events(
+                self._core, self._engine.estimate_tokens, events, idempotency_key, self._fence
+            ),
             by,
             arguments.expected_version(expected),
         )

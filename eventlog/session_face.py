@@ -822,7 +822,9 @@ class Session:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = self._do(
-            arguments.events(self._core, self._engine.estimate_tokens, events, idempotency_key),
+            arguments.events(
+                self._core, self._engine.estimate_tokens, events, idempotency_key, self._fence
+            ),
             by,
             arguments.expected_version(expected),
         )

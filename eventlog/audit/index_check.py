@@ -19,6 +19,7 @@ from eventlog.session.index import (
     SESSIONS,
     SHARED_PREFIXES,
     archive_prefix,
+    blocked_key,
     changes_index,
     index_changes,
     keys_under,
@@ -73,9 +74,9 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
     Reads all sessions' entries of tasks, due times, idle times and events.
     """
     prefixes = (archive_prefix(stream), turn_prefix(stream), *SHARED_PREFIXES)
-    own = session_key(stream)
     entries = chain(
-        store.scan(own, own + "\0"), *(store.scan(*keys_under(prefix)) for prefix in prefixes)
+        *(store.scan(key, key + "\0") for key in (session_key(stream), blocked_key(stream))),
+        *(store.scan(*keys_under(prefix)) for prefix in prefixes),
     )
     stored = {
         key: value

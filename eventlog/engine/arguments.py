@@ -405,6 +405,7 @@ def events(
     estimate: TokenEstimator,
     given: tuple[Event | Message | dict[str, Any], ...],
     idempotency_key: str | None,
+    fence: TurnFence | None = None,
 ) -> RecordEvents | RecordTogether:
     """Check events with a stored type, and messages among them."""
     recorded = tuple([None if _is_message(each) else cast("Event", each) for each in given])
@@ -419,7 +420,7 @@ def events(
         for place, each in enumerate(given)
         if recorded[place] is None
     ]
-    appends = append(core, estimate, messages, None) if messages else None
+    appends = append(core, estimate, messages, None, fence) if messages else None
     return RecordTogether(recorded, appends, values)
 
 

@@ -75,6 +75,7 @@ __all__ = [
     "SessionEntry",
     "archive_key",
     "archive_prefix",
+    "blocked_key",
     "changes_index",
     "due_key",
     "due_prefix",
@@ -145,6 +146,10 @@ def keys_under(prefix: str) -> tuple[str, str]:
 
 def session_key(session: str) -> str:
     return f"{SESSIONS}{key_part(session)}"
+
+
+def blocked_key(session: str) -> str:
+    return f"{BLOCKED}{key_part(session)}"
 
 
 def workspace_prefix(workspace: str) -> str:
@@ -461,11 +466,7 @@ def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
 
 def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     failed = state.blocking_failure() if state.status == "open" else None
-    return (
-        {}
-        if failed is None
-        else {BLOCKED + key_part(state.session_id): {"archive": failed.archive}}
-    )
+    return {} if failed is None else {blocked_key(state.session_id): {"archive": failed.archive}}
 
 
 def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import eventlog
-from eventlog import Finalizer, Log, Message, Summary, SummaryRequest, Worker
+from eventlog import Finalizer, Log, Message, NonRetryableError, Summary, SummaryRequest, Worker
+from eventlog.audit.index_check import compare_index
 from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.identifiers import check_session_id, from_key_part, key_part
 from eventlog.session.index import archive_prefix, keys_under, session_key, session_of_entry
@@ -196,6 +197,34 @@ def test_a_bundle_and_a_fork_keep_such_an_id(strange: tuple[Log, str], tmp_path:
     )
     assert len(log.session(session_id).archives()) == 1
     assert log.verify(fork.id) == []
+
+
+def fail(request: SummaryRequest) -> Summary:
+    raise NonRetryableError("prompt too long")
+
+
+def test_owners_turns_and_blocked_sessions_are_told_apart(log: Log) -> None:
+    """Every kind of entry that one session has is verified, and is not taken for another's."""
+    chosen = ("a", "a/b", "a%2Fb", "a\\b")
+    for session_id in chosen:
+        session = log.session(session_id, create=True, owner="o/1", workspace="w/1")
+        session.append(Message.user("x"))
+        session.commit()
+        with session.turn("b/turn"):
+            session.append(Message.user("y"))
+    Worker(log, Finalizer(summarizer=fail)).run_once()
+
+    assert sorted(log.sessions(owner="o/1", workspace="w/1")) == sorted(chosen)
+    assert list(log.sessions(owner="o")) == []
+    for session_id in chosen:
+        assert log.session(session_id).meta.blocked_by == "archive_001"
+        assert [turn.turn_id for turn in log.session(session_id).turns()] == ["b/turn"]
+        assert log.verify(session_id) == []
+    open_turn = log.session("a/b").turn("open")
+    open_turn.__enter__()
+    assert [log.verify(session_id) for session_id in chosen] == [[]] * 4
+    open_turn.__exit__(None, None, None)
+    assert compare_index(log.store) == []
 
 
 def test_keys_and_uris_say_which_of_similar_ids_is_meant() -> None:
