@@ -52,6 +52,7 @@ from eventlog.errors import (
     UnsupportedStore,
     VersionConflict,
 )
+from eventlog.event_values import Value
 from eventlog.events import Event
 from eventlog.finding import Finding
 from eventlog.log import Log, open_bundle
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -210,7 +212,9 @@ __all__ = [
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
+    "Value",
     "VersionConflict",
+    "Watch",
     "Worker",
     "open_async",
     "open_bundle",
@@ -218,6 +222,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Watch": "eventlog.engine.watch",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",

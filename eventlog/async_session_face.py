@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog.engine import arguments, queries
+from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.turn_context import fence_of
+from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -34,13 +36,14 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.engine.turns import TurnRun
+    from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     from eventlog.trace_context import TraceContext
 
 __all__ = ["AsyncSession", "AsyncTurn"]
+
+
+View = TypeVar("View")
 
 
 class AsyncSession:
@@ -227,6 +233,22 @@ class AsyncSession:
             context=context,
             occurrence=occurrence,
         )
+
+    async def watch(self, projection: Projection[Any, View]) -> Watch[View]:
+        """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
+
+        Its `Watch.view` is read without awaiting. See `Session.watch`.
+        """
+        shelter = self._engine.blocking.shelter
+        return await self._engine.run(watch, self._core, shelter, projection)
+
+    def find(self, key: str, /, **fields: str | int) -> AsyncIterator[Recorded]:
+        """Yield the session's events with an index key, in order, without reading others.
+
+        See `Session.find`.
+        """
+        store = self._engine.store
+        return self._engine.iterate(find_in_session(store, self.id, key, fields))
 
     # ---- looking back -------------------------------------------------------------------------
 
@@ -703,7 +725,7 @@ class AsyncSession:
 
     async def record(
         self,
-        *events: Event,
+        *events: Event | Message | dict[str, Any],
         expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
@@ -717,9 +739,20 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = await self._do(
-            arguments.events(events), by, arguments.expected_version(expected)
+            arguments.events(
+                self._core, self._engine.estimate_tokens, events, idempotency_key, self._fence
+            ),
+            by,
+            arguments.expected_version(expected),
         )
         return recorded
+
+    async def value(self, value: Value | str) -> bytes:
+        """Return the bytes that an event of the session names by a `Value`, or by its SHA-256.
+
+        See `Session.value`.
+        """
+        return await self._engine.run(queries.read_value, self._core, value)
 
     async def assign_project(
         self,

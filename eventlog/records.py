@@ -99,3 +99,5 @@ class Metadata(NamedTuple):
     command: str | None = None
     turn: str | None = None
     attempt: int | None = None
+    keys: tuple[str, ...] | None = None
+    """The index keys of the event, which its class made of its fields."""

@@ -6,12 +6,14 @@ No logic lives here: arguments become commands, the engine runs them, and querie
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
+from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.turn_context import fence_of
+from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
@@ -36,13 +38,14 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.engine.turns import TurnRun
+    from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -62,6 +65,9 @@ if TYPE_CHECKING:
     from eventlog.trace_context import TraceContext
 
 __all__ = ["Session", "Turn", "core_of", "past_of"]
+
+
+View = TypeVar("View")
 
 
 class Session:
@@ -233,6 +239,25 @@ class Session:
             context=context,
             occurrence=occurrence,
         )
+
+    def watch(self, projection: Projection[Any, View]) -> Watch[View]:
+        """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
+
+        The watch is as fresh as `meta`: it has what this process records at once, and what others
+        record after a `refresh` or the next command. What is read is a copy. If the fold raises,
+        reading the watch raises that, and nothing else is affected. The watch lasts as long as it
+        is referred to. Raises `InvalidArgument` for what is not a projection.
+        """
+        return self._engine.shelter.read(watch, self._core, self._engine.shelter, projection)
+
+    def find(self, key: str, /, **fields: str | int) -> Iterator[Recorded]:
+        """Yield the session's events with an index key, in order, without reading others.
+
+        The classes of the events name their keys, see `Event`. What a field contains is escaped in
+        the key, so for other values than plain words write ``find("run/{run_id}", run_id="a/b")``.
+        Raises `InvalidArgument` for a text that cannot be a key.
+        """
+        return find_in_session(self._engine.store, self.id, key, fields)
 
     # ---- looking back -------------------------------------------------------------------------
 
@@ -777,7 +802,7 @@ class Session:
 
     def record(
         self,
-        *events: Event,
+        *events: Event | Message | dict[str, Any],
         expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
@@ -787,15 +812,31 @@ class Session:
     ) -> tuple[Recorded, ...]:
         """Record events of an application's own types, in one atomic append.
 
+        Messages may be among them, as `append` takes them: they are recorded in the same append, at
+        their place. So whoever reads sees all of it or nothing. The bytes of a `Value` in an event
+        are stored before. Repeating the call records events again, unless it has an
+        ``idempotency_key``.
+
         ``expected`` is the version that the session must be at; another one raises
         `VersionConflict`. Raises `IllegalTransition` for an event of one of the library's own
-        types.
+        types, `InvalidMessage`, and `DuplicateEvent` if another message has the id of one of these.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = self._do(
-            arguments.events(events), by, arguments.expected_version(expected)
+            arguments.events(
+                self._core, self._engine.estimate_tokens, events, idempotency_key, self._fence
+            ),
+            by,
+            arguments.expected_version(expected),
         )
         return recorded
+
+    def value(self, value: Value | str) -> bytes:
+        """Return the bytes that an event of the session names by a `Value`, or by its SHA-256.
+
+        Raises `CorruptLog` if they are missing or damaged.
+        """
+        return self._engine.shelter.read(queries.read_value, self._core, value)
 
     def assign_project(
         self,

@@ -12,6 +12,7 @@ from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.error_text import shown
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
+from eventlog.event_values import values_in
 from eventlog.events import Event
 from eventlog.identifiers import derived_id, format_id, parse_id
 from eventlog.records import ANY, Expected, Metadata
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
+    from eventlog.session.together import RecordTogether
     from eventlog.session.tokens import TokenEstimator
     from eventlog.session.turns.state import TurnFence
     from eventlog.session.withdrawals.commands import ReplaceMessages, WithdrawMessages
@@ -398,19 +400,57 @@ def _if_text(name: str, value: str) -> str:
     return check_text(name, value) if isinstance(value, str) else value  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
-def events(recorded: tuple[Event, ...]) -> RecordEvents:
-    """Check that all values are events with a stored type."""
-    for event in recorded:
+def events(
+    core: Core,
+    estimate: TokenEstimator,
+    given: tuple[Event | Message | dict[str, Any], ...],
+    idempotency_key: str | None,
+    fence: TurnFence | None = None,
+) -> RecordEvents | RecordTogether:
+    """Check events with a stored type, and messages among them."""
+    recorded = tuple([None if _is_message(each) else cast("Event", each) for each in given])
+    _check_events([event for event in recorded if event is not None])
+    values = tuple([value for event in recorded if event is not None for value in values_in(event)])
+    if None not in recorded and not values:
+        return RecordEvents(cast("tuple[Event, ...]", recorded))
+    from eventlog.session.together import RecordTogether
+
+    messages = [
+        _among_events(core.session, cast("Any", each), place, idempotency_key)
+        for place, each in enumerate(given)
+        if recorded[place] is None
+    ]
+    appends = append(core, estimate, messages, None, fence) if messages else None
+    return RecordTogether(recorded, appends, values)
+
+
+def _is_message(given: object) -> bool:
+    return isinstance(given, (Message, dict))
+
+
+def _among_events(
+    session: str, given: Message | dict[str, Any], place: int, key: str | None
+) -> Message:
+    """Return a message with an id that follows from the key, unless it has one of its own."""
+    message = as_message(given, index=place)
+    if key is None or "id" in message.model_fields_set:
+        return message
+    derived = format_id(derived_id(session, check_text("idempotency_key", key), place))
+    return message.model_copy(update={"id": derived})
+
+
+def _check_events(events: Sequence[Event]) -> None:
+    for event in events:
         if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(
-                f"{shown(event)} is not an event; build one with a subclass of eventlog.Event"
+                f"{shown(event)} is neither an event nor a message; build an event with a subclass "
+                "of eventlog.Event"
             )
         if "event_type" not in type(event).__dict__:  # It would be read back as its parent.
             raise InvalidArgument(
                 f"{type(event).__name__} has no event type of its own; define the class "
                 "with type='acme.something'"
             )
-    return RecordEvents(recorded)
 
 
 def expected_version(expected: Expected) -> Expected:

@@ -16,6 +16,7 @@ from eventlog.errors import (
     MessageWithdrawn,
     TaskNotFound,
 )
+from eventlog.event_values import Value
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import (
     Context,
@@ -75,6 +76,7 @@ __all__ = [
     "read_tool_output",
     "read_truncated",
     "read_turns",
+    "read_value",
     "read_withdrawn",
     "search_tool_output",
 ]
@@ -333,6 +335,15 @@ def search_tool_output(
     """Return the places where a text occurs in a tool's output (M6)."""
     call = CallName(message_id, tool_id, occurrence)
     return find_in_output(core.reader, call, text, limit=limit, context=context)
+
+
+def read_value(core: Core, value: Value | str) -> bytes:
+    """Return the bytes of a value beside the log, by the value or its digest (L11)."""
+    if isinstance(value, str):
+        value = Value.named(value, 0)
+    if not isinstance(value, Value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"{value!r:.80} is not a Value; give one, or its SHA-256")
+    return core.reader.value(value.sha256) if value.data is None else value.data
 
 
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:

@@ -9,7 +9,13 @@ import pydantic_core
 from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata, refusal, with_records_to_come
+from eventlog.codec import (
+    encode_event,
+    encode_metadata,
+    refusal,
+    with_records_to_come,
+    with_what_follows,
+)
 from eventlog.engine.committer import Request
 from eventlog.errors import (
     ConflictError,
@@ -20,6 +26,7 @@ from eventlog.errors import (
     MessageWithdrawn,
     VersionConflict,
 )
+from eventlog.events import is_builtin_type
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
@@ -28,7 +35,7 @@ from eventlog.session.appended import APPENDED
 from eventlog.session.auto_commit import AUTOMATIC
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome
 from eventlog.session.folding import apply
-from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.index import event_entries, index_changes, may_change_index
 from eventlog.session.state import SessionState
 from eventlog.session.turns.fence import turn_lost
 from eventlog.session.version_ranges import withdrawal_of
@@ -272,15 +279,22 @@ class SessionRequest(Request):
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
         records: list[Record] = []
-        indexed, to_come = False, len(drafts)
-        for number, (event, given_id, is_turns) in enumerate(drafts, first):
+        indexed, keyed, to_come = False, False, len(drafts)
+        number = first
+        for event, given_id, is_turns in drafts:
             metadata = self._metadata if is_turns else self._outside
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
             event_id = given_id or self._id(number)
+            number += given_id is None or number < 0
             to_come -= 1
-            beside = with_records_to_come(metadata, to_come) if to_come else metadata
+            beside = metadata
+            if not is_builtin_type(type_):
+                beside = with_what_follows(beside, event)
+                keyed = keyed or bool(event.event_keys)
+            if to_come:
+                beside = with_records_to_come(beside, to_come)
             record = chained_record(
                 hash_, stream, version, event_id, type_, schema, time, data, beside
             )
@@ -299,6 +313,8 @@ class SessionRequest(Request):
             core.pending.add(self, after)
         else:
             core.pending.add(self)
+            if keyed:
+                index = tuple(entry for record in records for entry in event_entries(record))
         return Append(stream, state.version, tuple(records), index, state.hash)
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
@@ -360,8 +376,17 @@ class SessionRequest(Request):
                 f"the idempotency key {key!r} was used before for another command; "
                 "take another key",
             )
-        self.result = self._command.result(recorded)
+        self.result = self._command.result(self._whole(recorded))
         return True
+
+    def _whole(self, recorded: list[Recorded]) -> list[Recorded]:
+        """Return the records of a command together with those that have ids of their own."""
+        span = self._command.span()
+        if span is None:
+            return recorded
+        place, count = span
+        begin = recorded[0].version - place
+        return [self._record(version) for version in range(begin, begin + count)]
 
     def _recorded_as(self, key: str) -> Iterator[Recorded]:
         number = 0
@@ -419,7 +444,9 @@ def run_keeping(run: Callable[[Request], Any], request: Request) -> Any:
 def _fingerprint(command: Command[Any]) -> str:
     """Return a digest of a command's content, to recognise another command with the same key."""
     try:
-        content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
+        content = pydantic_core.to_json(
+            [type(command).__name__, command.content()], serialize_unknown=True
+        )
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(f"it cannot be stored as JSON: {error}; correct the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

@@ -9,10 +9,18 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from eventlog.chain import EMPTY_METADATA, GENESIS, chained_record
-from eventlog.codec import encode_event, encode_metadata, records_to_come, with_records_to_come
+from eventlog.codec import (
+    encode_event,
+    encode_metadata,
+    records_to_come,
+    with_records_to_come,
+    with_what_follows,
+    without_what_follows,
+)
 from eventlog.errors import InvalidArgument
+from eventlog.event_values import values_in
 from eventlog.events import Event
-from eventlog.identifiers import EventId, derived_id, format_id
+from eventlog.identifiers import EventId, derived_id, format_id, key_part
 from eventlog.recorded import Recorded
 from eventlog.records import Metadata, Record
 from eventlog.session.folding import apply
@@ -24,6 +32,7 @@ from eventlog.session.window import Claimed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from eventlog.event_values import Value
     from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Piece", "Rewriting"]
@@ -62,6 +71,8 @@ class Rewriting:
         self.edited: list[int] = []
         self.dropped: list[int] = []
         self.inserted: list[int] = []
+        self.values: dict[str, Value] = {}
+        """The values of events that were put in, by digest."""
 
     def take(self, record: Record, pieces: list[Piece]) -> None:
         """Take over one event of the origin as what stands in its place."""
@@ -95,6 +106,9 @@ class Rewriting:
 
     def _draft(self, record: Record, piece: Piece, *, stands_for_it: bool) -> None:
         metadata = self._metadata(record) if stands_for_it else EMPTY_METADATA
+        if isinstance(piece, Event):
+            metadata = with_what_follows(without_what_follows(metadata), piece)
+            self.values.update((each.sha256, each) for each in values_in(piece))
         self._group.append(_Draft(piece, record if stands_for_it else None, record.time, metadata))
         self._places.append(record.version)
         if stands_for_it:
@@ -238,9 +252,9 @@ class Rewriting:
     def _with_references(self, value: Any) -> Any:
         """Return a value in which references to the session's tool outputs are the new one's."""
         if isinstance(value, str):
-            prefix = f"eventlog://{self._origin}/"
+            prefix = f"eventlog://{key_part(self._origin)}/"
             whole = value.startswith(prefix)
-            return f"eventlog://{self._into}/{value[len(prefix) :]}" if whole else value
+            return f"eventlog://{key_part(self._into)}/{value[len(prefix) :]}" if whole else value
         if isinstance(value, list):
             return [self._with_references(each) for each in cast("Iterable[Any]", value)]
         if isinstance(value, dict):

@@ -13,7 +13,7 @@ generated without methods for it, which would be compiled whenever the package i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.events import Event
@@ -143,6 +143,15 @@ class Command(ABC, Generic[Result]):
     def event_ids(self, session: str) -> Sequence[EventId]:
         """Return the ids that follow from the events themselves, without an idempotency key."""
         return ()
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the place of the first event that has no id of its own, and how many events there
+        are; None if no event has one."""
+        return None
+
+    def content(self) -> Any:
+        """Return what decides whether another command with the same key is the same one."""
+        return self
 
     def gather(self, facts: Facts, state: SessionState) -> Command[Result]:
         """Return the command together with the facts that it needs beyond the state."""

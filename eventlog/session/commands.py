@@ -61,6 +61,7 @@ __all__ = [
     "RecordEvents",
     "RecordToolResult",
     "RecordUsage",
+    "check_recordable",
 ]
 
 ABANDONED: Final = "abandoned: no result will come"
@@ -471,18 +472,21 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
     returns_records = True
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
-        require_open(state)
-        if not self.events:
-            raise InvalidArgument("there is no event to record; give at least one")
-        for event in self.events:
-            if is_builtin_type(event.event_type):
-                raise IllegalTransition(
-                    f"session {state.session_id!r}", state.status, event.event_type
-                )
+        check_recordable(state, self.events)
         return [Draft(event) for event in self.events]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Recorded, ...]:
         return tuple(recorded)
+
+
+def check_recordable(state: SessionState, events: Sequence[Event | None]) -> None:
+    """Raise unless the session takes events, there are some, and all are of users' own types."""
+    require_open(state)
+    if not events:
+        raise InvalidArgument("there is no event to record; give at least one")
+    for event in events:
+        if event is not None and is_builtin_type(event.event_type):
+            raise IllegalTransition(f"session {state.session_id!r}", state.status, event.event_type)
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from eventlog.argument_checks import check_count
 from eventlog.errors import CommitBlocked, InvalidArgument
-from eventlog.identifiers import format_id
+from eventlog.identifiers import format_id, key_part
 from eventlog.session.command import Command, Draft, Outcome, require_open
 from eventlog.session.events import CommitPrepared, ToolResultRecorded
 from eventlog.session.tasks.events import CommitPublished
@@ -44,7 +44,7 @@ def archive_index(archive: str) -> int | None:
 
 def archive_uri(session: str, index: int) -> str:
     """Return the URI that names an archive across sessions."""
-    return f"eventlog://{session}/history/{archive_id(index)}"
+    return f"eventlog://{key_part(session)}/history/{archive_id(index)}"
 
 
 class CommitResult(NamedTuple):

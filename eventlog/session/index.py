@@ -16,7 +16,11 @@ key                                       value
 ``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
+``event/{key}/{session}/{version}``       that the event has the key, which is one of its class (M14)
 ========================================= =====================================================
+
+A session's id is written by `key_part`, so keys of ``a`` never meet those of ``a/b``. The key of an
+event may have slashes of its own; those in its fields are escaped.
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
@@ -34,7 +38,10 @@ import pydantic_core
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.codec import keys_of
 from eventlog.errors import CorruptLog
+from eventlog.events import is_builtin_type
+from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
@@ -61,13 +68,19 @@ if TYPE_CHECKING:
     from eventlog.session.turns.events import TurnEvent
 
 __all__ = [
+    "EVENTS",
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
+    "EventKey",
     "SessionEntry",
     "archive_key",
     "archive_prefix",
+    "blocked_key",
+    "changes_index",
     "due_key",
     "due_prefix",
+    "event_entries",
+    "event_range",
     "finalizer_of_key",
     "finalizer_prefix",
     "idle_key",
@@ -78,6 +91,7 @@ __all__ = [
     "owner_prefix",
     "prepare_reading",
     "read_archive",
+    "read_event_key",
     "read_session",
     "read_task",
     "read_turn",
@@ -120,7 +134,8 @@ IDLE: Final = "idle/"
 STALE: Final = "stale/"
 BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
-SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STALE)
+EVENTS: Final = "event/"
+SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STALE, EVENTS)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -130,7 +145,11 @@ def keys_under(prefix: str) -> tuple[str, str]:
 
 
 def session_key(session: str) -> str:
-    return f"{SESSIONS}{session}"
+    return f"{SESSIONS}{key_part(session)}"
+
+
+def blocked_key(session: str) -> str:
+    return f"{BLOCKED}{key_part(session)}"
 
 
 def workspace_prefix(workspace: str) -> str:
@@ -166,7 +185,7 @@ def task_key(task_id: str) -> str:
 
 
 def archive_prefix(session: str) -> str:
-    return f"archive/{session}/"
+    return f"archive/{key_part(session)}/"
 
 
 def archive_key(session: str, index: int) -> str:
@@ -189,11 +208,11 @@ def time_of_due_key(key: str) -> int | None:
 
 
 def idle_key(time: int, session: str = "") -> str:
-    return f"{IDLE}{time:017d}/{session}"
+    return f"{IDLE}{time:017d}/{key_part(session)}"
 
 
 def turn_prefix(session: str) -> str:
-    return f"turn/{session}/"
+    return f"turn/{key_part(session)}/"
 
 
 def turn_key(session: str, turn_id: str) -> str:
@@ -201,7 +220,7 @@ def turn_key(session: str, turn_id: str) -> str:
 
 
 def stale_key(time: int, session: str = "") -> str:
-    return f"{STALE}{time:017d}/{session}"
+    return f"{STALE}{time:017d}/{key_part(session)}"
 
 
 def stale_range(now: int) -> tuple[str, str]:
@@ -211,7 +230,7 @@ def stale_range(now: int) -> tuple[str, str]:
 
 def session_of_stale_key(key: str) -> str:
     """Return the session that the key of a stale turn is about."""
-    return key.removeprefix(STALE).partition("/")[2]
+    return from_key_part(key.removeprefix(STALE).partition("/")[2])
 
 
 def idle_range(now: int) -> tuple[str, str]:
@@ -224,11 +243,13 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     family, _, rest = key.partition("/")
     match family:
         case "session" | "blocked":
-            return rest
+            return from_key_part(rest)
         case "workspace" | "owner" | "finalizer" | "idle" | "stale":
-            return rest.partition("/")[2] or None
+            return from_key_part(rest.partition("/")[2]) or None
+        case "event":
+            return read_event_key(key).session
         case "archive" | "turn":
-            return rest.rpartition("/")[0] or None
+            return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
         case _:
@@ -246,7 +267,46 @@ def _session_in(value: bytes, name: str) -> str | None:
 
 def session_of_idle_key(key: str) -> str:
     """Return the session that an idle key is about."""
-    return key.removeprefix(IDLE).partition("/")[2]
+    return from_key_part(key.removeprefix(IDLE).partition("/")[2])
+
+
+class EventKey(NamedTuple):
+    """What an ``event/`` entry says."""
+
+    key: str
+    session: str | None
+    version: int
+
+
+def event_entries(record: Record) -> list[tuple[str, bytes]]:
+    """Return the entries of a record's own index keys; they follow from its metadata alone."""
+    if b'"keys"' not in record.metadata:
+        return []
+    place = f"{key_part(record.stream)}/{record.version:012d}"
+    return [(f"{EVENTS}{key}/{place}", b"{}") for key in keys_of(record)]
+
+
+def event_range(key: str, session: str) -> tuple[str, str]:
+    """Return a range with the keys of one session's entries of an event's key.
+
+    Entries of a longer key may be among them.
+    """
+    place = f"{EVENTS}{key}/{key_part(session)}/"
+    return f"{place}0", f"{place}:"
+
+
+def read_event_key(entry: str) -> EventKey:
+    """Read the key of an ``event/`` entry; one that is damaged is of no session."""
+    key, _, place = entry.removeprefix(EVENTS).rpartition("/")
+    key, _, session = key.rpartition("/")
+    if not key or not (place.isascii() and place.isdigit()):
+        return EventKey(key, None, 0)
+    return EventKey(key, from_key_part(session), int(place))
+
+
+def changes_index(state: SessionState, record: Record) -> bool:
+    """Return whether a record may change an entry of the session."""
+    return b'"keys"' in record.metadata or may_change_index(state, record.type, record.time)
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -287,6 +347,8 @@ def index_changes(
     for key, value in new.items():
         if old.get(key) != value:
             changes[key] = _json(value)
+    for entry in recorded:
+        changes.update(event_entries(entry.record))
     return tuple(changes.items())
 
 
@@ -305,9 +367,9 @@ def _index_session(
     if types.isdisjoint(_BELONGING_TYPES):
         return
     if after.workspace is not None:
-        changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
+        changes[workspace_prefix(after.workspace) + key_part(after.session_id)] = _json(value)
     if after.owner is not None:
-        changes[owner_prefix(after.owner) + after.session_id] = _json(value)
+        changes[owner_prefix(after.owner) + key_part(after.session_id)] = _json(value)
 
 
 def _touched_tasks(
@@ -346,6 +408,8 @@ def _index_archives(
 ) -> None:
     made: dict[int, Archive] = {}
     for entry in recorded:
+        if not is_builtin_type(entry.type):
+            continue  # An application's own: its class may be missing here.
         event = entry.event
         if type(event) is CommitPrepared:
             made[event.archive] = archive_of(entry.record, event)
@@ -355,7 +419,7 @@ def _index_archives(
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
                 made[event.archive] = finalized
             if event.finalizer:
-                changes[finalizer_prefix(event.finalizer) + before.session_id] = b"{}"
+                changes[finalizer_prefix(event.finalizer) + key_part(before.session_id)] = b"{}"
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
@@ -402,7 +466,7 @@ def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
 
 def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     failed = state.blocking_failure() if state.status == "open" else None
-    return {} if failed is None else {BLOCKED + state.session_id: {"archive": failed.archive}}
+    return {} if failed is None else {blocked_key(state.session_id): {"archive": failed.archive}}
 
 
 def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ from eventlog import (
 )
 
 PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker), (Turn, AsyncTurn)]
-ITERATING = {"read", "read_all", "follow", "tasks", "sessions"}
+ITERATING = {"find", "read", "read_all", "follow", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
 IMMEDIATE = {"stop", "turn"}
