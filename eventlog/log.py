@@ -10,6 +10,7 @@ from eventlog.argument_checks import check_bounds, check_types, microseconds
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
+from eventlog.engine.chosen_reading import find_in_log, read_chosen
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.health import Health, health_of
@@ -32,7 +33,7 @@ from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -201,7 +202,7 @@ class Log:
     ) -> Iterator[str]:
         """Yield the ids of all sessions, or of those of an owner or in a workspace.
 
-        They come in the order of their ids, or with ``newest_first`` those first that were written
+        They come in the order of their index keys, or with ``newest_first`` those first that were written
         to last. ``updated_after``, an aware time or ISO 8601 text, leaves out those without a later
         record. The index and the heads of the sessions answer; none is folded.
         """
@@ -302,17 +303,38 @@ class Log:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
+        versions: Iterable[int] | None = None,
     ) -> Iterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily.
 
-        ``reverse`` begins with the newest; ``limit`` bounds how many there are.
+        ``reverse`` begins with the newest. ``types`` keeps events of these types only. With
+        ``versions`` only the events at these versions are read, in the order in which the iterable
+        has them; versions that the session does not have are passed over. ``limit`` bounds how many
+        events there are in the end.
         """
-        check_bounds(after, until, limit)
-        records = self._engine.store.read(
-            session, after=after, until=until, limit=limit, reverse=reverse
+        return read_chosen(
+            self._engine.store,
+            session,
+            after=after,
+            until=until,
+            limit=limit,
+            reverse=reverse,
+            types=types,
+            versions=versions,
         )
-        for record in records:
-            yield Recorded(record)
+
+    def find(self, prefix: str, /, **fields: str | int) -> Iterator[Recorded]:
+        """Yield the events of all sessions with an index key, in the order of key, session, version.
+
+        ``find("run/42")`` yields those with the key ``run/42`` and those whose key goes on after it,
+        such as ``run/42/step/1``, but none with ``run/421``. No other event is read. The classes of
+        the events name their keys, see `Event`; what a field contains is escaped in the key, so for
+        other values than plain words write ``find("run/{run_id}", run_id="a/b")``.
+
+        Raises `InvalidArgument` for a text that cannot be a key.
+        """
+        return find_in_log(self._engine.store, prefix, fields)
 
     def read_all(
         self,
