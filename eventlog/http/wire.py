@@ -173,7 +173,7 @@ def try_again_after(
     if attempt >= attempts or (response is not None and response.status_code not in _REPEATED):
         return None
     longest = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
-    said = "" if response is None else response.headers.get("retry-after", "")
+    said: str = "" if response is None else response.headers.get("retry-after", "")
     least = float(said) if said.isascii() and said.isdigit() else 0.0
     return min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
 
