@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from contextlib import suppress
 from math import isfinite
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
 
 __all__ = [
+    "LARGEST_COUNT",
     "check_bounds",
     "check_count",
     "check_number",
     "check_seconds",
     "check_types",
     "checked_clock",
+    "checked_path",
 ]
 
 
@@ -64,7 +67,7 @@ def check_number(name: str, value: Any, counts: str = "milliseconds") -> float:
     """Return a finite number as a float; raise `InvalidArgument` for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with suppress(OverflowError):
-            if isfinite(value):
+            if isfinite(value) and float(value) == value:  # Beyond 53 bits some would be rounded.
                 return float(value)
     raise InvalidArgument(f"{name} is {shown(value)}; it must be a number of {counts}")
 
@@ -85,6 +88,29 @@ def check_types(types: Any) -> None:
         raise InvalidArgument(
             f"types is {shown(cast('object', types))}; it must be a list of types of events"
         )
+
+
+def checked_path(what: str, path: str | os.PathLike[str]) -> str:
+    """Return a path as text; raise `InvalidArgument` if it cannot be one, or cannot be recorded."""
+    try:
+        text: object = os.fspath(path)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise InvalidArgument(f"the path of {what} is {shown(path)}; give text or a Path")
+    if not text:
+        raise InvalidArgument(f"the path of {what} is empty; name one")
+    if "\0" in text:
+        raise InvalidArgument(
+            f"the path {text!r} of {what} has a zero byte in it; name another one"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(
+            f"the path {text!a} of {what} is not UTF-8 and cannot be recorded; rename it"
+        ) from None
+    return text
 
 
 def checked_clock(clock: Clock) -> Clock:

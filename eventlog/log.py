@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from os import PathLike
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog import late_verbs
-from eventlog.argument_checks import check_bounds, check_types
+from eventlog.argument_checks import check_bounds, check_types, checked_path
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
@@ -16,9 +17,11 @@ from eventlog.engine.opening import open_store
 from eventlog.engine.queries import find_task, known_task
 from eventlog.engine.shelter import Shelter
 from eventlog.engine.snapshots import project_stream
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.filesystem import FileSystem
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
+from eventlog.projection import Projection, check_projection
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives, SessionCreated
@@ -28,6 +31,7 @@ from eventlog.session.tasks.machine import PollerState, TaskState
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
-    from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
@@ -179,6 +182,8 @@ class Log:
 
     def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
         """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
+        if workspace is not None:
+            workspace = check_text("workspace", workspace)
         prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
         for key, _ in self._engine.store.scan(*keys_under(prefix)):
             yield key.removeprefix(prefix)
@@ -186,7 +191,7 @@ class Log:
     def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""
         return max(
-            self.sessions(workspace=workspace),
+            self.sessions(workspace=check_text("workspace", workspace)),
             key=lambda session: self._engine.store.head(session).time,
             default=None,
         )
@@ -287,7 +292,7 @@ class Log:
         """
         check_bounds(after, until, limit)
         records = self._engine.store.read(
-            session, after=after, until=until, limit=limit, reverse=reverse
+            check_session_id(session), after=after, until=until, limit=limit, reverse=reverse
         )
         for record in records:
             yield Recorded(record)
@@ -330,6 +335,10 @@ class Log:
         It is bound to this log. `follow` refuses it in a copy, in another log, and in this one once
         it was restored from a backup without the event.
         """
+        if not isinstance(recorded, (Recorded, NoneType)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(
+                f"recorded is {shown(recorded)}; it must be an event that was read"
+            )
         position = self.position() if recorded is None else recorded.position
         return checkpoint_at(self._engine.store, position)
 
@@ -343,6 +352,7 @@ class Log:
         A projection with `dump` and `load` gets snapshots: the fold begins at the newest good one,
         and a new one is written now and then. Raises `SessionNotFound`.
         """
+        check_projection(projection)
         if not self.exists(session):
             raise SessionNotFound(session)
         return project_stream(self._engine.store, session, projection)
@@ -464,4 +474,5 @@ def open_bundle(path: str | PathLike[str]) -> Log:
     from eventlog.exchange.bundle.reading import read_bundle
     from eventlog.exchange.bundle.store import BundleStore
 
-    return Log(BundleStore(read_bundle(path), str(path)))
+    text = checked_path("the bundle", path)
+    return Log(BundleStore(read_bundle(text), text))

@@ -177,7 +177,7 @@ class _Running:
     def begin(self, work: WorkLoop) -> None:
         """Note what runs in the current task, and cancel the task if that was asked for before."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None  # noqa: S101 - called in a task alone
+        assert task is not None
         # Each side sets its value before it reads the other's, so that one of them cancels.
         self._begun = work, task, loop
         if self._is_cancelled:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from eventlog.argument_checks import check_count
 from eventlog.clock import format_time, parse_time
 from eventlog.engine.checkpoints import position_after
+from eventlog.error_text import shown, text_of
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.moment import Moment
 
@@ -52,8 +54,7 @@ def moment_at(
 
 def checked_version(past: Past, version: int) -> int:
     """Return a version that the session has reached, 0 included; raise `InvalidArgument`."""
-    if type(version) is not int or version < 0:
-        raise InvalidArgument(f"version is {version!r:.80}; give a whole number from 0 on")
+    check_count("version", version, "records")
     head = past.head
     if version > head:
         raise InvalidArgument(
@@ -74,9 +75,9 @@ def microseconds(time: str | datetime) -> int:
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     try:
         return parse_time(time)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidArgument(
-            f"{time!r:.80} is not a time ({error}); write ISO 8601, such as 2026-01-02T03:04:05Z"
+            f"{shown(time)} is not a time ({text_of(error)}); write ISO 8601, such as 2026-01-02T03:04:05Z"
         ) from error
 
 
