@@ -90,6 +90,10 @@ class Worker:
     ``result_classifier`` finds errors that a callable returned as text. ``draw`` returns random
     numbers from 0 to 1, for the delays between attempts.
 
+    In the main thread, `run` and `run_once` wait for a thread that works, so callables run in another
+    thread. An exception of a signal handler, such as `KeyboardInterrupt`, is raised after what was
+    claimed has been released; a second one is raised at once.
+
     Raises `InvalidArgument` for a number that is out of range.
     """
 
