@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
-from eventlog.argument_checks import check_count, check_number
+from eventlog.argument_checks import LARGEST_COUNT, check_count, check_number
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.error_text import shown
@@ -455,7 +455,7 @@ def _check_events(events: Sequence[Event]) -> None:
 
 def expected_version(expected: Expected) -> Expected:
     """Check the version that a caller expects."""
-    is_version = type(expected) is int and expected >= 0
+    is_version = type(expected) is int and 0 <= expected <= LARGEST_COUNT
     if expected is not ANY and not is_version:
         raise InvalidArgument(
             f"expected is {shown(expected)}; it must be a version, 0 or more, or eventlog.ANY"
