@@ -13,12 +13,17 @@ from typing import Final, NamedTuple
 import pytest
 from hypothesis import settings
 
-__all__ = ["CRASH_SHARE", "NIGHTLY", "PARTS", "Share", "examples", "on_two_stores"]
+__all__ = ["CRASH_SHARE", "NIGHTLY", "PARTS", "Share", "examples", "on_two_stores", "rounds"]
 
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
-CRASH_SHARE: Final = 1 if NIGHTLY else 3
+CRASH_SHARE: Final = 1 if NIGHTLY else 9
 """Of how many crash points one is tried."""
+
+
+def rounds(suite: int, nightly: int) -> int:
+    """Return how often a search goes round: in the suite, or by the nightly profile."""
+    return nightly if NIGHTLY else suite
 
 
 class Share(NamedTuple):
@@ -48,12 +53,21 @@ def _store_of(item: pytest.Item) -> object:
     return parameters.get("log_url")
 
 
+def _is_search(item: pytest.Item) -> bool:
+    """Return whether a test tries one case after another: what is drawn, or crash after crash."""
+    fixtures: frozenset[str] = frozenset(getattr(item, "fixturenames", ()))
+    function = getattr(item, "function", None)
+    return "share" in fixtures or bool(getattr(function, "is_hypothesis_test", False))
+
+
 def _is_measured(item: pytest.Item) -> bool:
     """Return whether `.ci/run` counts branches while a test runs, which nearly doubles its time.
 
-    So the library is measured on SQLite, and not again on every store.
+    So the library is measured on SQLite, and not again on every store; and searches, which take the
+    same branches again and again, are not measured.
     """
-    return item.path.parent.name in _MEASURED and _store_of(item) in (None, "sqlite")
+    folder = item.path.parent.name
+    return folder in _MEASURED and _store_of(item) in (None, "sqlite") and not _is_search(item)
 
 
 def _is_quick(item: pytest.Item) -> bool:

@@ -1,8 +1,8 @@
 """Hostile folders and one operation, run in a separate process, so that only that process can hang.
 
 Each line that comes in is a JSON list: a folder to work in, a verb of `VERBS`, a kind of entry of
-`KINDS`, and ``nobody`` to give up the privileges of root first. A child is forked for it, which saves
-it the imports. There the verb meets the entry in each of `PLACES`; for each of them a line of JSON
+`KINDS`, some of `PLACES`, and ``nobody`` to give up the privileges of root first. A child is forked for
+it, which saves it the imports. There the verb meets the entry in each place; for each a line of JSON
 in the file ``said`` of the folder says how it ended, and whether everything outside is as it was.
 The line that goes out when the child has ended is its exit code; ``errors`` has what it wrote there.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import socket
 import stat
 import sys
@@ -19,6 +20,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog  # noqa: F401 - while the privileges to read it are there
 
@@ -250,23 +252,24 @@ def unharmed(place: Path) -> bool:
     return sorted(os.listdir(outside)) == ["secret"] and (outside / "secret").read_bytes() == SECRET
 
 
-def try_verb(place: Path, verb: str, kind: str, user: str = "") -> None:
-    """Try one operation on one kind of entry in all places, each in a new folder."""
+def try_verb(place: Path, verb: str, kind: str, places: list[str], user: str = "") -> None:
+    """Try one operation on one kind of entry in some places, each in a new folder."""
     global put_in_folder  # noqa: PLW0603 - what the wrapped functions call
-    for number, where in enumerate(PLACES):
-        prepare(place / str(number))
+    prepare(place / "prepared")
+    for number, where in enumerate(places):
+        shutil.copytree(place / "prepared", place / str(number))
         if verb != "follow":
             put(place / str(number), where, kind)
     if user == "nobody":
         give_up_privileges(place)
     bound_memory()
-    for number, where in enumerate(PLACES):
+    for number, where in enumerate(places):
         put_in_folder = partial(put, place / str(number), where, kind)
         ended = run(place / str(number), verb)
         print(json.dumps([where, ended, unharmed(place / str(number))]), flush=True)
 
 
-def in_a_child(place: Path, *rest: str) -> int:
+def in_a_child(place: Path, *rest: Any) -> int:
     """Do what a line asks for in a forked child; return its exit code."""
     child = os.fork()
     if child:

@@ -26,6 +26,7 @@ from eventlog.cli.application import application
 from eventlog.projections.folder_layout import quarantine_name
 from eventlog.stores.memory import MemoryStore
 from tests.folder.hostile import KINDS, PLACES, VERBS
+from tests.shares import rounds
 
 PROGRAM = Path(__file__).with_name("hostile.py")
 TREE = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ class Hostile:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def exit_code(self, *request: str) -> int:
+    def exit_code(self, *request: object) -> int:
         """Have a verb tried in a child; return how it ended, of signal 9 if it hung."""
         process = self._process or self._start()
         assert process.stdin is not None
@@ -82,11 +83,19 @@ def hostile() -> Iterator[Hostile]:
 
 
 def ends_of(hostile: Hostile, place: Path, verb: str, kind: str, *user: str) -> dict[str, str]:
-    """Return how the verb ended at each place; assert that nothing outside was touched."""
+    """Return how the verb ended at a share of the places; assert that nothing outside was touched.
+
+    The share is another one for each kind and verb, so that each place meets each kind.
+    """
+    every = rounds(4, 1)
+    first = [*KINDS].index(kind) + [*VERBS].index(verb)
+    places = PLACES[first % every :: every]
     place.mkdir()
-    assert hostile.exit_code(str(place), verb, kind, *user) == 0, (place / "errors").read_text()
+    code = hostile.exit_code(str(place), verb, kind, places, *user)
+    assert code == 0, (place / "errors").read_text()
     lines = [json.loads(line) for line in (place / "said").read_text().splitlines()]
     assert [where for where, _, unharmed in lines if not unharmed] == []
+    assert [where for where, _, _ in lines] == [*places]
     return {where: ended for where, ended, _ in lines}
 
 
@@ -97,10 +106,9 @@ def test_nothing_outside_is_touched_and_nothing_hangs(
 ) -> None:
     ends = ends_of(hostile, tmp_path / "here", verb, kind)
 
-    assert set(ends) == set(PLACES)
     if verb == "heal" and kind not in ("sparse", "link_to_folder"):
-        healed = {where for where, ended in ends.items() if ended == "ok"}
-        assert healed >= {"messages.jsonl", ".meta.json", ".overview.md", "notes.txt"}
+        to_heal = {"messages.jsonl", ".meta.json", ".overview.md", "notes.txt"}
+        assert {ended for where, ended in ends.items() if where in to_heal} <= {"ok"}
 
 
 @pytest.mark.skipif(
@@ -113,7 +121,7 @@ def test_nothing_outside_is_touched_by_a_user_without_privileges(
 ) -> None:
     with TemporaryDirectory() as place:  # That of the tests is root's alone.
         Path(place).chmod(0o711)
-        assert set(ends_of(hostile, Path(place, "here"), verb, kind, "nobody")) == set(PLACES)
+        assert ends_of(hostile, Path(place, "here"), verb, kind, "nobody")
 
 
 HOSTILE = {
