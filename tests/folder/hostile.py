@@ -22,9 +22,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog  # noqa: F401 - while the privileges to read it are there
+# Once here rather than in every child, and while the privileges to read them are there.
+import sqlite_utils  # noqa: F401
+import structlog  # noqa: F401
 
 import eventlog
+import eventlog.adoption.adopting
+import eventlog.folder.attaching
+import eventlog.stores.sqlite
 from eventlog import EventLogError, Log, Message
 
 MEMORY = 1 << 30
