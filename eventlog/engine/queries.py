@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import CallName, find_in_output, hydrated, read_output
 from eventlog.engine.reader import read_entry
+from eventlog.error_text import shown
 from eventlog.errors import (
     ArchiveNotFound,
     CorruptError,
@@ -349,7 +350,7 @@ def read_value(core: Core, value: Value | str) -> bytes:
     if isinstance(value, str):
         value = Value.named(value, 0)
     if not isinstance(value, Value):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"{value!r:.80} is not a Value; give one, or its SHA-256")
+        raise InvalidArgument(f"{shown(value)} is not a Value; give one, or its SHA-256")
     return core.reader.value(value.sha256) if value.data is None else value.data
 
 
