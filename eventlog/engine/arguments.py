@@ -151,11 +151,10 @@ def append_one(
     if idempotency_key is not None:
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
-    if is_only_text(data):
+    if fence is None and expected is ANY and is_only_text(data):
         text = data["parts"][0]["text"]
-        if (
-            len(text) <= core.plain_characters
-        ):  # Nearly all messages: nothing else is to be checked.
+        if len(text) <= core.plain_characters:
+            # Nearly all messages: nothing else is to be checked.
             return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
     text = message_text(data)
     is_large = len(text) > core.plain_characters and (

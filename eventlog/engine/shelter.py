@@ -10,7 +10,7 @@ Calls of every other thread run where they are, and so do those of the main thre
 had: beyond a limit of the system, and while Python is shutting down. The price of a hand-over is two
 thread switches. What they cost depends on what the main thread waits for: releasing a lock wakes it
 while the other thread still has Python's own lock (the GIL), so it wakes, finds that lock taken, and
-sleeps again; writing to a pipe gives up the GIL first. So answers come through a pipe: a third of the CPU.
+sleeps again; writing to a pipe gives up the GIL first. So answers come through a pipe.
 """
 
 from __future__ import annotations
