@@ -35,7 +35,7 @@ from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message, as_message, message_data
 from eventlog.session.messages import check_text as check_message_text
 from eventlog.session.output_claims import check_claims
-from eventlog.session.parts import message_text, weigh
+from eventlog.session.parts import is_only_text, message_text, weigh
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
 from eventlog.storable import check_text, checked_copy
@@ -151,6 +151,11 @@ def append_one(
     if idempotency_key is not None:
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
+    if fence is None and expected is ANY and is_only_text(data):
+        text = data["parts"][0]["text"]
+        if len(text) <= core.plain_characters:
+            # Nearly all messages: nothing else is to be checked.
+            return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
     text = message_text(data)
     is_large = len(text) > core.plain_characters and (
         core.plain_characters < 0 or has_large(data, core.tool_output)
