@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.engine.health import Health
     from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -157,6 +158,7 @@ __all__ = [
     "FolderView",
     "Found",
     "GivenContext",
+    "Health",
     "HistoryConflict",
     "IllegalTransition",
     "ImagePart",
@@ -248,6 +250,7 @@ _LATER = {
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",
     "GivenContext": "eventlog.forensics.given",
+    "Health": "eventlog.engine.health",
     "Moment": "eventlog.forensics.moment",
     "Refolded": "eventlog.forensics.refold",
 }

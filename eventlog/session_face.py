@@ -17,7 +17,7 @@ from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import ABANDONED
+from eventlog.session.commands import ABANDONED, CreateSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
@@ -799,6 +799,25 @@ class Session:
         return self._engine.shelter.write(late_verbs.heal, self._engine, self._core, path, check)
 
     # ---- the session itself -------------------------------------------------------------------
+
+    def ensure_created(
+        self,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Record the creation of a new session at once, not with its first write; return whether
+        this call created it.
+
+        An existing session stays as it is, also if it is closed. Raises `OwnerMismatch` if another
+        owner has created the session since it was opened here.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        created: bool = self._do(CreateSession(self._core.creation), by)
+        return created
 
     def record(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventlog.errors import (
@@ -25,6 +25,7 @@ from eventlog.session.events import (
     MessageAppended,
     ProjectAssigned,
     SessionClosedEvent,
+    SessionCreated,
     SessionDeleted,
     ToolResultRecorded,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "AssignMemorySession",
     "AssignProject",
     "CloseSession",
+    "CreateSession",
     "DeleteSession",
     "RecordEvents",
     "RecordToolResult",
@@ -487,6 +489,32 @@ def check_recordable(state: SessionState, events: Sequence[Event | None]) -> Non
     for event in events:
         if event is not None and is_builtin_type(event.event_type):
             raise IllegalTransition(f"session {state.session_id!r}", state.status, event.event_type)
+
+
+@dataclass(eq=False)
+class CreateSession(Command[bool]):
+    """Record the creation of a session that nobody has written to; an existing one stays as it is.
+
+    Without ``given`` the session was there when its caller opened it. That is no part of what a
+    repeated command is recognised by: after a restart, the session is there.
+    """
+
+    given: InitVar[SessionCreated | None]
+
+    creates = True
+
+    def __post_init__(self, given: SessionCreated | None) -> None:
+        self._creation = given
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[bool]:
+        if state.status == ABSENT and self._creation is not None:
+            return [Draft(self._creation)]
+        return Outcome(False)
+
+    def result(self, recorded: Sequence[Recorded]) -> bool:
+        return True
 
 
 @dataclass(slots=True, eq=False)
