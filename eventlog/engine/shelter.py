@@ -103,9 +103,9 @@ class Shelter:
         if ending is None:
             return verb()
         job = _Job(end, (), {})
-        job.home = self._idle
+        job.pipe = None  # Nobody waits for it.
         # One call in C, so that a second interrupt comes before it or after it, never in between.
-        call_end = partial(ending.inbox.put, (ending, job))
+        call_end = partial(ending.inbox.put, job)
         result: Result = self._call(_Job(verb, (), {}), settling_seconds=-1, end=call_end)
         self._idle.append(ending)
         return result

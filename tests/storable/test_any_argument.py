@@ -189,6 +189,7 @@ def test_any_value_for_any_argument_is_taken_or_refused(
     found: list[str] = []
     tried = number = 0
     monkeypatch.setattr("eventlog.engine.checkpoints.WAITS", 0)
+    monkeypatch.chdir(tmp_path)  # Some of the values are names of folders, which some calls make.
     for name, parameters, parameter in cases(face):
         for value in ODD:
             number += 1
@@ -222,6 +223,7 @@ def test_the_twins_refuse_the_same(
 ) -> None:
     found: list[str] = []
     monkeypatch.setattr("eventlog.engine.checkpoints.WAITS", 0)
+    monkeypatch.chdir(tmp_path)  # Some of the values are names of folders, which some calls make.
 
     async def try_one(name: str, given: dict[str, Any]) -> None:
         log = AsyncLog(Log(store()))
