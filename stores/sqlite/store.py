@@ -14,8 +14,8 @@ import sqlite3
 import threading
 import weakref
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
