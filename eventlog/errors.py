@@ -38,7 +38,7 @@ The callables of a worker may raise two more, which are not subclasses of `Event
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eventlog.redaction import redact
 
@@ -145,14 +145,23 @@ class DuplicateEvent(ConflictError, _OfStream):
 
 
 class LeaseLost(ConflictError):
-    """A worker no longer owns its task; its result is refused."""
+    """A worker no longer owns its task, or a producer its message; what it brings is refused.
 
-    def __init__(self, task_id: str, fence: int, detail: str) -> None:
+    ``task_id`` is the id of the task or of the message, and ``subject`` says which of the two.
+    """
+
+    def __init__(
+        self, task_id: str, fence: int, detail: str, *, subject: Literal[task, message] = "task"
+    ) -> None:
+        advice = {
+            "task": "drop the result, another attempt owns the task",
+            "message": "stop writing it; what had arrived was recorded, begin another message",
+        }[subject]
         super().__init__(
-            f"task {task_id}: the lease with fence {fence} is lost ({detail}); "
-            "drop the result, another attempt owns the task"
+            f"{subject} {task_id}: the lease with fence {fence} is lost ({detail}); {advice}"
         )
         self.task_id = task_id
+        self.subject = subject
         self.fence = fence
 
 

@@ -65,7 +65,8 @@ class MessageRequest(Request):
     def prepare(self, round: int) -> Append | None:
         core = self._core
         state = core.deciding_state(round)
-        if state.status != "open" or self._fallback is not None:
+        if state.status != "open" or state.streams or self._fallback is not None:
+            self.waits = False
             append = self._full_request().prepare(round)
             self._take_over(append is not None)
             return append
@@ -139,4 +140,5 @@ class MessageRequest(Request):
         self.result = request.result and request.result[0]
         self.error = request.error
         self.unkept = request.unkept
+        self.waits, self.predecessor = request.waits, request.predecessor
         return answer

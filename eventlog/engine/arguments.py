@@ -291,14 +291,14 @@ def project(name: str) -> AssignProject:
     return AssignProject(_if_text("project", name))
 
 
-def closing(reason: str | None) -> CloseSession:
+def closing(reason: str | None, estimate: TokenEstimator) -> CloseSession:
     """Check the reason before the session is closed."""
-    return CloseSession(_reason(reason))
+    return CloseSession(_reason(reason), estimate)
 
 
-def deletion(reason: str | None) -> DeleteSession:
+def deletion(reason: str | None, estimate: TokenEstimator) -> DeleteSession:
     """Check the reason before the session is deleted."""
-    return DeleteSession(_reason(reason))
+    return DeleteSession(_reason(reason), estimate)
 
 
 def _reason(reason: str | None) -> str | None:

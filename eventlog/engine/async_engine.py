@@ -101,6 +101,10 @@ class AsyncEngine:
         """Commit the sessions that were idle for as long as their policy allows (C8)."""
         return await self.run(self.blocking.commit_idle)
 
+    async def interrupt_lost_streams(self) -> None:
+        """End the unfinished messages whose producer is gone."""
+        await self.run(self.blocking.interrupt_lost_streams)
+
     # ---- reading ------------------------------------------------------------------------------
 
     async def run(

@@ -16,6 +16,7 @@ from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
+from eventlog.engine.stream_recovery import StreamRecovery
 from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
     from eventlog.engine.shelter import Shelter
+    from eventlog.engine.stream_pump import StreamPump
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.events import SessionCreated
@@ -64,8 +66,10 @@ class Engine:
         self._auto_commit = auto_commit
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
-        self._cores = Cores(self.store, self.clock, ids)
+        self.recovery = StreamRecovery(self.store, self.clock, self.jumps, estimate_tokens)
+        self._cores = Cores(self.store, self.clock, ids, self.recovery)
         self._idle = IdleWatch(self.store, self._cores.get)
+        self._pump: StreamPump | None = None
         self._closing = threading.Lock()
         _engines.add(self)
 
@@ -73,6 +77,17 @@ class Engine:
     def shelter(self) -> Shelter:
         """The threads that run what a signal handler in the main thread must not interrupt."""
         return self.store.shelter
+
+    @property
+    def pump(self) -> StreamPump:
+        """The writers of unfinished messages, and what stores for them."""
+        pump = self._pump
+        if pump is None:
+            from eventlog.engine.stream_pump import StreamPump  # Seldom needed.
+
+            with self._closing:
+                pump = self._pump = self._pump or StreamPump(self)
+        return pump
 
     @property
     def files(self) -> FileSystem:
@@ -159,6 +174,19 @@ class Engine:
                     results.append(result)
         return tuple(results)
 
+    def interrupt_lost_streams(self) -> None:
+        """End the unfinished messages whose producer is gone; one that is refused is logged."""
+        for session in list(self.recovery.sessions()):
+            core = self.core(session)
+            try:
+                command = self.recovery.command(core.refresh().streams)
+                if command is not None:
+                    self.execute(core, command)
+            except LogClosed:
+                raise
+            except (ConflictError, CorruptError, InvalidError) as error:
+                log_fact(logging.WARNING, "stream_not_interrupted", error=str(error))
+
     # ---- fork and end -------------------------------------------------------------------------
 
     def begin_anew_after_fork(self) -> None:
@@ -169,6 +197,8 @@ class Engine:
         self._closing = threading.Lock()
         self._cores.begin_anew_after_fork()
         self._idle = IdleWatch(self.store, self._cores.get)
+        if self._pump is not None:
+            self._pump.reset()
         self.store.reopen_after_fork()
         self._committer.reset()
 
@@ -181,6 +211,8 @@ class Engine:
         with self._closing:
             if self.store.is_shut:
                 return
+            if self._pump is not None:
+                self._pump.close()
             followers = self._cores.followers()
             try:
                 for follower in followers:

@@ -296,9 +296,10 @@ def _key_of(type_: str, data: bytes) -> str | None:
     """Return the key that an event's id follows from by itself."""
     if type_ == "message_appended":
         return message_key(json.loads(data)["message"]["id"])
-    if type_ == "tool_result_recorded":
+    if type_ in ("tool_result_recorded", "result_kept"):
         fields = json.loads(data)
-        kind = "abandoned" if fields.get("abandoned") else fields["status"]
+        marks = (mark for mark in ("abandoned", "interrupted") if fields.get(mark))
+        kind = next(marks, fields["status"])
         return tool_result_key(
             fields["message_id"], fields["tool_id"], kind, fields.get("occurrence", 0)
         )

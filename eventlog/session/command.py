@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventlog.session.keeping import Values
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
+    from eventlog.session.streams.events import ChunkAppended
     from eventlog.session.tasks.state import Task
 
 __all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
@@ -49,6 +50,14 @@ class Outcome(NamedTuple, Generic[Result]):
 
 class Facts(Protocol):
     """The look-ups in the log that a command may make before it is decided; all of them do I/O."""
+
+    def record(self, version: int) -> Recorded | None:
+        """Return the record at a version, or None."""
+        ...
+
+    def chunks(self, message_id: str, fence: int, until: int) -> Sequence[ChunkAppended]:
+        """Return the chunks of a message that began at version ``fence``, up to a version."""
+        ...
 
     def calls(self, message_id: str, version: int) -> StoredCalls | None:
         """Return the calls of a message with what answered them up to a version of the session."""
@@ -80,6 +89,11 @@ class Command(ABC, Generic[Result]):
 
     returns_records: ClassVar[bool] = False
     """Whether the caller gets the records themselves, which then need their positions."""
+
+    @property
+    def continues(self) -> str | None:
+        """The message that the command's caller is writing: its producer is there, therefore."""
+        return None
 
     @abstractmethod
     def decide(

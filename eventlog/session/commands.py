@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventlog.errors import (
+    DuplicateEvent,
     IllegalTransition,
     InvalidArgument,
     InvalidMessage,
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from eventlog.session.pending_calls import PendingCall
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
+    from eventlog.session.streams.events import ResultKept
+    from eventlog.session.streams.interrupting import Arrived
+    from eventlog.session.streams.state import Stream
     from eventlog.session.tool_output import Limit
 
 __all__ = [
@@ -77,6 +81,8 @@ class AppendMessages(Command[tuple[Message, ...]]):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status != "open":
             require_open(state)
+        if state.streams:
+            self._refuse_streaming(state)
         session, trusted = state.session_id, MessageAppended.trusted
         return [
             Draft(
@@ -85,6 +91,14 @@ class AppendMessages(Command[tuple[Message, ...]]):
             )
             for data, tokens in zip(self.stored or self.data, self.tokens, strict=True)
         ]
+
+    def _refuse_streaming(self, state: SessionState) -> None:
+        for message in self.messages:
+            if message.id in state.streams:
+                raise DuplicateEvent(
+                    state.session_id,
+                    f"message {message.id!r} is being written; take another id, or end it",
+                )
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [derived_id(session, message_key(message.id)) for message in self.messages]
@@ -156,7 +170,7 @@ class RecordToolResult(KeepingCommand[None]):
     """The limit that the output exceeds, so that it is stored beside the log; or None."""
     large: dict[str, Any] | None = None
     """The fields of the tool part that replace the output, once it is stored beside the log."""
-    event: ToolResultRecorded | None = None
+    event: ToolResultRecorded | ResultKept | None = None
     """The event to record, once `gather` has made it."""
     occurrence: int | None = None
 
@@ -174,7 +188,8 @@ class RecordToolResult(KeepingCommand[None]):
         return replace(self, large=large)
 
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
-        if self.event is not None:
+        stream = state.streams.get(self.message_id)
+        if self.event is not None and (type(self.event) is ToolResultRecorded) == (stream is None):
             return self
         occurrence = self._occurrence(facts, state)
         if state.status == "open" and self.large is None:
@@ -184,7 +199,7 @@ class RecordToolResult(KeepingCommand[None]):
         large = dict(self.large or {})
         output = large.pop("tool_output", self.output)
         tokens = self.tokens if output is self.output else None
-        event = ToolResultRecorded(
+        event = _result_event(stream)(
             message_id=self.message_id,
             tool_id=self.tool_id,
             output=output,
@@ -198,7 +213,7 @@ class RecordToolResult(KeepingCommand[None]):
 
     def reads_stored(self, state: SessionState) -> bool:
         """Return whether the message is read: a long output counts together with its others."""
-        if self.event is not None:
+        if self.event is not None or self.message_id in state.streams:
             return False
         is_long = len(self.output) > state.tool_output.preview_characters
         return (is_long and self.large is None) or self._pending_call(state) is None
@@ -208,7 +223,11 @@ class RecordToolResult(KeepingCommand[None]):
         policy = state.tool_output
         if len(self.output) <= policy.preview_characters:
             return None
-        others = self._calls(facts, state).characters_beside(self.tool_id, occurrence)
+        stream = state.streams.get(self.message_id)
+        if stream is not None:
+            others = stream.result_characters
+        else:
+            others = self._calls(facts, state).characters_beside(self.tool_id, occurrence)
         return select_large({0: self.output}, others, policy).get(0)
 
     def _calls(self, facts: Facts, state: SessionState) -> StoredCalls:
@@ -216,6 +235,13 @@ class RecordToolResult(KeepingCommand[None]):
 
     def _occurrence(self, facts: Facts, state: SessionState) -> int:
         """Return the occurrence of the call that is answered."""
+        stream = state.streams.get(self.message_id)
+        if stream is not None:
+            from eventlog.session.streams.results import streamed_occurrence  # Seldom needed.
+
+            return streamed_occurrence(
+                stream, self.tool_id, self.occurrence, self.status, self.output
+            )
         pending = self._pending_call(state)
         if pending is not None:
             return pending.occurrence
@@ -261,6 +287,15 @@ class RecordToolResult(KeepingCommand[None]):
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
+
+
+def _result_event(stream: Stream | None) -> type[ToolResultRecorded | ResultKept]:
+    """Return the event that records a result; one for an unfinished message is kept for its end."""
+    if stream is None:
+        return ToolResultRecorded
+    from eventlog.session.streams.events import ResultKept
+
+    return ResultKept
 
 
 @dataclass(slots=True, eq=False)
@@ -419,9 +454,22 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
 
 @dataclass(slots=True, eq=False)
 class CloseSession(Command[None]):
-    """Close the session to further messages; open archives are still finalised."""
+    """Close the session to further messages; open archives are still finalised.
+
+    Messages that are being written are interrupted.
+    """
 
     reason: str | None = None
+    estimate: TokenEstimator = estimate_tokens
+    found: dict[str, Arrived] | None = None
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> CloseSession:
+        return replace(self, found=_unfinished(facts, state))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return bool(state.streams)
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -429,7 +477,8 @@ class CloseSession(Command[None]):
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        return [Draft(SessionClosedEvent(reason=self.reason))]
+        interrupted = _interrupted(state, self.found, self.estimate, "session closed")
+        return [*interrupted, Draft(SessionClosedEvent(reason=self.reason))]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
@@ -437,9 +486,22 @@ class CloseSession(Command[None]):
 
 @dataclass(slots=True, eq=False)
 class DeleteSession(Command[None]):
-    """Take the session out of use and abandon its open tasks (M1); its records stay."""
+    """Take the session out of use and abandon its open tasks (M1); its records stay.
+
+    Messages that are being written are interrupted.
+    """
 
     reason: str | None = None
+    estimate: TokenEstimator = estimate_tokens
+    found: dict[str, Arrived] | None = None
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> DeleteSession:
+        return replace(self, found=_unfinished(facts, state))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return bool(state.streams)
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -457,7 +519,31 @@ class DeleteSession(Command[None]):
             )
             for task in state.tasks.values()
         ]
-        return [*abandoned, Draft(SessionDeleted(reason=self.reason))]
+        interrupted = _interrupted(state, self.found, self.estimate, reason)
+        return [*interrupted, *abandoned, Draft(SessionDeleted(reason=self.reason))]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
+
+
+def _unfinished(facts: Facts, state: SessionState) -> dict[str, Arrived] | None:
+    """Return what arrived of the messages that are being written, if there are any."""
+    if not state.streams or state.status != "open":
+        return None
+    from eventlog.session.streams.interrupting import arrived  # Seldom needed.
+
+    return arrived(facts, state.streams.values())
+
+
+def _interrupted(
+    state: SessionState,
+    found: dict[str, Arrived] | None,
+    estimate: TokenEstimator,
+    reason: str,
+) -> list[Draft]:
+    """Return the events that interrupt the messages that are being written."""
+    if not found:
+        return []
+    from eventlog.session.streams.interrupting import interruptions
+
+    return interruptions(state, found, estimate, reason)

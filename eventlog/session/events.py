@@ -31,6 +31,7 @@ __all__ = [
 import_when_read("eventlog.session.folder_events")
 import_when_read("eventlog.session.forensic_events")
 import_when_read("eventlog.session.import_events")
+import_when_read("eventlog.session.streams.events")
 
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""
@@ -67,7 +68,8 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
     If ``output`` is a preview of an output that is stored beside the log, ``large`` has the further
     fields of its tool part (M6). ``occurrence`` counts the calls of the message that have the same
     id, from 0. ``abandoned`` is true if the call was closed without an answer: a result that
-    arrives later replaces this one.
+    arrives later replaces this one; and so it does if ``interrupted`` is true: the message with the call
+    was interrupted.
     """
 
     message_id: str
@@ -79,6 +81,7 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
     large: dict[str, Any] | None = None
     occurrence: int = 0
     abandoned: bool = False
+    interrupted: bool = False
 
 
 class ContextsUsed(Event, type="contexts_used"):

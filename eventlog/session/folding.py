@@ -19,6 +19,7 @@ from eventlog.session import folder_folding, message_folding
 from eventlog.session.appended import appended_reader
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_folding import fold_message
+from eventlog.session.streams import folding as stream_folding
 from eventlog.session.tasks import folding as task_folding
 
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     **message_folding.HANDLERS,
     **folder_folding.HANDLERS,
     **task_folding.HANDLERS,
+    **stream_folding.HANDLERS,
 }
 
 _QUIET: Final = (
-    folder_folding.QUIET | task_folding.QUIET | frozenset({"context_given", "session_forked"})
+    folder_folding.QUIET
+    | task_folding.QUIET
+    | stream_folding.QUIET
+    | frozenset({"context_given", "session_forked"})
 )
 """Events that leave ``updated_at`` alone (M8)."""
 

@@ -8,6 +8,8 @@ key                                       value
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
+``stream/{microseconds}/{session}``       that a message is being written in the session, whose
+                                          producer may be gone from then on, and the producers
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
 ========================================= =====================================================
@@ -32,9 +34,11 @@ from eventlog.errors import CorruptLog
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
+from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
     FollowUp,
+    OwnerData,
     TaskEvent,
     TaskQueued,
     TokenUsage,
@@ -52,7 +56,9 @@ if TYPE_CHECKING:
 __all__ = [
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
+    "STREAMS",
     "SessionEntry",
+    "StreamEntry",
     "archive_key",
     "archive_prefix",
     "due_key",
@@ -69,6 +75,7 @@ __all__ = [
     "session_key",
     "session_of_entry",
     "session_of_idle_key",
+    "stream_entry",
     "task_key",
     "workspace_prefix",
 ]
@@ -78,7 +85,10 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
+STREAM_TYPES: Final = STREAM_MACHINE.events - {"result_kept"}
+"""The event types that may change the entry of the messages that are being written."""
+
+INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES | STREAM_TYPES
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
 _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
@@ -87,8 +97,13 @@ _WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folde
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 IDLE: Final = "idle/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+STREAMS: Final = "stream/"
+SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE, STREAMS)
 """The prefixes of the keys that do not begin with their session."""
+
+
+STREAM_STEP: Final = 60_000_000
+"""Microseconds to a multiple of which the end of a stream's lease is rounded up in its key."""
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -149,7 +164,7 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     match family:
         case "session":
             return rest
-        case "workspace" | "idle":
+        case "workspace" | "idle" | "stream":
             return rest.partition("/")[2] or None
         case "archive":
             return rest.rpartition("/")[0] or None
@@ -203,8 +218,8 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after)}
+    old = {**_due_entries(before, touched), **_idle_entry(before), **_stream_entry(before)}
+    new = {**_due_entries(after, touched), **_idle_entry(after), **_stream_entry(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -293,6 +308,20 @@ def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     return {} if time is None else {idle_key(time, state.session_id): {}}
 
 
+def _stream_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    """Return the entry of the messages that are being written: one, whatever their number.
+
+    The earliest end of a lease is rounded up, so that few chunks move it.
+    """
+    leased = [each for each in state.streams.values() if each.lease_until is not None]
+    if not leased:
+        return {}
+    ends = min(cast("int", each.lease_until) for each in leased)
+    due = -(-ends // STREAM_STEP) * STREAM_STEP
+    owners = {tuple(each.owner.values()): each.owner for each in leased}
+    return {f"{STREAMS}{due:017d}/{state.session_id}": {"owners": list(owners.values())}}
+
+
 def _due_value(task: Task) -> dict[str, Any]:
     return {
         "session": task.session_id,
@@ -301,6 +330,24 @@ def _due_value(task: Task) -> dict[str, Any]:
         "fence": task.fence,
         "attempts": task.attempts,
     }
+
+
+class StreamEntry(NamedTuple):
+    """What a ``stream/`` entry says."""
+
+    session: str
+    due: int
+    owners: list[OwnerData]
+
+
+def stream_entry(key: str, value: bytes) -> StreamEntry:
+    """Read a ``stream/`` entry; raise `CorruptLog` if it is damaged."""
+    due, _, session = key.removeprefix(STREAMS).partition("/")
+    try:
+        owners = _owners_reader()(value)["owners"]
+        return StreamEntry(session, int(due), owners)
+    except ValueError as error:
+        raise _damaged("stream", error) from error
 
 
 def read_task(value: bytes) -> Task:
@@ -370,6 +417,15 @@ def prepare_reading() -> None:
     """
     for build in (_task_reader, _archive_reader, _result_reader):
         build()
+
+
+class _Owners(TypedDict):
+    owners: list[OwnerData]
+
+
+@cache
+def _owners_reader() -> Callable[[bytes], _Owners]:
+    return TypeAdapter(_Owners).validate_json
 
 
 @cache

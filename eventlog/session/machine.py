@@ -21,6 +21,16 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("session_created", (ABSENT,), "open"),
         Transition("message_appended", ("open",), "open"),
         Transition("tool_result_recorded", ("open",), "open"),
+        *(
+            Transition(event, ("open",), "open")
+            for event in (
+                "message_begun",
+                "chunk_appended",
+                "result_kept",
+                "message_ended",
+                "message_interrupted",
+            )
+        ),
         Transition("contexts_used", ("open",), "open"),
         Transition("project_assigned", ("open",), "open"),
         Transition("memory_session_assigned", ("open",), "open"),

@@ -13,6 +13,7 @@ from eventlog.recorded import Recorded
 from eventlog.session.folding import apply, apply_records
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.state import SessionState
+from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.machine import TASK_MACHINE
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """The state on which the commands of one session are decided."""
 
     name = "session"
-    schema = 6
+    schema = 7
     types = None
 
     def __init__(self, session_id: str = "") -> None:
@@ -55,8 +56,9 @@ class SessionFold(Projection[SessionState, SessionState]):
         return state
 
     def fingerprint(self) -> str:
-        machines = (SESSION_MACHINE.fingerprint, TASK_MACHINE.fingerprint)
-        return f"{self.schema}-{'-'.join(machines)}-{sys.byteorder}"
+        machines = (SESSION_MACHINE, STREAM_MACHINE, TASK_MACHINE)
+        names = [machine.fingerprint for machine in machines]
+        return f"{self.schema}-{'-'.join(names)}-{sys.byteorder}"
 
     def dump(self, state: SessionState) -> bytes:
         """Write the state as one line of JSON, followed by the columns of the live messages."""
