@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession
+    from eventlog.engine.stream_reading import MessageUpdate, StreamView
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -83,7 +84,9 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.streams.commands import BegunMessage
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
@@ -112,10 +115,12 @@ __all__ = [
     "ArchiveView",
     "ArchivedMessages",
     "AsyncLog",
+    "AsyncMessageStream",
     "AsyncMoment",
     "AsyncSession",
     "AsyncWorker",
     "AutoCommitPolicy",
+    "BegunMessage",
     "Cause",
     "ChainBroken",
     "Change",
@@ -154,6 +159,8 @@ __all__ = [
     "Log",
     "LogClosed",
     "Message",
+    "MessageStream",
+    "MessageUpdate",
     "Metadata",
     "Moment",
     "NonRetryableError",
@@ -175,6 +182,7 @@ __all__ = [
     "StateMachine",
     "StepResult",
     "StoreUnavailable",
+    "StreamView",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
@@ -225,6 +233,11 @@ _LATER = {
     "GivenContext": "eventlog.forensics.given",
     "Moment": "eventlog.forensics.moment",
     "Refolded": "eventlog.forensics.refold",
+    "AsyncMessageStream": "eventlog.message_streams",
+    "BegunMessage": "eventlog.session.streams.commands",
+    "MessageStream": "eventlog.message_streams",
+    "MessageUpdate": "eventlog.engine.stream_reading",
+    "StreamView": "eventlog.engine.stream_reading",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

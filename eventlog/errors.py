@@ -151,7 +151,7 @@ class LeaseLost(ConflictError):
     """
 
     def __init__(
-        self, task_id: str, fence: int, detail: str, *, subject: Literal[task, message] = "task"
+        self, task_id: str, fence: int, detail: str, *, subject: Literal["task", "message"] = "task"
     ) -> None:
         advice = {
             "task": "drop the result, another attempt owns the task",

@@ -7,7 +7,7 @@ answers its queue while the door is still open.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from eventlog.engine.shelter import Shelter
 from eventlog.errors import LogClosed
@@ -113,7 +113,7 @@ class Door:
         reverse: bool = False,
         types: Sequence[str] = (),
     ) -> Iterator[Record]:
-        span = {"after": after, "until": until, "limit": limit, "reverse": reverse}
+        span: dict[str, Any] = {"after": after, "until": until, "limit": limit, "reverse": reverse}
         if types:
             return self.iterate(read_types, self.inner, stream, types, **span)
         return self.iterate(self.inner.read, stream, **span)

@@ -12,6 +12,7 @@ from eventlog.session.reading import MessageReader
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
+    from eventlog.engine.door import Door
     from eventlog.session.tasks.state import Task
     from eventlog.store import Store
 
@@ -26,7 +27,7 @@ def read_entry(store: Store, key: str) -> bytes | None:
 class Reader(MessageReader):
     """Reads one stream, its large values and its tasks; every method does I/O."""
 
-    def __init__(self, store: Store, stream: str) -> None:
+    def __init__(self, store: Door, stream: str) -> None:
         super().__init__(store, stream)
         self._store = store
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eventlog.engine.core import Core
-    from eventlog.engine.engine import Engine
+    from eventlog.engine.stream_host import StreamHost
     from eventlog.session.message_data import MessageData
     from eventlog.session.messages import ToolPart
     from eventlog.session.streams.events import MessageBegun
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def begin(
-    engine: Engine,
+    engine: StreamHost,
     core: Core,
     role: str,
     message_id: str | None,
@@ -81,7 +81,7 @@ def parts_data(content: str | Sequence[Mapping[str, Any] | ToolPart]) -> list[di
 
 
 def chunk(
-    engine: Engine,
+    engine: StreamHost,
     core: Core,
     message_id: str,
     fence: int,
@@ -95,7 +95,7 @@ def chunk(
 
 
 def chunk_of(
-    engine: Engine,
+    engine: StreamHost,
     core: Core,
     message_id: str,
     fence: int,
@@ -122,7 +122,7 @@ def _named(message_id: str, fence: int) -> str:
 
 
 def end(
-    engine: Engine,
+    engine: StreamHost,
     core: Core,
     message_id: str,
     fence: int,
@@ -170,7 +170,7 @@ def _so_far(core: Core, message_id: str, fence: int) -> MessageData:
     return message_so_far(cast("MessageBegun", event), chunks)
 
 
-def interrupt(engine: Engine, message_id: str, fence: int) -> InterruptMessage:
+def interrupt(engine: StreamHost, message_id: str, fence: int) -> InterruptMessage:
     """Check which message gets no further chunks."""
     return InterruptMessage(_named(message_id, fence), fence, engine.estimate_tokens)
 

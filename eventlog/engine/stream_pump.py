@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from eventlog.clock import Clock
-    from eventlog.engine.engine import Engine
     from eventlog.engine.request import SessionRequest
+    from eventlog.engine.stream_host import StreamHost
     from eventlog.engine.stream_writer import StreamWriter
 
 __all__ = ["StreamPump"]
@@ -33,7 +33,7 @@ LONGEST_WAIT_SECONDS: Final = 1.0
 class StreamPump:
     """The writers of a log, and the thread that stores for them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: StreamHost) -> None:
         self._engine = engine
         monotonic = cast("Clock | None", getattr(engine.clock, "monotonic", None))
         self.now: Callable[[], int] = monotonic or _monotonic
@@ -103,7 +103,7 @@ class StreamPump:
         return min(max(soonest / 1_000_000, 0.001), LONGEST_WAIT_SECONDS)
 
 
-def store_due(engine: Engine, writers: Iterable[StreamWriter], now: int) -> None:
+def store_due(engine: StreamHost, writers: Iterable[StreamWriter], now: int) -> None:
     """Store the chunks that are due, together; an error is the writer's."""
     under_way: list[tuple[StreamWriter, SessionRequest]] = []
     for writer in writers:
@@ -125,7 +125,7 @@ def store_due(engine: Engine, writers: Iterable[StreamWriter], now: int) -> None
             writer.storing.release()
 
 
-def _queued(engine: Engine, writer: StreamWriter) -> SessionRequest | None:
+def _queued(engine: StreamHost, writer: StreamWriter) -> SessionRequest | None:
     """Queue a writer's next chunk; store it at once if it has large outputs."""
     try:
         request = writer.next_request()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventlog.engine.core import Core
-    from eventlog.engine.engine import Engine
+    from eventlog.engine.stream_host import StreamHost
     from eventlog.records import Metadata
 
 __all__ = ["StreamWriter"]
@@ -35,7 +35,7 @@ class StreamWriter:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: StreamHost,
         core: Core,
         begun: BegunMessage,
         options: WriterOptions,

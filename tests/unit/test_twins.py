@@ -10,13 +10,19 @@ import pytest
 
 import eventlog
 from eventlog import AsyncLog, AsyncSession, AsyncWorker, Log, Message, Session, Worker
+from eventlog.message_streams import AsyncMessageStream, MessageStream
 
-PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker)]
-ITERATING = {"read", "read_all", "follow", "tasks", "sessions"}
+PAIRS = [
+    (Log, AsyncLog),
+    (Session, AsyncSession),
+    (Worker, AsyncWorker),
+    (MessageStream, AsyncMessageStream),
+]
+ITERATING = {"read", "read_all", "follow", "follow_message", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
-IMMEDIATE = {"stop"}
-"""Methods that do no I/O, so they are not awaited either."""
+IMMEDIATE = {"stop", "stream"}
+"""Methods that do no I/O, so they are not awaited either; what `stream` returns is entered."""
 
 
 def public(cls: type) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def test_twins_return_the_same(plain: type, awaited: type) -> None:
             continue
         annotation = str(inspect.signature(method).return_annotation)
         expected = annotation
-        for name_of_plain in ("Iterator", "Session", "Moment"):
+        for name_of_plain in ("Iterator", "Session", "Moment", "MessageStream"):
             expected = expected.replace(name_of_plain, f"Async{name_of_plain}")
         found = str(inspect.signature(twin).return_annotation)
         assert found in (expected, annotation), name

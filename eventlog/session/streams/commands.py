@@ -6,7 +6,7 @@ Ending streams whose producer is gone is in `eventlog.session.streams.interrupti
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from eventlog.clock import format_time
 from eventlog.errors import DuplicateEvent, InvalidArgument, LeaseLost
@@ -66,9 +66,11 @@ def chunk_id(session: str, message_id: str, fence: int, sequence: int) -> EventI
     return derived_id(session, f"{message_id}\0chunk\0{fence}", sequence)
 
 
-def end_id(session: str, message_id: str, fence: int) -> EventId:
-    """Return the event id of the end of a stream, however it ends: there is one."""
-    return derived_id(session, f"{message_id}\0end\0{fence}")
+def end_id(
+    session: str, message_id: str, fence: int, how: Literal["ended", "interrupted"]
+) -> EventId:
+    """Return the event id of the end of a stream, so that a repeated one is recognised."""
+    return derived_id(session, f"{message_id}\0{how}\0{fence}")
 
 
 def lease_end(stream: Stream, now: int) -> int | None:
@@ -262,7 +264,7 @@ class EndMessage(StreamCommand, KeepingCommand[Message]):
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [
-            end_id(session, self.message_id, self.fence),
+            end_id(session, self.message_id, self.fence, "ended"),
             derived_id(session, message_key(self.message_id)),
         ]
 

@@ -97,7 +97,7 @@ def interruptions(
         ended = MessageInterrupted(
             message_id=message_id, fence=stream.fence, chunks=stream.sequence, reason=reason
         )
-        drafts.append(Draft(ended, end_id(session, message_id, stream.fence)))
+        drafts.append(Draft(ended, end_id(session, message_id, stream.fence, INTERRUPTED)))
         if data["parts"]:
             whole, tokens = with_kept_results(data, results, estimate)
             appended = MessageAppended.trusted({"message": whole, "tokens": tokens})
@@ -136,13 +136,22 @@ class InterruptMessage(StreamCommand):
     estimate: TokenEstimator = estimate_tokens
     reason: str = STOPPED
     found: dict[str, Arrived] | None = None
+    earlier: Message | None = None
+    """The message under this id that is recorded already, for a repetition."""
 
     gathers = True
 
     def gather(self, facts: Facts, state: SessionState) -> InterruptMessage:
         stream = state.streams.get(self.message_id)
-        streams = [stream] if stream is not None and stream.fence == self.fence else []
-        return replace(self, found=arrived(facts, streams))
+        if stream is not None and stream.fence == self.fence:
+            return replace(self, found=arrived(facts, [stream]))
+        id_ = derived_id(state.session_id, message_key(self.message_id))
+        version = facts.versions([id_]).get(id_)
+        recorded = None if version is None else facts.record(version)
+        event = None if recorded is None else recorded.event
+        if not isinstance(event, MessageAppended):
+            return self
+        return replace(self, earlier=Message.model_validate(event.message))
 
     def reads_stored(self, state: SessionState) -> bool:
         return True
@@ -154,14 +163,14 @@ class InterruptMessage(StreamCommand):
         return interruptions(state, self.found, self.estimate, self.reason)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        return [end_id(session, self.message_id, self.fence)]
+        return [end_id(session, self.message_id, self.fence, INTERRUPTED)]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return isinstance(recorded[0].event, MessageInterrupted)
 
     def result(self, recorded: Sequence[Recorded]) -> Message | None:
         whole = (entry.event for entry in recorded if isinstance(entry.event, MessageAppended))
-        return next((Message.model_validate(event.message) for event in whole), None)
+        return next((Message.model_validate(event.message) for event in whole), self.earlier)
 
 
 @dataclass(slots=True, eq=False)
