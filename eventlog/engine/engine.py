@@ -61,6 +61,8 @@ class Engine:
         self.ids = ids
         self.estimate_tokens = estimate_tokens
         self.jumps = JumpWatch(clock)
+        self.monotonic: Clock | None = getattr(clock, "monotonic", None)
+        """The clock that never goes back, if the log's has one."""
         self._files = files or LocalFiles()
         self._tool_output = tool_output
         self._auto_commit = auto_commit

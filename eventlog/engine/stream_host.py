@@ -19,7 +19,7 @@ __all__ = ["StreamHost"]
 class StreamHost(Protocol):
     """The parts of an engine that producers use."""
 
-    clock: Clock
+    monotonic: Clock | None
     estimate_tokens: TokenEstimator
     recovery: StreamRecovery
 

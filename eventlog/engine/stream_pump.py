@@ -11,13 +11,13 @@ import threading
 import time
 from _queue import Empty, SimpleQueue
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import EventLogError
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from eventlog.clock import Clock
     from eventlog.engine.request import SessionRequest
@@ -35,8 +35,7 @@ class StreamPump:
 
     def __init__(self, engine: StreamHost) -> None:
         self._engine = engine
-        monotonic = cast("Clock | None", getattr(engine.clock, "monotonic", None))
-        self.now: Callable[[], int] = monotonic or _monotonic
+        self.now: Clock = engine.monotonic or _monotonic
         self._begin()
 
     def _begin(self) -> None:
