@@ -213,10 +213,10 @@ class Engine:
         with self._closing:
             if self.store.is_shut:
                 return
-            if self._pump is not None:
-                self._pump.close()
             followers = self._cores.followers()
             try:
+                if self._pump is not None:
+                    self._pump.close()
                 for follower in followers:
                     follower.follow()
                 self._committer.close()
