@@ -34,6 +34,7 @@ PAGES: Final = {
     "glossary": Page("eventlog", "docs/glossary.md", "What its words mean."),
     "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
+    "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
     "stores": Page(
         "eventlog.stores", "README.md", "What each store promises and how to set it up."
     ),

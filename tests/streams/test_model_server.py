@@ -18,18 +18,19 @@ from eventlog.testing.model_server import (
     CutOff,
     FakeModelServer,
     ModelRequest,
+    Reply,
     Says,
     Stalls,
     TooLong,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 class Answer(NamedTuple):
     status: int
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     text: str
     is_whole: bool = True
 
@@ -52,9 +53,9 @@ def asking(server: FakeModelServer, path: str, body: Any) -> Iterator[http.clien
 def ask(server: FakeModelServer, path: str = "/chat/completions", **body: Any) -> Answer:
     with asking(server, path, body) as found:
         try:
-            return Answer(found.status, found.headers, found.read().decode())
+            return Answer(found.status, dict(found.headers), found.read().decode())
         except http.client.IncompleteRead as cut:
-            return Answer(found.status, found.headers, cut.partial.decode(), is_whole=False)
+            return Answer(found.status, dict(found.headers), cut.partial.decode(), is_whole=False)
 
 
 def events(text: str) -> list[Any]:
@@ -63,7 +64,7 @@ def events(text: str) -> list[Any]:
 
 
 def test_a_script_is_answered_in_turn() -> None:
-    script = [
+    script: list[Reply] = [
         Busy(retry_after=2),
         Breaks(),
         TooLong(4_096),
@@ -106,12 +107,14 @@ def test_it_cuts_off_in_the_middle_of_a_token(path: str) -> None:
 
 
 def test_it_stalls_until_it_is_released() -> None:
-    with FakeModelServer([Stalls("Hel", "lo")]) as server:
-        with asking(server, "/chat/completions", {"stream": True}) as answer:
-            first = answer.readline()
-            assert server.stalled.wait(60)
-            server.release()
-            rest = answer.read()
+    with (
+        FakeModelServer([Stalls("Hel", "lo")]) as server,
+        asking(server, "/chat/completions", {"stream": True}) as answer,
+    ):
+        first = answer.readline()
+        assert server.stalled.wait(60)
+        server.release()
+        rest = answer.read()
 
     assert b'"Hel"' in first
     assert rest.endswith(b"data: [DONE]\n\n")

@@ -24,7 +24,7 @@ from eventlog.stores.memory import MemoryStore
 from eventlog.testing import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CALL = Message.call("search", {"q": 1}, tool_id="c1")
@@ -177,11 +177,12 @@ def test_an_id_is_taken_from_the_beginning_on(session: Session) -> None:
 def test_who_has_not_the_fence_cannot_write(session: Session) -> None:
     fence = begun(session, "a")
 
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: session.append_chunk("m-2", fence - 1, 2, "b"),
         lambda: session.end_message("m-2", fence + 1, Message.assistant("b")),
         lambda: session.interrupt_message("m-2", fence + 1),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(LeaseLost) as lost:
             attempt()
         assert (lost.value.task_id, lost.value.subject) == ("m-2", "message")

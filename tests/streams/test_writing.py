@@ -282,7 +282,7 @@ def test_a_viewer_that_comes_late_gets_what_is_there_and_goes_on(session: Sessio
             out.write(token)
         viewer = session.follow_message(out.id)
         seen = [next(viewer) for _ in range(3)]
-        viewer.close()  # A viewer that is lost stops nothing.
+        del viewer  # A viewer that is lost stops nothing.
         for token in "def":
             out.write(token)
         again = session.follow_message(out.id, after=seen[-1].sequence)
