@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.messages import Role, ToolPart
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
@@ -760,6 +761,24 @@ class AsyncSession:
         """Set the project of a session that has none; return whether it was set."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         done: bool = await self._do(arguments.project(project), by)
+        return done
+
+    async def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        See `Session.set_failed_archives`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = await self._do(arguments.failed_archives(policy), by)
         return done
 
     async def memory_session(

@@ -6,6 +6,7 @@
     │   ├── DuplicateEvent            the id or the idempotency key is stored with other content
     │   ├── LeaseLost                 another attempt owns the task
     │   ├── CommitBlocked             an earlier archive failed for good
+    │   ├── OwnerMismatch             the session is not the owner's
     │   ├── FolderLocked              another process owns the session's folder
     │   └── HistoryConflict           two logs have different records of one session
     ├── InvalidError                  the call cannot succeed: correct it; nothing was changed
@@ -68,6 +69,7 @@ __all__ = [
     "LeaseLost",
     "LogClosed",
     "NonRetryableError",
+    "OwnerMismatch",
     "RetryableError",
     "SessionClosed",
     "SessionNotFound",
@@ -177,6 +179,21 @@ class CommitBlocked(ConflictError):
         self.archive_id = archive_id
         self.attempts = attempts
         self.last_error = last_error
+
+
+class OwnerMismatch(ConflictError):
+    """The session has another owner than the one that was named, or none.
+
+    The error does not name the owner: the caller may be a stranger.
+    """
+
+    def __init__(self, session_id: str, owner: str) -> None:
+        super().__init__(
+            f"session {session_id!r} is not a session of owner {owner!r}; take another id, or "
+            "open it as the owner it was created with"
+        )
+        self.session_id = session_id
+        self.owner = owner
 
 
 class FolderLocked(ConflictError):

@@ -11,6 +11,7 @@ from eventlog.engine.stream_writer import StreamWriter
 from eventlog.errors import EventLogError, InvalidArgument
 from eventlog.session.messages import Message, ToolPart
 from eventlog.session.streams.coalescing import WriterOptions
+from eventlog.session.streams.content import calls_in
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -106,10 +107,15 @@ class _Stream:
         )
         self._pump.attend(self._writer, in_background=terms.options.in_background)
 
-    def _add(self, piece: dict[str, Any], *, urgent: bool = False) -> bool:
+    @staticmethod
+    def _holds_call(part: ToolPart | Mapping[str, Any]) -> bool:
+        """Return whether a part is a call, which must be stored before its tool runs."""
+        return any(True for _ in calls_in(stream_arguments.parts_data([part])))
+
+    def _add(self, piece: dict[str, Any]) -> bool:
         """Take a piece; return whether the caller has to store."""
         writer = self._begun
-        is_due = writer.add(piece, urgent=urgent)
+        is_due = writer.add(piece)
         if is_due and self._terms.options.in_background:
             self._pump.ring()
             return writer.is_full
@@ -184,19 +190,19 @@ class MessageStream(_Stream):
             self._engine.shelter.write(self._store)
 
     def add(self, part: ToolPart | Mapping[str, Any]) -> None:
-        """Add a whole part, such as an image or the result of a tool that the provider runs."""
+        """Add a whole part, such as an image or a call; a call is stored when this returns."""
         for data in stream_arguments.parts_data([part]):
             if self._add(data):
                 self._engine.shelter.write(self._store)
+        if self._holds_call(part):
+            self.flush()
 
     def call(
         self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
     ) -> ToolPart:
-        """Add a tool call, and have it stored now; return its part, which has the call's id."""
+        """Add a tool call and return its part, which has the call's id, once it is stored."""
         part = Message.call(tool_name, tool_input, tool_id=tool_id)
-        for data in stream_arguments.parts_data([part]):
-            if self._add(data, urgent=True):
-                self._engine.shelter.write(self._store)
+        self.add(part)
         return part
 
     def flush(self) -> None:
@@ -253,19 +259,19 @@ class AsyncMessageStream(_Stream):
             await self._engine.run(self._store)
 
     async def add(self, part: ToolPart | Mapping[str, Any]) -> None:
-        """Add a whole part, such as an image or the result of a tool that the provider runs."""
+        """Add a whole part, such as an image or a call; a call is stored when this returns."""
         for data in stream_arguments.parts_data([part]):
             if self._add(data):
                 await self._engine.run(self._store)
+        if self._holds_call(part):
+            await self.flush()
 
     async def call(
         self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
     ) -> ToolPart:
-        """Add a tool call, and have it stored now; return its part, which has the call's id."""
+        """Add a tool call and return its part, which has the call's id, once it is stored."""
         part = Message.call(tool_name, tool_input, tool_id=tool_id)
-        for data in stream_arguments.parts_data([part]):
-            if self._add(data, urgent=True):
-                await self._engine.run(self._store)
+        await self.add(part)
         return part
 
     async def flush(self) -> None:

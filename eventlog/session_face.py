@@ -56,12 +56,13 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.messages import Role, ToolPart
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Session", "past_of"]
+__all__ = ["Session", "core_of", "past_of"]
 
 
 class Session:
@@ -823,6 +824,25 @@ class Session:
         done: bool = self._do(arguments.project(project), by)
         return done
 
+    def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        Under ``skip`` the messages of a failed archive stay in contexts until a later overview
+        covers them. Returns whether the policy was another one before.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = self._do(arguments.failed_archives(policy), by)
+        return done
+
     def memory_session(
         self,
         provider: str,
@@ -884,3 +904,8 @@ class Session:
 def past_of(session: Session) -> Past:
     """Return the past of a session, for the library's own tools."""
     return session._past  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def core_of(session: Session) -> Core:
+    """Return the core behind a session, for the face that shares it."""
+    return session._core  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

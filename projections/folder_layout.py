@@ -167,8 +167,12 @@ def message_lines(messages: Iterable[MessageData]) -> bytes:
 
 
 def meta_document(meta: SessionMeta, unknown: Mapping[str, Any] | None = None) -> bytes:
-    """Write ``.meta.json``: the fields of `SessionMeta` in their order, then ``unknown`` keys."""
+    """Write ``.meta.json``: the fields of `SessionMeta` in their order, then ``unknown`` keys.
+
+    What commits wait for is state, and no part of the file.
+    """
     fields = meta._asdict()
+    del fields["blocked_by"]
     return document(fields if not unknown else {**fields, **_beside(unknown, fields)})
 
 

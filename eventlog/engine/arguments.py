@@ -21,6 +21,7 @@ from eventlog.session.commands import (
     AppendMessages,
     AssignMemorySession,
     AssignProject,
+    ChangeFailedArchives,
     CloseSession,
     DeleteSession,
     RecordEvents,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.engine.core import Core
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
     from eventlog.session.tokens import TokenEstimator
     from eventlog.trace_context import TraceContext
@@ -56,6 +58,7 @@ __all__ = [
     "deletion",
     "events",
     "expected_version",
+    "failed_archives",
     "memory_session",
     "metadata_for",
     "project",
@@ -289,6 +292,13 @@ def memory_session(provider: str) -> AssignMemorySession:
 def project(name: str) -> AssignProject:
     """Check the project before it is assigned."""
     return AssignProject(_if_text("project", name))
+
+
+def failed_archives(policy: FailedArchives) -> ChangeFailedArchives:
+    """Check the policy before it is changed."""
+    if policy not in ("block", "skip"):
+        raise InvalidArgument(f"failed_archives is {shown(policy)}; it must be 'block' or 'skip'")
+    return ChangeFailedArchives(policy)
 
 
 def closing(reason: str | None, estimate: TokenEstimator) -> CloseSession:

@@ -17,7 +17,7 @@ from eventlog.engine.door import Door
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
 from eventlog.engine.stream_recovery import StreamRecovery
-from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
+from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed, OwnerMismatch
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.records import ANY, Expected, Metadata
@@ -100,6 +100,19 @@ class Engine:
     def core(self, session: str) -> Core:
         """Return the one core of a session in this log. No I/O."""
         return self._cores.get(session)
+
+    def opened_core(self, session: str, created: SessionCreated | None, owner: str | None) -> Core:
+        """Return the core of a session after opening it; see `Core.open`."""
+        while True:
+            core = self.core(session)
+            try:
+                core.open(created, owner)
+            except OwnerMismatch:
+                if not core.waits_for_another(owner):
+                    raise
+                self._cores.forget(core)
+            else:
+                return core
 
     def creation(
         self,

@@ -62,7 +62,7 @@ class StreamWriter:
 
     # ---- the producer -------------------------------------------------------------------------
 
-    def add(self, piece: dict[str, Any], *, urgent: bool = False) -> bool:
+    def add(self, piece: dict[str, Any]) -> bool:
         """Take a piece; return whether a chunk is due, which somebody must store."""
         now = self._now()
         with self._lock:
@@ -70,8 +70,6 @@ class StreamWriter:
                 self._refuse()
             buffer = self._buffer
             buffer.add(piece, now)
-            if urgent:
-                buffer.is_urgent = True
             return buffer.is_due(now)
 
     def _refuse(self) -> None:

@@ -19,6 +19,8 @@ from eventlog.machine import ABSENT
 from eventlog.session.command import Command, Draft, Facts, KeepingCommand, Outcome, require_open
 from eventlog.session.events import (
     ContextsUsed,
+    FailedArchives,
+    FailedArchivesChanged,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -398,6 +400,24 @@ class AssignProject(Command[bool]):
         if state.project:
             return Outcome(False)
         return [Draft(ProjectAssigned(project=self.project))]
+
+    def result(self, recorded: Sequence[Recorded]) -> bool:
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class ChangeFailedArchives(Command[bool]):
+    """Have commits wait for archives that failed for good, or go on without them (C5)."""
+
+    policy: FailedArchives
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[bool]:
+        require_open(state)
+        if state.failed_archives == self.policy:
+            return Outcome(False)
+        return [Draft(FailedArchivesChanged(policy=self.policy))]
 
     def result(self, recorded: Sequence[Recorded]) -> bool:
         return True

@@ -18,6 +18,7 @@ __all__ = [
     "CommitPrepared",
     "ContextsUsed",
     "FailedArchives",
+    "FailedArchivesChanged",
     "MemorySessionAssigned",
     "MessageAppended",
     "ProjectAssigned",
@@ -95,6 +96,12 @@ class ProjectAssigned(Event, type="project_assigned"):
     """A session without a project got one (M9)."""
 
     project: str
+
+
+class FailedArchivesChanged(Event, type="failed_archives_changed"):
+    """From here on commits treat archives that failed for good as the ``policy`` says (C5)."""
+
+    policy: FailedArchives
 
 
 class MemorySessionAssigned(Event, type="memory_session_assigned"):

@@ -5,8 +5,11 @@ key                                       value
 ========================================= =====================================================
 ``session/{session}``                     what the session was created with, and how it ended
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
+``owner/{owner}/{session}``               that it is the owner's
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
+``blocked/{session}``                     that commits wait for an archive that failed for good (C5)
+``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``stream/{microseconds}/{session}``       that a message is being written in the session, whose
                                           producer may be gone from then on, and the producers
@@ -63,11 +66,14 @@ __all__ = [
     "archive_prefix",
     "due_key",
     "due_prefix",
+    "finalizer_of_key",
+    "finalizer_prefix",
     "idle_key",
     "idle_range",
     "index_changes",
     "keys_under",
     "may_change_index",
+    "owner_prefix",
     "prepare_reading",
     "read_archive",
     "read_session",
@@ -77,6 +83,7 @@ __all__ = [
     "session_of_idle_key",
     "stream_entry",
     "task_key",
+    "time_of_due_key",
     "workspace_prefix",
 ]
 
@@ -88,17 +95,22 @@ SESSION_TYPES: Final = frozenset(
 STREAM_TYPES: Final = STREAM_MACHINE.events - {"result_kept"}
 """The event types that may change the entry of the messages that are being written."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES | STREAM_TYPES
+INDEXED_TYPES: Final = (
+    TASK_MACHINE.events | SESSION_TYPES | STREAM_TYPES | {"failed_archives_changed"}
+)
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
-_WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
-"""The event types after which the workspace's entry is written, too."""
+_BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
+"""The event types after which the entries of the workspace and of the owner are written, too."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
+DUE: Final = "due/"
 IDLE: Final = "idle/"
 STREAMS: Final = "stream/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE, STREAMS)
+BLOCKED: Final = "blocked/"
+FINALIZER: Final = "finalizer/"
+SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STREAMS)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -124,8 +136,23 @@ def workspace_prefix(workspace: str) -> str:
     return f"workspace/{_without_slash(workspace)}/"
 
 
+def owner_prefix(owner: str) -> str:
+    """Return the prefix of the keys of an owner's sessions; a slash in the name is escaped."""
+    return f"owner/{_without_slash(owner)}/"
+
+
 def _without_slash(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2F")
+
+
+def finalizer_prefix(name: str) -> str:
+    """Return the prefix of the keys of the sessions that have an overview of this maker."""
+    return f"{FINALIZER}{_without_slash(name)}/"
+
+
+def finalizer_of_key(key: str) -> str:
+    """Return the name in a key under `FINALIZER`."""
+    return key.split("/")[1].replace("%2F", "/").replace("%25", "%")
 
 
 def task_key(task_id: str) -> str:
@@ -142,11 +169,17 @@ def archive_key(session: str, index: int) -> str:
 
 @lru_cache
 def due_prefix(kind: str) -> str:
-    return f"due/{_without_slash(kind)}/"
+    return f"{DUE}{_without_slash(kind)}/"
 
 
 def due_key(kind: str, time: int, task_id: str = "") -> str:
     return f"{due_prefix(kind)}{time:017d}/{task_id}"
+
+
+def time_of_due_key(key: str) -> int | None:
+    """Return the time of a ``due/`` key in microseconds; None if the key is damaged."""
+    parts = key.rsplit("/", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
 
 
 def idle_key(time: int, session: str = "") -> str:
@@ -162,9 +195,9 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     """Return the session that an entry is about; None if it cannot be read or is unknown."""
     family, _, rest = key.partition("/")
     match family:
-        case "session":
+        case "session" | "blocked":
             return rest
-        case "workspace" | "idle" | "stream":
+        case "workspace" | "owner" | "finalizer" | "idle" | "stream":
             return rest.partition("/")[2] or None
         case "archive":
             return rest.rpartition("/")[0] or None
@@ -218,8 +251,15 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before), **_stream_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after), **_stream_entry(after)}
+    old, new = (
+        {
+            **_due_entries(state, touched),
+            **_idle_entry(state),
+            **_blocked_entry(state),
+            **_stream_entry(state),
+        }
+        for state in (before, after)
+    )
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
@@ -240,8 +280,12 @@ def _index_session(
         return
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
-    if after.workspace is not None and not types.isdisjoint(_WORKSPACE_TYPES):
+    if types.isdisjoint(_BELONGING_TYPES):
+        return
+    if after.workspace is not None:
         changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
+    if after.owner is not None:
+        changes[owner_prefix(after.owner) + after.session_id] = _json(value)
 
 
 def _touched_tasks(
@@ -288,6 +332,8 @@ def _index_archives(
             if known is not None:
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
                 made[event.archive] = finalized
+            if event.finalizer:
+                changes[finalizer_prefix(event.finalizer) + before.session_id] = b"{}"
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
 
@@ -320,6 +366,11 @@ def _stream_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     due = -(-ends // STREAM_STEP) * STREAM_STEP
     owners = {tuple(each.owner.values()): each.owner for each in leased}
     return {f"{STREAMS}{due:017d}/{state.session_id}": {"owners": list(owners.values())}}
+
+
+def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    failed = state.blocking_failure() if state.status == "open" else None
+    return {} if failed is None else {BLOCKED + state.session_id: {"archive": failed.archive}}
 
 
 def _due_value(task: Task) -> dict[str, Any]:

@@ -34,6 +34,7 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("contexts_used", ("open",), "open"),
         Transition("project_assigned", ("open",), "open"),
         Transition("memory_session_assigned", ("open",), "open"),
+        Transition("failed_archives_changed", ("open",), "open"),
         Transition("commit_prepared", ("open",), "open"),
         Transition("adoption_begun", ("open",), "adopting"),
         Transition("adoption_finding_recorded", ("adopting",), "adopting"),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eventlog.records import Record
     from eventlog.session.events import (
         ContextsUsed,
+        FailedArchivesChanged,
         MemorySessionAssigned,
         MessageAppended,
         ProjectAssigned,
@@ -100,6 +101,11 @@ def _memory_session(state: SessionState, record: Record, event: MemorySessionAss
         state.memory_sessions[event.provider] = event.memory_session_id
 
 
+def _failed_archives(state: SessionState, record: Record, event: FailedArchivesChanged) -> None:
+    if step(state, record):
+        state.failed_archives = event.policy
+
+
 HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "session_created": _created,
     "message_appended": _message_appended,
@@ -107,6 +113,7 @@ HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "contexts_used": _used,
     "project_assigned": _project,
     "memory_session_assigned": _memory_session,
+    "failed_archives_changed": _failed_archives,
     "session_closed": step_only,
     "session_deleted": step_only,
 }

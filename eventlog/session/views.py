@@ -43,6 +43,8 @@ class SessionMeta(NamedTuple):
 
     ``message_count`` counts the live messages, ``total_message_count`` all of them.
     ``pending_tokens`` are the tokens of the live messages except the newest ``keep_recent_count``.
+    ``blocked_by`` is the archive that failed for good and that commits wait for, or None; it is not
+    in the file.
     """
 
     session_id: str
@@ -64,6 +66,7 @@ class SessionMeta(NamedTuple):
     provider: str | None
     model: str | None
     status: SessionStatus
+    blocked_by: str | None
 
 
 @lru_cache(maxsize=64)  # At most one of the times in the metadata changes with a message.
@@ -75,6 +78,11 @@ def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
     """Return the counts with their sum as ``total``, in place of one that an extractor gave."""
     counts = {category: count for category, count in memories.items() if category != "total"}
     return {**counts, "total": sum(counts.values())}
+
+
+def _blocked_by(state: SessionState) -> str | None:
+    failed = state.blocking_failure()
+    return None if failed is None or failed.archive is None else archive_id(failed.archive)
 
 
 META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
@@ -99,6 +107,7 @@ META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
     "provider": lambda state: state.provider,
     "model": lambda state: state.model,
     "status": lambda state: state.status,
+    "blocked_by": _blocked_by,
 }
 """What each field of `SessionMeta` is of a state."""
 

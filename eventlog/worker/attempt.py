@@ -143,6 +143,7 @@ class Attempt:
             usage=steps.usage,
             follow_ups=self._terms.finalizer.follow_ups,
             own_step=step,
+            finalizer=self._terms.finalizer.shown_name,
         )
 
     async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:

@@ -212,7 +212,7 @@ def test_the_store_can_be_named_behind_the_command_too(run: CommandLine) -> None
 def test_ctrl_c_ends_without_a_traceback(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     run("append", "chat-1", "hello", "--create")
 
-    def interrupt(store: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eventlog.cli.ls.list_sessions", interrupt)

@@ -49,7 +49,7 @@ def chunks(log: Log) -> list[str]:
 # ---- what is a chunk ---------------------------------------------------------------------------
 
 
-def test_a_chunk_is_due_by_time_by_size_and_by_event() -> None:
+def test_a_chunk_is_due_by_time_and_by_size() -> None:
     buffer = ChunkBuffer(window=300_000, limit=10)
     assert not buffer.is_due(0)
     buffer.add(text_part("one"), 299_999)
@@ -63,10 +63,6 @@ def test_a_chunk_is_due_by_time_by_size_and_by_event() -> None:
     buffer.add(text_part("€"), 300_001)
     assert buffer.is_due(300_001)
     assert buffer.take() == [text_part("123456789€")]
-
-    buffer.add(text_part("x"), 300_002)
-    buffer.is_urgent = True
-    assert buffer.is_due(300_002)
 
 
 def test_what_is_written_is_stored_by_windows(session: Session, clock: FakeClock, log: Log) -> None:

@@ -105,9 +105,9 @@ def test_the_first_golden_file_means_what_it_meant() -> None:
     usage = eventlog.replay(records, Usage())
 
     assert [message.id for message in eventlog.replay(records, LiveTail())] == []
-    assert json.loads(json.dumps(meta._asdict())) == json.loads(
-        (GOLDEN / "meta-1.json").read_text("utf-8")
-    )
+    stored = json.loads((GOLDEN / "meta-1.json").read_text("utf-8"))
+    shown = json.loads(json.dumps(meta._asdict()))
+    assert {name: shown[name] for name in stored} == stored
     assert [(found.archive.state, found.message_ids, found.overview) for found in archives] == [
         ("completed", ("m1", "m2"), "# Deploying"),
         ("abandoned", ("m3", "m4"), ""),

@@ -29,7 +29,17 @@ _STRUCTURE: Final = frozenset(
         *("archive_id", "boot", "created_at", "format", "host", "id", "kind", "message_id", "name"),
         *("provider", "model", "role", "started", "status", "step", "task_id", "tool_id"),
         *("tool_call_id", "tool_name", "tool_output_field", "tool_status", "tool_use_id", "type"),
-        *("call_id", "worker", "estimator", "digest", "blob", "origin", "origin_hash", "sha256"),
+        *(
+            "call_id",
+            "worker",
+            "estimator",
+            "finalizer",
+            "digest",
+            "blob",
+            "origin",
+            "origin_hash",
+            "sha256",
+        ),
         *("tool_output_ref", "tool_output_sha256", "tool_output_externalized_reason"),
         *(
             "causation_id",
@@ -48,7 +58,7 @@ _WITHOUT_TEXT: Final = frozenset(
     {
         *("commit_prepared", "commit_published", "context_given", "folder_attached"),
         *("folder_detached", "lease_renewed", "memory_session_assigned", "project_assigned"),
-        *("session_created", "session_forked", "task_claimed"),
+        *("failed_archives_changed", "session_created", "session_forked", "task_claimed"),
     }
 )
 """Events of the library that say nothing of what was said."""

@@ -1,4 +1,7 @@
-"""Gathering the pieces of a message into chunks: when one is due, by time, size and event. Pure."""
+"""Gathering the pieces of a message into chunks: when one is due, by time and by size. Pure.
+
+What an event demands, such as a call of a tool or the end, is stored by whoever brings it.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,6 @@ class ChunkBuffer:
     _since: int = 0
     size: int = 0
     """Bytes of text, or of an estimate where a piece is no text."""
-    is_urgent: bool = False
-    """Whether an event demands a chunk: a call of a tool, an end."""
 
     def add(self, piece: dict[str, Any], now: int) -> None:
         """Take a piece in."""
@@ -74,18 +75,18 @@ class ChunkBuffer:
         if self._pieces is None:
             return False
         is_over = now // self.window > self._since // self.window
-        return is_over or self.size >= self.limit or self.is_urgent
+        return is_over or self.size >= self.limit
 
     def due_at(self) -> int | None:
         """Return when the pieces are due at the latest; None if there are none."""
         if self._pieces is None:
             return None
-        return 0 if self.is_urgent else (self._since // self.window + 1) * self.window
+        return (self._since // self.window + 1) * self.window
 
     def take(self) -> list[dict[str, Any]]:
         """Return the parts of the next chunk, and begin another."""
         pieces, self._pieces = self._pieces or [], None
-        self.size, self.is_urgent = 0, False
+        self.size = 0
         return joined_parts(pieces)
 
 
