@@ -112,14 +112,21 @@ class _Stream:
         """Return whether a part is a call, which must be stored before its tool runs."""
         return any(True for _ in calls_in(stream_arguments.parts_data([part])))
 
-    def _add(self, piece: dict[str, Any]) -> bool:
-        """Take a piece; return whether the caller has to store."""
-        writer = self._begun
-        is_due = writer.add(piece)
-        if is_due and self._terms.options.in_background:
-            self._pump.ring()
-            return writer.is_full
-        return is_due
+    def _add_text(self, text: str, type: str) -> bool:
+        """Take a text; return whether the caller has to store."""
+        stream_arguments.check_piece(text, type)
+        return bool(text) and self._begun.add_text(text, type) and self._is_mine()
+
+    def _add_part(self, part: dict[str, Any]) -> bool:
+        """Do the same with a part."""
+        return self._begun.add_part(part) and self._is_mine()
+
+    def _is_mine(self) -> bool:
+        """Have what is due stored; return whether the caller has to do it."""
+        if not self._terms.options.in_background:
+            return True
+        self._pump.ring()
+        return self._begun.is_full
 
     def _store(self) -> None:
         """Store what is due or too much (I/O)."""
@@ -185,14 +192,13 @@ class MessageStream(_Stream):
         Returns at once, unless more waits to be stored than the buffer holds. Raises `LeaseLost` if
         the message was ended by others, since nothing was heard of this producer for too long.
         """
-        piece = stream_arguments.piece(text, type)
-        if piece is not None and self._add(piece):
+        if self._add_text(text, type):
             self._engine.shelter.write(self._store)
 
     def add(self, part: ToolPart | Mapping[str, Any]) -> None:
         """Add a whole part, such as an image or a call; a call is stored when this returns."""
         for data in stream_arguments.parts_data([part]):
-            if self._add(data):
+            if self._add_part(data):
                 self._engine.shelter.write(self._store)
         if self._holds_call(part):
             self.flush()
@@ -254,14 +260,13 @@ class AsyncMessageStream(_Stream):
 
         See `MessageStream.write`.
         """
-        piece = stream_arguments.piece(text, type)
-        if piece is not None and self._add(piece):
+        if self._add_text(text, type):
             await self._engine.run(self._store)
 
     async def add(self, part: ToolPart | Mapping[str, Any]) -> None:
         """Add a whole part, such as an image or a call; a call is stored when this returns."""
         for data in stream_arguments.parts_data([part]):
-            if self._add(data):
+            if self._add_part(data):
                 await self._engine.run(self._store)
         if self._holds_call(part):
             await self.flush()

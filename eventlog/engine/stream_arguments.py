@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "begin",
+    "check_piece",
     "chunk",
     "chunk_of",
     "end",
     "interrupt",
     "parts_data",
-    "piece",
     "writer_options",
 ]
 
@@ -175,14 +175,14 @@ def interrupt(engine: StreamHost, message_id: str, fence: int) -> InterruptMessa
     return InterruptMessage(_named(message_id, fence), fence, engine.estimate_tokens)
 
 
-def piece(text: str, type: str) -> dict[str, Any] | None:
-    """Return what continues a message by a text; None for an empty one."""
+def check_piece(text: str, type: str) -> None:
+    """Raise `InvalidArgument` or `InvalidMessage` unless a text can continue a message."""
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgument(f"text must be a text, not {shown(text)}")
-    if not text:
-        return None
-    check_message_text(text, "text")
-    return text_part(text) if type == "text" else text_part(text, check_text("type", type))
+    if not text.isascii():
+        check_message_text(text, "text")
+    if type != "text":
+        check_text("type", type)
 
 
 def writer_options(

@@ -7,9 +7,10 @@ and so does a worker; a reader never does.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from eventlog.engine.owner import is_gone
+from eventlog.engine.owner import is_gone, this_process
 from eventlog.session.index import STREAMS, keys_under, stream_entry
 from eventlog.store import store_clock
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from eventlog.engine.door import Door
     from eventlog.session.streams.interrupting import InterruptStreams
     from eventlog.session.streams.state import Stream
+    from eventlog.session.tasks.events import OwnerData
     from eventlog.session.tokens import TokenEstimator
 
 __all__ = ["StreamRecovery"]
@@ -36,6 +38,7 @@ class StreamRecovery:
         self._jumps = jumps
         self._estimate = estimate
         self._store_now = store_clock(store.inner)
+        self._own: OwnerData | None = None
 
     def lease_time(self) -> int | None:
         """Return the time of the store's clock, by which leases are measured; None if it has none,
@@ -63,9 +66,15 @@ class StreamRecovery:
     def _is_lost(self, stream: Stream) -> bool:
         if stream.lease_until is None:
             return False  # What it is part of has a lease, and ends it.
-        return is_gone(stream.owner) or (
+        return self._is_gone(stream.owner) or (
             stream.lease_until <= self._now() and self._is_steady(stream.lease)
         )
+
+    def _is_gone(self, owner: OwnerData) -> bool:
+        pid = os.getpid()
+        if self._own is None or self._own["pid"] != pid:
+            self._own = this_process()
+        return owner != self._own and is_gone(owner)
 
     def _now(self) -> int:
         time = self.lease_time()
@@ -81,5 +90,5 @@ class StreamRecovery:
         now = self._now()
         for key, value in self._store.scan(*keys_under(STREAMS)):
             session, due, owners = stream_entry(key, value)
-            if due <= now or any(map(is_gone, owners)):
+            if due <= now or any(map(self._is_gone, owners)):
                 yield session

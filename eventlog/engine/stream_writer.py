@@ -62,15 +62,23 @@ class StreamWriter:
 
     # ---- the producer -------------------------------------------------------------------------
 
-    def add(self, piece: dict[str, Any]) -> bool:
-        """Take a piece; return whether a chunk is due, which somebody must store."""
+    def add_text(self, text: str, type: str) -> bool:
+        """Take a text; return whether a chunk is due, which somebody must store."""
         now = self._now()
         with self._lock:
             if self._error is not None or self.is_over:
                 self._refuse()
-            buffer = self._buffer
-            buffer.add(piece, now)
-            return buffer.is_due(now)
+            self._buffer.add_text(text, type, now)
+            return self._buffer.is_due(now)
+
+    def add_part(self, part: dict[str, Any]) -> bool:
+        """Do the same with a part."""
+        now = self._now()
+        with self._lock:
+            if self._error is not None or self.is_over:
+                self._refuse()
+            self._buffer.add_part(part, now)
+            return self._buffer.is_due(now)
 
     def _refuse(self) -> None:
         if self._error is not None:
@@ -148,7 +156,7 @@ class StreamWriter:
     def due_at(self) -> int:
         """Return when `is_due` holds at the latest."""
         renewal = self._stored_at + self._options.lease // 3
-        due = self._buffer.due_at()
+        due = self._buffer.due_at
         return renewal if due is None else min(due, renewal)
 
     def next_request(self) -> SessionRequest | None:

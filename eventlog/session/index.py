@@ -12,7 +12,7 @@ key                                       value
 ``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``stream/{microseconds}/{session}``       that a message is being written in the session, whose
-                                          producer may be gone from then on, and the producers
+                                          producer is looked at from then on, and the producers
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
 ========================================= =====================================================
@@ -92,8 +92,9 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-STREAM_TYPES: Final = STREAM_MACHINE.events - {"result_kept"}
-"""The event types that may change the entry of the messages that are being written."""
+STREAM_TYPES: Final = STREAM_MACHINE.events - {"chunk_appended", "result_kept"}
+"""The event types that may change the entry of the messages that are being written: a chunk costs
+no entry, so whoever finds one looks at the state, too."""
 
 INDEXED_TYPES: Final = (
     TASK_MACHINE.events | SESSION_TYPES | STREAM_TYPES | {"failed_archives_changed"}
@@ -112,10 +113,6 @@ BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
 SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STREAMS)
 """The prefixes of the keys that do not begin with their session."""
-
-
-STREAM_STEP: Final = 60_000_000
-"""Microseconds to a multiple of which the end of a stream's lease is rounded up in its key."""
 
 
 def keys_under(prefix: str) -> tuple[str, str]:
@@ -355,15 +352,11 @@ def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
 
 
 def _stream_entry(state: SessionState) -> dict[str, dict[str, Any]]:
-    """Return the entry of the messages that are being written: one, whatever their number.
-
-    The earliest end of a lease is rounded up, so that few chunks move it.
-    """
+    """Return the entry of the messages that are being written: one, whatever their number."""
     leased = [each for each in state.streams.values() if each.lease_until is not None]
     if not leased:
         return {}
-    ends = min(cast("int", each.lease_until) for each in leased)
-    due = -(-ends // STREAM_STEP) * STREAM_STEP
+    due = min(each.began_at + each.lease for each in leased)
     owners = {tuple(each.owner.values()): each.owner for each in leased}
     return {f"{STREAMS}{due:017d}/{state.session_id}": {"owners": list(owners.values())}}
 

@@ -52,15 +52,15 @@ def chunks(log: Log) -> list[str]:
 def test_a_chunk_is_due_by_time_and_by_size() -> None:
     buffer = ChunkBuffer(window=300_000, limit=10)
     assert not buffer.is_due(0)
-    buffer.add(text_part("one"), 299_999)
-    assert buffer.due_at() == 300_000
+    buffer.add_text("one", "text", 299_999)
+    assert buffer.due_at == 300_000
     assert not buffer.is_due(299_999)
     assert buffer.is_due(300_000)
     assert buffer.take() == [text_part("one")]
 
-    buffer.add(text_part("123456789"), 300_000)
+    buffer.add_text("123456789", "text", 300_000)
     assert not buffer.is_due(300_000)
-    buffer.add(text_part("€"), 300_001)
+    buffer.add_text("€", "text", 300_001)
     assert buffer.is_due(300_001)
     assert buffer.take() == [text_part("123456789€")]
 

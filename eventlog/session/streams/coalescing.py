@@ -5,10 +5,10 @@ What an event demands, such as a call of a tool or the end, is stored by whoever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from eventlog.session.streams.content import is_text_piece, joined_parts
+from eventlog.session.streams.content import joined_parts, text_part
 
 __all__ = [
     "BUFFER_BYTES",
@@ -55,43 +55,50 @@ class ChunkBuffer:
 
     window: int
     limit: int = CHUNK_BYTES
-    _pieces: list[dict[str, Any]] | None = None
-    _since: int = 0
     size: int = 0
-    """Bytes of text, or of an estimate where a piece is no text."""
+    """Bytes of text, or of an estimate where a part is no text."""
+    due_at: int | None = None
+    """When the pieces are due at the latest; None if there are none."""
+    _parts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    _type: str | None = None
+    """The type of the texts that the last part will have."""
+    _texts: list[str] = field(default_factory=list[str])
 
-    def add(self, piece: dict[str, Any], now: int) -> None:
-        """Take a piece in."""
-        if self._pieces is None:
-            self._pieces, self._since = [], now
-        self._pieces.append(piece)
-        self.size += _size(piece)
+    def add_text(self, text: str, type: str, now: int) -> None:
+        """Take a text in, which continues the one before it if that has the same type."""
+        if type == self._type:
+            self._texts.append(text)
+        else:
+            self._close()
+            self._type, self._texts = type, [text]
+        self._count(len(text) if text.isascii() else len(text.encode()), now)
+
+    def add_part(self, part: dict[str, Any], now: int) -> None:
+        """Take a part in, as it is."""
+        self._close()
+        self._parts.append(part)
+        self._count(len(repr(part)), now)
+
+    def _count(self, size: int, now: int) -> None:
+        self.size += size
+        if self.due_at is None:
+            self.due_at = (now // self.window + 1) * self.window
+
+    def _close(self) -> None:
+        if self._type is not None:
+            self._parts.append(text_part("".join(self._texts), self._type))
+            self._type = None
 
     def __bool__(self) -> bool:
-        return self._pieces is not None
+        return self.due_at is not None
 
     def is_due(self, now: int) -> bool:
         """Return whether the pieces should be a chunk now."""
-        if self._pieces is None:
-            return False
-        is_over = now // self.window > self._since // self.window
-        return is_over or self.size >= self.limit
-
-    def due_at(self) -> int | None:
-        """Return when the pieces are due at the latest; None if there are none."""
-        if self._pieces is None:
-            return None
-        return (self._since // self.window + 1) * self.window
+        return self.due_at is not None and (now >= self.due_at or self.size >= self.limit)
 
     def take(self) -> list[dict[str, Any]]:
         """Return the parts of the next chunk, and begin another."""
-        pieces, self._pieces = self._pieces or [], None
-        self.size = 0
-        return joined_parts(pieces)
-
-
-def _size(piece: dict[str, Any]) -> int:
-    if is_text_piece(piece):
-        text = piece["text"]
-        return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return len(repr(piece))
+        self._close()
+        parts, self._parts = self._parts, []
+        self.size, self.due_at = 0, None
+        return joined_parts(parts)
