@@ -35,6 +35,7 @@ from eventlog.errors import (
     InvalidMessage,
     LeaseLost,
     LogClosed,
+    MessageWithdrawn,
     NonRetryableError,
     OwnerMismatch,
     RetryableError,
@@ -44,11 +45,14 @@ from eventlog.errors import (
     TaskNotFound,
     TooLarge,
     ToolOutputNotFound,
+    TurnClosed,
+    TurnOpen,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
     VersionConflict,
 )
+from eventlog.event_values import Value
 from eventlog.events import Event
 from eventlog.finding import Finding
 from eventlog.log import Log, open_bundle
@@ -69,15 +73,23 @@ from eventlog.session.messages import (
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tool_output import OutputMatch, ToolOutput
-from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
-from eventlog.session_face import Session
+from eventlog.session.views import (
+    ArchivedMessages,
+    ArchiveView,
+    SessionMeta,
+    StoredMessage,
+    TaskView,
+    TurnView,
+)
+from eventlog.session_face import Session, Turn
 
 if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
-    from eventlog.async_session_face import AsyncSession
+    from eventlog.async_session_face import AsyncSession, AsyncTurn
     from eventlog.engine.stream_reading import MessageUpdate, StreamView
+    from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -119,6 +131,7 @@ __all__ = [
     "AsyncMessageStream",
     "AsyncMoment",
     "AsyncSession",
+    "AsyncTurn",
     "AsyncWorker",
     "AutoCommitPolicy",
     "BegunMessage",
@@ -162,6 +175,7 @@ __all__ = [
     "Message",
     "MessageStream",
     "MessageUpdate",
+    "MessageWithdrawn",
     "Metadata",
     "Moment",
     "NonRetryableError",
@@ -184,6 +198,7 @@ __all__ = [
     "StateMachine",
     "StepResult",
     "StoreUnavailable",
+    "StoredMessage",
     "StreamView",
     "Summary",
     "SummaryRequest",
@@ -198,10 +213,16 @@ __all__ = [
     "ToolPart",
     "TraceContext",
     "Transition",
+    "Turn",
+    "TurnClosed",
+    "TurnOpen",
+    "TurnView",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
+    "Value",
     "VersionConflict",
+    "Watch",
     "Worker",
     "open_async",
     "open_bundle",
@@ -209,6 +230,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Watch": "eventlog.engine.watch",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",
@@ -229,6 +251,7 @@ _LATER = {
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
     "AsyncMoment": "eventlog.forensics.async_moment",
+    "AsyncTurn": "eventlog.async_session_face",
     "Cause": "eventlog.forensics.causes",
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",

@@ -21,7 +21,7 @@ from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session_face import core_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -236,14 +236,31 @@ class AsyncLog:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
+        versions: Iterable[int] | None = None,
     ) -> AsyncIterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily.
 
         See `Log.read`.
         """
         return self._engine.iterate(
-            self._log.read(session, after=after, until=until, limit=limit, reverse=reverse)
+            self._log.read(
+                session,
+                after=after,
+                until=until,
+                limit=limit,
+                reverse=reverse,
+                types=types,
+                versions=versions,
+            )
         )
+
+    def find(self, prefix: str, /, **fields: str | int) -> AsyncIterator[Recorded]:
+        """Yield the events of all sessions with an index key, in the order of key, session, version.
+
+        See `Log.find`.
+        """
+        return self._engine.iterate(self._log.find(prefix, **fields))
 
     def read_all(
         self,

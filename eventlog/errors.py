@@ -4,9 +4,12 @@
     ├── ConflictError                 somebody was first: reload, and decide again
     │   ├── VersionConflict           the session is not at the expected version
     │   ├── DuplicateEvent            the id or the idempotency key is stored with other content
-    │   ├── LeaseLost                 another attempt owns the task
+    │   ├── LeaseLost                 another attempt owns the task or the turn
     │   ├── CommitBlocked             an earlier archive failed for good
     │   ├── OwnerMismatch             the session is not the owner's
+    │   ├── MessageWithdrawn          the message was taken out of the session
+    │   ├── TurnOpen                  a turn of the session is open
+    │   ├── TurnClosed                a commit took part of the turn: take a new id
     │   ├── FolderLocked              another process owns the session's folder
     │   └── HistoryConflict           two logs have different records of one session
     ├── InvalidError                  the call cannot succeed: correct it; nothing was changed
@@ -39,7 +42,7 @@ The callables of a worker may raise two more, which are not subclasses of `Event
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from eventlog.redaction import redact
 
@@ -68,6 +71,7 @@ __all__ = [
     "InvalidMessage",
     "LeaseLost",
     "LogClosed",
+    "MessageWithdrawn",
     "NonRetryableError",
     "OwnerMismatch",
     "RetryableError",
@@ -77,6 +81,8 @@ __all__ = [
     "TaskNotFound",
     "TooLarge",
     "ToolOutputNotFound",
+    "TurnClosed",
+    "TurnOpen",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
@@ -147,23 +153,23 @@ class DuplicateEvent(ConflictError, _OfStream):
 
 
 class LeaseLost(ConflictError):
-    """A worker no longer owns its task, or a producer its message; what it brings is refused.
+    """A worker no longer owns its task, an attempt its turn, or a producer its message.
 
-    ``task_id`` is the id of the task or of the message, and ``subject`` says which of the two.
+    ``task_id`` is the id of the task, the turn or the message, and ``of`` says which; ``fence`` is
+    that of the claim, the number of the attempt at the turn, or the fence of the producer.
     """
 
-    def __init__(
-        self, task_id: str, fence: int, detail: str, *, subject: Literal["task", "message"] = "task"
-    ) -> None:
-        advice = {
-            "task": "drop the result, another attempt owns the task",
-            "message": "stop writing it; what had arrived was recorded, begin another message",
-        }[subject]
+    def __init__(self, task_id: str, fence: int, detail: str, *, of: str = "task") -> None:
+        advice = (
+            "stop writing it; what had arrived was recorded, begin another message"
+            if of == "message"
+            else f"drop the result, another attempt owns the {of}"
+        )
         super().__init__(
-            f"{subject} {task_id}: the lease with fence {fence} is lost ({detail}); {advice}"
+            f"{of} {task_id}: the lease with fence {fence} is lost ({detail}); {advice}"
         )
         self.task_id = task_id
-        self.subject = subject
+        self.of = of
         self.fence = fence
 
 
@@ -194,6 +200,64 @@ class OwnerMismatch(ConflictError):
         )
         self.session_id = session_id
         self.owner = owner
+
+
+class MessageWithdrawn(ConflictError):
+    """The message was taken out of the session, so it takes no result and no second appending.
+
+    ``version`` is that of the message, ``withdrawn_at`` that of the event that withdrew it.
+    """
+
+    def __init__(self, session_id: str, message_id: str, version: int, withdrawn_at: int) -> None:
+        super().__init__(
+            f"session {session_id!r}: the message {message_id!r} of version {version} was withdrawn "
+            f"at version {withdrawn_at}; append it under a new id if it is to be live again"
+        )
+        self.session_id = session_id
+        self.message_id = message_id
+        self.version = version
+        self.withdrawn_at = withdrawn_at
+
+
+class TurnOpen(ConflictError):
+    """A turn of the session is open, and only one can be.
+
+    ``owner`` names the process that has it; ``age_seconds`` is how long ago it was begun, and
+    ``lease_seconds`` how long its lease lasts from now on.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        turn_id: str,
+        owner: str,
+        age_seconds: float,
+        lease_seconds: float,
+        detail: str | None = None,
+    ) -> None:
+        advice = detail or "wait for its end with wait_seconds=, or for the end of its lease"
+        super().__init__(
+            f"session {session_id!r}: turn {turn_id!r} is open; {owner} began it {age_seconds:.1f} s "
+            f"ago, and its lease lasts {max(0.0, lease_seconds):.1f} s more; {advice}"
+        )
+        self.session_id = session_id
+        self.turn_id = turn_id
+        self.owner = owner
+        self.age_seconds = age_seconds
+        self.lease_seconds = lease_seconds
+
+
+class TurnClosed(ConflictError):
+    """The turn ended, and a commit took part of it since, so it cannot be begun again."""
+
+    def __init__(self, session_id: str, turn_id: str, state: str) -> None:
+        super().__init__(
+            f"session {session_id!r}: turn {turn_id!r} is {state}, and a commit has archived messages "
+            "of it since; begin a turn with a new id"
+        )
+        self.session_id = session_id
+        self.turn_id = turn_id
+        self.state = state
 
 
 class FolderLocked(ConflictError):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.engine.stream_reading import StreamView
+    from eventlog.engine.turns import TurnRun
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.forensics.bisect import Found
@@ -62,6 +63,7 @@ __all__ = [
     "retry",
     "streams",
     "timeline",
+    "turn",
     "verify",
     "view",
     "why",
@@ -153,6 +155,13 @@ def bundle(
     from eventlog.exchange.bundle.saving import write_bundle
 
     return write_bundle(store, sessions, path, redact, replace=replace)
+
+
+def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:
+    """Return a turn that is not begun yet; see `eventlog.Session.turn`."""
+    from eventlog.engine.turns import TurnRun, turn_terms
+
+    return TurnRun(engine, core, turn_terms(*terms))
 
 
 # ---- looking back -----------------------------------------------------------------------------

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from os import PathLike
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog import late_verbs
-from eventlog.argument_checks import check_bounds, check_types, microseconds
+from eventlog.argument_checks import check_bounds, check_types, checked_path, microseconds
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
+from eventlog.engine.chosen_reading import find_in_log, read_chosen
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
 from eventlog.engine.health import Health, health_of
@@ -18,9 +20,11 @@ from eventlog.engine.opening import open_store
 from eventlog.engine.queries import find_task, known_task
 from eventlog.engine.shelter import Shelter
 from eventlog.engine.snapshots import project_stream
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.filesystem import FileSystem
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
+from eventlog.projection import Projection, check_projection
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives, SessionCreated
@@ -30,9 +34,10 @@ from eventlog.session.tasks.machine import PollerState, TaskState
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
-    from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
@@ -201,17 +205,21 @@ class Log:
     ) -> Iterator[str]:
         """Yield the ids of all sessions, or of those of an owner or in a workspace.
 
-        They come in the order of their ids, or with ``newest_first`` those first that were written
+        They come in the order of their index keys, or with ``newest_first`` those first that were written
         to last. ``updated_after``, an aware time or ISO 8601 text, leaves out those without a later
         record. The index and the heads of the sessions answer; none is folded.
         """
+        owner = None if owner is None else check_text("owner", owner)
+        workspace = None if workspace is None else check_text("workspace", workspace)
         after = None if updated_after is None else microseconds(updated_after)
         selection = Selection(owner, workspace, after, newest_first)
         return session_ids(self._engine.store, selection)
 
     def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""
-        return next(self.sessions(workspace=workspace, newest_first=True), None)
+        return next(
+            self.sessions(workspace=check_text("workspace", workspace), newest_first=True), None
+        )
 
     def exists(self, session: str) -> bool:
         """Return whether a session has any record, even if it is closed or deleted."""
@@ -302,17 +310,38 @@ class Log:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
+        versions: Iterable[int] | None = None,
     ) -> Iterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily.
 
-        ``reverse`` begins with the newest; ``limit`` bounds how many there are.
+        ``reverse`` begins with the newest. ``types`` keeps events of these types only. With
+        ``versions`` only the events at these versions are read, in the order in which the iterable
+        has them; versions that the session does not have are passed over. ``limit`` bounds how many
+        events there are in the end.
         """
-        check_bounds(after, until, limit)
-        records = self._engine.store.read(
-            session, after=after, until=until, limit=limit, reverse=reverse
+        return read_chosen(
+            self._engine.store,
+            check_session_id(session),
+            after=after,
+            until=until,
+            limit=limit,
+            reverse=reverse,
+            types=types,
+            versions=versions,
         )
-        for record in records:
-            yield Recorded(record)
+
+    def find(self, prefix: str, /, **fields: str | int) -> Iterator[Recorded]:
+        """Yield the events of all sessions with an index key, in the order of key, session, version.
+
+        ``find("run/42")`` yields those with the key ``run/42`` and those whose key goes on after it,
+        such as ``run/42/step/1``, but none with ``run/421``. No other event is read. The classes of
+        the events name their keys, see `Event`; what a field contains is escaped in the key, so for
+        other values than plain words write ``find("run/{run_id}", run_id="a/b")``.
+
+        Raises `InvalidArgument` for a text that cannot be a key.
+        """
+        return find_in_log(self._engine.store, prefix, fields)
 
     def read_all(
         self,
@@ -352,6 +381,10 @@ class Log:
         It is bound to this log. `follow` refuses it in a copy, in another log, and in this one once
         it was restored from a backup without the event.
         """
+        if not isinstance(recorded, (Recorded, NoneType)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(
+                f"recorded is {shown(recorded)}; it must be an event that was read"
+            )
         position = self.position() if recorded is None else recorded.position
         return checkpoint_at(self._engine.store, position)
 
@@ -365,6 +398,7 @@ class Log:
         A projection with `dump` and `load` gets snapshots: the fold begins at the newest good one,
         and a new one is written now and then. Raises `SessionNotFound`.
         """
+        check_projection(projection)
         if not self.exists(session):
             raise SessionNotFound(session)
         return project_stream(self._engine.store, session, projection)
@@ -498,4 +532,5 @@ def open_bundle(path: str | PathLike[str]) -> Log:
     from eventlog.exchange.bundle.reading import read_bundle
     from eventlog.exchange.bundle.store import BundleStore
 
-    return Log(BundleStore(read_bundle(path), str(path)))
+    text = checked_path("the bundle", path)
+    return Log(BundleStore(read_bundle(text), text))

@@ -32,6 +32,7 @@ SUMMARIES: Final = {
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives, events or context.",
     "timeline": "List a session's events, filtered.",
+    "find": "Find events by an index key, in all sessions or one.",
     "at": "Show a session as it was.",
     "diff": "Show what changed between two versions, and by which event.",
     "blame": "Find the last event that changed a value.",

@@ -226,6 +226,7 @@ def print_session(
     terminal.pairs(
         {name.replace("_", " "): meta[name] for name in _META if meta[name] not in (None, "")}
     )
+    _print_turn(terminal, document.get("turn"))
     _print_archives(terminal, document["archives"])
     _print_overview(terminal, document["overview"])
     lines = {name: each["line"] for name, each in document.get("origins", {}).items()}
@@ -234,6 +235,23 @@ def print_session(
             name, messages = archive["archive_id"], archive["messages"]
             _print_messages(terminal, name, messages, full=full, lines=lines)
     _print_messages(terminal, "live messages", document["tail"], full=full, lines=lines)
+
+
+def _print_turn(terminal: Terminal, turn: dict[str, Any] | None) -> None:
+    """Print the open turn, which keeps others from beginning one and commits from its messages."""
+    if turn is None:
+        return
+    terminal.heading("open turn")
+    terminal.pairs(
+        {
+            "turn": turn["turn_id"],
+            "attempt": turn["attempt"],
+            "begun at": turn["begun_at"],
+            "lease until": turn["lease_until"],
+            "owner": turn["owner"],
+            "steps": ", ".join(turn["steps"]) or "none",
+        }
+    )
 
 
 def _print_archives(terminal: Terminal, archives: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventlog.engine.reader import Reader
@@ -23,7 +24,7 @@ from eventlog.engine.snapshots import (
 from eventlog.errors import OwnerMismatch, SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
-from eventlog.records import Record
+from eventlog.records import Append, Position, Record
 from eventlog.session.auto_commit import CommitIfDue
 from eventlog.session.command import Draft
 from eventlog.session.commit import archive_id
@@ -65,7 +66,7 @@ class Core:
         self.creation: SessionCreated | None = None
         """The event to record before the first command, if the session does not exist yet."""
         self._creation_id: EventId | None = None
-        self.reader = Reader(store, session)
+        self.reader = Reader(store, session, lambda: self.state.withdrawn)
         self.state = SessionState(session)
         self.clock = clock
         self.ids = ids
@@ -82,6 +83,8 @@ class Core:
         """Whether `after_round` may have something to do."""
         self.follower: Follower | None = None
         """Writes the attached folder, if this process owns it."""
+        self.watches: tuple[weakref.ref[Watching], ...] = ()
+        """The live projections of this session that somebody still refers to."""
         self._snapshot_schedule = SnapshotSchedule()
         self.found_live = Findings()
         """What reading found out about the live messages, so that it need not be read again."""
@@ -171,6 +174,8 @@ class Core:
         self.pending = Pending()
         self._trusted = False
         self.follower = None  # The parent owns the folder.
+        for watching in self._watching():
+            watching.begin_anew_after_fork()
 
     # ---- the state as of the log --------------------------------------------------------------
 
@@ -190,6 +195,9 @@ class Core:
             self._fold_foreign()
         self._refuse_if_disowned()
         self._trusted = True
+        if self.watches:
+            for watching in self._watching():
+                watching.catch_up(self.state.version)
         return self.state
 
     def catch_up(self) -> None:
@@ -231,6 +239,26 @@ class Core:
         """Return the version ranges in which the live messages are, in order."""
         with self._lock:
             return self.state.window.ranges(self.state.version)
+
+    # ---- live projections ---------------------------------------------------------------------
+
+    def add_watch(self, watching: Watching) -> None:
+        """Have a live projection note what is recorded from now on."""
+        with self._lock:
+            known = (ref for ref in self.watches if ref() is not None)
+            self.watches = (*known, weakref.ref(watching))
+
+    def note_watched(self, append: Append, positions: Sequence[Position]) -> None:
+        """Have the live projections note what was stored."""
+        records = [
+            Recorded(record._replace(position=position))
+            for record, position in zip(append.records, positions, strict=True)
+        ]
+        for watching in self._watching():
+            watching.note(records)
+
+    def _watching(self) -> list[Watching]:
+        return [watching for ref in self.watches if (watching := ref()) is not None]
 
     # ---- one round of the committer -----------------------------------------------------------
 
@@ -323,6 +351,22 @@ class Core:
             self.wants_after_round = schedule.since >= self._after_round_from
         if self.follower is not None:
             self.follower.note(request.recorded())
+
+
+class Watching(Protocol):
+    """A live projection of the session (`eventlog.engine.watch.LiveFold`)."""
+
+    def note(self, records: Sequence[Recorded]) -> None:
+        """Take over records that were stored."""
+        ...
+
+    def catch_up(self, until: int) -> None:
+        """Read the records up to a version that have not come yet."""
+        ...
+
+    def begin_anew_after_fork(self) -> None:
+        """Drop whatever a forked child may have copied in the middle of a change."""
+        ...
 
 
 class Confirmable(Foldable, Protocol):

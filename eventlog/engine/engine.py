@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.argument_checks import checked_clock
 from eventlog.clock import Clock, JumpWatch, system_clock
@@ -22,21 +22,28 @@ from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
+from eventlog.session.index import session_of_stale_key, stale_range
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.store import store_clock
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
+    from eventlog.engine.heartbeat import Heartbeat
     from eventlog.engine.shelter import Shelter
     from eventlog.engine.stream_pump import StreamPump
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.events import SessionCreated
     from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+    from eventlog.session.turns.state import TurnFence
     from eventlog.store import Store
 
 __all__ = ["Engine"]
+
+STALE_TRUST: Final = 600_000_000
+"""Microseconds after a jump of the clock for which no turn counts as stale."""
 
 
 class Engine:
@@ -73,6 +80,7 @@ class Engine:
         self._idle = IdleWatch(self.store, self._cores.get)
         self._pump: StreamPump | None = None
         self._closing = threading.Lock()
+        self._heartbeats: dict[float, Heartbeat] = {}
         _engines.add(self)
 
     @property
@@ -137,13 +145,15 @@ class Engine:
         metadata: Metadata | None = None,
         expected: Expected = ANY,
         *,
+        fence: TurnFence | None = None,
         follow: bool = True,
     ) -> Any:
         """Decide, store and fold a command; return its result.
 
-        With ``follow``, the attached folder is written before that.
+        With a ``fence`` the command is that of a turn. With ``follow``, the attached folder is
+        written before the answer.
         """
-        request = SessionRequest(core, command, metadata, expected)
+        request = SessionRequest(core, command, metadata, expected, fence)
         return self.answer(request) if follow else self.shelter.write(self._run_keeping, request)
 
     def answer(self, request: Request) -> Any:
@@ -202,6 +212,49 @@ class Engine:
             except (ConflictError, CorruptError, InvalidError) as error:
                 log_fact(logging.WARNING, "stream_not_interrupted", error=str(error))
 
+    # ---- leases -------------------------------------------------------------------------------
+
+    def heartbeat(self, interval_seconds: float) -> Heartbeat:
+        """Return what renews the leases of turns, each after this time, from a thread of the log."""
+        from eventlog.engine.heartbeat import Heartbeat  # It takes asyncio, which most do not need.
+
+        with self._closing:
+            found = self._heartbeats.get(interval_seconds)
+            if found is None:
+                found = self._heartbeats[interval_seconds] = Heartbeat(interval_seconds)
+            return found
+
+    def lease_time(self) -> int | None:
+        """Return the store's time in microseconds; None if it has no clock (I/O)."""
+        now = store_clock(self.store.inner)
+        return None if now is None else self.store.call(now)
+
+    def trusts_time(self, lease: int) -> bool:
+        """Return whether the clock can be trusted when it says that a lease has ended (F2)."""
+        if store_clock(self.store.inner) is not None:
+            return True
+        since = self.jumps.since_jump()
+        return since is None or since >= lease
+
+    def abandon_stale_turns(self) -> int:
+        """Abandon the open turns whose lease lapsed too long ago; return how many there were (T5)."""
+        if not self.trusts_time(STALE_TRUST):
+            return 0
+        lease_now = self.lease_time()
+        now = lease_now or self.clock()
+        count = 0
+        for key, _ in list(self.store.scan(*stale_range(now))):
+            from eventlog.session.turns.commands import AbandonStaleTurn  # Seldom needed.
+
+            core = self.core(session_of_stale_key(key))
+            try:
+                count += self.execute(core, AbandonStaleTurn(lease_now))
+            except LogClosed:
+                raise
+            except (ConflictError, CorruptError, InvalidError) as error:
+                log_fact(logging.WARNING, "stale_turn_not_abandoned", error=str(error))
+        return count
+
     # ---- fork and end -------------------------------------------------------------------------
 
     def begin_anew_after_fork(self) -> None:
@@ -210,6 +263,7 @@ class Engine:
             return
         self.shelter.reset()
         self._closing = threading.Lock()
+        self._heartbeats = {}
         self._cores.begin_anew_after_fork()
         self._idle = IdleWatch(self.store, self._cores.get)
         if self._pump is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from eventlog.clock import format_time
 from eventlog.engine.reader import read_entry
 from eventlog.errors import CorruptLog
+from eventlog.identifiers import from_key_part
 from eventlog.session.index import (
     BLOCKED,
     FINALIZER,
@@ -71,7 +72,9 @@ def list_sessions(store: Door, selection: Selection | None = None) -> Iterator[S
 
     Raises `CorruptLog` for a damaged entry.
     """
-    blocked = {key.removeprefix(BLOCKED) for key, _ in store.scan(*keys_under(BLOCKED))}
+    blocked = {
+        from_key_part(key.removeprefix(BLOCKED)) for key, _ in store.scan(*keys_under(BLOCKED))
+    }
     for session, value, head in _selected(store, selection or Selection()):
         entry = read_session(value or _entry(store, session))
         yield SessionLine(
@@ -85,14 +88,15 @@ def list_sessions(store: Door, selection: Selection | None = None) -> Iterator[S
 
 
 def _belonging(store: Door, selection: Selection) -> Iterator[tuple[str, bytes | None]]:
-    """Yield the owner's sessions, the workspace's, or those of both, in the order of their ids.
+    """Yield the owner's sessions, the workspace's, or those of both, in the order of their keys.
 
     Beside an id is the ``session/`` entry, where it was read anyway.
     """
     owner, workspace = selection.owner, selection.workspace
     if owner is None and workspace is None:
         return (
-            (key.removeprefix(SESSIONS), value) for key, value in store.scan(*keys_under(SESSIONS))
+            (from_key_part(key.removeprefix(SESSIONS)), value)
+            for key, value in store.scan(*keys_under(SESSIONS))
         )
     prefixes = [] if owner is None else [owner_prefix(owner)]
     prefixes += [] if workspace is None else [workspace_prefix(workspace)]
@@ -103,7 +107,7 @@ def _belonging(store: Door, selection: Selection) -> Iterator[tuple[str, bytes |
 
 def _names_under(store: Door, prefix: str) -> Iterator[str]:
     for key, _ in store.scan(*keys_under(prefix)):
-        yield key.removeprefix(prefix)
+        yield from_key_part(key.removeprefix(prefix))
 
 
 def _selected(store: Door, selection: Selection) -> Iterator[tuple[str, bytes | None, Head]]:

@@ -138,7 +138,7 @@ class StreamWriter:
         """Have every further call refused: in a forked child, since the parent goes on writing."""
         self._lock, self._storing = threading.Lock(), threading.Lock()
         self._error = LeaseLost(
-            *self.begun[:2], "the process was forked, and its parent writes it", subject="message"
+            *self.begun[:2], "the process was forked, and its parent writes it", of="message"
         )
 
     def _raise_error(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from eventlog.engine.blobs import get_value, put_value
 from eventlog.engine.records_request import RecordsRequest
+from eventlog.error_text import shown
 from eventlog.errors import HistoryConflict, InvalidArgument
 from eventlog.events import Event
 from eventlog.forensics.as_of import checked_version
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.event_values import Value
     from eventlog.forensics.past import Past
     from eventlog.records import Metadata, Record
     from eventlog.session.tokens import TokenEstimator
@@ -83,7 +85,7 @@ def fork(
         by,
     )
     core = engine.core(into)
-    _store(engine, past, core, records)
+    _store(engine, past, core, records, rewriting.values)
     return core
 
 
@@ -93,6 +95,10 @@ def _pieces(recorded: Recorded, edit: Edit | None, estimate: TokenEstimator) -> 
         return []
     if edit is None:
         return [recorded.record]
+    if not isinstance(edit, Mapping) and not callable(edit):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(
+            f"edit is {shown(edit)}; it must be a callable of an event, or a mapping from versions"
+        )
     if isinstance(edit, Mapping):
         by_version = cast("Mapping[int, Any]", edit)
         chosen = by_version.get(recorded.version, recorded)
@@ -128,7 +134,13 @@ def _event_of(recorded: Recorded) -> Event | None:
         return None
 
 
-def _store(engine: Engine, past: Past, core: Core, records: Sequence[Record]) -> None:
+def _store(
+    engine: Engine,
+    past: Past,
+    core: Core,
+    records: Sequence[Record],
+    given: Mapping[str, Value],
+) -> None:
     """Add the records that are not there yet, the values that they name before them."""
     there = past.store.head(core.session)
     if there.version > len(records) or (
@@ -141,7 +153,10 @@ def _store(engine: Engine, past: Past, core: Core, records: Sequence[Record]) ->
     for page in _pages(records[there.version :]):
         for record in page:
             for digest in named_values(record):
-                put_value(past.store, core.session, get_value(past.store, past.session, digest))
+                data = given[digest].data if digest in given else None
+                if data is None:
+                    data = get_value(past.store, past.session, digest)
+                put_value(past.store, core.session, data)
         engine.answer(RecordsRequest(core, page, previous))
         previous = page[-1].hash
     core.refresh()

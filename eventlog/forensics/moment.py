@@ -19,6 +19,7 @@ from eventlog.forensics.picture import (
     Pictures,
     values_of,
 )
+from eventlog.projection import Projection, check_projection
 from eventlog.recorded import Recorded
 from eventlog.session.index import TASKS, keys_under, read_task
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.shelter import Shelter
     from eventlog.forensics.past import Past
-    from eventlog.projection import Projection
     from eventlog.records import Record
     from eventlog.session.context import Context, SearchContext
     from eventlog.session.messages import Message
     from eventlog.session.tool_output import OutputMatch, ToolOutput
-    from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+    from eventlog.session.views import (
+        ArchivedMessages,
+        ArchiveView,
+        SessionMeta,
+        StoredMessage,
+        TaskView,
+        TurnView,
+    )
 
 __all__ = ["Moment", "core_of"]
 
@@ -105,9 +112,15 @@ class Moment:
         """Return the messages that were live, in order, or only the ``last`` of them."""
         return self._shelter.read(queries.read_tail, self._core, last)
 
-    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    def history(self, *, hydrate: bool = False, withdrawn: bool = False) -> tuple[Message, ...]:
         """Return every message recorded until then, in order. See `Session.history`."""
-        return self._shelter.read(queries.read_history, self._core, hydrate=hydrate)
+        return self._shelter.read(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
+
+    def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id until then. See `Session.message`."""
+        return self._shelter.read(queries.read_message, self._core, message_id)
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the context as today's code builds it of that moment.
@@ -174,6 +187,10 @@ class Moment:
 
     # ---- and what only a moment has -----------------------------------------------------------
 
+    def turns(self) -> tuple[TurnView, ...]:
+        """Return the turns of that moment. See `Session.turns`."""
+        return self._shelter.read(queries.read_turns, self._core)
+
     def tasks(self) -> tuple[TaskView, ...]:
         """Return all tasks of the session with the states that they had, by id."""
         return self._shelter.read(_read_tasks, self._core)
@@ -188,6 +205,7 @@ class Moment:
 
     def project(self, projection: Projection[Any, View]) -> View:
         """Fold the session up to this moment through any projection, and return its view."""
+        check_projection(projection)
         records = self._past.records(0, self._version) if self._version else iter(())
         return projection.view(projection.fold(projection.initial(), records))
 

@@ -18,7 +18,7 @@ from eventlog.errors import InvalidArgument, UnsupportedStore
 from eventlog.recorded import Recorded
 from eventlog.records import EMPTY_HEAD, START, Head
 from eventlog.session.folding import apply_records
-from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.index import changes_index, index_changes
 from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 
@@ -153,7 +153,7 @@ class _IndexHistory:
         """Yield records to the fold, and note what each changes in the index."""
         state = self._state
         for record in self._store.read(session, after=state.version, until=version):
-            if not may_change_index(state, record.type, record.time):
+            if not changes_index(state, record):
                 yield record
                 continue
             before = state.copy()

@@ -10,6 +10,7 @@ from eventlog.errors import (
     IllegalTransition,
     InvalidArgument,
     InvalidMessage,
+    MessageWithdrawn,
     SessionClosed,
     SessionNotFound,
 )
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.session.keeping import Values
     from eventlog.session.pending_calls import PendingCall
+    from eventlog.session.reading import Newest
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.streams.events import ResultKept
     from eventlog.session.streams.interrupting import Arrived
     from eventlog.session.streams.state import Stream
     from eventlog.session.tool_output import Limit
+    from eventlog.session.turns.ending import Ending
 
 __all__ = [
     "ABANDONED",
@@ -62,6 +65,7 @@ __all__ = [
     "RecordEvents",
     "RecordToolResult",
     "RecordUsage",
+    "check_recordable",
 ]
 
 ABANDONED: Final = "abandoned: no result will come"
@@ -79,19 +83,39 @@ class AppendMessages(Command[tuple[Message, ...]]):
     data: tuple[MessageData, ...]
     tokens: tuple[int, ...]
     stored: tuple[MessageData, ...] | None = None
+    newest: tuple[Newest, ...] | None = None
+    """What was recorded under the ids, once `gather` has looked; that is needed after withdrawals."""
+    reuses: bool = False
+    """Whether ids of withdrawn messages may be used again, as by a turn that is begun again."""
+
+    gathers = True
+    expects_conversation = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[tuple[Message, ...]]:
+        if not state.withdrawn:
+            return self
+        keys = [message_key(message.id) for message in self.messages]
+        return replace(self, newest=tuple(facts.newest(keys)))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return bool(state.withdrawn)
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status != "open":
             require_open(state)
         if state.streams:
             self._refuse_streaming(state)
-        session, trusted = state.session_id, MessageAppended.trusted
+        if self.newest is not None and not self.reuses:
+            self._refuse_withdrawn(state.session_id)
+        trusted = MessageAppended.trusted
         return [
-            Draft(
-                trusted({"message": data, "tokens": tokens}),
-                derived_id(session, message_key(data["id"])),
+            Draft(trusted({"message": data, "tokens": tokens}), event_id)
+            for data, tokens, event_id in zip(
+                self.stored or self.data,
+                self.tokens,
+                self.event_ids(state.session_id),
+                strict=True,
             )
-            for data, tokens in zip(self.stored or self.data, self.tokens, strict=True)
         ]
 
     def _refuse_streaming(self, state: SessionState) -> None:
@@ -102,7 +126,14 @@ class AppendMessages(Command[tuple[Message, ...]]):
                     f"message {message.id!r} is being written; take another id, or end it",
                 )
 
+    def _refuse_withdrawn(self, session: str) -> None:
+        for message, newest in zip(self.messages, self.newest or (), strict=True):
+            if newest.withdrawn and newest.version is None:
+                raise MessageWithdrawn(session, message.id, newest.withdrawn, newest.withdrawn_at)
+
     def event_ids(self, session: str) -> Sequence[EventId]:
+        if self.newest is not None:
+            return [derived_id(session, newest.key) for newest in self.newest]
         return [derived_id(session, message_key(message.id)) for message in self.messages]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Message, ...]:
@@ -144,12 +175,14 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
         for place in self.claiming:
             check_kept(values, state.session_id, self.data[place])
         if not self.large:
-            return AppendMessages(self.messages, self.data, self.tokens)
+            return AppendMessages(self.messages, self.data, self.tokens, reuses=self.reuses)
         stored, tokens = list(self.data), list(self.tokens)
         for place in self.large:
             stored[place] = keep_outputs(values, state.session_id, stored[place], state.tool_output)
             tokens[place] = weigh(self.estimate, stored[place])
-        return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
+        return AppendMessages(
+            self.messages, self.data, tuple(tokens), tuple(stored), reuses=self.reuses
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -175,8 +208,11 @@ class RecordToolResult(KeepingCommand[None]):
     event: ToolResultRecorded | ResultKept | None = None
     """The event to record, once `gather` has made it."""
     occurrence: int | None = None
+    key: str | None = None
+    """The key of the event, once `gather` knows it."""
 
     gathers = True
+    expects_conversation = True
 
     @property
     def unkept(self) -> bool:
@@ -191,7 +227,8 @@ class RecordToolResult(KeepingCommand[None]):
 
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
         stream = state.streams.get(self.message_id)
-        if self.event is not None and (type(self.event) is ToolResultRecorded) == (stream is None):
+        is_right = (type(self.event) is ToolResultRecorded) == (stream is None)
+        if self.event is not None and is_right and not state.withdrawn:
             return self
         occurrence = self._occurrence(facts, state)
         if state.status == "open" and self.large is None:
@@ -211,10 +248,15 @@ class RecordToolResult(KeepingCommand[None]):
             large=large or None,
             occurrence=occurrence,
         )
-        return replace(self, event=event, too_large=None)
+        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+        if state.withdrawn:
+            key = facts.newest([key])[0].key
+        return replace(self, event=event, too_large=None, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
         """Return whether the message is read: a long output counts together with its others."""
+        if state.withdrawn:
+            return True
         if self.event is not None or self.message_id in state.streams:
             return False
         is_long = len(self.output) > state.tool_output.preview_characters
@@ -283,8 +325,9 @@ class RecordToolResult(KeepingCommand[None]):
         return stored.duration_ms == self.duration_ms and same_output(part, self.output)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        occurrence = self.event.occurrence if self.event is not None else self.occurrence or 0
-        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+        key = self.key
+        if key is None:
+            key = tool_result_key(self.message_id, self.tool_id, self.status, self.occurrence or 0)
         return [derived_id(session, key)]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
@@ -311,17 +354,24 @@ class AbandonCall(Command[bool]):
     occurrence: int | None = None
     call: PendingCall | None = None
     """The open call, once `gather` has found it."""
+    key: str | None = None
+    """The key of the event, once `gather` knows it."""
 
     gathers = True
+    expects_conversation = True
 
     def gather(self, facts: Facts, state: SessionState) -> AbandonCall:
         call = self._open_call(state)
         if call is None:
             stored_calls(facts, state, self.message_id).count(self.tool_id, self.occurrence)
-        return replace(self, call=call)
+            return replace(self, call=None)
+        key = tool_result_key(self.message_id, self.tool_id, "abandoned", call.occurrence)
+        if state.withdrawn:
+            key = facts.newest([key])[0].key
+        return replace(self, call=call, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
-        return self._open_call(state) is None
+        return bool(state.withdrawn) or self._open_call(state) is None
 
     def _open_call(self, state: SessionState) -> PendingCall | None:
         pending = state.window.pending
@@ -344,8 +394,8 @@ class AbandonCall(Command[bool]):
             occurrence=self.call.occurrence,
             abandoned=True,
         )
-        key = tool_result_key(self.message_id, self.tool_id, "abandoned", self.call.occurrence)
-        return [Draft(event, derived_id(state.session_id, key))]
+        assert self.key is not None  # `gather` has set it together with the call.
+        return [Draft(event, derived_id(state.session_id, self.key))]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return True  # The call is closed, whatever reason was given first.
@@ -458,38 +508,76 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
     returns_records = True
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
-        require_open(state)
-        if not self.events:
-            raise InvalidArgument("there is no event to record; give at least one")
-        for event in self.events:
-            if is_builtin_type(event.event_type):
-                raise IllegalTransition(
-                    f"session {state.session_id!r}", state.status, event.event_type
-                )
+        check_recordable(state, self.events)
         return [Draft(event) for event in self.events]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Recorded, ...]:
         return tuple(recorded)
 
 
-@dataclass(slots=True, eq=False)
-class CloseSession(Command[None]):
-    """Close the session to further messages; open archives are still finalised.
+def check_recordable(state: SessionState, events: Sequence[Event | None]) -> None:
+    """Raise unless the session takes events, there are some, and all are of users' own types."""
+    require_open(state)
+    if not events:
+        raise InvalidArgument("there is no event to record; give at least one")
+    for event in events:
+        if event is not None and is_builtin_type(event.event_type):
+            raise IllegalTransition(f"session {state.session_id!r}", state.status, event.event_type)
 
-    Messages that are being written are interrupted.
-    """
+
+@dataclass(slots=True, eq=False)
+class EndingSession(Command[None]):
+    """End the session for its users; an open turn, and messages that are being written, end in the
+    same append."""
 
     reason: str | None = None
+    ending: Ending | None = None
+    """How the open turn ends, once `gather` has read it."""
     estimate: TokenEstimator = estimate_tokens
     found: dict[str, Arrived] | None = None
+    """What arrived of the messages that are being written, once `gather` has read it."""
 
     gathers = True
 
-    def gather(self, facts: Facts, state: SessionState) -> CloseSession:
-        return replace(self, found=_unfinished(facts, state))
+    def gather(self, facts: Facts, state: SessionState) -> Command[None]:
+        if state.streams and state.status == "open":
+            from eventlog.session.streams.interrupting import arrived  # As below.
+
+            self = replace(self, found=arrived(facts, state.streams.values()))  # noqa: PLW0642
+        if state.turn is None:
+            return self
+        from eventlog.session.turns.ending import gather_ending  # Few sessions have turns.
+
+        return replace(self, ending=gather_ending(facts, state, withdraws=False))
 
     def reads_stored(self, state: SessionState) -> bool:
-        return bool(state.streams)
+        return state.turn is not None or bool(state.streams)
+
+    def _end_of_work(self, state: SessionState, reason: str) -> list[Draft]:
+        """Return the events that end what is unfinished: messages first, then their turn."""
+        return [*self._interruptions(state, reason), *self._end_of_turn(state, reason)]
+
+    def _interruptions(self, state: SessionState, reason: str) -> list[Draft]:
+        if not self.found:
+            return []
+        from eventlog.session.streams.interrupting import interruptions
+
+        return interruptions(state, self.found, self.estimate, reason)
+
+    def _end_of_turn(self, state: SessionState, reason: str) -> list[Draft]:
+        if state.turn is None or state.status != "open":
+            return []
+        from eventlog.session.turns.ending import Ending, abandoned, end_drafts
+
+        return end_drafts(state, self.ending or Ending(), abandoned(state.turn, reason))
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class CloseSession(EndingSession):
+    """Close the session to further messages; open archives are still finalised."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -497,31 +585,13 @@ class CloseSession(Command[None]):
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        interrupted = _interrupted(state, self.found, self.estimate, "session closed")
-        return [*interrupted, Draft(SessionClosedEvent(reason=self.reason))]
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
+        ends = self._end_of_work(state, self.reason or "session closed")
+        return [*ends, Draft(SessionClosedEvent(reason=self.reason))]
 
 
 @dataclass(slots=True, eq=False)
-class DeleteSession(Command[None]):
-    """Take the session out of use and abandon its open tasks (M1); its records stay.
-
-    Messages that are being written are interrupted.
-    """
-
-    reason: str | None = None
-    estimate: TokenEstimator = estimate_tokens
-    found: dict[str, Arrived] | None = None
-
-    gathers = True
-
-    def gather(self, facts: Facts, state: SessionState) -> DeleteSession:
-        return replace(self, found=_unfinished(facts, state))
-
-    def reads_stored(self, state: SessionState) -> bool:
-        return bool(state.streams)
+class DeleteSession(EndingSession):
+    """Take the session out of use and abandon its open tasks (M1); its records stay."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -539,31 +609,5 @@ class DeleteSession(Command[None]):
             )
             for task in state.tasks.values()
         ]
-        interrupted = _interrupted(state, self.found, self.estimate, reason)
-        return [*interrupted, *abandoned, Draft(SessionDeleted(reason=self.reason))]
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
-
-
-def _unfinished(facts: Facts, state: SessionState) -> dict[str, Arrived] | None:
-    """Return what arrived of the messages that are being written, if there are any."""
-    if not state.streams or state.status != "open":
-        return None
-    from eventlog.session.streams.interrupting import arrived  # Seldom needed.
-
-    return arrived(facts, state.streams.values())
-
-
-def _interrupted(
-    state: SessionState,
-    found: dict[str, Arrived] | None,
-    estimate: TokenEstimator,
-    reason: str,
-) -> list[Draft]:
-    """Return the events that interrupt the messages that are being written."""
-    if not found:
-        return []
-    from eventlog.session.streams.interrupting import interruptions
-
-    return interruptions(state, found, estimate, reason)
+        ends = self._end_of_work(state, reason)
+        return [*ends, *abandoned, Draft(SessionDeleted(reason=self.reason))]

@@ -33,6 +33,8 @@ import_when_read("eventlog.session.folder_events")
 import_when_read("eventlog.session.forensic_events")
 import_when_read("eventlog.session.import_events")
 import_when_read("eventlog.session.streams.events")
+import_when_read("eventlog.session.withdrawals.events")
+import_when_read("eventlog.session.turns.events")
 
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""
@@ -68,9 +70,9 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
 
     If ``output`` is a preview of an output that is stored beside the log, ``large`` has the further
     fields of its tool part (M6). ``occurrence`` counts the calls of the message that have the same
-    id, from 0. ``abandoned`` is true if the call was closed without an answer: a result that
-    arrives later replaces this one; and so it does if ``interrupted`` is true: the message with the call
-    was interrupted.
+    id, from 0. ``abandoned`` is true if the call was closed without an answer, ``interrupted`` if
+    the work that it was part of ended before its answer: a result that arrives later replaces
+    such a one.
     """
 
     message_id: str

@@ -13,9 +13,16 @@ key                                       value
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
 ``stream/{microseconds}/{session}``       that a message is being written in the session, whose
                                           producer is looked at from then on, and the producers
+``turn/{session}/{turn id}``              the whole turn, once it has ended, as
+                                          `eventlog.session.turns.state.Turn`
+``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
+``event/{key}/{session}/{version}``       that the event has the key, which is one of its class (M14)
 ========================================= =====================================================
+
+A session's id is written by `key_part`, so keys of ``a`` never meet those of ``a/b``. The key of an
+event may have slashes of its own; those in its fields are escaped.
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
@@ -33,10 +40,14 @@ import pydantic_core
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.codec import keys_of
 from eventlog.errors import CorruptLog
+from eventlog.events import is_builtin_type
+from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
+from eventlog.session.folding import apply
 from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
@@ -48,6 +59,9 @@ from eventlog.session.tasks.events import (
 )
 from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
 from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
+from eventlog.session.turns.folding import ended
+from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
+from eventlog.session.turns.state import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,17 +69,24 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
     from eventlog.session.state import SessionState
+    from eventlog.session.turns.events import TurnEvent
 
 __all__ = [
+    "EVENTS",
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
     "STREAMS",
+    "EventKey",
     "SessionEntry",
     "StreamEntry",
     "archive_key",
     "archive_prefix",
+    "blocked_key",
+    "changes_index",
     "due_key",
     "due_prefix",
+    "event_entries",
+    "event_range",
     "finalizer_of_key",
     "finalizer_prefix",
     "idle_key",
@@ -76,14 +97,21 @@ __all__ = [
     "owner_prefix",
     "prepare_reading",
     "read_archive",
+    "read_event_key",
     "read_session",
     "read_task",
+    "read_turn",
     "session_key",
     "session_of_entry",
     "session_of_idle_key",
+    "session_of_stale_key",
+    "stale_key",
+    "stale_range",
     "stream_entry",
     "task_key",
     "time_of_due_key",
+    "turn_key",
+    "turn_prefix",
     "workspace_prefix",
 ]
 
@@ -96,8 +124,15 @@ STREAM_TYPES: Final = STREAM_MACHINE.events - {"chunk_appended", "result_kept"}
 """The event types that may change the entry of the messages that are being written: a chunk costs
 no entry, so whoever finds one looks at the state, too."""
 
+TURN_TYPES: Final = TURN_MACHINE.events - {"turn_step_completed"}
+"""The event types that may change the entries of a session's turns."""
+
 INDEXED_TYPES: Final = (
-    TASK_MACHINE.events | SESSION_TYPES | STREAM_TYPES | {"failed_archives_changed"}
+    TASK_MACHINE.events
+    | SESSION_TYPES
+    | TURN_TYPES
+    | STREAM_TYPES
+    | frozenset({"messages_withdrawn", "failed_archives_changed"})
 )
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
@@ -109,9 +144,21 @@ TASKS: Final = "task/"
 DUE: Final = "due/"
 IDLE: Final = "idle/"
 STREAMS: Final = "stream/"
+STALE: Final = "stale/"
 BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
-SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STREAMS)
+EVENTS: Final = "event/"
+SHARED_PREFIXES: Final = (
+    "workspace/",
+    "owner/",
+    FINALIZER,
+    TASKS,
+    DUE,
+    IDLE,
+    STALE,
+    STREAMS,
+    EVENTS,
+)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -121,7 +168,11 @@ def keys_under(prefix: str) -> tuple[str, str]:
 
 
 def session_key(session: str) -> str:
-    return f"{SESSIONS}{session}"
+    return f"{SESSIONS}{key_part(session)}"
+
+
+def blocked_key(session: str) -> str:
+    return f"{BLOCKED}{key_part(session)}"
 
 
 def workspace_prefix(workspace: str) -> str:
@@ -157,7 +208,7 @@ def task_key(task_id: str) -> str:
 
 
 def archive_prefix(session: str) -> str:
-    return f"archive/{session}/"
+    return f"archive/{key_part(session)}/"
 
 
 def archive_key(session: str, index: int) -> str:
@@ -180,7 +231,29 @@ def time_of_due_key(key: str) -> int | None:
 
 
 def idle_key(time: int, session: str = "") -> str:
-    return f"{IDLE}{time:017d}/{session}"
+    return f"{IDLE}{time:017d}/{key_part(session)}"
+
+
+def turn_prefix(session: str) -> str:
+    return f"turn/{key_part(session)}/"
+
+
+def turn_key(session: str, turn_id: str) -> str:
+    return f"{turn_prefix(session)}{_without_slash(turn_id)}"
+
+
+def stale_key(time: int, session: str = "") -> str:
+    return f"{STALE}{time:017d}/{key_part(session)}"
+
+
+def stale_range(now: int) -> tuple[str, str]:
+    """Return the range of the keys of the sessions whose open turn may be abandoned by ``now``."""
+    return STALE, stale_key(now + 1)
+
+
+def session_of_stale_key(key: str) -> str:
+    """Return the session that the key of a stale turn is about."""
+    return from_key_part(key.removeprefix(STALE).partition("/")[2])
 
 
 def idle_range(now: int) -> tuple[str, str]:
@@ -193,11 +266,13 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     family, _, rest = key.partition("/")
     match family:
         case "session" | "blocked":
-            return rest
-        case "workspace" | "owner" | "finalizer" | "idle" | "stream":
-            return rest.partition("/")[2] or None
-        case "archive":
-            return rest.rpartition("/")[0] or None
+            return from_key_part(rest)
+        case "workspace" | "owner" | "finalizer" | "idle" | "stale" | "stream":
+            return from_key_part(rest.partition("/")[2]) or None
+        case "event":
+            return read_event_key(key).session
+        case "archive" | "turn":
+            return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
         case _:
@@ -215,7 +290,46 @@ def _session_in(value: bytes, name: str) -> str | None:
 
 def session_of_idle_key(key: str) -> str:
     """Return the session that an idle key is about."""
-    return key.removeprefix(IDLE).partition("/")[2]
+    return from_key_part(key.removeprefix(IDLE).partition("/")[2])
+
+
+class EventKey(NamedTuple):
+    """What an ``event/`` entry says."""
+
+    key: str
+    session: str | None
+    version: int
+
+
+def event_entries(record: Record) -> list[tuple[str, bytes]]:
+    """Return the entries of a record's own index keys; they follow from its metadata alone."""
+    if b'"keys"' not in record.metadata:
+        return []
+    place = f"{key_part(record.stream)}/{record.version:012d}"
+    return [(f"{EVENTS}{key}/{place}", b"{}") for key in keys_of(record)]
+
+
+def event_range(key: str, session: str) -> tuple[str, str]:
+    """Return a range with the keys of one session's entries of an event's key.
+
+    Entries of a longer key may be among them.
+    """
+    place = f"{EVENTS}{key}/{key_part(session)}/"
+    return f"{place}0", f"{place}:"
+
+
+def read_event_key(entry: str) -> EventKey:
+    """Read the key of an ``event/`` entry; one that is damaged is of no session."""
+    key, _, place = entry.removeprefix(EVENTS).rpartition("/")
+    key, _, session = key.rpartition("/")
+    if not key or not (place.isascii() and place.isdigit()):
+        return EventKey(key, None, 0)
+    return EventKey(key, from_key_part(session), int(place))
+
+
+def changes_index(state: SessionState, record: Record) -> bool:
+    """Return whether a record may change an entry of the session."""
+    return b'"keys"' in record.metadata or may_change_index(state, record.type, record.time)
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -248,20 +362,16 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old, new = (
-        {
-            **_due_entries(state, touched),
-            **_idle_entry(state),
-            **_blocked_entry(state),
-            **_stream_entry(state),
-        }
-        for state in (before, after)
-    )
+    _index_turns(changes, before, recorded, after)
+    old = {**_due_entries(before, touched), **_timed_entries(before)}
+    new = {**_due_entries(after, touched), **_timed_entries(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
         if old.get(key) != value:
             changes[key] = _json(value)
+    for entry in recorded:
+        changes.update(event_entries(entry.record))
     return tuple(changes.items())
 
 
@@ -280,9 +390,9 @@ def _index_session(
     if types.isdisjoint(_BELONGING_TYPES):
         return
     if after.workspace is not None:
-        changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
+        changes[workspace_prefix(after.workspace) + key_part(after.session_id)] = _json(value)
     if after.owner is not None:
-        changes[owner_prefix(after.owner) + after.session_id] = _json(value)
+        changes[owner_prefix(after.owner) + key_part(after.session_id)] = _json(value)
 
 
 def _touched_tasks(
@@ -321,6 +431,8 @@ def _index_archives(
 ) -> None:
     made: dict[int, Archive] = {}
     for entry in recorded:
+        if not is_builtin_type(entry.type):
+            continue  # An application's own: its class may be missing here.
         event = entry.event
         if type(event) is CommitPrepared:
             made[event.archive] = archive_of(entry.record, event)
@@ -330,9 +442,33 @@ def _index_archives(
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
                 made[event.archive] = finalized
             if event.finalizer:
-                changes[finalizer_prefix(event.finalizer) + before.session_id] = b"{}"
+                changes[finalizer_prefix(event.finalizer) + key_part(before.session_id)] = b"{}"
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
+
+
+def _index_turns(
+    changes: dict[str, bytes | None],
+    before: SessionState,
+    recorded: Sequence[Recorded],
+    after: SessionState,
+) -> None:
+    """Note the turns that records end, as each was right before its end."""
+    if not any(entry.type in ENDED_BY for entry in recorded):
+        return
+    state = before.copy()
+    for entry in recorded:
+        turn = state.turn
+        if entry.type in ENDED_BY and turn is not None:
+            end = ended(turn, entry.record, cast("TurnEvent", entry.event))
+            changes[turn_key(after.session_id, turn.turn_id)] = _json(end)
+        apply(state, entry)
+
+
+def _stale_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    if state.turn is None or state.status != "open":
+        return {}
+    return {stale_key(state.turn.stale_at, state.session_id): {}}
 
 
 def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict[str, Any]]:
@@ -358,12 +494,22 @@ def _stream_entry(state: SessionState) -> dict[str, dict[str, Any]]:
         return {}
     due = min(each.began_at + each.lease for each in leased)
     owners = {tuple(each.owner.values()): each.owner for each in leased}
-    return {f"{STREAMS}{due:017d}/{state.session_id}": {"owners": list(owners.values())}}
+    return {f"{STREAMS}{due:017d}/{key_part(state.session_id)}": {"owners": list(owners.values())}}
 
 
 def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     failed = state.blocking_failure() if state.status == "open" else None
-    return {} if failed is None else {BLOCKED + state.session_id: {"archive": failed.archive}}
+    return {} if failed is None else {blocked_key(state.session_id): {"archive": failed.archive}}
+
+
+def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:
+    """Return the entries that say what the session waits for."""
+    return {
+        **_idle_entry(state),
+        **_stale_entry(state),
+        **_blocked_entry(state),
+        **_stream_entry(state),
+    }
 
 
 def _due_value(task: Task) -> dict[str, Any]:
@@ -389,7 +535,7 @@ def stream_entry(key: str, value: bytes) -> StreamEntry:
     due, _, session = key.removeprefix(STREAMS).partition("/")
     try:
         owners = _owners_reader()(value)["owners"]
-        return StreamEntry(session, int(due), owners)
+        return StreamEntry(from_key_part(session), int(due), owners)
     except ValueError as error:
         raise _damaged("stream", error) from error
 
@@ -417,6 +563,17 @@ def read_archive(value: bytes) -> Archive:
     except ValueError as error:
         raise _damaged("archive", error) from error
     return archive
+
+
+def read_turn(value: bytes) -> Turn:
+    """Read a ``turn/`` entry; raise `CorruptLog` if it is damaged."""
+    try:
+        turn = _turn_reader()(value)
+        if turn.state not in ENDED_BY.values():
+            raise ValueError(f"a turn that ended cannot be {turn.state!r:.40}")
+    except ValueError as error:
+        raise _damaged("turn", error) from error
+    return turn
 
 
 class SessionEntry(NamedTuple):
@@ -475,6 +632,11 @@ def _owners_reader() -> Callable[[bytes], _Owners]:
 @cache
 def _task_reader() -> Callable[[bytes], Task]:
     return TypeAdapter(Task).validate_json
+
+
+@cache
+def _turn_reader() -> Callable[[bytes], Turn]:
+    return TypeAdapter(Turn).validate_json
 
 
 @cache

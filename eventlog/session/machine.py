@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from eventlog.machine import ABSENT, StateMachine, Transition
+from eventlog.session.turns.machine import TURN_MACHINE
 
 __all__ = ["SESSION_MACHINE", "SessionStatus"]
 
@@ -31,6 +32,8 @@ SESSION_MACHINE: Final = StateMachine(
                 "message_interrupted",
             )
         ),
+        Transition("messages_withdrawn", ("open",), "open"),
+        *(Transition(event, ("open",), "open") for event in sorted(TURN_MACHINE.events)),
         Transition("contexts_used", ("open",), "open"),
         Transition("project_assigned", ("open",), "open"),
         Transition("memory_session_assigned", ("open",), "open"),

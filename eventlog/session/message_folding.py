@@ -49,6 +49,8 @@ def fold_message(state: SessionState, record: Record, message: MessageData, toke
         _fold_parts(state.window, record.version, message, tokens)
     state.total_message_count += 1
     state.last_message_at = record.time
+    if state.turn is not None:
+        state.turn.note_message(record)
 
 
 def _fold_first_schema(window: Window, version: int, message: MessageData, tokens: int) -> None:
@@ -80,6 +82,9 @@ def _fold_parts(window: Window, version: int, message: MessageData, tokens: int)
 def _tool_result(state: SessionState, record: Record, event: ToolResultRecorded) -> None:
     if not step(state, record):
         return
+    state.changed = record.version
+    if state.turn is not None:
+        state.turn.note_result(record)
     if event.status != "running":
         state.window.answer(
             event.tool_id, event.tokens, event.message_id, occurrence=event.occurrence

@@ -15,6 +15,7 @@ from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.state import SessionState
 from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.machine import TASK_MACHINE
+from eventlog.session.turns.machine import TURN_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,7 @@ class SessionFold(Projection[SessionState, SessionState]):
         return state
 
     def fingerprint(self) -> str:
-        machines = (SESSION_MACHINE, STREAM_MACHINE, TASK_MACHINE)
+        machines = (SESSION_MACHINE, STREAM_MACHINE, TASK_MACHINE, TURN_MACHINE)
         names = [machine.fingerprint for machine in machines]
         return f"{self.schema}-{'-'.join(names)}-{sys.byteorder}"
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from eventlog.engine.heartbeat import Heartbeat
 from eventlog.engine.owner import this_process
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
@@ -23,7 +24,6 @@ from eventlog.worker.attempt import Attempt
 from eventlog.worker.batched_reads import BatchedReads
 from eventlog.worker.distant_times import DistantTimes
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
-from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_clock import LeaseClock
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class WorkLoop:
         completed = 0
         try:
             await self._engine.interrupt_lost_streams()
+            await self._engine.abandon_stale_turns()
             await self._engine.commit_idle()
             while not self._stopping.is_set():
                 tried = await self._start_due()
@@ -129,6 +130,7 @@ class WorkLoop:
         try:
             seen = await self._engine.position()
             await self._engine.interrupt_lost_streams()
+            await self._engine.abandon_stale_turns()
             await self._engine.commit_idle()
             await self._start_due()
         except UnavailableError as error:

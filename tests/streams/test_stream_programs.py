@@ -187,7 +187,7 @@ def test_a_stream_that_is_fenced_by_nothing_is_found(monkeypatch: pytest.MonkeyP
     def unfenced(command: Any, state: Any) -> Any:
         stream = state.streams.get(command.message_id)
         if stream is None:
-            raise LeaseLost(command.message_id, command.fence, "gone", subject="message")
+            raise LeaseLost(command.message_id, command.fence, "gone", of="message")
         return stream
 
     monkeypatch.setattr(commands.StreamCommand, "own", unfenced)

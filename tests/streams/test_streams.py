@@ -185,7 +185,7 @@ def test_who_has_not_the_fence_cannot_write(session: Session) -> None:
     for attempt in attempts:
         with pytest.raises(LeaseLost) as lost:
             attempt()
-        assert (lost.value.task_id, lost.value.subject) == ("m-2", "message")
+        assert (lost.value.task_id, lost.value.of) == ("m-2", "message")
     assert texts(session) == ["hi", "a"]
 
 

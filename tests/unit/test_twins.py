@@ -9,20 +9,31 @@ from typing import Any
 import pytest
 
 import eventlog
-from eventlog import AsyncLog, AsyncSession, AsyncWorker, Log, Message, Session, Worker
+from eventlog import (
+    AsyncLog,
+    AsyncSession,
+    AsyncTurn,
+    AsyncWorker,
+    Log,
+    Message,
+    Session,
+    Turn,
+    Worker,
+)
 from eventlog.message_streams import AsyncMessageStream, MessageStream
 
 PAIRS = [
     (Log, AsyncLog),
     (Session, AsyncSession),
     (Worker, AsyncWorker),
+    (Turn, AsyncTurn),
     (MessageStream, AsyncMessageStream),
 ]
-ITERATING = {"read", "read_all", "follow", "follow_message", "tasks", "sessions"}
+ITERATING = {"find", "read", "read_all", "follow", "follow_message", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
-IMMEDIATE = {"stop", "stream"}
-"""Methods that do no I/O, so they are not awaited either; what `stream` returns is entered."""
+IMMEDIATE = {"stop", "stream", "turn"}
+"""Methods that do no I/O, so they are not awaited either."""
 
 
 def public(cls: type) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def test_twins_return_the_same(plain: type, awaited: type) -> None:
             continue
         annotation = str(inspect.signature(method).return_annotation)
         expected = annotation
-        for name_of_plain in ("Iterator", "Session", "Moment", "MessageStream"):
+        for name_of_plain in ("Iterator", "Session", "Moment", "MessageStream", "Turn"):
             expected = expected.replace(name_of_plain, f"Async{name_of_plain}")
         found = str(inspect.signature(twin).return_annotation)
         assert found in (expected, annotation), name

@@ -84,6 +84,7 @@ def redacted_record(record: Record, redaction: Redaction | None, *, keeps_values
     data = _rewritten(record.data, mask.whole)
     if not keeps_values and named_values(record):
         data = _rewritten(data, _without_values)
+        metadata = _rewritten(metadata, _without_digests)
     if (data, metadata) == (record.data, record.metadata):
         return Redacted(record)
     return Redacted(
@@ -141,6 +142,14 @@ def _walk(value: Any, name: str, change: Callable[[str], str], *, keeps: frozens
         )
         return {key: _walk(each, key, change, keeps=inside) for key, each in fields.items()}
     return value
+
+
+def _without_digests(metadata: Any) -> Any:
+    """Return the metadata of an event that names no value."""
+    if not isinstance(metadata, dict):
+        return metadata
+    fields = cast("dict[str, Any]", metadata)
+    return {name: value for name, value in fields.items() if name != "values"}
 
 
 def _without_values(value: Any) -> Any:

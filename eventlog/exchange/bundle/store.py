@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventlog.audit.index_check import rebuilt_entries
@@ -89,12 +90,10 @@ class BundleStore:
         reverse: bool = False,
         types: Sequence[str] = (),
     ) -> Iterator[Record]:
-        records = self._records(stream)[max(0, after) : until]
-        if types:
-            records = [record for record in records if record.type in types]
-        if reverse:
-            records.reverse()
-        yield from records[:limit]
+        records = self._records(stream)
+        versions = range(len(records))[max(0, after) : until]
+        found = (records[place] for place in (reversed(versions) if reverse else versions))
+        yield from islice((each for each in found if not types or each.type in types), limit)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

@@ -88,7 +88,7 @@ def lost(state: SessionState, message_id: str, fence: int) -> LeaseLost:
     """Return the error of a producer whose stream is no longer its own."""
     stream = state.streams.get(message_id)
     why = "it is not being written" if stream is None else f"its fence is {stream.fence}"
-    return LeaseLost(message_id, fence, why, subject="message")
+    return LeaseLost(message_id, fence, why, of="message")
 
 
 class Holder:
