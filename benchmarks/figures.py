@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, jetstream, ours, postgres, views
+from benchmarks import contenders, jetstream, ours, postgres, streams, views
 from benchmarks.workload import Timing, best_of, quickest
 from eventlog import Session
 
@@ -369,6 +369,35 @@ def _whole(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _streams(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        timing = streams.streamed(new("streams"), scale.seconds)
+        yield Row(
+            "a token, 10 messages at once, 150 tokens/s each",
+            f"{timing.cpu_microseconds:.1f} µs of CPU",
+            {},
+            "≤ 10 µs",
+            timing.cpu_microseconds <= 10,
+        )
+        for name, view in {
+            "tail(last=20)": views.VIEWS["tail(last=20)"],
+            "tail()": Session.tail,
+        }.items():
+            cpu = {}
+            for by_chunks in (False, True):
+                path, runs = new(f"read-{by_chunks}"), 30 * scale.runs
+                timing = streams.read_back(path, 100, view, by_chunks=by_chunks, runs=runs)
+                cpu[by_chunks] = timing.cpu
+            ratio = cpu[True] / cpu[False]
+            yield Row(
+                f"{name} after 100 streamed messages, compared with 100 plain ones",
+                f"{ratio:.2f} ×",
+                {},
+                "≤ 1.2 ×",
+                ratio <= 1.2,
+            )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     with ours.installed() as python:
         bare = ours.start_time(python, "-c", "pass")
@@ -429,6 +458,7 @@ FIGURES = (
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
     Figure("B14", "views of a long session", _views),
+    Figure("B13", "streamed messages", _streams),
     Figure("B15", "looking back", _looking_back),
     Figure("B17", "list of sessions", _listing),
     Figure("B19", "summary without a model", _summaries),

@@ -386,14 +386,14 @@ def failed_archives(policy: FailedArchives) -> ChangeFailedArchives:
     return ChangeFailedArchives(policy)
 
 
-def closing(reason: str | None) -> CloseSession:
+def closing(reason: str | None, estimate: TokenEstimator) -> CloseSession:
     """Check the reason before the session is closed."""
-    return CloseSession(_reason(reason))
+    return CloseSession(_reason(reason), estimate)
 
 
-def deletion(reason: str | None) -> DeleteSession:
+def deletion(reason: str | None, estimate: TokenEstimator) -> DeleteSession:
     """Check the reason before the session is deleted."""
-    return DeleteSession(_reason(reason))
+    return DeleteSession(_reason(reason), estimate)
 
 
 def _reason(reason: str | None) -> str | None:

@@ -90,11 +90,24 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
     if last == 0:
         return ()
     core.refresh()
+    state = core.state_to_read()
+    unfinished = _unfinished(core, state) if state.streams else []
     if last is None:
-        return tuple(core.reader.shown(core.live_ranges()))
-    recent = _recent_live(core, core.state_to_read())
-    recent.read_messages(last)
-    return tuple(entry.message for entry in last_whole(recent.entries(), last))
+        return (*core.reader.shown(state.window.ranges(state.version)), *unfinished)
+    if len(unfinished) >= last:
+        return tuple(unfinished[-last:])
+    recent = _recent_live(core, state)
+    finished = last - len(unfinished)
+    recent.read_messages(finished)
+    found = last_whole(recent.entries(), finished)
+    return (*(entry.message for entry in found), *unfinished)
+
+
+def _unfinished(core: Core, state: SessionState) -> list[Message]:
+    """Return the messages that are being written; they come last, since they are not recorded."""
+    from eventlog.engine.stream_reading import read_streaming  # Seldom needed.
+
+    return read_streaming(core, state)
 
 
 def _recent_live(core: Core, state: SessionState) -> Recent:
