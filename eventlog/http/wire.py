@@ -172,7 +172,7 @@ def try_again_after(
     """
     if attempt >= attempts or (response is not None and response.status_code not in _REPEATED):
         return None
-    longest = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
+    longest: float = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
     said: str = "" if response is None else response.headers.get("retry-after", "")
     least = float(said) if said.isascii() and said.isdigit() else 0.0
     return min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
@@ -197,9 +197,9 @@ def failed(error: Exception, sent: Sent) -> UnavailableError:
     return Indeterminate(text)
 
 
-def version_of(document: Any, known: int) -> int:
+def version_of(document: dict[str, Any] | None, known: int) -> int:
     """Return the newest version of a session that is known after an answer."""
-    version = document.get("version") if isinstance(document, dict) else None
+    version = None if document is None else document.get("version")
     return max(known, version) if isinstance(version, int) else known
 
 
