@@ -24,9 +24,7 @@ async def get_task(call: Call) -> Response:
 
 async def list_tasks(call: Call) -> Response:
     query: TasksQuery = call.query
-    found, more = await page_of(
-        _own_tasks(call, query), query.after, query.limit, _id_of
-    )
+    found, more = await page_of(_own_tasks(call, query), query.after, query.limit, _id_of)
     return json_response({"tasks": [task._asdict() for task in found], "next": more})
 
 
