@@ -81,14 +81,15 @@ from eventlog.session.views import (
     TaskView,
     TurnView,
 )
-from eventlog.session_face import Session
+from eventlog.session_face import Session, Turn
 
 if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
-    from eventlog.async_session_face import AsyncSession
-    from eventlog.async_turn_face import AsyncTurn
+    from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.engine.health import Health
+    from eventlog.engine.stream_reading import MessageUpdate, StreamView
     from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -97,9 +98,10 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.streams.commands import BegunMessage
     from eventlog.trace_context import TraceContext
-    from eventlog.turn_face import Turn
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
         EffectRequest,
@@ -127,11 +129,13 @@ __all__ = [
     "ArchiveView",
     "ArchivedMessages",
     "AsyncLog",
+    "AsyncMessageStream",
     "AsyncMoment",
     "AsyncSession",
     "AsyncTurn",
     "AsyncWorker",
     "AutoCommitPolicy",
+    "BegunMessage",
     "Cause",
     "ChainBroken",
     "Change",
@@ -159,6 +163,7 @@ __all__ = [
     "FolderView",
     "Found",
     "GivenContext",
+    "Health",
     "HistoryConflict",
     "IllegalTransition",
     "ImagePart",
@@ -170,6 +175,8 @@ __all__ = [
     "Log",
     "LogClosed",
     "Message",
+    "MessageStream",
+    "MessageUpdate",
     "MessageWithdrawn",
     "Metadata",
     "Moment",
@@ -194,6 +201,7 @@ __all__ = [
     "StepResult",
     "StoreUnavailable",
     "StoredMessage",
+    "StreamView",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
@@ -245,14 +253,19 @@ _LATER = {
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
     "AsyncMoment": "eventlog.forensics.async_moment",
-    "AsyncTurn": "eventlog.async_turn_face",
-    "Turn": "eventlog.turn_face",
+    "AsyncTurn": "eventlog.async_session_face",
     "Cause": "eventlog.forensics.causes",
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",
     "GivenContext": "eventlog.forensics.given",
+    "Health": "eventlog.engine.health",
     "Moment": "eventlog.forensics.moment",
     "Refolded": "eventlog.forensics.refold",
+    "AsyncMessageStream": "eventlog.message_streams",
+    "BegunMessage": "eventlog.session.streams.commands",
+    "MessageStream": "eventlog.message_streams",
+    "MessageUpdate": "eventlog.engine.stream_reading",
+    "StreamView": "eventlog.engine.stream_reading",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from eventlog import late_verbs
+from eventlog.argument_checks import check_count
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.turn_context import fence_of
 from eventlog.engine.watch import Watch, watch
+from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import ABANDONED
+from eventlog.session.commands import ABANDONED, CreateSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
+from eventlog.session.streams.coalescing import (
+    BUFFER_BYTES,
+    CHUNK_BYTES,
+    LEASE_SECONDS,
+    WINDOW_SECONDS,
+)
 from eventlog.session.tool_output import (
     CONTEXT_CHARACTERS,
     SEARCH_LIMIT,
@@ -33,12 +44,14 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
+    from types import TracebackType
 
-    from eventlog.async_turn_face import AsyncTurn
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.stream_reading import MessageUpdate, StreamView
+    from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.async_moment import AsyncMoment
@@ -49,17 +62,20 @@ if TYPE_CHECKING:
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.past import Past
     from eventlog.forensics.refold import Refolded
+    from eventlog.message_streams import AsyncMessageStream
     from eventlog.projection import Projection
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.events import FailedArchives
+    from eventlog.session.messages import Role, ToolPart
+    from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
-__all__ = ["AsyncSession"]
+__all__ = ["AsyncSession", "AsyncTurn"]
 
 
 View = TypeVar("View")
@@ -547,6 +563,158 @@ class AsyncSession:
         version: int = await self._do(command, by, arguments.expected_version(expected))
         return await self._engine.run(queries.read_withdrawn, self._core, version)
 
+    # ---- messages that are being written ------------------------------------------------------
+
+    def stream(
+        self,
+        name: str | None = None,
+        *,
+        role: Role = "assistant",
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        window_seconds: float = WINDOW_SECONDS,
+        chunk_bytes: int = CHUNK_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+        background: bool = True,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> AsyncMessageStream:
+        """Return a context manager in which one message is written while it arrives.
+
+        See `Session.stream`.
+        """
+        from eventlog.message_streams import AsyncMessageStream, stream_terms
+
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        terms = stream_terms(
+            name,
+            role,
+            message_id,
+            fields,
+            lease_seconds,
+            window_seconds,
+            chunk_bytes,
+            buffer_bytes,
+            background,
+            by,
+        )
+        return AsyncMessageStream(self._engine, self._core, terms)
+
+    async def begin_message(
+        self,
+        role: Role = "assistant",
+        *,
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> BegunMessage:
+        """Begin to write a message in chunks; return its id, and the fence of its producer.
+
+        See `Session.begin_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(
+            late_verbs.begin_message,
+            self._engine.blocking,
+            self._core,
+            role,
+            message_id,
+            fields,
+            lease_seconds,
+            idempotency_key,
+        )
+        begun: BegunMessage = await self._do(command, by)
+        return begun
+
+    async def append_chunk(
+        self,
+        message_id: str,
+        fence: int,
+        sequence: int,
+        content: str | Sequence[Mapping[str, Any] | ToolPart],
+    ) -> None:
+        """Append a chunk of a message that was begun: a text, or parts; and renew the lease.
+
+        See `Session.append_chunk`.
+        """
+        command = await self._engine.run(
+            late_verbs.append_chunk,
+            self._engine.blocking,
+            self._core,
+            message_id,
+            fence,
+            sequence,
+            content,
+        )
+        await self._do(command, None)
+
+    async def end_message(
+        self,
+        message_id: str,
+        fence: int,
+        message: Message | dict[str, Any] | None = None,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message:
+        """End a message that was begun, and return it as it was recorded.
+
+        See `Session.end_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.end_message, self._engine.blocking, self._core, message_id, fence, message
+        )
+        ended: Message = await self._do(command, by)
+        return ended
+
+    async def interrupt_message(
+        self,
+        message_id: str,
+        fence: int,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message | None:
+        """End a message that will not be finished; return what arrived, marked ``interrupted``.
+
+        See `Session.interrupt_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.interrupt_message, self._engine.blocking, message_id, fence
+        )
+        message: Message | None = await self._do(command, by)
+        return message
+
+    async def streams(self) -> tuple[StreamView, ...]:
+        """Return the messages that are being written, in the order in which they began."""
+        return await self._engine.run(late_verbs.streams, self._core)
+
+    async def follow_message(self, message_id: str, after: int = 0) -> AsyncIterator[MessageUpdate]:
+        """Yield the chunks of a message as they are stored, and its end; then stop.
+
+        See `Session.follow_message`.
+        """
+        check_count("after", after, "chunks")
+        from eventlog.engine.stream_reading import following_message
+
+        entries = following_message(self._core, message_id, after)
+        async for update in self._engine.iterate(entries):
+            yield update
+
     async def used(
         self,
         contexts: Sequence[str] = (),
@@ -578,7 +746,6 @@ class AsyncSession:
 
         For use in an ``async with`` block. See `Session.turn`.
         """
-        from eventlog.async_turn_face import AsyncTurn
         from eventlog.engine.turns import TurnRun, turn_terms
 
         terms = turn_terms(turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error)
@@ -720,6 +887,24 @@ class AsyncSession:
 
     # ---- the session itself -------------------------------------------------------------------
 
+    async def ensure_created(
+        self,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Record the creation of a new session at once, not with its first write; return whether
+        this call created it.
+
+        See `Session.ensure_created`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        created: bool = await self._do(CreateSession(self._core.creation), by)
+        return created
+
     async def record(
         self,
         *events: Event | Message | dict[str, Any],
@@ -814,7 +999,7 @@ class AsyncSession:
     ) -> None:
         """Close the session: it takes no more messages. Its open tasks are still completed."""
         await self._do(
-            arguments.closing(reason),
+            arguments.closing(reason, self._engine.estimate_tokens),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -833,9 +1018,136 @@ class AsyncSession:
         See `Session.delete`.
         """
         await self._do(
-            arguments.deletion(reason),
+            arguments.deletion(reason, self._engine.estimate_tokens),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id!r} at version {self.version}>"
+
+
+class AsyncTurn(AsyncSession):
+    """An attempt at a turn: the session, with commands that belong to the turn and carry its fence.
+
+    See `Turn`.
+    """
+
+    def __init__(self, engine: AsyncEngine, run: TurnRun) -> None:
+        super().__init__(engine, run.core)
+        self._run = run
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        return self._run.fence
+
+    @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        return self._run.terms.turn_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the turn this is, from 1."""
+        return self._run.attempt
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn had been completed before, so that there is nothing to do."""
+        return self._run.is_done
+
+    @property
+    def result(self) -> Any:
+        """The result with which the turn was completed; None before."""
+        return self._run.result
+
+    async def __aenter__(self) -> Self:
+        run, engine = self._run, self._engine
+        run.refuse_nesting()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + run.terms.wait_seconds
+        while True:
+            seen, command = await engine.run(run.prepare)
+            try:
+                begun = await engine.execute(run.core, command)
+                break
+            except TurnOpen:
+                left = deadline - loop.time()
+                if left <= 0:
+                    raise
+                await engine.wait(seen, min(left, run.longest_wait))
+        await engine.run(run.begun, begun)
+        if not run.is_done:
+            run.keep_lease()
+            run.bind()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._run
+        run.release()
+        if run.has_ended:
+            return
+        if error is None:
+            try:
+                await self.end()
+            except (LeaseLost, SessionClosed):
+                run.stop()
+                if run.core.state.status == "open":
+                    raise
+            return
+        try:
+            await self._shielded(run.failure_command(error))
+            run.stop()
+        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+            run.not_ended(failure)
+
+    async def _shielded(self, command: Command[Any]) -> None:
+        """Run a command to its end although the task is cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._do(command, None)))
+
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: object,
+        messages: Iterable[Message | dict[str, Any]]
+        | Callable[[Any], Iterable[Message | dict[str, Any]]] = (),
+        **kwargs: object,
+    ) -> Any:
+        """Run a function once, and record its output and ``messages`` together; return the output.
+
+        The function may be a coroutine function; a plain one runs in the event loop. See `Turn.step`.
+        """
+        run, engine = self._run, self._engine
+        with run.names.named(name):
+            digest = run.digest(args, kwargs)
+            found = await engine.run(run.find_step, name, digest)
+            if found is not None:
+                if found.append is not None:
+                    await self._do(found.append, None)
+                return found.output
+            made = function(*args, **kwargs)
+            if inspect.isawaitable(made):
+                made = await made
+            said = messages(made) if callable(messages) else messages
+            appends = arguments.append(self._core, engine.estimate_tokens, said, None, run.fence)
+            _, command = await engine.run(run.step_command, name, digest, made, appends)
+            version: int = await self._do(command, None)
+            return await engine.run(run.read_step, version)
+
+    async def end(self, result: Any = None) -> None:
+        """Complete the turn with a result, which is JSON; leaving the block does so with None.
+
+        See `Turn.end`.
+        """
+        run = self._run
+        command = run.end_command(result)
+        await self._do(command, None)
+        run.ended(command.value)
+
+    def __repr__(self) -> str:
+        return f"<AsyncTurn {self.turn_id!r} of session {self.id!r}, attempt {self.attempt}>"

@@ -6,6 +6,9 @@ chained, compared and decoded. Whether it is what was written is for the hash ch
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.errors import CorruptLog
@@ -13,13 +16,19 @@ from eventlog.positions import Position
 from eventlog.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["sound_records"]
 
-_TYPES: Final = (str, int, int, bytes, str, int, int, bytes, bytes, bytes)
+_TYPES: Final = [str, int, int, bytes, str, int, int, bytes, bytes, bytes]
 _LIMITS: Final = {"version": (1, 1 << 63), "schema": (1, 1 << 32), "time": (0, 1 << 63)}
 """The lowest value, and the first one that is too high: what a chain's header has room for."""
+
+_LIMITED: Final = [
+    (itemgetter(Record._fields.index(name)), *limits) for name, limits in _LIMITS.items()
+]
+_as_record: Final = cast("Callable[[tuple[Any, ...]], Record]", partial(tuple.__new__, Record))
+"""Two thirds of the cost of `Record._make`, which counts the fields once more."""
 
 
 def sound_records(rows: Sequence[tuple[Any, ...]]) -> list[Record]:
@@ -29,7 +38,7 @@ def sound_records(rows: Sequence[tuple[Any, ...]]) -> list[Record]:
     damage, and the error when it reads on.
     """
     if _are_sound(rows):
-        return list(map(Record._make, rows))
+        return list(map(_as_record, rows))
     for place, row in enumerate(rows):
         problem = _problem(row)
         if problem is not None and place:
@@ -40,21 +49,14 @@ def sound_records(rows: Sequence[tuple[Any, ...]]) -> list[Record]:
 
 
 def _are_sound(rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Return whether all rows are records, a column at a time: a fifth of the cost per row."""
-    if not rows:
-        return True
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
-    if any(
-        set(map(type, column)) != {type_} for column, type_ in zip(columns, _TYPES, strict=True)
-    ):
+    """Return whether all rows are records; all in C, half the cost of a comparison per row."""
+    if list(map(type, chain.from_iterable(rows))) != _TYPES * len(rows):
         return False
-    versions, schemas, times = columns[1], columns[5], columns[6]
-    return all(
-        lowest <= min(column) and max(column) < limit
-        for column, (lowest, limit) in zip(
-            (versions, schemas, times), _LIMITS.values(), strict=True
-        )
-    )
+    for of, lowest, limit in _LIMITED:
+        found = sorted(map(of, rows))  # They are in order mostly: cheaper than both min and max.
+        if found and not (lowest <= found[0] and found[-1] < limit):
+            return False
+    return True
 
 
 def _problem(row: tuple[Any, ...]) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
-from eventlog.argument_checks import check_count, check_number
+from eventlog.argument_checks import LARGEST_COUNT, check_count, check_number
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.error_text import shown
@@ -35,7 +35,7 @@ from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message, as_message, message_data
 from eventlog.session.messages import check_text as check_message_text
 from eventlog.session.output_claims import check_claims
-from eventlog.session.parts import message_text, weigh
+from eventlog.session.parts import is_only_text, message_text, weigh
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
 from eventlog.storable import check_text, checked_copy
@@ -151,6 +151,11 @@ def append_one(
     if idempotency_key is not None:
         (message,) = _keyed(core.session, (message,), idempotency_key)
     data = message_data(message)
+    if fence is None and expected is ANY and is_only_text(data):
+        text = data["parts"][0]["text"]
+        if len(text) <= core.plain_characters:
+            # Nearly all messages: nothing else is to be checked.
+            return MessageRequest(core, message, data, checked_tokens(estimate, text), by)
     text = message_text(data)
     is_large = len(text) > core.plain_characters and (
         core.plain_characters < 0 or has_large(data, core.tool_output)
@@ -381,14 +386,14 @@ def failed_archives(policy: FailedArchives) -> ChangeFailedArchives:
     return ChangeFailedArchives(policy)
 
 
-def closing(reason: str | None) -> CloseSession:
+def closing(reason: str | None, estimate: TokenEstimator) -> CloseSession:
     """Check the reason before the session is closed."""
-    return CloseSession(_reason(reason))
+    return CloseSession(_reason(reason), estimate)
 
 
-def deletion(reason: str | None) -> DeleteSession:
+def deletion(reason: str | None, estimate: TokenEstimator) -> DeleteSession:
     """Check the reason before the session is deleted."""
-    return DeleteSession(_reason(reason))
+    return DeleteSession(_reason(reason), estimate)
 
 
 def _reason(reason: str | None) -> str | None:
@@ -455,7 +460,7 @@ def _check_events(events: Sequence[Event]) -> None:
 
 def expected_version(expected: Expected) -> Expected:
     """Check the version that a caller expects."""
-    is_version = type(expected) is int and expected >= 0
+    is_version = type(expected) is int and 0 <= expected <= LARGEST_COUNT
     if expected is not ANY and not is_version:
         raise InvalidArgument(
             f"expected is {shown(expected)}; it must be a version, 0 or more, or eventlog.ANY"

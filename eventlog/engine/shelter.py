@@ -8,7 +8,9 @@ work.
 
 Calls of every other thread run where they are, and so do those of the main thread where no thread can be
 had: beyond a limit of the system, and while Python is shutting down. The price of a hand-over is two
-thread switches.
+thread switches. What they cost depends on what the main thread waits for: releasing a lock wakes it
+while the other thread still has Python's own lock (the GIL), so it wakes, finds that lock taken, and
+sleeps again; writing to a pipe gives up the GIL first. So answers come through a pipe.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from _queue import SimpleQueue
 from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
@@ -51,7 +54,9 @@ class Shelter:
         self._idle: deque[_Hand] = deque()
 
     def reset(self) -> None:
-        """Forget the threads, which a forked child does not have."""
+        """Forget the threads, which a forked child does not have, and close their pipes."""
+        for hand in self._idle:
+            _close(hand.pipe)
         self._idle = deque()
 
     def dismiss(self) -> None:
@@ -86,6 +91,25 @@ class Shelter:
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
         return result
 
+    def run(self, verb: Callable[[], Result], end: Callable[[], object]) -> Result:
+        """Call a function that runs for long, such as a worker, and that ``end`` makes come to an end.
+
+        An exception from a signal handler calls ``end`` in a thread, and is raised when the function
+        has ended; a second one is raised at once.
+        """
+        if threading.get_ident() != _main_thread or sys.is_finalizing():
+            return verb()
+        ending = self._idle_or_new()
+        if ending is None:
+            return verb()
+        job = _Job(end, (), {})
+        job.pipe = None  # Nobody waits for it.
+        # One call in C, so that a second interrupt comes before it or after it, never in between.
+        call_end = partial(ending.inbox.put, job)
+        result: Result = self._call(_Job(verb, (), {}), settling_seconds=-1, end=call_end)
+        self._idle.append(ending)
+        return result
+
     def iterate(
         self,
         verb: Callable[Parameters, Iterator[Entry]],
@@ -105,19 +129,23 @@ class Shelter:
             if len(page) < PAGE_SIZE:
                 return
 
-    def _call(self, job: _Job, *, settling_seconds: float) -> Any:
+    def _call(
+        self, job: _Job, *, settling_seconds: float, end: Callable[[], object] | None = None
+    ) -> Any:
         try:
             hand = self._idle_or_new()
             if hand is None:
                 return job.verb(*job.args, **job.kwargs)
-            job.home = self._idle
-            hand.inbox.put((hand, job))
-            job.done.acquire()
+            if hand.run(job):
+                # Only now: a thread that answers late, to nobody, is not used again.
+                self._idle.append(hand)
         except BaseException:
             # Each thread sets its flag before it reads the other's, so at least one of them sees
             # the other's: either that thread leaves the job alone, or this one waits for it.
             job.is_withdrawn = True
             if job.has_begun and not job.has_ended:
+                if end is not None:
+                    end()
                 job.done.acquire(timeout=settling_seconds)
             raise
         error = job.error
@@ -169,14 +197,15 @@ class _Job:
         "error",
         "has_begun",
         "has_ended",
-        "home",
         "is_withdrawn",
         "kwargs",
+        "pipe",
         "result",
         "verb",
     )
 
-    home: deque[_Hand]
+    pipe: int | None
+    """Where the end is reported besides `done`: the end of a pipe to write to."""
 
     def __init__(
         self, verb: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -205,24 +234,64 @@ class _Hand:
 
     def __init__(self) -> None:
         self.inbox: _Inbox = SimpleQueue()
+        self.pipe: list[int] = []
+        """The two ends of the pipe for answers, opened and closed by the thread, in which nothing can
+        interrupt that; empty before the first answer, and where the system allows no pipe."""
         # No `__del__`: a signal handler could interrupt that, too. This callback is one call in C.
         end = weakref.ref(self, self.inbox.put)  # pyright: ignore[reportArgumentType, reportCallIssue]
         threading.Thread(
-            target=_serve, args=(self.inbox, end), name="eventlog-shelter", daemon=True
+            target=_serve,
+            args=(self.inbox, self.pipe, end),
+            name="eventlog-shelter",
+            daemon=True,
         ).start()
 
+    def run(self, job: _Job) -> bool:
+        """Have the thread make the call, and wait; return whether it can take another one."""
+        pipe = self.pipe
+        job.pipe = pipe[1] if pipe else None
+        self.inbox.put(job)
+        if pipe and job.pipe is not None:
+            try:
+                return bool(os.read(pipe[0], 1))
+            except OSError:  # A program that becomes a daemon may close whatever is open.
+                job.done.acquire()
+                return False
+        job.done.acquire()
+        return True
 
-_Inbox: TypeAlias = "SimpleQueue[tuple[_Hand, _Job] | weakref.ref[_Hand]]"
+
+_Inbox: TypeAlias = "SimpleQueue[_Job | weakref.ref[_Hand]]"
 
 
-def _serve(inbox: _Inbox, end: weakref.ref[_Hand]) -> None:
+def _serve(inbox: _Inbox, pipe: list[int], end: weakref.ref[_Hand]) -> None:
     """Run the jobs that arrive, until ``end`` does, which this frame keeps alive."""
-    while isinstance(task := inbox.get(), tuple):
-        hand, job = task
+    while isinstance(job := inbox.get(), _Job):
         job.run()
-        job.home.append(hand)  # Before the answer, so that the next call finds it.
+        report_to = job.pipe
         job.done.release()
-        del task, hand, job
+        del job
+        if report_to is None:
+            _open(pipe)
+        else:
+            with suppress(OSError):
+                os.write(report_to, b".")
+    _close(pipe)
+
+
+def _open(pipe: list[int]) -> None:
+    """Open a pipe that a forked child inherits and other programs do not, if there is none."""
+    if not pipe:
+        with suppress(OSError):
+            pipe.extend(os.pipe())
+
+
+def _close(pipe: list[int]) -> None:
+    """Close both ends of a pipe, if there is one; nobody uses it any more."""
+    for each in pipe:
+        with suppress(OSError):
+            os.close(each)
+    pipe.clear()
 
 
 _main_thread = threading.main_thread().ident

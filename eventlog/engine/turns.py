@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.argument_checks import check_number
 from eventlog.engine.owner import is_gone, this_process
-from eventlog.engine.steps import StepNames, StoredOutput, as_json, keep_output
-from eventlog.engine.turn_context import fence_of
+from eventlog.engine.steps import (
+    StepNames,
+    StoredOutput,
+    arguments_digest,
+    as_json,
+    keep_output,
+)
+from eventlog.engine.turn_context import bind, fence_of, release
 from eventlog.error_text import shown
 from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
 from eventlog.redaction import redacted
@@ -31,6 +37,8 @@ from eventlog.storable import check_text
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.engine.heartbeat import Beat
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.turns.machine import TurnEnd
 
-__all__ = ["WAIT_SECONDS", "FoundStep", "TurnRun", "TurnTerms", "turn_terms"]
+__all__ = ["FoundStep", "TurnRun", "TurnTerms", "turn_terms"]
 
 WAIT_SECONDS: Final = 1.0
 """The longest wait between two tries to begin a turn while another one is open."""
@@ -113,6 +121,20 @@ class TurnRun:
     def fence(self) -> TurnFence:
         """The fence that the turn's commands carry."""
         return TurnFence(self.terms.turn_id, self.attempt)
+
+    longest_wait = WAIT_SECONDS
+
+    def bind(self) -> None:
+        """Have commands on the session that the running code gives belong to the turn."""
+        bind(self.core, self.fence)
+
+    def release(self) -> None:
+        """Undo `bind`."""
+        release(self.core, self.fence)
+
+    def digest(self, arguments: Sequence[object], named: Mapping[str, object]) -> str:
+        """Return a digest of the arguments of a step."""
+        return arguments_digest(arguments, named)
 
     # ---- beginning ----------------------------------------------------------------------------
 

@@ -60,9 +60,12 @@ class _Group(NamedTuple):
 
 
 class PendingCalls:
-    """Open calls in the order in which they were made; nothing costs more where many are open."""
+    """Open calls in the order in which they were made; nothing costs more where many are open.
 
-    __slots__ = ("_calls", "_groups", "_newest")
+    A copy has the same dictionaries until one of the two is changed, which mostly none is.
+    """
+
+    __slots__ = ("_calls", "_groups", "_is_shared", "_newest")
 
     def __init__(self, calls: Iterable[PendingCall] = ()) -> None:
         self._calls: SharedDict[_Place, PendingCall] = SharedDict()
@@ -70,16 +73,25 @@ class PendingCalls:
         """By tool id and message id."""
         self._newest: SharedDict[str, str] = SharedDict()
         """The message of the newest group, by tool id."""
+        self._is_shared = False
+        """Whether a copy has the same dictionaries, which then must not change."""
         for call in calls:
             self.add(call)
 
     def copy(self) -> PendingCalls:
         """Return calls that can be changed without touching these."""
         copied = PendingCalls.__new__(PendingCalls)
-        copied._calls = self._calls.copy()  # noqa: SLF001 - of the same class
-        copied._groups = self._groups.copy()  # noqa: SLF001 - as above
-        copied._newest = self._newest.copy()  # noqa: SLF001 - as above
+        copied._calls, copied._groups = self._calls, self._groups  # noqa: SLF001 - of the same class
+        copied._newest = self._newest  # noqa: SLF001 - as above
+        self._is_shared = copied._is_shared = True  # noqa: SLF001 - as above
         return copied
+
+    def _unshare(self) -> None:
+        """Have dictionaries that may change."""
+        if self._is_shared:
+            self._calls, self._groups = self._calls.copy(), self._groups.copy()
+            self._newest = self._newest.copy()
+            self._is_shared = False
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -115,6 +127,7 @@ class PendingCalls:
 
     def add(self, call: PendingCall) -> None:
         """Take in a call that was made after all others."""
+        self._unshare()
         tool_id, message_id, _, round_start, number = call
         name = tool_id, message_id
         group = self._groups.get(name)
@@ -163,6 +176,7 @@ class PendingCalls:
     def _remove(self, place: _Place | None) -> PendingCall | None:
         if place is None:
             return None
+        self._unshare()
         call = self._calls.pop(place)
         tool_id, message_id, number = place
         group = self._groups[tool_id, message_id]

@@ -26,7 +26,12 @@ def _work(session: Session, turn: Any, made: list[str]) -> None:
     name = turn.turn_id
     session.append(Message.user(f"input of {name}"))
     call = session.append(_calling(name))
-    output = turn.step("tool", lambda: made.append(name) or f"output of {name}")
+
+    def run() -> str:
+        made.append(name)
+        return f"output of {name}"
+
+    output = turn.step("tool", run)
     session.record_tool_result(call.id, name, output)
     session.append(Message.assistant(f"answer of {name}"))
 

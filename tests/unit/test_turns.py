@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -31,6 +31,10 @@ from eventlog.testing.inside import core_of, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from eventlog import Recorded
+    from eventlog.session.events import MessageAppended
+    from eventlog.session.turns.events import TurnStepCompleted
 
 
 @pytest.fixture
@@ -67,6 +71,14 @@ def tail(session: Session) -> list[str]:
 
 def states(session: Session) -> dict[str, str]:
     return {turn.turn_id: turn.state for turn in session.turns()}
+
+
+def marks_of(events: Sequence[Recorded]) -> dict[str, str | None]:
+    """Return which turn each message is of, by id."""
+    return {
+        cast("MessageAppended", recorded.event).message["id"]: recorded.metadata.turn
+        for recorded in events
+    }
 
 
 def check(log: Log, session: Session) -> None:
@@ -188,10 +200,7 @@ def test_a_bare_thread_uses_the_handle_and_a_task_inherits_the_turn(session: Ses
 
         asyncio.run(inside())
 
-    marks = {
-        recorded.event.message["id"]: recorded.metadata.turn
-        for recorded in session.timeline(types=["message_appended"])
-    }
+    marks = marks_of(session.timeline(types=["message_appended"]))
     assert marks == {"plain": None, "bound": "t1", "inherited": "t1"}
 
 
@@ -382,11 +391,12 @@ def test_a_name_is_used_once_in_an_attempt(session: Session) -> None:
 
 def test_an_output_is_returned_as_a_later_attempt_reads_it(session: Session) -> None:
     with session.turn("t1") as turn:
-        assert turn.step("tuple", lambda: (1, 2)) == [1, 2]
+        pair: Any = turn.step("tuple", lambda: (1, 2))
+        assert pair == [1, 2]
         large = "x" * 100_000
         assert turn.step("large", lambda: large) == large
     stored = session.timeline(types=["turn_step_completed"])
-    assert [each.event.blob is None for each in stored] == [True, False]
+    assert [cast("TurnStepCompleted", each.event).blob is None for each in stored] == [True, False]
 
 
 # ---- T4: commits ------------------------------------------------------------------------------
@@ -655,10 +665,7 @@ def test_a_turn_in_asyncio_is_bound_to_its_task_and_those_it_starts() -> None:
             await task
             async with session.turn("t1") as turn:
                 assert (turn.done, turn.result) == (True, "done")
-            marks = {
-                recorded.event.message["id"]: recorded.metadata.turn
-                for recorded in await session.timeline(types=["message_appended"])
-            }
+            marks = marks_of(await session.timeline(types=["message_appended"]))
             assert marks == {"x": "t1", "y": "t1", "z": "t1", "other": None}
             assert await log.verify("s") == []
 

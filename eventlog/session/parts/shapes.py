@@ -50,6 +50,7 @@ __all__ = [
     "answerable",
     "begins_round",
     "calls_with_id",
+    "is_only_text",
     "is_plain",
     "is_text",
     "output_text",
@@ -68,6 +69,8 @@ ARGUMENT_CHARACTERS: Final = 200_000
 
 _PLAIN_FIELDS: Final = 4
 """The fields that every stored message has: id, role, parts, created_at."""
+
+_TEXT_FIELDS: Final = {"type", "text"}
 
 
 def is_text(part: Mapping[str, Any]) -> bool:
@@ -91,6 +94,11 @@ def is_plain(data: MessageData) -> bool:
     """Return whether a stored message is just one text, as nearly all are."""
     parts = data["parts"]
     return len(parts) == 1 and parts[0]["type"] == "text" and len(data) == _PLAIN_FIELDS
+
+
+def is_only_text(data: MessageData) -> bool:
+    """Return whether a stored message is just one text, whose part has no other fields."""
+    return is_plain(data) and data["parts"][0].keys() == _TEXT_FIELDS
 
 
 def read_part(part: Mapping[str, Any]) -> Reading:

@@ -226,12 +226,12 @@ class CompleteTurnStep(KeepingCommand[int]):
 
     def keep(self, values: Values, state: SessionState) -> Command[int]:
         assert isinstance(self.appends, KeepingCommand)  # Otherwise nothing is unkept.
-        return replace(self, appends=self.appends.keep(values, state))
+        return replace(self, appends=cast("AppendMessages", self.appends.keep(values, state)))
 
     def gather(self, facts: Facts, state: SessionState) -> Command[int]:
         if self.unkept:
             return self
-        return replace(self, appends=self.appends.gather(facts, state))
+        return replace(self, appends=cast("AppendMessages", self.appends.gather(facts, state)))
 
     def reads_stored(self, state: SessionState) -> bool:
         return bool(state.withdrawn) and bool(self.appends.messages)
@@ -248,7 +248,7 @@ class CompleteTurnStep(KeepingCommand[int]):
             blob=self.blob,
             messages=len(appended),
         )
-        return [Draft(event, *self.event_ids(state.session_id)), *appended]
+        return [Draft(event, self.event_ids(state.session_id)[0]), *appended]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [_event_id(session, self.fence, "step", self.step)]
