@@ -89,7 +89,8 @@ def test_ctrl_c_releases_what_runs_and_a_second_one_does_not_wait(interrupts: in
         seen.append("main" if threading.get_ident() == MAIN else "another thread")
         begun.set()
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
         finally:
             seen.append("cancelled")
             if interrupts == 2:
