@@ -31,6 +31,8 @@ class Scale:
     seconds: float = 20.0
     trials: int = 5
     archives: int = 2_000
+    writes: int = 3_000
+    commits: int = 20
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _opening(scale: Scale) -> Iterator[Row]:
 def _commit(scale: Scale) -> Iterator[Row]:
     for keep_recent in (0, 20, 500, 999):
         with _folder() as new:
-            commit, append = ours.commits(new("ours"), 1_000, keep_recent)
+            commit, append = ours.commits(new("ours"), 1_000, keep_recent, scale.commits)
             yield Row(
                 f"commit 1,000 live messages, keep_recent={keep_recent}",
                 f"{commit.wall * 1e6:.0f} µs ({commit.wall / append.wall:.2f} × an append)",
@@ -240,7 +242,9 @@ def _attached(scale: Scale) -> Iterator[Row]:
 
         kinds = [(10, False), (10, True), (scale.replayed, True)]
         # In turn, so that a busy disk slows all of them alike.
-        rounds = [[measure(live, folder=folder) for live, folder in kinds] for _ in range(5)]
+        rounds = [
+            [measure(live, folder=folder) for live, folder in kinds] for _ in range(scale.trials)
+        ]
         plain, short, long = (min(timings, key=quickest) for timings in zip(*rounds, strict=True))
         yield Row("append without a folder, 10 live messages", _cost(plain))
         for timing, live in ((short, 10), (long, scale.replayed)):
@@ -296,12 +300,12 @@ def _postgres_feed(scale: Scale) -> Iterator[Row]:
 
 
 def _postgres_killed(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(postgres.kill_server(scale.trials), 1):
+    for trial, line in enumerate(postgres.kill_server(scale.trials, scale.writes), 1):
         yield Row(f"server killed under load, trial {trial}", line)
 
 
 def _postgres_failed_over(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(postgres.kill_primary(scale.trials), 1):
+    for trial, line in enumerate(postgres.kill_primary(scale.trials, scale.writes), 1):
         yield Row(f"primary killed under load, standby promoted, trial {trial}", line)
 
 
@@ -406,7 +410,7 @@ def _jetstream_row(
 
 
 def _jetstream_killed(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(jetstream.kill_leader(scale.trials), 1):
+    for trial, line in enumerate(jetstream.kill_leader(scale.trials, scale.writes), 1):
         yield Row(f"trial {trial}: leader of three killed -9 under load", line)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from eventlog.argument_checks import check_types
-from eventlog.forensics.as_of import microseconds
+from eventlog.argument_checks import check_types, microseconds
 from eventlog.recorded import Recorded
 from eventlog.storable import check_text
 

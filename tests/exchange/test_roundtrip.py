@@ -63,7 +63,7 @@ def carried(chat: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @given(chats=conversations())
-@examples(25, 600)
+@examples(12, 600)
 def test_what_was_written_is_read_as_the_same(format: Format, chats: list[dict[str, Any]]) -> None:
     messages = [message_from_chat(chat) for chat in chats]
     exported = export("s", messages, format)

@@ -26,6 +26,7 @@ from eventlog import (
     Message,
     Moment,
     Session,
+    Value,
 )
 from eventlog.projections import Usage
 from eventlog.stores.memory import MemoryStore
@@ -68,6 +69,7 @@ GIVEN: Final[dict[str, Any]] = {
     "events": [Tried()],
     "first": 1,
     "into": "another",
+    "key": "acme",
     "kind": "acme.work",
     "message": Message.user("more"),
     "message_id": "m",
@@ -75,7 +77,9 @@ GIVEN: Final[dict[str, Any]] = {
     "output": "out",
     "path": "tail",
     "payload": {},
+    "policy": "skip",
     "predicate": "version > 1",
+    "prefix": "acme",
     "project": "p",
     "projection": Usage(),
     "provider": "p",
@@ -87,6 +91,8 @@ GIVEN: Final[dict[str, Any]] = {
     "task_id": "none",
     "text": "x",
     "tool_id": "t",
+    "turn_id": "turn-1",
+    "value": Value(b"x"),
     "version": 1,
     "workspace": "/work",
 }
@@ -133,6 +139,10 @@ def arguments(
     for parameter in parameters:
         if parameter.kind is parameter.VAR_POSITIONAL:
             given["*"] = [value if parameter.name == tried else Tried()]
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            given["*"] = [value if parameter.name == tried else GIVEN[parameter.name]]
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            given |= {"field": value} if parameter.name == tried else {}
         elif parameter.name == tried:
             given[tried] = value
         elif parameter.default is inspect.Parameter.empty:
@@ -231,7 +241,7 @@ def test_the_twins_refuse_the_same(
             answer = called(getattr(whole, name), given)
             if isinstance(answer, Awaitable):
                 await answer
-            elif name != "follow":
+            elif name != "follow" and hasattr(answer, "__aiter__"):
                 async for _ in answer:
                     break
         finally:
