@@ -245,11 +245,11 @@ def test_a_message_is_found_by_its_id(api: Api) -> None:
 
 def test_messages_are_withdrawn_and_replaced(api: Api) -> None:
     first, second = api.append("s", "a"), api.append("s", "b")
-    for body in ({}, {"last": 1, "after": 2}):
-        assert code(api("POST", "sessions/s/messages/withdraw", json=body))[0] == 422
+    for which in ({}, {"last": 1, "after": 2}):
+        assert code(api("POST", "sessions/s/messages/withdraw", json=which))[0] == 422
     answer = api("POST", "sessions/s/messages/withdraw", json={"last": 1})
     assert answer.json()["withdrawn"] == [second["message"]]
-    body = {"after": 0, "messages": [{"role": "user", "content": "c"}]}
+    body: dict[str, Any] = {"after": 0, "messages": [{"role": "user", "content": "c"}]}
     replaced = api("POST", "sessions/s/messages/replace", json=body)
     assert replaced.json()["withdrawn"] == [first["message"]]
     cleared = api("POST", "sessions/s/messages/clear").json()
