@@ -204,7 +204,7 @@ class SessionsQuery(_Strict):
     """Which sessions, and from where."""
 
     workspace: str | None = None
-    updated_after: str | None = None
+    updated_after: str | None = Field(None, json_schema_extra={"format": "date-time"})
     newest_first: bool = False
     after: str | None = None
     limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)

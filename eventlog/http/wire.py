@@ -200,7 +200,8 @@ def try_again_after(
     longest: float = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
     said: str = "" if response is None else response.headers.get("retry-after", "")
     least = float(said) if said.isascii() and said.isdigit() else 0.0
-    return min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
+    delay: float = min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
+    return delay
 
 
 def answer_of(response: httpx2.Response) -> Any:
