@@ -278,14 +278,9 @@ def test_a_message_is_found_by_its_id(api: Api) -> None:
 
 def test_messages_are_withdrawn_and_replaced(api: Api) -> None:
     first, second = api.append("s", "a"), api.append("s", "b")
-<<<<<<< HEAD
     unclear: list[dict[str, int]] = [{}, {"last": 1, "after": 2}]
     for each in unclear:
         assert code(api("POST", "sessions/s/messages/withdraw", json=each))[0] == 422
-=======
-    for which in ({}, {"last": 1, "after": 2}):
-        assert code(api("POST", "sessions/s/messages/withdraw", json=which))[0] == 422
->>>>>>> main
     answer = api("POST", "sessions/s/messages/withdraw", json={"last": 1})
     assert answer.json()["withdrawn"] == [second["message"]]
     body: dict[str, Any] = {"after": 0, "messages": [{"role": "user", "content": "c"}]}
