@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+import eventlog
 from eventlog import (
     ArchiveView,
     CommitResult,
@@ -17,7 +18,6 @@ from eventlog import (
     SessionMeta,
     TaskView,
     ToolOutput,
-    __version__,
 )
 from eventlog.http.routing import PREFIX, Operation
 from eventlog.http.wire_errors import CODES
@@ -142,7 +142,7 @@ def document_of(operations: Iterable[Operation]) -> dict[str, Any]:
         path[operation.method.lower()] = _described(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "eventlog", "version": __version__},
+        "info": {"title": "eventlog", "version": eventlog.__version__},
         "paths": paths,
         "components": {
             "schemas": {**schemas["$defs"], **_answers()},
