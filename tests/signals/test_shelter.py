@@ -6,6 +6,7 @@ is called here once, and the frames of the main thread are watched.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -363,6 +364,39 @@ def test_where_no_thread_can_be_started_the_main_thread_does_it_itself(
         raise ValueError("being handled, and no interrupt")
     except ValueError:
         assert Shelter().write(threading.get_ident) == threading.main_thread().ident
+
+
+def served(shelter: Shelter) -> tuple[list[int], threading.Thread]:
+    """Have a new shelter answer through its pipe; return the pipe and the thread."""
+    before = set(threading.enumerate())
+    while not (pipe := list(shelter._idle[0].pipe if shelter._idle else [])):
+        assert shelter.write(lambda: "through a lock") == "through a lock"
+    (thread,) = set(threading.enumerate()) - before
+    assert shelter.write(lambda: "through the pipe") == "through the pipe"
+    return pipe, thread
+
+
+def test_a_pipe_for_answers_is_closed_with_its_thread() -> None:
+    shelter = Shelter()
+    pipe, thread = served(shelter)
+
+    shelter.dismiss()
+    thread.join(60)
+
+    for each in pipe:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(each)
+
+
+def test_an_answer_arrives_although_somebody_closed_the_pipe_for_it() -> None:
+    shelter = Shelter()
+    pipe, thread = served(shelter)
+    for each in pipe:
+        os.close(each)
+
+    assert shelter.write(lambda: "all the same") == "all the same"
+    thread.join(60)
+    assert shelter.write(lambda: "by another thread") == "by another thread"
 
 
 def test_the_watch_finds_what_does_run_in_the_main_thread(tmp_path: Path) -> None:
