@@ -16,17 +16,19 @@ from benchmarks import ours
 from benchmarks.figures import FIGURES, Row, Scale
 
 _QUICK = Scale(
-    appends=300,
-    many=2_560,
-    peer_many=512,
-    replayed=5_000,
-    large=5_000,
-    tasks=128,
-    peer_tasks=64,
+    appends=100,
+    many=640,
+    peer_many=256,
+    replayed=1_000,
+    large=1_200,
+    tasks=64,
+    peer_tasks=16,
     runs=1,
     seconds=1.0,
     trials=1,
     archives=40,
+    writes=300,
+    commits=2,
 )
 _PEERS = (
     "sqlite3",

@@ -182,8 +182,9 @@ def openai_load(path: Path, count: int) -> Timing:
     session = SQLiteSession("chat", path)
 
     async def fill() -> None:
-        for _ in range(count // 500):
-            await session.add_items([chat_item() for _ in range(500)])  # type: ignore[misc]
+        for begin in range(0, count, 500):
+            items = [chat_item() for _ in range(min(500, count - begin))]
+            await session.add_items(items)  # type: ignore[arg-type]
 
     asyncio.run(fill())
     with timed(count) as result:

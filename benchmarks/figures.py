@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, jetstream, ours, postgres, views
+from benchmarks import contenders, jetstream, ours, postgres, streams, views
 from benchmarks.workload import Timing, best_of, quickest
 from eventlog import Session
 
@@ -31,6 +31,8 @@ class Scale:
     seconds: float = 20.0
     trials: int = 5
     archives: int = 2_000
+    writes: int = 3_000
+    commits: int = 20
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _opening(scale: Scale) -> Iterator[Row]:
 def _commit(scale: Scale) -> Iterator[Row]:
     for keep_recent in (0, 20, 500, 999):
         with _folder() as new:
-            commit, append = ours.commits(new("ours"), 1_000, keep_recent)
+            commit, append = ours.commits(new("ours"), 1_000, keep_recent, scale.commits)
             yield Row(
                 f"commit 1,000 live messages, keep_recent={keep_recent}",
                 f"{commit.wall * 1e6:.0f} µs ({commit.wall / append.wall:.2f} × an append)",
@@ -240,7 +242,9 @@ def _attached(scale: Scale) -> Iterator[Row]:
 
         kinds = [(10, False), (10, True), (scale.replayed, True)]
         # In turn, so that a busy disk slows all of them alike.
-        rounds = [[measure(live, folder=folder) for live, folder in kinds] for _ in range(5)]
+        rounds = [
+            [measure(live, folder=folder) for live, folder in kinds] for _ in range(scale.trials)
+        ]
         plain, short, long = (min(timings, key=quickest) for timings in zip(*rounds, strict=True))
         yield Row("append without a folder, 10 live messages", _cost(plain))
         for timing, live in ((short, 10), (long, scale.replayed)):
@@ -296,12 +300,12 @@ def _postgres_feed(scale: Scale) -> Iterator[Row]:
 
 
 def _postgres_killed(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(postgres.kill_server(scale.trials), 1):
+    for trial, line in enumerate(postgres.kill_server(scale.trials, scale.writes), 1):
         yield Row(f"server killed under load, trial {trial}", line)
 
 
 def _postgres_failed_over(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(postgres.kill_primary(scale.trials), 1):
+    for trial, line in enumerate(postgres.kill_primary(scale.trials, scale.writes), 1):
         yield Row(f"primary killed under load, standby promoted, trial {trial}", line)
 
 
@@ -365,6 +369,35 @@ def _whole(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _streams(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        timing = streams.streamed(new("streams"), scale.seconds)
+        yield Row(
+            "a token, 10 messages at once, 150 tokens/s each",
+            f"{timing.cpu_microseconds:.1f} µs of CPU",
+            {},
+            "≤ 10 µs",
+            timing.cpu_microseconds <= 10,
+        )
+        for name, view in {
+            "tail(last=20)": views.VIEWS["tail(last=20)"],
+            "tail()": Session.tail,
+        }.items():
+            cpu = {}
+            for by_chunks in (False, True):
+                path, runs = new(f"read-{by_chunks}"), 30 * scale.runs
+                timing = streams.read_back(path, 100, view, by_chunks=by_chunks, runs=runs)
+                cpu[by_chunks] = timing.cpu
+            ratio = cpu[True] / cpu[False]
+            yield Row(
+                f"{name} after 100 streamed messages, compared with 100 plain ones",
+                f"{ratio:.2f} ×",
+                {},
+                "≤ 1.2 ×",
+                ratio <= 1.2,
+            )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     with ours.installed() as python:
         bare = ours.start_time(python, "-c", "pass")
@@ -406,7 +439,7 @@ def _jetstream_row(
 
 
 def _jetstream_killed(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(jetstream.kill_leader(scale.trials), 1):
+    for trial, line in enumerate(jetstream.kill_leader(scale.trials, scale.writes), 1):
         yield Row(f"trial {trial}: leader of three killed -9 under load", line)
 
 
@@ -425,6 +458,7 @@ FIGURES = (
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
     Figure("B14", "views of a long session", _views),
+    Figure("B13", "streamed messages", _streams),
     Figure("B15", "looking back", _looking_back),
     Figure("B17", "list of sessions", _listing),
     Figure("B19", "summary without a model", _summaries),

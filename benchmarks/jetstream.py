@@ -77,7 +77,7 @@ async def _publish(address: str, name: str, count: int, sessions: int) -> Timing
     return result()
 
 
-def kill_leader(trials: int) -> Iterator[str]:
+def kill_leader(trials: int, writes: int) -> Iterator[str]:
     """K6: kill the leader of the stream under load; return what was lost or doubled."""
     for _ in range(trials):
         with cluster() as servers:
@@ -86,7 +86,7 @@ def kill_leader(trials: int) -> Iterator[str]:
                 servers.leader("log").kill()
 
             url = servers.url(stream="log", replicas=3)
-            yield str(write_through(url, strike, writers=16, before=3_000, after=3_000))
+            yield str(write_through(url, strike, writers=16, before=writes, after=writes))
 
 
 def finish_archives(archives: int) -> str:

@@ -195,7 +195,7 @@ def bisecting(path: Path, expression: str) -> Timing:
     return result()
 
 
-def commits(path: Path, live: int, keep_recent: int, runs: int = 20) -> tuple[Timing, Timing]:
+def commits(path: Path, live: int, keep_recent: int, runs: int) -> tuple[Timing, Timing]:
     """Commit a live tail; return its time, and that of one append for comparison."""
     best = append = 1e9
     with eventlog.open(_url(path)) as log:

@@ -128,7 +128,7 @@ def follow(seconds: float) -> str:
     )
 
 
-def kill_server(trials: int) -> Iterator[str]:
+def kill_server(trials: int, writes: int) -> Iterator[str]:
     """K6: kill the server under load and start it again; return what was lost or doubled."""
     for _ in range(trials):
         with server() as started:
@@ -137,15 +137,15 @@ def kill_server(trials: int) -> Iterator[str]:
                 started.kill()
                 started.start()
 
-            yield str(write_through(started.url(), strike, writers=16, before=3_000, after=3_000))
+            yield str(write_through(started.url(), strike, writers=16, before=writes, after=writes))
 
 
-def kill_primary(trials: int) -> Iterator[str]:
+def kill_primary(trials: int, writes: int) -> Iterator[str]:
     """K6: kill the primary under load and promote its standby; return what was lost or doubled."""
     for _ in range(trials):
         with PostgresPair(VERSIONS[-1], disk=True) as pair:
             yield str(
-                write_through(pair.url(), pair.fail_over, writers=16, before=3_000, after=3_000)
+                write_through(pair.url(), pair.fail_over, writers=16, before=writes, after=writes)
             )
 
 

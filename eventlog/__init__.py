@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.engine.health import Health
+    from eventlog.engine.stream_reading import MessageUpdate, StreamView
     from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -96,7 +98,9 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.streams.commands import BegunMessage
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
@@ -125,11 +129,13 @@ __all__ = [
     "ArchiveView",
     "ArchivedMessages",
     "AsyncLog",
+    "AsyncMessageStream",
     "AsyncMoment",
     "AsyncSession",
     "AsyncTurn",
     "AsyncWorker",
     "AutoCommitPolicy",
+    "BegunMessage",
     "Cause",
     "ChainBroken",
     "Change",
@@ -157,6 +163,7 @@ __all__ = [
     "FolderView",
     "Found",
     "GivenContext",
+    "Health",
     "HistoryConflict",
     "IllegalTransition",
     "ImagePart",
@@ -168,6 +175,8 @@ __all__ = [
     "Log",
     "LogClosed",
     "Message",
+    "MessageStream",
+    "MessageUpdate",
     "MessageWithdrawn",
     "Metadata",
     "Moment",
@@ -192,6 +201,7 @@ __all__ = [
     "StepResult",
     "StoreUnavailable",
     "StoredMessage",
+    "StreamView",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
@@ -248,8 +258,14 @@ _LATER = {
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",
     "GivenContext": "eventlog.forensics.given",
+    "Health": "eventlog.engine.health",
     "Moment": "eventlog.forensics.moment",
     "Refolded": "eventlog.forensics.refold",
+    "AsyncMessageStream": "eventlog.message_streams",
+    "BegunMessage": "eventlog.session.streams.commands",
+    "MessageStream": "eventlog.message_streams",
+    "MessageUpdate": "eventlog.engine.stream_reading",
+    "StreamView": "eventlog.engine.stream_reading",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

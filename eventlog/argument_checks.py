@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.clock import parse_time, system_clock
-from eventlog.error_text import shown
+from eventlog.error_text import shown, text_of
 from eventlog.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
 
 __all__ = [
+    "LARGEST_COUNT",
     "check_bounds",
     "check_count",
     "check_number",
     "check_seconds",
     "check_types",
     "checked_clock",
+    "checked_path",
     "microseconds",
 ]
 
@@ -68,7 +71,7 @@ def check_number(name: str, value: Any, counts: str = "milliseconds") -> float:
     """Return a finite number as a float; raise `InvalidArgument` for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with suppress(OverflowError):
-            if isfinite(value):
+            if isfinite(value) and float(value) == value:  # Beyond 53 bits some would be rounded.
                 return float(value)
     raise InvalidArgument(f"{name} is {shown(value)}; it must be a number of {counts}")
 
@@ -89,6 +92,29 @@ def check_types(types: Any) -> None:
         raise InvalidArgument(
             f"types is {shown(cast('object', types))}; it must be a list of types of events"
         )
+
+
+def checked_path(what: str, path: str | os.PathLike[str]) -> str:
+    """Return a path as text; raise `InvalidArgument` if it cannot be one, or cannot be recorded."""
+    try:
+        text: object = os.fspath(path)
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise InvalidArgument(f"the path of {what} is {shown(path)}; give text or a Path")
+    if not text:
+        raise InvalidArgument(f"the path of {what} is empty; name one")
+    if "\0" in text:
+        raise InvalidArgument(
+            f"the path {text!r} of {what} has a zero byte in it; name another one"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(
+            f"the path {text!a} of {what} is not UTF-8 and cannot be recorded; rename it"
+        ) from None
+    return text
 
 
 def checked_clock(clock: Clock) -> Clock:
@@ -122,7 +148,7 @@ def microseconds(time: str | datetime) -> int:
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     try:
         return parse_time(time)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidArgument(
-            f"{time!r:.80} is not a time ({error}); write ISO 8601, such as 2026-01-02T03:04:05Z"
+            f"{shown(time)} is not a time ({text_of(error)}); write ISO 8601, such as 2026-01-02T03:04:05Z"
         ) from error

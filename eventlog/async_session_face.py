@@ -6,6 +6,8 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from eventlog import late_verbs
+from eventlog.argument_checks import check_count
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
@@ -15,10 +17,16 @@ from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import ABANDONED
+from eventlog.session.commands import ABANDONED, CreateSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
+from eventlog.session.streams.coalescing import (
+    BUFFER_BYTES,
+    CHUNK_BYTES,
+    LEASE_SECONDS,
+    WINDOW_SECONDS,
+)
 from eventlog.session.tool_output import (
     CONTEXT_CHARACTERS,
     SEARCH_LIMIT,
@@ -36,12 +44,13 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.stream_reading import MessageUpdate, StreamView
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -53,11 +62,14 @@ if TYPE_CHECKING:
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.past import Past
     from eventlog.forensics.refold import Refolded
+    from eventlog.message_streams import AsyncMessageStream
     from eventlog.projection import Projection
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.events import FailedArchives
+    from eventlog.session.messages import Role, ToolPart
+    from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
@@ -551,6 +563,158 @@ class AsyncSession:
         version: int = await self._do(command, by, arguments.expected_version(expected))
         return await self._engine.run(queries.read_withdrawn, self._core, version)
 
+    # ---- messages that are being written ------------------------------------------------------
+
+    def stream(
+        self,
+        name: str | None = None,
+        *,
+        role: Role = "assistant",
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        window_seconds: float = WINDOW_SECONDS,
+        chunk_bytes: int = CHUNK_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+        background: bool = True,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> AsyncMessageStream:
+        """Return a context manager in which one message is written while it arrives.
+
+        See `Session.stream`.
+        """
+        from eventlog.message_streams import AsyncMessageStream, stream_terms
+
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        terms = stream_terms(
+            name,
+            role,
+            message_id,
+            fields,
+            lease_seconds,
+            window_seconds,
+            chunk_bytes,
+            buffer_bytes,
+            background,
+            by,
+        )
+        return AsyncMessageStream(self._engine, self._core, terms)
+
+    async def begin_message(
+        self,
+        role: Role = "assistant",
+        *,
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> BegunMessage:
+        """Begin to write a message in chunks; return its id, and the fence of its producer.
+
+        See `Session.begin_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(
+            late_verbs.begin_message,
+            self._engine.blocking,
+            self._core,
+            role,
+            message_id,
+            fields,
+            lease_seconds,
+            idempotency_key,
+        )
+        begun: BegunMessage = await self._do(command, by)
+        return begun
+
+    async def append_chunk(
+        self,
+        message_id: str,
+        fence: int,
+        sequence: int,
+        content: str | Sequence[Mapping[str, Any] | ToolPart],
+    ) -> None:
+        """Append a chunk of a message that was begun: a text, or parts; and renew the lease.
+
+        See `Session.append_chunk`.
+        """
+        command = await self._engine.run(
+            late_verbs.append_chunk,
+            self._engine.blocking,
+            self._core,
+            message_id,
+            fence,
+            sequence,
+            content,
+        )
+        await self._do(command, None)
+
+    async def end_message(
+        self,
+        message_id: str,
+        fence: int,
+        message: Message | dict[str, Any] | None = None,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message:
+        """End a message that was begun, and return it as it was recorded.
+
+        See `Session.end_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.end_message, self._engine.blocking, self._core, message_id, fence, message
+        )
+        ended: Message = await self._do(command, by)
+        return ended
+
+    async def interrupt_message(
+        self,
+        message_id: str,
+        fence: int,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message | None:
+        """End a message that will not be finished; return what arrived, marked ``interrupted``.
+
+        See `Session.interrupt_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.interrupt_message, self._engine.blocking, message_id, fence
+        )
+        message: Message | None = await self._do(command, by)
+        return message
+
+    async def streams(self) -> tuple[StreamView, ...]:
+        """Return the messages that are being written, in the order in which they began."""
+        return await self._engine.run(late_verbs.streams, self._core)
+
+    async def follow_message(self, message_id: str, after: int = 0) -> AsyncIterator[MessageUpdate]:
+        """Yield the chunks of a message as they are stored, and its end; then stop.
+
+        See `Session.follow_message`.
+        """
+        check_count("after", after, "chunks")
+        from eventlog.engine.stream_reading import following_message
+
+        entries = following_message(self._core, message_id, after)
+        async for update in self._engine.iterate(entries):
+            yield update
+
     async def used(
         self,
         contexts: Sequence[str] = (),
@@ -723,6 +887,24 @@ class AsyncSession:
 
     # ---- the session itself -------------------------------------------------------------------
 
+    async def ensure_created(
+        self,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Record the creation of a new session at once, not with its first write; return whether
+        this call created it.
+
+        See `Session.ensure_created`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        created: bool = await self._do(CreateSession(self._core.creation), by)
+        return created
+
     async def record(
         self,
         *events: Event | Message | dict[str, Any],
@@ -817,7 +999,7 @@ class AsyncSession:
     ) -> None:
         """Close the session: it takes no more messages. Its open tasks are still completed."""
         await self._do(
-            arguments.closing(reason),
+            arguments.closing(reason, self._engine.estimate_tokens),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -836,7 +1018,7 @@ class AsyncSession:
         See `Session.delete`.
         """
         await self._do(
-            arguments.deletion(reason),
+            arguments.deletion(reason, self._engine.estimate_tokens),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 

@@ -153,18 +153,23 @@ class DuplicateEvent(ConflictError, _OfStream):
 
 
 class LeaseLost(ConflictError):
-    """A worker no longer owns its task, or an attempt its turn; the result is refused.
+    """A worker no longer owns its task, an attempt its turn, or a producer its message.
 
-    ``task_id`` is the id of the task or of the turn; ``fence`` that of the claim, or the number of
-    the attempt at the turn.
+    ``task_id`` is the id of the task, the turn or the message, and ``of`` says which; ``fence`` is
+    that of the claim, the number of the attempt at the turn, or the fence of the producer.
     """
 
     def __init__(self, task_id: str, fence: int, detail: str, *, of: str = "task") -> None:
+        advice = (
+            "stop writing it; what had arrived was recorded, begin another message"
+            if of == "message"
+            else f"drop the result, another attempt owns the {of}"
+        )
         super().__init__(
-            f"{of} {task_id}: the lease with fence {fence} is lost ({detail}); "
-            f"drop the result, another attempt owns the {of}"
+            f"{of} {task_id}: the lease with fence {fence} is lost ({detail}); {advice}"
         )
         self.task_id = task_id
+        self.of = of
         self.fence = fence
 
 

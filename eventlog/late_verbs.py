@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.engine.stream_reading import StreamView
     from eventlog.engine.turns import TurnRun
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
@@ -34,26 +35,33 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import Metadata, Position
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.streams.commands import AppendChunk, BeginMessage, EndMessage
+    from eventlog.session.streams.interrupting import InterruptMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.store import Finding, Store
 
 __all__ = [
     "abandon",
     "adopt",
+    "append_chunk",
     "at",
     "attach",
+    "begin_message",
     "bisect",
     "blame",
     "bundle",
     "detach",
     "diff",
+    "end_message",
     "fork",
     "heal",
+    "interrupt_message",
     "materialize",
     "past",
     "reattach",
     "refold",
     "retry",
+    "streams",
     "timeline",
     "turn",
     "verify",
@@ -239,3 +247,38 @@ def refold(
     from eventlog.forensics import refold
 
     return refold.refold(past, projection, against)
+
+
+def begin_message(engine: Engine, core: Core, *args: Any) -> BeginMessage:
+    """Build the command that begins a message; see `eventlog.Session.begin_message`."""
+    from eventlog.engine import stream_arguments
+
+    return stream_arguments.begin(engine, core, *args)
+
+
+def append_chunk(engine: Engine, core: Core, *args: Any) -> AppendChunk:
+    """Build the command that appends a chunk; see `eventlog.Session.append_chunk`."""
+    from eventlog.engine import stream_arguments
+
+    return stream_arguments.chunk(engine, core, *args)
+
+
+def end_message(engine: Engine, core: Core, *args: Any) -> EndMessage:
+    """Build the command that ends a message; see `eventlog.Session.end_message`."""
+    from eventlog.engine import stream_arguments
+
+    return stream_arguments.end(engine, core, *args)
+
+
+def interrupt_message(engine: Engine, message_id: str, fence: int) -> InterruptMessage:
+    """Build the command that interrupts a message; see `eventlog.Session.interrupt_message`."""
+    from eventlog.engine import stream_arguments
+
+    return stream_arguments.interrupt(engine, message_id, fence)
+
+
+def streams(core: Core) -> tuple[StreamView, ...]:
+    """Return the messages that are being written."""
+    from eventlog.engine.stream_reading import read_streams
+
+    return read_streams(core)

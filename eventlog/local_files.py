@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from eventlog.argument_checks import check_count
 from eventlog.descriptors import (
     create_file,
     is_supported,
@@ -328,6 +329,7 @@ class FilesUnder(_Verbs):
 
 def checked_permissions(permissions: int) -> int:
     """Return ``permissions`` if a new file can have them; raise `InvalidArgument` otherwise."""
+    check_count("mode", permissions, "permission bits")
     if permissions & ~0o666 or permissions & 0o600 != 0o600:
         raise InvalidArgument(
             f"mode {permissions:#o}: the owner must have read and write permission, group and others "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from os import PathLike
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog import late_verbs
-from eventlog.argument_checks import check_bounds, check_types, microseconds
+from eventlog.argument_checks import check_bounds, check_types, checked_path, microseconds
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
@@ -19,9 +20,11 @@ from eventlog.engine.opening import open_store
 from eventlog.engine.queries import find_task, known_task
 from eventlog.engine.shelter import Shelter
 from eventlog.engine.snapshots import project_stream
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.filesystem import FileSystem
 from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
+from eventlog.projection import Projection, check_projection
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives, SessionCreated
@@ -31,6 +34,7 @@ from eventlog.session.tasks.machine import PollerState, TaskState
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
-    from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
@@ -206,13 +209,17 @@ class Log:
         to last. ``updated_after``, an aware time or ISO 8601 text, leaves out those without a later
         record. The index and the heads of the sessions answer; none is folded.
         """
+        owner = None if owner is None else check_text("owner", owner)
+        workspace = None if workspace is None else check_text("workspace", workspace)
         after = None if updated_after is None else microseconds(updated_after)
         selection = Selection(owner, workspace, after, newest_first)
         return session_ids(self._engine.store, selection)
 
     def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""
-        return next(self.sessions(workspace=workspace, newest_first=True), None)
+        return next(
+            self.sessions(workspace=check_text("workspace", workspace), newest_first=True), None
+        )
 
     def exists(self, session: str) -> bool:
         """Return whether a session has any record, even if it is closed or deleted."""
@@ -315,7 +322,7 @@ class Log:
         """
         return read_chosen(
             self._engine.store,
-            session,
+            check_session_id(session),
             after=after,
             until=until,
             limit=limit,
@@ -374,6 +381,10 @@ class Log:
         It is bound to this log. `follow` refuses it in a copy, in another log, and in this one once
         it was restored from a backup without the event.
         """
+        if not isinstance(recorded, (Recorded, NoneType)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(
+                f"recorded is {shown(recorded)}; it must be an event that was read"
+            )
         position = self.position() if recorded is None else recorded.position
         return checkpoint_at(self._engine.store, position)
 
@@ -387,6 +398,7 @@ class Log:
         A projection with `dump` and `load` gets snapshots: the fold begins at the newest good one,
         and a new one is written now and then. Raises `SessionNotFound`.
         """
+        check_projection(projection)
         if not self.exists(session):
             raise SessionNotFound(session)
         return project_stream(self._engine.store, session, projection)
@@ -520,4 +532,5 @@ def open_bundle(path: str | PathLike[str]) -> Log:
     from eventlog.exchange.bundle.reading import read_bundle
     from eventlog.exchange.bundle.store import BundleStore
 
-    return Log(BundleStore(read_bundle(path), str(path)))
+    text = checked_path("the bundle", path)
+    return Log(BundleStore(read_bundle(text), text))

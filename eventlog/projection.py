@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from eventlog.error_text import shown
+from eventlog.errors import InvalidArgument
 from eventlog.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from eventlog.records import Record
 
-__all__ = ["Projection", "replay"]
+__all__ = ["Projection", "check_projection", "replay"]
 
 State = TypeVar("State")
 View = TypeVar("View")
@@ -63,6 +65,14 @@ class Projection(ABC, Generic[State, View]):
     def load(self, data: bytes) -> State:
         """Return the state that `dump` wrote. If it raises anything, the snapshot is ignored."""
         raise NotImplementedError(f"{type(self).__name__} writes no snapshots")
+
+
+def check_projection(projection: object) -> None:
+    """Raise `InvalidArgument` for what is no `Projection`, such as the class of one."""
+    if not isinstance(projection, Projection):
+        raise InvalidArgument(
+            f"projection is {shown(projection)}; it must be an instance of an eventlog.Projection"
+        )
 
 
 def replay(records: Iterable[Record | Recorded], projection: Projection[State, View]) -> View:

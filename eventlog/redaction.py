@@ -24,7 +24,7 @@ MARK: Final = "[redacted]"
 """What replaces a secret."""
 
 _NAMES: Final = (
-    r"pass(?:word|wd|phrase|code)?|pwd|secret|credential|"
+    r"pass(?:wor[dt]|wd|phrase|code)?|pwd|secret|credential|"
     r"(?:api|access|secret|private|account|signing|encryption|subscription|shared[-_ ]?access|"
     r"storage|master|auth)[-_ ]?key(?:[-_ ]id)?|apikey|accountkey|sharedaccesskey|"
     r"(?:access|auth|refresh|session|security|id|bearer|bot|csrf|xsrf|user|device|identity)[-_ ]?token|"
@@ -63,7 +63,7 @@ _PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provide
         (
             r"(?:gsk|r8|whsec|sbp|sbs|dckr_pat|dckr_oat|rubygems|nvapi|xai|pplx|tvly|ntn|figd|glc|glsa|"
             r"lin_api|lin_oauth|lsv2_pt|lsv2_sk|secret|phc|phx|fly|FlyV1|co|cfut|cfat|tskey|napi|sntrys|"
-            r"sntryu|pul|tfp|atlasv1|hcp|rnd|vercel|vcp|fc|jina|PMAK|NRAK|NRII|NRJS)"
+            r"sntryu|pul|tfp|atlasv1|hcp|rnd|vercel|vcp|fc|jina|PMAK|NRAK|NRII|NRJS|HRKU)"
             r"[-_][A-Za-z0-9_-]{16,}"
         ),
         r"hv[sbr]\.[A-Za-z0-9_-]{16,}",  # Vault
@@ -76,6 +76,10 @@ _PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provide
         r"S[UANOCX][A-Z2-7]{56}",  # seeds of NATS keys
         r"\d{8,10}:[A-Za-z0-9_-]{35}",  # Telegram
         r"1//0[A-Za-z0-9_-]{20,}",  # Google refresh tokens
+        r"fm[12]_[A-Za-z0-9+/=_-]{16,}",  # Fly
+        r"dt0[a-z]\d\d\.[A-Z0-9]{10,}\.[A-Z0-9]{20,}",  # Dynatrace
+        r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{16,}",  # PlanetScale
+        r"[A-Za-z0-9]{10,20}\.atlasv1\.[A-Za-z0-9_-]{16,}",  # Terraform
     )
 )
 
@@ -93,7 +97,25 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+", rf"\1{MARK}"),
     (r"(discord(?:app)?\.com/api/webhooks/\d{1,30}/)[A-Za-z0-9_-]+", rf"\1{MARK}"),
-    # Headers.
+    (r"(api\.telegram\.org/(?:file/)?bot)\d{6,12}:[A-Za-z0-9_-]{20,}", rf"\1{MARK}"),
+    # PuTTY's key files, even if they are cut short.
+    (r"(Private-Lines: \d{1,4}\r?\n)(?s:.+?)(?=Private-MAC|\Z)", rf"\1{MARK}\n"),
+    # Logins of `curl`, of `.netrc` and of Docker's configuration.
+    (
+        r"((?:^|\s)(?:-u|--user|--proxy-user)[ =]\s{0,4}[\"']?[^\s:\"'/]{1,64}:)" + _NOT_SECRET +
+        r"[^\s\"'/][^\s\"']*",
+        rf"\1{MARK}",
+    ),
+    (r"(\blogin\s{1,4}\S{1,64}\s{1,4}password\s{1,4})" + _NOT_SECRET + r"\S+", rf"\1{MARK}"),
+    (r"([\"']auth[\"']\s{0,4}:\s{0,4}[\"'])[A-Za-z0-9+/]{8,}={0,2}", rf"\1{MARK}"),
+    # Headers; those of several fields up to the end of the line.
+    (
+        (
+            r"(?i)((?:proxy-)?authorization" + _BETWEEN + r"\\{0,3}[\"']?)"
+            r"(?:digest|hawk|oauth|aws4-[a-z0-9-]{1,30})\s[^\r\n]+"
+        ),
+        rf"\1{MARK}",
+    ),
     (
         (
             r"(?i)((?:proxy-)?authorization" + _BETWEEN + r"\\{0,3}[\"']?)" + _NOT_SECRET +
@@ -133,6 +155,13 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
         rf"\1{MARK}",
     ),
     (r"(?i)([?&;](?:sig|key|code|auth|jwt|x-amz-signature)=)" + _NOT_SECRET + r"[^\s&;\"'<>]{6,}", rf"\1{MARK}"),
+    (
+        (
+            r"(?i)(\bpass(?:word|phrase|code)\s{1,4}(?:is|was)(?::\s{0,4}|\s{1,4})[\"']?)" + _NOT_SECRET +
+            r"(?=[^\s\d\"']{0,64}\d)[^\s\"']{6,}"
+        ),
+        rf"\1{MARK}",
+    ),
     # Schemes of authentication.
     (
         r"((?i:\bbearer)(?:\s*:\s*|\s+)[\"']?)" + _LOOKS_DRAWN + r"[A-Za-z0-9._~+/=-]{6,}",

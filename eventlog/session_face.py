@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
+from eventlog.argument_checks import check_count
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
@@ -17,10 +18,16 @@ from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.commands import ABANDONED
+from eventlog.session.commands import ABANDONED, CreateSession
 from eventlog.session.commit import Commit, CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
+from eventlog.session.streams.coalescing import (
+    BUFFER_BYTES,
+    CHUNK_BYTES,
+    LEASE_SECONDS,
+    WINDOW_SECONDS,
+)
 from eventlog.session.tool_output import (
     CONTEXT_CHARACTERS,
     SEARCH_LIMIT,
@@ -38,12 +45,13 @@ from eventlog.session.views import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.engine.stream_reading import MessageUpdate, StreamView
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -54,11 +62,14 @@ if TYPE_CHECKING:
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.past import Past
     from eventlog.forensics.refold import Refolded
+    from eventlog.message_streams import MessageStream
     from eventlog.projection import Projection
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
     from eventlog.session.events import FailedArchives
+    from eventlog.session.messages import Role, ToolPart
+    from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
@@ -597,6 +608,178 @@ class Session:
         version: int = self._do(command, by, arguments.expected_version(expected))
         return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
 
+    # ---- messages that are being written ------------------------------------------------------
+
+    def stream(
+        self,
+        name: str | None = None,
+        *,
+        role: Role = "assistant",
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        window_seconds: float = WINDOW_SECONDS,
+        chunk_bytes: int = CHUNK_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
+        background: bool = True,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> MessageStream:
+        """Return a context manager in which one message is written while it arrives.
+
+        What is written is stored in chunks: at most ``window_seconds`` after it came, when it has
+        ``chunk_bytes``, at a tool call and at the end. Until then the message is last in `tail`,
+        marked ``streaming``, and in no context, count, commit or folder. Leaving the block ends it,
+        and it is recorded as any other message. Leaving it by an exception, a cancellation or
+        ``SystemExit``, or closing the log, records what arrived as one message marked
+        ``interrupted``, with a result for each open call; so does the next command on the session,
+        or a worker, once the producer's process has died or nothing was heard of it for
+        ``lease_seconds``.
+
+        A thread of the log stores the chunks, so a slow disk does not slow the producer. Only when
+        ``buffer_bytes`` wait, writing waits, too; nothing is dropped. Without ``background`` the
+        producer stores the chunks itself as it writes. ``fields`` are further fields of the message.
+        ``name`` has no effect outside of a turn.
+        """
+        from eventlog.message_streams import MessageStream, stream_terms
+
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        terms = stream_terms(
+            name,
+            role,
+            message_id,
+            fields,
+            lease_seconds,
+            window_seconds,
+            chunk_bytes,
+            buffer_bytes,
+            background,
+            by,
+        )
+        return MessageStream(self._engine, self._core, terms)
+
+    def begin_message(
+        self,
+        role: Role = "assistant",
+        *,
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> BegunMessage:
+        """Begin to write a message in chunks; return its id, and the fence of its producer.
+
+        `stream` does this and what follows. The id is taken from here on: it is that of the message,
+        also if it is interrupted. Raises `DuplicateEvent` for an id that is in use.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(
+            late_verbs.begin_message,
+            self._engine,
+            self._core,
+            role,
+            message_id,
+            fields,
+            lease_seconds,
+            idempotency_key,
+        )
+        begun: BegunMessage = self._do(command, by)
+        return begun
+
+    def append_chunk(
+        self,
+        message_id: str,
+        fence: int,
+        sequence: int,
+        content: str | Sequence[Mapping[str, Any] | ToolPart],
+    ) -> None:
+        """Append a chunk of a message that was begun: a text, or parts; and renew the lease.
+
+        ``sequence`` counts the chunks from 1. Appending a chunk again changes nothing, so it can be
+        repeated when its answer was lost. Raises `LeaseLost` if the message was ended by others,
+        `DuplicateEvent` if the number was used for another chunk, and `InvalidArgument` if chunks
+        before it are missing. Chunks carry no actor: who began the message wrote it.
+        """
+        command = self._engine.shelter.read(
+            late_verbs.append_chunk,
+            self._engine,
+            self._core,
+            message_id,
+            fence,
+            sequence,
+            content,
+        )
+        self._do(command, None)
+
+    def end_message(
+        self,
+        message_id: str,
+        fence: int,
+        message: Message | dict[str, Any] | None = None,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message:
+        """End a message that was begun, and return it as it was recorded.
+
+        Without ``message`` it is what its chunks said; a given one takes their place. Results that
+        came meanwhile are written into its calls. Ending it again changes nothing and returns it.
+        Raises `LeaseLost` if the message was ended by others.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = self._engine.shelter.read(
+            late_verbs.end_message, self._engine, self._core, message_id, fence, message
+        )
+        ended: Message = self._do(command, by)
+        return ended
+
+    def interrupt_message(
+        self,
+        message_id: str,
+        fence: int,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message | None:
+        """End a message that will not be finished; return what arrived, marked ``interrupted``.
+
+        Its open calls get a result with the status ``error``, which a real one that comes later
+        replaces. None if nothing had arrived: then there is no message. Raises as `end_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = self._engine.shelter.read(
+            late_verbs.interrupt_message, self._engine, message_id, fence
+        )
+        message: Message | None = self._do(command, by)
+        return message
+
+    def streams(self) -> tuple[StreamView, ...]:
+        """Return the messages that are being written, in the order in which they began."""
+        return self._engine.shelter.read(late_verbs.streams, self._core)
+
+    def follow_message(self, message_id: str, after: int = 0) -> Iterator[MessageUpdate]:
+        """Yield the chunks of a message as they are stored, and its end; then stop.
+
+        Whoever comes late gets what is there first, and goes on. ``after`` is the ``sequence`` of the
+        last chunk that the caller has: nothing comes twice, and nothing is missing. The last update
+        has ``ended`` and the whole ``message``. Raises `InvalidArgument` for an unknown message.
+        """
+        check_count("after", after, "chunks")
+        from eventlog.engine.stream_reading import following_message
+
+        entries = following_message(self._core, message_id, after)
+        return (update for update in entries if update is not None)
+
     def used(
         self,
         contexts: Sequence[str] = (),
@@ -800,6 +983,25 @@ class Session:
 
     # ---- the session itself -------------------------------------------------------------------
 
+    def ensure_created(
+        self,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Record the creation of a new session at once, not with its first write; return whether
+        this call created it.
+
+        An existing session stays as it is, also if it is closed. Raises `OwnerMismatch` if another
+        owner has created the session since it was opened here.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        created: bool = self._do(CreateSession(self._core.creation), by)
+        return created
+
     def record(
         self,
         *events: Event | Message | dict[str, Any],
@@ -903,7 +1105,7 @@ class Session:
     ) -> None:
         """Close the session: it takes no more messages. Its open tasks are still completed."""
         self._do(
-            arguments.closing(reason),
+            arguments.closing(reason, self._engine.estimate_tokens),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 
@@ -922,7 +1124,7 @@ class Session:
         The records stay in the log. Raises `SessionClosed` if it was deleted before.
         """
         self._do(
-            arguments.deletion(reason),
+            arguments.deletion(reason, self._engine.estimate_tokens),
             arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 from eventlog.redaction import redact_url
 
@@ -25,6 +26,8 @@ class StoreURL(NamedTuple):
 
 def split_url(url: str) -> StoreURL:
     """Split a store's URL into what `open_store` takes; raise `InvalidArgument` for other texts."""
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"the URL is {shown(url)}; give text, such as 'sqlite:///agent.db'")
     if "\0" in unquote(url):
         raise InvalidArgument(
             f"{public_url(url)!r} has a NUL character (%00), which no name can have; remove it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from eventlog.aio import AsyncLog, async_engine_of
@@ -89,6 +90,10 @@ class Worker:
     ``result_classifier`` finds errors that a callable returned as text. ``draw`` returns random
     numbers from 0 to 1, for the delays between attempts.
 
+    In the main thread, `run` and `run_once` wait for a thread that works, so callables run in another
+    thread. An exception of a signal handler, such as `KeyboardInterrupt`, is raised after what was
+    claimed has been released; a second one is raised at once.
+
     Raises `InvalidArgument` for a number that is out of range.
     """
 
@@ -118,7 +123,7 @@ class Worker:
             classify_result=result_classifier,
             draw=draw,
         )
-        self._running: tuple[WorkLoop, asyncio.AbstractEventLoop] | None = None
+        self._running: _Running | None = None
         self._stopped: float | None = None
 
     @property
@@ -128,11 +133,11 @@ class Worker:
 
     def run_once(self) -> int:
         """Work until no task is due; return how many tasks were completed."""
-        return asyncio.run(self._started(WorkLoop.run_once))
+        return self._run(WorkLoop.run_once)
 
     def run(self) -> None:
         """Work until `stop` is called, and wake when tasks become due."""
-        asyncio.run(self._started(WorkLoop.run))
+        self._run(WorkLoop.run)
 
     def stop(self, grace_seconds: float = 10.0) -> None:
         """Stop: claim no more tasks, and release those that still run after ``grace_seconds``.
@@ -141,20 +146,61 @@ class Worker:
         stopped cannot be started again.
         """
         self._stopped = grace_seconds
-        if self._running is not None:
-            work, loop = self._running
-            loop.call_soon_threadsafe(work.stop, grace_seconds)
+        if (running := self._running) is not None:
+            running.stop(grace_seconds)
 
-    async def _started(self, run: Callable[[WorkLoop], Coroutine[Any, Any, Result]]) -> Result:
+    def _run(self, run: Callable[[WorkLoop], Coroutine[Any, Any, Result]]) -> Result:
+        """Run an event loop in the caller's thread; for the main thread, in one of the log's."""
+        running = _Running()
+        return self._engine.shelter.run(
+            lambda: asyncio.run(self._started(run, running)), running.cancel
+        )
+
+    async def _started(
+        self, run: Callable[[WorkLoop], Coroutine[Any, Any, Result]], running: _Running
+    ) -> Result:
         engine = AsyncEngine(self._engine)
-        work = WorkLoop(engine, self._terms)
-        self._running = work, asyncio.get_running_loop()
-        if self._stopped is not None:
-            work.stop(self._stopped)
         try:
+            work = WorkLoop(engine, self._terms)
+            self._running = running
+            running.begin(work)
+            if self._stopped is not None:
+                work.stop(self._stopped)
             return await run(work)
         finally:
             engine.release()
+
+
+class _Running:
+    """An event loop that works in one thread, for others that want it to end."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[WorkLoop, asyncio.Task[Any], asyncio.AbstractEventLoop] | None = None
+        self._is_cancelled = False
+
+    def begin(self, work: WorkLoop) -> None:
+        """Note what runs in the current task, and cancel the task if that was asked for before."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        # Each side sets its value before it reads the other's, so that one of them cancels.
+        self._begun = work, task, loop
+        if self._is_cancelled:
+            task.cancel()
+
+    def cancel(self) -> None:
+        """Cancel the work: what was claimed and is not completed is released."""
+        self._is_cancelled = True
+        if self._begun is not None:
+            _, task, loop = self._begun
+            with suppress(RuntimeError):  # The loop is closed.
+                loop.call_soon_threadsafe(task.cancel)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Stop the work, if it has begun."""
+        if self._begun is not None:
+            work, _, loop = self._begun
+            with suppress(RuntimeError):  # The loop is closed.
+                loop.call_soon_threadsafe(work.stop, grace_seconds)
 
 
 def _drawn_name() -> str:

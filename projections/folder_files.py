@@ -337,11 +337,19 @@ class _RecordsAtHand:
         self._versions = {record.event_id: record.version for record in records}
 
     def read(
-        self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         first = bisect_right(self._records, after, key=_version)
         last = len(self._records) if until is None else self._place_after(until)
         found = self._records[first:last]
+        if types:
+            found = [record for record in found if record.type in types]
         return iter(reversed(found) if reverse else found)
 
     def head(self, stream: str) -> Head:

@@ -27,15 +27,17 @@ from tests.account import (
     pytest_terminal_summary,
     pytest_testnodedown,
 )
-from tests.shares import CRASH_SHARE, NIGHTLY, PARTS, Share
+from tests.shares import CRASH_SHARE, NIGHTLY, PARTS, Share, rounds
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
 settings.register_profile(
     "suite",
+    max_examples=rounds(40, 4_000),  # Of tests that name no number.
     deadline=None,
-    derandomize=True,
+    derandomize=not NIGHTLY,
     database=None,
+    print_blob=NIGHTLY,
     # A busy machine makes drawing slow, which says nothing about the code.
     suppress_health_check=[HealthCheck.too_slow],
 )

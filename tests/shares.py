@@ -1,7 +1,8 @@
 """What share of a search the suite runs, and on which stores a test runs.
 
-`.ci/run` has eight minutes. Searches that could go on for ever therefore run a fixed share there, the
-same each time; ``HYPOTHESIS_PROFILE=nightly`` runs all of it, and draws anew.
+`.ci/run` has eight minutes. Searches that could go on for ever therefore run a fixed share, the same
+each time; ``HYPOTHESIS_PROFILE=nightly`` runs all of it, and draws anew. What is the same on every store
+runs there on memory, on SQLite, and on one of the others in turn; without ``--part`` on all of them.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
 
-__all__ = ["CRASH_SHARE", "NIGHTLY", "PARTS", "Share", "examples", "on_two_stores"]
+__all__ = ["CRASH_SHARE", "NIGHTLY", "PARTS", "Share", "examples", "on_two_stores", "rounds"]
 
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
-CRASH_SHARE: Final = 1 if NIGHTLY else 3
+CRASH_SHARE: Final = 1 if NIGHTLY else 9
 """Of how many crash points one is tried."""
+
+
+def rounds(suite: int, nightly: int) -> int:
+    """Return how often a search goes round: in the suite, or by the nightly profile."""
+    return nightly if NIGHTLY else suite
 
 
 class Share(NamedTuple):
@@ -48,12 +55,38 @@ def _store_of(item: pytest.Item) -> object:
     return parameters.get("log_url")
 
 
+def _is_search(item: pytest.Item) -> bool:
+    """Return whether a test tries one case after another: what is drawn, or crash after crash."""
+    fixtures: frozenset[str] = frozenset(getattr(item, "fixturenames", ()))
+    function = getattr(item, "function", None)
+    return "share" in fixtures or bool(getattr(function, "is_hypothesis_test", False))
+
+
 def _is_measured(item: pytest.Item) -> bool:
     """Return whether `.ci/run` counts branches while a test runs, which nearly doubles its time.
 
-    So the library is measured on SQLite, and not again on every store.
+    So the library is measured on SQLite, and not again on every store; and searches, which take the
+    same branches again and again, are not measured.
     """
-    return item.path.parent.name in _MEASURED and _store_of(item) in (None, "sqlite")
+    folder = item.path.parent.name
+    return folder in _MEASURED and _store_of(item) in (None, "sqlite") and not _is_search(item)
+
+
+_OTHERS: Final = ("files", "postgres", "nats")
+"""The stores beside memory and SQLite."""
+
+
+def _is_in_turn(item: pytest.Item) -> bool:
+    """Return whether `.ci/run` runs a test on its store: all on two stores, and on one of the others.
+
+    Which one it is depends on the test, so that each store gets a third of them. The contract of stores
+    has no share: it runs on every store, and so do the tests of one store.
+    """
+    store = _store_of(item)
+    if store not in _OTHERS:
+        return True
+    name = item.name.replace(str(store), "")
+    return store == _OTHERS[crc32(name.encode()) % len(_OTHERS)]
 
 
 def _is_quick(item: pytest.Item) -> bool:
@@ -68,10 +101,10 @@ def _is_quick(item: pytest.Item) -> bool:
 
 PARTS: Final[dict[str, Callable[[pytest.Item], bool]]] = {
     "measured": _is_measured,
-    "rest": lambda item: not _is_measured(item),
+    "rest": lambda item: not _is_measured(item) and _is_in_turn(item),
     "quick": _is_quick,
 }
-"""Parts of the suite that ``--part`` chooses: the first two together are all of it."""
+"""Parts of the suite that ``--part`` chooses: the first two together are what `.ci/run` runs."""
 
 
 def examples(count: int, nightly: int | None = None) -> settings:

@@ -36,6 +36,7 @@ from eventlog.adoption.plan import (
 from eventlog.adoption.reading import read_contents
 from eventlog.adoption.rules import Examined, examine
 from eventlog.engine.blobs import put_value
+from eventlog.error_text import shown
 from eventlog.errors import (
     CorruptFolder,
     DuplicateEvent,
@@ -97,6 +98,8 @@ def check_folder(
 
 
 def _read(files: FileSystem, path: str, limits: FolderLimits | None) -> Contents:
+    if limits is not None and not isinstance(limits, FolderLimits):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"limits is {shown(limits)}; it must be eventlog.FolderLimits")
     with _mapped_errors(path):
         return read_contents(files, path, limits or FolderLimits())
 
@@ -130,7 +133,7 @@ def adopt(
     path = absolute_path(path)
     contents = _read(engine.files, path, limits)
     examined = _examined(contents, quarantine=quarantine)
-    session = check_session_id(session_id or _name_of(path, examined))
+    session = check_session_id(_name_of(path, examined) if session_id is None else session_id)
     core = engine.core(session)
     if _has_other_content(core, contents):
         return _continue(engine, core, contents, examined, by)

@@ -44,6 +44,7 @@ SUMMARIES: Final = {
     "materialize": "Write a session to a folder.",
     "heal": "Repair a session's folder from the log, or check it.",
     "verify": "Verify hash chains, state machines and what is derived.",
+    "serve": "Serve the log over HTTP, until stopped.",
     "copy": "Copy a log into another store.",
     "doctor": "Check a store, a session folder or a conversation file.",
     "docs": "Show the documentation.",
@@ -51,7 +52,7 @@ SUMMARIES: Final = {
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
-OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "copy", "doctor", "docs"})
+OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "doctor", "docs"})
 """The commands that name no session, and so have no ``--owner``."""
 
 

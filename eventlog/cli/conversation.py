@@ -32,6 +32,10 @@ _ROLE_STYLES: Final = {
 }
 
 
+MARKS: Final = ("streaming", "interrupted")
+"""The fields of messages that are still being written, and of those that were never finished."""
+
+
 def conversation(
     messages: Iterable[dict[str, Any]],
     *,
@@ -47,7 +51,10 @@ def conversation(
         time = message["created_at"][:19].replace("T", " ")
         line = (lines or {}).get(message["id"])
         about = f"  {printable(time)}" + ("" if line is None else f"  line {line:,}")
-        yield Text.assemble((role, _ROLE_STYLES.get(role, "bold")), (about, "dim"))
+        marks = "".join(f"  {mark}" for mark in MARKS if message.get(mark) is True)
+        yield Text.assemble(
+            (role, _ROLE_STYLES.get(role, "bold")), (about, "dim"), (marks, "bold yellow")
+        )
         for place, found in enumerate(readings_of(message)):
             shown = [*_reading(found, full=full)]
             if place < len(message["parts"]):

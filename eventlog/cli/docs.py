@@ -35,6 +35,7 @@ PAGES: Final = {
     "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
     "turns": Page("eventlog", "docs/turns.md", "Units of an agent's work that survive crashes."),
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
+    "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
     "stores": Page(
         "eventlog.stores", "README.md", "What each store promises and how to set it up."
     ),

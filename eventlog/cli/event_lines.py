@@ -122,9 +122,27 @@ def _forked(event: Any) -> str:
     return f"made of {event.origin} up to version {event.origin_version}{changed}"
 
 
+def _chunk(event: Any) -> str:
+    said = message_gist({"role": f"chunk {event.sequence}", "parts": event.parts})
+    return said if event.parts else f"chunk {event.sequence}: the producer is alive"
+
+
+def _ended(event: Any) -> str:
+    return f"the message is whole after {counted(event.chunks, 'chunk')}"
+
+
+def _interrupted(event: Any) -> str:
+    return f"interrupted after {counted(event.chunks, 'chunk')}: {event.reason}"
+
+
 _GISTS: Final[dict[str, Callable[[Any], str]]] = {
     "message_appended": lambda event: message_gist(event.message),
     "tool_result_recorded": lambda event: f"{event.tool_id} {event.status}: {event.output}",
+    "message_begun": lambda event: f"{event.message['role']} begins {event.message['id']}",
+    "chunk_appended": _chunk,
+    "result_kept": lambda event: f"{event.tool_id} {event.status}: {event.output}",
+    "message_ended": _ended,
+    "message_interrupted": _interrupted,
     "messages_withdrawn": lambda event: f"{event.count} messages, {event.tokens} tokens",
     "turn_begun": lambda event: f"{event.turn}, attempt {event.attempt}",
     "turn_renewed": lambda event: f"{event.turn}: its owner is alive",

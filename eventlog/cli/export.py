@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.output import counted, say, visible_json
+from eventlog.cli.output import say, visible_json
 from eventlog.exchange.cloudevents import cloud_events
 from eventlog.exchange.exporting import FORMATS, Exported, Format, export
 from eventlog.exchange.jsonlines import event_lines
@@ -74,7 +74,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
     for loss in exported.losses[:LISTED]:
         say(f"not in {format}: {_line(loss)}")
     if len(exported.losses) > LISTED:
-        say(f"… and {counted(len(exported.losses) - LISTED, 'more loss')}; --json lists all")
+        say(f"… and {len(exported.losses) - LISTED:,} more; --json lists all")
     return None
 
 

@@ -79,6 +79,7 @@ class MessageRequest(Request):
         state = core.deciding_state(round)
         if (
             state.status != "open"
+            or state.streams
             or self._fallback is not None
             or (self._fence is not None and turn_lost(state, self._fence) is not None)
         ):
@@ -161,5 +162,5 @@ class MessageRequest(Request):
         self.result = request.result and request.result[0]
         self.error = request.error
         self.unkept = request.unkept
-        self.waits = request.waits
+        self.waits, self.predecessor = request.waits, request.predecessor
         return answer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import ValidationError
 
-from eventlog.argument_checks import check_count, check_number
+from eventlog.argument_checks import LARGEST_COUNT, check_count, check_number
 from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.error_text import shown
@@ -386,14 +386,14 @@ def failed_archives(policy: FailedArchives) -> ChangeFailedArchives:
     return ChangeFailedArchives(policy)
 
 
-def closing(reason: str | None) -> CloseSession:
+def closing(reason: str | None, estimate: TokenEstimator) -> CloseSession:
     """Check the reason before the session is closed."""
-    return CloseSession(_reason(reason))
+    return CloseSession(_reason(reason), estimate)
 
 
-def deletion(reason: str | None) -> DeleteSession:
+def deletion(reason: str | None, estimate: TokenEstimator) -> DeleteSession:
     """Check the reason before the session is deleted."""
-    return DeleteSession(_reason(reason))
+    return DeleteSession(_reason(reason), estimate)
 
 
 def _reason(reason: str | None) -> str | None:
@@ -460,7 +460,7 @@ def _check_events(events: Sequence[Event]) -> None:
 
 def expected_version(expected: Expected) -> Expected:
     """Check the version that a caller expects."""
-    is_version = type(expected) is int and expected >= 0
+    is_version = type(expected) is int and 0 <= expected <= LARGEST_COUNT
     if expected is not ANY and not is_version:
         raise InvalidArgument(
             f"expected is {shown(expected)}; it must be a version, 0 or more, or eventlog.ANY"

@@ -104,6 +104,10 @@ class AsyncEngine:
         """Commit the sessions that were idle for as long as their policy allows (C8)."""
         return await self.run(self.blocking.commit_idle)
 
+    async def interrupt_lost_streams(self) -> None:
+        """End the unfinished messages whose producer is gone."""
+        await self.run(self.blocking.interrupt_lost_streams)
+
     async def abandon_stale_turns(self) -> int:
         """Abandon the open turns whose lease lapsed too long ago; return how many there were (T5)."""
         return await self.run(self.blocking.abandon_stale_turns)

@@ -17,7 +17,9 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from eventlog.argument_checks import LARGEST_COUNT
 from eventlog.engine.following import WAIT_SECONDS, WAITS
+from eventlog.error_text import shown
 from eventlog.errors import CorruptLog, InvalidArgument, VersionConflict
 from eventlog.records import START, Position
 
@@ -69,9 +71,9 @@ def position_after(store: Store, after: Position | str | None) -> Position:
         return START
     if isinstance(after, str):
         return _known_again(store, after)
-    if type(after) is not int or after < 0:
+    if type(after) is not int or not 0 <= after <= LARGEST_COUNT:
         raise InvalidArgument(
-            f"after is {after!r:.80}; it must be a position of this log or a checkpoint"
+            f"after is {shown(after)}; it must be a position of this log or a checkpoint"
         )
     _refuse_beyond_end(store, after)
     return after

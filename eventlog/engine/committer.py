@@ -98,6 +98,7 @@ class Request:
         "future",
         "keeps",
         "loop",
+        "predecessor",
         "result",
         "subject",
         "unkept",
@@ -110,6 +111,8 @@ class Request:
     """Whether it may name large values, which `keep_values` stores before it is queued."""
     unkept: bool
     """Whether it was not decided because a value is missing, which must be stored first."""
+    predecessor: Request | None
+    """What must be stored before it, found when it was to be decided; set together with `waits`."""
     loop: AbstractEventLoop | None
     future: Future[Any] | None
     done: threading.Lock | None
@@ -121,7 +124,7 @@ class Request:
         self.result: Any = None
         self.error: BaseException | None = None
         self.waits = self.keeps = self.unkept = False
-        self.loop = self.future = self.done = None
+        self.loop = self.future = self.done = self.predecessor = None
 
     def prepare(self, round: int) -> Append | None:
         """Decide: return what to store, or None with the result set, or raise to refuse.
@@ -133,6 +136,11 @@ class Request:
     def confirm(self, appended: Appended) -> bool:
         """Fold what was stored and set the result; False if later requests must decide again."""
         raise NotImplementedError
+
+    def with_predecessor(self) -> list[Request]:
+        """Return what is to be decided next: this request, after the one that must come first."""
+        first, self.predecessor = self.predecessor, None
+        return [self] if first is None else [first, self]
 
     def recall(self) -> bool:
         """Return whether the append was stored after all; if so, set the result."""
@@ -419,7 +427,7 @@ class Committer:
                 broken.add(subject)
                 request.subject.invalidate()
                 if request.decisions < CONFLICT_LIMIT:
-                    again.append(request)
+                    again.extend(request.with_predecessor())
                     continue
                 request.error = answer or request.error
             elif answer is not None:
@@ -452,8 +460,10 @@ class Committer:
                     "stored"
                 )
                 answered.append(request)
+            elif stored:
+                answered.append(request)
             else:
-                (answered if stored else again).append(request)
+                again.extend(request.with_predecessor())
 
     def _abort(
         self, batch: Sequence[Request], answered: list[Request], error: BaseException

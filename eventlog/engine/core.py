@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.engine.committer import Follower
     from eventlog.engine.door import Door
+    from eventlog.engine.stream_recovery import StreamRecovery
     from eventlog.identifiers import EventId, IdSource
     from eventlog.session.command import Command
     from eventlog.session.events import SessionCreated, VersionRange
@@ -53,7 +54,14 @@ __all__ = ["Core"]
 class Core:
     """The folded state of one session in this process, and the way commands take to the log."""
 
-    def __init__(self, store: Door, session: str, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self,
+        store: Door,
+        session: str,
+        clock: Clock,
+        ids: IdSource,
+        recovery: StreamRecovery | None = None,
+    ) -> None:
         self.session = session
         self.creation: SessionCreated | None = None
         """The event to record before the first command, if the session does not exist yet."""
@@ -65,6 +73,8 @@ class Core:
         self.store = store
         self._fold = SessionFold(session)
         self._lock = threading.Lock()
+        self.recovery = recovery
+        """Finds unfinished messages that nobody will end; None where nothing is written."""
         self.pending = Pending()
         """The state after the requests of the current round."""
         self._trusted = False

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.engine.committer import Follower
     from eventlog.engine.door import Door
+    from eventlog.engine.stream_recovery import StreamRecovery
     from eventlog.identifiers import IdSource
 
 __all__ = ["Cores"]
@@ -27,10 +28,11 @@ SNAPSHOTS_LEFT: Final = 64
 class Cores:
     """The cores of a log. Thread-safe."""
 
-    def __init__(self, store: Door, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, store: Door, clock: Clock, ids: IdSource, recovery: StreamRecovery) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._recovery = recovery
         self._cores: weakref.WeakValueDictionary[str, Core] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, Core] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,7 +46,9 @@ class Cores:
         with self._lock:
             core = self._cores.get(session)
             if core is None or core.waits_for_another(None):
-                core = self._cores[session] = Core(self._store, session, self._clock, self._ids)
+                core = self._cores[session] = Core(
+                    self._store, session, self._clock, self._ids, self._recovery
+                )
             self._recent[session] = core
             self._recent.move_to_end(session)
             if len(self._recent) > KEPT:

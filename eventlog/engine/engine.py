@@ -16,6 +16,7 @@ from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
+from eventlog.engine.stream_recovery import StreamRecovery
 from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed, OwnerMismatch
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.heartbeat import Heartbeat
     from eventlog.engine.shelter import Shelter
+    from eventlog.engine.stream_pump import StreamPump
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.events import SessionCreated
@@ -66,13 +68,17 @@ class Engine:
         self.ids = ids
         self.estimate_tokens = estimate_tokens
         self.jumps = JumpWatch(clock)
+        self.monotonic: Clock | None = getattr(clock, "monotonic", None)
+        """The clock that never goes back, if the log's has one."""
         self._files = files or LocalFiles()
         self._tool_output = tool_output
         self._auto_commit = auto_commit
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
-        self._cores = Cores(self.store, self.clock, ids)
+        self.recovery = StreamRecovery(self.store, self.clock, self.jumps, estimate_tokens)
+        self._cores = Cores(self.store, self.clock, ids, self.recovery)
         self._idle = IdleWatch(self.store, self._cores.get)
+        self._pump: StreamPump | None = None
         self._closing = threading.Lock()
         self._heartbeats: dict[float, Heartbeat] = {}
         _engines.add(self)
@@ -81,6 +87,17 @@ class Engine:
     def shelter(self) -> Shelter:
         """The threads that run what a signal handler in the main thread must not interrupt."""
         return self.store.shelter
+
+    @property
+    def pump(self) -> StreamPump:
+        """The writers of unfinished messages, and what stores for them."""
+        pump = self._pump
+        if pump is None:
+            from eventlog.engine.stream_pump import StreamPump  # Seldom needed.
+
+            with self._closing:
+                pump = self._pump = self._pump or StreamPump(self)
+        return pump
 
     @property
     def files(self) -> FileSystem:
@@ -182,6 +199,19 @@ class Engine:
                     results.append(result)
         return tuple(results)
 
+    def interrupt_lost_streams(self) -> None:
+        """End the unfinished messages whose producer is gone; one that is refused is logged."""
+        for session in list(self.recovery.sessions()):
+            core = self.core(session)
+            try:
+                command = self.recovery.command(core.refresh().streams)
+                if command is not None:
+                    self.execute(core, command)
+            except LogClosed:
+                raise
+            except (ConflictError, CorruptError, InvalidError) as error:
+                log_fact(logging.WARNING, "stream_not_interrupted", error=str(error))
+
     # ---- leases -------------------------------------------------------------------------------
 
     def heartbeat(self, interval_seconds: float) -> Heartbeat:
@@ -236,6 +266,8 @@ class Engine:
         self._heartbeats = {}
         self._cores.begin_anew_after_fork()
         self._idle = IdleWatch(self.store, self._cores.get)
+        if self._pump is not None:
+            self._pump.reset()
         self.store.reopen_after_fork()
         self._committer.reset()
 
@@ -250,6 +282,8 @@ class Engine:
                 return
             followers = self._cores.followers()
             try:
+                if self._pump is not None:
+                    self._pump.close()
                 for follower in followers:
                     follower.follow()
                 self._committer.close()

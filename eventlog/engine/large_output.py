@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from eventlog.errors import CorruptLog, InvalidArgument, ToolOutputNotFound
+from eventlog.errors import CorruptLog, ToolOutputNotFound
 from eventlog.session.parts import calls_with_id, output_of, with_original
 from eventlog.session.tool_output import (
     OutputMatch,
@@ -90,10 +90,6 @@ class CallName(NamedTuple):
 
 def read_output(reader: Reader, call: CallName, offset: int, limit: int | None) -> ToolOutput:
     """Return a piece of a tool's output, wherever it is stored."""
-    if offset < 0 or (limit is not None and limit < 0):
-        raise InvalidArgument(
-            f"offset {offset}, limit {limit}: both must be numbers of characters, 0 or more"
-        )
     output = _whole_output(reader, call)
     end = None if limit is None else offset + limit
     return ToolOutput(output[offset:end], min(offset, len(output)), len(output))
@@ -103,11 +99,6 @@ def find_in_output(
     reader: Reader, call: CallName, text: str, *, limit: int, context: int
 ) -> tuple[OutputMatch, ...]:
     """Return the places where a text occurs in a tool's output, literally."""
-    if not text or limit < 0 or context < 0:
-        raise InvalidArgument(
-            f"text {text!r}, limit {limit}, context {context}: the text must have at least one "
-            "character, and limit and context must be 0 or more"
-        )
     output = _whole_output(reader, call)
     return tuple(search(output, text, limit=limit, context=context))
 

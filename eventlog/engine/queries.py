@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import CallName, find_in_output, hydrated, read_output
 from eventlog.engine.reader import read_entry
+from eventlog.error_text import shown
 from eventlog.errors import (
     ArchiveNotFound,
     CorruptError,
@@ -89,11 +90,24 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
     if last == 0:
         return ()
     core.refresh()
+    state = core.state_to_read()
+    unfinished = _unfinished(core, state) if state.streams else []
     if last is None:
-        return tuple(core.reader.shown(core.live_ranges()))
-    recent = _recent_live(core, core.state_to_read())
-    recent.read_messages(last)
-    return tuple(entry.message for entry in last_whole(recent.entries(), last))
+        return (*core.reader.shown(state.window.ranges(state.version)), *unfinished)
+    if len(unfinished) >= last:
+        return tuple(unfinished[-last:])
+    recent = _recent_live(core, state)
+    finished = last - len(unfinished)
+    recent.read_messages(finished)
+    found = last_whole(recent.entries(), finished)
+    return (*(entry.message for entry in found), *unfinished)
+
+
+def _unfinished(core: Core, state: SessionState) -> list[Message]:
+    """Return the messages that are being written; they come last, since they are not recorded."""
+    from eventlog.engine.stream_reading import read_streaming  # Seldom needed.
+
+    return read_streaming(core, state)
 
 
 def _recent_live(core: Core, state: SessionState) -> Recent:
@@ -319,7 +333,10 @@ def read_tool_output(
     core: Core, message_id: str, tool_id: str, offset: int, limit: int | None, occurrence: int = 0
 ) -> ToolOutput:
     """Return a piece of a tool's output, wherever it is stored (M6)."""
-    return read_output(core.reader, CallName(message_id, tool_id, occurrence), offset, limit)
+    check_count("offset", offset, "characters")
+    if limit is not None:
+        check_count("limit", limit, "characters")
+    return read_output(core.reader, _checked_name(message_id, tool_id, occurrence), offset, limit)
 
 
 def search_tool_output(
@@ -333,7 +350,11 @@ def search_tool_output(
     occurrence: int = 0,
 ) -> tuple[OutputMatch, ...]:
     """Return the places where a text occurs in a tool's output (M6)."""
-    call = CallName(message_id, tool_id, occurrence)
+    call = _checked_name(message_id, tool_id, occurrence)
+    if not check_text("text", text):
+        raise InvalidArgument("text is empty; give at least one character to look for")
+    check_count("limit", limit, "places")
+    check_count("context", context, "characters")
     return find_in_output(core.reader, call, text, limit=limit, context=context)
 
 
@@ -342,8 +363,15 @@ def read_value(core: Core, value: Value | str) -> bytes:
     if isinstance(value, str):
         value = Value.named(value, 0)
     if not isinstance(value, Value):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgument(f"{value!r:.80} is not a Value; give one, or its SHA-256")
+        raise InvalidArgument(f"{shown(value)} is not a Value; give one, or its SHA-256")
     return core.reader.value(value.sha256) if value.data is None else value.data
+
+
+def _checked_name(message_id: str, tool_id: str, occurrence: int) -> CallName:
+    check_count("occurrence", occurrence, "calls")
+    return CallName(
+        check_text("message_id", message_id), check_text("tool_id", tool_id), occurrence
+    )
 
 
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:
@@ -393,7 +421,7 @@ def archived_messages(
 
 def find_archive(core: Core, archive: str) -> Archive:
     """Return an archive by its id; raise `ArchiveNotFound`."""
-    index = archive_index(archive)
+    index = archive_index(check_text("archive_id", archive))
     if index is not None:
         value = read_entry(core.store, archive_key(core.session, index))
         if value is not None:
@@ -409,7 +437,7 @@ def find_task(store: Store, task_id: str) -> Task | None:
 
 def known_task(store: Store, task_id: str) -> Task:
     """Return a task by its id; raise `TaskNotFound`."""
-    task = find_task(store, task_id)
+    task = find_task(store, check_text("task_id", task_id))
     if task is None:
         raise TaskNotFound(task_id)
     return task

@@ -24,6 +24,7 @@ from eventlog.telemetry import log_fact
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eventlog.engine.door import Door
     from eventlog.session.tasks.state import Task
     from eventlog.session.turns.state import Turn
     from eventlog.session.version_ranges import Withdrawn
@@ -42,7 +43,7 @@ class Reader(MessageReader):
 
     def __init__(
         self,
-        store: Store,
+        store: Door,
         stream: str,
         withdrawn: Callable[[], tuple[Withdrawn, ...]] = tuple,
     ) -> None:

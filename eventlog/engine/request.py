@@ -66,6 +66,7 @@ class SessionRequest(Request):
         "_metadata",
         "_outside",
         "_recorded",
+        "_recovered",
     )
 
     def __init__(
@@ -89,6 +90,7 @@ class SessionRequest(Request):
         self._recorded: list[Recorded] = []
         self._after: SessionState | None = None
         self._fingerprint: str | None = None
+        self._recovered = False
         if metadata is None:
             self._metadata = EMPTY_METADATA
         else:
@@ -121,7 +123,7 @@ class SessionRequest(Request):
         self.waits = False
         while True:
             state = core.deciding_state(round)
-            if self._waits_or_was_recorded():
+            if self._waits_or_was_recorded(state):
                 return None
             ready = self._ready(state)
             if ready is None:
@@ -194,8 +196,26 @@ class SessionRequest(Request):
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _waits_or_was_recorded(self) -> bool:
+    def _waits_for_recovery(self, state: SessionState) -> bool:
+        """Return whether unfinished messages that nobody will end must be ended first.
+
+        That is tried once: if it is refused, the command is decided as things are.
+        """
+        core = self._core
+        if self._recovered or core.recovery is None:
+            return False
+        found = core.recovery.command(state.streams, self._command.continues)
+        if found is None:
+            return False
+        first = SessionRequest(core, found)
+        self._recovered = self.waits = first._recovered = True
+        self.predecessor = first
+        return True
+
+    def _waits_or_was_recorded(self, state: SessionState) -> bool:
         """Return whether the key was used before, or can be looked up only in a later round."""
+        if state.streams and self._waits_for_recovery(state):
+            return True
         if self._key is None:
             return False
         # A command with the same key may be among those of this round, whose records are not

@@ -23,6 +23,7 @@ from _queue import SimpleQueue
 from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
@@ -90,6 +91,25 @@ class Shelter:
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
         return result
 
+    def run(self, verb: Callable[[], Result], end: Callable[[], object]) -> Result:
+        """Call a function that runs for long, such as a worker, and that ``end`` makes come to an end.
+
+        An exception from a signal handler calls ``end`` in a thread, and is raised when the function
+        has ended; a second one is raised at once.
+        """
+        if threading.get_ident() != _main_thread or sys.is_finalizing():
+            return verb()
+        ending = self._idle_or_new()
+        if ending is None:
+            return verb()
+        job = _Job(end, (), {})
+        job.pipe = None  # Nobody waits for it.
+        # One call in C, so that a second interrupt comes before it or after it, never in between.
+        call_end = partial(ending.inbox.put, job)
+        result: Result = self._call(_Job(verb, (), {}), settling_seconds=-1, end=call_end)
+        self._idle.append(ending)
+        return result
+
     def iterate(
         self,
         verb: Callable[Parameters, Iterator[Entry]],
@@ -109,7 +129,9 @@ class Shelter:
             if len(page) < PAGE_SIZE:
                 return
 
-    def _call(self, job: _Job, *, settling_seconds: float) -> Any:
+    def _call(
+        self, job: _Job, *, settling_seconds: float, end: Callable[[], object] | None = None
+    ) -> Any:
         try:
             hand = self._idle_or_new()
             if hand is None:
@@ -122,6 +144,8 @@ class Shelter:
             # the other's: either that thread leaves the job alone, or this one waits for it.
             job.is_withdrawn = True
             if job.has_begun and not job.has_ended:
+                if end is not None:
+                    end()
                 job.done.acquire(timeout=settling_seconds)
             raise
         error = job.error

@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from eventlog.engine.snapshots import replay_stream
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, LogClosed, UnavailableError
 from eventlog.projection import Projection
 from eventlog.recorded import Recorded
@@ -194,7 +195,7 @@ def watch(core: Core, shelter: Shelter, projection: Projection[Any, View]) -> Wa
     """Return a projection that follows a session; see `eventlog.Session.watch`."""
     if not isinstance(projection, Projection):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgument(
-            f"{projection!r:.80} is not a projection; give an eventlog.Projection"
+            f"{shown(projection)} is not a projection; give an eventlog.Projection"
         )
     core.refresh()
     fold = LiveFold(core, projection)

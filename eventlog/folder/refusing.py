@@ -7,8 +7,9 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from eventlog.argument_checks import checked_path
 from eventlog.descriptors import REFUSED
-from eventlog.errors import CorruptFolder, FolderUnavailable, InvalidArgument
+from eventlog.errors import CorruptFolder, FolderUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,18 +31,7 @@ _TOO_LARGE: Final = "look at what that is, or set a higher limit"
 
 def absolute_path(path: str | os.PathLike[str]) -> str:
     """Return the absolute path of a folder; raise `InvalidArgument` if the text cannot be a path."""
-    text = os.fspath(path)
-    if not text:
-        raise InvalidArgument("the path of the folder is empty; name a folder")
-    if "\0" in text:
-        raise InvalidArgument(f"the path {text!r} has a zero byte in it; name a folder")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument(
-            f"the path {text!a} is not UTF-8 and cannot be recorded; rename the folder"
-        ) from None
-    return os.path.abspath(text)
+    return os.path.abspath(checked_path("the folder", path))
 
 
 def reason_of(error: OSError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventlog.argument_checks import microseconds
+from eventlog.argument_checks import check_count, microseconds
 from eventlog.clock import format_time
 from eventlog.engine.checkpoints import position_after
 from eventlog.errors import InvalidArgument
@@ -51,8 +51,7 @@ def moment_at(
 
 def checked_version(past: Past, version: int) -> int:
     """Return a version that the session has reached, 0 included; raise `InvalidArgument`."""
-    if type(version) is not int or version < 0:
-        raise InvalidArgument(f"version is {version!r:.80}; give a whole number from 0 on")
+    check_count("version", version, "records")
     head = past.head
     if version > head:
         raise InvalidArgument(

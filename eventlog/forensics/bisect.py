@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.expression import compile_expression
 from eventlog.forensics.moment import Moment
@@ -46,7 +47,7 @@ def bisect(
     if not isinstance(predicate, str):
         if not callable(predicate):
             raise InvalidArgument(
-                f"{predicate!r:.80} is not a predicate; give an expression or a callable of a moment"
+                f"{shown(predicate)} is not a predicate; give an expression or a callable of a moment"
             )
         found = _by_callable(past, predicate, until)
     elif predicate.strip() in PREDICATES:

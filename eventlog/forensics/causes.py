@@ -45,7 +45,7 @@ def why(past: Past, version: int, *, tree: bool = False) -> tuple[Cause, ...]:
     With ``tree``, the event and all that it led to, each followed by what it led to itself. Raises
     `InvalidArgument` for a version that the session has not reached.
     """
-    version = checked_version(past, max(1, version))
+    version = max(1, checked_version(past, version))
     links = _links(past, past.head if tree else version)
     return _down(past, version, links) if tree else _up(past, version, links)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from eventlog.engine.blobs import get_value, put_value
 from eventlog.engine.records_request import RecordsRequest
+from eventlog.error_text import shown
 from eventlog.errors import HistoryConflict, InvalidArgument
 from eventlog.events import Event
 from eventlog.forensics.as_of import checked_version
@@ -94,6 +95,10 @@ def _pieces(recorded: Recorded, edit: Edit | None, estimate: TokenEstimator) -> 
         return []
     if edit is None:
         return [recorded.record]
+    if not isinstance(edit, Mapping) and not callable(edit):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(
+            f"edit is {shown(edit)}; it must be a callable of an event, or a mapping from versions"
+        )
     if isinstance(edit, Mapping):
         by_version = cast("Mapping[int, Any]", edit)
         chosen = by_version.get(recorded.version, recorded)

@@ -19,6 +19,7 @@ from eventlog.forensics.picture import (
     Pictures,
     values_of,
 )
+from eventlog.projection import Projection, check_projection
 from eventlog.recorded import Recorded
 from eventlog.session.index import TASKS, keys_under, read_task
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.shelter import Shelter
     from eventlog.forensics.past import Past
-    from eventlog.projection import Projection
     from eventlog.records import Record
     from eventlog.session.context import Context, SearchContext
     from eventlog.session.messages import Message
@@ -205,6 +205,7 @@ class Moment:
 
     def project(self, projection: Projection[Any, View]) -> View:
         """Fold the session up to this moment through any projection, and return its view."""
+        check_projection(projection)
         records = self._past.records(0, self._version) if self._version else iter(())
         return projection.view(projection.fold(projection.initial(), records))
 

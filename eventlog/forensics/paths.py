@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from eventlog.errors import InvalidArgument
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ _STEP: Final = re.compile(
 
 def parse_path(text: str) -> Path:
     """Return the names of a path; raise `InvalidArgument` for what is none."""
+    text = check_text("path", text)
     start = _NAME.match(text) if len(text) <= PATH_LENGTH else None
     if start is None:
         raise _no_path(text)

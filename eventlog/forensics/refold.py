@@ -14,6 +14,7 @@ from eventlog.errors import InvalidArgument
 from eventlog.forensics.paths import Path, differences, format_path
 from eventlog.forensics.picture import META_ALONE, values_of
 from eventlog.forensics.running import each_picture
+from eventlog.projection import Projection, check_projection
 from eventlog.recorded import Recorded
 from eventlog.session.projection import SessionFold
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from eventlog.forensics.past import Past
     from eventlog.forensics.picture import Picture
-    from eventlog.projection import Projection
+
 
 __all__ = ["Divergence", "Footprint", "Refolded", "footprints", "read_footprints", "refold"]
 
@@ -60,6 +61,8 @@ def refold(
     head = past.head
     snapshot, divergence = _against_snapshot(past, head)
     if projection is not None and against is not None:
+        check_projection(projection)
+        check_projection(against)
         divergence = _side_by_side(past, head, projection, against)
     elif projection is not against:
         raise InvalidArgument("give both versions of the projection, or none")

@@ -350,7 +350,7 @@ def _key_of(type_: str, data: bytes) -> str | None:
     """Return the key that an event's id follows from by itself."""
     if type_ == "message_appended":
         return message_key(json.loads(data)["message"]["id"])
-    if type_ == "tool_result_recorded":
+    if type_ in ("tool_result_recorded", "result_kept"):
         fields = json.loads(data)
         kinds = [kind for kind in ("abandoned", "interrupted") if fields.get(kind)]
         kind = kinds[0] if kinds else fields["status"]

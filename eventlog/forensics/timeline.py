@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from eventlog.argument_checks import microseconds
-from eventlog.errors import InvalidArgument
+from eventlog.argument_checks import check_types, microseconds
 from eventlog.recorded import Recorded
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,14 +48,13 @@ def filters(
     text: str | None = None,
 ) -> Filters:
     """Check what a caller asks for; raise `InvalidArgument`."""
-    if isinstance(types, str):
-        raise InvalidArgument(f"types is the text {types!r:.80}; give a list of event types")
+    check_types(() if types is None else types)
     return Filters(
         None if types is None else frozenset(types),
-        actor,
+        None if actor is None else check_text("actor", actor),
         None if since is None else microseconds(since),
         None if until is None else microseconds(until),
-        None if text is None else text.casefold(),
+        None if text is None else check_text("text", text).casefold(),
     )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eventlog.session.reading import Newest, StoredMessage
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
+    from eventlog.session.streams.events import ChunkAppended
     from eventlog.session.tasks.state import Task
     from eventlog.session.turns.state import Turn
     from eventlog.session.version_ranges import VersionRange
@@ -84,6 +85,10 @@ class Facts(Protocol):
         """Return the record at a version, or None."""
         ...
 
+    def chunks(self, message_id: str, fence: int, until: int) -> Sequence[ChunkAppended]:
+        """Return the chunks of a message that began at version ``fence``, up to a version."""
+        ...
+
     def calls(self, message_id: str, version: int) -> StoredCalls | None:
         """Return the calls of a message with what answered them up to a version of the session."""
         ...
@@ -126,6 +131,11 @@ class Command(ABC, Generic[Result]):
 
     returns_records: ClassVar[bool] = False
     """Whether the caller gets the records themselves, which then need their positions."""
+
+    @property
+    def continues(self) -> str | None:
+        """The message that the command's caller is writing: its producer is there, therefore."""
+        return None
 
     @abstractmethod
     def decide(

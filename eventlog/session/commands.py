@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventlog.errors import (
+    DuplicateEvent,
     IllegalTransition,
     InvalidArgument,
     InvalidMessage,
@@ -25,6 +26,7 @@ from eventlog.session.events import (
     MessageAppended,
     ProjectAssigned,
     SessionClosedEvent,
+    SessionCreated,
     SessionDeleted,
     ToolResultRecorded,
 )
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
     from eventlog.session.reading import Newest
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
+    from eventlog.session.streams.events import ResultKept
+    from eventlog.session.streams.interrupting import Arrived
+    from eventlog.session.streams.state import Stream
     from eventlog.session.tool_output import Limit
     from eventlog.session.turns.ending import Ending
 
@@ -57,6 +62,7 @@ __all__ = [
     "AssignMemorySession",
     "AssignProject",
     "CloseSession",
+    "CreateSession",
     "DeleteSession",
     "RecordEvents",
     "RecordToolResult",
@@ -99,6 +105,8 @@ class AppendMessages(Command[tuple[Message, ...]]):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status != "open":
             require_open(state)
+        if state.streams:
+            self._refuse_streaming(state)
         if self.newest is not None and not self.reuses:
             self._refuse_withdrawn(state.session_id)
         trusted = MessageAppended.trusted
@@ -111,6 +119,14 @@ class AppendMessages(Command[tuple[Message, ...]]):
                 strict=True,
             )
         ]
+
+    def _refuse_streaming(self, state: SessionState) -> None:
+        for message in self.messages:
+            if message.id in state.streams:
+                raise DuplicateEvent(
+                    state.session_id,
+                    f"message {message.id!r} is being written; take another id, or end it",
+                )
 
     def _refuse_withdrawn(self, session: str) -> None:
         for message, newest in zip(self.messages, self.newest or (), strict=True):
@@ -191,7 +207,7 @@ class RecordToolResult(KeepingCommand[None]):
     """The limit that the output exceeds, so that it is stored beside the log; or None."""
     large: dict[str, Any] | None = None
     """The fields of the tool part that replace the output, once it is stored beside the log."""
-    event: ToolResultRecorded | None = None
+    event: ToolResultRecorded | ResultKept | None = None
     """The event to record, once `gather` has made it."""
     occurrence: int | None = None
     key: str | None = None
@@ -212,7 +228,9 @@ class RecordToolResult(KeepingCommand[None]):
         return replace(self, large=large)
 
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
-        if self.event is not None and not state.withdrawn:
+        stream = state.streams.get(self.message_id)
+        is_right = (type(self.event) is ToolResultRecorded) == (stream is None)
+        if self.event is not None and is_right and not state.withdrawn:
             return self
         occurrence = self._occurrence(facts, state)
         if state.status == "open" and self.large is None:
@@ -222,7 +240,7 @@ class RecordToolResult(KeepingCommand[None]):
         large = dict(self.large or {})
         output = large.pop("tool_output", self.output)
         tokens = self.tokens if output is self.output else None
-        event = ToolResultRecorded(
+        event = _result_event(stream)(
             message_id=self.message_id,
             tool_id=self.tool_id,
             output=output,
@@ -241,7 +259,7 @@ class RecordToolResult(KeepingCommand[None]):
         """Return whether the message is read: a long output counts together with its others."""
         if state.withdrawn:
             return True
-        if self.event is not None:
+        if self.event is not None or self.message_id in state.streams:
             return False
         is_long = len(self.output) > state.tool_output.preview_characters
         return (is_long and self.large is None) or self._pending_call(state) is None
@@ -251,7 +269,11 @@ class RecordToolResult(KeepingCommand[None]):
         policy = state.tool_output
         if len(self.output) <= policy.preview_characters:
             return None
-        others = self._calls(facts, state).characters_beside(self.tool_id, occurrence)
+        stream = state.streams.get(self.message_id)
+        if stream is not None:
+            others = stream.result_characters
+        else:
+            others = self._calls(facts, state).characters_beside(self.tool_id, occurrence)
         return select_large({0: self.output}, others, policy).get(0)
 
     def _calls(self, facts: Facts, state: SessionState) -> StoredCalls:
@@ -259,6 +281,13 @@ class RecordToolResult(KeepingCommand[None]):
 
     def _occurrence(self, facts: Facts, state: SessionState) -> int:
         """Return the occurrence of the call that is answered."""
+        stream = state.streams.get(self.message_id)
+        if stream is not None:
+            from eventlog.session.streams.results import streamed_occurrence  # Seldom needed.
+
+            return streamed_occurrence(
+                stream, self.tool_id, self.occurrence, self.status, self.output
+            )
         pending = self._pending_call(state)
         if pending is not None:
             return pending.occurrence
@@ -305,6 +334,15 @@ class RecordToolResult(KeepingCommand[None]):
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
+
+
+def _result_event(stream: Stream | None) -> type[ToolResultRecorded | ResultKept]:
+    """Return the event that records a result; one for an unfinished message is kept for its end."""
+    if stream is None:
+        return ToolResultRecorded
+    from eventlog.session.streams.events import ResultKept
+
+    return ResultKept
 
 
 @dataclass(slots=True, eq=False)
@@ -489,17 +527,51 @@ def check_recordable(state: SessionState, events: Sequence[Event | None]) -> Non
             raise IllegalTransition(f"session {state.session_id!r}", state.status, event.event_type)
 
 
+@dataclass(eq=False)
+class CreateSession(Command[bool]):
+    """Record the creation of a session that nobody has written to; an existing one stays as it is.
+
+    Without ``given`` the session was there when its caller opened it. That is no part of what a
+    repeated command is recognised by: after a restart, the session is there.
+    """
+
+    given: InitVar[SessionCreated | None]
+
+    creates = True
+
+    def __post_init__(self, given: SessionCreated | None) -> None:
+        self._creation = given
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[bool]:
+        if state.status == ABSENT and self._creation is not None:
+            return [Draft(self._creation)]
+        return Outcome(False)
+
+    def result(self, recorded: Sequence[Recorded]) -> bool:
+        return True
+
+
 @dataclass(slots=True, eq=False)
 class EndingSession(Command[None]):
-    """End the session for its users; an open turn ends in the same append."""
+    """End the session for its users; an open turn, and messages that are being written, end in the
+    same append."""
 
     reason: str | None = None
     ending: Ending | None = None
     """How the open turn ends, once `gather` has read it."""
+    estimate: TokenEstimator = estimate_tokens
+    found: dict[str, Arrived] | None = None
+    """What arrived of the messages that are being written, once `gather` has read it."""
 
     gathers = True
 
     def gather(self, facts: Facts, state: SessionState) -> Command[None]:
+        if state.streams and state.status == "open":
+            from eventlog.session.streams.interrupting import arrived  # As below.
+
+            self = replace(self, found=arrived(facts, state.streams.values()))  # noqa: PLW0642
         if state.turn is None:
             return self
         from eventlog.session.turns.ending import gather_ending  # Few sessions have turns.
@@ -507,7 +579,18 @@ class EndingSession(Command[None]):
         return replace(self, ending=gather_ending(facts, state, withdraws=False))
 
     def reads_stored(self, state: SessionState) -> bool:
-        return state.turn is not None
+        return state.turn is not None or bool(state.streams)
+
+    def _end_of_work(self, state: SessionState, reason: str) -> list[Draft]:
+        """Return the events that end what is unfinished: messages first, then their turn."""
+        return [*self._interruptions(state, reason), *self._end_of_turn(state, reason)]
+
+    def _interruptions(self, state: SessionState, reason: str) -> list[Draft]:
+        if not self.found:
+            return []
+        from eventlog.session.streams.interrupting import interruptions
+
+        return interruptions(state, self.found, self.estimate, reason)
 
     def _end_of_turn(self, state: SessionState, reason: str) -> list[Draft]:
         if state.turn is None or state.status != "open":
@@ -530,7 +613,7 @@ class CloseSession(EndingSession):
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        ends = self._end_of_turn(state, self.reason or "session closed")
+        ends = self._end_of_work(state, self.reason or "session closed")
         return [*ends, Draft(SessionClosedEvent(reason=self.reason))]
 
 
@@ -554,5 +637,5 @@ class DeleteSession(EndingSession):
             )
             for task in state.tasks.values()
         ]
-        ends = self._end_of_turn(state, reason)
+        ends = self._end_of_work(state, reason)
         return [*ends, *abandoned, Draft(SessionDeleted(reason=self.reason))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from eventlog.argument_checks import check_count
 from eventlog.errors import CommitBlocked, InvalidArgument
@@ -29,17 +29,21 @@ if TYPE_CHECKING:
 __all__ = ["Commit", "CommitResult", "archive_id", "archive_index", "archive_uri"]
 
 
+LONGEST_INDEX: Final = 18
+"""Digits of an archive's index: more than 63 bits hold no number."""
+
+
 def archive_id(index: int) -> str:
     """Write an archive's index as its id: ``archive_001``; at least three digits."""
     return f"archive_{index:03d}"
 
 
 def archive_index(archive: str) -> int | None:
-    """Read an archive's id; None unless it is ``archive_`` and digits."""
+    """Read an archive's id; None unless it is ``archive_`` and digits, as many as an id may have."""
     prefix, _, digits = archive.partition("_")
     if prefix != "archive" or not (digits.isascii() and digits.isdigit()):
         return None
-    return int(digits)
+    return int(digits) if len(digits) <= LONGEST_INDEX else None
 
 
 def archive_uri(session: str, index: int) -> str:

@@ -32,6 +32,7 @@ __all__ = [
 import_when_read("eventlog.session.folder_events")
 import_when_read("eventlog.session.forensic_events")
 import_when_read("eventlog.session.import_events")
+import_when_read("eventlog.session.streams.events")
 import_when_read("eventlog.session.withdrawals.events")
 import_when_read("eventlog.session.turns.events")
 

@@ -11,6 +11,8 @@ key                                       value
 ``blocked/{session}``                     that commits wait for an archive that failed for good (C5)
 ``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
+``stream/{microseconds}/{session}``       that a message is being written in the session, whose
+                                          producer is looked at from then on, and the producers
 ``turn/{session}/{turn id}``              the whole turn, once it has ended, as
                                           `eventlog.session.turns.state.Turn`
 ``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
@@ -46,9 +48,11 @@ from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
 from eventlog.session.folding import apply
+from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
     FollowUp,
+    OwnerData,
     TaskEvent,
     TaskQueued,
     TokenUsage,
@@ -71,8 +75,10 @@ __all__ = [
     "EVENTS",
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
+    "STREAMS",
     "EventKey",
     "SessionEntry",
+    "StreamEntry",
     "archive_key",
     "archive_prefix",
     "blocked_key",
@@ -101,6 +107,7 @@ __all__ = [
     "session_of_stale_key",
     "stale_key",
     "stale_range",
+    "stream_entry",
     "task_key",
     "time_of_due_key",
     "turn_key",
@@ -113,6 +120,10 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
+STREAM_TYPES: Final = STREAM_MACHINE.events - {"chunk_appended", "result_kept"}
+"""The event types that may change the entry of the messages that are being written: a chunk costs
+no entry, so whoever finds one looks at the state, too."""
+
 TURN_TYPES: Final = TURN_MACHINE.events - {"turn_step_completed"}
 """The event types that may change the entries of a session's turns."""
 
@@ -120,6 +131,7 @@ INDEXED_TYPES: Final = (
     TASK_MACHINE.events
     | SESSION_TYPES
     | TURN_TYPES
+    | STREAM_TYPES
     | frozenset({"messages_withdrawn", "failed_archives_changed"})
 )
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
@@ -131,11 +143,22 @@ SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 DUE: Final = "due/"
 IDLE: Final = "idle/"
+STREAMS: Final = "stream/"
 STALE: Final = "stale/"
 BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
 EVENTS: Final = "event/"
-SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STALE, EVENTS)
+SHARED_PREFIXES: Final = (
+    "workspace/",
+    "owner/",
+    FINALIZER,
+    TASKS,
+    DUE,
+    IDLE,
+    STALE,
+    STREAMS,
+    EVENTS,
+)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -244,7 +267,7 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     match family:
         case "session" | "blocked":
             return from_key_part(rest)
-        case "workspace" | "owner" | "finalizer" | "idle" | "stale":
+        case "workspace" | "owner" | "finalizer" | "idle" | "stale" | "stream":
             return from_key_part(rest.partition("/")[2]) or None
         case "event":
             return read_event_key(key).session
@@ -464,6 +487,16 @@ def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     return {} if time is None else {idle_key(time, state.session_id): {}}
 
 
+def _stream_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    """Return the entry of the messages that are being written: one, whatever their number."""
+    leased = [each for each in state.streams.values() if each.lease_until is not None]
+    if not leased:
+        return {}
+    due = min(each.began_at + each.lease for each in leased)
+    owners = {tuple(each.owner.values()): each.owner for each in leased}
+    return {f"{STREAMS}{due:017d}/{key_part(state.session_id)}": {"owners": list(owners.values())}}
+
+
 def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     failed = state.blocking_failure() if state.status == "open" else None
     return {} if failed is None else {blocked_key(state.session_id): {"archive": failed.archive}}
@@ -471,7 +504,12 @@ def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
 
 def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:
     """Return the entries that say what the session waits for."""
-    return {**_idle_entry(state), **_stale_entry(state), **_blocked_entry(state)}
+    return {
+        **_idle_entry(state),
+        **_stale_entry(state),
+        **_blocked_entry(state),
+        **_stream_entry(state),
+    }
 
 
 def _due_value(task: Task) -> dict[str, Any]:
@@ -482,6 +520,24 @@ def _due_value(task: Task) -> dict[str, Any]:
         "fence": task.fence,
         "attempts": task.attempts,
     }
+
+
+class StreamEntry(NamedTuple):
+    """What a ``stream/`` entry says."""
+
+    session: str
+    due: int
+    owners: list[OwnerData]
+
+
+def stream_entry(key: str, value: bytes) -> StreamEntry:
+    """Read a ``stream/`` entry; raise `CorruptLog` if it is damaged."""
+    due, _, session = key.removeprefix(STREAMS).partition("/")
+    try:
+        owners = _owners_reader()(value)["owners"]
+        return StreamEntry(from_key_part(session), int(due), owners)
+    except ValueError as error:
+        raise _damaged("stream", error) from error
 
 
 def read_task(value: bytes) -> Task:
@@ -562,6 +618,15 @@ def prepare_reading() -> None:
     """
     for build in (_task_reader, _archive_reader, _result_reader):
         build()
+
+
+class _Owners(TypedDict):
+    owners: list[OwnerData]
+
+
+@cache
+def _owners_reader() -> Callable[[bytes], _Owners]:
+    return TypeAdapter(_Owners).validate_json
 
 
 @cache

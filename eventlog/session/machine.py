@@ -22,6 +22,16 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("session_created", (ABSENT,), "open"),
         Transition("message_appended", ("open",), "open"),
         Transition("tool_result_recorded", ("open",), "open"),
+        *(
+            Transition(event, ("open",), "open")
+            for event in (
+                "message_begun",
+                "chunk_appended",
+                "result_kept",
+                "message_ended",
+                "message_interrupted",
+            )
+        ),
         Transition("messages_withdrawn", ("open",), "open"),
         *(Transition(event, ("open",), "open") for event in sorted(TURN_MACHINE.events)),
         Transition("contexts_used", ("open",), "open"),

@@ -43,7 +43,7 @@ def message_key(message_id: str) -> str:
 def tool_result_key(message_id: str, tool_id: str, kind: str, occurrence: int = 0) -> str:
     """Return the idempotency key under which a result is recorded: one of a kind per call (M4).
 
-    The kind is the status of the result, or ``abandoned``. ``occurrence`` counts the calls of the
+    The kind is the status of the result, ``abandoned`` or ``interrupted``. ``occurrence`` counts the calls of the
     message that have the same id, from 0.
     """
     key = f"{message_id}\0{tool_id}\0{kind}"

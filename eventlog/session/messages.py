@@ -16,7 +16,17 @@ from typing import (
 )
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from eventlog.clock import format_time, system_clock
 from eventlog.error_text import printable
@@ -54,6 +64,21 @@ Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
 
 
+Text: TypeAlias = Annotated[str, Field(strict=True)]
+"""Text that was given as text: pydantic would make some of bytes and of members of an enumeration."""
+
+
+def _refuse_a_change(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Return the number that was given; pydantic would also read one from a text, or round it."""
+    number = read(value)
+    if number == value:
+        return number
+    raise PydanticCustomError("number", "Input should be a number that can be stored as it is")
+
+
+_UNCHANGED: Final = WrapValidator(_refuse_a_change)
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
@@ -65,16 +90,16 @@ class TextPart(_Part):
     """Plain text."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ContextPart(_Part):
     """A reference to something that was put into a model's context."""
 
     type: Literal["context"]
-    uri: str
-    context_type: str = "memory"
-    abstract: str = ""
+    uri: Text
+    context_type: Text = "memory"
+    abstract: Text = ""
 
 
 class ImagePart(_Part):
@@ -92,22 +117,22 @@ class ToolPart(_Part):
     """
 
     type: Literal["tool"]
-    tool_id: str
-    tool_name: str = ""
-    tool_uri: str = ""
-    skill_uri: str = ""
+    tool_id: Text
+    tool_name: Text = ""
+    tool_uri: Text = ""
+    skill_uri: Text = ""
     tool_status: ToolStatus = "pending"
     tool_input: dict[str, Any] | None = None
-    tool_output: str | None = None
-    duration_ms: float | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    tool_output: Text | None = None
+    duration_ms: Annotated[float, _UNCHANGED] | None = None
+    prompt_tokens: Annotated[int, _UNCHANGED] | None = None
+    completion_tokens: Annotated[int, _UNCHANGED] | None = None
 
 
 class OtherPart(_Part):
     """A part of a type that the library does not know; it is kept as it is."""
 
-    type: str
+    type: Text
 
 
 _KNOWN_PARTS = {"text", "context", "image_url", "tool"}

@@ -13,6 +13,7 @@ from eventlog.recorded import Recorded
 from eventlog.session.folding import apply, apply_records
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.state import SessionState
+from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.machine import TASK_MACHINE
 from eventlog.session.turns.machine import TURN_MACHINE
 
@@ -56,10 +57,9 @@ class SessionFold(Projection[SessionState, SessionState]):
         return state
 
     def fingerprint(self) -> str:
-        machines = tuple(
-            machine.fingerprint for machine in (SESSION_MACHINE, TASK_MACHINE, TURN_MACHINE)
-        )
-        return f"{self.schema}-{'-'.join(machines)}-{sys.byteorder}"
+        machines = (SESSION_MACHINE, STREAM_MACHINE, TASK_MACHINE, TURN_MACHINE)
+        names = [machine.fingerprint for machine in machines]
+        return f"{self.schema}-{'-'.join(names)}-{sys.byteorder}"
 
     def dump(self, state: SessionState) -> bytes:
         """Write the state as one line of JSON, followed by the columns of the live messages."""

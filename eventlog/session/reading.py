@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
     from eventlog.identifiers import EventId
     from eventlog.records import Head, Record
+    from eventlog.session.streams.events import ChunkAppended, ResultKept
     from eventlog.session.version_ranges import VersionRange, Withdrawn
+
+CHUNK: Final = "chunk_appended"
+
+SHOWN_TYPES: Final = (APPENDED, ToolResultRecorded.event_type)
+"""The types of the records that messages are read from; whatever else lies between is passed over."""
 
 __all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with_result"]
 
@@ -78,7 +84,7 @@ def with_result(data: MessageData, result: ToolResultRecorded) -> MessageData:
 
 
 def with_results(
-    data: MessageData, results: Mapping[tuple[str, int], ToolResultRecorded]
+    data: MessageData, results: Mapping[tuple[str, int], ToolResultRecorded | ResultKept]
 ) -> MessageData:
     """Return the message with results, given by the id and occurrence of their calls."""
     parts = list(data["parts"])
@@ -89,15 +95,15 @@ def with_results(
         fields = _fields_of(result)
         if place < len(parts):
             bare = without_large_output(parts[place])
-            bare.pop("abandoned", None)
-            bare.pop("interrupted", None)
+            for mark in ("abandoned", "interrupted"):
+                bare.pop(mark, None)
             parts[place] = {**bare, **fields}
         else:  # A call in a field of the message instead of a part.
             data = with_fields(data, place, fields)
     return cast("MessageData", {**data, "parts": parts})
 
 
-def _fields_of(result: ToolResultRecorded) -> dict[str, Any]:
+def _fields_of(result: ToolResultRecorded | ResultKept) -> dict[str, Any]:
     fields: dict[str, Any] = {"tool_output": result.output, "tool_status": result.status}
     if result.duration_ms is not None:
         fields["duration_ms"] = result.duration_ms
@@ -134,7 +140,13 @@ class RecordSource(Protocol):
     """The methods of a store that reading messages needs."""
 
     def read(
-        self, stream: str, *, after: int = 0, until: int | None = None, reverse: bool = False
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]: ...
 
     def head(self, stream: str) -> Head: ...
@@ -170,9 +182,8 @@ class MessageReader:
 
     def newest_of(self, types: Sequence[str]) -> Iterator[Recorded]:
         """Yield the records of some types, the newest first."""
-        for record in self._source.read(self.stream, reverse=True):
-            if record.type in types:
-                yield Recorded(record)
+        for record in self._source.read(self.stream, reverse=True, types=types):
+            yield Recorded(record)
 
     def recorded_as(self, key: str, number: int = 0) -> Recorded | None:
         """Return the ``number``-th record of the command with an idempotency key."""
@@ -251,16 +262,24 @@ class MessageReader:
             (stored,) = self.messages([(recorded.version, recorded.version)])
             known = StoredCalls(stored.data, version)
         elif version > known.seen:
-            for record in self._source.read(self.stream, after=known.seen, until=version):
-                if record.type == "tool_result_recorded":
-                    result = cast("ToolResultRecorded", Recorded(record).event)
-                    if result.message_id == message_id:
-                        known.take(result)
+            later = self._source.read(
+                self.stream, after=known.seen, until=version, types=SHOWN_TYPES[1:]
+            )
+            for record in later:
+                result = cast("ToolResultRecorded", Recorded(record).event)
+                if result.message_id == message_id:
+                    known.take(result)
             known.seen = version
         if len(self._known_calls) >= KNOWN_CALLS:
             del self._known_calls[next(iter(self._known_calls))]
         self._known_calls[message_id] = known
         return known
+
+    def chunks(self, message_id: str, fence: int, until: int) -> list[ChunkAppended]:
+        """Return the chunks of a message that began at version ``fence``, up to a version."""
+        records = self._source.read(self.stream, after=fence, until=until, types=(CHUNK,))
+        events = (cast("ChunkAppended", Recorded(record).event) for record in records)
+        return [event for event in events if (event.message_id, event.fence) == (message_id, fence)]
 
     def messages(
         self,
@@ -293,7 +312,7 @@ class MessageReader:
         those whose stored bytes hold ``holding``."""
         for first, last in reversed(ranges) if reverse else ranges:
             for record in self._in_steps(first, last, reverse=reverse):
-                if record.type == APPENDED and holding in record.data:
+                if holding in record.data:
                     yield record.version, read_appended(record)["message"]
 
     def _in_steps(self, first: int, last: int, *, reverse: bool) -> Iterator[Record]:
@@ -306,7 +325,9 @@ class MessageReader:
             else:
                 after, until = first - 1, min(last, first - 1 + size)
                 first = until + 1
-            yield from self._source.read(self.stream, after=after, until=until, reverse=reverse)
+            yield from self._source.read(
+                self.stream, after=after, until=until, reverse=reverse, types=SHOWN_TYPES[:1]
+            )
             size = min(size * 4, LARGEST_STEP)
 
     def _read(
@@ -318,12 +339,15 @@ class MessageReader:
         """Return the messages in ranges as they were appended, and add the results to ``results``."""
         found: list[StoredMessage] = []
         for first, end in reversed(ranges):
-            for record in self._source.read(self.stream, after=first - 1, until=end, reverse=True):
+            records = self._source.read(
+                self.stream, after=first - 1, until=end, reverse=True, types=SHOWN_TYPES
+            )
+            for record in records:
                 if record.type == APPENDED:
                     found.append(_stored(record))
                     if len(found) == last:
                         return found[::-1]
-                elif record.type == ToolResultRecorded.event_type:
+                else:
                     results[record.version] = _result(record)
         found.reverse()
         return found
@@ -336,10 +360,11 @@ class MessageReader:
         found: list[Message | StoredMessage] = []
         results: dict[int, ToolResultRecorded] = {}
         for first, last in ranges:
-            for record in self._source.read(self.stream, after=first - 1, until=last):
+            records = self._source.read(self.stream, after=first - 1, until=last, types=SHOWN_TYPES)
+            for record in records:
                 if record.type == APPENDED:
                     found.append(read_message(record) or _stored(record))
-                elif record.type == ToolResultRecorded.event_type:
+                else:
                     results[record.version] = _result(record)
         changeable = [entry for entry in found if type(entry) is StoredMessage]
         completed = iter(self._completed(changeable, results, None))
@@ -348,9 +373,11 @@ class MessageReader:
     def first_message(self, ranges: Sequence[VersionRange]) -> Recorded | None:
         """Return the record of the first message in ascending ranges."""
         for first, last in ranges:
-            for record in self._source.read(self.stream, after=first - 1, until=last):
-                if record.type == "message_appended":
-                    return Recorded(record)
+            records = self._source.read(
+                self.stream, after=first - 1, until=last, types=SHOWN_TYPES[:1]
+            )
+            for record in records:
+                return Recorded(record)
         return None
 
     def whole_range(self) -> list[VersionRange]:
@@ -433,7 +460,9 @@ class MessageReader:
         for version in places:
             skipped = version is None or version in known
             recorded = None if skipped or version is None else self.record(version)
-            if recorded is not None and version is not None:
+            # One that was kept while its message was written is in the message already.
+            is_result = recorded is not None and recorded.type == ToolResultRecorded.event_type
+            if recorded is not None and version is not None and is_result:
                 yield version, cast("ToolResultRecorded", recorded.event)
 
 

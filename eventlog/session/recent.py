@@ -113,12 +113,22 @@ class Recent:
             self._read_page(max(self._left[-1][1] - start + 1, min(self._read, LAST_PAGE)))
 
     def _read_page(self, size: int) -> None:
-        taken, self._left = _newest(self._left, size)
+        taken, self._left = _newest(self._left, max(size, self._span(size)))
         found = self._reader.page(taken, self._results)
         self._pages.append(found)
         self._read += size
         self.count += len(found)
         self.tokens += sum(entry.tokens for entry in found)
+
+    def _span(self, count: int) -> int:
+        """Return how many versions the next ``count`` messages span, as far as they are known.
+
+        Messages that were streamed have the records of their chunks between them.
+        """
+        start = self._window.nth_before(self._left[-1][1] + 1, count)
+        if start is None:
+            return 0
+        return sum(last - max(first, start) + 1 for first, last in self._left if last >= start)
 
     def _first_needed(self) -> int | None:
         """Return the version of a call that was not read, though its result was."""

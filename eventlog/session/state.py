@@ -19,6 +19,7 @@ from eventlog.session.events import FailedArchives, SessionCreated, VersionRange
 from eventlog.session.machine import SessionStatus
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.shared_dict import SharedDict
+from eventlog.session.streams.state import Stream
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.state import Task
 from eventlog.session.turns.state import Turn
@@ -77,6 +78,8 @@ class SessionState:
     in the log's index."""
     tasks: SharedDict[str, Task] = field(default_factory=SharedDict[str, Task])
     """The tasks that are neither completed nor abandoned, by id; others are in the log's index."""
+    streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
+    """The messages that are being written, by id, in the order in which they began."""
     lane: list[int] = field(default_factory=list[int])
     """The archives that await finalisation (their task is open), ascending."""
     failed: list[int] = field(default_factory=list[int])
@@ -189,6 +192,7 @@ _CONTAINERS: Final = (
     "window",
     "archives",
     "tasks",
+    "streams",
     "lane",
     "failed",
     "unused",

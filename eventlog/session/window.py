@@ -378,6 +378,12 @@ class Window:
         versions = (call.version for call in self.pending if call.tool_id == tool_id)
         return max((version for version in versions if version < before), default=None)
 
+    def nth_before(self, version: int, count: int) -> int | None:
+        """Return the version of the ``count``-th known message before a version; None if it is not
+        known."""
+        place = bisect_left(self.versions, version) - count
+        return self.versions[place] if 0 <= place < len(self.versions) else None
+
     def knows(self, version: int) -> bool:
         """Return whether a message is live and known singly."""
         return _contains(self.versions, version)

@@ -17,27 +17,45 @@ from eventlog.testing.host import Call, Host
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.jumping import JumpingTime
 from eventlog.testing.model.laws import check_laws
+from eventlog.testing.model_server import (
+    Breaks,
+    Busy,
+    CutOff,
+    FakeModelServer,
+    ModelRequest,
+    Says,
+    Stalls,
+    TooLong,
+)
 from eventlog.testing.wrapping import FaultyStore, RecordingStore, SlowStore
 
 __all__ = [
     "KEPT",
     "LOST",
+    "Breaks",
+    "Busy",
     "Call",
     "Crash",
     "CrashFound",
     "CrashReport",
     "CrashingStore",
+    "CutOff",
     "Disk",
     "DiskFiles",
     "FakeClock",
+    "FakeModelServer",
     "Fate",
     "FaultyStore",
     "Host",
     "JumpingTime",
+    "ModelRequest",
     "NumberedIds",
     "RecordingStore",
+    "Says",
     "SlowStore",
+    "Stalls",
     "Steps",
+    "TooLong",
     "check_laws",
     "crash_at",
     "every_crash",

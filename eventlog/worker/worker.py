@@ -80,6 +80,7 @@ class WorkLoop:
         """Work until no task is due; return how many were completed."""
         completed = 0
         try:
+            await self._engine.interrupt_lost_streams()
             await self._engine.abandon_stale_turns()
             await self._engine.commit_idle()
             while not self._stopping.is_set():
@@ -128,6 +129,7 @@ class WorkLoop:
             self._declined_until = now + DECLINED_SECONDS
         try:
             seen = await self._engine.position()
+            await self._engine.interrupt_lost_streams()
             await self._engine.abandon_stale_turns()
             await self._engine.commit_idle()
             await self._start_due()

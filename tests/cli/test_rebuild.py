@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -29,6 +29,7 @@ from eventlog.errors import IllegalTransition, InvalidError
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from tests.shares import examples
 
 
 async def summarize(request: SummaryRequest) -> Summary:
@@ -83,7 +84,7 @@ def carry_out(log: Log, name: str) -> None:
         COMMANDS[name](log)
 
 
-@settings(max_examples=60)
+@examples(20, 2_400)
 @given(st.lists(st.sampled_from(sorted(COMMANDS)), max_size=14))
 def test_the_index_is_what_a_rebuild_gives_whatever_was_done(names: list[str]) -> None:
     with Log(MemoryStore(), clock=FakeClock(), ids=NumberedIds()) as log:

@@ -50,7 +50,11 @@ def test_each_store_that_breaks_the_contract_is_found(pytester: pytest.Pytester)
     assert found.keys() == BROKEN
 
 
-def test_random_programs_find_some_of_them_too(pytester: pytest.Pytester) -> None:
+def test_random_programs_find_some_of_them_too(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which programs they are does not matter here, so they are not made short."""
+    monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 0.1)
     found = run(pytester, "any_program and (EagerIndex or VersionsFirst)")
 
     assert found.keys() == {"TestEagerIndex", "TestVersionsFirst"}

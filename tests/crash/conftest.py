@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-NIGHTLY_FACTOR = 40
+NIGHTLY_FACTOR = 150
 """How many times more is tried by the nightly run."""
 
 

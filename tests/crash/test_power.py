@@ -19,13 +19,18 @@ from eventlog.stores.sqlite import connections, store
 from eventlog.testing import Crash, CrashFound, Host, check_laws, every_crash
 from eventlog.testing.conformance import draft
 from eventlog.testing.disk.fates import random_fate
+from tests.shares import rounds
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from tests.shares import Share
 
-CRASHES: Final = 300
+CRASHES: Final = {
+    "full": rounds(100, 36_000),
+    "normal": rounds(60, 36_000),
+    "delete": rounds(60, 36_000),
+}
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "full": {},
     "normal": {"synchronous": 1},
@@ -96,12 +101,12 @@ def crash_at_random(seed: int, pragmas: dict[str, Any]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_random_power_failures(
-    setting: str, seed: int, nightly: bool, points: Counter[str], canaries: list[str]
+    setting: str, seed: int, points: Counter[str], canaries: list[str]
 ) -> None:
     """With FULL no acknowledged record is lost; with less some are, though no file is corrupt."""
     lost = acknowledged = losses = 0
     first = 0
-    for number in range(1, CRASHES * (120 if nightly else 1) + 1):
+    for number in range(1, CRASHES[setting] + 1):
         missing, told = crash_at_random(seed * 1_000_003 + number, SETTINGS[setting])
         if setting == "full":
             assert missing == 0, f"{missing} records lost: EVENTLOG_CRASH_SEED={seed}, {number}"

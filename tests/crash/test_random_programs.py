@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog import DuplicateEvent, Log, Message
@@ -19,6 +19,7 @@ from eventlog.testing import Host, check_laws
 from eventlog.testing.crashes import calls, crashes
 from eventlog.testing.model.laws import state_bytes
 from eventlog.testing.strategies import commands, histories
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -69,7 +70,7 @@ programs = crashes(calls("say", st.sampled_from("ab")) | calls("commit"), max_st
 def test_a_client_that_asks_again_is_stored_once(
     search: Callable[..., tuple[int, CrashProgram | None]], points: Counter[str]
 ) -> None:
-    ran, found = search(programs, Client, everything_is_there_once, 150, make_host=host_with_a_log)
+    ran, found = search(programs, Client, everything_is_there_once, 40, make_host=host_with_a_log)
 
     assert found is None
     points["clients that ask again"] += ran
@@ -126,14 +127,14 @@ def test_the_laws_hold_after_a_crash_of_any_program_of_commands(
     search: Callable[..., tuple[int, CrashProgram | None]], points: Counter[str]
 ) -> None:
     ran, found = search(
-        crashes(commands(), max_steps=12), Talk, laws_hold, 150, make_host=host_with_a_log
+        crashes(commands(), max_steps=12), Talk, laws_hold, 40, make_host=host_with_a_log
     )
 
     assert found is None
     points["random programs of commands"] += ran
 
 
-@settings(max_examples=100)
+@examples(30)
 @given(history=histories())
 def test_histories_are_those_of_a_session_that_keeps_the_laws(
     history: tuple[Recorded, ...],

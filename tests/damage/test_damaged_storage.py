@@ -1,8 +1,8 @@
 """Damage to rows, frames, entries and blobs that no checksum finds: every call answers, or raises a
 typed error (G9).
 
-The suite draws a share; ``EVENTLOG_DAMAGE=150`` draws as many damages of each kind, which is 38,000
-calls.
+The suite draws a share; the nightly profile, or ``EVENTLOG_DAMAGE=150``, draws as many damages of each
+kind, which is 38,000 calls.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import pytest
 import eventlog
 from tests.damage.mutations import damage_blob, fill, mutate_row, reseal_frame
 from tests.damage.operations import raw_errors
+from tests.shares import rounds
 
-DAMAGES = int(os.environ.get("EVENTLOG_DAMAGE", "8"))
+DAMAGES = int(os.environ.get("EVENTLOG_DAMAGE", rounds(4, 150)))
 """Damages of each kind; about 85 calls are made after each."""
 
 

@@ -29,6 +29,10 @@ ABOUT = {
         "the folder's\ncontent can be recorded. The files of a closed or deleted session can still be "
         "healed."
     ),
+    "stream": (
+        "A message that is written in chunks has this machine. Its end and the whole message are "
+        "recorded in one\nappend."
+    ),
     "task": (
         "Every task has this machine: finalising an archive, its follow-ups, and tasks of an "
         "application's own\nkinds. Events of archives are named `archive_…`, those of other tasks "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -32,6 +32,7 @@ from eventlog.exchange.bundle.reading import read_bundle, read_bundle_bytes
 from eventlog.exchange.bundle.writing import bundle_bytes
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -455,7 +456,7 @@ def test_a_bundle_of_thousands_of_events_reads_in_an_empty_folder_without_their_
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@examples(20, 1_600)
 @given(
     st.lists(st.text(max_size=60), min_size=1, max_size=5), st.sampled_from(["secrets", "texts"])
 )

@@ -142,7 +142,7 @@ def look_over(path: Path) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 @given(moves=MOVES, cuts=CUTS)
-@examples(20, 600)
+@examples(12, 600)
 def test_whatever_is_in_a_file_is_read_or_a_finding(
     name: str, moves: list[tuple[str, int, Any]], cuts: list[tuple[str, int]]
 ) -> None:
@@ -153,7 +153,7 @@ def test_whatever_is_in_a_file_is_read_or_a_finding(
 
 
 @given(moves=MOVES, cuts=CUTS)
-@examples(20, 600)
+@examples(12, 600)
 def test_whatever_is_in_an_event_folder_is_read_or_a_finding(
     moves: list[tuple[str, int, Any]], cuts: list[tuple[str, int]]
 ) -> None:
@@ -167,7 +167,7 @@ def test_whatever_is_in_an_event_folder_is_read_or_a_finding(
 
 
 @given(st.binary(max_size=200))
-@examples(100, 3_000)
+@examples(40, 3_000)
 def test_any_bytes_are_a_file_or_findings(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")

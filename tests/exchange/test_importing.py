@@ -214,13 +214,13 @@ def import_file(log: Log, path: Path, *, new_session: bool) -> None:
 
 
 @given(STEPS)
-@examples(60, 600)
+@examples(25, 600)
 def test_no_session_ever_holds_what_another_said(
     steps: list[tuple[str, str, int, str, bool]],
 ) -> None:
     """Imports of whole, cut, shuffled, edited, shifted, doubled and renamed files, each one twice.
 
-    About 500 in every run, and more than 2,000 by the nightly profile.
+    About 200 in every run, and more than 2,000 by the nightly profile.
     """
     files: set[tuple[str, ...]] = set()
     with tempfile.TemporaryDirectory() as folder, eventlog.open("memory:") as log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import eventlog
 from eventlog.exchange import chat_from_messages, message_from_chat, to_chat
 from eventlog.exchange.exporting import FORMATS, Format, export
 from eventlog.exchange.reading import read_conversations
+from eventlog.session.chat.format import compact
 from tests.shares import examples
 
 TEXTS = st.text('ab\u2028\u4f1a\U0001f600\n"{', min_size=1, max_size=12)
@@ -61,7 +63,7 @@ def carried(chat: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize("format", FORMATS)
 @given(chats=conversations())
-@examples(25, 600)
+@examples(12, 600)
 def test_what_was_written_is_read_as_the_same(format: Format, chats: list[dict[str, Any]]) -> None:
     messages = [message_from_chat(chat) for chat in chats]
     exported = export("s", messages, format)
@@ -82,7 +84,25 @@ def test_what_was_written_is_read_as_the_same(format: Format, chats: list[dict[s
     as_text = format == "responses"
     written = [carried(chat, as_text=as_text) for chat in to_chat(back)]
     assert written == [carried(chat, as_text=as_text) for chat in chats]
-    named = sum("name" in chat for chat in chats)
-    lost = {loss.what for loss in exported.losses}
-    assert all(what.startswith("the tool's name") for what in lost)
-    assert bool(lost) == bool(named)
+    assert {kind_of(loss.what) for loss in exported.losses} == expected_losses(format, chats)
+    if format == "responses" and not exported.losses:
+        assert len(back) == len(messages)
+
+
+def kind_of(loss: str) -> str:
+    """Return what a loss is about: it names a tool, or counts items."""
+    return re.sub(r"(?<=name )'.*'|\d+", "…", loss)
+
+
+def expected_losses(format: Format, chats: list[dict[str, Any]]) -> set[str]:
+    """Return what a format that has neither names nor groups cannot carry of chat messages."""
+    losses: set[str] = set()
+    for chat in chats:
+        calls = [call["function"]["arguments"] for call in chat.get("tool_calls", ())]
+        if "name" in chat:
+            losses.add("the tool's name … beside its result; its call has it")
+        if format == "anthropic" and any(compact(json.loads(given)) != given for given in calls):
+            losses.add("how the arguments of its call were spelled as JSON")
+        if format == "responses" and len(calls) + bool(chat["content"]) > 1:
+            losses.add("that its … items are one message")
+    return losses

@@ -1,8 +1,9 @@
 """Hostile entries in the folder of a files log, in a process of its own with bounded memory.
 
-Arguments: a folder to work in, a kind of entry, and ``nobody`` to give up the privileges of root first.
-The log meets the entry in each of `PLACES`, as it is opened and while it is in use; for each a line of
-JSON says where, when, how it ended, and whether everything outside the folder is as it was.
+A trial (see `tests.trials`) is a kind of entry, a share of the places and moments (every how manyth, and
+the number of the first), and ``nobody`` to give up the privileges of root first. The log meets the entry
+in each of `places`, as it is opened and while it is in use; each line of JSON says where, when, how it
+ended, and whether everything outside the folder is as it was.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import structlog  # noqa: F401 - while the privileges to read it are there
+# While the privileges to read it are there, and once for all trials.
+import structlog  # noqa: F401
 
 import eventlog
+import eventlog.stores.files
 from eventlog import EventLogError, Log, Message
 from tests.folder.hostile import KINDS, SECRET, bound_memory, give_up_privileges, unharmed
+from tests.trials import serve
 
 LARGE = "x" * 30_000
 
@@ -84,24 +87,25 @@ def put(target: Path, kind: str, outside: Path) -> None:
     KINDS[kind](target, outside)
 
 
-def main() -> None:
-    """Try one kind of entry in all places, each in a folder of its own."""
-    place, kind = Path(sys.argv[1]), sys.argv[2]
+def try_kind(place: Path, kind: str, every: int, first_number: int, user: str = "") -> None:
+    """Try one kind of entry in a share of the places, each time in a new folder."""
     write_log(place / "log")
-    found = list(places(place / "log"))
-    for number in range(len(found) * len(MOMENTS)):
+    found = [(where, moment) for where in places(place / "log") for moment in MOMENTS]
+    assert len(found) >= 15 * len(MOMENTS)
+    tried = found[first_number % every :: every]
+    for number in range(len(tried)):
         here = place / str(number)
         (here / "outside").mkdir(parents=True)
         (here / "outside/secret").write_bytes(SECRET)
         shutil.copytree(place / "log", here / "log")
-    if "nobody" in sys.argv:
+    if user == "nobody":
         give_up_privileges(place)
     bound_memory()
-    for number, (where, moment) in enumerate((w, m) for w in found for m in MOMENTS):
+    for number, (where, moment) in enumerate(tried):
         here = place / str(number)
         ended = try_with(here, partial(put, here / "log" / where, kind, here / "outside"), moment)
         print(json.dumps([where, moment, ended, unharmed(here)]), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(try_kind)

@@ -14,6 +14,7 @@ from eventlog import CorruptLog, Log, Message
 from eventlog.stores.files import FilesStore
 from eventlog.testing.inside import core_of
 from eventlog.testing.model.laws import check_laws
+from tests.shares import rounds
 
 SEGMENT = "segments/0000000001.log"
 Place = Any  # Of this folder's conftest, which cannot be imported from here.
@@ -33,7 +34,7 @@ def test_one_flipped_bit_in_a_segment_is_named_by_stream_and_version(
     frames = places(folder)
     segment = folder / SEGMENT
     original = segment.read_bytes()
-    for number, offset in enumerate(range(frames[0].offset, len(original), 3)):
+    for number, offset in enumerate(range(frames[0].offset, len(original), rounds(17, 1))):
         frame = next(at for at in reversed(frames) if at.offset <= offset)
         flip(segment, offset, number % 8)
         with eventlog.open(f"files:///{folder}") as log:
@@ -101,7 +102,7 @@ def test_any_tear_of_the_last_batch_is_passed_over_and_put_aside_by_the_next_wri
     folder.rename(pristine)
     last = places(pristine)[-1]
     whole = (pristine / SEGMENT).read_bytes()
-    for cut in range(1, last.size, 41):
+    for cut in range(1, last.size, rounds(131, 41)):
         for filler in (b"", bytes(50)):
             shutil.copytree(pristine, folder)
             torn = whole[: last.offset + cut] + filler

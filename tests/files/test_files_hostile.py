@@ -6,10 +6,8 @@ in use; see `hostile`.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -17,11 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.folder.hostile import KINDS
-
-TREE = Path(__file__).parents[2]
-
-PATIENCE = 300
-"""Seconds after which it counts as hung; only a failure takes so long."""
+from tests.shares import rounds
+from tests.trials import Trials
 
 IS_ROOT = os.geteuid() == 0
 
@@ -35,29 +30,32 @@ class End(NamedTuple):
     unharmed: bool
 
 
-def ends_of(place: Path, kind: str, *user: str) -> list[End]:
-    """Return how it ended at each place; assert that nothing outside was touched."""
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Trials]:
+    """The program that tries hostile entries."""
+    program = Trials(Path(__file__).with_name("hostile.py"))
+    yield program
+    program.end()
+
+
+def ends_of(hostile: Trials, place: Path, kind: str, *user: str) -> list[End]:
+    """Return how a share of the trials ended; assert that nothing outside was touched.
+
+    The share is another one for each kind, so that each place meets some of them.
+    """
     place.mkdir()
-    program = Path(__file__).with_name("hostile.py")
-    done = subprocess.run(
-        [sys.executable, str(program), str(place), kind, *user],
-        cwd=TREE,
-        env={**os.environ, "PYTHONPATH": str(TREE)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    ends = [End(*json.loads(line)) for line in done.stdout.splitlines()]
+    lines = hostile.lines(place, kind, rounds(5, 1), [*KINDS].index(kind), *user)
+    ends = [End(*line) for line in lines]
+    assert ends
     assert [end for end in ends if not end.unharmed] == []
-    assert len({end.where for end in ends}) >= 15
     return ends
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "device" or IS_ROOT])
-def test_nothing_outside_of_a_log_is_touched_and_nothing_hangs(tmp_path: Path, kind: str) -> None:
-    ends = ends_of(tmp_path / "here", kind)
+def test_nothing_outside_of_a_log_is_touched_and_nothing_hangs(
+    hostile: Trials, tmp_path: Path, kind: str
+) -> None:
+    ends = ends_of(hostile, tmp_path / "here", kind)
 
     for end in ends:
         if end.where == "segments/0000000001.log":
@@ -71,7 +69,9 @@ def test_nothing_outside_of_a_log_is_touched_and_nothing_hangs(tmp_path: Path, k
     not IS_ROOT, reason="only root can become nobody; else all of it runs as a user"
 )
 @pytest.mark.parametrize("kind", ["link", "fifo", "hard_link"])
-def test_nothing_outside_of_a_log_is_touched_by_a_user_without_privileges(kind: str) -> None:
+def test_nothing_outside_of_a_log_is_touched_by_a_user_without_privileges(
+    hostile: Trials, kind: str
+) -> None:
     with TemporaryDirectory() as place:  # That of the tests is root's alone.
         Path(place).chmod(0o711)
-        assert ends_of(Path(place, "here"), kind, "nobody")
+        assert ends_of(hostile, Path(place, "here"), kind, "nobody")

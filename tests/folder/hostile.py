@@ -1,10 +1,8 @@
 """Hostile folders and one operation, run in a separate process, so that only that process can hang.
 
-Each line that comes in is a JSON list: a folder to work in, a verb of `VERBS`, a kind of entry of
-`KINDS`, and ``nobody`` to give up the privileges of root first. A child is forked for it, which saves
-it the imports. There the verb meets the entry in each of `PLACES`; for each of them a line of JSON
-in the file ``said`` of the folder says how it ended, and whether everything outside is as it was.
-The line that goes out when the child has ended is its exit code; ``errors`` has what it wrote there.
+A trial (see `tests.trials`) is a verb of `VERBS`, a kind of entry of `KINDS`, some of `PLACES`, and
+``nobody`` to give up the privileges of root first. The verb meets the entry in each of the places; for
+each of them a line of JSON says how it ended, and whether everything outside is as it was.
 """
 
 from __future__ import annotations
@@ -12,18 +10,23 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import socket
 import stat
-import sys
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import structlog  # noqa: F401 - while the privileges to read it are there
+# Once here rather than in every child, and while the privileges to read them are there.
+import sqlite_utils  # noqa: F401
+import structlog  # noqa: F401
 
 import eventlog
+import eventlog.adoption.adopting
+import eventlog.folder.attaching
+import eventlog.stores.sqlite
 from eventlog import EventLogError, Log, Message
+from tests.trials import serve
 
 MEMORY = 1 << 30
 """Bytes of address space beyond what the process begins with: a file of a terabyte does not fit."""
@@ -250,45 +253,22 @@ def unharmed(place: Path) -> bool:
     return sorted(os.listdir(outside)) == ["secret"] and (outside / "secret").read_bytes() == SECRET
 
 
-def try_verb(place: Path, verb: str, kind: str, user: str = "") -> None:
-    """Try one operation on one kind of entry in all places, each in a new folder."""
+def try_verb(place: Path, verb: str, kind: str, places: list[str], user: str = "") -> None:
+    """Try one operation on one kind of entry in some places, each in a new folder."""
     global put_in_folder  # noqa: PLW0603 - what the wrapped functions call
-    for number, where in enumerate(PLACES):
-        prepare(place / str(number))
+    prepare(place / "prepared")
+    for number, where in enumerate(places):
+        shutil.copytree(place / "prepared", place / str(number))
         if verb != "follow":
             put(place / str(number), where, kind)
     if user == "nobody":
         give_up_privileges(place)
     bound_memory()
-    for number, where in enumerate(PLACES):
+    for number, where in enumerate(places):
         put_in_folder = partial(put, place / str(number), where, kind)
         ended = run(place / str(number), verb)
         print(json.dumps([where, ended, unharmed(place / str(number))]), flush=True)
 
 
-def in_a_child(place: Path, *rest: str) -> int:
-    """Do what a line asks for in a forked child; return its exit code."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    code = 1
-    try:
-        for descriptor, name in ((1, "said"), (2, "errors")):
-            os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT), descriptor)
-        try_verb(place, *rest)
-        code = 0
-    except BaseException:  # noqa: BLE001 - whoever asked reads it
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def main() -> None:
-    """Serve until no more comes in."""
-    for line in sys.stdin:
-        place, *rest = json.loads(line)
-        print(in_a_child(Path(place), *rest), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(try_verb)

@@ -16,6 +16,7 @@ from eventlog.audit.index_check import compare_index
 from eventlog.projections.folder_layout import is_quarantined, is_temporary
 from eventlog.testing.exploring import every_crash
 from eventlog.testing.host import Host
+from tests.shares import Share
 
 FOLDER = "/home/foreign"
 
@@ -94,8 +95,12 @@ def _files(host: Host) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("events", [20_000, 4], ids=["one append", "parts"])
 def test_an_adoption_that_was_stopped_anywhere_is_finished_by_the_next(
-    events: int, monkeypatch: pytest.MonkeyPatch
+    events: int, share: Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adopting, "WHOLE_EVENTS", events)
 
-    assert every_crash(adopt, check, make_host=host_with_folder).images
+    report = every_crash(
+        adopt, check, make_host=host_with_folder, every=share.every, first=share.first
+    )
+
+    assert report.images

@@ -122,7 +122,7 @@ class Place:
         return {path: data for path, data in found.items() if path[-1:] not in ("", "/")}
 
 
-@examples(100)
+@examples(30, 4_000)
 @given(st.lists(STEPS, max_size=12))
 def test_the_files_are_what_the_records_say_after_every_step(
     steps: list[tuple[str, object]],

@@ -37,6 +37,7 @@ from eventlog.session.commit import archive_id
 from eventlog.session.tasks.events import ArchiveFinalized
 from eventlog.testing.exploring import every_crash
 from eventlog.testing.host import Host
+from tests.shares import Share
 
 CHAT = "chat"
 FOLDER = "/home/chat"
@@ -230,10 +231,10 @@ def damage(host: Host) -> None:
     ],
 )
 def test_a_folder_is_what_the_records_say_wherever_its_writer_was_stopped(
-    program: Callable[[Host], None], make_host: Callable[[], Host]
+    program: Callable[[Host], None], make_host: Callable[[], Host], share: Share
 ) -> None:
     """P1 to P4, O2."""
-    print(every_crash(program, check, make_host=make_host))
+    print(every_crash(program, check, make_host=make_host, every=share.every, first=share.first))
 
 
 def check_healed(host: Host) -> dict[str, bytes]:
@@ -252,6 +253,10 @@ def check_healed(host: Host) -> dict[str, bytes]:
     return kept
 
 
-def test_a_heal_that_was_stopped_anywhere_is_finished_by_the_next() -> None:
+def test_a_heal_that_was_stopped_anywhere_is_finished_by_the_next(share: Share) -> None:
     """O3."""
-    assert every_crash(heal, check_healed, make_host=damaged_host).images
+    report = every_crash(
+        heal, check_healed, make_host=damaged_host, every=share.every, first=share.first
+    )
+
+    assert report.images

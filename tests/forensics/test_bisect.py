@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import eventlog
@@ -17,6 +17,7 @@ from eventlog.forensics.expression import LENGTH, STEPS, compile_expression
 from eventlog.forensics.predicates import PREDICATES
 from eventlog.identifiers import draw_id
 from eventlog.records import Append
+from tests.shares import examples
 
 if TYPE_CHECKING:
     from eventlog import Log, Session
@@ -395,7 +396,7 @@ def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 PLAIN = (type(None), bool, int, float, str, dict, list, tuple)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@examples(100, 16_000)
 @given(st.recursive(leaves, nested, max_leaves=25) | st.text(max_size=80))
 @example("overview in overview")
 @example("count(tail['*'], tail['*'])")

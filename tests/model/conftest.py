@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -11,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.account import figures
+from tests.shares import NIGHTLY, rounds
 
-NIGHTLY_FACTOR = 120
+NIGHTLY_FACTOR = 480
 """How many times more examples the nightly run tries."""
 
 
@@ -22,15 +22,14 @@ def examples() -> Callable[[int], settings]:
 
     Otherwise every run tries the same examples, so that a failure is the change's, not the day's.
     """
-    nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
     def make(count: int) -> settings:
         return settings(
-            max_examples=count * (NIGHTLY_FACTOR if nightly else 1),
-            derandomize=not nightly,
+            max_examples=rounds(count, count * NIGHTLY_FACTOR),
+            derandomize=not NIGHTLY,
             database=None,
             deadline=None,
-            print_blob=nightly,
+            print_blob=NIGHTLY,
             stateful_step_count=40,
             report_multiple_bugs=False,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -87,7 +87,7 @@ def test_tasks_on_one_session_keep_the_order_of_each(
 ) -> None:
     """Whatever 8 tasks append, commit and use at once."""
 
-    @examples(60)
+    @examples(20)
     @given(plans=plans)
     def check(plans: list[list[Todo]]) -> None:
         store = MemoryStore()
@@ -112,7 +112,7 @@ def test_what_tasks_were_told_survives_a_power_failure_at_any_step(
 ) -> None:
     """P1: all that was acknowledged is there, and at most one thing per task beside it."""
 
-    @examples(60)
+    @examples(20)
     @given(plans=plans, step=st.integers(1, 40))
     def check(plans: list[list[Todo]], step: int) -> None:
         store, steps = MemoryStore(), Steps()
@@ -283,7 +283,7 @@ def test_a_task_cancelled_before_its_append_was_taken_stores_nothing(
 ) -> None:
     """L15: one that is cancelled while its append is written has it stored and folded."""
 
-    @examples(40)
+    @examples(14)
     @given(cancelled=st.lists(st.booleans(), min_size=1, max_size=6))
     def check(cancelled: list[bool]) -> None:
         store = MemoryStore()

@@ -8,6 +8,7 @@ import pytest
 
 import eventlog
 from eventlog.testing.model.laws import check_laws
+from tests.shares import rounds
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("how", ["idle", "busy"])
-@pytest.mark.parametrize("time", range(3))
+@pytest.mark.parametrize("time", range(rounds(1, 9)))
 @pytest.mark.parametrize("log", ["sqlite:///{}/log.db", "files:///{}/log?writers=many"])
 def test_parent_and_children_write_without_losing_a_message(
     how: str,

@@ -10,6 +10,7 @@ import pytest
 import eventlog
 from eventlog import Finalizer, Message, RetryPolicy, Summary, SummaryRequest, Worker
 from eventlog.testing.model.laws import check_laws
+from tests.shares import rounds
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.shares import Share
 
 SESSIONS = ("s1", "s2", "s3")
-LAST = 90
+LAST = rounds(45, 90)
 ENDLESS = 1_000_000
 ATTEMPTS = 1_000
 
@@ -61,7 +62,7 @@ def _finish(log: Log) -> None:
     Worker(log, Finalizer(summarizer=summarize), retry=RetryPolicy(attempts=ATTEMPTS)).run_once()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(rounds(1, 9)))
 def test_writers_killed_at_random_lose_nothing_that_they_were_told_is_stored(
     seed: int, url: str, start: Callable[..., Script], account: Counter[str]
 ) -> None:

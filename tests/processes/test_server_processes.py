@@ -10,6 +10,7 @@ import pytest
 import eventlog
 from eventlog.testing.model.laws import check_laws
 from eventlog.testing.servers.archives import check_finished, leave_archives
+from tests.shares import rounds
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -62,7 +63,7 @@ def test_writers_to_a_server_that_are_killed_lose_nothing_that_was_acknowledged(
     """P1, P8: each begins again with the last number that was heard of, which it may repeat."""
     steady = start("writer.py", url, "steady", 1, 1_000_000)
     highest = 0
-    for _ in range(5):
+    for _ in range(rounds(2, 15)):
         victim = start("writer.py", url, "victim", max(1, highest), 1_000_000)
         heard = victim.lines(15) + victim.kill()
         highest = max([highest, *map(int, heard)])
@@ -105,7 +106,7 @@ def test_a_log_that_is_copied_from_store_to_store_comes_back_as_it_was(
     start: Callable[..., Script], tmp_path: Path
 ) -> None:
     """L9: by the command line, on a terminal; run by itself the script copies 100,000 records."""
-    script = start("copied_round.py", tmp_path, 1_500, "--quick")
+    script = start("copied_round.py", tmp_path, rounds(300, 1_500), "--quick")
     lines = script.rest()
     assert script.process.returncode == 0
     assert [line.partition(":")[0] for line in lines[:-1]] == [

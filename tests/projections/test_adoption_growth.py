@@ -250,7 +250,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@examples(30, 600)
+@examples(15, 600)
 def test_adopting_step_by_step_is_adopting_at_the_end(steps: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder, eventlog.open("memory:") as log:
         foreign = Foreign(Path(folder, "s")).say(1)

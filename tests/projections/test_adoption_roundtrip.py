@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import eventlog
@@ -27,6 +27,7 @@ from eventlog.projections import Archives
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.strategies import message_contents, texts
+from tests.shares import examples
 
 
 def steps() -> st.SearchStrategy[list[Any]]:
@@ -155,7 +156,7 @@ def _files(root: Path, *, weighed: bool) -> dict[str, bytes]:
     return files
 
 
-@settings(max_examples=60)
+@examples(20, 2_400)
 @given(program=steps())
 @example([("commit", 0), ("work", "---"), ("commit", 0)])
 @example([("commit", 0), ("fail", "x"), ("append", {"role": "user", "parts": []}), ("commit", 0)])

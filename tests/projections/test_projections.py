@@ -132,7 +132,7 @@ _steps = st.sampled_from(
 ).flatmap(lambda steps: steps)
 
 
-@examples(60)
+@examples(25, 2_400)
 @given(st.lists(_steps, min_size=10, max_size=40))
 def test_projections_of_any_program_say_what_the_session_says(
     program: list[tuple[Any, ...]],

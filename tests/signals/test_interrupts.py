@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS: Final = 30.0
 """How long the other thread may take before it counts as hung."""
 
-SHARE: Final = {"memory": 5, "sqlite": 9, "files": 9, "postgres": 61, "nats": 61}
+SHARE: Final = {"memory": 17, "sqlite": 29, "files": 29, "postgres": 151, "nats": 151}
 """Every how manyth point is tried, unless all are: see ``--every-interrupt``."""
 
 MAIN: Final = threading.main_thread().ident or 0

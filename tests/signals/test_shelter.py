@@ -165,6 +165,7 @@ SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     ),
     "record": lambda case: case.session.record(Seen(what="x")),
     "assign_project": lambda case: case.session.assign_project("p"),
+    "ensure_created": lambda case: case.session.ensure_created(),
     "memory_session": lambda case: case.session.memory_session("provider"),
     "close": lambda case: case.session.close(),
     "delete": lambda case: case.session.delete(),

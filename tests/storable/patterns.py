@@ -40,7 +40,7 @@ LOCAL: Final = {
 }
 """The values of names that are local where a regular expression is made of them."""
 
-SIZES: Final = (14, 22, 30, 60, 120, 300, 1_250, 10_000)
+SIZES: Final = (14, 18, 22, 26, 30, 60, 120, 300, 600, 1_250, 10_000)
 """The lengths of the texts. The first find what takes exponential time before it takes hours."""
 
 SECONDS: Final = 0.04

@@ -27,7 +27,7 @@ def sessions() -> Iterator[Sessions]:
         yield Sessions(runner)
 
 
-@examples(500)
+@examples(150, 20_000)
 @given(st.sampled_from(sorted(WRITERS)), VALUES, st.booleans())
 def test_what_is_acknowledged_reads_back_equal(
     sessions: Sessions, name: str, value: Any, is_twin: bool
@@ -35,7 +35,7 @@ def test_what_is_acknowledged_reads_back_equal(
     assert problem_of(sessions, name, value, is_twin) is None
 
 
-@examples(50)
+@examples(20, 2_000)
 @given(st.sampled_from(CREATIONS), VALUES, st.booleans())
 def test_a_session_is_created_with_what_can_be_read_back_or_not_at_all(
     sessions: Sessions, name: str, value: Any, is_twin: bool

@@ -119,6 +119,14 @@ def _extra(session: eventlog.Session, name: str) -> Any:
     return (_last(session).model_extra or {})[name]
 
 
+def _part_of(session: eventlog.Session, name: str) -> Any:
+    return getattr(_last(session).parts[0], name)
+
+
+def _other_part(session: eventlog.Session, name: str) -> Any:
+    return (_last(session).parts[0].model_extra or {})[name]
+
+
 OUTPUT_FIELDS: Final = (
     "tool_output_ref",
     "tool_output_truncated",
@@ -144,21 +152,43 @@ WRITERS: Final[dict[str, Writer]] = {
     "field of a built message": Writer(
         lambda do, v: do("append", Message.user("x", vendor=v)), lambda s, _: _extra(s, "vendor")
     ),
-    "field beside a text": Writer(lambda do, v: do("append", _part(type="text", text="x", y=v))),
-    "part type": Writer(lambda do, v: do("append", _part(type=v))),
-    "unknown part": Writer(lambda do, v: do("append", _part(type="chart", data=v))),
-    "image": Writer(lambda do, v: do("append", _part(type="image_url", image_url={"url": v}))),
-    "context": Writer(lambda do, v: do("append", _part(type="context", uri="u", abstract=v))),
+    "field beside a text": Writer(
+        lambda do, v: do("append", _part(type="text", text="x", y=v)),
+        lambda s, _: _other_part(s, "y"),
+    ),
+    "part type": Writer(
+        lambda do, v: do("append", _part(type=v)), lambda s, _: _part_of(s, "type")
+    ),
+    "unknown part": Writer(
+        lambda do, v: do("append", _part(type="chart", data=v)),
+        lambda s, _: _other_part(s, "data"),
+    ),
+    "image": Writer(
+        lambda do, v: do("append", _part(type="image_url", image_url={"url": v})),
+        lambda s, _: _part_of(s, "image_url")["url"],
+    ),
+    "context": Writer(
+        lambda do, v: do("append", _part(type="context", uri="u", abstract=v)),
+        lambda s, _: _part_of(s, "abstract"),
+    ),
     "tool input": Writer(
         lambda do, v: do("append", _tool(tool_input={"a": v})),
         lambda s, _: _last(s).tools[0].tool_input["a"],  # type: ignore[index]
     ),
     "whole tool input": Writer(lambda do, v: do("append", _tool(tool_input=v))),
-    "tool output": Writer(lambda do, v: do("append", _tool(tool_output=v))),
-    "tool id": Writer(lambda do, v: do("append", _tool(tool_id=v))),
-    "tool status": Writer(lambda do, v: do("append", _tool(tool_status=v))),
-    "duration": Writer(lambda do, v: do("append", _tool(duration_ms=v))),
-    "tokens of a call": Writer(lambda do, v: do("append", _tool(prompt_tokens=v))),
+    **{
+        name: Writer(
+            lambda do, v, field=field: do("append", _tool(**{field: v})),  # type: ignore[misc]
+            lambda s, _, field=field: _part_of(s, field),  # type: ignore[misc]
+        )
+        for name, field in (
+            ("tool output", "tool_output"),
+            ("tool id", "tool_id"),
+            ("tool status", "tool_status"),
+            ("duration", "duration_ms"),
+            ("tokens of a call", "prompt_tokens"),
+        )
+    },
     "constructed text": Writer(lambda do, v: do("append", _constructed(parts=v))),
     "constructed id": Writer(lambda do, v: do("append", _constructed(id=v))),
     "constructed role": Writer(lambda do, v: do("append", _constructed(role=v))),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import eventlog
@@ -18,6 +18,7 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.inside import core_of, engine_of
 from eventlog.testing.strategies import message_contents
+from tests.shares import examples
 
 
 def records(contents: list[dict[str, Any]], *, short: bool) -> list[Record]:
@@ -43,7 +44,7 @@ def _request(log: Log, message: Message, by: Any, *, short: bool) -> Any:
     return SessionRequest(core, arguments.append(core, estimate, [message], None), by)
 
 
-@settings(max_examples=60)
+@examples(20, 2_400)
 @given(st.lists(message_contents(), max_size=4))
 def test_both_ways_record_the_same_bytes(contents: list[dict[str, Any]]) -> None:
     assert records(contents, short=True) == records(contents, short=False)

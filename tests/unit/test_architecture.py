@@ -51,7 +51,7 @@ BELOW = {
     "exchange": ("audit",),
     "forensics": ("engine",),
     "faces": ("supervisor", "adoption", "exchange", "forensics"),
-    "cli": ("faces",),
+    "cli": ("faces", "http"),
     "report": ("faces",),
     "http": ("faces",),
     "adapters": ("faces",),
@@ -61,6 +61,7 @@ is below it, however far. `stores` and `testing` have laws of their own."""
 
 FACES = {
     *("__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"),
+    "message_streams",
     "late_verbs",
 }
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
@@ -513,10 +514,10 @@ def test_the_packages_of_the_wheel_are_the_folders_of_the_tree() -> None:
     assert all(module.rpartition(".")[0] in {*SHIPPED.packages, ""} for module in SHIPPED.sources)
 
 
-@pytest.mark.parametrize("name", SHIPPED.sources)
-def test_every_module_says_what_it_is_for(name: str) -> None:
-    text = SHIPPED.sources[name]
-    assert not text or ast.get_docstring(ast.parse(text))
+def test_every_module_says_what_it_is_for() -> None:
+    sources = {name: text for name, text in SHIPPED.sources.items() if text}
+    assert len(sources) > 300
+    assert [name for name, text in sources.items() if not ast.get_docstring(ast.parse(text))] == []
 
 
 # ---- what importing takes ---------------------------------------------------------------------

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import eventlog
@@ -36,6 +36,7 @@ from eventlog.session.reading import StoredMessage
 from eventlog.session.tokens import estimate_tokens
 from eventlog.session.version_ranges import ascending
 from eventlog.testing.clock import FakeClock
+from tests.shares import examples
 
 TOOL_IDS = ("c0", "c1", "c2")
 
@@ -207,7 +208,7 @@ def as_read(session: Session, number: int) -> dict[str, Any]:
 STEPS = st.lists(st.tuples(st.integers(0, 13), st.integers(0, 99)), max_size=45)
 
 
-@settings(max_examples=150)
+@examples(60, 6_000)
 @given(STEPS, st.lists(st.integers(0, 14), min_size=2, max_size=4))
 @example([(2, 0), *[(0, 9), (1, 9)] * 4, (5, 0), (0, 8), (1, 8)], [1, 3, 5])
 @example([(7, 1), *[(1, 9)] * 9, (5, 2), (1, 8)], [1, 2, 3])

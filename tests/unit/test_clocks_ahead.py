@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import eventlog
 from eventlog import (
     AutoCommitPolicy,
     Finalizer,
@@ -16,10 +19,12 @@ from eventlog import (
     Worker,
 )
 from eventlog.clock import format_time, parse_time
+from eventlog.session.index import read_task
 from eventlog.session.tasks.commands import ClaimTask, RenewLease
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import execute
+from tests.shares import examples
 
 LEASE = 300_000_000
 YEARS = 10 * 365 * 86_400
@@ -42,20 +47,20 @@ def failing(request: SummaryRequest) -> Summary:
     raise ConnectionError("busy")
 
 
-def fail_ahead(log: Log, clock: FakeClock) -> None:
-    """Have an attempt fail while the clock is years ahead, then set it right."""
-    clock.jump(YEARS)
+def fail_ahead(log: Log, clock: FakeClock, seconds: float = YEARS) -> None:
+    """Have an attempt fail while the clock is ahead, by default years, then set it right."""
+    clock.jump(seconds)
     Worker(log, Finalizer(failing), retry=RetryPolicy(base_seconds=8), draw=lambda: 1.0).run_once()
-    clock.jump(-YEARS)
+    clock.jump(-seconds)
     assert log.task(task_id(log)).state == "retry"
 
 
-def claim_ahead(log: Log, clock: FakeClock) -> int:
-    """Have a worker elsewhere claim the task while the clock is years ahead, then set it right."""
-    clock.jump(YEARS)
-    claim = ClaimTask(task_id(log), "owner", ELSEWHERE, LEASE, 3)
+def claim_ahead(log: Log, clock: FakeClock, seconds: float = YEARS, lease: int = LEASE) -> int:
+    """Have a worker elsewhere claim the task while the clock is ahead, then set it right."""
+    clock.jump(seconds)
+    claim = ClaimTask(task_id(log), "owner", ELSEWHERE, lease, 3)
     fence: int = execute(log, "s", claim).fence
-    clock.jump(-YEARS)
+    clock.jump(-seconds)
     clock.advance(2 * 300)  # The jump is long ago.
     return fence
 
@@ -138,6 +143,47 @@ def test_a_retry_that_is_asked_for_frees_the_task_at_once(
     assert session.retry("archive_001") == "accepted"
     assert Worker(log).run_once() == 1
     assert log.verify("s") == []
+
+
+AHEAD = st.sampled_from([0, 5, 50, 59, 61, 250, 299, 301, 900, 3_600, 90_000, YEARS])
+LOOKS = st.lists(st.sampled_from([1, 10, 59, 60, 61, 150, 299, 300, 301, 3_000]), max_size=12)
+
+
+@examples(150)
+@given(st.sampled_from(["failed", "claimed"]), AHEAD, st.sampled_from([1, 1, 3, 10]), LOOKS)
+def test_workers_take_a_task_when_the_model_of_distant_times_says(
+    how: str, ahead: int, leases: int, looks: list[int]
+) -> None:
+    """A time is waited for as recorded, but one further off than it can be no longer than that from
+    when it was first seen. Each look is another worker's: what was seen is in the store."""
+    clock = FakeClock()
+    with eventlog.open("memory:", clock=clock) as log:
+        committed(log)
+        if how == "failed":
+            fail_ahead(log, clock, ahead)
+        else:
+            claim_ahead(log, clock, ahead, leases * LEASE)
+        limit = 60_000_000 if how == "failed" else leases * LEASE
+        due_at = _due_at(log)
+        first_seen: int | None = None
+        for seconds in [0, *looks]:
+            clock.advance(seconds)
+            now = clock()
+            is_distant = due_at - now > limit
+            if is_distant and first_seen is None:
+                first_seen = now
+            has_lapsed = is_distant and first_seen is not None and now - first_seen >= limit
+
+            assert Worker(log).run_once() == (now >= due_at or has_lapsed)
+            if now >= due_at or has_lapsed:
+                assert log.task(task_id(log)).state == "completed"
+                assert log.verify("s") == []
+                break
+
+
+def _due_at(log: Log) -> int:
+    (entry,) = [value for _, value in log.store.scan("task/", "task0")]
+    return read_task(entry).due_at
 
 
 def test_what_waits_for_good_reason_is_running(log: Log, clock: FakeClock) -> None:

@@ -39,6 +39,9 @@ OF_PATHS = {
 }
 """Methods of `pathlib.Path` that do; ``replace`` and ``open`` are recognised by their object."""
 
+REACHING = OF_OS | OF_PATHS | {"open"}
+"""The methods and functions that may reach files, by their last name."""
+
 OF_MODULES = {"shutil", "tempfile", "glob", "fileinput"}
 """Modules that do nothing else."""
 
@@ -80,6 +83,8 @@ def calls_in(text: str) -> Iterator[str]:
             if module in ("os", "io"):
                 yield from (f"{module}.{name}" for name in names if name in OF_OS)
         elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr not in REACHING:
+                continue  # To write an expression as text costs most.
             called = ast.unparse(node.func)
             owner, _, name = called.rpartition(".")
             if (
@@ -99,15 +104,18 @@ def modules() -> Iterator[tuple[str, str]]:
                 yield name, path.read_text("utf-8")
 
 
-FOUND = {name: calls for name, text in modules() if (calls := sorted(set(calls_in(text))))}
+@pytest.fixture(scope="module")
+def found() -> dict[str, list[str]]:
+    """The calls that reach files, by module."""
+    return {name: calls for name, text in modules() if (calls := sorted(set(calls_in(text))))}
 
 
-def test_only_the_layer_reaches_files() -> None:
-    assert FOUND.keys() - LAYER - ELSEWHERE.keys() == set(), FOUND
+def test_only_the_layer_reaches_files(found: dict[str, list[str]]) -> None:
+    assert found.keys() - LAYER - ELSEWHERE.keys() == set(), found
 
 
-def test_no_exception_is_out_of_date() -> None:
-    assert ELSEWHERE.keys() - FOUND.keys() == set()
+def test_no_exception_is_out_of_date(found: dict[str, list[str]]) -> None:
+    assert ELSEWHERE.keys() - found.keys() == set()
 
 
 def test_the_umask_is_left_alone() -> None:

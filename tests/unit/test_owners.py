@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
@@ -33,6 +34,27 @@ def test_a_session_without_an_owner_is_nobodys(log: Log) -> None:
 
     with pytest.raises(OwnerMismatch):
         log.session("s", create=True, owner="ada")
+
+
+def test_a_session_is_created_at_once_and_once(tmp_path: Path) -> None:
+    """R9: also after a restart, the repetition of a creation gets the answer of the first."""
+    url = f"sqlite:///{tmp_path}/agent.db"
+    for _ in range(2):
+        with eventlog.open(url) as log:
+            session = log.session("s", create=True, owner="ada", project="p")
+            assert session.ensure_created(idempotency_key="k")
+            assert not session.ensure_created()
+            assert not session.ensure_created(idempotency_key="another")
+            assert (session.version, session.meta.project) == (1, "p")
+
+
+def test_a_creation_that_came_too_late_is_refused(log: Log) -> None:
+    ada, eve = (log.session("s", create=True, owner=owner) for owner in ("ada", "eve"))
+    assert ada.ensure_created()
+    with pytest.raises(OwnerMismatch):
+        eve.ensure_created()
+    ada.close()
+    assert not ada.ensure_created()
 
 
 def test_whose_a_closed_session_is_comes_before_that_it_is_closed(log: Log) -> None:

@@ -363,7 +363,7 @@ _fields = st.dictionaries(
 _parts = st.builds(lambda type_, fields: {**fields, "type": type_}, _names, _fields)
 
 
-@examples(100)
+@examples(40, 4_000)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["user", "assistant", "tool"]), st.lists(_parts, max_size=3)),

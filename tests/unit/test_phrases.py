@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.summary import intents, text
 from eventlog.summary.text import Phrases
+from tests.shares import examples
 
 PHRASES = {
     name: value
@@ -19,7 +20,7 @@ PHRASES = {
 
 @pytest.mark.parametrize("phrases", PHRASES.values(), ids=PHRASES)
 def test_whatever_matches_in_ascii_has_a_hint(phrases: Phrases) -> None:
-    @settings(max_examples=400)
+    @examples(60, 16_000)
     @given(st.from_regex(phrases.pattern, alphabet=st.characters(codec="ascii")))
     def finds(said: str) -> None:
         assert phrases.pattern.search(said)

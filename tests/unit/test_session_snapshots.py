@@ -282,7 +282,7 @@ _steps: dict[str, Callable[[Session, Log], object]] = {
 }
 
 
-@examples(30)
+@examples(15, 1_200)
 @given(st.lists(st.sampled_from(sorted(_steps)), max_size=15), st.integers(0, 15))
 def test_any_state_is_read_back_from_its_snapshot_and_goes_on_from_there(
     program: list[str], cut: int

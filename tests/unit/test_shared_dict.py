@@ -5,11 +5,12 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from eventlog.session.shared_dict import SMALL, SharedDict
+from tests.shares import examples
 
 _keys = st.integers(0, 3 * SMALL)
 _steps = st.one_of(
@@ -37,7 +38,7 @@ def take(
                 del shared[place]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@examples(100, 12_000)
 @given(st.lists(_steps, max_size=30))
 def test_copies_go_their_own_ways_as_those_of_plain_dictionaries_do(
     program: list[tuple[str, int, int, int]],

@@ -20,12 +20,19 @@ from eventlog import (
     Turn,
     Worker,
 )
+from eventlog.message_streams import AsyncMessageStream, MessageStream
 
-PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker), (Turn, AsyncTurn)]
-ITERATING = {"find", "read", "read_all", "follow", "tasks", "sessions"}
+PAIRS = [
+    (Log, AsyncLog),
+    (Session, AsyncSession),
+    (Worker, AsyncWorker),
+    (Turn, AsyncTurn),
+    (MessageStream, AsyncMessageStream),
+]
+ITERATING = {"find", "read", "read_all", "follow", "follow_message", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
-IMMEDIATE = {"stop", "turn"}
+IMMEDIATE = {"stop", "stream", "turn"}
 """Methods that do no I/O, so they are not awaited either."""
 
 
@@ -80,7 +87,7 @@ def test_twins_return_the_same(plain: type, awaited: type) -> None:
             continue
         annotation = str(inspect.signature(method).return_annotation)
         expected = annotation
-        for name_of_plain in ("Iterator", "Session", "Moment", "Turn"):
+        for name_of_plain in ("Iterator", "Session", "Moment", "MessageStream", "Turn"):
             expected = expected.replace(name_of_plain, f"Async{name_of_plain}")
         found = str(inspect.signature(twin).return_annotation)
         assert found in (expected, annotation), name

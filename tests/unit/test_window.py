@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from eventlog.session.window import KEEP_LIMIT, Claimed, Retention, VersionRange, Window
+from tests.shares import examples
 
 
 @dataclass
@@ -137,7 +138,7 @@ _steps = st.integers(0, 9).flatmap(
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@examples(50, 4_000)
 @given(st.lists(_steps, max_size=40))
 def test_a_window_says_what_a_list_of_messages_says(program: list[tuple[Any, ...]]) -> None:
     pair = Pair()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventlog.errors import InvalidArgument
+from eventlog.argument_checks import checked_path
+from eventlog.errors import FolderUnavailable, InvalidArgument
 from eventlog.exchange.bundle.writing import BundleReport, bundle_bytes
 from eventlog.filesystem import LocalFiles, replace_file
 
@@ -29,11 +29,16 @@ def write_bundle(
     replace: bool = False,
 ) -> BundleReport:
     """Write a bundle; see `eventlog.log.Log.bundle`."""
-    name = Path(path).name
-    files = LocalFiles().under(str(Path(path).absolute().parent))
-    if not replace and files.kind(name) is not None:
-        raise InvalidArgument(f"{os.fspath(path)} is there already; name another file")
-    data, report = bundle_bytes(store, sessions, redaction)
-    replace_file(files, name, data)
-    files.sync_folder("")
+    text = checked_path("the bundle", path)
+    folder, name = os.path.split(os.path.abspath(text))  # noqa: PTH100 - a link stays one
+    files = LocalFiles().under(folder)
+    try:
+        if not replace and files.kind(name) is not None:
+            raise InvalidArgument(f"{text} is there already; name another file")
+        data, report = bundle_bytes(store, sessions, redaction)
+        replace_file(files, name, data)
+        files.sync_folder("")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FolderUnavailable(folder, f"{name}: {reason}", "name another file") from error
     return report

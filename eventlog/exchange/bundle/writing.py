@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
+from collections.abc import Collection
 from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventlog.engine.blobs import get_value
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, SessionNotFound
 from eventlog.events import event_class
 from eventlog.exchange.bundle.format import (
@@ -25,7 +27,7 @@ from eventlog.exchange.bundle.format import (
     value_path,
 )
 from eventlog.exchange.bundle.redacting import Redacted, redacted_record
-from eventlog.identifiers import format_id
+from eventlog.identifiers import check_session_id, format_id
 from eventlog.session.named_values import named_values
 
 if TYPE_CHECKING:
@@ -59,12 +61,13 @@ def bundle_bytes(
     Raises `SessionNotFound`, `CorruptLog` where a large value is missing or damaged, and
     `InvalidArgument` for anything that is not a list of sessions.
     """
-    if isinstance(sessions, str) or not sessions:
+    is_list = isinstance(sessions, Collection) and not isinstance(sessions, (str, bytes))
+    if not is_list or not sessions:
         raise InvalidArgument("give a list of session ids, at least one")
     if redaction not in (None, "secrets", "texts"):
-        raise InvalidArgument(f"redact is {redaction!r:.40}; write secrets, texts or None")
+        raise InvalidArgument(f"redact is {shown(redaction)}; write secrets, texts or None")
     writing = _Writing(store, redaction)
-    for session in sorted(set(sessions)):
+    for session in sorted({check_session_id(session) for session in sessions}):
         writing.add(session)
     return writing.finish()
 

@@ -122,6 +122,8 @@ def _call_block(fields: Fields, message: Message, written: ProviderMessages) -> 
     if given is None and "chat_arguments" in fields:
         given = {"arguments": fields["chat_arguments"]}
         written.lose(message.id, "the arguments of its call, which are not a JSON object")
+    elif "chat_arguments" in fields:
+        written.lose(message.id, "how the arguments of its call were spelled as JSON")
     return {
         "type": "tool_use",
         "id": fields["tool_id"],

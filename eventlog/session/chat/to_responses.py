@@ -69,6 +69,8 @@ def _write(message: Message, written: ProviderMessages) -> None:
     _flush(message, said, written)
     if len(written) == before:
         written.lose(message.id, f"a message of role {message.role!r} without content")
+    elif len(written) > before + 1:
+        written.lose(message.id, f"that its {len(written) - before} items are one message")
     for piece in results_after(message):
         written.append(_output(piece))
         written.lose_media(message.id, piece.fields["tool_id"], piece.media)

@@ -1,0 +1,94 @@
+"""Which unfinished messages have lost their producer, and the command that ends them.
+
+A producer is gone if its lease has ended, by the clock that leases are measured by, or if its process
+is proven to have ended. The next command on the session ends its message before it is decided itself,
+and so does a worker; a reader never does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from eventlog.engine.owner import is_gone, this_process
+from eventlog.session.index import STREAMS, keys_under, stream_entry
+from eventlog.store import store_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eventlog.clock import Clock, JumpWatch
+    from eventlog.engine.door import Door
+    from eventlog.session.streams.interrupting import InterruptStreams
+    from eventlog.session.streams.state import Stream
+    from eventlog.session.tasks.events import OwnerData
+    from eventlog.session.tokens import TokenEstimator
+
+__all__ = ["StreamRecovery"]
+
+
+class StreamRecovery:
+    """Finds the streams of a log that nobody will end."""
+
+    def __init__(
+        self, store: Door, clock: Clock, jumps: JumpWatch, estimate: TokenEstimator
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._jumps = jumps
+        self._estimate = estimate
+        self._store_now = store_clock(store.inner)
+        self._own: OwnerData | None = None
+
+    def lease_time(self) -> int | None:
+        """Return the time of the store's clock, by which leases are measured; None if it has none,
+        so that the log's clock is meant."""
+        return None if self._store_now is None else self._store.call(self._store_now)
+
+    def command(
+        self, streams: Mapping[str, Stream], own: str | None = None
+    ) -> InterruptStreams | None:
+        """Return the command that ends the streams without a producer; None if there are none.
+
+        ``own`` is the message of the caller itself, who is late but still there.
+        """
+        lapsed = {
+            stream.message_id: (stream.fence, stream.lease_until)
+            for stream in streams.values()
+            if stream.message_id != own and self._is_lost(stream)
+        }
+        if not lapsed:
+            return None
+        from eventlog.session.streams.interrupting import InterruptStreams  # Seldom needed.
+
+        return InterruptStreams(lapsed, self._estimate)
+
+    def _is_lost(self, stream: Stream) -> bool:
+        if stream.lease_until is None:
+            return False  # What it is part of has a lease, and ends it.
+        return self._is_gone(stream.owner) or (
+            stream.lease_until <= self._now() and self._is_steady(stream.lease)
+        )
+
+    def _is_gone(self, owner: OwnerData) -> bool:
+        pid = os.getpid()
+        if self._own is None or self._own["pid"] != pid:
+            self._own = this_process()
+        return owner != self._own and is_gone(owner)
+
+    def _now(self) -> int:
+        time = self.lease_time()
+        return self._clock() if time is None else time
+
+    def _is_steady(self, lease: int) -> bool:
+        """Return whether the clock can be trusted when it says that a lease has ended."""
+        since = self._jumps.since_jump() if self._store_now is None else None
+        return since is None or since >= lease
+
+    def sessions(self) -> Iterator[str]:
+        """Yield the sessions in which a stream may have lost its producer, by the index (I/O)."""
+        now = self._now()
+        for key, value in self._store.scan(*keys_under(STREAMS)):
+            session, due, owners = stream_entry(key, value)
+            if due <= now or any(map(self._is_gone, owners)):
+                yield session

@@ -1,0 +1,267 @@
+"""The ASGI application: lets requests in, finds their operation, and answers for its errors."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Collection
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pydantic_core
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log
+from eventlog.http.call import Call, Service, checked, checked_query, idempotency_key
+from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
+from eventlog.http.limits import Limits
+from eventlog.http.log_operations import LOG_OPERATIONS
+from eventlog.http.openapi import document_of
+from eventlog.http.principal import Authorize, Principal
+from eventlog.http.routing import PREFIX, Routes, raw_path
+from eventlog.http.session_operations import SESSION_OPERATIONS
+from eventlog.http.wire_errors import Failure, RequestRefused, failure_of
+
+__all__ = ["LOOPBACK", "ROUTES", "Application", "create_app"]
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+"""The hosts that an app answers to unless it is told others."""
+
+ROUTES: Final = Routes((*SESSION_OPERATIONS, *LOG_OPERATIONS, *EVENT_OPERATIONS))
+
+PROBLEM: Final = "application/problem+json"
+
+_PREFIX: Final = PREFIX.encode() + b"/"
+
+_OVERLOADED: Final = Failure(
+    503, "overloaded", "too many requests at once; try again", {}, (("Retry-After", "1"),)
+)
+
+
+def create_app(
+    log: AsyncLog | Log,
+    *,
+    authorize: Authorize,
+    hosts: Collection[str] = LOOPBACK,
+    limits: Limits | None = None,
+) -> Application:
+    """Return the API of a log as an ASGI application, to run or to mount in another one.
+
+    ``authorize`` is given each request and returns its `Principal`, or None. Only it says whose
+    sessions a request sees. A request whose ``Host`` is not one of ``hosts`` is refused, and so is
+    one from a page of another origin: any web page can send requests to a port of this machine.
+    ``"*"`` accepts every host, for services that are reached by names of others.
+
+    The log stays open; who opened it closes it.
+    """
+    opened = log if isinstance(log, AsyncLog) else AsyncLog(log)
+    return Application(opened, authorize, frozenset(hosts), limits or Limits())
+
+
+class Application:
+    """The API of one log; see `create_app`."""
+
+    def __init__(
+        self, log: AsyncLog, authorize: Authorize, hosts: frozenset[str], limits: Limits
+    ) -> None:
+        self._service = Service(log, limits)
+        self._authorize = authorize
+        self._hosts = hosts
+        self._limits = limits
+        self._requests = self._streams = 0
+
+    def end_streams(self) -> None:
+        """End the streams of events, and whatever else waits for events: the server is to stop.
+
+        Call it in the event loop of the server. Readers connect again and go on where they were.
+        """
+        self._service.watch.end()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        elif wants_stream(_accept(scope)):
+            if self._streams >= self._limits.streams:
+                await _refusal(_OVERLOADED, scope)(scope, receive, send)
+                return
+            self._streams += 1
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._streams -= 1
+        elif self._requests >= self._limits.requests:
+            await _refusal(_OVERLOADED, scope)(scope, receive, send)
+        else:
+            self._requests += 1
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._requests -= 1
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call: Call | None = None
+        try:
+            self._check_origin(request)
+            path = raw_path(scope)  # type: ignore[arg-type]
+            if path == b"/openapi.json":
+                response = _json(document_of(ROUTES.operations))
+            else:
+                call = await self._let_in(request, path)
+                await self._read(call)
+                response = await call.operation.handler(call)
+        except ClientDisconnect:
+            return
+        except DuplicateEvent as error:
+            response = _refusal(_reused(error, call), scope)
+        except EventLogError as error:
+            response = _refusal(failure_of(error), scope)
+        except Exception:
+            logging.getLogger("eventlog").exception("request_failed")
+            failure = Failure(500, "internal_error", "the server failed; its log says why", {})
+            response = _refusal(failure, scope)
+        await response(scope, receive, send)
+
+    # ---- who, what and from where -------------------------------------------------------------
+
+    def _check_origin(self, request: Request) -> None:
+        """Refuse what a page of another site had a browser send (also where DNS was rebound)."""
+        headers = request.headers
+        host = headers.get("host", "")
+        if "*" not in self._hosts and _hostname(host) not in self._hosts:
+            raise RequestRefused("forbidden", "this Host is not served here")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise RequestRefused("forbidden", "pages of another origin are not served")
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            raise RequestRefused("forbidden", "pages of another site are not served")
+
+    async def _let_in(self, request: Request, path: bytes) -> Call:
+        method = "GET" if request.method == "HEAD" else request.method
+        if not path.startswith(_PREFIX):
+            raise RequestRefused("not_found", f"the API is under {PREFIX}; see /openapi.json")
+        operation, values = ROUTES.find(method, path[len(_PREFIX) :].split(b"/"))
+        principal = await self._principal(request)
+        if operation.action not in principal.actions:
+            raise RequestRefused("forbidden", f"the action {operation.action!r} is not granted")
+        return Call(self._service, request, operation, principal, values)
+
+    async def _principal(self, request: Request) -> Principal:
+        found = self._authorize(request)
+        principal = await found if inspect.isawaitable(found) else found
+        if principal is None:
+            raise RequestRefused(
+                "unauthorized",
+                "the request names nobody who may make it",
+                headers=(("WWW-Authenticate", "Bearer"),),
+            )
+        return principal
+
+    # ---- what it says -------------------------------------------------------------------------
+
+    async def _read(self, call: Call) -> None:
+        operation, request = call.operation, call.request
+        call.query = checked_query(operation.query, request)
+        if operation.keyed:
+            call.key = idempotency_key(request)
+        if not operation.conditional and "if-match" in request.headers:
+            raise RequestRefused("invalid_argument", "this operation does not take If-Match")
+        model = operation.body
+        if model is not None:
+            content = await self._content(request)
+            if not content and not operation.body_required:
+                content = b"{}"
+            else:
+                _check_media_type(request)
+            call.body = checked(lambda: model.model_validate_json(content))
+
+    async def _content(self, request: Request) -> bytes:
+        """Return the body, refused as soon as it is too large or takes too long."""
+        limit = self._limits.body_bytes
+        refusal = RequestRefused(
+            "too_large",
+            f"the body has more than {limit:,} bytes",
+            headers=(("Connection", "close"),),  # What is still coming is not read.
+        )
+        length = request.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length[:19]) > limit:
+            raise refusal
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > limit:
+                        raise refusal
+                    pieces.append(piece)
+        except TimeoutError:
+            raise RequestRefused(
+                "timeout", "the body did not come in time", headers=(("Connection", "close"),)
+            ) from None
+        return b"".join(pieces)
+
+
+def _check_media_type(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise RequestRefused(
+            "unsupported_media_type", "send the body as Content-Type: application/json"
+        )
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _accept(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"accept":
+            return str(value, "latin-1")
+    return ""
+
+
+# ---- answers ----------------------------------------------------------------------------------
+
+
+def _json(document: Any) -> Response:
+    return Response(pydantic_core.to_json(document), 200, media_type="application/json")
+
+
+def _reused(error: DuplicateEvent, call: Call | None) -> Failure:
+    failure = failure_of(error)
+    if call is None or call.key is None:
+        return failure
+    return failure._replace(status=422, code="duplicate_key")
+
+
+def _refusal(failure: Failure, scope: Scope) -> Response:
+    """Return a refusal in the API's envelope, or as a problem document if the request takes one."""
+    said = {"code": failure.code, "message": failure.message, "details": failure.details}
+    document: dict[str, Any] = {"status": "error", "error": said}
+    media_type = "application/json"
+    if PROBLEM in _accept(scope):
+        media_type = PROBLEM
+        title = failure.code.replace("_", " ").capitalize()
+        document = {"type": "about:blank", "title": title, "status": failure.status}
+        document |= {"detail": failure.message, "instance": scope["path"], "error": said}
+    return Response(
+        pydantic_core.to_json(document), failure.status, dict(failure.headers), media_type
+    )
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Answer the server's start and end: there is nothing to start, and the log is not ours."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

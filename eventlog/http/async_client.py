@@ -1,0 +1,478 @@
+"""The client of a log that is served over HTTP, for asyncio; `eventlog.http.client` has its twin.
+
+The twin is generated from this module (`tests/http/twin.py`), so a change is made here alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import count
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx2
+from typing_extensions import Unpack
+
+from eventlog import (
+    ArchivedMessages,
+    ArchiveView,
+    CommitResult,
+    Context,
+    Health,
+    InvalidArgument,
+    Message,
+    Recorded,
+    SessionClosed,
+    SessionMeta,
+    SessionNotFound,
+    TaskView,
+    ToolOutput,
+    UnavailableError,
+)
+from eventlog.http import documents, wire
+from eventlog.http.wire import By, Sent
+
+__all__ = ["AsyncClient", "AsyncClientSession"]
+
+
+class AsyncConnection:
+    """Makes requests to one server, again if need be."""
+
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        attempts: int,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.http = http
+        self.attempts = attempts
+        self.sleep = sleep
+
+    async def send(self, request: Sent) -> Any:
+        """Make a request, again if need be, and return the document of its answer."""
+        for attempt in count(1):
+            response: httpx2.Response | None = None
+            error: httpx2.TransportError | None = None
+            try:
+                response = await self.http.request(**wire.request_options(request))
+            except httpx2.TransportError as raised:
+                error = raised
+            pause = wire.try_again_after(attempt, self.attempts, response)
+            if pause is not None:
+                await self.sleep(pause)
+            elif response is None:
+                raise wire.failed(error or OSError(), request) from error
+            else:
+                return wire.answer_of(response)
+        raise AssertionError
+
+    async def retry(self, session: str, subject: str, reason: str | None, by: By) -> str:
+        """Give a task new attempts, named by its id or by its archive's."""
+        request = wire.post(
+            "sessions", session, "archives", subject, "retry", body={"reason": reason}, by=by
+        )
+        status: str = (await self.send(request))["status"]
+        return status
+
+    async def abandon(self, session: str, subject: str, reason: str | None, by: By) -> None:
+        """Abandon a task, named by its id or by its archive's."""
+        request = wire.post(
+            "sessions", session, "archives", subject, "abandon", body={"reason": reason}, by=by
+        )
+        await self.send(request)
+
+
+class AsyncClient:
+    """A log that is served over HTTP, with the methods of `eventlog.AsyncLog` that it offers.
+
+    Results and errors are those of the library. A request that gets no answer, or that the server
+    cannot answer now, is made up to ``attempts`` times: each command has a key or an id, so it is
+    recorded once. ``timeout`` is in seconds. ``transport`` and ``sleep`` are for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float = wire.TIMEOUT_SECONDS,
+        attempts: int = wire.ATTEMPTS,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        options = wire.client_options(url, token, timeout)
+        http = httpx2.AsyncClient(**options, transport=transport)
+        self._connection = AsyncConnection(http, attempts, sleep)
+
+    # ---- sessions -----------------------------------------------------------------------------
+
+    async def session(
+        self,
+        id: str | None = None,
+        *,
+        create: bool = False,
+        project: str | None = None,
+        workspace: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        failed_archives: Literal["block", "skip"] = "block",
+    ) -> AsyncClientSession:
+        """Open a session; with ``create=True``, one that may not exist yet.
+
+        A new session is recorded at once. Raises as `eventlog.Log.session` does; another owner's
+        session is not found, and cannot be created: `ConflictError`.
+        """
+        if id is None and not create:
+            raise InvalidArgument("give the id of the session, or create=True for a new one")
+        if id is not None:
+            session = await self._found(id)
+            if session is not None:
+                if create and session.meta.status != "open":
+                    raise SessionClosed(id, session.meta.status)
+                return session
+            if not create:
+                raise SessionNotFound(id)
+        body = {
+            "session_id": id,
+            "project": project,
+            "workspace": workspace,
+            "provider": provider,
+            "model": model,
+            "failed_archives": failed_archives,
+        }
+        return AsyncClientSession(
+            self._connection, await self._connection.send(wire.post("sessions", body=body, by={}))
+        )
+
+    async def _found(self, session_id: str) -> AsyncClientSession | None:
+        try:
+            document = await self._connection.send(wire.get("sessions", session_id))
+        except SessionNotFound:
+            return None
+        return AsyncClientSession(self._connection, document)
+
+    async def sessions(
+        self,
+        *,
+        workspace: str | None = None,
+        updated_after: str | datetime | None = None,
+        newest_first: bool = False,
+    ) -> AsyncIterator[str]:
+        """Yield the ids of the sessions that the token may see, or of those in a workspace."""
+        after: str | None = None
+        while True:
+            page = await self._connection.send(
+                wire.get(
+                    "sessions",
+                    workspace=workspace,
+                    updated_after=updated_after,
+                    newest_first=newest_first,
+                    after=after,
+                )
+            )
+            for entry in page["sessions"]:
+                yield entry["session_id"]
+            after = page["next"]
+            if after is None:
+                return
+
+    async def latest_session(self, workspace: str) -> str | None:
+        """Return the id of the session in a workspace that was written to last, or None."""
+        request = wire.get("sessions", workspace=workspace, newest_first=True, limit=1)
+        found = (await self._connection.send(request))["sessions"]
+        return found[0]["session_id"] if found else None
+
+    async def exists(self, session: str) -> bool:
+        """Return whether a session has any record, even if it is closed or deleted."""
+        return await self._found(session) is not None
+
+    # ---- tasks --------------------------------------------------------------------------------
+
+    async def task(self, task_id: str) -> TaskView:
+        """Return a task by its id; raises `TaskNotFound`."""
+        return documents.task_from(await self._connection.send(wire.get("tasks", task_id)))
+
+    async def tasks(
+        self,
+        session: str | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+    ) -> AsyncIterator[TaskView]:
+        """Yield tasks, the oldest first, filtered by session, state and kind."""
+        after: str | None = None
+        while True:
+            request = wire.get("tasks", session=session, state=state, kind=kind, after=after)
+            page = await self._connection.send(request)
+            for document in page["tasks"]:
+                yield documents.task_from(document)
+            after = page["next"]
+            if after is None:
+                return
+
+    async def retry(self, task_id: str, *, reason: str | None = None, **by: Unpack[By]) -> str:
+        """Give a failed task of any kind new attempts; see `eventlog.Log.retry`."""
+        session = (await self.task(task_id)).session_id
+        return await self._connection.retry(session, task_id, reason, by)
+
+    async def abandon(self, task_id: str, *, reason: str | None = None, **by: Unpack[By]) -> None:
+        """Abandon an unfinished task of any kind; what waits for it goes on."""
+        session = (await self.task(task_id)).session_id
+        await self._connection.abandon(session, task_id, reason, by)
+
+    # ---- records ------------------------------------------------------------------------------
+
+    async def read(
+        self,
+        session: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[Recorded]:
+        """Yield a session's events with ``after < version <= until``, lazily."""
+        left = limit
+        while left is None or left > 0:
+            size = 1_000 if left is None else min(left, 1_000)
+            page = await self._connection.send(
+                wire.get("sessions", session, "events", after=after, limit=size)
+            )
+            for document in page["events"]:
+                if until is not None and document["version"] > until:
+                    return
+                yield documents.recorded_from(document)
+            if len(page["events"]) < size:
+                return
+            after, left = page["next"], None if left is None else left - size
+
+    async def follow(
+        self, session: str, *, after: int = 0, types: Sequence[str] | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Yield the events of a session after a version, then wait for new ones until it is closed.
+
+        A connection that is lost is made again, and goes on after the last event. Raises
+        `StoreUnavailable` if the server cannot be reached again.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            lost: UnavailableError | None = None
+            response: httpx2.Response | None = None
+            request = wire.get(
+                "sessions",
+                session,
+                "events",
+                headers={"Accept": "text/event-stream"},
+                after=after,
+                types=None if types is None else ",".join(types),
+            )
+            options = wire.request_options(request)
+            try:
+                async with self._connection.http.stream(
+                    **options, timeout=wire.STREAM_SECONDS
+                ) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        wire.answer_of(response)
+                    if response.status_code == 204:
+                        return
+                    async for event in httpx2.EventSource(response, wire.EVENT_BYTES):
+                        recorded = wire.streamed(event)
+                        if recorded is not None:
+                            attempt, after = 0, recorded.version
+                            yield recorded
+            except UnavailableError as error:
+                lost = error
+            except httpx2.TransportError as error:
+                lost = wire.failed(error, request)
+                response = None
+            if lost is None:
+                continue  # It ended, because the session is closed or the server stops.
+            pause = wire.try_again_after(attempt, self._connection.attempts, response)
+            if pause is None:
+                raise lost
+            await self._connection.sleep(pause)
+
+    async def health(self) -> Health:
+        """Return what waits in the log, what is stuck, and since when; for an operator's token."""
+        return documents.health_from(await self._connection.send(wire.get("health")))
+
+    # ---- end ----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Close the connections; the log stays open where it is served."""
+        await self._connection.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class AsyncClientSession:
+    """One conversation on a server, with the methods of `eventlog.AsyncSession` that it offers."""
+
+    def __init__(self, connection: AsyncConnection, document: dict[str, Any]) -> None:
+        self._connection = connection
+        self._meta = documents.meta_from(document["meta"])
+        self._version: int = document["version"]
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self._meta.session_id
+
+    @property
+    def version(self) -> int:
+        """The newest version that an answer of the server named."""
+        return self._version
+
+    @property
+    def meta(self) -> SessionMeta:
+        """The metadata as of the last `refresh`, without I/O."""
+        return self._meta
+
+    async def _get(self, *segments: str, **query: Any) -> Any:
+        return await self._connection.send(wire.get("sessions", self.id, *segments, **query))
+
+    async def _post(self, *segments: str, body: Any, by: By, keyed: bool = True) -> Any:
+        request = wire.post("sessions", self.id, *segments, body=body, by=by, keyed=keyed)
+        document = await self._connection.send(request)
+        self._version = wire.version_of(document, self._version)
+        return document
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    async def refresh(self) -> SessionMeta:
+        """Fetch the metadata, and return it."""
+        document = await self._get()
+        self._meta = documents.meta_from(document["meta"])
+        self._version = document["version"]
+        return self._meta
+
+    async def tail(self, last: int | None = None) -> tuple[Message, ...]:
+        """Return the live messages in order, or only the ``last`` of them."""
+        document = await self._get("messages", last=last)
+        return tuple(documents.message_from(message) for message in document["messages"])
+
+    async def context(self, token_budget: int = 128_000) -> Context:
+        """Return what a model should see: the latest overview, and the messages it does not cover."""
+        return documents.context_from(await self._get("context", token_budget=token_budget))
+
+    async def archive(self, archive_id: str) -> ArchivedMessages:
+        """Return a completed archive's summaries and messages."""
+        return documents.archived_from(await self._get("archives", archive_id))
+
+    async def archives(self) -> tuple[ArchiveView, ...]:
+        """Return all archives with their states, the oldest first."""
+        return documents.archives_from((await self._get("archives"))["archives"])
+
+    async def tool_output(
+        self,
+        message_id: str,
+        tool_id: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        occurrence: int = 0,
+    ) -> ToolOutput:
+        """Return up to ``limit`` characters of a tool's output, from character ``offset`` on."""
+        return documents.output_from(
+            await self._get(
+                "messages",
+                message_id,
+                "outputs",
+                tool_id,
+                offset=offset,
+                limit=limit,
+                occurrence=occurrence,
+            )
+        )
+
+    # ---- messages -----------------------------------------------------------------------------
+
+    async def append(self, message: Message | dict[str, Any], **by: Unpack[By]) -> Message:
+        """Append one message and return it, with its id."""
+        body = wire.sent_message(message, by.get("idempotency_key"))
+        document = await self._post("messages", body=body, by=by, keyed=False)
+        return documents.message_from(document["message"])
+
+    async def extend(
+        self, messages: Iterable[Message | dict[str, Any]], **by: Unpack[By]
+    ) -> tuple[Message, ...]:
+        """Append up to 100 messages in one atomic batch; raises as `append` does."""
+        sent = wire.sent_messages(messages, by.get("idempotency_key"))
+        if not sent:
+            return ()
+        document = await self._post(
+            "messages", "batch", body={"messages": sent}, by=by, keyed=False
+        )
+        return tuple(documents.message_from(message) for message in document["messages"])
+
+    async def record_tool_result(
+        self,
+        message_id: str,
+        tool_id: str,
+        output: str,
+        status: Literal["running", "completed", "error"] = "completed",
+        *,
+        duration_ms: float | None = None,
+        occurrence: int | None = None,
+        **by: Unpack[By],
+    ) -> None:
+        """Record the result of a tool call; every later read of the call's message includes it."""
+        body = {
+            "tool_id": tool_id,
+            "output": output,
+            "status": status,
+            "duration_ms": duration_ms,
+            "occurrence": occurrence,
+        }
+        await self._post("messages", message_id, "results", body=body, by=by)
+
+    async def used(
+        self,
+        contexts: Sequence[str] = (),
+        skill: dict[str, Any] | None = None,
+        **by: Unpack[By],
+    ) -> None:
+        """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
+        if isinstance(contexts, str):
+            raise InvalidArgument("contexts must be a list of URIs, not a single text")
+        await self._post("used", body={"contexts": list(contexts), "skill": skill}, by=by)
+
+    # ---- commits and tasks --------------------------------------------------------------------
+
+    async def commit(
+        self, keep_recent: int = 0, *, keep_turn_tokens: int | None = None, **by: Unpack[By]
+    ) -> CommitResult:
+        """Move the live messages into a new archive, and return at once."""
+        body = {"keep_recent_count": keep_recent, "keep_turn_tokens": keep_turn_tokens}
+        return documents.commit_from(await self._post("commit", body=body, by=by))
+
+    async def retry(self, archive_id: str, *, reason: str | None = None, **by: Unpack[By]) -> str:
+        """Give a failed archive, or another failed task by its id, new attempts."""
+        return await self._connection.retry(self.id, archive_id, reason, by)
+
+    async def abandon(
+        self, archive_id: str, *, reason: str | None = None, **by: Unpack[By]
+    ) -> None:
+        """Abandon an unfinished archive, or another unfinished task by its id."""
+        await self._connection.abandon(self.id, archive_id, reason, by)
+
+    # ---- the session itself -------------------------------------------------------------------
+
+    async def close(self, *, reason: str | None = None, **by: Unpack[By]) -> None:
+        """Close the session: it takes no more messages. Its open tasks are still completed."""
+        request = wire.post("sessions", self.id, by=by, method="DELETE", reason=reason)
+        await self._connection.send(request)
+
+    def __repr__(self) -> str:
+        return f"<AsyncClientSession {self.id!r} at version {self.version}>"

@@ -1,0 +1,202 @@
+"""One request on its way: who makes it, what it names and says, and what it may reach."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar, cast
+
+import pydantic_core
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from eventlog import (
+    AsyncLog,
+    AsyncSession,
+    OwnerMismatch,
+    SessionNotFound,
+    TaskNotFound,
+    TaskView,
+)
+from eventlog.http.limits import Limits
+from eventlog.http.principal import ANY, Principal
+from eventlog.http.routing import Operation
+from eventlog.http.watching import Watch
+from eventlog.http.wire_errors import RequestRefused
+
+__all__ = ["Call", "Service", "checked_query", "idempotency_key", "json_response"]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+KEPT: Final = 1_024
+"""Sessions that stay open between requests; others are opened again."""
+
+
+class Service:
+    """What the requests of one app share."""
+
+    def __init__(self, log: AsyncLog, limits: Limits) -> None:
+        self.log = log
+        self.limits = limits
+        self.watch = Watch(log)
+        self._open: OrderedDict[tuple[str | None, str], AsyncSession] = OrderedDict()
+
+    async def session(
+        self, principal: Principal, session_id: str, *, create: bool = False, **options: Any
+    ) -> AsyncSession:
+        """Open a session of the principal's owner.
+
+        Another owner's raises what one that does not exist raises; with ``create``, what one that
+        is taken raises.
+        """
+        owner = None if principal.owner is ANY else str(principal.owner)
+        # Whose a session is never changes, so one that exists need not be opened again.
+        known = self._open.get((owner, session_id))
+        if known is not None:
+            self._open.move_to_end((owner, session_id))
+            return known
+        try:
+            session = await self.log.session(session_id, create=create, owner=owner, **options)
+        except OwnerMismatch:
+            if create:
+                raise
+            raise SessionNotFound(session_id) from None
+        if session.version:
+            self._open[owner, session_id] = session
+            if len(self._open) > KEPT:
+                self._open.popitem(last=False)
+        return session
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was let in, with what it says."""
+
+    service: Service
+    request: Request
+    operation: Operation
+    principal: Principal
+    path: dict[str, str]
+    query: Any = None
+    body: Any = None
+    key: str | None = None
+
+    @property
+    def log(self) -> AsyncLog:
+        return self.service.log
+
+    @property
+    def by(self) -> dict[str, Any]:
+        """Who and what a command is recorded with."""
+        headers = self.request.headers
+        by: dict[str, Any] = {
+            "actor": self.principal.actor,
+            "correlation_id": headers.get("eventlog-correlation-id"),
+            "causation_id": headers.get("eventlog-causation-id"),
+            "idempotency_key": self.key,
+        }
+        traceparent = headers.get("traceparent")
+        # As the standard wants it, what cannot be read is ignored.
+        if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+            by["trace"] = traceparent
+        return by
+
+    def may(self, action: Literal["read", "write", "operate"]) -> bool:
+        return action in self.principal.actions
+
+    async def session(self, *, create: bool = False) -> AsyncSession:
+        """Open the session that the path names."""
+        return await self.service.session(self.principal, self.path["session_id"], create=create)
+
+    async def owns(self, session_id: str) -> bool:
+        """Return whether a session is one that the principal may see."""
+        try:
+            await self.service.session(self.principal, session_id)
+        except SessionNotFound:
+            return False
+        return True
+
+    async def own_task(self, task_id: str) -> TaskView:
+        """Return a task of the principal's sessions."""
+        task = await self.log.task(task_id)
+        if not await self.owns(task.session_id):
+            raise TaskNotFound(task_id)
+        return task
+
+
+def json_response(
+    document: Any, status: int = 200, *, session: AsyncSession | None = None
+) -> Response:
+    """Return an answer; with a session, its version as the ``ETag``."""
+    headers = None if session is None else {"ETag": f'"{session.version}"'}
+    return Response(pydantic_core.to_json(document), status, headers, "application/json")
+
+
+# ---- what a request says ----------------------------------------------------------------------
+
+_TRACEPARENT: Final = re.compile(
+    r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
+)
+_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
+_KEY: Final = re.compile(
+    r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"|([\x21\x23-\x7e]+)', re.ASCII
+)
+
+KEY_CHARACTERS: Final = 255
+
+
+def checked_query(model: type[Model] | None, request: Request) -> Model | None:
+    """Read the query; unknown and repeated names are refused, and numbers are digits."""
+    sent: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in sent or model is None or name not in model.model_fields:
+            said = "is given twice" if name in sent else "is no parameter of this operation"
+            raise _invalid([(name, said)])
+        sent[name] = _typed(model, name, value)
+    return None if model is None else checked(lambda: model.model_validate(sent))
+
+
+def _typed(model: type[BaseModel], name: str, text: str) -> Any:
+    annotation = str(model.model_fields[name].annotation)
+    if "bool" in annotation and text in ("true", "false"):
+        return text == "true"
+    if "int" in annotation and _INTEGER.fullmatch(text):
+        return int(text)
+    return text
+
+
+def checked(validate: Any) -> Any:
+    """Validate, or raise the refusal that names each wrong field."""
+    try:
+        return validate()
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        raise _invalid(
+            [(".".join(str(place) for place in entry["loc"]), entry["msg"]) for entry in found[:20]]
+        ) from None
+
+
+def _invalid(problems: list[tuple[str, str]]) -> RequestRefused:
+    field, reason = problems[0]
+    errors = [{"field": name or None, "reason": said} for name, said in problems]
+    text = f"field {field!r}: {reason}" if field else reason
+    return RequestRefused("invalid_argument", text, details={"errors": errors})
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Read ``Idempotency-Key``: a string in quotes, as the draft has it, or bare."""
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    found = _KEY.fullmatch(header.strip())
+    quoted, bare = cast("tuple[str | None, str | None]", found.groups() if found else (None, None))
+    key = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+    if not key or len(key) > KEY_CHARACTERS:
+        raise RequestRefused(
+            "invalid_argument",
+            f"Idempotency-Key must be 1 to {KEY_CHARACTERS} printable ASCII characters, in quotes "
+            "or without spaces",
+        )
+    return key

@@ -1,0 +1,38 @@
+"""The limits of the server, each with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["BATCH_MESSAGES", "PAGE", "PAGE_DEFAULT", "SCANNED", "WAIT_SECONDS", "Limits"]
+
+BATCH_MESSAGES: Final = 100
+"""The most messages of one batch."""
+
+PAGE: Final = 1_000
+"""The most entries of one page of a list."""
+
+PAGE_DEFAULT: Final = 100
+
+SCANNED: Final = 10_000
+"""The most events that one request for events looks at, for those of the types that it names."""
+
+WAIT_SECONDS: Final = 60
+"""The longest time for which a request for events may wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one server accepts at a time.
+
+    A body of more than ``body_bytes`` is refused while it comes, and so is one that is not complete
+    after ``body_seconds``. Beyond ``requests`` at once the answer is 503; ``streams`` of events are
+    counted apart. A stream says every ``heartbeat_seconds`` that it is alive.
+    """
+
+    body_bytes: int = 8 * 1024 * 1024
+    body_seconds: float = 30.0
+    requests: int = 256
+    streams: int = 1_000
+    heartbeat_seconds: float = 15.0

@@ -1,0 +1,331 @@
+"""Messages that are written while a model is still talking: `MessageStream` and `AsyncMessageStream`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from eventlog.engine import stream_arguments
+from eventlog.engine.stream_writer import StreamWriter
+from eventlog.errors import EventLogError, InvalidArgument
+from eventlog.session.messages import Message, ToolPart
+from eventlog.session.streams.coalescing import WriterOptions
+from eventlog.session.streams.content import calls_in
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+    from types import TracebackType
+
+    from eventlog.engine.async_engine import AsyncEngine
+    from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
+    from eventlog.records import Metadata
+    from eventlog.session.streams.commands import BeginMessage, BegunMessage
+
+__all__ = ["AsyncMessageStream", "MessageStream", "StreamTerms", "stream_terms"]
+
+FAREWELL_SECONDS: Final = 10.0
+"""How long a cancelled task waits for the record of what it wrote; the record is made in any case."""
+
+
+class StreamTerms(NamedTuple):
+    """What a message is begun with."""
+
+    name: str | None
+    role: str
+    message_id: str | None
+    fields: Mapping[str, Any] | None
+    lease_seconds: float
+    options: WriterOptions
+    by: Metadata | None
+
+
+class _Stream:
+    """What both kinds have in common: all but how they wait."""
+
+    def __init__(self, engine: Engine, core: Core, terms: StreamTerms) -> None:
+        self._core = core
+        self._terms = terms
+        self._pump = engine.pump
+        self._blocking = engine
+        self._writer: StreamWriter | None = None
+        self._message: Message | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The name that was given to `stream`, if any."""
+        return self._terms.name
+
+    @property
+    def id(self) -> str:
+        """The id that the message has from its beginning on."""
+        return self._begun.begun.message_id
+
+    @property
+    def fence(self) -> int:
+        """The version of the beginning, which names the producer."""
+        return self._begun.begun.fence
+
+    @property
+    def done(self) -> bool:
+        """Whether the message was there before: nothing is left to be written."""
+        return False
+
+    @property
+    def message(self) -> Message:
+        """The whole message, once it has ended; raises `InvalidArgument` before that."""
+        if self._message is None:
+            raise InvalidArgument("the message is still being written; call end() first")
+        return self._message
+
+    @property
+    def _begun(self) -> StreamWriter:
+        if self._writer is None:
+            raise InvalidArgument("the message has not begun; enter the stream in a with statement")
+        return self._writer
+
+    def _begin_command(self) -> BeginMessage:
+        terms = self._terms
+        if self._writer is not None:
+            raise InvalidArgument("a stream writes one message; open another one")
+        return stream_arguments.begin(
+            self._blocking,
+            self._core,
+            terms.role,
+            terms.message_id,
+            terms.fields,
+            terms.lease_seconds,
+            None,
+        )
+
+    def _open(self, begun: BegunMessage) -> None:
+        terms = self._terms
+        self._writer = StreamWriter(
+            self._blocking, self._core, begun, terms.options, terms.by, self._pump.now
+        )
+        self._pump.attend(self._writer, in_background=terms.options.in_background)
+
+    @staticmethod
+    def _holds_call(part: ToolPart | Mapping[str, Any]) -> bool:
+        """Return whether a part is a call, which must be stored before its tool runs."""
+        return any(True for _ in calls_in(stream_arguments.parts_data([part])))
+
+    def _add_text(self, text: str, type: str) -> bool:
+        """Take a text; return whether the caller has to store."""
+        stream_arguments.check_piece(text, type)
+        return bool(text) and self._begun.add_text(text, type) and self._is_mine()
+
+    def _add_part(self, part: dict[str, Any]) -> bool:
+        """Do the same with a part."""
+        return self._begun.add_part(part) and self._is_mine()
+
+    def _is_mine(self) -> bool:
+        """Have what is due stored; return whether the caller has to do it."""
+        if not self._terms.options.in_background:
+            return True
+        self._pump.ring()
+        return self._begun.is_full
+
+    def _store(self) -> None:
+        """Store what is due or too much (I/O)."""
+        if self._terms.options.in_background:
+            self._begun.make_room()
+        else:
+            self._begun.flush()
+
+    def _end(self, message: Message | dict[str, Any] | None) -> Message:
+        self._message = self._begun.end(message)
+        self._pump.leave(self._begun)
+        return self._message
+
+    def _interrupt(self) -> Message | None:
+        try:
+            interrupted = self._begun.interrupt()
+        finally:
+            self._pump.leave(self._begun)
+        if interrupted is not None:
+            self._message = interrupted
+        return interrupted
+
+    def _interrupt_or_log(self) -> None:
+        """Interrupt the message; an error must not replace the one that is on its way."""
+        try:
+            self._interrupt()
+        except EventLogError as error:
+            log_fact(logging.WARNING, "stream_not_interrupted", error=str(error))
+
+
+class MessageStream(_Stream):
+    """A message that is being written; see `Session.stream`.
+
+    What is written is stored in chunks: when a window of time ends, when enough was written, at a
+    tool call and at the end. Leaving the block ends the message; leaving it by an exception records
+    what was written as a message marked ``interrupted``.
+    """
+
+    def __init__(self, engine: Engine, core: Core, terms: StreamTerms) -> None:
+        super().__init__(engine, core, terms)
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        self._open(self._engine.execute(self._core, self._begin_command(), self._terms.by))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._begun.is_over:
+            self._pump.leave(self._begun)
+        elif error is None:
+            self.end()
+        else:
+            self._engine.shelter.write(self._interrupt_or_log)
+
+    def write(self, text: str, *, type: str = "text") -> None:
+        """Continue the message by a text; one of another ``type`` than the last begins a new part.
+
+        Returns at once, unless more waits to be stored than the buffer holds. Raises `LeaseLost` if
+        the message was ended by others, since nothing was heard of this producer for too long.
+        """
+        if self._add_text(text, type):
+            self._engine.shelter.write(self._store)
+
+    def add(self, part: ToolPart | Mapping[str, Any]) -> None:
+        """Add a whole part, such as an image or a call; a call is stored when this returns."""
+        for data in stream_arguments.parts_data([part]):
+            if self._add_part(data):
+                self._engine.shelter.write(self._store)
+        if self._holds_call(part):
+            self.flush()
+
+    def call(
+        self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
+    ) -> ToolPart:
+        """Add a tool call and return its part, which has the call's id, once it is stored."""
+        part = Message.call(tool_name, tool_input, tool_id=tool_id)
+        self.add(part)
+        return part
+
+    def flush(self) -> None:
+        """Return once everything written so far is stored."""
+        self._engine.shelter.write(self._begun.flush)
+
+    def end(self, message: Message | dict[str, Any] | None = None) -> Message:
+        """End the message and return it, as it was recorded.
+
+        Without ``message`` it is what was written; a given one takes its place, under the same id.
+        """
+        return self._engine.shelter.write(self._end, message)
+
+    def interrupt(self) -> Message | None:
+        """End the message as interrupted, and return it; None if nothing was written."""
+        return self._engine.shelter.write(self._interrupt)
+
+
+class AsyncMessageStream(_Stream):
+    """A message that is being written, with the methods of `MessageStream` to await.
+
+    A cancelled task still records what it wrote, marked ``interrupted``, before it ends.
+    """
+
+    def __init__(self, engine: AsyncEngine, core: Core, terms: StreamTerms) -> None:
+        super().__init__(engine.blocking, core, terms)
+        self._engine = engine
+
+    async def __aenter__(self) -> Self:
+        command = await self._engine.run(self._begin_command)
+        self._open(await self._engine.execute(self._core, command, self._terms.by))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._begun.is_over:
+            self._pump.leave(self._begun)
+        elif error is None:
+            await self.end()
+        else:
+            await _in_spite_of_cancellation(self._engine.run(self._interrupt_or_log))
+
+    async def write(self, text: str, *, type: str = "text") -> None:
+        """Continue the message by a text; one of another ``type`` than the last begins a new part.
+
+        See `MessageStream.write`.
+        """
+        if self._add_text(text, type):
+            await self._engine.run(self._store)
+
+    async def add(self, part: ToolPart | Mapping[str, Any]) -> None:
+        """Add a whole part, such as an image or a call; a call is stored when this returns."""
+        for data in stream_arguments.parts_data([part]):
+            if self._add_part(data):
+                await self._engine.run(self._store)
+        if self._holds_call(part):
+            await self.flush()
+
+    async def call(
+        self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
+    ) -> ToolPart:
+        """Add a tool call and return its part, which has the call's id, once it is stored."""
+        part = Message.call(tool_name, tool_input, tool_id=tool_id)
+        await self.add(part)
+        return part
+
+    async def flush(self) -> None:
+        """Return once everything written so far is stored."""
+        await self._engine.run(self._begun.flush)
+
+    async def end(self, message: Message | dict[str, Any] | None = None) -> Message:
+        """End the message and return it, as it was recorded.
+
+        See `MessageStream.end`.
+        """
+        return await self._engine.run(self._end, message)
+
+    async def interrupt(self) -> Message | None:
+        """End the message as interrupted, and return it; None if nothing was written."""
+        return await self._engine.run(self._interrupt)
+
+
+async def _in_spite_of_cancellation(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for work that a cancelled task still owes.
+
+    The work runs in a task, which is not cancelled with the caller's. Some libraries cancel a task
+    again at each of its awaits; so waiting goes on in spite of that, for `FAREWELL_SECONDS`. The
+    cancellation itself is on its way as the exception that ends the block.
+    """
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + FAREWELL_SECONDS
+    while not task.done() and loop.time() < deadline:
+        try:
+            await asyncio.wait({task}, timeout=deadline - loop.time())
+        except asyncio.CancelledError:
+            continue
+
+
+def stream_terms(
+    name: str | None,
+    role: str,
+    message_id: str | None,
+    fields: Mapping[str, Any] | None,
+    lease_seconds: float,
+    window_seconds: float,
+    chunk_bytes: int,
+    buffer_bytes: int,
+    background: bool,
+    by: Metadata | None,
+) -> StreamTerms:
+    """Check the arguments of `Session.stream`."""
+    options = stream_arguments.writer_options(
+        lease_seconds, window_seconds, chunk_bytes, buffer_bytes, background
+    )
+    return StreamTerms(name, role, message_id, fields, lease_seconds, options, by)

@@ -1,0 +1,1 @@
+"""Messages that are still being written: begun, continued in chunks, then ended or interrupted."""

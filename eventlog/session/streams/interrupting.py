@@ -1,0 +1,213 @@
+"""Ending messages that get no further chunks: what arrived becomes one message, marked as such.
+
+It happens once, since every way to do it removes the stream from the state, and an append fits one
+version of the session only. Readers never do it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from eventlog.identifiers import derived_id
+from eventlog.session.command import Command, Draft, Facts, Outcome, require_open
+from eventlog.session.events import MessageAppended, ToolResultRecorded
+from eventlog.session.message_data import MessageData, message_key, tool_result_key
+from eventlog.session.messages import Message
+from eventlog.session.parts import answerable, readings_of
+from eventlog.session.streams.commands import (
+    StreamCommand,
+    end_id,
+    kept_results,
+    lost,
+    with_kept_results,
+)
+from eventlog.session.streams.content import joined_parts
+from eventlog.session.streams.events import ChunkAppended, MessageBegun, MessageInterrupted
+from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from eventlog.identifiers import EventId, IdSource
+    from eventlog.recorded import Recorded
+    from eventlog.session.state import SessionState
+    from eventlog.session.streams.events import ResultKept
+    from eventlog.session.streams.state import Stream
+
+__all__ = [
+    "INTERRUPTED",
+    "STOPPED",
+    "Arrived",
+    "InterruptMessage",
+    "InterruptStreams",
+    "arrived",
+    "interruptions",
+    "message_so_far",
+]
+
+INTERRUPTED: Final = "interrupted"
+"""The output of a call that was open when its message was interrupted."""
+
+STOPPED: Final = "stopped"
+LAPSED: Final = "the producer's lease ended, or its process did"
+
+
+class Arrived(NamedTuple):
+    """What is stored of an unfinished message."""
+
+    data: MessageData
+    results: tuple[ResultKept, ...]
+
+
+def message_so_far(
+    begun: MessageBegun, chunks: Iterable[ChunkAppended], **marks: Any
+) -> MessageData:
+    """Return a message with the parts of its chunks."""
+    pieces = (part for chunk in chunks for part in chunk.parts)
+    return cast("MessageData", {**begun.message, **marks, "parts": joined_parts(pieces)})
+
+
+def arrived(facts: Facts, streams: Iterable[Stream]) -> dict[str, Arrived]:
+    """Read what arrived of messages, by their ids (I/O)."""
+    found: dict[str, Arrived] = {}
+    for stream in streams:
+        begun = facts.record(stream.fence)
+        if begun is not None:
+            data = message_so_far(
+                cast("MessageBegun", begun.event),
+                facts.chunks(stream.message_id, stream.fence, stream.last_version),
+                interrupted=True,
+            )
+            found[stream.message_id] = Arrived(data, kept_results(facts, stream))
+    return found
+
+
+def interruptions(
+    state: SessionState,
+    found: Mapping[str, Arrived],
+    estimate: TokenEstimator,
+    reason: str,
+) -> list[Draft]:
+    """Return the events that end streams; a message of which nothing arrived leaves no message."""
+    drafts: list[Draft] = []
+    session = state.session_id
+    for message_id, (data, results) in found.items():
+        stream = state.streams[message_id]
+        ended = MessageInterrupted(
+            message_id=message_id, fence=stream.fence, chunks=stream.sequence, reason=reason
+        )
+        drafts.append(Draft(ended, end_id(session, message_id, stream.fence, INTERRUPTED)))
+        if data["parts"]:
+            whole, tokens = with_kept_results(data, results, estimate)
+            appended = MessageAppended.trusted({"message": whole, "tokens": tokens})
+            drafts.append(Draft(appended, derived_id(session, message_key(message_id))))
+            drafts.extend(_closed_calls(session, whole, estimate))
+    return drafts
+
+
+def _closed_calls(session: str, data: MessageData, estimate: TokenEstimator) -> list[Draft]:
+    """Return a result for each open call: a model accepts no call without one."""
+    readings = readings_of(data)
+    drafts: list[Draft] = []
+    for place, tool_id, occurrence in answerable(readings):
+        if not readings[place].is_open:
+            continue
+        event = ToolResultRecorded(
+            message_id=data["id"],
+            tool_id=tool_id,
+            output=INTERRUPTED,
+            status="error",
+            tokens=checked_tokens(estimate, INTERRUPTED),
+            occurrence=occurrence,
+            interrupted=True,
+        )
+        key = tool_result_key(data["id"], tool_id, INTERRUPTED, occurrence)
+        drafts.append(Draft(event, derived_id(session, key)))
+    return drafts
+
+
+@dataclass(slots=True, eq=False)
+class InterruptMessage(StreamCommand):
+    """End a message as its producer, who will not finish it; return it, if anything arrived."""
+
+    message_id: str
+    fence: int
+    estimate: TokenEstimator = estimate_tokens
+    reason: str = STOPPED
+    found: dict[str, Arrived] | None = None
+    earlier: Message | None = None
+    """The message under this id that is recorded already, for a repetition."""
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> InterruptMessage:
+        stream = state.streams.get(self.message_id)
+        if stream is not None and stream.fence == self.fence:
+            return replace(self, found=arrived(facts, [stream]))
+        id_ = derived_id(state.session_id, message_key(self.message_id))
+        version = facts.versions([id_]).get(id_)
+        recorded = None if version is None else facts.record(version)
+        event = None if recorded is None else recorded.event
+        if not isinstance(event, MessageAppended):
+            return self
+        return replace(self, earlier=Message.model_validate(event.message))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return True
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        self.own(state)
+        if not self.found:
+            raise lost(state, self.message_id, self.fence)
+        return interruptions(state, self.found, self.estimate, self.reason)
+
+    def event_ids(self, session: str) -> Sequence[EventId]:
+        return [end_id(session, self.message_id, self.fence, INTERRUPTED)]
+
+    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
+        return isinstance(recorded[0].event, MessageInterrupted)
+
+    def result(self, recorded: Sequence[Recorded]) -> Message | None:
+        whole = (entry.event for entry in recorded if isinstance(entry.event, MessageAppended))
+        return next((Message.model_validate(event.message) for event in whole), self.earlier)
+
+
+@dataclass(slots=True, eq=False)
+class InterruptStreams(Command[tuple[str, ...]]):
+    """End the streams whose producer is gone; return the ids of their messages.
+
+    ``lapsed`` has each by its message with the fence and the end of its lease as they were judged. A
+    producer that went on since keeps its stream.
+    """
+
+    lapsed: Mapping[str, tuple[int, int | None]]
+    estimate: TokenEstimator = estimate_tokens
+    found: dict[str, Arrived] | None = None
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> InterruptStreams:
+        return replace(self, found=arrived(facts, self._still(state)))
+
+    def _still(self, state: SessionState) -> list[Stream]:
+        return [
+            stream
+            for stream in state.streams.values()
+            if self.lapsed.get(stream.message_id) == (stream.fence, stream.lease_until)
+        ]
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return True
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[tuple[str, ...]]:
+        if not self.found:
+            return Outcome(())
+        require_open(state)
+        return interruptions(state, self.found, self.estimate, LAPSED)
+
+    def result(self, recorded: Sequence[Recorded]) -> tuple[str, ...]:
+        events = (entry.event for entry in recorded)
+        return tuple(event.message_id for event in events if isinstance(event, MessageInterrupted))
