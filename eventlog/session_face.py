@@ -6,6 +6,7 @@ No logic lives here: arguments become commands, the engine runs them, and querie
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
@@ -643,6 +644,7 @@ class Session:
         producer stores the chunks itself as it writes. ``fields`` are further fields of the message.
         ``name`` has no effect outside of a turn.
         """
+        self._engine.shelter.read(import_module, "eventlog.message_streams")
         from eventlog.message_streams import MessageStream, stream_terms
 
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
@@ -775,6 +777,7 @@ class Session:
         has ``ended`` and the whole ``message``. Raises `InvalidArgument` for an unknown message.
         """
         check_count("after", after, "chunks")
+        self._engine.shelter.read(import_module, "eventlog.engine.stream_reading")
         from eventlog.engine.stream_reading import following_message
 
         entries = following_message(self._core, message_id, after)

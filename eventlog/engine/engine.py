@@ -91,12 +91,13 @@ class Engine:
     @property
     def pump(self) -> StreamPump:
         """The writers of unfinished messages, and what stores for them."""
-        pump = self._pump
-        if pump is None:
-            from eventlog.engine.stream_pump import StreamPump  # Seldom needed.
+        return self._pump or self.shelter.read(self._begin_pump)
 
-            with self._closing:
-                pump = self._pump = self._pump or StreamPump(self)
+    def _begin_pump(self) -> StreamPump:
+        from eventlog.engine.stream_pump import StreamPump  # Seldom needed.
+
+        with self._closing:
+            pump = self._pump = self._pump or StreamPump(self)
         return pump
 
     @property
