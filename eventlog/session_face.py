@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
-    from eventlog.engine.stream_reading import MessageUpdate, StreamView
+    from eventlog.engine.streams.reading import MessageUpdate, StreamView
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -777,8 +777,8 @@ class Session:
         has ``ended`` and the whole ``message``. Raises `InvalidArgument` for an unknown message.
         """
         check_count("after", after, "chunks")
-        self._engine.shelter.read(import_module, "eventlog.engine.stream_reading")
-        from eventlog.engine.stream_reading import following_message
+        self._engine.shelter.read(import_module, "eventlog.engine.streams.reading")
+        from eventlog.engine.streams.reading import following_message
 
         entries = following_message(self._core, message_id, after)
         return (update for update in entries if update is not None)
