@@ -42,7 +42,7 @@ on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], 
 """For tests of what is refused before any store is asked: the others would show the same."""
 
 
-_MEASURED: Final = frozenset({"cli", "docs", "exchange", "folder", "projections", "sqlite", "unit"})
+_MEASURED: Final = frozenset({"cli", "docs", "exchange", "folder", "http", "projections", "sqlite", "unit"})
 """The folders of tests that branch coverage is measured with."""
 
 _SERVERS: Final = frozenset({"nats_cluster", "nats_server", "postgres", "start_postgres"})

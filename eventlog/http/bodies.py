@@ -8,14 +8,17 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from eventlog import InvalidMessage, Message
-from eventlog.http.limits import BATCH_MESSAGES, PAGE, PAGE_DEFAULT, WAIT_SECONDS
+from eventlog.http.limits import BATCH_MESSAGES, LEASE_SECONDS, PAGE, PAGE_DEFAULT, WAIT_SECONDS
 
 __all__ = [
     "AppendBatch",
+    "AppendChunk",
+    "BeginMessage",
     "Commit",
     "ContextQuery",
     "CreateSession",
     "DeleteQuery",
+    "EndMessage",
     "EventsQuery",
     "MessageBody",
     "Nothing",
@@ -124,6 +127,31 @@ class CreateSession(_Strict):
     failed_archives: Literal["block", "skip"] = "block"
 
 
+class BeginMessage(_Strict):
+    """A message to write in chunks; its lease is renewed by each of them."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"] = "assistant"
+    message_id: str | None = Field(None, min_length=1, max_length=512)
+    fields: dict[str, Any] | None = None
+    lease_seconds: float = Field(LEASE_SECONDS, ge=1, le=86_400)
+
+
+class AppendChunk(_Strict):
+    """A chunk: a text, or parts. Chunks are numbered from 1; the fence names their producer."""
+
+    fence: int = Field(ge=0)
+    sequence: int = Field(ge=1)
+    content: str | list[dict[str, Any]]
+
+
+class EndMessage(_Strict):
+    """The end of a message: as its chunks said, as the given one, or interrupted."""
+
+    fence: int = Field(ge=0)
+    message: MessageData | None = None
+    interrupted: bool = False
+
+
 class ToolResult(_Strict):
     """The result of a call that the message made."""
 
@@ -176,7 +204,7 @@ class SessionsQuery(_Strict):
     """Which sessions, and from where."""
 
     workspace: str | None = None
-    updated_after: str | None = None
+    updated_after: str | None = Field(None, json_schema_extra={"format": "date-time"})
     newest_first: bool = False
     after: str | None = None
     limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)

@@ -100,6 +100,8 @@ def _answers() -> dict[str, Any]:
         "Messages": _object(**_VERSIONED, messages=messages),
         "Stored": _object(**_VERSIONED, message=message),
         "Withdrawn": _object(**_VERSIONED, withdrawn=messages),
+        "Begun": _object(**_VERSIONED, message_id=_TEXT, fence=_COUNT, sequence=_COUNT),
+        "Ended": _object(**_VERSIONED, message=_optional(dict(message))),
         "Done": _object(**_VERSIONED),
         "Output": {
             **_object(**_view(ToolOutput)["properties"], next_offset=_optional(dict(_COUNT))),
