@@ -35,7 +35,9 @@ from eventlog.errors import (
     InvalidMessage,
     LeaseLost,
     LogClosed,
+    MessageWithdrawn,
     NonRetryableError,
+    OwnerMismatch,
     RetryableError,
     SessionClosed,
     SessionNotFound,
@@ -43,11 +45,14 @@ from eventlog.errors import (
     TaskNotFound,
     TooLarge,
     ToolOutputNotFound,
+    TurnClosed,
+    TurnOpen,
     UnavailableError,
     UnknownEventType,
     UnsupportedStore,
     VersionConflict,
 )
+from eventlog.event_values import Value
 from eventlog.events import Event
 from eventlog.finding import Finding
 from eventlog.log import Log, open_bundle
@@ -68,14 +73,22 @@ from eventlog.session.messages import (
 )
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tool_output import OutputMatch, ToolOutput
-from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
-from eventlog.session_face import Session
+from eventlog.session.views import (
+    ArchivedMessages,
+    ArchiveView,
+    SessionMeta,
+    StoredMessage,
+    TaskView,
+    TurnView,
+)
+from eventlog.session_face import Session, Turn
 
 if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
-    from eventlog.async_session_face import AsyncSession
+    from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -114,6 +127,7 @@ __all__ = [
     "AsyncLog",
     "AsyncMoment",
     "AsyncSession",
+    "AsyncTurn",
     "AsyncWorker",
     "AutoCommitPolicy",
     "Cause",
@@ -154,11 +168,13 @@ __all__ = [
     "Log",
     "LogClosed",
     "Message",
+    "MessageWithdrawn",
     "Metadata",
     "Moment",
     "NonRetryableError",
     "OtherPart",
     "OutputMatch",
+    "OwnerMismatch",
     "Position",
     "Projection",
     "Record",
@@ -175,6 +191,7 @@ __all__ = [
     "StateMachine",
     "StepResult",
     "StoreUnavailable",
+    "StoredMessage",
     "Summary",
     "SummaryRequest",
     "TaskNotFound",
@@ -188,10 +205,16 @@ __all__ = [
     "ToolPart",
     "TraceContext",
     "Transition",
+    "Turn",
+    "TurnClosed",
+    "TurnOpen",
+    "TurnView",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
+    "Value",
     "VersionConflict",
+    "Watch",
     "Worker",
     "open_async",
     "open_bundle",
@@ -199,6 +222,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Watch": "eventlog.engine.watch",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",
@@ -219,6 +243,7 @@ _LATER = {
     "Worker": "eventlog.worker_face",
     "open_async": "eventlog.aio",
     "AsyncMoment": "eventlog.forensics.async_moment",
+    "AsyncTurn": "eventlog.async_session_face",
     "Cause": "eventlog.forensics.causes",
     "Change": "eventlog.forensics.diff",
     "Found": "eventlog.forensics.bisect",

@@ -18,13 +18,16 @@ from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.session_face import core_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
+    from eventlog.engine.health import Health
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
@@ -86,7 +89,7 @@ class AsyncLog:
                 follow_folder=follow_folder,
             )
         )
-        return AsyncSession(self._engine, self._engine.core(opened.id))
+        return AsyncSession(self._engine, core_of(opened))
 
     async def adopt(
         self,
@@ -117,9 +120,26 @@ class AsyncLog:
             )
         )
 
-    def sessions(self, *, workspace: str | None = None) -> AsyncIterator[str]:
-        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
-        return self._engine.iterate(self._log.sessions(workspace=workspace))
+    def sessions(
+        self,
+        *,
+        owner: str | None = None,
+        workspace: str | None = None,
+        updated_after: str | datetime | None = None,
+        newest_first: bool = False,
+    ) -> AsyncIterator[str]:
+        """Yield the ids of all sessions, or of those of an owner or in a workspace.
+
+        See `Log.sessions`.
+        """
+        return self._engine.iterate(
+            self._log.sessions(
+                owner=owner,
+                workspace=workspace,
+                updated_after=updated_after,
+                newest_first=newest_first,
+            )
+        )
 
     async def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""
@@ -216,14 +236,31 @@ class AsyncLog:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
+        versions: Iterable[int] | None = None,
     ) -> AsyncIterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily.
 
         See `Log.read`.
         """
         return self._engine.iterate(
-            self._log.read(session, after=after, until=until, limit=limit, reverse=reverse)
+            self._log.read(
+                session,
+                after=after,
+                until=until,
+                limit=limit,
+                reverse=reverse,
+                types=types,
+                versions=versions,
+            )
         )
+
+    def find(self, prefix: str, /, **fields: str | int) -> AsyncIterator[Recorded]:
+        """Yield the events of all sessions with an index key, in the order of key, session, version.
+
+        See `Log.find`.
+        """
+        return self._engine.iterate(self._log.find(prefix, **fields))
 
     def read_all(
         self,
@@ -272,6 +309,13 @@ class AsyncLog:
         See `Log.verify`.
         """
         return await self._engine.run(self._log.verify, session)
+
+    async def health(self, *, after: Position | str | None = None) -> Health:
+        """Return what waits in this log, what is stuck, and since when.
+
+        See `Log.health`.
+        """
+        return await self._engine.run(lambda: self._log.health(after=after))
 
     async def bundle(
         self,

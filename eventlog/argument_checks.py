@@ -1,13 +1,14 @@
-"""Checks of numbers that callers pass in, with one form of refusal."""
+"""Checks of numbers and times that callers pass in, with one form of refusal."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from eventlog.clock import system_clock
+from eventlog.clock import parse_time, system_clock
 from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 
@@ -23,11 +24,14 @@ __all__ = [
     "check_seconds",
     "check_types",
     "checked_clock",
+    "microseconds",
 ]
 
 
 LARGEST_COUNT: Final = 2**63 - 1
 """The largest whole number that databases, and JSON readers in other languages, commonly hold."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 LONGEST_SECONDS: Final = 10_000_000_000.0
 """About 317 years: the present time plus this still fits in the digits of an index key."""
@@ -104,3 +108,21 @@ def checked_clock(clock: Clock) -> Clock:
         return now
 
     return read
+
+
+def microseconds(time: str | datetime) -> int:
+    """Return a time in microseconds since the Unix epoch; raise `InvalidArgument` for one without
+    a zone, and for a text that is none."""
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise InvalidArgument(
+                f"the time {time.isoformat()} has no time zone; give an aware one"
+            )
+        since = time - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    try:
+        return parse_time(time)
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(
+            f"{time!r:.80} is not a time ({error}); write ISO 8601, such as 2026-01-02T03:04:05Z"
+        ) from error

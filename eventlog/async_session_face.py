@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog.engine import arguments, queries
+from eventlog.engine.chosen_reading import find_in_session
+from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
+from eventlog.engine.turn_context import fence_of
+from eventlog.engine.watch import Watch, watch
+from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -22,16 +29,21 @@ from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
+    StoredMessage,
+    TurnView,
     session_meta,
 )
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
+    from types import TracebackType
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.turns import TurnRun
+    from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -45,10 +57,16 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
-__all__ = ["AsyncSession"]
+__all__ = ["AsyncSession", "AsyncTurn"]
+
+
+View = TypeVar("View")
 
 
 class AsyncSession:
@@ -67,8 +85,13 @@ class AsyncSession:
     async def _do(
         self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
     ) -> Any:
-        request = SessionRequest(self._core, command, by, expected)
+        request = SessionRequest(self._core, command, by, expected, self._fence)
         return await self._engine.answer(request)
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        """The fence of the turn that the calling code is part of, if it is part of one."""
+        return fence_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -98,12 +121,23 @@ class AsyncSession:
         """Return the live messages in order, or only the ``last`` of them."""
         return await self._engine.run(queries.read_tail, self._core, last)
 
-    async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    async def history(
+        self, *, hydrate: bool = False, withdrawn: bool = False
+    ) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         See `Session.history`.
         """
-        return await self._engine.run(queries.read_history, self._core, hydrate=hydrate)
+        return await self._engine.run(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
+
+    async def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far.
+
+        See `Session.message`.
+        """
+        return await self._engine.run(queries.read_message, self._core, message_id)
 
     async def context(
         self,
@@ -199,6 +233,22 @@ class AsyncSession:
             context=context,
             occurrence=occurrence,
         )
+
+    async def watch(self, projection: Projection[Any, View]) -> Watch[View]:
+        """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
+
+        Its `Watch.view` is read without awaiting. See `Session.watch`.
+        """
+        shelter = self._engine.blocking.shelter
+        return await self._engine.run(watch, self._core, shelter, projection)
+
+    def find(self, key: str, /, **fields: str | int) -> AsyncIterator[Recorded]:
+        """Yield the session's events with an index key, in order, without reading others.
+
+        See `Session.find`.
+        """
+        store = self._engine.store
+        return self._engine.iterate(find_in_session(store, self.id, key, fields))
 
     # ---- looking back -------------------------------------------------------------------------
 
@@ -325,6 +375,7 @@ class AsyncSession:
         self,
         message: Message | dict[str, Any],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -337,7 +388,13 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by
+            self._core,
+            self._engine.estimate_tokens,
+            message,
+            idempotency_key,
+            by,
+            expected,
+            self._fence,
         )
         appended: Message = await self._engine.answer(request)
         return appended
@@ -346,6 +403,7 @@ class AsyncSession:
         self,
         messages: Iterable[Message | dict[str, Any]],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -354,12 +412,13 @@ class AsyncSession:
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
-            self._core, self._engine.estimate_tokens, messages, idempotency_key
+            self._core, self._engine.estimate_tokens, messages, idempotency_key, self._fence
         )
         if not command.messages:
             return ()
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         appended: tuple[Message, ...] = await self._do(
-            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
+            command, by, arguments.expected_version(expected)
         )
         return appended
 
@@ -372,6 +431,7 @@ class AsyncSession:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -392,10 +452,8 @@ class AsyncSession:
             duration_ms,
             occurrence,
         )
-        await self._do(
-            command,
-            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        await self._do(command, by, arguments.expected_version(expected))
 
     async def abandon_call(
         self,
@@ -404,6 +462,7 @@ class AsyncSession:
         *,
         occurrence: int | None = None,
         reason: str = ABANDONED,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -418,8 +477,79 @@ class AsyncSession:
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
         )
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        was_open: bool = await self._do(command, by)
+        was_open: bool = await self._do(command, by, arguments.expected_version(expected))
         return was_open
+
+    async def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them.
+
+        See `Session.withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(arguments.withdrawal, last, message_ids, after, expected)
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
+
+    async def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn.
+
+        See `Session.replace`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(
+            arguments.replacement,
+            self._core,
+            self._engine.estimate_tokens,
+            messages,
+            message_ids,
+            after,
+            expected,
+        )
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
+
+    async def clear(
+        self,
+        *,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before.
+
+        See `Session.clear`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = await self._engine.run(arguments.clearing, expected)
+        version: int = await self._do(command, by, arguments.expected_version(expected))
+        return await self._engine.run(queries.read_withdrawn, self._core, version)
 
     async def used(
         self,
@@ -435,6 +565,34 @@ class AsyncSession:
         """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         await self._do(arguments.usage(contexts, skill), by)
+
+    # ---- turns --------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+    ) -> AsyncTurn:
+        """Return a turn to enter: one unit of an agent's work, with an id of the application's.
+
+        For use in an ``async with`` block. See `Session.turn`.
+        """
+        from eventlog.engine.turns import TurnRun, turn_terms
+
+        terms = turn_terms(turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error)
+        return AsyncTurn(self._engine, TurnRun(self._engine.blocking, self._core, terms))
+
+    async def turns(self) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one.
+
+        See `Session.turns`.
+        """
+        return await self._engine.run(queries.read_turns, self._core)
 
     # ---- commits and tasks --------------------------------------------------------------------
 
@@ -454,7 +612,9 @@ class AsyncSession:
         See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        result: CommitResult = await self._do(Commit(keep_recent, keep_turn_tokens), by)
+        trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
+        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        result: CommitResult = await self._do(command, by)
         return result
 
     async def retry(
@@ -565,7 +725,7 @@ class AsyncSession:
 
     async def record(
         self,
-        *events: Event,
+        *events: Event | Message | dict[str, Any],
         expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
@@ -579,9 +739,20 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = await self._do(
-            arguments.events(events), by, arguments.expected_version(expected)
+            arguments.events(
+                self._core, self._engine.estimate_tokens, events, idempotency_key, self._fence
+            ),
+            by,
+            arguments.expected_version(expected),
         )
         return recorded
+
+    async def value(self, value: Value | str) -> bytes:
+        """Return the bytes that an event of the session names by a `Value`, or by its SHA-256.
+
+        See `Session.value`.
+        """
+        return await self._engine.run(queries.read_value, self._core, value)
 
     async def assign_project(
         self,
@@ -596,6 +767,24 @@ class AsyncSession:
         """Set the project of a session that has none; return whether it was set."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         done: bool = await self._do(arguments.project(project), by)
+        return done
+
+    async def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        See `Session.set_failed_archives`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = await self._do(arguments.failed_archives(policy), by)
         return done
 
     async def memory_session(
@@ -653,3 +842,130 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id!r} at version {self.version}>"
+
+
+class AsyncTurn(AsyncSession):
+    """An attempt at a turn: the session, with commands that belong to the turn and carry its fence.
+
+    See `Turn`.
+    """
+
+    def __init__(self, engine: AsyncEngine, run: TurnRun) -> None:
+        super().__init__(engine, run.core)
+        self._run = run
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        return self._run.fence
+
+    @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        return self._run.terms.turn_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the turn this is, from 1."""
+        return self._run.attempt
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn had been completed before, so that there is nothing to do."""
+        return self._run.is_done
+
+    @property
+    def result(self) -> Any:
+        """The result with which the turn was completed; None before."""
+        return self._run.result
+
+    async def __aenter__(self) -> Self:
+        run, engine = self._run, self._engine
+        run.refuse_nesting()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + run.terms.wait_seconds
+        while True:
+            seen, command = await engine.run(run.prepare)
+            try:
+                begun = await engine.execute(run.core, command)
+                break
+            except TurnOpen:
+                left = deadline - loop.time()
+                if left <= 0:
+                    raise
+                await engine.wait(seen, min(left, run.longest_wait))
+        await engine.run(run.begun, begun)
+        if not run.is_done:
+            run.keep_lease()
+            run.bind()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._run
+        run.release()
+        if run.has_ended:
+            return
+        if error is None:
+            try:
+                await self.end()
+            except (LeaseLost, SessionClosed):
+                run.stop()
+                if run.core.state.status == "open":
+                    raise
+            return
+        try:
+            await self._shielded(run.failure_command(error))
+            run.stop()
+        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+            run.not_ended(failure)
+
+    async def _shielded(self, command: Command[Any]) -> None:
+        """Run a command to its end although the task is cancelled."""
+        await asyncio.shield(asyncio.ensure_future(self._do(command, None)))
+
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: object,
+        messages: Iterable[Message | dict[str, Any]]
+        | Callable[[Any], Iterable[Message | dict[str, Any]]] = (),
+        **kwargs: object,
+    ) -> Any:
+        """Run a function once, and record its output and ``messages`` together; return the output.
+
+        The function may be a coroutine function; a plain one runs in the event loop. See `Turn.step`.
+        """
+        run, engine = self._run, self._engine
+        with run.names.named(name):
+            digest = run.digest(args, kwargs)
+            found = await engine.run(run.find_step, name, digest)
+            if found is not None:
+                if found.append is not None:
+                    await self._do(found.append, None)
+                return found.output
+            made = function(*args, **kwargs)
+            if inspect.isawaitable(made):
+                made = await made
+            said = messages(made) if callable(messages) else messages
+            appends = arguments.append(self._core, engine.estimate_tokens, said, None, run.fence)
+            _, command = await engine.run(run.step_command, name, digest, made, appends)
+            version: int = await self._do(command, None)
+            return await engine.run(run.read_step, version)
+
+    async def end(self, result: Any = None) -> None:
+        """Complete the turn with a result, which is JSON; leaving the block does so with None.
+
+        See `Turn.end`.
+        """
+        run = self._run
+        command = run.end_command(result)
+        await self._do(command, None)
+        run.ended(command.value)
+
+    def __repr__(self) -> str:
+        return f"<AsyncTurn {self.turn_id!r} of session {self.id!r}, attempt {self.attempt}>"

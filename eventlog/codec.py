@@ -16,6 +16,8 @@ from pydantic_core import PydanticSerializationError
 from eventlog.chain import EMPTY_METADATA
 from eventlog.error_text import printable, shown
 from eventlog.errors import CorruptLog, InvalidArgument
+from eventlog.event_keys import keys_among
+from eventlog.event_values import values_in
 from eventlog.events import Event, event_class, is_builtin_type, unchanged
 from eventlog.mending import legible
 from eventlog.records import Metadata
@@ -29,13 +31,23 @@ __all__ = [
     "decode_metadata",
     "encode_event",
     "encode_metadata",
+    "keys_of",
     "records_to_come",
     "refusal",
+    "value_digests_of",
     "with_records_to_come",
+    "with_what_follows",
+    "without_what_follows",
 ]
 
 _TO_COME = "more"
 """The metadata field that marks the inside of an append (`records_to_come`)."""
+
+_KEYS = "keys"
+"""The metadata field with an event's index keys (`keys_of`)."""
+
+_VALUES = "values"
+"""The metadata field with the digests of the values that an event names (`value_digests_of`)."""
 
 _NO_METADATA = Metadata()
 
@@ -132,8 +144,51 @@ def encode_metadata(metadata: Metadata) -> bytes:
 
 def with_records_to_come(metadata: bytes, count: int) -> bytes:
     """Return a record's metadata with how many records of its append follow it."""
-    field = f'"{_TO_COME}":{count}}}'.encode()
-    return b"{" + field if metadata == EMPTY_METADATA else metadata[:-1] + b"," + field
+    return _with_field(metadata, f'"{_TO_COME}":{count}'.encode())
+
+
+def with_what_follows(metadata: bytes, event: Event) -> bytes:
+    """Return a record's metadata with the index keys of its event, and the digests of its values."""
+    keys = event.index_keys() if event.event_keys else ()
+    if keys:
+        metadata = _with_field(metadata, f'"{_KEYS}":'.encode() + pydantic_core.to_json(keys))
+    values = [value.sha256 for value in values_in(event)]
+    if values:
+        metadata = _with_field(metadata, f'"{_VALUES}":'.encode() + pydantic_core.to_json(values))
+    return metadata
+
+
+def without_what_follows(metadata: bytes) -> bytes:
+    """Return a record's metadata without what `with_what_follows` adds."""
+    if f'"{_KEYS}"'.encode() not in metadata and f'"{_VALUES}"'.encode() not in metadata:
+        return metadata
+    fields = pydantic_core.from_json(metadata)
+    kept = {name: value for name, value in fields.items() if name not in (_KEYS, _VALUES)}
+    return pydantic_core.to_json(kept) if kept else EMPTY_METADATA
+
+
+def _with_field(metadata: bytes, field: bytes) -> bytes:
+    return b"{%b}" % field if metadata == EMPTY_METADATA else b"%b,%b}" % (metadata[:-1], field)
+
+
+def keys_of(record: Record) -> tuple[str, ...]:
+    """Return the index keys of a record's event, as they were when it was recorded. Never raises."""
+    return keys_among(_list_in(record.metadata, _KEYS))
+
+
+def value_digests_of(record: Record) -> list[object]:
+    """Return what the metadata of an application's event name as digests of values. Never raises."""
+    return _list_in(record.metadata, _VALUES)
+
+
+def _list_in(metadata: bytes, name: str) -> list[object]:
+    if f'"{name}"'.encode() not in metadata:
+        return []
+    try:
+        found = pydantic_core.from_json(metadata).get(name)
+    except (ValueError, AttributeError):
+        return []  # Verifying reports it; whoever decodes the metadata is told.
+    return cast("list[object]", found) if isinstance(found, list) else []
 
 
 def records_to_come(record: Record) -> int:
@@ -157,7 +212,8 @@ def decode_metadata(record: Record) -> Metadata:
         return _NO_METADATA
     try:
         fields = pydantic_core.from_json(record.metadata)
-        return Metadata(**{name: fields.get(name) for name in Metadata._fields})
+        known = {name: fields.get(name) for name in Metadata._fields}
+        return Metadata(**{**known, "keys": keys_of(record) or None})
     except (ValueError, AttributeError) as error:
         raise CorruptLog(
             f"session {record.stream!r}, version {record.version}: the metadata is not a JSON "

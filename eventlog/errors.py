@@ -4,8 +4,12 @@
     ├── ConflictError                 somebody was first: reload, and decide again
     │   ├── VersionConflict           the session is not at the expected version
     │   ├── DuplicateEvent            the id or the idempotency key is stored with other content
-    │   ├── LeaseLost                 another attempt owns the task
+    │   ├── LeaseLost                 another attempt owns the task or the turn
     │   ├── CommitBlocked             an earlier archive failed for good
+    │   ├── OwnerMismatch             the session is not the owner's
+    │   ├── MessageWithdrawn          the message was taken out of the session
+    │   ├── TurnOpen                  a turn of the session is open
+    │   ├── TurnClosed                a commit took part of the turn: take a new id
     │   ├── FolderLocked              another process owns the session's folder
     │   └── HistoryConflict           two logs have different records of one session
     ├── InvalidError                  the call cannot succeed: correct it; nothing was changed
@@ -67,7 +71,9 @@ __all__ = [
     "InvalidMessage",
     "LeaseLost",
     "LogClosed",
+    "MessageWithdrawn",
     "NonRetryableError",
+    "OwnerMismatch",
     "RetryableError",
     "SessionClosed",
     "SessionNotFound",
@@ -75,6 +81,8 @@ __all__ = [
     "TaskNotFound",
     "TooLarge",
     "ToolOutputNotFound",
+    "TurnClosed",
+    "TurnOpen",
     "UnavailableError",
     "UnknownEventType",
     "UnsupportedStore",
@@ -145,12 +153,16 @@ class DuplicateEvent(ConflictError, _OfStream):
 
 
 class LeaseLost(ConflictError):
-    """A worker no longer owns its task; its result is refused."""
+    """A worker no longer owns its task, or an attempt its turn; the result is refused.
 
-    def __init__(self, task_id: str, fence: int, detail: str) -> None:
+    ``task_id`` is the id of the task or of the turn; ``fence`` that of the claim, or the number of
+    the attempt at the turn.
+    """
+
+    def __init__(self, task_id: str, fence: int, detail: str, *, of: str = "task") -> None:
         super().__init__(
-            f"task {task_id}: the lease with fence {fence} is lost ({detail}); "
-            "drop the result, another attempt owns the task"
+            f"{of} {task_id}: the lease with fence {fence} is lost ({detail}); "
+            f"drop the result, another attempt owns the {of}"
         )
         self.task_id = task_id
         self.fence = fence
@@ -168,6 +180,79 @@ class CommitBlocked(ConflictError):
         self.archive_id = archive_id
         self.attempts = attempts
         self.last_error = last_error
+
+
+class OwnerMismatch(ConflictError):
+    """The session has another owner than the one that was named, or none.
+
+    The error does not name the owner: the caller may be a stranger.
+    """
+
+    def __init__(self, session_id: str, owner: str) -> None:
+        super().__init__(
+            f"session {session_id!r} is not a session of owner {owner!r}; take another id, or "
+            "open it as the owner it was created with"
+        )
+        self.session_id = session_id
+        self.owner = owner
+
+
+class MessageWithdrawn(ConflictError):
+    """The message was taken out of the session, so it takes no result and no second appending.
+
+    ``version`` is that of the message, ``withdrawn_at`` that of the event that withdrew it.
+    """
+
+    def __init__(self, session_id: str, message_id: str, version: int, withdrawn_at: int) -> None:
+        super().__init__(
+            f"session {session_id!r}: the message {message_id!r} of version {version} was withdrawn "
+            f"at version {withdrawn_at}; append it under a new id if it is to be live again"
+        )
+        self.session_id = session_id
+        self.message_id = message_id
+        self.version = version
+        self.withdrawn_at = withdrawn_at
+
+
+class TurnOpen(ConflictError):
+    """A turn of the session is open, and only one can be.
+
+    ``owner`` names the process that has it; ``age_seconds`` is how long ago it was begun, and
+    ``lease_seconds`` how long its lease lasts from now on.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        turn_id: str,
+        owner: str,
+        age_seconds: float,
+        lease_seconds: float,
+        detail: str | None = None,
+    ) -> None:
+        advice = detail or "wait for its end with wait_seconds=, or for the end of its lease"
+        super().__init__(
+            f"session {session_id!r}: turn {turn_id!r} is open; {owner} began it {age_seconds:.1f} s "
+            f"ago, and its lease lasts {max(0.0, lease_seconds):.1f} s more; {advice}"
+        )
+        self.session_id = session_id
+        self.turn_id = turn_id
+        self.owner = owner
+        self.age_seconds = age_seconds
+        self.lease_seconds = lease_seconds
+
+
+class TurnClosed(ConflictError):
+    """The turn ended, and a commit took part of it since, so it cannot be begun again."""
+
+    def __init__(self, session_id: str, turn_id: str, state: str) -> None:
+        super().__init__(
+            f"session {session_id!r}: turn {turn_id!r} is {state}, and a commit has archived messages "
+            "of it since; begin a turn with a new id"
+        )
+        self.session_id = session_id
+        self.turn_id = turn_id
+        self.state = state
 
 
 class FolderLocked(ConflictError):

@@ -7,19 +7,21 @@ An event is a frozen pydantic model with a stored name and a schema number::
         environment: str
 
 An application's type has a dot in its name (``acme.deployed``); names without a dot are the
-library's. An upcaster turns the decoded JSON object of one schema into that of the next. There must
+library's. With ``keys=("run/{run_id}",)`` the events of a class are found by their fields, see
+`eventlog.event_keys`. An upcaster turns the decoded JSON object of one schema into that of the next. There must
 be one for every schema before the current one, which is checked when the class is defined.
 """
 
 # No `from __future__ import annotations`: those of `Event` would be compiled for each subclass.
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from eventlog.errors import InvalidArgument, UnknownEventType
+from eventlog.event_keys import KeyTemplate, key_templates
 
 __all__ = [
     "Event",
@@ -55,6 +57,11 @@ class Event(BaseModel):
     A subclass names its type, as in ``class Deployed(Event, type="acme.deployed")``, and may give a
     ``schema`` number and ``upcasters``. Unknown fields are kept, so what a newer version has added
     survives a round trip.
+
+    ``keys`` names index keys made of fields, as in ``keys=("run/{run_id}", "step/{run_id}/{step}")``:
+    `Session.find` and `Log.find` return the events with such a key without reading others. They
+    hold for events that are recorded from then on. An event without a value for a field (None)
+    does not have the key.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
@@ -62,6 +69,7 @@ class Event(BaseModel):
     event_type: ClassVar[str]
     event_schema: ClassVar[int]
     event_upcasters: ClassVar[Mapping[int, Upcaster]]
+    event_keys: ClassVar[tuple[KeyTemplate, ...]] = ()
 
     def __init_subclass__(
         cls,
@@ -69,6 +77,7 @@ class Event(BaseModel):
         type: str | None = None,
         schema: int = 1,
         upcasters: Mapping[int, Upcaster] | None = None,
+        keys: str | Sequence[str] = (),
         **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
@@ -112,8 +121,28 @@ class Event(BaseModel):
         return event
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """Accept the options that `__init_subclass__` has handled; pydantic passes them on."""
+    def __pydantic_init_subclass__(
+        cls, *, type: str | None = None, keys: str | Sequence[str] = (), **options: Any
+    ) -> None:
+        """Read the index keys, for which the fields must be known, and accept the other options,
+        which `__init_subclass__` has handled."""
+        if type is None:
+            return
+        try:
+            cls.event_keys = key_templates(keys, cls.model_fields)
+        except InvalidArgument:
+            del _registry[type]
+            raise
+
+    def index_keys(self) -> tuple[str, ...]:
+        """Return the keys under which this event is found."""
+        templates = self.event_keys
+        if not templates:
+            return ()
+        names = {name for template in templates for name in template.fields}
+        values = self.model_dump(mode="json", include=names)
+        keys = (template.key(values) for template in templates)
+        return tuple(dict.fromkeys(key for key in keys if key is not None))
 
 
 def is_builtin_type(type: str) -> bool:

@@ -26,6 +26,8 @@ __all__ = [
     "derived_id",
     "draw_id",
     "format_id",
+    "from_key_part",
+    "key_part",
     "new_id",
     "parse_id",
 ]
@@ -37,7 +39,7 @@ IdSource: TypeAlias = Callable[[], EventId]
 """A callable that returns a fresh id each time."""
 
 SESSION_ID_BYTES = 255
-"""The longest session id in UTF-8: what one file name can hold on every common file system."""
+"""The longest session id in UTF-8."""
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
@@ -47,6 +49,11 @@ _UUID_LENGTH = 36
 _is_uuid7 = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 ).fullmatch
+_NEEDS_ESCAPE = re.compile(r"[/\\\x00-\x1f\x7f]")
+_needs_escape = _NEEDS_ESCAPE.search
+_ESCAPES = {"/": "\\s", "\\": "\\b"}
+_ESCAPE = re.compile(r"\\(s|b|x[0-9a-f]{2})")
+_MEANINGS = {"s": "/", "b": "\\"}
 _FREE_BITS = ~((0xF << 76) | (0b11 << 62))
 
 
@@ -133,11 +140,39 @@ def parse_id(text: str) -> EventId:
     return EventId(value)
 
 
+def key_part(text: str) -> str:
+    r"""Write any text as one part of a key or URI whose parts are joined by slashes.
+
+    Different texts have different parts, and no part has a slash, so keys under ``a/`` never meet
+    those of ``a/b``. A backslash escapes: ``\s`` is a slash, ``\b`` a backslash, ``\x0a`` a control
+    character, and ``\e`` alone the empty text. All other text is its own part; ids could once have
+    neither slash nor backslash, and those of that time keep the keys that are stored. So percent
+    signs escape nothing here: ``a%2Fb`` was an id then, and differs from ``a/b``.
+    """
+    if _needs_escape(text) is None:
+        return text or "\\e"
+    return _NEEDS_ESCAPE.sub(
+        lambda found: _ESCAPES.get(found[0]) or f"\\x{ord(found[0]):02x}", text
+    )
+
+
+def from_key_part(part: str) -> str:
+    """Return the text that `key_part` wrote; what it would not have written is read as it is."""
+    if "\\" not in part:
+        return part
+    return "" if part == "\\e" else _ESCAPE.sub(_unescaped, part)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1]
+    return _MEANINGS.get(code) or chr(int(code[1:], 16))
+
+
 def check_session_id(session: str) -> str:
     """Return ``session`` if it is a valid session id, else raise `InvalidArgument` (M1).
 
-    Any text of 1 to 255 UTF-8 bytes is valid if it has no control character and could not be taken
-    for a path: no slash, no backslash, not ``.`` or ``..``.
+    Any text of 1 to 255 UTF-8 bytes is valid if it has no control character. What looks like a path
+    is valid, too: an id becomes part of a key or URI through `key_part`, and never a path.
     """
     if not isinstance(session, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgument(f"a session id must be text, not {type(session).__name__}")
@@ -154,8 +189,6 @@ def _session_id_problem(session: str) -> str | None:
         return "it has a lone surrogate, which no UTF-8 text can hold"
     if not 1 <= size <= SESSION_ID_BYTES:
         return f"it takes {size} bytes of UTF-8; 1 to {SESSION_ID_BYTES} are allowed"
-    if session in (".", "..") or "/" in session or "\\" in session:
-        return "it could be taken for a path"
     if any(unicodedata.category(character) == "Cc" for character in session):
         return "it has a control character"
     return None

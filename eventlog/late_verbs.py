@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.engine.turns import TurnRun
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.forensics.bisect import Found
@@ -54,6 +55,7 @@ __all__ = [
     "refold",
     "retry",
     "timeline",
+    "turn",
     "verify",
     "view",
     "why",
@@ -145,6 +147,13 @@ def bundle(
     from eventlog.exchange.bundle.saving import write_bundle
 
     return write_bundle(store, sessions, path, redact, replace=replace)
+
+
+def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:
+    """Return a turn that is not begun yet; see `eventlog.Session.turn`."""
+    from eventlog.engine.turns import TurnRun, turn_terms
+
+    return TurnRun(engine, core, turn_terms(*terms))
 
 
 # ---- looking back -----------------------------------------------------------------------------

@@ -6,12 +6,15 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventlog import late_verbs
-from eventlog.argument_checks import check_bounds, check_types
+from eventlog.argument_checks import check_bounds, check_types, microseconds
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.arguments import metadata_for
 from eventlog.engine.checkpoints import checkpoint_at, position_after
+from eventlog.engine.chosen_reading import find_in_log, read_chosen
 from eventlog.engine.engine import Engine
 from eventlog.engine.following import following
+from eventlog.engine.health import Health, health_of
+from eventlog.engine.listings import Selection, session_ids
 from eventlog.engine.opening import open_store
 from eventlog.engine.queries import find_task, known_task
 from eventlog.engine.shelter import Shelter
@@ -22,7 +25,7 @@ from eventlog.identifiers import IdSource, check_session_id, draw_id, new_id
 from eventlog.recorded import Recorded
 from eventlog.records import START, Durability, Position
 from eventlog.session.events import FailedArchives, SessionCreated
-from eventlog.session.index import SESSIONS, TASKS, keys_under, read_task, workspace_prefix
+from eventlog.session.index import TASKS, keys_under, read_task
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.tasks.machine import PollerState, TaskState
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
@@ -30,7 +33,8 @@ from eventlog.session.views import TaskView, task_view
 from eventlog.session_face import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
@@ -107,8 +111,11 @@ class Log:
         If a folder is attached to the session and no other process owns it, this process takes it
         over and brings it up to date. A program that only reads passes ``follow_folder=False``.
 
-        Raises `SessionNotFound`, `InvalidArgument` for a text that cannot be a session's id, and,
-        with ``create=True``, `SessionClosed` for a session that was closed.
+        With ``owner``, the session must be that owner's: another's, or one without an owner, is
+        refused. Without it nothing is compared.
+
+        Raises `SessionNotFound`, `OwnerMismatch`, `InvalidArgument` for a text that cannot be a
+        session's id, and, with ``create=True``, `SessionClosed` for a session that was closed.
         """
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
@@ -124,15 +131,23 @@ class Log:
             auto_commit=auto_commit,
         )
         core = self._engine.shelter.write(
-            self._opened, session_id, created if create else None, follow_folder=follow_folder
+            self._opened,
+            session_id,
+            created if create else None,
+            created.owner,
+            follow_folder=follow_folder,
         )
         return Session(self._engine, core)
 
     def _opened(
-        self, session_id: str, created: SessionCreated | None, *, follow_folder: bool
+        self,
+        session_id: str,
+        created: SessionCreated | None,
+        owner: str | None,
+        *,
+        follow_folder: bool,
     ) -> Core:
-        core = self._engine.core(session_id)
-        core.open(created)
+        core = self._engine.opened_core(session_id, created, owner)
         has_folder = core.state.folder is not None and core.follower is None
         if follow_folder and has_folder and not self._engine.store.reads_only:
             late_verbs.reattach(self._engine, core)
@@ -177,19 +192,27 @@ class Log:
             by=metadata_for(actor, correlation_id, causation_id, trace),
         )
 
-    def sessions(self, *, workspace: str | None = None) -> Iterator[str]:
-        """Yield the ids of all sessions, or of those in a workspace, in the order of the ids."""
-        prefix = SESSIONS if workspace is None else workspace_prefix(workspace)
-        for key, _ in self._engine.store.scan(*keys_under(prefix)):
-            yield key.removeprefix(prefix)
+    def sessions(
+        self,
+        *,
+        owner: str | None = None,
+        workspace: str | None = None,
+        updated_after: str | datetime | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[str]:
+        """Yield the ids of all sessions, or of those of an owner or in a workspace.
+
+        They come in the order of their index keys, or with ``newest_first`` those first that were written
+        to last. ``updated_after``, an aware time or ISO 8601 text, leaves out those without a later
+        record. The index and the heads of the sessions answer; none is folded.
+        """
+        after = None if updated_after is None else microseconds(updated_after)
+        selection = Selection(owner, workspace, after, newest_first)
+        return session_ids(self._engine.store, selection)
 
     def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""
-        return max(
-            self.sessions(workspace=workspace),
-            key=lambda session: self._engine.store.head(session).time,
-            default=None,
-        )
+        return next(self.sessions(workspace=workspace, newest_first=True), None)
 
     def exists(self, session: str) -> bool:
         """Return whether a session has any record, even if it is closed or deleted."""
@@ -280,17 +303,38 @@ class Log:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
+        versions: Iterable[int] | None = None,
     ) -> Iterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily.
 
-        ``reverse`` begins with the newest; ``limit`` bounds how many there are.
+        ``reverse`` begins with the newest. ``types`` keeps events of these types only. With
+        ``versions`` only the events at these versions are read, in the order in which the iterable
+        has them; versions that the session does not have are passed over. ``limit`` bounds how many
+        events there are in the end.
         """
-        check_bounds(after, until, limit)
-        records = self._engine.store.read(
-            session, after=after, until=until, limit=limit, reverse=reverse
+        return read_chosen(
+            self._engine.store,
+            session,
+            after=after,
+            until=until,
+            limit=limit,
+            reverse=reverse,
+            types=types,
+            versions=versions,
         )
-        for record in records:
-            yield Recorded(record)
+
+    def find(self, prefix: str, /, **fields: str | int) -> Iterator[Recorded]:
+        """Yield the events of all sessions with an index key, in the order of key, session, version.
+
+        ``find("run/42")`` yields those with the key ``run/42`` and those whose key goes on after it,
+        such as ``run/42/step/1``, but none with ``run/421``. No other event is read. The classes of
+        the events name their keys, see `Event`; what a field contains is escaped in the key, so for
+        other values than plain words write ``find("run/{run_id}", run_id="a/b")``.
+
+        Raises `InvalidArgument` for a text that cannot be a key.
+        """
+        return find_in_log(self._engine.store, prefix, fields)
 
     def read_all(
         self,
@@ -359,6 +403,18 @@ class Log:
         if not findings and not self.exists(session):
             raise SessionNotFound(session)
         return findings
+
+    def health(self, *, after: Position | str | None = None) -> Health:
+        """Return what waits in this log, what is stuck, and since when.
+
+        It reads the index and folds nothing, so it is fit for a probe. ``after`` is the checkpoint
+        or position of a follower, whose lag is wanted.
+
+        Raises `InvalidArgument` for a checkpoint of another log.
+        """
+        store = self._engine.store
+        place = None if after is None else position_after(store, after)
+        return health_of(store, self._engine.clock(), place)
 
     def bundle(
         self,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREATE_WORK",
+    "REAL_TIME",
     "THREAD_TIME",
     "IdleCall",
     "ThreadTime",
@@ -92,10 +93,11 @@ class _RealTime:
 THREAD_TIME: Final = "thread_time"
 """The attribute of a loop with the time of threads beside it; the loops of asyncio have none."""
 
-_REAL_TIME: Final = _RealTime()
+REAL_TIME: Final[ThreadTime] = _RealTime()
+"""The time of this machine."""
 
 
 def thread_time_of(loop: AbstractEventLoop) -> ThreadTime:
     """Return the time that threads beside a loop wait in: the machine's, unless the loop has one."""
-    found: ThreadTime = getattr(loop, THREAD_TIME, _REAL_TIME)
+    found: ThreadTime = getattr(loop, THREAD_TIME, REAL_TIME)
     return found

@@ -97,3 +97,7 @@ class Metadata(NamedTuple):
     tracestate: str | None = None
     idempotency_key: str | None = None
     command: str | None = None
+    turn: str | None = None
+    attempt: int | None = None
+    keys: tuple[str, ...] | None = None
+    """The index keys of the event, which its class made of its fields."""

@@ -5,10 +5,16 @@ No logic lives here: arguments become commands, the engine runs them, and querie
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import time
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
 from eventlog.engine import arguments, queries
+from eventlog.engine.chosen_reading import find_in_session
+from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.turn_context import fence_of
+from eventlog.engine.watch import Watch, watch
+from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED
@@ -25,16 +31,21 @@ from eventlog.session.views import (
     ArchivedMessages,
     ArchiveView,
     SessionMeta,
+    StoredMessage,
+    TurnView,
     session_meta,
 )
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
+    from types import TracebackType
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.engine.turns import TurnRun
+    from eventlog.event_values import Value
     from eventlog.events import Event
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -47,10 +58,16 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.command import Command
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
-__all__ = ["Session", "past_of"]
+__all__ = ["Session", "Turn", "core_of", "past_of"]
+
+
+View = TypeVar("View")
 
 
 class Session:
@@ -70,7 +87,12 @@ class Session:
         self._known_past: Past | None = None
 
     def _do(self, command: Command[Any], by: Metadata | None, expected: Expected = ANY) -> Any:
-        return self._engine.execute(self._core, command, by, expected)
+        return self._engine.execute(self._core, command, by, expected, fence=self._fence)
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        """The fence of the turn that the calling code is part of, if it is part of one."""
+        return fence_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -100,13 +122,24 @@ class Session:
         """Return the live messages in order, or only the ``last`` of them."""
         return self._engine.shelter.read(queries.read_tail, self._core, last)
 
-    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    def history(self, *, hydrate: bool = False, withdrawn: bool = False) -> tuple[Message, ...]:
         """Return every message ever recorded, in order, whatever the state of its archive.
 
         With ``hydrate``, large tool outputs are returned in full instead of as previews; raises
-        `CorruptLog` if one is missing or damaged.
+        `CorruptLog` if one is missing or damaged. Messages that were withdrawn are left out, unless
+        ``withdrawn`` is true; then several messages may have one id.
         """
-        return self._engine.shelter.read(queries.read_history, self._core, hydrate=hydrate)
+        return self._engine.shelter.read(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
+
+    def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far.
+
+        It may be archived. Raises `InvalidMessage` if the session has no such message, and
+        `MessageWithdrawn` if it was withdrawn.
+        """
+        return self._engine.shelter.read(queries.read_message, self._core, message_id)
 
     def context(
         self,
@@ -206,6 +239,25 @@ class Session:
             context=context,
             occurrence=occurrence,
         )
+
+    def watch(self, projection: Projection[Any, View]) -> Watch[View]:
+        """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
+
+        The watch is as fresh as `meta`: it has what this process records at once, and what others
+        record after a `refresh` or the next command. What is read is a copy. If the fold raises,
+        reading the watch raises that, and nothing else is affected. The watch lasts as long as it
+        is referred to. Raises `InvalidArgument` for what is not a projection.
+        """
+        return self._engine.shelter.read(watch, self._core, self._engine.shelter, projection)
+
+    def find(self, key: str, /, **fields: str | int) -> Iterator[Recorded]:
+        """Yield the session's events with an index key, in order, without reading others.
+
+        The classes of the events name their keys, see `Event`. What a field contains is escaped in
+        the key, so for other values than plain words write ``find("run/{run_id}", run_id="a/b")``.
+        Raises `InvalidArgument` for a text that cannot be a key.
+        """
+        return find_in_session(self._engine.store, self.id, key, fields)
 
     # ---- looking back -------------------------------------------------------------------------
 
@@ -339,6 +391,7 @@ class Session:
         self,
         message: Message | dict[str, Any],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -352,12 +405,22 @@ class Session:
         is accepted too. A tool output that is too large for its message is stored beside the log;
         the returned message, and every later reading of it, has a preview in its place.
 
-        Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if another message has this
-        id.
+        With ``expected``, a version of the session, the message is appended only if no other
+        message, result, withdrawal or commit came after that version; otherwise `VersionConflict`
+        is raised. The same call again is still a repetition, as everywhere.
+
+        Raises `InvalidMessage`, `SessionClosed`, `DuplicateEvent` if another message has this id,
+        and `MessageWithdrawn` if the message was withdrawn.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         request = arguments.append_one(
-            self._core, self._engine.estimate_tokens, message, idempotency_key, by
+            self._core,
+            self._engine.estimate_tokens,
+            message,
+            idempotency_key,
+            by,
+            expected,
+            self._fence,
         )
         appended: Message = self._engine.answer(request)
         return appended
@@ -366,6 +429,7 @@ class Session:
         self,
         messages: Iterable[Message | dict[str, Any]],
         *,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -374,13 +438,12 @@ class Session:
     ) -> tuple[Message, ...]:
         """Append messages in one atomic batch, all validated first; raises as `append` does."""
         command = arguments.append(
-            self._core, self._engine.estimate_tokens, messages, idempotency_key
+            self._core, self._engine.estimate_tokens, messages, idempotency_key, self._fence
         )
         if not command.messages:
             return ()
-        appended: tuple[Message, ...] = self._do(
-            command, arguments.metadata_for(actor, correlation_id, causation_id, trace)
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        appended: tuple[Message, ...] = self._do(command, by, arguments.expected_version(expected))
         return appended
 
     def record_tool_result(
@@ -392,6 +455,7 @@ class Session:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -404,8 +468,9 @@ class Session:
         nothing, another one raises `DuplicateEvent`. If the message has several calls with one id,
         ``occurrence`` picks one, counted from 0; without it the first open call is answered, and an
         output that one of them already has counts as a repetition. An ``idempotency_key`` is
-        recorded, but decides nothing. Raises `InvalidMessage` if the session has no such message or
-        call, and `SessionClosed`.
+        recorded, but decides nothing. ``expected`` is as in `append`. Raises `InvalidMessage` if the
+        session has no such message or call, `MessageWithdrawn` if the message was withdrawn, and
+        `SessionClosed`.
         """
         command = arguments.tool_result(
             self._core,
@@ -417,10 +482,8 @@ class Session:
             duration_ms,
             occurrence,
         )
-        self._do(
-            command,
-            arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key),
-        )
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        self._do(command, by, arguments.expected_version(expected))
 
     def abandon_call(
         self,
@@ -429,6 +492,7 @@ class Session:
         *,
         occurrence: int | None = None,
         reason: str = ABANDONED,
+        expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -446,8 +510,92 @@ class Session:
             self._engine.estimate_tokens, message_id, tool_id, reason, occurrence
         )
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        was_open: bool = self._do(command, by)
+        was_open: bool = self._do(command, by, arguments.expected_version(expected))
         return was_open
+
+    def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them.
+
+        Exactly one of the three says which: the newest ``last``, those with ``message_ids``, or all
+        ``after`` a version. What is withdrawn is in no tail, context, archive or folder any more;
+        `history` has it with ``withdrawn=True``. Results go with the messages of their calls; a call
+        whose result is in a withdrawn message awaits one again. ``expected`` is as in `append`; with
+        it, or with an ``idempotency_key``, the same call again changes nothing.
+
+        Raises `InvalidMessage` for an id that is not live, saying where it is, and where a result
+        would stay without its call.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(
+            arguments.withdrawal, last, message_ids, after, expected
+        )
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
+
+    def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn.
+
+        Either ``message_ids`` says which, or ``after`` a version, which means all behind it. As many
+        messages as there were ids are put in one by one; otherwise all at the place of the first. The
+        live messages behind that place keep their order: they are recorded once more, with the
+        results so far. The ids of replaced messages may be used again. Otherwise as `withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(
+            arguments.replacement,
+            self._core,
+            self._engine.estimate_tokens,
+            messages,
+            message_ids,
+            after,
+            expected,
+        )
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
+
+    def clear(
+        self,
+        *,
+        expected: Expected = ANY,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before.
+
+        Archives and their tasks stay, and can be read; neither contexts nor the summaries of later
+        archives see anything of them. Otherwise as `withdraw`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        command = self._engine.shelter.read(arguments.clearing, expected)
+        version: int = self._do(command, by, arguments.expected_version(expected))
+        return self._engine.shelter.read(queries.read_withdrawn, self._core, version)
 
     def used(
         self,
@@ -463,6 +611,53 @@ class Session:
         """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         self._do(arguments.usage(contexts, skill), by)
+
+    # ---- turns --------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+    ) -> Turn:
+        """Return a turn to enter: one unit of an agent's work, with an id of the application's.
+
+        For use in a ``with`` block. Commands in the block, through the handle or any `Session` of
+        this id, belong to the turn; so do those of tasks that it starts. It ends completed when the
+        block is left, failed with an exception, cancelled with `KeyboardInterrupt`, `SystemExit` or
+        `asyncio.CancelledError`. A completed turn is not run again: `Turn.done` is true and
+        `Turn.result` what it had. Any other one can be begun again with its id: what was added by the
+        attempt before is withdrawn first, and results of its calls with it. With ``resume``, steps
+        that an earlier attempt finished are read back instead of run.
+
+        One turn is open per session. While another one is, this one waits up to ``wait_seconds``.
+        Its lease, of ``lease_seconds``, is renewed by a thread of the log for as long as the process
+        lives; after its end the same turn can be begun again elsewhere, and the commands of the
+        attempt before raise `LeaseLost`. A turn that is not begun again is abandoned
+        ``stale_seconds`` after that. ``on_error`` says what becomes of the messages of a turn that
+        does not complete: ``keep`` them, with an ``interrupted`` result for open calls, or
+        ``withdraw`` them.
+
+        Entering raises `TurnOpen`, and `TurnClosed` for a turn of which a commit took a part.
+        """
+        run = self._engine.shelter.read(
+            late_verbs.turn,
+            self._engine,
+            self._core,
+            (turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error),
+        )
+        return Turn(self._engine, run)
+
+    def turns(self) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one.
+
+        Ended ones come first, by id; the open one is the last.
+        """
+        return self._engine.shelter.read(queries.read_turns, self._core)
 
     # ---- commits and tasks --------------------------------------------------------------------
 
@@ -481,14 +676,16 @@ class Session:
 
         The newest ``keep_recent`` messages stay live; with ``keep_turn_tokens`` instead, the newest
         whole rounds within that number of tokens do. A round is a user message and what follows it.
-        A round with a tool call that awaits its result always stays live. A worker summarises the
-        archive later.
+        A round with a tool call that awaits its result always stays live, and so does what came
+        after the beginning of an open turn. A worker summarises the archive later.
 
         Returns ``skipped``, with the reason, if there is nothing to archive. Raises `CommitBlocked`
         if an earlier archive failed for good and the session's policy is to wait for it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        result: CommitResult = self._do(Commit(keep_recent, keep_turn_tokens), by)
+        trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
+        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        result: CommitResult = self._do(command, by)
         return result
 
     def retry(
@@ -605,7 +802,7 @@ class Session:
 
     def record(
         self,
-        *events: Event,
+        *events: Event | Message | dict[str, Any],
         expected: Expected = ANY,
         idempotency_key: str | None = None,
         actor: str | None = None,
@@ -615,15 +812,31 @@ class Session:
     ) -> tuple[Recorded, ...]:
         """Record events of an application's own types, in one atomic append.
 
+        Messages may be among them, as `append` takes them: they are recorded in the same append, at
+        their place. So whoever reads sees all of it or nothing. The bytes of a `Value` in an event
+        are stored before. Repeating the call records events again, unless it has an
+        ``idempotency_key``.
+
         ``expected`` is the version that the session must be at; another one raises
         `VersionConflict`. Raises `IllegalTransition` for an event of one of the library's own
-        types.
+        types, `InvalidMessage`, and `DuplicateEvent` if another message has the id of one of these.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         recorded: tuple[Recorded, ...] = self._do(
-            arguments.events(events), by, arguments.expected_version(expected)
+            arguments.events(
+                self._core, self._engine.estimate_tokens, events, idempotency_key, self._fence
+            ),
+            by,
+            arguments.expected_version(expected),
         )
         return recorded
+
+    def value(self, value: Value | str) -> bytes:
+        """Return the bytes that an event of the session names by a `Value`, or by its SHA-256.
+
+        Raises `CorruptLog` if they are missing or damaged.
+        """
+        return self._engine.shelter.read(queries.read_value, self._core, value)
 
     def assign_project(
         self,
@@ -638,6 +851,25 @@ class Session:
         """Set the project of a session that has none; return whether it was set."""
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         done: bool = self._do(arguments.project(project), by)
+        return done
+
+    def set_failed_archives(
+        self,
+        policy: FailedArchives,
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> bool:
+        """Have commits wait for archives that failed for good (``block``), or go on (``skip``).
+
+        Under ``skip`` the messages of a failed archive stay in contexts until a later overview
+        covers them. Returns whether the policy was another one before.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        done: bool = self._do(arguments.failed_archives(policy), by)
         return done
 
     def memory_session(
@@ -698,6 +930,137 @@ class Session:
         return f"<Session {self.id!r} at version {self.version}>"
 
 
+class Turn(Session):
+    """An attempt at a turn: the session, with commands that belong to the turn and carry its fence.
+
+    Code in another thread uses the handle; code in the block may use any `Session` of this id. Once
+    the turn has ended, or another attempt owns it, its commands raise `LeaseLost`.
+    """
+
+    def __init__(self, engine: Engine, run: TurnRun) -> None:
+        super().__init__(engine, run.core)
+        self._run = run
+
+    @property
+    def _fence(self) -> TurnFence | None:
+        return self._run.fence
+
+    @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        return self._run.terms.turn_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the turn this is, from 1."""
+        return self._run.attempt
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn had been completed before, so that there is nothing to do."""
+        return self._run.is_done
+
+    @property
+    def result(self) -> Any:
+        """The result with which the turn was completed; None before."""
+        return self._run.result
+
+    def __enter__(self) -> Self:
+        run, engine = self._run, self._engine
+        run.refuse_nesting()
+        deadline = time.monotonic() + run.terms.wait_seconds
+        while True:
+            seen, command = engine.shelter.read(run.prepare)
+            try:
+                begun = engine.execute(run.core, command)
+                break
+            except TurnOpen:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                engine.shelter.read(engine.store.wait, seen, min(left, run.longest_wait))
+        engine.shelter.read(run.begun, begun)
+        if not run.is_done:
+            engine.shelter.write(run.keep_lease)
+            run.bind()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._run
+        run.release()
+        if run.has_ended:
+            return
+        if error is None:
+            try:
+                self.end()
+            except (LeaseLost, SessionClosed):
+                run.stop()
+                if run.core.state.status == "open":
+                    raise
+            return
+        try:
+            self._do(run.failure_command(error), None)
+            run.stop()
+        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+            run.not_ended(failure)
+
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: object,
+        messages: Iterable[Message | dict[str, Any]]
+        | Callable[[Any], Iterable[Message | dict[str, Any]]] = (),
+        **kwargs: object,
+    ) -> Any:
+        """Run a function once, and record its output and ``messages`` together; return the output.
+
+        With ``resume``, a step of this name that an earlier attempt finished with the same arguments
+        is read back instead, and its messages are appended again. ``messages`` may be a callable
+        that makes them from the output. The output is JSON, and is returned as a later attempt will
+        read it. Raises `InvalidArgument` for a name that was used before in this attempt.
+        """
+        run, shelter = self._run, self._engine.shelter
+        with run.names.named(name):
+            digest = run.digest(args, kwargs)
+            found = shelter.read(run.find_step, name, digest)
+            if found is not None:
+                if found.append is not None:
+                    self._do(found.append, None)
+                return found.output
+            made = function(*args, **kwargs)
+            said = messages(made) if callable(messages) else messages
+            appends = arguments.append(
+                self._core, self._engine.estimate_tokens, said, None, run.fence
+            )
+            _, command = shelter.write(run.step_command, name, digest, made, appends)
+            version: int = self._do(command, None)
+            return shelter.read(run.read_step, version)
+
+    def end(self, result: Any = None) -> None:
+        """Complete the turn with a result, which is JSON; leaving the block does so with None.
+
+        The same result again changes nothing. Raises `LeaseLost` if another attempt owns the turn.
+        """
+        run = self._run
+        command = run.end_command(result)
+        self._do(command, None)
+        run.ended(command.value)
+
+    def __repr__(self) -> str:
+        return f"<Turn {self.turn_id!r} of session {self.id!r}, attempt {self.attempt}>"
+
+
 def past_of(session: Session) -> Past:
     """Return the past of a session, for the library's own tools."""
     return session._past  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def core_of(session: Session) -> Core:
+    """Return the core behind a session, for the face that shares it."""
+    return session._core  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

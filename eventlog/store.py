@@ -14,12 +14,14 @@ them, from `eventlog.filesystem` and `eventlog.telemetry`:
 
 A store may be called from any number of threads at once; only one of them calls `append` at a time.
 
-Further abilities are optional. A store declares one by having the method or function (`StoreClock`, `StreamHeads`,
-`StoreModule`); `store_clock` and `eventlog.engine.opening.has_log` look for it.
+Further abilities are optional. A store declares one by having the method, attribute or function
+(`StoreClock`, `StreamHeads`, `TypedReads`, `StoreModule`); `store_clock`, `read_types` and
+`eventlog.engine.opening.has_log` look for it.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
 
 from eventlog.chain import chain_hash
@@ -67,10 +69,12 @@ __all__ = [
     "StoreClock",
     "StoreModule",
     "StreamHeads",
+    "TypedReads",
     "Wakeups",
     "chain_hash",
     "heads_of",
     "paged",
+    "read_types",
     "repeated",
     "sound_records",
     "split_batch",
@@ -224,6 +228,49 @@ def heads_of(store: Store, streams: Sequence[str]) -> list[Head]:
     """Return the heads of streams, at once where the store can (`StreamHeads`)."""
     at_once = cast("Callable[[Sequence[str]], list[Head]] | None", getattr(store, "heads", None))
     return [store.head(stream) for stream in streams] if at_once is None else at_once(streams)
+
+
+class TypedReads(Protocol):
+    """An optional ability: reading the records of some types of a stream.
+
+    What streamed messages leave behind is passed over, which the store does with less work than its
+    reader.
+    """
+
+    reads_types: bool
+    """Whether `read` takes ``types``."""
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        types: Sequence[str] = (),
+    ) -> Iterator[Record]:
+        """Yield what `Store.read` yields, of these types alone; ``limit`` counts what is yielded."""
+        ...
+
+
+def read_types(
+    store: Store,
+    stream: str,
+    types: Sequence[str],
+    *,
+    after: int = 0,
+    until: int | None = None,
+    limit: int | None = None,
+    reverse: bool = False,
+) -> Iterator[Record]:
+    """Yield the records of some types; the store chooses them if it can (`TypedReads`)."""
+    if getattr(store, "reads_types", False):
+        return cast("TypedReads", store).read(
+            stream, after=after, until=until, limit=limit, reverse=reverse, types=types
+        )
+    found = store.read(stream, after=after, until=until, reverse=reverse)
+    return islice((record for record in found if record.type in types), limit)
 
 
 class StoreModule(Protocol):

@@ -3,6 +3,10 @@
 A library must not print. So the facts go to a stdlib logger with a `NullHandler`, and structlog is
 imported only once that logger is enabled. Names of facts are snake_case in the past tense; payloads
 are never logged.
+
+The fields are attributes of the log record, where structlog's `ProcessorFormatter` and formatters
+for JSON find them. Where every handler has a plain `logging.Formatter`, as after
+`logging.basicConfig`, which shows the message alone, they are in the message, too.
 """
 
 from __future__ import annotations
@@ -26,7 +30,31 @@ def log_fact(level: int, fact: str, **fields: Any) -> None:
             name: redact(value) if isinstance(value, str) else value
             for name, value in fields.items()
         }
-        _structured().log(level, fact, **shown)
+        _structured().log(level, _with_fields(fact, shown) if _shows_messages() else fact, **shown)
+
+
+def _shows_messages() -> bool:
+    """Return whether all handlers that the logger reaches show the message of a record alone."""
+    logger: logging.Logger | None = _logger
+    while logger is not None:
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.NullHandler) and type(handler.formatter) not in (
+                logging.Formatter,
+                type(None),
+            ):
+                return False
+        logger = logger.parent if logger.propagate else None
+    return True
+
+
+def _with_fields(fact: str, fields: dict[str, Any]) -> str:
+    shown = " ".join(f"{name}={_shown(value)}" for name, value in fields.items())
+    return f"{fact} {shown}" if shown else fact
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if text and text.isprintable() and not set(text) & set(' "=') else ascii(text)
 
 
 @cache

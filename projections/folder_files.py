@@ -312,7 +312,7 @@ def folder_files(
     """
     stream = [entry.record if isinstance(entry, Recorded) else entry for entry in records]
     state = replay(stream, SessionFolder())
-    reader = _FolderAtHand(stream, values or {}, state.session.session_id)
+    reader = _FolderAtHand(stream, values or {}, state.session)
     return {path: file_content(path, state, reader) for path in state.paths()}
 
 
@@ -320,9 +320,9 @@ class _FolderAtHand(MessageReader):
     """Reads the records of one stream, and its values, from memory."""
 
     def __init__(
-        self, records: Sequence[Record], values: Mapping[str, bytes], session_id: str
+        self, records: Sequence[Record], values: Mapping[str, bytes], session: SessionState
     ) -> None:
-        super().__init__(_RecordsAtHand(records), session_id)
+        super().__init__(_RecordsAtHand(records), session.session_id, lambda: session.withdrawn)
         self._values = values
 
     def value(self, digest: str) -> bytes:

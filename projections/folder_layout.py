@@ -167,8 +167,14 @@ def message_lines(messages: Iterable[MessageData]) -> bytes:
 
 
 def meta_document(meta: SessionMeta, unknown: Mapping[str, Any] | None = None) -> bytes:
-    """Write ``.meta.json``: the fields of `SessionMeta` in their order, then ``unknown`` keys."""
+    """Write ``.meta.json``: the fields of `SessionMeta` in their order, then ``unknown`` keys.
+
+    What commits wait for, and what was withdrawn, is not in the file: other programs that read it do
+    not know these fields.
+    """
     fields = meta._asdict()
+    for name in ("blocked_by", "withdrawn_count"):
+        del fields[name]
     return document(fields if not unknown else {**fields, **_beside(unknown, fields)})
 
 

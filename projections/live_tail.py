@@ -6,16 +6,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from eventlog.projection import Projection
+from eventlog.session.events import ToolResultRecorded
 from eventlog.session.folding import apply
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message
 from eventlog.session.reading import message_of, with_result
 from eventlog.session.state import SessionState
+from eventlog.session.version_ranges import contains
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventlog.recorded import Recorded
-    from eventlog.session.events import MessageAppended, ToolResultRecorded
+    from eventlog.session.events import MessageAppended
+    from eventlog.session.version_ranges import VersionRange
+    from eventlog.session.withdrawals.events import MessagesWithdrawn
 
 __all__ = ["LiveTail", "LiveTailState"]
 
@@ -27,6 +33,10 @@ class LiveTailState:
     session: SessionState
     messages: dict[int, MessageData] = field(default_factory=dict[int, MessageData])
     versions: dict[str, int] = field(default_factory=dict[str, int])
+    appended: dict[int, MessageData] = field(default_factory=dict[int, MessageData])
+    """The messages as they were appended, without the results that came later."""
+    results: dict[int, ToolResultRecorded] = field(default_factory=dict[int, ToolResultRecorded])
+    """The results of the live messages, by version."""
 
 
 class LiveTail(Projection[LiveTailState, tuple[Message, ...]]):
@@ -50,9 +60,13 @@ class LiveTail(Projection[LiveTailState, tuple[Message, ...]]):
             case "message_appended":
                 _append(state, recorded)
             case "tool_result_recorded":
-                _complete(state, cast("ToolResultRecorded", recorded.event))
+                result = cast("ToolResultRecorded", recorded.event)
+                state.results[recorded.version] = result
+                _complete(state, result)
             case "commit_prepared":
-                _retain(state)
+                _retain(state, state.session.window.closed)
+            case "messages_withdrawn":
+                _withdraw(state, cast("MessagesWithdrawn", recorded.event))
             case _:
                 pass
         return state
@@ -63,7 +77,7 @@ class LiveTail(Projection[LiveTailState, tuple[Message, ...]]):
 
 def _append(state: LiveTailState, recorded: Recorded) -> None:
     data = cast("MessageAppended", recorded.event).message
-    state.messages[recorded.version] = data
+    state.messages[recorded.version] = state.appended[recorded.version] = data
     state.versions[data["id"]] = recorded.version
 
 
@@ -73,12 +87,31 @@ def _complete(state: LiveTailState, result: ToolResultRecorded) -> None:
         state.messages[version] = with_result(state.messages[version], result)
 
 
-def _retain(state: LiveTailState) -> None:
-    """Keep the messages that are live after a commit."""
-    retained = state.session.window.closed
+def _withdraw(state: LiveTailState, event: MessagesWithdrawn) -> None:
+    """Take out what is withdrawn; a message that stays and loses its result is read without it."""
+    gone = [version for version in state.appended if contains(event.ranges, version)]
+    results = [version for version in state.results if contains(event.ranges, version)]
+    losing = {state.results.pop(version).message_id for version in results}
+    for version in gone:
+        del state.appended[version]
+    _retain(state, [(version, version) for version in state.appended])
+    for message_id in losing & state.versions.keys():
+        version = state.versions[message_id]
+        state.messages[version] = state.appended[version]
+        for at, result in state.results.items():
+            if result.message_id == message_id and at > version:
+                _complete(state, result)
+
+
+def _retain(state: LiveTailState, retained: Sequence[VersionRange]) -> None:
+    """Keep the messages within some ranges only."""
     state.messages = {
-        version: data
-        for version, data in state.messages.items()
-        if any(first <= version <= last for first, last in retained)
+        version: data for version, data in state.messages.items() if contains(retained, version)
     }
+    state.appended = {version: state.appended[version] for version in state.messages}
     state.versions = {data["id"]: version for version, data in state.messages.items()}
+    state.results = {
+        version: result
+        for version, result in state.results.items()
+        if result.message_id in state.versions
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
@@ -44,6 +45,7 @@ class MemoryStore:
     """A log in this process's memory; see `eventlog.store.Store` for the contract."""
 
     durability: Durability = "none"
+    reads_types = True
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -95,12 +97,15 @@ class MemoryStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         with self._lock:
-            records = self._streams.get(stream, [])[after:until]
-        if reverse:
-            records.reverse()
-        yield from records[:limit]
+            records = self._streams.get(stream, [])
+            versions = range(len(records))[after:until]
+        # The list only grows, so nothing is copied, however little of it is wanted.
+        found = (records[place] for place in (reversed(versions) if reverse else versions))
+        chosen = (record for record in found if record.type in types) if types else found
+        yield from islice(chosen, limit)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

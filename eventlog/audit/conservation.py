@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eventlog.session.folder_events import FolderAdopted
     from eventlog.session.state import SessionState
     from eventlog.session.version_ranges import VersionRange
+    from eventlog.session.withdrawals.events import MessagesWithdrawn
 
 __all__ = ["Ledger"]
 
@@ -46,6 +47,7 @@ class Ledger:
         self._status = ABSENT
         self._appended = array("Q")
         self._live: array[int] = array("Q")
+        self._withdrawn: set[int] = set()
         self._archives: set[int] = set()
         self._adopted_total: int | None = None
         self.findings: list[Finding] = []
@@ -66,6 +68,8 @@ class Ledger:
             self._live.append(record.version)
         elif type_ == "commit_prepared":
             self._commit(record)
+        elif type_ == "messages_withdrawn":
+            self._withdraw(record)
         elif type_ == "folder_adopted":
             self._adopted(record)
 
@@ -74,18 +78,50 @@ class Ledger:
         version, live = state.version, len(self._live)
         said = list(_within(self._appended, state.window.ranges(version)))
         if said != list(self._live) or state.window.count != live:
+            gone = len(self._withdrawn)
             detail = (
-                f"{len(self._appended)} messages were appended and {len(self._appended) - live} "
-                f"taken, so {live} are live; the replayed state counts {state.window.count} and "
-                f"names {len(said)}"
+                f"{len(self._appended)} messages were appended, "
+                f"{len(self._appended) - live - gone} taken and {gone} withdrawn, so {live} are live; "
+                f"the replayed state counts {state.window.count} and names {len(said)}"
             )
             yield Finding(self._stream, version, "conservation", detail)
-        if self._adopted_total is None and state.total_message_count != len(self._appended):
+        left = len(self._appended) - len(self._withdrawn)
+        if self._adopted_total is None and state.total_message_count != left:
             detail = (
-                f"{len(self._appended)} messages were appended; the replayed state counts "
-                f"{state.total_message_count}"
+                f"{len(self._appended)} messages were appended and {len(self._withdrawn)} withdrawn; "
+                f"the replayed state counts {state.total_message_count}"
             )
             yield Finding(self._stream, version, "conservation", detail)
+        if state.withdrawn_count != len(self._withdrawn):
+            detail = (
+                f"{len(self._withdrawn)} messages were withdrawn; the replayed state counts "
+                f"{state.withdrawn_count}"
+            )
+            yield Finding(self._stream, version, "conservation", detail)
+
+    # ---- withdrawals --------------------------------------------------------------------------
+
+    def _withdraw(self, record: Record) -> None:
+        try:
+            event = cast("MessagesWithdrawn", decode_event(record))
+        except (CorruptError, UnknownEventType):
+            return  # Reported where the record is folded.
+        for detail in self._wrong_withdrawal(event, record.version):
+            self.findings.append(Finding(self._stream, record.version, "withdrawal", detail))
+        for first, last in sorted(event.ranges, reverse=True):
+            places = _places(self._live, first, last)
+            self._withdrawn.update(self._live[places])
+            del self._live[places]
+
+    def _wrong_withdrawal(self, event: MessagesWithdrawn, version: int) -> Iterator[str]:
+        if any(not 1 <= first <= last < version for first, last in event.ranges):
+            yield f"it names an invalid range; ranges must lie before version {version}"
+        live = list(_within(self._live, event.ranges))
+        if event.count != len(live):
+            yield f"it says that it withdraws {event.count} messages; its ranges hold {len(live)}"
+        taken = _difference(_within(self._appended, event.ranges), [*live, *self._withdrawn])
+        if taken:
+            yield f"it withdraws {_named(taken)}, which a commit has taken"
 
     # ---- commits ------------------------------------------------------------------------------
 

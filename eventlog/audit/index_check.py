@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.errors import StoreUnavailable
 from eventlog.finding import Finding
+from eventlog.identifiers import from_key_part
 from eventlog.recorded import Recorded
 from eventlog.session.folding import apply
 from eventlog.session.index import (
     SESSIONS,
     SHARED_PREFIXES,
     archive_prefix,
+    blocked_key,
+    changes_index,
     index_changes,
     keys_under,
-    may_change_index,
     session_key,
     session_of_entry,
+    turn_prefix,
 )
 from eventlog.session.state import SessionState
 
@@ -68,12 +71,12 @@ def changes_by(
 def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> list[Finding]:
     """Return the entries of one session that differ from what its events imply.
 
-    Reads all sessions' entries of tasks, due times and idle times.
+    Reads all sessions' entries of tasks, due times, idle times and events.
     """
-    prefixes = (archive_prefix(stream), *SHARED_PREFIXES)
-    own = session_key(stream)
+    prefixes = (archive_prefix(stream), turn_prefix(stream), *SHARED_PREFIXES)
     entries = chain(
-        store.scan(own, own + "\0"), *(store.scan(*keys_under(prefix)) for prefix in prefixes)
+        *(store.scan(key, key + "\0") for key in (session_key(stream), blocked_key(stream))),
+        *(store.scan(*keys_under(prefix)) for prefix in prefixes),
     )
     stored = {
         key: value
@@ -114,7 +117,7 @@ def stored_streams(store: Store) -> list[str]:
     """
     streams = {record.stream for record in store.read_all()}
     for key, _ in store.scan(*keys_under(SESSIONS)):
-        stream = key.removeprefix(SESSIONS)
+        stream = from_key_part(key.removeprefix(SESSIONS))
         if stream not in streams and store.head(stream).version:
             streams.add(stream)
     return sorted(streams)
@@ -125,7 +128,7 @@ def changes_since(store: Store, stream: str, version: int) -> Iterator[IndexEntr
     state = SessionState(stream)
     for record in store.read(stream):
         recorded = Recorded(record)
-        if record.version <= version or not may_change_index(state, record.type, record.time):
+        if record.version <= version or not changes_index(state, record):
             apply(state, recorded)
             continue
         before = state.copy()

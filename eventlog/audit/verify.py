@@ -27,7 +27,7 @@ from eventlog.audit.snapshot_check import SnapshotCheck
 from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
 from eventlog.finding import Finding
-from eventlog.session.index import may_change_index, session_of_entry
+from eventlog.session.index import changes_index, session_of_entry
 from eventlog.session.named_values import may_name_values
 from eventlog.session.projection import SessionFold
 
@@ -169,13 +169,13 @@ class _Reading:
             type_ = record.type
             take_hash(record)
             count(record)
-            if may_name_values(type_, record.data):
+            if may_name_values(record):
                 note_values(record)
             if self._unfolded is not None:
                 continue
             if type_ == "message_appended" and (found := problem_of_message(record)) is not None:
                 self._unreadable.append(found)
-            if may_change_index(state, type_, record.time):
+            if changes_index(state, record):
                 before = state.copy()
                 yield record
                 if state.version == version:

@@ -26,7 +26,7 @@ def abandon(
     The archive's messages stay in the log, and in the session's context until a later overview
     covers them.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         log.session(session_id).abandon(archive_id, actor=actor, reason=reason)
     document = {"session_id": session_id, "archive_id": archive_id, "status": "abandoned"}
     invocation.answer(

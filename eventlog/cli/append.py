@@ -47,8 +47,8 @@ def append(
     if text == "-":
         text = _stdin()
     message = _message(role, text, tool_id, message_id)
-    with invocation.open(create=create) as log:
-        session = log.session(session_id, create=create)
+    with invocation.open(session_id, create=create) as log:
+        session = log.session(session_id, create=create, owner=invocation.owner)
         message = session.append(message)
         version = session.version
     document = {

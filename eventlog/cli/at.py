@@ -44,7 +44,7 @@ def at(
     the contexts that were recorded as given.
     """
     session_id, version = place_of(place, version)
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         session = log.session(session_id, follow_folder=False)
         document = moment_document(
             moment_of(session, version, time, position), archived=history or invocation.json

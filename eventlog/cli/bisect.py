@@ -30,7 +30,7 @@ def bisect(invocation: Invocation, session_id: str, expression: str) -> ExitCode
     The session is folded once and every event looked at, so the answer is exact. Exits with 3 where
     it never holds.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         found = log.session(session_id, follow_folder=False).bisect(expression)
         document = None if found is None else _document(session_id, found)
     if found is None:

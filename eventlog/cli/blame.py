@@ -25,7 +25,7 @@ def blame(invocation: Invocation, place: str, path: str, version: int | None) ->
     Exits with 3 where there never was a value.
     """
     session_id, version = place_of(place, version)
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         change = log.session(session_id, follow_folder=False).blame(path, version)
     if change is None:
         say(f"{path} never had a value")

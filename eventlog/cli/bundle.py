@@ -40,7 +40,7 @@ def bundle(
 
     Of redacted events the digests of what was there remain, so that the hash chain still verifies.
     """
-    with invocation.open() as log:
+    with invocation.open(*session_ids) as log:
         report = log.bundle(session_ids, output, redact=cast("Redaction | None", redact))
     document = {"path": str(output), "redaction": redact, **report._asdict()}
     invocation.answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -28,9 +28,11 @@ SUMMARIES: Final = {
     "tasks": "List tasks and their states.",
     "retry": "Give a failed archive new attempts.",
     "abandon": "Give up an unfinished archive.",
+    "policy": "Let commits wait for failed archives, or go on.",
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives, events or context.",
     "timeline": "List a session's events, filtered.",
+    "find": "Find events by an index key, in all sessions or one.",
     "at": "Show a session as it was.",
     "diff": "Show what changed between two versions, and by which event.",
     "blame": "Find the last event that changed a value.",
@@ -49,15 +51,23 @@ SUMMARIES: Final = {
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
+OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "copy", "doctor", "docs"})
+"""The commands that name no session, and so have no ``--owner``."""
+
+
 @dataclass(slots=True)
 class Invocation:
     """The options that every command has, and how it opens the log and prints its answer."""
 
     store: str | None = field(default=None, repr=False)  # It may have a password.
     json: bool = False
+    owner: str | None = None
 
-    def open(self, *, create: bool = False) -> Log:
-        """Open the log; a new one is created only with ``create``."""
+    def open(self, *sessions: str | None, create: bool = False) -> Log:
+        """Open the log; a new one is created only with ``create``.
+
+        With ``--owner``, the sessions that the command names must be that owner's, if they exist.
+        """
         from eventlog.cli.opening import open_log
 
         if not self.store:
@@ -65,7 +75,19 @@ class Invocation:
                 "no log is named; write `eventlog --store sqlite:///agent.db …` or set "
                 "EVENTLOG_STORE"
             )
-        return open_log(self.store, create=create)
+        log = open_log(self.store, create=create)
+        if self.owner is not None:
+            self._check_owner(log, sessions)
+        return log
+
+    def _check_owner(self, log: Log, sessions: Iterable[str | None]) -> None:
+        try:
+            for session in sessions:
+                if session is not None and log.exists(session):
+                    log.session(session, owner=self.owner, follow_folder=False)
+        except BaseException:
+            log.close()
+            raise
 
     def answer(self, document: Any, human: Callable[[Terminal], object]) -> None:
         """Print a command's answer: the document with ``--json``, else what ``human`` prints."""
@@ -90,6 +112,8 @@ def command(name: str) -> Callable[[Implementation], click.Command]:
         function: Callable[..., Any] = click.pass_obj(implementation)
         for option in (_json_option, _store_option):
             function = option(function)
+        if name not in OF_THE_WHOLE_LOG:
+            function = _owner_option(function)
         return click.command(name, help=f"{SUMMARIES[name]}\n\n{details}")(function)
 
     return decorate
@@ -106,6 +130,13 @@ _json_option = click.option(
     expose_value=False,
     callback=_remember,
     help="Print one JSON document.",
+)
+_owner_option = click.option(
+    "--owner",
+    expose_value=False,
+    callback=_remember,
+    metavar="OWNER",
+    help="Only sessions of this owner: any other is refused.",
 )
 _store_option = click.option(
     # Also accepted after the command's name, where many write it.

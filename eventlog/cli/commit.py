@@ -32,14 +32,14 @@ def commit(
     """
     if every == (session_id is not None):
         raise click.UsageError("name one SESSION, or write --all for every open one")
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         if session_id is not None:
             result = log.session(session_id).commit(keep_recent=keep)._asdict()
             invocation.answer(result, lambda terminal: terminal.line(_sentence(result)))
             return None
         documents = [
             document
-            for each in log.sessions()
+            for each in log.sessions(owner=invocation.owner)
             if (document := _commit_one_of_many(log, each, keep)) is not None
         ]
     invocation.answer(documents, lambda terminal: _print(terminal, documents))

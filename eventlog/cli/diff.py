@@ -37,7 +37,7 @@ def diff(invocation: Invocation, first: str, second: str) -> None:
         raise click.UsageError("name two versions, such as chat-42@12 chat-42@17")
     if not second.isdigit() and whole.session_id != session_id:
         raise click.UsageError("both places are of one session; `at --json` shows each of two")
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         changes = log.session(session_id, follow_folder=False).diff(low, high)
     invocation.answer(
         {

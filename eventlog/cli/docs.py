@@ -33,6 +33,7 @@ PAGES: Final = {
     "rules": Page("eventlog", "docs/rules.md", "What the library promises, by number."),
     "glossary": Page("eventlog", "docs/glossary.md", "What its words mean."),
     "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
+    "turns": Page("eventlog", "docs/turns.md", "Units of an agent's work that survive crashes."),
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
     "stores": Page(
         "eventlog.stores", "README.md", "What each store promises and how to set it up."

@@ -128,6 +128,7 @@ def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
             "durability": log.durability,
             "settings": log.store.settings(),
             "warnings": _warnings(log),
+            "health": _health(log),
             "findings": [finding_document(finding) for finding in findings],
             "index": {
                 "compared": differences is not None,
@@ -184,7 +185,25 @@ def _legible(value: bytes | None) -> str | None:
     return None if value is None else value.decode(errors="backslashreplace")
 
 
+def _health(log: Log) -> dict[str, Any]:
+    """Return what the index says of the log's health; nothing if it cannot be read."""
+    try:
+        return log.health()._asdict()
+    except CorruptError:
+        return {}
+
+
+def _amount(value: object) -> object:
+    return f"{value:,.1f}" if isinstance(value, float) else value
+
+
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:
+    without = ("durability", "lag_events", "lag_seconds")
+    health = {
+        name: value
+        for name, value in document["health"].items()
+        if name not in without and value is not None
+    }
     terminal.pairs(
         {
             "eventlog": document["eventlog"],
@@ -192,6 +211,7 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
             "store": document["store"],
             "durability": document["durability"],
             **document["settings"],
+            **{name.replace("_", " "): _amount(value) for name, value in health.items()},
         }
     )
     for warning in document["warnings"]:

@@ -11,6 +11,7 @@ from eventlog.forensics.moment import Moment, core_of
 from eventlog.log import Log, engine_of
 from eventlog.recorded import Recorded
 from eventlog.session.messages import Message, message_data
+from eventlog.session.views import turn_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +82,7 @@ def _seen(
         "session_id": session.id,
         "version": session.version,
         "meta": session.meta._asdict(),
+        "turn": _open_turn(core),
         "overview": context.latest_archive_overview,
         "tail": _messages(tail),
         "archives": archives,
@@ -90,6 +92,11 @@ def _seen(
             **context.stats._asdict(),
         },
     }
+
+
+def _open_turn(core: Core) -> dict[str, Any] | None:
+    turn = core.state.turn
+    return None if turn is None else turn_view(turn)._asdict()
 
 
 def _archive_document(core: Core, view: ArchiveView, *, archived: bool) -> dict[str, Any]:

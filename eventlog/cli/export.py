@@ -56,7 +56,7 @@ def export_(invocation: Invocation, session_id: str, format: str, output: Path |
     """
     if format in OF_EVENTS:
         return _export_events(invocation, session_id, format, output)
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         messages = log.session(session_id, follow_folder=False).history(hydrate=True)
     exported = export(session_id, messages, cast("Format", format))
     text = "".join(
@@ -82,7 +82,7 @@ def _export_events(
     invocation: Invocation, session_id: str, format: str, output: Path | None
 ) -> None:
     """Write the events of a session, a line each."""
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         log.session(session_id, follow_folder=False)  # Or it is not there.
         events = list(OF_EVENTS[format](each.record for each in log.read(session_id)))
     text = "".join(

@@ -70,7 +70,7 @@ def fork(
             kept = [_message(replaced[at], recorded)]
         return kept + [_message(each, None) for each in put_in.get(at, [])]
 
-    with invocation.open() as log:
+    with invocation.open(session_id, into) as log:
         session = log.session(session_id, follow_folder=False)
         forked = session.fork(into, version=version, edit=edit, actor=actor)
         document: dict[str, Any] = {

@@ -28,7 +28,7 @@ def heal(invocation: Invocation, session_id: str, path: str, check: bool) -> Exi
     Content that the log does not have is kept beside the file as .quarantined-…, and the findings
     are recorded in the log. With --check, exits with 1 if anything differs.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         report = log.session(session_id, follow_folder=False).heal(path, check=check)
     invocation.answer(
         report_document(session_id, report), lambda terminal: _print(terminal, report)

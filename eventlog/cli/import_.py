@@ -151,6 +151,7 @@ def import_(
     """
     whole = None if str(path) == "-" else whole_sessions_in(path)
     if whole is not None:
+        _refuse_owner(invocation, "a file of whole sessions")
         return whole(invocation, path, new_chain=new_chain, max_bytes=max_bytes)
     notes = Notes(
         str(path),
@@ -165,10 +166,16 @@ def import_(
             return _import_files(invocation, path, session_id, notes, new_session=new_session)
         from eventlog.cli.import_folder import import_folder
 
+        _refuse_owner(invocation, "a session folder")
         return import_folder(
             invocation, path, session_id, quarantine=quarantine, limits=limits_of(max_bytes)
         )
     return _import_files(invocation, path, session_id, notes, new_session=new_session)
+
+
+def _refuse_owner(invocation: Invocation, what: str) -> None:
+    if invocation.owner is not None:
+        raise click.UsageError(f"--owner is for conversations; {what} says who the owner is")
 
 
 def _import_files(
@@ -245,7 +252,11 @@ def _import_file(
     ):
         importer = Importer(engine_of(log), new_session=new_session)
         for name, is_named, found in named:
-            done.append(_import_one(log, importer, name, found, notes.path, is_named=is_named))
+            done.append(
+                _import_one(
+                    log, importer, name, found, notes.path, invocation.owner, is_named=is_named
+                )
+            )
             advance(found.line, name)
 
 
@@ -283,10 +294,19 @@ def _named(
 
 
 def _import_one(
-    log: Log, importer: Importer, name: str, found: Conversation, source: str, *, is_named: bool
+    log: Log,
+    importer: Importer,
+    name: str,
+    found: Conversation,
+    source: str,
+    owner: str | None,
+    *,
+    is_named: bool,
 ) -> Imported:
+    if owner is not None and log.exists(name):
+        log.session(name, owner=owner)  # Placing compares messages, which a stranger must not see.
     placed = importer.place(name, found, is_named=is_named)
-    session = log.session(placed.session_id, create=True)
+    session = log.session(placed.session_id, create=True, owner=owner)
     before = session.version
     core = importer.engine.core(placed.session_id)
     closed = importer.append(core, placed, found, before)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventlog.argument_checks import microseconds
 from eventlog.cli.command import Invocation, command
-from eventlog.engine.listings import list_sessions
+from eventlog.engine.listings import Selection, list_sessions, session_ids
 from eventlog.log import engine_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = ["ls"]
 _COLUMNS = {
     "session": "session_id",
     "state": "status",
+    "commits": "blocked",
     "version": "version",
     "created (UTC)": "created_at",
     "last record (UTC)": "last_record_at",
@@ -33,6 +35,7 @@ _COUNTED_COLUMNS = {
     "live": "message_count",
     "total": "total_message_count",
     "commits": "commit_count",
+    "blocked by": "blocked_by",
     "last message (UTC)": "last_message_at",
 }
 
@@ -43,23 +46,42 @@ _COUNTED_COLUMNS = {
     default=None,
     help="Read each session for its messages and commits; --json does unless it is --no-counts.",
 )
-def ls(invocation: Invocation, counts: bool | None) -> None:
+@click.option("--workspace", help="Only sessions of this workspace.")
+@click.option(
+    "--updated-after",
+    metavar="TIME",
+    help="Only sessions with a record later than this, such as 2026-01-02T03:04:05Z.",
+)
+@click.option(
+    "--by-id",
+    is_flag=True,
+    help="In the order of the ids; else the one written to last comes first.",
+)
+def ls(
+    invocation: Invocation,
+    counts: bool | None,
+    workspace: str | None,
+    updated_after: str | None,
+    by_id: bool,
+) -> None:
     """Lists closed and deleted sessions too: their records stay in the log."""
     counted = invocation.json if counts is None else counts
+    after = None if updated_after is None else microseconds(updated_after)
+    selection = Selection(invocation.owner, workspace, after, not by_id)
     with invocation.open() as log:
-        documents = _counted(log) if counted else _listed(log)
+        documents = _counted(log, selection) if counted else _listed(log, selection)
     columns = _COUNTED_COLUMNS if counted else _COLUMNS
     invocation.answer(documents, lambda terminal: _print(terminal, columns, documents))
 
 
-def _listed(log: Log) -> list[dict[str, Any]]:
+def _listed(log: Log, selection: Selection) -> list[dict[str, Any]]:
     """Return what the index and the heads say: it costs the same however long the sessions are."""
-    return [line._asdict() for line in list_sessions(engine_of(log).store)]
+    return [line._asdict() for line in list_sessions(engine_of(log).store, selection)]
 
 
-def _counted(log: Log) -> list[dict[str, Any]]:
+def _counted(log: Log, selection: Selection) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
-    for session_id in log.sessions():
+    for session_id in session_ids(engine_of(log).store, selection):
         session = log.session(session_id, follow_folder=False)
         meta = session.meta._asdict()
         documents.append({"session_id": session_id, "version": session.version, **meta})
@@ -79,4 +101,6 @@ def _print(
 
 
 def _cell(name: str, value: object) -> object:
+    if name == "blocked":
+        return "blocked" if value else ""
     return str(value)[:19].replace("T", " ") if name.endswith("_at") else value

@@ -26,7 +26,7 @@ def materialize(invocation: Invocation, session_id: str, path: str) -> None:
     folder is not updated afterwards: for a folder that follows the session, a service calls
     session.attach_folder.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         report = log.session(session_id, follow_folder=False).materialize(path)
     invocation.answer(
         report_document(session_id, report), lambda terminal: terminal.line(_summary(report))

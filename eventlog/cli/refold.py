@@ -47,7 +47,7 @@ def refold(
 
     Exits with 1 where something differs: fit for CI.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         session = log.session(session_id, follow_folder=False)
         document = _document(session)
         if save is not None:

@@ -31,7 +31,7 @@ def retry(
 
     The task is pending again; a worker (`eventlog work`) runs it.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         status = log.session(session_id).retry(archive_id, actor=actor, reason=reason)
     document = {"session_id": session_id, "archive_id": archive_id, "status": status}
     invocation.answer(

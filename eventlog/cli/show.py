@@ -29,6 +29,7 @@ LINE_LENGTH: Final = 100
 
 _META = (
     "status",
+    "blocked_by",
     "created_at",
     "updated_at",
     "total_message_count",
@@ -121,7 +122,7 @@ def show(
     if as_events:
         _show_events(invocation, session_id, last)
         return
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         archived = history or invocation.json
         document = session_document(log, session_id, last=last, archived=archived)
         if archived:
@@ -146,7 +147,7 @@ def _origins(log: Log, session_id: str) -> dict[str, Any]:
 def _show_output(
     invocation: Invocation, session_id: str, call: tuple[str, str], offset: int, limit: int | None
 ) -> None:
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         piece = log.session(session_id).tool_output(*call, offset=offset, limit=limit)
     document = {**piece._asdict(), "next_offset": piece.next_offset}
     invocation.answer(
@@ -159,7 +160,7 @@ def _find_in_output(
 ) -> None:
     most = SEARCH_LIMIT if limit is None else limit
     context = CONTEXT_CHARACTERS if invocation.json else CONTEXT_OF_ONE_LINE
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         session = log.session(session_id)
         found = session.search_tool_output(*call, text, limit=most, context=context)
     invocation.answer(
@@ -175,7 +176,7 @@ def _find_in_output(
 
 
 def _show_events(invocation: Invocation, session_id: str, last: int | None) -> None:
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         after = 0
         version = log.session(session_id, follow_folder=False).version
         if last is not None:
@@ -197,7 +198,7 @@ def _rows(events: list[Recorded]) -> Iterator[tuple[object, ...]]:
 
 
 def _show_context(invocation: Invocation, session_id: str, budget: int, *, full: bool) -> None:
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         document = context_document(log.session(session_id).context(budget))
     invocation.answer(document, lambda terminal: _print_context(terminal, document, full=full))
 
@@ -225,6 +226,7 @@ def print_session(
     terminal.pairs(
         {name.replace("_", " "): meta[name] for name in _META if meta[name] not in (None, "")}
     )
+    _print_turn(terminal, document.get("turn"))
     _print_archives(terminal, document["archives"])
     _print_overview(terminal, document["overview"])
     lines = {name: each["line"] for name, each in document.get("origins", {}).items()}
@@ -233,6 +235,23 @@ def print_session(
             name, messages = archive["archive_id"], archive["messages"]
             _print_messages(terminal, name, messages, full=full, lines=lines)
     _print_messages(terminal, "live messages", document["tail"], full=full, lines=lines)
+
+
+def _print_turn(terminal: Terminal, turn: dict[str, Any] | None) -> None:
+    """Print the open turn, which keeps others from beginning one and commits from its messages."""
+    if turn is None:
+        return
+    terminal.heading("open turn")
+    terminal.pairs(
+        {
+            "turn": turn["turn_id"],
+            "attempt": turn["attempt"],
+            "begun at": turn["begun_at"],
+            "lease until": turn["lease_until"],
+            "owner": turn["owner"],
+            "steps": ", ".join(turn["steps"]) or "none",
+        }
+    )
 
 
 def _print_archives(terminal: Terminal, archives: list[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ from eventlog.session.tasks.machine import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventlog.cli.terminal import Terminal
     from eventlog.cli.watching import Wanted
     from eventlog.log import Log
@@ -47,18 +50,34 @@ def tasks(
     --watch shows a table on a terminal. Elsewhere it prints a line per open task, then a line per
     change.
     """
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         if session_id is not None and not log.exists(session_id):
             raise SessionNotFound(session_id)
+        belongs = _belonging(log, invocation.owner)
         if watch:
             _refuse_beside_watch(invocation, state)
             _watch(
                 log,
-                lambda task: session_id in (None, task.session_id) and kind in (None, task.kind),
+                lambda task: (
+                    session_id in (None, task.session_id)
+                    and kind in (None, task.kind)
+                    and belongs(task.session_id)
+                ),
             )
             return
-        documents = [view._asdict() for view in log.tasks(session_id, state, kind)]
+        documents = [
+            view._asdict()
+            for view in log.tasks(session_id, state, kind)
+            if belongs(view.session_id)
+        ]
     invocation.answer(documents, lambda terminal: _print(terminal, documents))
+
+
+def _belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
+    """Return whether a session is the owner's; without an owner, all are."""
+    if owner is None:
+        return lambda _: True
+    return cache(lambda session: log.session(session, follow_folder=False).meta.owner == owner)
 
 
 def _refuse_beside_watch(invocation: Invocation, state: str | None) -> None:

@@ -39,7 +39,7 @@ def timeline(
 ) -> ExitCode:
     """Filters choose what is shown; they change no state. Exits with 3 where nothing is left."""
     filters: dict[str, Any] = {"actor": actor, "since": since, "until": until, "text": text}
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         session = log.session(session_id, follow_folder=False)
         events = session.timeline(types=types or None, **filters)
         total = session.version

@@ -35,7 +35,9 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     wrong with it.
     """
     not_checked = 0
-    with invocation.open() as log:
+    if session_id is None and invocation.owner is not None:
+        raise click.UsageError("name the SESSION of the owner; without one, all are verified")
+    with invocation.open(session_id) as log:
         if session_id is None:
             sessions, events, findings, not_checked, redacted = verify_everything(log)
         else:

@@ -31,7 +31,7 @@ def why(invocation: Invocation, place: str, version: int | None, tree: bool) -> 
     session_id, version = place_of(place, version)
     if version is None:
         raise click.UsageError("name the version of an event, such as chat-42@17")
-    with invocation.open() as log:
+    with invocation.open(session_id) as log:
         causes = log.session(session_id, follow_folder=False).why(version, tree=tree)
     document = [
         {

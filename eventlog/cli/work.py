@@ -7,22 +7,30 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from eventlog.aio import AsyncLog
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.output import counted
+from eventlog.cli.output import counted, say
 from eventlog.cli.watching import Watcher, watcher
-from eventlog.errors import UnavailableError
-from eventlog.worker.finalizer import Finalizer
+from eventlog.engine.listings import finalizer_names
+from eventlog.errors import InvalidArgument, UnavailableError
+from eventlog.log import engine_of
+from eventlog.session.tasks.machine import FINALISE
+from eventlog.worker.finalizer import EXTRACTIVE, Finalizer
 from eventlog.worker_face import AsyncWorker
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
+    from eventlog.log import Log
 
 __all__ = ["work"]
+
+LOOKED_AT: Final = 100
+"""Tasks that are looked at for a summary of an earlier version, which has no maker's name."""
 
 LOOK_SECONDS: Final = 0.2
 """How often the display is updated."""
@@ -61,6 +69,11 @@ LOOK_SECONDS: Final = 0.2
     metavar="MODULE:NAME",
     help="Your eventlog.Finalizer, with your summarizer and extractors.",
 )
+@click.option(
+    "--extractive",
+    is_flag=True,
+    help="Write extractive summaries into a log whose summaries something else makes.",
+)
 def work(
     invocation: Invocation,
     once: bool,
@@ -69,13 +82,17 @@ def work(
     name: str | None,
     grace: float,
     target: str | None,
+    extractive: bool,
 ) -> None:
     """Without --once it runs until SIGTERM or Ctrl-C; then it finishes or releases running tasks.
 
-    Without --finalizer, archives get an extractive summary, which needs no model.
+    Without --finalizer, archives get an extractive summary, which needs no model. A log whose
+    summaries something else makes is refused then, unless --extractive is given.
     """
     finalizer = Finalizer() if target is None else _load(target)
     with invocation.open() as log, watcher(log) as watching:
+        if target is None and not extractive:
+            _refuse_if_made_elsewhere(log)
         worker_name = asyncio.run(
             _work(
                 AsyncLog(log),
@@ -96,6 +113,19 @@ def work(
         "failed": watching.count("terminal_failed"),
     }
     invocation.answer(document, lambda terminal: _print(terminal, document))
+
+
+def _refuse_if_made_elsewhere(log: Log) -> None:
+    """Refuse a log in which something else than the extractive summariser makes the overviews (F6)."""
+    others = [name for name in finalizer_names(engine_of(log).store) if name != EXTRACTIVE]
+    if others:
+        raise InvalidArgument(
+            f"the summaries of this log are made by {', '.join(others[:3])}; run that worker, name it "
+            "with --finalizer MODULE:NAME, or write --extractive for summaries without a model"
+        )
+    done = (task for task in islice(log.tasks(kind=FINALISE), LOOKED_AT) if task.result is not None)
+    if next(done, None) is not None and not finalizer_names(engine_of(log).store):
+        say("warning: who made the summaries of this log is not recorded; new ones are extractive")
 
 
 def _load(target: str) -> Finalizer:

@@ -20,16 +20,19 @@ from eventlog.engine.request import SessionRequest, request_after_round
 from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
-from eventlog.records import Append, Appended, Metadata, Record
+from eventlog.records import ANY, Append, Appended, Expected, Metadata, Record
 from eventlog.session.commands import AppendMessages
 from eventlog.session.events import MessageAppended
 from eventlog.session.folding import apply_message
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message
 from eventlog.session.state import SessionState
+from eventlog.session.turns.fence import turn_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["MessageRequest"]
 
@@ -41,15 +44,22 @@ _encode = pydantic_core.to_json
 class MessageRequest(Request):
     """Append one message to an open session."""
 
-    __slots__ = ("_by", "_core", "_data", "_fallback", "_message", "_record", "_tokens")
+    __slots__ = ("_by", "_core", "_data", "_fallback", "_fence", "_message", "_record", "_tokens")
 
     _fallback: SessionRequest | None
     _record: Record
 
     def __init__(
-        self, core: Core, message: Message, data: MessageData, tokens: int, by: Metadata | None
+        self,
+        core: Core,
+        message: Message,
+        data: MessageData,
+        tokens: int,
+        by: Metadata | None,
+        fence: TurnFence | None = None,
     ) -> None:
         super().__init__(core)
+        self._fence = fence
         self._core = core
         self._message = message
         self._data = data
@@ -57,15 +67,21 @@ class MessageRequest(Request):
         self._by = by
         self._fallback = None
 
-    def fall_back(self, command: AppendMessages) -> None:
-        """Record the message through the full request, because it is not plain."""
-        fallback = self._fallback = SessionRequest(self._core, command, self._by)
+    def fall_back(self, command: AppendMessages, expected: Expected = ANY) -> None:
+        """Record the message through the full request: it is not plain, or a version is expected."""
+        fallback = self._fallback = SessionRequest(
+            self._core, command, self._by, expected, self._fence
+        )
         self.keeps, self.unkept = fallback.keeps, fallback.unkept
 
     def prepare(self, round: int) -> Append | None:
         core = self._core
         state = core.deciding_state(round)
-        if state.status != "open" or self._fallback is not None:
+        if (
+            state.status != "open"
+            or self._fallback is not None
+            or (self._fence is not None and turn_lost(state, self._fence) is not None)
+        ):
             append = self._full_request().prepare(round)
             self._take_over(append is not None)
             return append
@@ -84,7 +100,7 @@ class MessageRequest(Request):
             _SCHEMA,
             max(state.time, now),
             encoded,
-            EMPTY_METADATA if self._by is None else encode_metadata(self._by),
+            self._metadata(),
         )
         core.pending.add(self)
         return Append(stream, state.version, (record,), (), state.hash)
@@ -121,10 +137,16 @@ class MessageRequest(Request):
         request.append = self.append
         return self._take_over(request.recall())
 
+    def _metadata(self) -> bytes:
+        by, fence = self._by, self._fence
+        if fence is not None:
+            by = (by or Metadata())._replace(turn=fence.turn_id, attempt=fence.attempt)
+        return EMPTY_METADATA if by is None else encode_metadata(by)
+
     def _full_request(self) -> SessionRequest:
         if self._fallback is None:
             command = AppendMessages((self._message,), (self._data,), (self._tokens,))
-            self._fallback = SessionRequest(self._core, command, self._by)
+            self._fallback = SessionRequest(self._core, command, self._by, fence=self._fence)
         return self._fallback
 
     def _settle_repeated(self, versions: Sequence[int]) -> None:
@@ -139,4 +161,5 @@ class MessageRequest(Request):
         self.result = request.result and request.result[0]
         self.error = request.error
         self.unkept = request.unkept
+        self.waits = request.waits
         return answer

@@ -12,6 +12,7 @@ from eventlog.codec import refusal
 from eventlog.engine.append_request import MessageRequest
 from eventlog.error_text import shown
 from eventlog.errors import ArchiveNotFound, InvalidArgument, InvalidMessage
+from eventlog.event_values import values_in
 from eventlog.events import Event
 from eventlog.identifiers import derived_id, format_id, parse_id
 from eventlog.records import ANY, Expected, Metadata
@@ -21,6 +22,7 @@ from eventlog.session.commands import (
     AppendMessages,
     AssignMemorySession,
     AssignProject,
+    ChangeFailedArchives,
     CloseSession,
     DeleteSession,
     RecordEvents,
@@ -42,8 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventlog.engine.core import Core
+    from eventlog.session.events import FailedArchives
     from eventlog.session.tasks.commands import AbandonTask, QueueTask, RetryTask
+    from eventlog.session.together import RecordTogether
     from eventlog.session.tokens import TokenEstimator
+    from eventlog.session.turns.state import TurnFence
+    from eventlog.session.withdrawals.commands import ReplaceMessages, WithdrawMessages
     from eventlog.trace_context import TraceContext
 
 __all__ = [
@@ -51,18 +57,22 @@ __all__ = [
     "abandoned_call",
     "append",
     "append_one",
+    "clearing",
     "closing",
     "creation",
     "deletion",
     "events",
     "expected_version",
+    "failed_archives",
     "memory_session",
     "metadata_for",
     "project",
+    "replacement",
     "retry",
     "task",
     "tool_result",
     "usage",
+    "withdrawal",
 ]
 
 
@@ -96,7 +106,7 @@ def metadata_for(
         and idempotency_key is None
     ):
         return None
-    texts = {
+    texts: dict[str, Any] = {
         "actor": actor,
         "correlation_id": correlation_id,
         "causation_id": causation_id,
@@ -133,6 +143,8 @@ def append_one(
     value: Message | dict[str, Any],
     idempotency_key: str | None,
     by: Metadata | None,
+    expected: Expected = ANY,
+    fence: TurnFence | None = None,
 ) -> MessageRequest:
     """Check one message before it is stored; give it an id from the key, if there is one."""
     message = value if type(value) is Message else as_message(value)
@@ -143,11 +155,14 @@ def append_one(
     is_large = len(text) > core.plain_characters and (
         core.plain_characters < 0 or has_large(data, core.tool_output)
     )
-    if check_claims(core.session, data) or is_large:
-        request = MessageRequest(core, message, data, 0, by)
-        request.fall_back(_append(core, estimate, (message,), (data,), [text]))
+    is_again = fence is not None and fence.attempt > 1
+    if check_claims(core.session, data) or is_large or is_again or expected is not ANY:
+        request = MessageRequest(core, message, data, 0, by, fence)
+        command = _append(core, estimate, (message,), (data,), [text])
+        command.reuses = is_again
+        request.fall_back(command, expected_version(expected))
         return request
-    return MessageRequest(core, message, data, weigh(estimate, data, text), by)
+    return MessageRequest(core, message, data, weigh(estimate, data, text), by, fence)
 
 
 def append(
@@ -155,6 +170,7 @@ def append(
     estimate: TokenEstimator,
     values: Iterable[Message | dict[str, Any]],
     idempotency_key: str | None,
+    fence: TurnFence | None = None,
 ) -> AppendMessages:
     """Check all messages before any is stored; derive missing ids from the key."""
     if not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -170,7 +186,9 @@ def append(
         raise InvalidMessage(
             "two messages of one batch have the same id; give each its own", field="id"
         )
-    return _append(core, estimate, messages, data, texts)
+    command = _append(core, estimate, messages, data, texts)
+    command.reuses = fence is not None and fence.attempt > 1
+    return command
 
 
 def _append(
@@ -253,6 +271,71 @@ def tool_result(
     )
 
 
+def withdrawal(
+    last: int | None,
+    message_ids: Sequence[str] | None,
+    after: int | None,
+    expected: Expected,
+) -> WithdrawMessages:
+    """Check which messages are to be withdrawn; exactly one way of saying it is given."""
+    from eventlog.session.withdrawals.commands import Which, WithdrawMessages
+
+    if sum(each is not None for each in (last, message_ids, after)) != 1:
+        raise InvalidArgument("give exactly one of last, message_ids and after")
+    if last is not None:
+        check_count("last", last, "messages")
+        return WithdrawMessages(Which(last=last), _expected_number(expected))
+    which = Which(message_ids=_ids(message_ids), after=_after(after))
+    return WithdrawMessages(which, _expected_number(expected))
+
+
+def clearing(expected: Expected) -> WithdrawMessages:
+    """Build the withdrawal of everything that is live."""
+    from eventlog.session.withdrawals.commands import Which, WithdrawMessages
+
+    return WithdrawMessages(Which(everything=True), _expected_number(expected))
+
+
+def replacement(
+    core: Core,
+    estimate: TokenEstimator,
+    messages: Iterable[Message | dict[str, Any]],
+    message_ids: Sequence[str] | None,
+    after: int | None,
+    expected: Expected,
+) -> ReplaceMessages:
+    """Check the messages to put in the place of live ones, and which those are."""
+    from eventlog.session.withdrawals.commands import ReplaceMessages, Which
+
+    if (message_ids is None) == (after is None):
+        raise InvalidArgument("give either message_ids or after")
+    which = Which(message_ids=_ids(message_ids), after=_after(after))
+    appends = append(core, estimate, messages, None)
+    return ReplaceMessages(which, _expected_number(expected), appends=appends)
+
+
+def _ids(message_ids: Sequence[str] | None) -> tuple[str, ...] | None:
+    if message_ids is None:
+        return None
+    if isinstance(message_ids, str) or not isinstance(message_ids, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"message_ids must be a list of ids, not {shown(message_ids)}")
+    ids = tuple([check_text(f"message_ids.{place}", id_) for place, id_ in enumerate(message_ids)])
+    if not ids:
+        raise InvalidArgument("message_ids is empty; name at least one message")
+    return ids
+
+
+def _after(after: int | None) -> int | None:
+    if after is not None:
+        check_count("after", after, "records")
+    return after
+
+
+def _expected_number(expected: Expected) -> int | None:
+    expected = expected_version(expected)
+    return None if expected is ANY else int(expected)
+
+
 def abandoned_call(
     estimate: TokenEstimator, message_id: str, tool_id: str, reason: str, occurrence: int | None
 ) -> AbandonCall:
@@ -291,6 +374,13 @@ def project(name: str) -> AssignProject:
     return AssignProject(_if_text("project", name))
 
 
+def failed_archives(policy: FailedArchives) -> ChangeFailedArchives:
+    """Check the policy before it is changed."""
+    if policy not in ("block", "skip"):
+        raise InvalidArgument(f"failed_archives is {shown(policy)}; it must be 'block' or 'skip'")
+    return ChangeFailedArchives(policy)
+
+
 def closing(reason: str | None) -> CloseSession:
     """Check the reason before the session is closed."""
     return CloseSession(_reason(reason))
@@ -310,19 +400,57 @@ def _if_text(name: str, value: str) -> str:
     return check_text(name, value) if isinstance(value, str) else value  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
-def events(recorded: tuple[Event, ...]) -> RecordEvents:
-    """Check that all values are events with a stored type."""
-    for event in recorded:
+def events(
+    core: Core,
+    estimate: TokenEstimator,
+    given: tuple[Event | Message | dict[str, Any], ...],
+    idempotency_key: str | None,
+    fence: TurnFence | None = None,
+) -> RecordEvents | RecordTogether:
+    """Check events with a stored type, and messages among them."""
+    recorded = tuple([None if _is_message(each) else cast("Event", each) for each in given])
+    _check_events([event for event in recorded if event is not None])
+    values = tuple([value for event in recorded if event is not None for value in values_in(event)])
+    if None not in recorded and not values:
+        return RecordEvents(cast("tuple[Event, ...]", recorded))
+    from eventlog.session.together import RecordTogether
+
+    messages = [
+        _among_events(core.session, cast("Any", each), place, idempotency_key)
+        for place, each in enumerate(given)
+        if recorded[place] is None
+    ]
+    appends = append(core, estimate, messages, None, fence) if messages else None
+    return RecordTogether(recorded, appends, values)
+
+
+def _is_message(given: object) -> bool:
+    return isinstance(given, (Message, dict))
+
+
+def _among_events(
+    session: str, given: Message | dict[str, Any], place: int, key: str | None
+) -> Message:
+    """Return a message with an id that follows from the key, unless it has one of its own."""
+    message = as_message(given, index=place)
+    if key is None or "id" in message.model_fields_set:
+        return message
+    derived = format_id(derived_id(session, check_text("idempotency_key", key), place))
+    return message.model_copy(update={"id": derived})
+
+
+def _check_events(events: Sequence[Event]) -> None:
+    for event in events:
         if not isinstance(event, Event):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(
-                f"{shown(event)} is not an event; build one with a subclass of eventlog.Event"
+                f"{shown(event)} is neither an event nor a message; build an event with a subclass "
+                "of eventlog.Event"
             )
         if "event_type" not in type(event).__dict__:  # It would be read back as its parent.
             raise InvalidArgument(
                 f"{type(event).__name__} has no event type of its own; define the class "
                 "with type='acme.something'"
             )
-    return RecordEvents(recorded)
 
 
 def expected_version(expected: Expected) -> Expected:

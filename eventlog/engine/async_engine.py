@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eventlog.records import Position
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["READERS", "AsyncEngine"]
 
@@ -65,9 +66,11 @@ class AsyncEngine:
         command: Command[Any],
         metadata: Metadata | None = None,
         expected: Expected = ANY,
+        *,
+        fence: TurnFence | None = None,
     ) -> Any:
         """Decide, store and fold a command, write the folder, and return the result."""
-        return await self.answer(SessionRequest(core, command, metadata, expected))
+        return await self.answer(SessionRequest(core, command, metadata, expected, fence))
 
     def answer(self, request: Request) -> asyncio.Future[Any]:
         """Store a request's large values, queue it, and return the future of its answer."""
@@ -100,6 +103,10 @@ class AsyncEngine:
     async def commit_idle(self) -> tuple[CommitResult, ...]:
         """Commit the sessions that were idle for as long as their policy allows (C8)."""
         return await self.run(self.blocking.commit_idle)
+
+    async def abandon_stale_turns(self) -> int:
+        """Abandon the open turns whose lease lapsed too long ago; return how many there were (T5)."""
+        return await self.run(self.blocking.abandon_stale_turns)
 
     # ---- reading ------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.offloop import future_of_work
-from eventlog.records import Append, Appended
+from eventlog.records import Append, Appended, Position
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -72,6 +72,15 @@ class Subject(Protocol):
 
     follower: Follower | None
     """Writes files after it; every caller lets it do so before returning the answer."""
+
+    @property
+    def watches(self) -> Sequence[object]:
+        """What `note_watched` tells of records; mostly there is none."""
+        ...
+
+    def note_watched(self, append: Append, positions: Sequence[Position]) -> None:
+        """Have the live projections note what was stored."""
+        ...
 
     def invalidate(self) -> None:
         """Note that the stream may have records that were not folded yet."""
@@ -399,6 +408,8 @@ class Committer:
             if isinstance(answer, Appended):
                 if not request.confirm(answer):
                     broken.add(subject)
+                elif request.subject.watches and request.append is not None:
+                    request.subject.note_watched(request.append, answer.positions)
             elif (
                 isinstance(answer, VersionConflict)
                 or request.waits

@@ -7,7 +7,9 @@ a foreign write makes one decide again.
 
 from __future__ import annotations
 
+import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventlog.engine.reader import Reader
@@ -19,18 +21,20 @@ from eventlog.engine.snapshots import (
     replay_weight,
     write_snapshot,
 )
-from eventlog.errors import SessionClosed, SessionNotFound
+from eventlog.errors import OwnerMismatch, SessionClosed, SessionNotFound
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
-from eventlog.records import Record
+from eventlog.records import Append, Position, Record
 from eventlog.session.auto_commit import CommitIfDue
 from eventlog.session.command import Draft
+from eventlog.session.commit import archive_id
 from eventlog.session.commit_due import is_limit_reached
 from eventlog.session.folding import apply
 from eventlog.session.pending import Foldable, Pending
 from eventlog.session.projection import SessionFold
 from eventlog.session.recent import Findings
 from eventlog.session.state import SessionState
+from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +58,7 @@ class Core:
         self.creation: SessionCreated | None = None
         """The event to record before the first command, if the session does not exist yet."""
         self._creation_id: EventId | None = None
-        self.reader = Reader(store, session)
+        self.reader = Reader(store, session, lambda: self.state.withdrawn)
         self.state = SessionState(session)
         self.clock = clock
         self.ids = ids
@@ -69,6 +73,8 @@ class Core:
         """Whether `after_round` may have something to do."""
         self.follower: Follower | None = None
         """Writes the attached folder, if this process owns it."""
+        self.watches: tuple[weakref.ref[Watching], ...] = ()
+        """The live projections of this session that somebody still refers to."""
         self._snapshot_schedule = SnapshotSchedule()
         self.found_live = Findings()
         """What reading found out about the live messages, so that it need not be read again."""
@@ -76,24 +82,54 @@ class Core:
         """The same about the messages of contexts, among which there are archived ones."""
         self._after_round_from = SNAPSHOT_INTERVAL
         """The weight of the records since the last snapshot at which `after_round` is called."""
+        self._known_failure: str | None = None
+        """The task whose failure blocks automatic commits, once that was logged."""
         self.plain_characters = 0
         """The length up to which every message is plain (M6). Negative if no message is, because
         appends may carry index entries (C8)."""
         self.follow_policies()
 
-    def open(self, creation: SessionCreated | None) -> None:
-        """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1)."""
-        self.store.shelter.read(self._open, creation)
+    def open(self, creation: SessionCreated | None, owner: str | None = None) -> None:
+        """Fold the stream; keep ``creation`` to be recorded first if the session is new (M1).
 
-    def _open(self, creation: SessionCreated | None) -> None:
+        With an ``owner``, raises `OwnerMismatch` for a session that is not the owner's (M12).
+        """
+        self.store.shelter.read(self._open, creation, owner)
+
+    def _open(self, creation: SessionCreated | None, owner: str | None) -> None:
         state = self._refresh()
+        if state.status == ABSENT and creation is None and self.creation is None:
+            raise SessionNotFound(self.session)
+        if owner is not None and state.as_seen(self.creation or creation).owner != owner:
+            raise OwnerMismatch(self.session, owner)
         if state.status == ABSENT:
-            if creation is None and self.creation is None:
-                raise SessionNotFound(self.session)
             self.creation = self.creation or creation
             self.follow_policies()
         elif creation is not None and state.status != "open":
             raise SessionClosed(self.session, state.status)
+
+    def waits_for_another(self, owner: str | None) -> bool:
+        """Return whether this core would create the session for another owner than this one.
+
+        Then it cannot serve the owner: as long as nothing is recorded, whoever writes first is the
+        session's owner, and afterwards this core refuses everything unless that is its own.
+        """
+        creation = self.creation
+        if creation is None or self.state.owner == creation.owner:
+            return False
+        is_new = self.state.status == ABSENT
+        return creation.owner != owner if is_new and owner is not None else not is_new
+
+    def _refuse_if_disowned(self) -> None:
+        """Refuse a session that another owner created before this core's first write (M12)."""
+        creation, state = self.creation, self.state
+        if (
+            creation is not None
+            and creation.owner not in (None, state.owner)
+            and state.status != ABSENT
+        ):
+            self._trusted = False  # So that every decision comes here first.
+            raise OwnerMismatch(self.session, str(creation.owner))
 
     @property
     def tool_output(self) -> ToolOutputPolicy:
@@ -128,6 +164,8 @@ class Core:
         self.pending = Pending()
         self._trusted = False
         self.follower = None  # The parent owns the folder.
+        for watching in self._watching():
+            watching.begin_anew_after_fork()
 
     # ---- the state as of the log --------------------------------------------------------------
 
@@ -145,7 +183,11 @@ class Core:
                     self.follow_policies()
         elif self.store.head(self.session).version != self.state.version:
             self._fold_foreign()
+        self._refuse_if_disowned()
         self._trusted = True
+        if self.watches:
+            for watching in self._watching():
+                watching.catch_up(self.state.version)
         return self.state
 
     def catch_up(self) -> None:
@@ -188,6 +230,26 @@ class Core:
         with self._lock:
             return self.state.window.ranges(self.state.version)
 
+    # ---- live projections ---------------------------------------------------------------------
+
+    def add_watch(self, watching: Watching) -> None:
+        """Have a live projection note what is recorded from now on."""
+        with self._lock:
+            known = (ref for ref in self.watches if ref() is not None)
+            self.watches = (*known, weakref.ref(watching))
+
+    def note_watched(self, append: Append, positions: Sequence[Position]) -> None:
+        """Have the live projections note what was stored."""
+        records = [
+            Recorded(record._replace(position=position))
+            for record, position in zip(append.records, positions, strict=True)
+        ]
+        for watching in self._watching():
+            watching.note(records)
+
+    def _watching(self) -> list[Watching]:
+        return [watching for ref in self.watches if (watching := ref()) is not None]
+
     # ---- one round of the committer -----------------------------------------------------------
 
     def invalidate(self) -> None:
@@ -202,7 +264,23 @@ class Core:
         self.wants_after_round = False
         if self._snapshot_schedule.is_due():
             self.write_snapshot()
-        return CommitIfDue() if is_limit_reached(self.state) else None
+        if not is_limit_reached(self.state):
+            return None
+        failed = self.state.blocking_failure()
+        if failed is None:
+            self._known_failure = None
+            return CommitIfDue()
+        if failed.task_id != self._known_failure:  # Said once, not with every message.
+            self._known_failure = failed.task_id
+            log_fact(
+                logging.WARNING,
+                "automatic_commits_blocked",
+                session_id=self.session,
+                archive_id=archive_id(failed.archive or 0),
+                attempts=failed.attempts,
+                error=failed.error,
+            )
+        return None
 
     def write_snapshot(self) -> bool:
         """Store the state as a cache for the next opening; return whether that was possible."""
@@ -263,6 +341,22 @@ class Core:
             self.wants_after_round = schedule.since >= self._after_round_from
         if self.follower is not None:
             self.follower.note(request.recorded())
+
+
+class Watching(Protocol):
+    """A live projection of the session (`eventlog.engine.watch.LiveFold`)."""
+
+    def note(self, records: Sequence[Recorded]) -> None:
+        """Take over records that were stored."""
+        ...
+
+    def catch_up(self, until: int) -> None:
+        """Read the records up to a version that have not come yet."""
+        ...
+
+    def begin_anew_after_fork(self) -> None:
+        """Drop whatever a forked child may have copied in the middle of a change."""
+        ...
 
 
 class Confirmable(Foldable, Protocol):

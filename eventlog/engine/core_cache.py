@@ -36,16 +36,27 @@ class Cores:
         self._lock = threading.Lock()
 
     def get(self, session: str) -> Core:
-        """Return the one core of a session."""
+        """Return the one core of a session.
+
+        One that waited to create the session, which another owner has created since, serves those
+        who have it, and nobody else.
+        """
         with self._lock:
             core = self._cores.get(session)
-            if core is None:
+            if core is None or core.waits_for_another(None):
                 core = self._cores[session] = Core(self._store, session, self._clock, self._ids)
             self._recent[session] = core
             self._recent.move_to_end(session)
             if len(self._recent) > KEPT:
                 self._recent.popitem(last=False)
         return core
+
+    def forget(self, core: Core) -> None:
+        """Have the next caller get a new core; who has this one keeps it."""
+        with self._lock:
+            if self._cores.get(core.session) is core:
+                del self._cores[core.session]
+                del self._recent[core.session]
 
     def followers(self) -> list[Follower]:
         """Return the followers of the folders that this process owns."""

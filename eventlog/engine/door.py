@@ -7,12 +7,12 @@ answers its queue while the door is still open.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from eventlog.engine.shelter import Shelter
 from eventlog.errors import LogClosed
 from eventlog.records import ANY, START
-from eventlog.store import heads_of
+from eventlog.store import heads_of, read_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +88,9 @@ class Door:
 
     # ---- the methods of a store ---------------------------------------------------------------
 
+    reads_types = True
+    """Whether `read` takes ``types``, which it does for stores that do not, too."""
+
     @property
     def durability(self) -> Durability:
         return self.inner.durability
@@ -108,10 +111,12 @@ class Door:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
-        return self.iterate(
-            self.inner.read, stream, after=after, until=until, limit=limit, reverse=reverse
-        )
+        span: dict[str, Any] = {"after": after, "until": until, "limit": limit, "reverse": reverse}
+        if types:
+            return self.iterate(read_types, self.inner, stream, types, **span)
+        return self.iterate(self.inner.read, stream, **span)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

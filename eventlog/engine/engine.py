@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.argument_checks import checked_clock
 from eventlog.clock import Clock, JumpWatch, system_clock
@@ -16,25 +16,32 @@ from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
-from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed
+from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed, OwnerMismatch
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
+from eventlog.session.index import session_of_stale_key, stale_range
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.store import store_clock
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
+    from eventlog.engine.heartbeat import Heartbeat
     from eventlog.engine.shelter import Shelter
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.events import SessionCreated
     from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+    from eventlog.session.turns.state import TurnFence
     from eventlog.store import Store
 
 __all__ = ["Engine"]
+
+STALE_TRUST: Final = 600_000_000
+"""Microseconds after a jump of the clock for which no turn counts as stale."""
 
 
 class Engine:
@@ -67,6 +74,7 @@ class Engine:
         self._cores = Cores(self.store, self.clock, ids)
         self._idle = IdleWatch(self.store, self._cores.get)
         self._closing = threading.Lock()
+        self._heartbeats: dict[float, Heartbeat] = {}
         _engines.add(self)
 
     @property
@@ -83,6 +91,19 @@ class Engine:
     def core(self, session: str) -> Core:
         """Return the one core of a session in this log. No I/O."""
         return self._cores.get(session)
+
+    def opened_core(self, session: str, created: SessionCreated | None, owner: str | None) -> Core:
+        """Return the core of a session after opening it; see `Core.open`."""
+        while True:
+            core = self.core(session)
+            try:
+                core.open(created, owner)
+            except OwnerMismatch:
+                if not core.waits_for_another(owner):
+                    raise
+                self._cores.forget(core)
+            else:
+                return core
 
     def creation(
         self,
@@ -107,13 +128,15 @@ class Engine:
         metadata: Metadata | None = None,
         expected: Expected = ANY,
         *,
+        fence: TurnFence | None = None,
         follow: bool = True,
     ) -> Any:
         """Decide, store and fold a command; return its result.
 
-        With ``follow``, the attached folder is written before that.
+        With a ``fence`` the command is that of a turn. With ``follow``, the attached folder is
+        written before the answer.
         """
-        request = SessionRequest(core, command, metadata, expected)
+        request = SessionRequest(core, command, metadata, expected, fence)
         return self.answer(request) if follow else self.shelter.write(self._run_keeping, request)
 
     def answer(self, request: Request) -> Any:
@@ -159,6 +182,49 @@ class Engine:
                     results.append(result)
         return tuple(results)
 
+    # ---- leases -------------------------------------------------------------------------------
+
+    def heartbeat(self, interval_seconds: float) -> Heartbeat:
+        """Return what renews the leases of turns, each after this time, from a thread of the log."""
+        from eventlog.engine.heartbeat import Heartbeat  # It takes asyncio, which most do not need.
+
+        with self._closing:
+            found = self._heartbeats.get(interval_seconds)
+            if found is None:
+                found = self._heartbeats[interval_seconds] = Heartbeat(interval_seconds)
+            return found
+
+    def lease_time(self) -> int | None:
+        """Return the store's time in microseconds; None if it has no clock (I/O)."""
+        now = store_clock(self.store.inner)
+        return None if now is None else self.store.call(now)
+
+    def trusts_time(self, lease: int) -> bool:
+        """Return whether the clock can be trusted when it says that a lease has ended (F2)."""
+        if store_clock(self.store.inner) is not None:
+            return True
+        since = self.jumps.since_jump()
+        return since is None or since >= lease
+
+    def abandon_stale_turns(self) -> int:
+        """Abandon the open turns whose lease lapsed too long ago; return how many there were (T5)."""
+        if not self.trusts_time(STALE_TRUST):
+            return 0
+        lease_now = self.lease_time()
+        now = lease_now or self.clock()
+        count = 0
+        for key, _ in list(self.store.scan(*stale_range(now))):
+            from eventlog.session.turns.commands import AbandonStaleTurn  # Seldom needed.
+
+            core = self.core(session_of_stale_key(key))
+            try:
+                count += self.execute(core, AbandonStaleTurn(lease_now))
+            except LogClosed:
+                raise
+            except (ConflictError, CorruptError, InvalidError) as error:
+                log_fact(logging.WARNING, "stale_turn_not_abandoned", error=str(error))
+        return count
+
     # ---- fork and end -------------------------------------------------------------------------
 
     def begin_anew_after_fork(self) -> None:
@@ -167,6 +233,7 @@ class Engine:
             return
         self.shelter.reset()
         self._closing = threading.Lock()
+        self._heartbeats = {}
         self._cores.begin_anew_after_fork()
         self._idle = IdleWatch(self.store, self._cores.get)
         self.store.reopen_after_fork()

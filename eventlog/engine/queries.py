@@ -12,8 +12,11 @@ from eventlog.errors import (
     CorruptError,
     CorruptLog,
     InvalidArgument,
+    InvalidMessage,
+    MessageWithdrawn,
     TaskNotFound,
 )
+from eventlog.event_values import Value
 from eventlog.session.commit import archive_id, archive_index
 from eventlog.session.context import (
     Context,
@@ -35,12 +38,16 @@ from eventlog.session.index import (
     keys_under,
     read_archive,
     read_task,
+    read_turn,
     task_key,
+    turn_prefix,
 )
 from eventlog.session.recent import Findings, FirstQuestion, Recent
 from eventlog.session.tasks.events import ArchiveFinalized
-from eventlog.session.version_ranges import ascending, joined
-from eventlog.session.views import ArchivedMessages, ArchiveView, archive_view
+from eventlog.session.version_ranges import ascending, joined, without
+from eventlog.session.views import ArchivedMessages, ArchiveView, TurnView, archive_view, turn_view
+from eventlog.session.views import StoredMessage as StoredMessageView
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
     from eventlog.engine.core import Core
@@ -63,10 +70,14 @@ __all__ = [
     "read_context",
     "read_context_to_record",
     "read_history",
+    "read_message",
     "read_search_context",
     "read_tail",
     "read_tool_output",
     "read_truncated",
+    "read_turns",
+    "read_value",
+    "read_withdrawn",
     "search_tool_output",
 ]
 
@@ -104,13 +115,51 @@ def read_truncated(core: Core, *, keep_first_user: bool, recent: int) -> tuple[M
     return tuple(entry.message for entry in found)
 
 
-def read_history(core: Core, *, hydrate: bool) -> tuple[Message, ...]:
+def read_history(core: Core, *, hydrate: bool, withdrawn: bool = False) -> tuple[Message, ...]:
     """Return every message ever recorded, in order, whatever the state of its archive (X7)."""
+    core.refresh()
     reader = core.reader
-    whole = reader.whole_range()
+    whole = reader.whole_range() if withdrawn else reader.shown_ranges()
     if not hydrate:
         return tuple(reader.shown(whole))
     return tuple(entry.message for entry in hydrated(reader, reader.messages(whole)))
+
+
+def read_message(core: Core, message_id: str) -> StoredMessageView:
+    """Return the newest message with an id, live or archived."""
+    message_id = check_text("message_id", message_id)
+    core.refresh()
+    recorded = core.reader.message(message_id)
+    if recorded is None:
+        raise InvalidMessage(
+            f"session {core.session!r} has no message {message_id!r}", field="message_id"
+        )
+    at = core.reader.withdrawal_of(recorded.version)
+    if at:
+        raise MessageWithdrawn(core.session, message_id, recorded.version, at)
+    (stored,) = core.reader.messages([(recorded.version, recorded.version)])
+    return StoredMessageView(stored.message, stored.version)
+
+
+def read_turns(core: Core) -> tuple[TurnView, ...]:
+    """Return the turns of the session that ended, by id, and the open one."""
+    turn = core.refresh().turn
+    ended = [
+        read_turn(value) for _, value in core.store.scan(*keys_under(turn_prefix(core.session)))
+    ]
+    others = [each for each in ended if turn is None or each.turn_id != turn.turn_id]
+    return tuple(turn_view(each) for each in [*others, *([] if turn is None else [turn])])
+
+
+def read_withdrawn(core: Core, version: int) -> tuple[Message, ...]:
+    """Return the messages that the event at a version withdrew, as they were before it."""
+    recorded = core.reader.record(version) if version else None
+    event = None if recorded is None else recorded.event
+    if event is None:
+        return ()
+    ranges = without(event.ranges, event.moved)  # type: ignore[attr-defined]
+    found = core.reader.messages(ranges, as_of=version - 1)
+    return tuple(entry.message for entry in found)
 
 
 def read_context(core: Core, estimate: TokenEstimator, token_budget: int) -> Context:
@@ -243,6 +292,8 @@ def latest_overview(core: Core, state: SessionState) -> tuple[str, int, list[Arc
     for archive in reversed(archives):
         if archive.finalized is None or archive.index >= state.overview.archive:
             continue
+        if archive.index <= state.cleared:
+            continue
         older = _overview_text(core, archive.finalized)
         if older is not None:
             text = older
@@ -284,6 +335,15 @@ def search_tool_output(
     """Return the places where a text occurs in a tool's output (M6)."""
     call = CallName(message_id, tool_id, occurrence)
     return find_in_output(core.reader, call, text, limit=limit, context=context)
+
+
+def read_value(core: Core, value: Value | str) -> bytes:
+    """Return the bytes of a value beside the log, by the value or its digest (L11)."""
+    if isinstance(value, str):
+        value = Value.named(value, 0)
+    if not isinstance(value, Value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"{value!r:.80} is not a Value; give one, or its SHA-256")
+    return core.reader.value(value.sha256) if value.data is None else value.data
 
 
 def read_archives(core: Core) -> tuple[ArchiveView, ...]:

@@ -7,12 +7,26 @@ from typing import TYPE_CHECKING
 
 from eventlog.engine.blobs import get_value, has_value, put_value
 from eventlog.errors import EventLogError
-from eventlog.session.index import archive_key, read_archive, read_task, task_key
+from eventlog.session.index import (
+    archive_key,
+    archive_prefix,
+    keys_under,
+    read_archive,
+    read_task,
+    read_turn,
+    task_key,
+    turn_key,
+)
 from eventlog.session.reading import MessageReader
+from eventlog.session.version_ranges import contains
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
+    from eventlog.session.version_ranges import Withdrawn
     from eventlog.store import Store
 
 __all__ = ["Reader", "read_entry"]
@@ -26,8 +40,13 @@ def read_entry(store: Store, key: str) -> bytes | None:
 class Reader(MessageReader):
     """Reads one stream, its large values and its tasks; every method does I/O."""
 
-    def __init__(self, store: Store, stream: str) -> None:
-        super().__init__(store, stream)
+    def __init__(
+        self,
+        store: Store,
+        stream: str,
+        withdrawn: Callable[[], tuple[Withdrawn, ...]] = tuple,
+    ) -> None:
+        super().__init__(store, stream, withdrawn)
         self._store = store
 
     def keep_value(self, data: bytes) -> str:
@@ -54,6 +73,19 @@ class Reader(MessageReader):
         value = read_entry(self._store, task_key(task_id))
         task = None if value is None else read_task(value)
         return task if task is not None and task.session_id == self.stream else None
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """Return a turn that has ended; None if none with this id has."""
+        value = read_entry(self._store, turn_key(self.stream, turn_id))
+        return None if value is None else read_turn(value)
+
+    def archive_with(self, version: int) -> int | None:
+        """Return the number of the archive that took what is at a version; None if none did."""
+        for _, value in self._store.scan(*keys_under(archive_prefix(self.stream))):
+            archive = read_archive(value)
+            if contains(archive.takes, version):
+                return archive.index
+        return None
 
     def task_of_archive(self, index: int) -> Task | None:
         """Return the task that finalises an archive, even a finished one."""

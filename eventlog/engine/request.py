@@ -9,23 +9,43 @@ import pydantic_core
 from pydantic_core import PydanticSerializationError, ValidationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
-from eventlog.codec import encode_event, encode_metadata, refusal, with_records_to_come
+from eventlog.codec import (
+    encode_event,
+    encode_metadata,
+    refusal,
+    with_records_to_come,
+    with_what_follows,
+)
 from eventlog.engine.committer import Request
-from eventlog.errors import DuplicateEvent, EventLogError, InvalidArgument, VersionConflict
+from eventlog.errors import (
+    ConflictError,
+    DuplicateEvent,
+    EventLogError,
+    InvalidArgument,
+    LeaseLost,
+    MessageWithdrawn,
+    VersionConflict,
+)
+from eventlog.events import is_builtin_type
 from eventlog.identifiers import EventId, derived_id
 from eventlog.machine import ABSENT
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Append, Appended, Expected, IndexEntry, Metadata, Position, Record
+from eventlog.session.appended import APPENDED
 from eventlog.session.auto_commit import AUTOMATIC
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome
 from eventlog.session.folding import apply
-from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.index import event_entries, index_changes, may_change_index
 from eventlog.session.state import SessionState
+from eventlog.session.turns.fence import turn_lost
+from eventlog.session.version_ranges import withdrawal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventlog.engine.core import Core
+    from eventlog.session.events import MessageAppended
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["SessionRequest", "request_after_round", "run_keeping"]
 
@@ -39,10 +59,12 @@ class SessionRequest(Request):
         "_core",
         "_drafts",
         "_expected",
+        "_fence",
         "_fingerprint",
         "_ids",
         "_key",
         "_metadata",
+        "_outside",
         "_recorded",
     )
 
@@ -52,11 +74,13 @@ class SessionRequest(Request):
         command: Command[Any],
         metadata: Metadata | None = None,
         expected: Expected = ANY,
+        fence: TurnFence | None = None,
     ) -> None:
         super().__init__(core)
         self._core = core
         self._command = command
         self._expected = expected
+        self._fence = fence
         self._key = None if metadata is None else metadata.idempotency_key
         if isinstance(command, KeepingCommand):
             self.keeps, self.unkept = True, command.unkept
@@ -73,6 +97,10 @@ class SessionRequest(Request):
                 self._fingerprint = _fingerprint(command)
                 metadata = metadata._replace(command=self._fingerprint)
             self._metadata = encode_metadata(metadata)
+        self._outside = self._metadata
+        if fence is not None:
+            marked = (metadata or Metadata())._replace(turn=fence.turn_id, attempt=fence.attempt)
+            self._metadata = encode_metadata(marked)
 
     # ---- called by the committer --------------------------------------------------------------
 
@@ -90,22 +118,23 @@ class SessionRequest(Request):
         # whose first answer was lost, must get its original result (P8) even if it would be refused
         # today, for instance because the session was closed since.
         core = self._core
+        self.waits = False
         while True:
             state = core.deciding_state(round)
             if self._waits_or_was_recorded():
                 return None
-            state = self._at_expected(state)
-            seen = state if self._command.creates else state.as_seen(core.creation)
-            if not self._gather(seen):
+            ready = self._ready(state)
+            if ready is None:
                 return None
+            state, seen = ready
             now = core.clock()
             version = state.version
             try:
-                decision = self._command.decide(seen, now, core.ids)
+                decision = self._decide(seen, now)
             except ValidationError as error:
                 raise refusal(error) from error
-            except EventLogError:
-                if self._recall_by_drafts():
+            except EventLogError as error:
+                if self._was_recorded(error):
                     return None
                 if core.up_to_date(state).version == version:
                     raise
@@ -174,10 +203,39 @@ class SessionRequest(Request):
         self.waits = bool(self._core.pending)
         return self.waits or self._recall_by_key(self._key)
 
+    def _ready(self, state: SessionState) -> tuple[SessionState, SessionState] | None:
+        """Return the state to decide on, and as the command sees it, with the facts gathered; None
+        if it cannot be decided in this round, or is answered already."""
+        expected = self._at_expected(state)
+        if expected is None:
+            return None
+        creates, core = self._command.creates, self._core
+        seen = expected if creates else expected.as_seen(core.creation)
+        return (expected, seen) if self._gather(seen) else None
+
+    def _decide(self, seen: SessionState, now: int) -> Sequence[Draft] | Outcome[Any]:
+        lost = self._fence and turn_lost(seen, self._fence)
+        if lost:
+            raise lost
+        return self._command.decide(seen, now, self._core.ids)
+
+    def _was_recorded(self, refusal: EventLogError) -> bool:
+        """Return whether a command that is refused has its own records, so that it is a repetition.
+
+        For one of a turn that is lost, nothing else counts.
+        """
+        try:
+            return self._recall_by_drafts()
+        except ConflictError:
+            if not isinstance(refusal, LeaseLost):
+                raise
+            self.error = None
+            return False
+
     def _gather(self, seen: SessionState) -> bool:
         """Let the command look up the facts that it needs; return whether it can be decided."""
         core, command = self._core, self._command
-        if command.gathers:
+        if command.gathers and not (self._fence and turn_lost(seen, self._fence)):
             self.waits = bool(core.pending) and command.reads_stored(seen)
             if self.waits:
                 return False
@@ -187,33 +245,56 @@ class SessionRequest(Request):
             self.unkept = command.unkept and seen.status == "open"
         return not self.unkept
 
-    def _at_expected(self, state: SessionState) -> SessionState:
-        """Return the state at the version that the caller expects; read the log if need be."""
-        if self._expected is ANY or self._expected == state.version:
+    def _at_expected(self, state: SessionState) -> SessionState | None:
+        """Return the state at the version that the caller expects; read the log if need be.
+
+        None if the command is answered with its own records, or has to wait for those of this round.
+        """
+        if self._expected is ANY or self._is_expected(state):
             return state
+        if self._command.expects_conversation and self._core.pending:
+            # What it conflicts with, or repeats, may be a command of this round, which may fail.
+            self.waits = True
+            return None
         state = self._core.up_to_date(state)
-        if self._expected != state.version:
-            raise VersionConflict(self._core.session, int(self._expected), state.version)
-        return state
+        if self._is_expected(state):
+            return state
+        if self._command.expects_conversation and self._recall_by_drafts():
+            return None
+        raise VersionConflict(self._core.session, int(self._expected), state.version)
+
+    def _is_expected(self, state: SessionState) -> bool:
+        expected = int(self._expected)
+        if self._command.expects_conversation:
+            return state.conversation_version <= expected <= state.version
+        return expected == state.version
 
     def _build(self, state: SessionState, time: int) -> Append:
         """Encode and chain the drafts into the append to store."""
         core = self._core
-        stream, version, hash_, metadata = core.session, state.version, state.hash, self._metadata
+        stream, version, hash_ = core.session, state.version, state.hash
         drafts, first = self._drafts, 0
         if state.status == ABSENT and core.creation is not None and not self._command.creates:
             # The command's own events are numbered as if there were no creation before them.
             drafts, first = (core.creation_draft(), *drafts), -1
         recorded: list[Recorded] = []
         records: list[Record] = []
-        indexed, to_come = False, len(drafts)
-        for number, (event, given_id) in enumerate(drafts, first):
+        indexed, keyed, to_come = False, False, len(drafts)
+        number = first
+        for event, given_id, is_turns in drafts:
+            metadata = self._metadata if is_turns else self._outside
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
             event_id = given_id or self._id(number)
+            number += given_id is None or number < 0
             to_come -= 1
-            beside = with_records_to_come(metadata, to_come) if to_come else metadata
+            beside = metadata
+            if not is_builtin_type(type_):
+                beside = with_what_follows(beside, event)
+                keyed = keyed or bool(event.event_keys)
+            if to_come:
+                beside = with_records_to_come(beside, to_come)
             record = chained_record(
                 hash_, stream, version, event_id, type_, schema, time, data, beside
             )
@@ -232,6 +313,8 @@ class SessionRequest(Request):
             core.pending.add(self, after)
         else:
             core.pending.add(self)
+            if keyed:
+                index = tuple(entry for record in records for entry in event_entries(record))
         return Append(stream, state.version, tuple(records), index, state.hash)
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
@@ -258,6 +341,9 @@ class SessionRequest(Request):
         count = len(self._drafts) or len(command.event_ids(core.session))
         own = versions[len(versions) - count :]
         recorded = [self._record(version) for version in own]
+        self.error = self._withdrawn(recorded)
+        if self.error is not None:
+            return
         if command.repeats(recorded, self._drafts):
             self.result = command.result(recorded)
         else:
@@ -266,6 +352,18 @@ class SessionRequest(Request):
                 f"the event id of version {own[0]} was used before with other content; "
                 "take another id or idempotency key",
             )
+
+    def _withdrawn(self, recorded: Sequence[Recorded]) -> MessageWithdrawn | None:
+        """Return the error for a message that was withdrawn since, if there is one among these."""
+        session = self._core.session
+        for entry in recorded:
+            if entry.type != APPENDED:
+                continue
+            at = withdrawal_of(self._core.refresh().withdrawn, entry.version)
+            if at:
+                message_id = cast("MessageAppended", entry.event).message["id"]
+                return MessageWithdrawn(session, message_id, entry.version, at)
+        return None
 
     def _recall_by_key(self, key: str) -> bool:
         """Answer with the records of an earlier command with this idempotency key, if any."""
@@ -278,8 +376,17 @@ class SessionRequest(Request):
                 f"the idempotency key {key!r} was used before for another command; "
                 "take another key",
             )
-        self.result = self._command.result(recorded)
+        self.result = self._command.result(self._whole(recorded))
         return True
+
+    def _whole(self, recorded: list[Recorded]) -> list[Recorded]:
+        """Return the records of a command together with those that have ids of their own."""
+        span = self._command.span()
+        if span is None:
+            return recorded
+        place, count = span
+        begin = recorded[0].version - place
+        return [self._record(version) for version in range(begin, begin + count)]
 
     def _recorded_as(self, key: str) -> Iterator[Recorded]:
         number = 0
@@ -337,7 +444,9 @@ def run_keeping(run: Callable[[Request], Any], request: Request) -> Any:
 def _fingerprint(command: Command[Any]) -> str:
     """Return a digest of a command's content, to recognise another command with the same key."""
     try:
-        content = pydantic_core.to_json([type(command).__name__, command], serialize_unknown=True)
+        content = pydantic_core.to_json(
+            [type(command).__name__, command.content()], serialize_unknown=True
+        )
     except (PydanticSerializationError, ValueError) as error:
         raise InvalidArgument(f"it cannot be stored as JSON: {error}; correct the value") from error
     return hashlib.sha256(content).hexdigest()[:32]

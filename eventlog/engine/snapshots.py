@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from eventlog.chain import GENESIS
 from eventlog.errors import CorruptLog
+from eventlog.identifiers import key_part
 from eventlog.projection import Projection
 from eventlog.session.state import SessionState
 from eventlog.telemetry import log_fact
@@ -66,7 +67,7 @@ class Replayed(NamedTuple):
 
 
 def snapshot_key(stream: str, projection: Projection[Any, Any]) -> str:
-    return f"snapshot/{stream}/{projection.name}"
+    return f"snapshot/{key_part(stream)}/{projection.name}"
 
 
 def replay_weight(record: Record) -> int:

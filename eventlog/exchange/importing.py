@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from eventlog.engine import arguments
 from eventlog.errors import DuplicateEvent
 from eventlog.exchange.import_command import RecordImport, import_event
-from eventlog.identifiers import check_session_id
+from eventlog.identifiers import check_session_id, from_key_part
 from eventlog.recorded import Recorded
 from eventlog.records import ANY
 from eventlog.session.commands import ABANDONED, AbandonCall
@@ -187,7 +187,7 @@ class Importer:
         from eventlog.session.index import SESSIONS, keys_under
 
         for key, _ in self.engine.store.scan(*keys_under(SESSIONS)):
-            yield key.removeprefix(SESSIONS)
+            yield from_key_part(key.removeprefix(SESSIONS))
 
     def append(
         self, core: Core, placed: Placed, found: Conversation, version: int

@@ -54,7 +54,7 @@ __all__ = ["Follower"]
 RETRY_AFTER: Final = 1_000_000
 """Microseconds before a folder that could not be written is tried again."""
 
-_REWRITTEN_BY: Final = frozenset({"tool_result_recorded", "commit_prepared"})
+_REWRITTEN_BY: Final = frozenset({"tool_result_recorded", "commit_prepared", "messages_withdrawn"})
 """The events after which ``messages.jsonl`` must be rewritten; after others, lines are added."""
 
 _projection = SessionFolder()

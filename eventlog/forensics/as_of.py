@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from eventlog.clock import format_time, parse_time
+from eventlog.argument_checks import microseconds
+from eventlog.clock import format_time
 from eventlog.engine.checkpoints import position_after
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.moment import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from eventlog.forensics.past import Past
     from eventlog.records import Position, Record
 
-__all__ = ["checked_version", "microseconds", "moment_at"]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["checked_version", "moment_at"]
 
 
 def moment_at(
@@ -60,24 +59,6 @@ def checked_version(past: Past, version: int) -> int:
             f"session {past.session!r} is at version {head}, there is no version {version} yet"
         )
     return version
-
-
-def microseconds(time: str | datetime) -> int:
-    """Return a time in microseconds since the Unix epoch; raise `InvalidArgument` for one without
-    a zone, and for a text that is none."""
-    if isinstance(time, datetime):
-        if time.tzinfo is None:
-            raise InvalidArgument(
-                f"the time {time.isoformat()} has no time zone; give an aware one"
-            )
-        since = time - _EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    try:
-        return parse_time(time)
-    except (ValueError, TypeError) as error:
-        raise InvalidArgument(
-            f"{time!r:.80} is not a time ({error}); write ISO 8601, such as 2026-01-02T03:04:05Z"
-        ) from error
 
 
 def _last_version(past: Past, is_before: Callable[[Record], bool]) -> int:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from eventlog.session.context import Context, SearchContext
     from eventlog.session.messages import Message
     from eventlog.session.tool_output import OutputMatch, ToolOutput
-    from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+    from eventlog.session.views import (
+        ArchivedMessages,
+        ArchiveView,
+        SessionMeta,
+        StoredMessage,
+        TaskView,
+        TurnView,
+    )
 
 __all__ = ["AsyncMoment"]
 
@@ -66,9 +73,15 @@ class AsyncMoment:
         """Return the messages that were live, in order, or only the ``last`` of them."""
         return await self._engine.run(self.moment.tail, last)
 
-    async def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    async def history(
+        self, *, hydrate: bool = False, withdrawn: bool = False
+    ) -> tuple[Message, ...]:
         """Return every message recorded until then, in order."""
-        return await self._engine.run(self.moment.history, hydrate=hydrate)
+        return await self._engine.run(self.moment.history, hydrate=hydrate, withdrawn=withdrawn)
+
+    async def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id until then."""
+        return await self._engine.run(self.moment.message, message_id)
 
     async def context(self, token_budget: int = 128_000) -> Context:
         """Return the context as today's code builds it of that moment."""
@@ -133,6 +146,10 @@ class AsyncMoment:
             context=context,
             occurrence=occurrence,
         )
+
+    async def turns(self) -> tuple[TurnView, ...]:
+        """Return the turns of that moment."""
+        return await self._engine.run(self.moment.turns)
 
     async def tasks(self) -> tuple[TaskView, ...]:
         """Return all tasks of the session with the states that they had, by id."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.event_values import Value
     from eventlog.forensics.past import Past
     from eventlog.records import Metadata, Record
     from eventlog.session.tokens import TokenEstimator
@@ -83,7 +84,7 @@ def fork(
         by,
     )
     core = engine.core(into)
-    _store(engine, past, core, records)
+    _store(engine, past, core, records, rewriting.values)
     return core
 
 
@@ -128,7 +129,13 @@ def _event_of(recorded: Recorded) -> Event | None:
         return None
 
 
-def _store(engine: Engine, past: Past, core: Core, records: Sequence[Record]) -> None:
+def _store(
+    engine: Engine,
+    past: Past,
+    core: Core,
+    records: Sequence[Record],
+    given: Mapping[str, Value],
+) -> None:
     """Add the records that are not there yet, the values that they name before them."""
     there = past.store.head(core.session)
     if there.version > len(records) or (
@@ -141,7 +148,10 @@ def _store(engine: Engine, past: Past, core: Core, records: Sequence[Record]) ->
     for page in _pages(records[there.version :]):
         for record in page:
             for digest in named_values(record):
-                put_value(past.store, core.session, get_value(past.store, past.session, digest))
+                data = given[digest].data if digest in given else None
+                if data is None:
+                    data = get_value(past.store, past.session, digest)
+                put_value(past.store, core.session, data)
         engine.answer(RecordsRequest(core, page, previous))
         previous = page[-1].hash
     core.refresh()

@@ -9,7 +9,6 @@ from eventlog.recorded import Recorded
 from eventlog.session.context import paired, unique
 from eventlog.session.context_digest import context_digest
 from eventlog.session.forensic_events import ContextGiven
-from eventlog.session.reading import MessageReader
 from eventlog.session.tasks.events import ArchiveFinalized
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def contexts_given(past: Past, until: int) -> tuple[GivenContext, ...]:
 
 def _made_again(past: Past, recorded: Recorded) -> GivenContext:
     event = cast("ContextGiven", recorded.event)
-    reader = MessageReader(past.core_at(event.as_of).store, past.session)
+    reader = past.core_at(event.as_of).reader
     found = paired(unique(reader.messages(event.ranges)))
     overview = _overview(past, event.overview_version)
     return GivenContext(

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     from eventlog.session.context import Context, SearchContext
     from eventlog.session.messages import Message
     from eventlog.session.tool_output import OutputMatch, ToolOutput
-    from eventlog.session.views import ArchivedMessages, ArchiveView, SessionMeta, TaskView
+    from eventlog.session.views import (
+        ArchivedMessages,
+        ArchiveView,
+        SessionMeta,
+        StoredMessage,
+        TaskView,
+        TurnView,
+    )
 
 __all__ = ["Moment", "core_of"]
 
@@ -105,9 +112,15 @@ class Moment:
         """Return the messages that were live, in order, or only the ``last`` of them."""
         return self._shelter.read(queries.read_tail, self._core, last)
 
-    def history(self, *, hydrate: bool = False) -> tuple[Message, ...]:
+    def history(self, *, hydrate: bool = False, withdrawn: bool = False) -> tuple[Message, ...]:
         """Return every message recorded until then, in order. See `Session.history`."""
-        return self._shelter.read(queries.read_history, self._core, hydrate=hydrate)
+        return self._shelter.read(
+            queries.read_history, self._core, hydrate=hydrate, withdrawn=withdrawn
+        )
+
+    def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id until then. See `Session.message`."""
+        return self._shelter.read(queries.read_message, self._core, message_id)
 
     def context(self, token_budget: int = 128_000) -> Context:
         """Return the context as today's code builds it of that moment.
@@ -173,6 +186,10 @@ class Moment:
         )
 
     # ---- and what only a moment has -----------------------------------------------------------
+
+    def turns(self) -> tuple[TurnView, ...]:
+        """Return the turns of that moment. See `Session.turns`."""
+        return self._shelter.read(queries.read_turns, self._core)
 
     def tasks(self) -> tuple[TaskView, ...]:
         """Return all tasks of the session with the states that they had, by id."""

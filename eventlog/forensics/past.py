@@ -18,7 +18,7 @@ from eventlog.errors import InvalidArgument, UnsupportedStore
 from eventlog.recorded import Recorded
 from eventlog.records import EMPTY_HEAD, START, Head
 from eventlog.session.folding import apply_records
-from eventlog.session.index import index_changes, may_change_index
+from eventlog.session.index import changes_index, index_changes
 from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 
@@ -153,7 +153,7 @@ class _IndexHistory:
         """Yield records to the fold, and note what each changes in the index."""
         state = self._state
         for record in self._store.read(session, after=state.version, until=version):
-            if not may_change_index(state, record.type, record.time):
+            if not changes_index(state, record):
                 yield record
                 continue
             before = state.copy()
@@ -178,6 +178,7 @@ class StoreUpTo:
     """
 
     durability: Durability = "none"
+    reads_types = True
 
     def __init__(self, past: Past, version: int) -> None:
         self._past = past
@@ -192,11 +193,14 @@ class StoreUpTo:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         last = self._version if until is None else min(until, self._version)
         if stream != self._past.session or last <= after:
             return iter(())
-        return self._past.store.read(stream, after=after, until=last, limit=limit, reverse=reverse)
+        return self._past.store.read(
+            stream, after=after, until=last, limit=limit, reverse=reverse, types=types
+        )
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

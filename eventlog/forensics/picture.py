@@ -6,7 +6,7 @@ so that what changed is found without comparing the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -23,6 +23,7 @@ from eventlog.session.index import (
 )
 from eventlog.session.reading import with_result
 from eventlog.session.state import SessionState
+from eventlog.session.version_ranges import ascending, contains, without
 from eventlog.session.views import META_FIELDS, archive_view, task_view
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.tasks.state import Task
+    from eventlog.session.version_ranges import VersionRange
+    from eventlog.session.withdrawals.events import MessagesWithdrawn
 
 __all__ = ["META_ALONE", "MISSING_ROOT", "ROOTS", "Picture", "Pictures", "Values", "values_of"]
 
@@ -62,6 +65,10 @@ class Picture:
     tail: dict[str, MessageData] = field(default_factory=dict[str, "MessageData"])
     versions: dict[str, int] = field(default_factory=dict[str, int])
     """Those of the live messages, by id."""
+    appended: dict[str, MessageData] = field(default_factory=dict[str, "MessageData"])
+    """The live messages without the results that came later, by id."""
+    results: dict[int, ToolResultRecorded] = field(default_factory=dict[int, "ToolResultRecorded"])
+    """Those results, by version."""
     archives: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     overview: str = ""
@@ -77,6 +84,8 @@ class Picture:
             self.session.copy(),
             dict(self.tail),
             dict(self.versions),
+            dict(self.appended),
+            dict(self.results),
             dict(self.archives),
             dict(self.tasks),
             self.overview,
@@ -179,9 +188,11 @@ class Pictures(Projection[Picture, Picture]):
             case "message_appended":
                 _append(state, recorded)
             case "tool_result_recorded":
-                _complete(state, cast("ToolResultRecorded", recorded.event))
+                _complete(state, recorded.version, cast("ToolResultRecorded", recorded.event))
             case "commit_prepared":
-                _retain(state)
+                _retain(state, state.session.window.closed)
+            case "messages_withdrawn":
+                _withdraw(state, cast("MessagesWithdrawn", recorded.event))
             case _:
                 pass
         if changes:
@@ -192,29 +203,44 @@ class Pictures(Projection[Picture, Picture]):
 def _append(state: Picture, recorded: Recorded) -> None:
     data = cast("MessageAppended", recorded.event).message
     id_ = data["id"]
-    state.tail[id_] = data
+    state.tail[id_] = state.appended[id_] = data
     state.versions[id_] = recorded.version
     state.touched.add(("tail", id_))
 
 
-def _complete(state: Picture, result: ToolResultRecorded) -> None:
+def _complete(state: Picture, version: int, result: ToolResultRecorded) -> None:
     id_ = result.message_id
     if id_ in state.tail:
+        state.results[version] = result
         state.tail[id_] = with_result(state.tail[id_], result)
         state.touched.add(("tail", id_))
 
 
-def _retain(state: Picture) -> None:
-    """Keep what the window says is live after a commit."""
-    retained = state.session.window.closed
-    gone = [
-        id_
-        for id_, version in state.versions.items()
-        if not any(first <= version <= last for first, last in retained)
-    ]
-    for id_ in gone:
-        del state.tail[id_], state.versions[id_]
+def _withdraw(state: Picture, event: MessagesWithdrawn) -> None:
+    """Take out what is withdrawn; a message that stays and loses its result is shown without it."""
+    live = [(version, version) for version in state.versions.values()]
+    _retain(state, without(ascending(live), ascending(event.ranges)))
+    lost = [version for version in state.results if contains(event.ranges, version)]
+    for id_ in {state.results.pop(version).message_id for version in lost} & state.tail.keys():
+        state.tail[id_] = state.appended[id_]
+        for result in state.results.values():
+            if result.message_id == id_:
+                state.tail[id_] = with_result(state.tail[id_], result)
         state.touched.add(("tail", id_))
+    if event.clears:
+        state.overview = ""
+        state.touched.add(("overview", ""))
+
+
+def _retain(state: Picture, retained: Sequence[VersionRange]) -> None:
+    """Keep the messages within some ranges only."""
+    gone = [id_ for id_, version in state.versions.items() if not contains(retained, version)]
+    for id_ in gone:
+        del state.tail[id_], state.versions[id_], state.appended[id_]
+        state.touched.add(("tail", id_))
+    if gone:
+        left = {at: each for at, each in state.results.items() if each.message_id in state.tail}
+        state.results = left
 
 
 def _follow_index(state: Picture, recorded: Recorded, changes: tuple[IndexEntry, ...]) -> None:

@@ -9,27 +9,39 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from eventlog.chain import EMPTY_METADATA, GENESIS, chained_record
-from eventlog.codec import encode_event, encode_metadata, records_to_come, with_records_to_come
+from eventlog.codec import (
+    encode_event,
+    encode_metadata,
+    records_to_come,
+    with_records_to_come,
+    with_what_follows,
+    without_what_follows,
+)
 from eventlog.errors import InvalidArgument
+from eventlog.event_values import values_in
 from eventlog.events import Event
-from eventlog.identifiers import EventId, derived_id, format_id
+from eventlog.identifiers import EventId, derived_id, format_id, key_part
 from eventlog.recorded import Recorded
 from eventlog.records import Metadata, Record
 from eventlog.session.folding import apply
-from eventlog.session.message_data import message_key, tool_result_key
+from eventlog.session.message_data import key_again, message_key, tool_result_key
 from eventlog.session.state import SessionState
-from eventlog.session.version_ranges import ascending, contains
+from eventlog.session.version_ranges import ascending, contains, withdrawal_of
 from eventlog.session.window import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from eventlog.event_values import Value
     from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Piece", "Rewriting"]
 
 Piece: TypeAlias = "Record | Event"
 """What stands in the new session: a record as it was, or another event."""
+
+_RECKONED = frozenset({"messages_withdrawn", "turn_begun", "commit_prepared"})
+"""The types of the events that count messages, or name versions under names of their own."""
 
 _KEYS_TRIED = 64
 """Events of one command whose ids are recognised as following from its key."""
@@ -52,11 +64,15 @@ class Rewriting:
         self._tasks: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         """Ids of events of the origin, and what they are now."""
+        self._by_key: dict[EventId, int] = {}
+        """The versions of messages and results of the fork, by the ids that follow from them."""
         self._gains: list[tuple[int, int, int]] = []
         """At which versions of the origin the fork has more messages and tokens."""
         self.edited: list[int] = []
         self.dropped: list[int] = []
         self.inserted: list[int] = []
+        self.values: dict[str, Value] = {}
+        """The values of events that were put in, by digest."""
 
     def take(self, record: Record, pieces: list[Piece]) -> None:
         """Take over one event of the origin as what stands in its place."""
@@ -90,6 +106,9 @@ class Rewriting:
 
     def _draft(self, record: Record, piece: Piece, *, stands_for_it: bool) -> None:
         metadata = self._metadata(record) if stands_for_it else EMPTY_METADATA
+        if isinstance(piece, Event):
+            metadata = with_what_follows(without_what_follows(metadata), piece)
+            self.values.update((each.sha256, each) for each in values_in(piece))
         self._group.append(_Draft(piece, record if stands_for_it else None, record.time, metadata))
         self._places.append(record.version)
         if stands_for_it:
@@ -167,12 +186,23 @@ class Rewriting:
         found = derived_id(self._into, key)
         own = _key_of(type_, data)
         if own is not None:
-            found = derived_id(self._into, own)
+            found = self._first_free(own, version)
         elif origin is not None:
             found = self._id_by_key(origin) or found
         if origin is not None:
             self._ids[format_id(origin.event_id)] = format_id(found)
         return found
+
+    def _first_free(self, key: str, version: int) -> EventId:
+        """Return the id for a message or result, in whose place none is that was not withdrawn."""
+        while True:
+            found = derived_id(self._into, key)
+            before = self._by_key.get(found)
+            at = 0 if before is None else withdrawal_of(self._state.withdrawn, before)
+            if not at:
+                self._by_key[found] = version
+                return found
+            key = key_again(key, at)
 
     def _id_by_key(self, record: Record) -> EventId | None:
         if b'"idempotency_key"' not in record.metadata:
@@ -202,19 +232,29 @@ class Rewriting:
         for name in ("fence", "as_of", "usage_after", "usage_until", "overview_version"):
             if isinstance(found.get(name), int):
                 found[name] = self._version(found[name])
-        for name in ("takes", "retains", "ranges"):
+        for name in ("takes", "retains", "ranges", "moved"):
             if name in found:
                 found[name] = self._ranges(found[name])
-        if type_ == "commit_prepared" and self._gains:
-            self._recount(found, version)
+        if type_ in _RECKONED:
+            self._reckon(type_, found, version)
         return found
+
+    def _reckon(self, type_: str, found: dict[str, Any], version: int) -> None:
+        """Have an event name and count what is there in the fork."""
+        if type_ == "messages_withdrawn":
+            self._withdraw(found)
+        elif type_ == "turn_begun":
+            steps = found.get("steps", {})
+            found["steps"] = {name: self._version(each) for name, each in steps.items()}
+        elif self._gains:
+            self._recount(found, version)
 
     def _with_references(self, value: Any) -> Any:
         """Return a value in which references to the session's tool outputs are the new one's."""
         if isinstance(value, str):
-            prefix = f"eventlog://{self._origin}/"
+            prefix = f"eventlog://{key_part(self._origin)}/"
             whole = value.startswith(prefix)
-            return f"eventlog://{self._into}/{value[len(prefix) :]}" if whole else value
+            return f"eventlog://{key_part(self._into)}/{value[len(prefix) :]}" if whole else value
         if isinstance(value, list):
             return [self._with_references(each) for each in cast("Iterable[Any]", value)]
         if isinstance(value, dict):
@@ -242,6 +282,20 @@ class Rewriting:
             for first, last in ranges
         )
         return [(first, last) for first, last in spans if first <= last]
+
+    def _withdraw(self, withdrawal: dict[str, Any]) -> None:
+        """Have a withdrawal name and count what is live of it in the fork."""
+        withdrawal["unglued"] = [self._version(each) for each in withdrawal.get("unglued", ())]
+        withdrawal["reopens"] = [
+            {**each, "version": self._version(each["version"])}
+            for each in withdrawal.get("reopens", ())
+        ]
+        window = self._state.window
+        if self._gains and window.count == len(window.versions):
+            left = window.copy()
+            left.withdraw(self._state.version + 1, ascending(withdrawal["ranges"]), 0, 0)
+            withdrawal["count"] = window.count - left.count
+            withdrawal["tokens"] = window.tokens - left.tokens
 
     def _recount(self, commit: dict[str, Any], version: int) -> None:
         """Have a commit count what it takes and retains in the fork."""
@@ -298,7 +352,8 @@ def _key_of(type_: str, data: bytes) -> str | None:
         return message_key(json.loads(data)["message"]["id"])
     if type_ == "tool_result_recorded":
         fields = json.loads(data)
-        kind = "abandoned" if fields.get("abandoned") else fields["status"]
+        kinds = [kind for kind in ("abandoned", "interrupted") if fields.get(kind)]
+        kind = kinds[0] if kinds else fields["status"]
         return tool_result_key(
             fields["message_id"], fields["tool_id"], kind, fields.get("occurrence", 0)
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from eventlog.argument_checks import microseconds
 from eventlog.errors import InvalidArgument
-from eventlog.forensics.as_of import microseconds
 from eventlog.recorded import Recorded
 
 if TYPE_CHECKING:

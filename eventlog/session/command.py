@@ -13,21 +13,27 @@ generated without methods for it, which would be compiled whenever the package i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from eventlog.errors import SessionClosed, SessionNotFound
 from eventlog.events import Event
 from eventlog.machine import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
+    from eventlog.session.appended import AppendedData
+    from eventlog.session.events import ToolResultRecorded
     from eventlog.session.keeping import Values
+    from eventlog.session.message_data import MessageData
+    from eventlog.session.reading import Newest, StoredMessage
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
+    from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
 
@@ -35,10 +41,14 @@ Result = TypeVar("Result")
 
 
 class Draft(NamedTuple):
-    """An event to record; without an id it gets one from the command's key, or a drawn one."""
+    """An event to record; without an id it gets one from the command's key, or a drawn one.
+
+    ``is_turns`` is false for what a command of a turn records although it is not the turn's.
+    """
 
     event: Event
     event_id: EventId | None = None
+    is_turns: bool = True
 
 
 class Outcome(NamedTuple, Generic[Result]):
@@ -50,6 +60,30 @@ class Outcome(NamedTuple, Generic[Result]):
 class Facts(Protocol):
     """The look-ups in the log that a command may make before it is decided; all of them do I/O."""
 
+    def newest(self, keys: Sequence[str]) -> list[Newest]:
+        """Return what was recorded last under each key, withdrawals included."""
+        ...
+
+    def said(
+        self, ranges: Sequence[VersionRange]
+    ) -> Iterator[tuple[int, AppendedData | ToolResultRecorded]]:
+        """Yield the messages as they were appended, and the results, in ascending ranges."""
+        ...
+
+    def appended(
+        self, ranges: Sequence[VersionRange], *, holding: bytes = b"", reverse: bool = False
+    ) -> Iterator[tuple[int, MessageData]]:
+        """Yield the messages in ascending ranges whose stored bytes hold ``holding``."""
+        ...
+
+    def messages(self, ranges: Sequence[VersionRange]) -> list[StoredMessage]:
+        """Return the messages in ascending ranges with the results so far, in order."""
+        ...
+
+    def record(self, version: int) -> Recorded | None:
+        """Return the record at a version, or None."""
+        ...
+
     def calls(self, message_id: str, version: int) -> StoredCalls | None:
         """Return the calls of a message with what answered them up to a version of the session."""
         ...
@@ -60,6 +94,14 @@ class Facts(Protocol):
 
     def task(self, task_id: str) -> Task | None:
         """Return a task of the session, even a finished one; None if there is none."""
+        ...
+
+    def turn(self, turn_id: str) -> Turn | None:
+        """Return a turn that has ended; None if none with this id has."""
+        ...
+
+    def archive_with(self, version: int) -> int | None:
+        """Return the number of the archive that took what is at a version; None if none did."""
         ...
 
     def task_of_archive(self, index: int) -> Task | None:
@@ -77,6 +119,10 @@ class Command(ABC, Generic[Result]):
 
     creates: ClassVar[bool] = False
     """Whether its own event creates the session."""
+
+    expects_conversation: ClassVar[bool] = False
+    """Whether the version that a caller expects is compared with that of the newest message,
+    result, withdrawal or commit, instead of with that of the newest record (M3)."""
 
     returns_records: ClassVar[bool] = False
     """Whether the caller gets the records themselves, which then need their positions."""
@@ -97,6 +143,15 @@ class Command(ABC, Generic[Result]):
     def event_ids(self, session: str) -> Sequence[EventId]:
         """Return the ids that follow from the events themselves, without an idempotency key."""
         return ()
+
+    def span(self) -> tuple[int, int] | None:
+        """Return the place of the first event that has no id of its own, and how many events there
+        are; None if no event has one."""
+        return None
+
+    def content(self) -> Any:
+        """Return what decides whether another command with the same key is the same one."""
+        return self
 
     def gather(self, facts: Facts, state: SessionState) -> Command[Result]:
         """Return the command together with the facts that it needs beyond the state."""

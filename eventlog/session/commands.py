@@ -9,6 +9,7 @@ from eventlog.errors import (
     IllegalTransition,
     InvalidArgument,
     InvalidMessage,
+    MessageWithdrawn,
     SessionClosed,
     SessionNotFound,
 )
@@ -18,6 +19,8 @@ from eventlog.machine import ABSENT
 from eventlog.session.command import Command, Draft, Facts, KeepingCommand, Outcome, require_open
 from eventlog.session.events import (
     ContextsUsed,
+    FailedArchives,
+    FailedArchivesChanged,
     MemorySessionAssigned,
     MessageAppended,
     ProjectAssigned,
@@ -40,9 +43,11 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.session.keeping import Values
     from eventlog.session.pending_calls import PendingCall
+    from eventlog.session.reading import Newest
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.tool_output import Limit
+    from eventlog.session.turns.ending import Ending
 
 __all__ = [
     "ABANDONED",
@@ -56,6 +61,7 @@ __all__ = [
     "RecordEvents",
     "RecordToolResult",
     "RecordUsage",
+    "check_recordable",
 ]
 
 ABANDONED: Final = "abandoned: no result will come"
@@ -73,20 +79,47 @@ class AppendMessages(Command[tuple[Message, ...]]):
     data: tuple[MessageData, ...]
     tokens: tuple[int, ...]
     stored: tuple[MessageData, ...] | None = None
+    newest: tuple[Newest, ...] | None = None
+    """What was recorded under the ids, once `gather` has looked; that is needed after withdrawals."""
+    reuses: bool = False
+    """Whether ids of withdrawn messages may be used again, as by a turn that is begun again."""
+
+    gathers = True
+    expects_conversation = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[tuple[Message, ...]]:
+        if not state.withdrawn:
+            return self
+        keys = [message_key(message.id) for message in self.messages]
+        return replace(self, newest=tuple(facts.newest(keys)))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return bool(state.withdrawn)
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         if state.status != "open":
             require_open(state)
-        session, trusted = state.session_id, MessageAppended.trusted
+        if self.newest is not None and not self.reuses:
+            self._refuse_withdrawn(state.session_id)
+        trusted = MessageAppended.trusted
         return [
-            Draft(
-                trusted({"message": data, "tokens": tokens}),
-                derived_id(session, message_key(data["id"])),
+            Draft(trusted({"message": data, "tokens": tokens}), event_id)
+            for data, tokens, event_id in zip(
+                self.stored or self.data,
+                self.tokens,
+                self.event_ids(state.session_id),
+                strict=True,
             )
-            for data, tokens in zip(self.stored or self.data, self.tokens, strict=True)
         ]
 
+    def _refuse_withdrawn(self, session: str) -> None:
+        for message, newest in zip(self.messages, self.newest or (), strict=True):
+            if newest.withdrawn and newest.version is None:
+                raise MessageWithdrawn(session, message.id, newest.withdrawn, newest.withdrawn_at)
+
     def event_ids(self, session: str) -> Sequence[EventId]:
+        if self.newest is not None:
+            return [derived_id(session, newest.key) for newest in self.newest]
         return [derived_id(session, message_key(message.id)) for message in self.messages]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Message, ...]:
@@ -128,12 +161,14 @@ class AppendLargeMessages(AppendMessages, KeepingCommand["tuple[Message, ...]"])
         for place in self.claiming:
             check_kept(values, state.session_id, self.data[place])
         if not self.large:
-            return AppendMessages(self.messages, self.data, self.tokens)
+            return AppendMessages(self.messages, self.data, self.tokens, reuses=self.reuses)
         stored, tokens = list(self.data), list(self.tokens)
         for place in self.large:
             stored[place] = keep_outputs(values, state.session_id, stored[place], state.tool_output)
             tokens[place] = weigh(self.estimate, stored[place])
-        return AppendMessages(self.messages, self.data, tuple(tokens), tuple(stored))
+        return AppendMessages(
+            self.messages, self.data, tuple(tokens), tuple(stored), reuses=self.reuses
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -159,8 +194,11 @@ class RecordToolResult(KeepingCommand[None]):
     event: ToolResultRecorded | None = None
     """The event to record, once `gather` has made it."""
     occurrence: int | None = None
+    key: str | None = None
+    """The key of the event, once `gather` knows it."""
 
     gathers = True
+    expects_conversation = True
 
     @property
     def unkept(self) -> bool:
@@ -174,7 +212,7 @@ class RecordToolResult(KeepingCommand[None]):
         return replace(self, large=large)
 
     def gather(self, facts: Facts, state: SessionState) -> RecordToolResult:
-        if self.event is not None:
+        if self.event is not None and not state.withdrawn:
             return self
         occurrence = self._occurrence(facts, state)
         if state.status == "open" and self.large is None:
@@ -194,10 +232,15 @@ class RecordToolResult(KeepingCommand[None]):
             large=large or None,
             occurrence=occurrence,
         )
-        return replace(self, event=event, too_large=None)
+        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+        if state.withdrawn:
+            key = facts.newest([key])[0].key
+        return replace(self, event=event, too_large=None, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
         """Return whether the message is read: a long output counts together with its others."""
+        if state.withdrawn:
+            return True
         if self.event is not None:
             return False
         is_long = len(self.output) > state.tool_output.preview_characters
@@ -255,8 +298,9 @@ class RecordToolResult(KeepingCommand[None]):
         return stored.duration_ms == self.duration_ms and same_output(part, self.output)
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        occurrence = self.event.occurrence if self.event is not None else self.occurrence or 0
-        key = tool_result_key(self.message_id, self.tool_id, self.status, occurrence)
+        key = self.key
+        if key is None:
+            key = tool_result_key(self.message_id, self.tool_id, self.status, self.occurrence or 0)
         return [derived_id(session, key)]
 
     def result(self, recorded: Sequence[Recorded]) -> None:
@@ -274,17 +318,24 @@ class AbandonCall(Command[bool]):
     occurrence: int | None = None
     call: PendingCall | None = None
     """The open call, once `gather` has found it."""
+    key: str | None = None
+    """The key of the event, once `gather` knows it."""
 
     gathers = True
+    expects_conversation = True
 
     def gather(self, facts: Facts, state: SessionState) -> AbandonCall:
         call = self._open_call(state)
         if call is None:
             stored_calls(facts, state, self.message_id).count(self.tool_id, self.occurrence)
-        return replace(self, call=call)
+            return replace(self, call=None)
+        key = tool_result_key(self.message_id, self.tool_id, "abandoned", call.occurrence)
+        if state.withdrawn:
+            key = facts.newest([key])[0].key
+        return replace(self, call=call, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
-        return self._open_call(state) is None
+        return bool(state.withdrawn) or self._open_call(state) is None
 
     def _open_call(self, state: SessionState) -> PendingCall | None:
         pending = state.window.pending
@@ -307,8 +358,8 @@ class AbandonCall(Command[bool]):
             occurrence=self.call.occurrence,
             abandoned=True,
         )
-        key = tool_result_key(self.message_id, self.tool_id, "abandoned", self.call.occurrence)
-        return [Draft(event, derived_id(state.session_id, key))]
+        assert self.key is not None  # `gather` has set it together with the call.
+        return [Draft(event, derived_id(state.session_id, self.key))]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return True  # The call is closed, whatever reason was given first.
@@ -369,6 +420,24 @@ class AssignProject(Command[bool]):
 
 
 @dataclass(slots=True, eq=False)
+class ChangeFailedArchives(Command[bool]):
+    """Have commits wait for archives that failed for good, or go on without them (C5)."""
+
+    policy: FailedArchives
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[bool]:
+        require_open(state)
+        if state.failed_archives == self.policy:
+            return Outcome(False)
+        return [Draft(FailedArchivesChanged(policy=self.policy))]
+
+    def result(self, recorded: Sequence[Recorded]) -> bool:
+        return True
+
+
+@dataclass(slots=True, eq=False)
 class AssignMemorySession(Command[str]):
     """Give the session a stable id at a provider that has no sessions of its own (M10)."""
 
@@ -403,25 +472,57 @@ class RecordEvents(Command["tuple[Recorded, ...]"]):
     returns_records = True
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
-        require_open(state)
-        if not self.events:
-            raise InvalidArgument("there is no event to record; give at least one")
-        for event in self.events:
-            if is_builtin_type(event.event_type):
-                raise IllegalTransition(
-                    f"session {state.session_id!r}", state.status, event.event_type
-                )
+        check_recordable(state, self.events)
         return [Draft(event) for event in self.events]
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[Recorded, ...]:
         return tuple(recorded)
 
 
+def check_recordable(state: SessionState, events: Sequence[Event | None]) -> None:
+    """Raise unless the session takes events, there are some, and all are of users' own types."""
+    require_open(state)
+    if not events:
+        raise InvalidArgument("there is no event to record; give at least one")
+    for event in events:
+        if event is not None and is_builtin_type(event.event_type):
+            raise IllegalTransition(f"session {state.session_id!r}", state.status, event.event_type)
+
+
 @dataclass(slots=True, eq=False)
-class CloseSession(Command[None]):
-    """Close the session to further messages; open archives are still finalised."""
+class EndingSession(Command[None]):
+    """End the session for its users; an open turn ends in the same append."""
 
     reason: str | None = None
+    ending: Ending | None = None
+    """How the open turn ends, once `gather` has read it."""
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[None]:
+        if state.turn is None:
+            return self
+        from eventlog.session.turns.ending import gather_ending  # Few sessions have turns.
+
+        return replace(self, ending=gather_ending(facts, state, withdraws=False))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return state.turn is not None
+
+    def _end_of_turn(self, state: SessionState, reason: str) -> list[Draft]:
+        if state.turn is None or state.status != "open":
+            return []
+        from eventlog.session.turns.ending import Ending, abandoned, end_drafts
+
+        return end_drafts(state, self.ending or Ending(), abandoned(state.turn, reason))
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class CloseSession(EndingSession):
+    """Close the session to further messages; open archives are still finalised."""
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -429,17 +530,13 @@ class CloseSession(Command[None]):
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        return [Draft(SessionClosedEvent(reason=self.reason))]
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
+        ends = self._end_of_turn(state, self.reason or "session closed")
+        return [*ends, Draft(SessionClosedEvent(reason=self.reason))]
 
 
 @dataclass(slots=True, eq=False)
-class DeleteSession(Command[None]):
+class DeleteSession(EndingSession):
     """Take the session out of use and abandon its open tasks (M1); its records stay."""
-
-    reason: str | None = None
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -457,7 +554,5 @@ class DeleteSession(Command[None]):
             )
             for task in state.tasks.values()
         ]
-        return [*abandoned, Draft(SessionDeleted(reason=self.reason))]
-
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
+        ends = self._end_of_turn(state, reason)
+        return [*ends, *abandoned, Draft(SessionDeleted(reason=self.reason))]

@@ -40,6 +40,8 @@ def idle_from(state: SessionState, last_message_at: int | None = None) -> int | 
         return None
     if state.window.count <= policy.keep_recent or state.blocking_failure() is not None:
         return None
+    if state.window.held_from and state.window.count <= state.window.held_count:
+        return None  # All that is live came after the open turn was begun.
     idle = int(policy.idle_seconds * 1_000_000)
     step = max(1, idle // IDLE_STEPS)
     end = (state.last_message_at if last_message_at is None else last_message_at) + idle

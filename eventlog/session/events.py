@@ -18,6 +18,7 @@ __all__ = [
     "CommitPrepared",
     "ContextsUsed",
     "FailedArchives",
+    "FailedArchivesChanged",
     "MemorySessionAssigned",
     "MessageAppended",
     "ProjectAssigned",
@@ -31,6 +32,8 @@ __all__ = [
 import_when_read("eventlog.session.folder_events")
 import_when_read("eventlog.session.forensic_events")
 import_when_read("eventlog.session.import_events")
+import_when_read("eventlog.session.withdrawals.events")
+import_when_read("eventlog.session.turns.events")
 
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""
@@ -66,8 +69,9 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
 
     If ``output`` is a preview of an output that is stored beside the log, ``large`` has the further
     fields of its tool part (M6). ``occurrence`` counts the calls of the message that have the same
-    id, from 0. ``abandoned`` is true if the call was closed without an answer: a result that
-    arrives later replaces this one.
+    id, from 0. ``abandoned`` is true if the call was closed without an answer, ``interrupted`` if
+    the work that it was part of ended before its answer: a result that arrives later replaces
+    such a one.
     """
 
     message_id: str
@@ -79,6 +83,7 @@ class ToolResultRecorded(Event, type="tool_result_recorded"):
     large: dict[str, Any] | None = None
     occurrence: int = 0
     abandoned: bool = False
+    interrupted: bool = False
 
 
 class ContextsUsed(Event, type="contexts_used"):
@@ -92,6 +97,12 @@ class ProjectAssigned(Event, type="project_assigned"):
     """A session without a project got one (M9)."""
 
     project: str
+
+
+class FailedArchivesChanged(Event, type="failed_archives_changed"):
+    """From here on commits treat archives that failed for good as the ``policy`` says (C5)."""
+
+    policy: FailedArchives
 
 
 class MemorySessionAssigned(Event, type="memory_session_assigned"):

@@ -20,6 +20,8 @@ from eventlog.session.appended import appended_reader
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_folding import fold_message
 from eventlog.session.tasks import folding as task_folding
+from eventlog.session.turns import folding as turn_folding
+from eventlog.session.withdrawals import folding as withdrawal_folding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,10 +38,15 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     **message_folding.HANDLERS,
     **folder_folding.HANDLERS,
     **task_folding.HANDLERS,
+    **withdrawal_folding.HANDLERS,
+    **turn_folding.HANDLERS,
 }
 
 _QUIET: Final = (
-    folder_folding.QUIET | task_folding.QUIET | frozenset({"context_given", "session_forked"})
+    folder_folding.QUIET
+    | task_folding.QUIET
+    | turn_folding.QUIET
+    | frozenset({"context_given", "session_forked"})
 )
 """Events that leave ``updated_at`` alone (M8)."""
 

@@ -5,12 +5,22 @@ key                                       value
 ========================================= =====================================================
 ``session/{session}``                     what the session was created with, and how it ended
 ``workspace/{workspace}/{session}``       that the session belongs to the workspace
+``owner/{owner}/{session}``               that it is the owner's
 ``task/{task id}``                        the whole task, as `eventlog.session.tasks.state.Task`
 ``archive/{session}/{index}``             the whole archive, as `eventlog.session.archive.Archive`
+``blocked/{session}``                     that commits wait for an archive that failed for good (C5)
+``finalizer/{name}/{session}``            that an overview of the session was made by it (F6)
 ``due/{kind}/{microseconds}/{task id}``   that the task can be moved from then on, and by whom
+``turn/{session}/{turn id}``              the whole turn, once it has ended, as
+                                          `eventlog.session.turns.state.Turn`
+``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
+``event/{key}/{session}/{version}``       that the event has the key, which is one of its class (M14)
 ========================================= =====================================================
+
+A session's id is written by `key_part`, so keys of ``a`` never meet those of ``a/b``. The key of an
+event may have slashes of its own; those in its fields are escaped.
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
@@ -28,10 +38,14 @@ import pydantic_core
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.codec import keys_of
 from eventlog.errors import CorruptLog
+from eventlog.events import is_builtin_type
+from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
+from eventlog.session.folding import apply
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
     FollowUp,
@@ -41,6 +55,9 @@ from eventlog.session.tasks.events import (
 )
 from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
 from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
+from eventlog.session.turns.folding import ended
+from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
+from eventlog.session.turns.state import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,28 +65,46 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
     from eventlog.session.state import SessionState
+    from eventlog.session.turns.events import TurnEvent
 
 __all__ = [
+    "EVENTS",
     "INDEXED_TYPES",
     "SHARED_PREFIXES",
+    "EventKey",
     "SessionEntry",
     "archive_key",
     "archive_prefix",
+    "blocked_key",
+    "changes_index",
     "due_key",
     "due_prefix",
+    "event_entries",
+    "event_range",
+    "finalizer_of_key",
+    "finalizer_prefix",
     "idle_key",
     "idle_range",
     "index_changes",
     "keys_under",
     "may_change_index",
+    "owner_prefix",
     "prepare_reading",
     "read_archive",
+    "read_event_key",
     "read_session",
     "read_task",
+    "read_turn",
     "session_key",
     "session_of_entry",
     "session_of_idle_key",
+    "session_of_stale_key",
+    "stale_key",
+    "stale_range",
     "task_key",
+    "time_of_due_key",
+    "turn_key",
+    "turn_prefix",
     "workspace_prefix",
 ]
 
@@ -78,16 +113,29 @@ SESSION_TYPES: Final = frozenset(
 )
 """The event types that may change the entries of the session itself."""
 
-INDEXED_TYPES: Final = TASK_MACHINE.events | SESSION_TYPES
+TURN_TYPES: Final = TURN_MACHINE.events - {"turn_step_completed"}
+"""The event types that may change the entries of a session's turns."""
+
+INDEXED_TYPES: Final = (
+    TASK_MACHINE.events
+    | SESSION_TYPES
+    | TURN_TYPES
+    | frozenset({"messages_withdrawn", "failed_archives_changed"})
+)
 """The event types that may change an entry. A message may, too, in a session with an idle limit."""
 
-_WORKSPACE_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
-"""The event types after which the workspace's entry is written, too."""
+_BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
+"""The event types after which the entries of the workspace and of the owner are written, too."""
 
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
+DUE: Final = "due/"
 IDLE: Final = "idle/"
-SHARED_PREFIXES: Final = ("workspace/", TASKS, "due/", IDLE)
+STALE: Final = "stale/"
+BLOCKED: Final = "blocked/"
+FINALIZER: Final = "finalizer/"
+EVENTS: Final = "event/"
+SHARED_PREFIXES: Final = ("workspace/", "owner/", FINALIZER, TASKS, DUE, IDLE, STALE, EVENTS)
 """The prefixes of the keys that do not begin with their session."""
 
 
@@ -97,7 +145,11 @@ def keys_under(prefix: str) -> tuple[str, str]:
 
 
 def session_key(session: str) -> str:
-    return f"{SESSIONS}{session}"
+    return f"{SESSIONS}{key_part(session)}"
+
+
+def blocked_key(session: str) -> str:
+    return f"{BLOCKED}{key_part(session)}"
 
 
 def workspace_prefix(workspace: str) -> str:
@@ -109,8 +161,23 @@ def workspace_prefix(workspace: str) -> str:
     return f"workspace/{_without_slash(workspace)}/"
 
 
+def owner_prefix(owner: str) -> str:
+    """Return the prefix of the keys of an owner's sessions; a slash in the name is escaped."""
+    return f"owner/{_without_slash(owner)}/"
+
+
 def _without_slash(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2F")
+
+
+def finalizer_prefix(name: str) -> str:
+    """Return the prefix of the keys of the sessions that have an overview of this maker."""
+    return f"{FINALIZER}{_without_slash(name)}/"
+
+
+def finalizer_of_key(key: str) -> str:
+    """Return the name in a key under `FINALIZER`."""
+    return key.split("/")[1].replace("%2F", "/").replace("%25", "%")
 
 
 def task_key(task_id: str) -> str:
@@ -118,7 +185,7 @@ def task_key(task_id: str) -> str:
 
 
 def archive_prefix(session: str) -> str:
-    return f"archive/{session}/"
+    return f"archive/{key_part(session)}/"
 
 
 def archive_key(session: str, index: int) -> str:
@@ -127,15 +194,43 @@ def archive_key(session: str, index: int) -> str:
 
 @lru_cache
 def due_prefix(kind: str) -> str:
-    return f"due/{_without_slash(kind)}/"
+    return f"{DUE}{_without_slash(kind)}/"
 
 
 def due_key(kind: str, time: int, task_id: str = "") -> str:
     return f"{due_prefix(kind)}{time:017d}/{task_id}"
 
 
+def time_of_due_key(key: str) -> int | None:
+    """Return the time of a ``due/`` key in microseconds; None if the key is damaged."""
+    parts = key.rsplit("/", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
+
+
 def idle_key(time: int, session: str = "") -> str:
-    return f"{IDLE}{time:017d}/{session}"
+    return f"{IDLE}{time:017d}/{key_part(session)}"
+
+
+def turn_prefix(session: str) -> str:
+    return f"turn/{key_part(session)}/"
+
+
+def turn_key(session: str, turn_id: str) -> str:
+    return f"{turn_prefix(session)}{_without_slash(turn_id)}"
+
+
+def stale_key(time: int, session: str = "") -> str:
+    return f"{STALE}{time:017d}/{key_part(session)}"
+
+
+def stale_range(now: int) -> tuple[str, str]:
+    """Return the range of the keys of the sessions whose open turn may be abandoned by ``now``."""
+    return STALE, stale_key(now + 1)
+
+
+def session_of_stale_key(key: str) -> str:
+    """Return the session that the key of a stale turn is about."""
+    return from_key_part(key.removeprefix(STALE).partition("/")[2])
 
 
 def idle_range(now: int) -> tuple[str, str]:
@@ -147,12 +242,14 @@ def session_of_entry(key: str, value: bytes) -> str | None:
     """Return the session that an entry is about; None if it cannot be read or is unknown."""
     family, _, rest = key.partition("/")
     match family:
-        case "session":
-            return rest
-        case "workspace" | "idle":
-            return rest.partition("/")[2] or None
-        case "archive":
-            return rest.rpartition("/")[0] or None
+        case "session" | "blocked":
+            return from_key_part(rest)
+        case "workspace" | "owner" | "finalizer" | "idle" | "stale":
+            return from_key_part(rest.partition("/")[2]) or None
+        case "event":
+            return read_event_key(key).session
+        case "archive" | "turn":
+            return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
         case _:
@@ -170,7 +267,46 @@ def _session_in(value: bytes, name: str) -> str | None:
 
 def session_of_idle_key(key: str) -> str:
     """Return the session that an idle key is about."""
-    return key.removeprefix(IDLE).partition("/")[2]
+    return from_key_part(key.removeprefix(IDLE).partition("/")[2])
+
+
+class EventKey(NamedTuple):
+    """What an ``event/`` entry says."""
+
+    key: str
+    session: str | None
+    version: int
+
+
+def event_entries(record: Record) -> list[tuple[str, bytes]]:
+    """Return the entries of a record's own index keys; they follow from its metadata alone."""
+    if b'"keys"' not in record.metadata:
+        return []
+    place = f"{key_part(record.stream)}/{record.version:012d}"
+    return [(f"{EVENTS}{key}/{place}", b"{}") for key in keys_of(record)]
+
+
+def event_range(key: str, session: str) -> tuple[str, str]:
+    """Return a range with the keys of one session's entries of an event's key.
+
+    Entries of a longer key may be among them.
+    """
+    place = f"{EVENTS}{key}/{key_part(session)}/"
+    return f"{place}0", f"{place}:"
+
+
+def read_event_key(entry: str) -> EventKey:
+    """Read the key of an ``event/`` entry; one that is damaged is of no session."""
+    key, _, place = entry.removeprefix(EVENTS).rpartition("/")
+    key, _, session = key.rpartition("/")
+    if not key or not (place.isascii() and place.isdigit()):
+        return EventKey(key, None, 0)
+    return EventKey(key, from_key_part(session), int(place))
+
+
+def changes_index(state: SessionState, record: Record) -> bool:
+    """Return whether a record may change an entry of the session."""
+    return b'"keys"' in record.metadata or may_change_index(state, record.type, record.time)
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -203,13 +339,16 @@ def index_changes(
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    old = {**_due_entries(before, touched), **_idle_entry(before)}
-    new = {**_due_entries(after, touched), **_idle_entry(after)}
+    _index_turns(changes, before, recorded, after)
+    old = {**_due_entries(before, touched), **_timed_entries(before)}
+    new = {**_due_entries(after, touched), **_timed_entries(after)}
     for key in old.keys() - new.keys():
         changes[key] = None
     for key, value in new.items():
         if old.get(key) != value:
             changes[key] = _json(value)
+    for entry in recorded:
+        changes.update(event_entries(entry.record))
     return tuple(changes.items())
 
 
@@ -225,8 +364,12 @@ def _index_session(
         return
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
-    if after.workspace is not None and not types.isdisjoint(_WORKSPACE_TYPES):
-        changes[workspace_prefix(after.workspace) + after.session_id] = _json(value)
+    if types.isdisjoint(_BELONGING_TYPES):
+        return
+    if after.workspace is not None:
+        changes[workspace_prefix(after.workspace) + key_part(after.session_id)] = _json(value)
+    if after.owner is not None:
+        changes[owner_prefix(after.owner) + key_part(after.session_id)] = _json(value)
 
 
 def _touched_tasks(
@@ -265,6 +408,8 @@ def _index_archives(
 ) -> None:
     made: dict[int, Archive] = {}
     for entry in recorded:
+        if not is_builtin_type(entry.type):
+            continue  # An application's own: its class may be missing here.
         event = entry.event
         if type(event) is CommitPrepared:
             made[event.archive] = archive_of(entry.record, event)
@@ -273,8 +418,34 @@ def _index_archives(
             if known is not None:
                 finalized = replace(known, finalized=entry.version, covers=event.covers)
                 made[event.archive] = finalized
+            if event.finalizer:
+                changes[finalizer_prefix(event.finalizer) + key_part(before.session_id)] = b"{}"
     for archive in made.values():
         changes[archive_key(before.session_id, archive.index)] = _json(archive)
+
+
+def _index_turns(
+    changes: dict[str, bytes | None],
+    before: SessionState,
+    recorded: Sequence[Recorded],
+    after: SessionState,
+) -> None:
+    """Note the turns that records end, as each was right before its end."""
+    if not any(entry.type in ENDED_BY for entry in recorded):
+        return
+    state = before.copy()
+    for entry in recorded:
+        turn = state.turn
+        if entry.type in ENDED_BY and turn is not None:
+            end = ended(turn, entry.record, cast("TurnEvent", entry.event))
+            changes[turn_key(after.session_id, turn.turn_id)] = _json(end)
+        apply(state, entry)
+
+
+def _stale_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    if state.turn is None or state.status != "open":
+        return {}
+    return {stale_key(state.turn.stale_at, state.session_id): {}}
 
 
 def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict[str, Any]]:
@@ -291,6 +462,16 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict
 def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     time = idle_from(state)
     return {} if time is None else {idle_key(time, state.session_id): {}}
+
+
+def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    failed = state.blocking_failure() if state.status == "open" else None
+    return {} if failed is None else {blocked_key(state.session_id): {"archive": failed.archive}}
+
+
+def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:
+    """Return the entries that say what the session waits for."""
+    return {**_idle_entry(state), **_stale_entry(state), **_blocked_entry(state)}
 
 
 def _due_value(task: Task) -> dict[str, Any]:
@@ -326,6 +507,17 @@ def read_archive(value: bytes) -> Archive:
     except ValueError as error:
         raise _damaged("archive", error) from error
     return archive
+
+
+def read_turn(value: bytes) -> Turn:
+    """Read a ``turn/`` entry; raise `CorruptLog` if it is damaged."""
+    try:
+        turn = _turn_reader()(value)
+        if turn.state not in ENDED_BY.values():
+            raise ValueError(f"a turn that ended cannot be {turn.state!r:.40}")
+    except ValueError as error:
+        raise _damaged("turn", error) from error
+    return turn
 
 
 class SessionEntry(NamedTuple):
@@ -375,6 +567,11 @@ def prepare_reading() -> None:
 @cache
 def _task_reader() -> Callable[[bytes], Task]:
     return TypeAdapter(Task).validate_json
+
+
+@cache
+def _turn_reader() -> Callable[[bytes], Turn]:
+    return TypeAdapter(Turn).validate_json
 
 
 @cache

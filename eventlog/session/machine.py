@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from eventlog.machine import ABSENT, StateMachine, Transition
+from eventlog.session.turns.machine import TURN_MACHINE
 
 __all__ = ["SESSION_MACHINE", "SessionStatus"]
 
@@ -21,9 +22,12 @@ SESSION_MACHINE: Final = StateMachine(
         Transition("session_created", (ABSENT,), "open"),
         Transition("message_appended", ("open",), "open"),
         Transition("tool_result_recorded", ("open",), "open"),
+        Transition("messages_withdrawn", ("open",), "open"),
+        *(Transition(event, ("open",), "open") for event in sorted(TURN_MACHINE.events)),
         Transition("contexts_used", ("open",), "open"),
         Transition("project_assigned", ("open",), "open"),
         Transition("memory_session_assigned", ("open",), "open"),
+        Transition("failed_archives_changed", ("open",), "open"),
         Transition("commit_prepared", ("open",), "open"),
         Transition("adoption_begun", ("open",), "adopting"),
         Transition("adoption_finding_recorded", ("adopting",), "adopting"),

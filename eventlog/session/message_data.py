@@ -12,7 +12,7 @@ from pydantic import ConfigDict, GetPydanticSchema
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
-__all__ = ["MessageData", "message_key", "tool_result_key"]
+__all__ = ["MessageData", "key_again", "message_key", "tool_result_key"]
 
 
 _PART = GetPydanticSchema(
@@ -48,3 +48,9 @@ def tool_result_key(message_id: str, tool_id: str, kind: str, occurrence: int = 
     """
     key = f"{message_id}\0{tool_id}\0{kind}"
     return f"{key}\0{occurrence}" if occurrence else key
+
+
+def key_again(key: str, withdrawn_at: int) -> str:
+    """Return the key for what takes the place of a withdrawn message or result: it follows from the
+    key of that one and the version of the withdrawal (M13)."""
+    return f"{key}\0withdrawn\0{withdrawn_at}"

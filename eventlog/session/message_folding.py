@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eventlog.records import Record
     from eventlog.session.events import (
         ContextsUsed,
+        FailedArchivesChanged,
         MemorySessionAssigned,
         MessageAppended,
         ProjectAssigned,
@@ -48,6 +49,8 @@ def fold_message(state: SessionState, record: Record, message: MessageData, toke
         _fold_parts(state.window, record.version, message, tokens)
     state.total_message_count += 1
     state.last_message_at = record.time
+    if state.turn is not None:
+        state.turn.note_message(record)
 
 
 def _fold_first_schema(window: Window, version: int, message: MessageData, tokens: int) -> None:
@@ -79,6 +82,9 @@ def _fold_parts(window: Window, version: int, message: MessageData, tokens: int)
 def _tool_result(state: SessionState, record: Record, event: ToolResultRecorded) -> None:
     if not step(state, record):
         return
+    state.changed = record.version
+    if state.turn is not None:
+        state.turn.note_result(record)
     if event.status != "running":
         state.window.answer(
             event.tool_id, event.tokens, event.message_id, occurrence=event.occurrence
@@ -100,6 +106,11 @@ def _memory_session(state: SessionState, record: Record, event: MemorySessionAss
         state.memory_sessions[event.provider] = event.memory_session_id
 
 
+def _failed_archives(state: SessionState, record: Record, event: FailedArchivesChanged) -> None:
+    if step(state, record):
+        state.failed_archives = event.policy
+
+
 HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "session_created": _created,
     "message_appended": _message_appended,
@@ -107,6 +118,7 @@ HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     "contexts_used": _used,
     "project_assigned": _project,
     "memory_session_assigned": _memory_session,
+    "failed_archives_changed": _failed_archives,
     "session_closed": step_only,
     "session_deleted": step_only,
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from eventlog.codec import decode_event
+from eventlog.codec import decode_event, value_digests_of
 from eventlog.errors import CorruptError
+from eventlog.events import is_builtin_type
 from eventlog.session.events import MessageAppended, ToolResultRecorded
 from eventlog.session.tool_output import kept_digest, kept_output_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from eventlog.records import Record
 
@@ -25,11 +26,11 @@ _NAMING_TYPES: Final = frozenset({"step_completed", "folder_adopted"})
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def may_name_values(type: str, data: bytes) -> bool:
+def may_name_values(record: Record) -> bool:
     """Return whether a record may name values; most are ruled out without decoding them."""
-    if type in ("message_appended", "tool_result_recorded"):
-        return _OUTPUT_REF in data
-    return type in _NAMING_TYPES
+    if record.type in ("message_appended", "tool_result_recorded"):
+        return _OUTPUT_REF in record.data
+    return record.type in _NAMING_TYPES or b'"values"' in record.metadata
 
 
 def named_values(record: Record) -> list[str]:
@@ -37,13 +38,17 @@ def named_values(record: Record) -> list[str]:
 
     A record that cannot be decoded names none.
     """
-    if not may_name_values(record.type, record.data):
+    if not may_name_values(record):
         return []
-    try:
-        event = decode_event(record)
-    except CorruptError:
-        return []
-    digests = _digests(record.stream, event)
+    digests: Iterable[object]
+    if is_builtin_type(record.type):
+        try:
+            event = decode_event(record)
+        except CorruptError:
+            return []
+        digests = _digests(record.stream, event)
+    else:
+        digests = value_digests_of(record)
     return [digest for digest in digests if isinstance(digest, str) and _DIGEST.fullmatch(digest)]
 
 

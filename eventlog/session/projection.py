@@ -14,6 +14,7 @@ from eventlog.session.folding import apply, apply_records
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.state import SessionState
 from eventlog.session.tasks.machine import TASK_MACHINE
+from eventlog.session.turns.machine import TURN_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """The state on which the commands of one session are decided."""
 
     name = "session"
-    schema = 6
+    schema = 7
     types = None
 
     def __init__(self, session_id: str = "") -> None:
@@ -55,7 +56,9 @@ class SessionFold(Projection[SessionState, SessionState]):
         return state
 
     def fingerprint(self) -> str:
-        machines = (SESSION_MACHINE.fingerprint, TASK_MACHINE.fingerprint)
+        machines = tuple(
+            machine.fingerprint for machine in (SESSION_MACHINE, TASK_MACHINE, TURN_MACHINE)
+        )
         return f"{self.schema}-{'-'.join(machines)}-{sys.byteorder}"
 
     def dump(self, state: SessionState) -> bytes:

@@ -5,29 +5,31 @@ Where the records come from is a parameter: a store, or a list of them.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
-from eventlog.errors import CorruptLog
+from eventlog.errors import CorruptLog, MessageWithdrawn
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
-from eventlog.session.appended import APPENDED, read_appended, read_message
+from eventlog.session.appended import APPENDED, AppendedData, read_appended, read_message
 from eventlog.session.events import ToolResultRecorded
-from eventlog.session.message_data import MessageData, message_key, tool_result_key
+from eventlog.session.message_data import MessageData, key_again, message_key, tool_result_key
 from eventlog.session.messages import Message
 from eventlog.session.parts import answerable, is_plain, readings_of, with_fields
 from eventlog.session.stored_calls import StoredCalls
 from eventlog.session.tool_output import without_large_output
+from eventlog.session.version_ranges import ascending, withdrawal_of, without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from eventlog.identifiers import EventId
     from eventlog.records import Head, Record
-    from eventlog.session.events import VersionRange
+    from eventlog.session.version_ranges import VersionRange, Withdrawn
 
 __all__ = ["MessageReader", "RecordSource", "StoredMessage", "message_of", "with_result"]
 
-RESULT_KINDS = ("running", "completed", "error", "abandoned")
+RESULT_KINDS = ("running", "completed", "error", "abandoned", "interrupted")
 """The kinds of results; a call may have one of each (`tool_result_key`)."""
 
 KNOWN_CALLS: Final = 4
@@ -88,6 +90,7 @@ def with_results(
         if place < len(parts):
             bare = without_large_output(parts[place])
             bare.pop("abandoned", None)
+            bare.pop("interrupted", None)
             parts[place] = {**bare, **fields}
         else:  # A call in a field of the message instead of a part.
             data = with_fields(data, place, fields)
@@ -100,6 +103,8 @@ def _fields_of(result: ToolResultRecorded) -> dict[str, Any]:
         fields["duration_ms"] = result.duration_ms
     if result.abandoned:
         fields["abandoned"] = True
+    if result.interrupted:
+        fields["interrupted"] = True
     return {**fields, **(result.large or {})}
 
 
@@ -110,6 +115,19 @@ def _stored(record: Record) -> StoredMessage:
 
 def _result(record: Record) -> ToolResultRecorded:
     return cast("ToolResultRecorded", Recorded(record).event)
+
+
+class Newest(NamedTuple):
+    """What was recorded last under a key."""
+
+    key: str
+    """The key that the record has, or that the next one is to have."""
+    version: int | None
+    """Its version; None if there is none that was not withdrawn."""
+    withdrawn: int = 0
+    """The version of the newest record under the key that was withdrawn; 0 if there is none."""
+    withdrawn_at: int = 0
+    """The version of the event that withdrew that one."""
 
 
 class RecordSource(Protocol):
@@ -127,9 +145,17 @@ class RecordSource(Protocol):
 class MessageReader:
     """Reads the records and messages of one stream; its methods do I/O if the source does."""
 
-    def __init__(self, source: RecordSource, stream: str) -> None:
+    def __init__(
+        self,
+        source: RecordSource,
+        stream: str,
+        withdrawn: Callable[[], tuple[Withdrawn, ...]] = tuple,
+    ) -> None:
+        """``withdrawn`` returns what the session's state says of withdrawals (`SessionState`)."""
         self.stream = stream
         self._source = source
+        self._withdrawn = withdrawn
+        self._withdrawn_before: tuple[Withdrawn, ...] = ()
         self._known_calls: dict[str, StoredCalls] = {}
         """Those that results came for most recently, by message id; used by `calls` alone."""
 
@@ -155,20 +181,73 @@ class MessageReader:
         return None if version is None else self.record(version)
 
     def message(self, message_id: str) -> Recorded | None:
-        """Return the record of a message by the message's id."""
-        found = self.recorded_as(message_key(message_id))
+        """Return the newest record of a message by the message's id; it may be withdrawn."""
+        newest = self.newest([message_key(message_id)])[0]
+        version = newest.version or newest.withdrawn
+        found = self.record(version) if version else None
         return found if found is not None and found.type == "message_appended" else None
+
+    def newest(self, keys: Sequence[str], as_of: int | None = None) -> list[Newest]:
+        """Return what was recorded last under each key, withdrawals up to ``as_of`` included.
+
+        What takes the place of something that was withdrawn has a key that follows from both.
+        """
+        withdrawn = self._withdrawn()
+        newest = [Newest(key, None) for key in keys]
+        left = list(range(len(keys)))
+        while left:
+            ids = [derived_id(self.stream, newest[place].key) for place in left]
+            found = self._source.find(self.stream, ids)
+            again: list[int] = []
+            for place, id_ in zip(left, ids, strict=True):
+                version, last = found.get(id_), newest[place]
+                if version is None or (as_of is not None and version > as_of):
+                    continue
+                at = withdrawal_of(withdrawn, version, as_of) if withdrawn else 0
+                if at:
+                    newest[place] = Newest(key_again(last.key, at), None, version, at)
+                    again.append(place)
+                else:
+                    newest[place] = last._replace(version=version)
+            left = again
+        return newest
+
+    def withdrawal_of(self, version: int) -> int:
+        """Return the version of the event that withdrew a message or result; 0 if none did."""
+        return withdrawal_of(self._withdrawn(), version)
+
+    def shown_ranges(self) -> list[VersionRange]:
+        """Return the versions of the stream without those that were withdrawn."""
+        holes = ascending((first, last) for first, last, _ in self._withdrawn())
+        return without(self.whole_range(), holes)
+
+    def said(
+        self, ranges: Sequence[VersionRange]
+    ) -> Iterator[tuple[int, AppendedData | ToolResultRecorded]]:
+        """Yield the messages as they were appended, and the results, in ascending ranges."""
+        for first, last in ranges:
+            for record in self._source.read(self.stream, after=first - 1, until=last):
+                if record.type == APPENDED:
+                    yield record.version, read_appended(record)
+                elif record.type == ToolResultRecorded.event_type:
+                    yield record.version, _result(record)
 
     def calls(self, message_id: str, version: int) -> StoredCalls | None:
         """Return the calls of a message with what answered them up to a version of the session.
 
-        For one caller at a time: what it returns is brought up to date at the next call.
+        For one caller at a time: what it returns is brought up to date at the next call. Raises
+        `MessageWithdrawn` if the message was withdrawn and is not live again.
         """
+        if self._withdrawn_before is not (withdrawn := self._withdrawn()):
+            self._known_calls.clear()
+            self._withdrawn_before = withdrawn
         known = self._known_calls.pop(message_id, None)
         if known is None or version - known.seen > REREAD_RECORDS:
             recorded = self.message(message_id)
             if recorded is None:
                 return None
+            if at := self.withdrawal_of(recorded.version):
+                raise MessageWithdrawn(self.stream, message_id, recorded.version, at)
             (stored,) = self.messages([(recorded.version, recorded.version)])
             known = StoredCalls(stored.data, version)
         elif version > known.seen:
@@ -293,7 +372,29 @@ class MessageReader:
         for _, result in sorted(results.items()):
             call = (result.tool_id, result.occurrence)
             by_message.setdefault(result.message_id, {})[call] = result
+        if len({entry.data["id"] for entry in found}) < len(found):
+            return self._with_own_results(found, results)
         return [self._with_results(entry, by_message) for entry in found]
+
+    def _with_own_results(
+        self, found: Sequence[StoredMessage], results: dict[int, ToolResultRecorded]
+    ) -> list[StoredMessage]:
+        """Write results into messages of which some have one id: each belongs to the newest of them
+        that was there before it."""
+        versions: dict[str, list[int]] = {}
+        for entry in found:
+            versions.setdefault(entry.data["id"], []).append(entry.version)
+        own: dict[int, dict[tuple[str, int], ToolResultRecorded]] = {}
+        for version, result in sorted(results.items()):
+            same = versions.get(result.message_id, [])
+            place = bisect_left(same, version)
+            if place:
+                call = (result.tool_id, result.occurrence)
+                own.setdefault(same[place - 1], {})[call] = result
+        return [
+            self._with_results(entry, {entry.data["id"]: own.get(entry.version, {})})
+            for entry in found
+        ]
 
     @staticmethod
     def _with_results(
@@ -328,11 +429,11 @@ class MessageReader:
         ]
         if not keys:
             return
-        places = self._source.find(self.stream, [derived_id(self.stream, key) for key in keys])
-        for version in places.values():
-            skipped = version in known or (as_of is not None and version > as_of)
-            recorded = None if skipped else self.record(version)
-            if recorded is not None:
+        places = [newest.version for newest in self.newest(keys, as_of)]
+        for version in places:
+            skipped = version is None or version in known
+            recorded = None if skipped or version is None else self.record(version)
+            if recorded is not None and version is not None:
                 yield version, cast("ToolResultRecorded", recorded.event)
 
 

@@ -21,6 +21,8 @@ from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
 from eventlog.session.shared_dict import SharedDict
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.tasks.state import Task
+from eventlog.session.turns.state import Turn
+from eventlog.session.version_ranges import Withdrawn
 from eventlog.session.window import Window
 
 __all__ = ["SessionState"]
@@ -53,6 +55,14 @@ class SessionState:
     folder: str | None = None
     """The path of the folder whose files follow the session, if there is one (O2)."""
     total_message_count: int = 0
+    """How many messages were appended and not withdrawn (M13)."""
+    withdrawn_count: int = 0
+    withdrawn: tuple[Withdrawn, ...] = ()
+    """The versions of all withdrawn messages and results, in order of the withdrawals."""
+    changed: int = 0
+    """The newest version that changed the conversation otherwise than by a new message."""
+    cleared: int = 0
+    """The number of the newest archive that contexts show nothing of, nor of any before it."""
     commit_count: int = 0
     keep_recent: int = 0
     memories: dict[str, int] = field(default_factory=dict[str, int])
@@ -74,6 +84,8 @@ class SessionState:
     unused: list[VersionRange] = field(default_factory=list[VersionRange])
     """Ranges of archive numbers that no archive has: those of an adopted folder may have gaps."""
     overview: Overview | None = None
+    turn: Turn | None = None
+    """The open turn; others are in the log's index."""
     findings: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Steps in the history that a machine does not allow, with their versions (P7)."""
 
@@ -82,6 +94,8 @@ class SessionState:
         copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
+        if self.turn is not None:
+            copied.turn = self.turn.copy()
         return copied
 
     def for_reading(self) -> SessionState:
@@ -91,6 +105,8 @@ class SessionState:
             if name != "window":
                 setattr(copied, name, getattr(self, name).copy())
         copied.window = self.window.shared()
+        if self.turn is not None:
+            copied.turn = self.turn.copy()
         return copied
 
     def as_seen(self, creation: SessionCreated | None) -> SessionState:
@@ -112,6 +128,12 @@ class SessionState:
         self.failed_archives = creation.failed_archives
         self.tool_output = creation.tool_output or ToolOutputPolicy()
         self.auto_commit = creation.auto_commit
+
+    @property
+    def conversation_version(self) -> int:
+        """The version of the newest message, result, withdrawal or commit (M3)."""
+        versions = self.window.versions
+        return max(versions[-1], self.changed) if versions else self.changed
 
     def lane_head(self) -> Task | None:
         """Return the finalising task that is next in order (F1), if there is one to work on.

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeIs  # typing has it from 3.13 on
 
+from eventlog.identifiers import key_part
 from eventlog.session.parts import PLACE_FIELDS, output_of, with_original
 from eventlog.session.values import digest_of
 
@@ -169,7 +170,7 @@ def tool_result_uri(session: str, tool_id: str, digest: str) -> str:
 
 
 def _results_of(session: str) -> str:
-    return f"eventlog://{session}/tool-results/"
+    return f"eventlog://{key_part(session)}/tool-results/"
 
 
 class CallId(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from eventlog.errors import CorruptLog
+from eventlog.identifiers import key_part
 
 __all__ = ["checked_value", "digest_of", "value_key"]
 
@@ -21,7 +22,7 @@ def digest_of(data: bytes) -> str:
 
 def value_key(session_id: str, digest: str) -> str:
     """Return the key of a session's value in the blob area."""
-    return f"value/{session_id}/{digest}"
+    return f"value/{key_part(session_id)}/{digest}"
 
 
 def checked_value(session_id: str, digest: str, data: bytes | None) -> bytes:

@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["VersionRange", "ascending", "contains", "intersection", "joined", "without"]
+__all__ = [
+    "VersionRange",
+    "Withdrawn",
+    "ascending",
+    "contains",
+    "intersection",
+    "joined",
+    "withdrawal_of",
+    "without",
+]
 
 VersionRange = tuple[int, int]
 """The versions from the first to the last, both included."""
+
+Withdrawn = tuple[int, int, int]
+"""The versions from the first to the last, and the version of the event that withdrew them."""
 
 
 def ascending(ranges: Iterable[VersionRange]) -> list[VersionRange]:
@@ -81,3 +93,12 @@ def joined(versions: Iterable[int]) -> list[VersionRange]:
         else:
             ranges.append((version, version))
     return ranges
+
+
+def withdrawal_of(withdrawn: Iterable[Withdrawn], version: int, as_of: int | None = None) -> int:
+    """Return the version of the event that withdrew what is at a version; 0 if none did, up to the
+    version ``as_of`` if that is given."""
+    for first, last, at in withdrawn:
+        if first <= version <= last:
+            return at if as_of is None or at <= as_of else 0
+    return 0

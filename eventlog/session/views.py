@@ -11,6 +11,7 @@ from eventlog.session.machine import SessionStatus
 from eventlog.session.messages import Message
 from eventlog.session.tasks.machine import POLLER_VIEW, PollerState, TaskState
 from eventlog.session.tasks.state import add_usage
+from eventlog.session.turns.machine import TurnState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from eventlog.session.archive import Archive
     from eventlog.session.state import SessionState
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
 
 __all__ = [
     "META_FIELDS",
@@ -25,8 +27,11 @@ __all__ = [
     "ArchiveView",
     "ArchivedMessages",
     "SessionMeta",
+    "StoredMessage",
     "TaskView",
+    "TurnView",
     "session_meta",
+    "turn_view",
 ]
 
 TOKEN_KINDS = (
@@ -41,8 +46,11 @@ TOKEN_KINDS = (
 class SessionMeta(NamedTuple):
     """The metadata of a session, as in ``.meta.json``. Times are ISO 8601 text, or empty.
 
-    ``message_count`` counts the live messages, ``total_message_count`` all of them.
+    ``message_count`` counts the live messages, ``total_message_count`` all that were not withdrawn,
+    and ``withdrawn_count`` those that were.
     ``pending_tokens`` are the tokens of the live messages except the newest ``keep_recent_count``.
+    ``blocked_by`` is the archive that failed for good and that commits wait for, or None; it is not
+    in the file.
     """
 
     session_id: str
@@ -64,6 +72,33 @@ class SessionMeta(NamedTuple):
     provider: str | None
     model: str | None
     status: SessionStatus
+    blocked_by: str | None = None
+    withdrawn_count: int = 0
+
+
+class StoredMessage(NamedTuple):
+    """A message with the results so far, and the version of the session at which it is stored."""
+
+    message: Message
+    version: int
+
+
+class TurnView(NamedTuple):
+    """A turn as readers see it. Times are ISO 8601 text, or empty.
+
+    ``owner`` names the process that has an open turn, and ``lease_until`` says for how long.
+    ``steps`` are those that are finished; ``error`` says why it did not complete.
+    """
+
+    turn_id: str
+    state: TurnState
+    attempt: int
+    begun_at: str
+    lease_until: str
+    ended_at: str
+    owner: str | None
+    steps: tuple[str, ...]
+    error: str | None
 
 
 @lru_cache(maxsize=64)  # At most one of the times in the metadata changes with a message.
@@ -75,6 +110,11 @@ def _with_total(memories: Mapping[str, int]) -> dict[str, int]:
     """Return the counts with their sum as ``total``, in place of one that an extractor gave."""
     counts = {category: count for category, count in memories.items() if category != "total"}
     return {**counts, "total": sum(counts.values())}
+
+
+def _blocked_by(state: SessionState) -> str | None:
+    failed = state.blocking_failure()
+    return None if failed is None or failed.archive is None else archive_id(failed.archive)
 
 
 META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
@@ -99,6 +139,8 @@ META_FIELDS: Final[dict[str, Callable[[SessionState], Any]]] = {
     "provider": lambda state: state.provider,
     "model": lambda state: state.model,
     "status": lambda state: state.status,
+    "blocked_by": _blocked_by,
+    "withdrawn_count": lambda state: state.withdrawn_count,
 }
 """What each field of `SessionMeta` is of a state."""
 
@@ -201,6 +243,22 @@ def _archive_result(task: Task, find: Callable[[str], Task | None]) -> dict[str,
         if found.state == "completed" and isinstance(own, dict):
             result.update((name, own[name]) for name in own if name in result)
     return result
+
+
+def turn_view(turn: Turn) -> TurnView:
+    """Return the view of a turn."""
+    is_open, owner = turn.state == "open", turn.owner
+    return TurnView(
+        turn_id=turn.turn_id,
+        state=cast("TurnState", turn.state),
+        attempt=turn.attempt,
+        begun_at=_time(turn.begun_at),
+        lease_until=_time(turn.lease_until) if is_open else "",
+        ended_at=_time(turn.ended_at),
+        owner=f"process {owner['pid']} on {owner['host']}" if is_open and owner else None,
+        steps=tuple(turn.steps),
+        error=turn.error,
+    )
 
 
 class ArchiveView(NamedTuple):

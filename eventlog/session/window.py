@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from pydantic import Field
 
 from eventlog.session.pending_calls import PendingCall, PendingCalls
-from eventlog.session.version_ranges import VersionRange, ascending, intersection, without
+from eventlog.session.version_ranges import (
+    VersionRange,
+    ascending,
+    contains,
+    intersection,
+    without,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,6 +104,8 @@ class Window:
     already, or live but not known one by one."""
     forget_at: int = _KNOWN_LIMIT
     """The count of known messages at which the oldest are forgotten next."""
+    held_from: int = 0
+    """The version from which on no commit takes a message, because a turn is open; 0 if none is."""
 
     def copy(self) -> Window:
         return Window(
@@ -112,6 +120,7 @@ class Window:
             turn=self.turn,
             gaps=self.gaps.copy(),
             forget_at=self.forget_at,
+            held_from=self.held_from,
         )
 
     def shared(self) -> Window:
@@ -213,9 +222,12 @@ class Window:
 
     def add_tokens(self, version: int, tokens: int) -> None:
         """Add to the weight of the live message at ``version``."""
-        self.tokens += tokens
         place = bisect_left(self.versions, version)
-        if place < len(self.versions) and self.versions[place] == version:
+        is_known = place < len(self.versions) and self.versions[place] == version
+        if is_known and tokens < 0:  # What a withdrawn result had added.
+            tokens = max(tokens, -self.weights[place])
+        self.tokens = max(0, self.tokens + tokens)
+        if is_known:
             try:
                 self.weights[place] += tokens
             except OverflowError:
@@ -253,6 +265,56 @@ class Window:
             self.turn = 0
             self.gaps.append(version)
 
+    def withdraw(
+        self, version: int, holes: Sequence[VersionRange], count: int, tokens: int
+    ) -> None:
+        """Apply a withdrawal recorded at ``version``: the live messages in ``holes`` leave the tail.
+
+        While every live message is known, those that leave and their tokens are counted here;
+        otherwise the figures of the withdrawal are used. A hole is a gap: a range that reached
+        across it would bring the withdrawn messages back with the next commit.
+        """
+        counts_all = self.count == len(self.versions)
+        left = without(self.ranges(version - 1), holes)
+        newest = self.versions[-1] if self.versions else 0
+        edge = self._known_from()
+        left = [
+            (first, last) for first, last in left if first < edge or self._knows_within(first, last)
+        ]
+        segments = self._segments(left)
+        pieces = [piece for start, stop in segments for piece in self._cut(start, stop)]
+        self._select(pieces, rests_begin_rounds=False)
+        held = self.versions
+        if counts_all:
+            self.count, self.tokens = len(held), sum(self.weights)
+        else:
+            self.count = max(len(held), self.count - count)
+            self.tokens = max(sum(self.weights), self.tokens - tokens)
+        self.closed, self.since = left, version
+        self.pending.keep(lambda call: not contains(holes, call.version))
+        if not held or held[-1] != newest:
+            self.gaps.append(version)
+        if self.turn and not _contains(held, self.turn):
+            begun = self._last_beginning(len(held))
+            self.turn = held[begun] if begun >= 0 else 0
+
+    def reopen(self, call: PendingCall) -> None:
+        """Have a live call await its result again: the result was withdrawn."""
+        if self.pending.get(call.message_id, call.tool_id, call.occurrence) is not None:
+            return
+        begun = self._last_beginning(bisect_right(self.versions, call.version))
+        round_start = self.versions[begun] if begun >= 0 else call.version
+        calls = [*self.pending, call._replace(round_start=round_start)]
+        calls.sort(key=lambda each: (each.version, each.occurrence))
+        self.pending = PendingCalls(calls)
+
+    def unglue(self, versions: Iterable[int]) -> None:
+        """Note that a cut right before these messages parts no call from its result any more."""
+        for version in versions:
+            place = bisect_left(self.versions, version)
+            if place < len(self.versions) and self.versions[place] == version:
+                self.rounds[place] &= ~_GLUED & 0xFF
+
     # ---- deciding -----------------------------------------------------------------------------
 
     def retention(
@@ -264,13 +326,17 @@ class Window:
         ``keep_turn_tokens``, and every round with a tool call that awaits its result. If the cut
         would part a call from its result, it moves back to before the call.
         """
+        known = len(self.versions)
         if keep_turn_tokens is None:
-            cut = max(0, len(self.versions) - keep_recent)
+            cut = max(0, known - keep_recent)
         else:
             cut = self._round_cut(keep_turn_tokens)
+        if self.held_from:
+            cut = min(cut, bisect_left(self.versions, self.held_from))
         cut = self._whole_from(cut)
-        segments = self._joined([*self._held_rounds(), (cut, len(self.versions))])
-        if keep_recent >= self.count and keep_turn_tokens is None:
+        segments = self._joined([*self._held_rounds(), (cut, known)])
+        # After withdrawals fewer messages may be known than are to stay live: then all stay.
+        if keep_turn_tokens is None and (keep_recent >= self.count or keep_recent > known):
             return Retention([], self.ranges(head), 0, 0, self.count)
         retains = [(self.versions[i], self.versions[j - 1]) for i, j in segments]
         retained_count = sum(j - i for i, j in segments)
@@ -286,6 +352,11 @@ class Window:
     def ranges(self, head: int) -> list[VersionRange]:
         """Return the version ranges in which the live messages are, in order."""
         return [*self.closed, (self.since + 1, head)] if head > self.since else [*self.closed]
+
+    @property
+    def held_count(self) -> int:
+        """How many live messages came after the open turn was begun."""
+        return len(self.versions) - bisect_left(self.versions, self.held_from)
 
     def tokens_before(self, keep_recent: int) -> int:
         """Return the tokens of the live messages outside of the newest ``keep_recent`` (M8)."""
@@ -310,6 +381,37 @@ class Window:
     def knows(self, version: int) -> bool:
         """Return whether a message is live and known singly."""
         return _contains(self.versions, version)
+
+    def weight(self, version: int) -> int | None:
+        """Return the tokens of a live message with its results; None if it is not known singly."""
+        place = bisect_left(self.versions, version)
+        known = place < len(self.versions) and self.versions[place] == version
+        return int(self.weights[place]) if known else None
+
+    def is_glued(self, version: int) -> bool:
+        """Return whether a cut right before a known message would part a call from its result."""
+        place = bisect_left(self.versions, version)
+        known = place < len(self.versions) and self.versions[place] == version
+        return known and bool(self.rounds[place] & _GLUED)
+
+    def glued_until(self, version: int) -> int:
+        """Return the last of the known messages from this one on that no cut may part from it."""
+        place = bisect_left(self.versions, version) + 1
+        while place < len(self.rounds) and self.rounds[place] & _GLUED:
+            place += 1
+        return int(self.versions[place - 1])
+
+    def newest(self, count: int) -> list[int] | None:
+        """Return the versions of the newest live messages; None if they are not all known singly."""
+        count, known = min(count, self.count), len(self.versions)
+        edge = bisect_left(self.versions, self._known_from())
+        return list(self.versions[known - count :]) if count <= known - edge else None
+
+    def behind(self, version: int) -> list[int] | None:
+        """Return the versions of the live messages after one; None if they are not all known."""
+        if version + 1 < self._known_from():
+            return None
+        return list(self.versions[bisect_right(self.versions, version) :])
 
     def first(self, head: int) -> int:
         """Return the first version that may be live, with ``head`` records."""
@@ -371,26 +473,49 @@ class Window:
         return [piece for start, stop in joined for piece in self._cut(start, stop)]
 
     def _cut(self, start: int, stop: int) -> Iterable[tuple[int, int]]:
-        gaps = (bisect_left(self.versions, version) for version in self.gaps)
+        gaps = sorted({bisect_left(self.versions, version) for version in self.gaps})
         return pairwise([start, *(place for place in gaps if start < place < stop), stop])
 
-    def _select(self, segments: list[tuple[int, int]]) -> None:
-        """Keep the known messages of these segments only."""
+    def _last_beginning(self, before: int) -> int:
+        """Return the place, below ``before``, of the last message that begins a round; -1 if none."""
+        return max(int(self.rounds.rfind(bits, 0, before)) for bits in (_BEGINS, _BEGINS | _GLUED))
+
+    def _known_from(self) -> int:
+        """Return a version from which on every live message is known singly."""
+        if self.count == len(self.versions):
+            return 0
+        oldest = int(self.versions[0]) if self.versions else self.since + 1
+        return max(self.gaps, default=oldest)
+
+    def _select(self, segments: list[tuple[int, int]], *, rests_begin_rounds: bool = True) -> None:
+        """Keep the known messages of these segments only.
+
+        The rest of a round behind a gap counts as a round; with ``rests_begin_rounds`` false only
+        if the message that began its round is among those that go.
+        """
         segments = [(start, stop) for start, stop in segments if start < stop]
-        self.gaps = [self.versions[start] for start, _ in segments[1:]]
+        newest = self.versions[-1] if self.versions else 0
+        behind = [gap for gap in self.gaps if gap > newest]  # For the messages to come.
+        self.gaps = [*(self.versions[start] for start, _ in segments[1:]), *behind[-1:]]
         versions, weights, rounds = array("I"), self.weights[:0], bytearray()
+        end = 0
         for start, stop in segments:
             versions.extend(self.versions[start:stop])
             weights.extend(self.weights[start:stop])
             rounds += self.rounds[start:stop]
-            if start:  # The rest of a round behind a gap counts as a round.
+            gone = self.rounds[end:start]
+            if start and (rests_begin_rounds or not end or any(bits & _BEGINS for bits in gone)):
                 rounds[start - stop] |= _BEGINS
+            end = stop
         self.versions, self.weights, self.rounds = versions, weights, rounds
         self.forget_at = max(_KNOWN_LIMIT, len(versions) + _FORGET_EVERY)
 
     def _forget_old(self) -> None:
         known = len(self.versions)
-        cut = self._whole_from(known - KEEP_LIMIT)
+        cut = known - KEEP_LIMIT
+        if self.held_from:
+            cut = min(cut, bisect_left(self.versions, self.held_from))
+        cut = self._whole_from(cut)
         self._select(self._joined([*self._held_rounds(), (cut, known)]))
 
 

@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from eventlog.errors import Indeterminate
-from eventlog.store import ANY, START, store_clock
+from eventlog.store import ANY, START, read_types, store_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +61,7 @@ class WrappedStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.reads_types = bool(getattr(store, "reads_types", False))
         clock = store_clock(store)
         if clock is not None:
             self.now = clock
@@ -85,14 +86,18 @@ class WrappedStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
-        call = StoreCall("read", (stream, after, until, limit, reverse))
-        yield from self.around(
-            call,
-            lambda: self._store.read(
-                stream, after=after, until=until, limit=limit, reverse=reverse
-            ),
-        )
+        span: dict[str, Any] = {"after": after, "until": until, "limit": limit, "reverse": reverse}
+        chosen = (tuple(types),) if types else ()
+        call = StoreCall("read", (stream, after, until, limit, reverse, *chosen))
+
+        def read() -> Iterator[Record]:
+            if types:
+                return read_types(self._store, stream, types, **span)
+            return self._store.read(stream, **span)
+
+        yield from self.around(call, read)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

@@ -33,11 +33,11 @@ from eventlog.worker.steps import RecordedSteps, as_stored
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.heartbeat import Heartbeat
     from eventlog.session.command import Command
     from eventlog.session.tasks.commands import Claim
     from eventlog.session.tasks.state import Task
     from eventlog.worker.batched_reads import BatchedReads
-    from eventlog.worker.heartbeat import Heartbeat
     from eventlog.worker.lease_clock import LeaseClock
     from eventlog.worker.retry_policy import ErrorClass
     from eventlog.worker.terms import Terms
@@ -143,6 +143,7 @@ class Attempt:
             usage=steps.usage,
             follow_ups=self._terms.finalizer.follow_ups,
             own_step=step,
+            finalizer=self._terms.finalizer.shown_name,
         )
 
     async def _summarize(self, task: Task, steps: RecordedSteps) -> StepResult:

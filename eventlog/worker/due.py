@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
+from eventlog.engine.owner import is_gone
 from eventlog.session.index import due_key, due_prefix, keys_under
 from eventlog.session.tasks.events import OwnerData
 from eventlog.telemetry import log_fact
 from eventlog.worker.due_task import DueTask
-from eventlog.worker.owner import is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

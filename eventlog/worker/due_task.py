@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventlog.worker.owner import is_gone
+from eventlog.engine.owner import is_gone
 
 if TYPE_CHECKING:
     from eventlog.session.tasks.events import OwnerData

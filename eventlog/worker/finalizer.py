@@ -36,7 +36,21 @@ if TYPE_CHECKING:
     from eventlog.worker.retry_policy import ErrorClass
     from eventlog.worker.steps import RecordedSteps
 
-__all__ = ["EmptySummary", "Finalizer", "SummaryInput", "UnusableResult", "read_summary_input"]
+__all__ = [
+    "EXTRACTIVE",
+    "EmptySummary",
+    "Finalizer",
+    "SummaryInput",
+    "UnusableResult",
+    "read_summary_input",
+]
+
+
+EXTRACTIVE: Final = "extractive"
+"""The recorded name of the summariser that needs no model."""
+
+LONGEST_NAME: Final = 200
+"""Characters of a finaliser's name, which is part of an index key."""
 
 
 class EmptySummary(Exception):
@@ -77,8 +91,12 @@ class Finalizer:
     uncovered_budget: int = 16_000
     """The most tokens of uncovered messages of earlier archives that a summariser gets."""
     kinds: Mapping[str, TaskCallable] = field(default_factory=dict[str, TaskCallable])
+    name: str | None = None
+    """What the log calls the maker of the overviews; by default the name of the summariser."""
 
     def __post_init__(self) -> None:
+        if self.name is not None:
+            check_text("name", self.name, longest=LONGEST_NAME)
         for kind in (*self.kinds, *self.follow_ups):
             check_text("a kind of task", kind)
         for kind in self.kinds:
@@ -91,6 +109,17 @@ class Finalizer:
                 f"side effects must have different names, not {list(self.follow_ups)}; "
                 "rename one of the functions"
             )
+
+    @property
+    def shown_name(self) -> str:
+        """The name that is recorded with every overview; `EXTRACTIVE` for the default summariser."""
+        if self.name is not None:
+            return self.name
+        if self.summarizer is None:
+            return EXTRACTIVE
+        named: Any = self.summarizer
+        named = named if hasattr(named, "__qualname__") else type(named)
+        return f"{named.__module__}.{named.__qualname__}"[:LONGEST_NAME]
 
     @property
     def follow_ups(self) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eventlog.engine.heartbeat import Heartbeat
     from eventlog.errors import ConflictError
-    from eventlog.worker.heartbeat import Heartbeat
 
 __all__ = ["LeaseKeeper"]
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import pydantic_core
-
-from eventlog.engine.blobs import get_value, put_value
-from eventlog.error_text import shown
+from eventlog.engine.steps import INLINE_BYTES, StepNames, StoredOutput, as_json, keep_output
 from eventlog.errors import InvalidArgument, LeaseLost
 from eventlog.session.tasks.commands import CompleteStep
 from eventlog.session.tasks.events import StepCompleted
 from eventlog.session.tasks.state import add_usage
-from eventlog.storable import Unstorable, check_text, json_copy
 from eventlog.worker.callables import call
 from eventlog.worker.requests import StepResult, checked_usage
 
@@ -28,10 +23,6 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.state import Task
 
 __all__ = ["INLINE_BYTES", "RecordedSteps", "as_stored"]
-
-INLINE_BYTES: Final = 16_384
-"""The largest output, in bytes of JSON, that is stored in its event; overviews fit. Every replay of
-the session reads its events, while a blob is read only by the attempt that needs it."""
 
 
 class _Found(NamedTuple):
@@ -59,9 +50,8 @@ class RecordedSteps:
         self._check = check
         self._loop = asyncio.get_running_loop()
         self._done = dict(task.steps)
-        self._names: set[str] = set()
-        """The names of the callables' steps that this attempt has run or is running."""
-        self._mutex = threading.Lock()
+        self._names = StepNames()
+        """Those of the callables' steps."""
         self._ended = False
         self.reserved: str | None = None
         """The name of the step that the library itself records for this task."""
@@ -110,25 +100,12 @@ class RecordedSteps:
     @contextmanager
     def _named(self, name: str) -> Generator[None]:
         """Reserve a name for one step of this attempt; a step that fails frees its name again."""
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
-        check_text("a step's name", name)
         if name == self.reserved:
             raise InvalidArgument(
                 f"step {name!r} is one that the task itself records; use another name for yours"
             )
-        with self._mutex:
-            if name in self._names:
-                raise InvalidArgument(
-                    f"step {name!r} was used before in this attempt; a name stands for one piece "
-                    "of work, so use another one, for instance with a number after it"
-                )
-            self._names.add(name)
-        try:
+        with self._names.named(name):
             yield
-        except BaseException:
-            self._names.discard(name)
-            raise
 
     async def _find(self, name: str) -> _Found | None:
         """Read the output of a step, if it was recorded."""
@@ -151,14 +128,13 @@ class RecordedSteps:
         self._check(value)
         made = value if isinstance(value, StepResult) else StepResult(output=value)
         usage = checked_usage(made.usage)
-        output, data = _json(f"the output of step {name!r}", made.output)
-        blob = None
+        output, data = as_json(f"the output of step {name!r}", made.output)
+        kept = StoredOutput(output)
         if len(data) > INLINE_BYTES:
-            blob = await self._engine.run(put_value, self._core.store, self._core.session, data)
+            kept = await self._engine.run(keep_output, self._core, output, data)
         if self._ended:
             raise self._lost()
-        inline = output if blob is None else None
-        step = CompleteStep(self._task_id, self._fence, name, inline, usage, blob)
+        step = CompleteStep(self._task_id, self._fence, name, kept.output, usage, kept.blob)
         return output, step
 
     def _run_in_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -177,20 +153,11 @@ class RecordedSteps:
 
 def as_stored(what: str, value: Any) -> Any:
     """Return a value as it will be read back; raise `InvalidArgument` if JSON cannot hold it."""
-    return _json(what, value)[0]
-
-
-def _json(what: str, value: Any) -> tuple[Any, bytes]:
-    try:
-        return json_copy(value)
-    except Unstorable as error:
-        raise InvalidArgument(f"{what} cannot be stored as JSON: {error}") from error
+    return as_json(what, value)[0]
 
 
 def _read(core: Core, version: int) -> Any:
     """Read the output of the step that is recorded at a version (I/O)."""
     recorded = core.reader.record(version)
     event = cast("StepCompleted", recorded.event if recorded else None)
-    if event.blob is None:
-        return event.output
-    return pydantic_core.from_json(get_value(core.store, core.session, event.blob))
+    return StoredOutput(event.output, event.blob).read(core)

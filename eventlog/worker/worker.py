@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from eventlog.engine.heartbeat import Heartbeat
+from eventlog.engine.owner import this_process
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
 from eventlog.redaction import redacted
@@ -22,9 +24,7 @@ from eventlog.worker.attempt import Attempt
 from eventlog.worker.batched_reads import BatchedReads
 from eventlog.worker.distant_times import DistantTimes
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
-from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_clock import LeaseClock
-from eventlog.worker.owner import this_process
 
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
@@ -80,6 +80,7 @@ class WorkLoop:
         """Work until no task is due; return how many were completed."""
         completed = 0
         try:
+            await self._engine.abandon_stale_turns()
             await self._engine.commit_idle()
             while not self._stopping.is_set():
                 tried = await self._start_due()
@@ -127,6 +128,7 @@ class WorkLoop:
             self._declined_until = now + DECLINED_SECONDS
         try:
             seen = await self._engine.position()
+            await self._engine.abandon_stale_turns()
             await self._engine.commit_idle()
             await self._start_due()
         except UnavailableError as error:

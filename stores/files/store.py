@@ -9,6 +9,7 @@ the writer: it takes the lock, cuts off a torn tail, and keeps the lock until it
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import (
@@ -100,6 +101,8 @@ class FilesStore:
     that existed before they take the folder's read and write bits for group and others.
     """
 
+    reads_types = True
+
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -183,6 +186,7 @@ class FilesStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         def read_page(bounds: Bounds, size: int) -> tuple[list[Record], Bounds | None]:
             low, high = bounds
@@ -192,7 +196,10 @@ class FilesStore:
             last = page[-1].version
             return page, (low, last - 1) if reverse else (last, high)
 
-        return paged(read_page, (after, until), limit)
+        if not types:
+            return paged(read_page, (after, until), limit)
+        every = paged(read_page, (after, until))
+        return islice((record for record in every if record.type in types), limit)
 
     def _page(
         self, stream: str, after: int, until: int | None, size: int, *, reverse: bool

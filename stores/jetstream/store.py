@@ -133,6 +133,8 @@ def has_log(url: str) -> bool:
 class JetStreamStore:
     """A log in one stream of a NATS cluster; see `eventlog.store.Store` for the contract."""
 
+    reads_types = True
+
     def __init__(self, place: LogAddress) -> None:
         self.place = place
         self.durability: Durability = place.durability
@@ -347,11 +349,12 @@ class JetStreamStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
-        for stored in self._reader.read(
-            stream, after=after, until=until, limit=limit, reverse=reverse
-        ):
-            yield stored.record
+        most = None if types else limit
+        found = self._reader.read(stream, after=after, until=until, limit=most, reverse=reverse)
+        chosen = (each.record for each in found if not types or each.record.type in types)
+        return islice(chosen, limit)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

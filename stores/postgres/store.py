@@ -97,6 +97,10 @@ _READ: Final = {
     f"AND r.version > %s AND r.version <= %s ORDER BY r.version {order} LIMIT %s"
     for reverse, order in ((False, "ASC"), (True, "DESC"))
 }
+_READ_SOME: Final = {
+    reverse: query.replace("ORDER", "AND r.type = ANY (%s) ORDER")
+    for reverse, query in _READ.items()
+}
 _READ_ALL: Final = (
     f"SELECT s.name, {_COLUMNS} JOIN {{schema}}.streams AS s USING (stream) "
     "WHERE r.position > %s AND r.position < (SELECT {schema}.horizon()) "
@@ -151,6 +155,8 @@ def has_log(url: str) -> bool:
 
 class PostgresStore:
     """A log in one schema of a database; see `eventlog.store.Store` for the contract."""
+
+    reads_types = True
 
     def __init__(
         self,
@@ -303,12 +309,17 @@ class PostgresStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         def read_page(
             bounds: tuple[int, int], size: int
         ) -> tuple[list[Record], tuple[int, int] | None]:
             low, high = bounds
-            rows = self._rows(_READ[reverse], stream, stream, low, high, size)
+            if types:
+                query = _READ_SOME[reverse]
+                rows = self._rows(query, stream, stream, low, high, list(types), size)
+            else:
+                rows = self._rows(_READ[reverse], stream, stream, low, high, size)
             page = sound_records(rows)
             if len(page) == len(rows) < size:
                 return page, None

@@ -32,8 +32,9 @@ def stream_page(
     size: int,
     *,
     reverse: bool,
+    types: Sequence[str] = (),
 ) -> tuple[list[Record], Bounds | None]:
-    """Read the first, or the last, ``size`` records within bounds.
+    """Read the first, or the last, ``size`` records within bounds; of some types if given.
 
     Returns them and the bounds of the rest, or None if nothing is left.
     """
@@ -51,7 +52,7 @@ def stream_page(
         low, high = after, min(until, after + size)
         left = high, until
     places = lookup.places(connection, stream_id, low, high)
-    rows = _at(connection, stream, places, reverse=reverse)
+    rows = _at(connection, stream, places, types, reverse=reverse)
     records = sound_records(rows)
     if len(records) < len(rows):
         # Records before the damage come first; reading on from there raises.
@@ -61,24 +62,35 @@ def stream_page(
 
 
 def _at(
-    connection: sqlite3.Connection, stream: str, places: list[int], *, reverse: bool
+    connection: sqlite3.Connection,
+    stream: str,
+    places: list[int],
+    types: Sequence[str],
+    *,
+    reverse: bool,
 ) -> list[tuple[Any, ...]]:
     if not places:
         return []
+    only = _only(types)
     if places[-1] - places[0] == len(places) - 1:
         rows = connection.execute(
-            f"SELECT ?, {_COLUMNS} FROM records WHERE position BETWEEN ? AND ? ORDER BY position "
-            f"{'DESC' if reverse else 'ASC'}",
-            (stream, places[0], places[-1]),
+            f"SELECT ?, {_COLUMNS} FROM records WHERE position BETWEEN ? AND ? {only}"
+            f"ORDER BY position {'DESC' if reverse else 'ASC'}",
+            (stream, places[0], places[-1], *types),
         )
     else:
         # The order is that of the array: SQLite never reorders a CROSS JOIN.
         rows = connection.execute(
             f"SELECT ?, {_COLUMNS} FROM (SELECT value AS place FROM json_each(?)) "
-            "CROSS JOIN records ON position = place",
-            (stream, str(places[::-1] if reverse else places)),
+            f"CROSS JOIN records ON position = place {only}",
+            (stream, str(places[::-1] if reverse else places), *types),
         )
     return rows.fetchall()
+
+
+def _only(types: Sequence[str]) -> str:
+    """Return the condition that a record is of one of these types; there is none without types."""
+    return f"AND type IN ({','.join('?' * len(types))}) " if types else ""
 
 
 def log_page(
@@ -88,10 +100,9 @@ def log_page(
 
     Returns them, and whether more may follow. If damage cut the page short, reading on raises.
     """
-    only = f"AND type IN ({','.join('?' * len(types))}) " if types else ""
     rows = connection.execute(
         f"SELECT name, {_COLUMNS} FROM records JOIN streams USING (stream) "
-        f"WHERE position > ? {only}ORDER BY position LIMIT ?",
+        f"WHERE position > ? {_only(types)}ORDER BY position LIMIT ?",
         (after, *types, size),
     ).fetchall()
     records = sound_records(rows)

@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import weakref
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -102,6 +103,8 @@ class SQLiteStore:
     ``permissions`` is the mode of a new file, such as ``0o660``. By default its owner may read and
     write it, and group and others may do what they may do in the folder.
     """
+
+    reads_types = True
 
     def __init__(
         self,
@@ -288,11 +291,16 @@ class SQLiteStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
         def read_page(bounds: Bounds, size: int) -> tuple[list[Record], Bounds | None]:
             with self._reading() as connection:
-                return stream_page(connection, self._lookup, stream, bounds, size, reverse=reverse)
+                return stream_page(
+                    connection, self._lookup, stream, bounds, size, reverse=reverse, types=types
+                )
 
+        if types:  # Of a page any number may be of these types.
+            return islice(paged(read_page, (after, until)), limit)
         return paged(read_page, (after, until), limit)
 
     def read_all(

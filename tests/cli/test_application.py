@@ -119,7 +119,7 @@ def test_every_kind_of_error_has_its_exit_code(error: Exception, code: int) -> N
         (["ls", "--nonsense"], 2, "see `eventlog ls --help`"),
         (["show", "chat-2"], 3, "`eventlog ls` lists"),
         (["append", "chat-2", "hello"], 3, "`eventlog append --create`"),
-        (["append", "a/b", "hello", "--create"], 2, "could be taken for a path"),
+        (["append", "a\nb", "hello", "--create"], 2, "control character"),
         (["append", "chat-1", "x", "--role", "tool"], 2, "--tool-id"),
         (["tasks", "--session", "chat-2"], 3, "`eventlog ls` lists"),
         (["tasks", "--state", "nonsense"], 2, "'pending'"),
@@ -212,7 +212,7 @@ def test_the_store_can_be_named_behind_the_command_too(run: CommandLine) -> None
 def test_ctrl_c_ends_without_a_traceback(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     run("append", "chat-1", "hello", "--create")
 
-    def interrupt(store: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eventlog.cli.ls.list_sessions", interrupt)

@@ -79,7 +79,7 @@ def test_ls_has_the_metadata_of_every_session(run: CommandLine) -> None:
     say(run, "one", "two", session="b")
     say(run, "one", session="a")
     run("commit", "b", "--keep", "1")
-    first, second = run.json("ls")
+    first, second = run.json("ls", "--by-id")
     assert (first["session_id"], first["version"], first["message_count"]) == ("a", 2, 1)
     assert (second["session_id"], second["version"], second["commit_count"]) == ("b", 5, 1)
     assert (second["message_count"], second["total_message_count"]) == (1, 2)
@@ -269,3 +269,50 @@ def test_a_terminal_gets_progress_and_the_worker_s_table(run: CommandLine) -> No
 def test_json_on_a_terminal_is_plain_json(run: CommandLine) -> None:
     say(run, "hello")
     assert "\x1b[" not in on_a_terminal(run, "ls", "--json")
+
+
+# ---- find -------------------------------------------------------------------------------------
+
+
+class Shipped(Event, type="clitest.shipped", keys="order/{order}"):
+    """An event that is found by its order."""
+
+    order: str
+
+
+def test_find_has_the_events_with_a_key_of_all_sessions_or_one(run: CommandLine) -> None:
+    say(run, "hello", session="a/b")
+    with eventlog.open(f"sqlite:///{run.database()}") as log:
+        for session in ("a/b", "a"):
+            log.session(session, create=True).record(Shipped(order="7"), Shipped(order="77"))
+
+    found = run.json("find", "order/7")
+    assert [(each["session_id"], each["data"]["order"]) for each in found] == [
+        ("a", "7"),
+        ("a/b", "7"),
+    ]
+    assert found[0]["metadata"]["keys"] == ["order/7"]
+    assert [each["session_id"] for each in run.json("find", "order/77", "--session", "a/b")] == [
+        "a/b"
+    ]
+    assert len(run.json("find", "order")) == 4
+    assert "clitest.shipped" in run("find", "order/7").stdout
+
+
+def test_find_ends_with_3_where_there_is_nothing(run: CommandLine) -> None:
+    say(run, "hello")
+    assert run("find", "order/7").code == 3
+    assert run("find", "order/7", "--session", "nobody").code == 3
+    assert run("find", "/").code == 2
+
+
+def test_a_session_whose_id_is_a_path_is_used_like_any_other(run: CommandLine) -> None:
+    for session in ("../x", "a/b", "a%2Fb", "\U0001f468\u200d\U0001f469\u200d\U0001f467"):
+        say(run, f"to {session}", session=session)
+        run("commit", session)
+        assert run("work", "--once").code == 0
+        assert [each["archive_id"] for each in run.json("show", session)["archives"]] == [
+            "archive_001"
+        ]
+        assert run("verify", session).code == 0
+    assert len(run.json("ls")) == 4

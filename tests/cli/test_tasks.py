@@ -14,10 +14,10 @@ from rich.text import Text
 import eventlog
 from eventlog import AsyncWorker, Finalizer, Message, Summary, SummaryRequest, Worker
 from eventlog.cli.watching import LiveWatcher
+from eventlog.engine.owner import this_process
 from eventlog.session.tasks.commands import ClaimTask
 from eventlog.testing.inside import execute
 from eventlog.worker.due import seconds_until_due
-from eventlog.worker.owner import this_process
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine

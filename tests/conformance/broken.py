@@ -105,6 +105,15 @@ class LateLimit(MemoryStore):
                 yield record
 
 
+class EveryType(MemoryStore):
+    """Claims to read the records of some types, and counts the others towards the limit."""
+
+    def read(self, stream: str, **options: Any) -> Iterator[Record]:
+        types = options.pop("types", ())
+        found = super().read(stream, **options)
+        yield from (record for record in found if not types or record.type in types)
+
+
 class StaleHead(MemoryStore):
     """Tells the time of the first record of a stream."""
 

@@ -35,6 +35,10 @@ ABOUT = {
         "`task_…`. Whether a failed attempt is\nrepeated is decided when it fails: the machine "
         "allows both."
     ),
+    "turn": (
+        "One turn is open per session. A turn that was begun, and not completed, can be begun again: "
+        "then what\nthe attempt before added is withdrawn in the same append."
+    ),
 }
 """The text about each machine."""
 

@@ -166,6 +166,18 @@ def test_what_the_page_of_forensics_shows_is_what_the_commands_print() -> None:
             assert piece in script, step
 
 
+def test_the_example_of_the_page_of_turns_does_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = files(eventlog).joinpath("docs/turns.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+    exec(compile(example, "turns.md", "exec"), {"__name__": "turns"})  # noqa: S102 - our own page
+
+    said = re.findall(r"print\(.*\)  # (.*)", example)
+    assert capsys.readouterr().out.splitlines() == said
+
+
 def test_the_page_of_forensics_names_every_predicate() -> None:
     page = files(eventlog).joinpath("docs/forensics.md").read_text("utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(PREDICATES)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventlog import DuplicateEvent, InvalidMessage, Log, Message, SessionClosed
+from eventlog.engine.owner import this_process
 from eventlog.identifiers import draw_id
 from eventlog.session.tasks.commands import ClaimTask, FailAttempt
 from eventlog.stores.memory import MemoryStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.inside import execute
 from eventlog.testing.model.laws import check_laws
-from eventlog.worker.owner import this_process
 
 if TYPE_CHECKING:
     from pathlib import Path

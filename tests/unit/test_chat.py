@@ -592,7 +592,7 @@ DEEP = '{"role":"user","x":' + "[" * 120 + "]" * 120 + "}"
         (lines([HELLO], [7]), (2, None, "0"), "nor a conversation, which has an 'id'"),
         (lines({"id": "a", "messages": 7}), (1, None, None), "a list of 'messages'"),
         (lines({"id": 7, "messages": []}), (1, None, "id"), "a session id must be text, not int"),
-        (lines({"id": "../a", "messages": []}), (1, None, "id"), "could be taken for a path"),
+        (lines({"id": "../a\n", "messages": []}), (1, None, "id"), "control character"),
         (
             lines({"id": "a", "messages": [HELLO, {"role": "tool", "name": 7}]}),
             (1, 1, "messages.1.name"),

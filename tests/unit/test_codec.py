@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -223,7 +223,7 @@ def test_an_abstract_base_has_no_type_of_its_own() -> None:
 
 @given(st.lists(st.none() | texts(), min_size=7, max_size=7))
 def test_metadata_is_read_back(fields: list[str | None]) -> None:
-    metadata = Metadata(*fields)
+    metadata = Metadata(*cast("Any", fields))
     record = make_record("s", 1)._replace(metadata=encode_metadata(metadata))
 
     assert decode_metadata(record) == metadata

@@ -66,7 +66,7 @@ ELSEWHERE = {
     "stores/sqlite/errors.py": "/dev/null, to find out whether descriptors are exhausted",
     "stores/sqlite/evidence.py": "a copy of a SQLite file and its journal in a new folder",
     "stores/sqlite/schema.py": "the migrations in the package",
-    "worker/owner.py": "/proc",
+    "engine/owner.py": "/proc",
 }
 """Modules that reach files by themselves, and which."""
 

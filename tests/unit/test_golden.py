@@ -105,9 +105,9 @@ def test_the_first_golden_file_means_what_it_meant() -> None:
     usage = eventlog.replay(records, Usage())
 
     assert [message.id for message in eventlog.replay(records, LiveTail())] == []
-    assert json.loads(json.dumps(meta._asdict())) == json.loads(
-        (GOLDEN / "meta-1.json").read_text("utf-8")
-    )
+    stored = json.loads((GOLDEN / "meta-1.json").read_text("utf-8"))
+    shown = json.loads(json.dumps(meta._asdict()))
+    assert {name: shown[name] for name in stored} == stored
     assert [(found.archive.state, found.message_ids, found.overview) for found in archives] == [
         ("completed", ("m1", "m2"), "# Deploying"),
         ("abandoned", ("m3", "m4"), ""),
@@ -173,6 +173,19 @@ def test_the_same_parts_in_schema_1_are_folded_as_they_were() -> None:
         "m2",
         "m3",
     ]
+
+
+def test_golden_turns_and_withdrawals_mean_what_they_meant() -> None:
+    records = read_records(GOLDEN / "records-turns.jsonl")
+
+    state = eventlog.replay(records, SessionFold())
+
+    assert state.turn is None
+    assert (state.total_message_count, state.withdrawn_count) == (0, 6)
+    assert state.withdrawn == ((3, 3, 5), (2, 2, 6), (4, 4, 6), (11, 13, 15), (7, 8, 22))
+    assert eventlog.replay(records[:14], LiveTail())[-1].parts[0].model_dump()["interrupted"]
+    assert [message.id for message in eventlog.replay(records[:8], LiveTail())] == ["m1", "m3"]
+    assert eventlog.replay(records[:8], LiveTail())[0].text == "edited"
 
 
 def test_a_golden_adoption_means_what_it_meant() -> None:

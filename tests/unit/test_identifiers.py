@@ -175,9 +175,22 @@ def test_text_that_is_no_uuid_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "session",
-    ["a", "chat-42", "\u4f1a\u8bdd", "\U0001f600", "with space", "...", "a.b", "~", "x" * 255],
+    [
+        "a",
+        "chat-42",
+        "\u4f1a\u8bdd",
+        "\U0001f600",
+        "with space",
+        "...",
+        "a.b",
+        "~",
+        "a/b",
+        "..",
+        "a\\b",
+        "x" * 255,
+    ],
 )
-def test_any_text_without_tricks_may_name_a_session(session: str) -> None:
+def test_any_text_without_control_characters_may_name_a_session(session: str) -> None:
     assert check_session_id(session) == session
 
 
@@ -187,11 +200,6 @@ def test_any_text_without_tricks_may_name_a_session(session: str) -> None:
         ("", "0 bytes"),
         ("x" * 256, "256 bytes"),
         ("\u4f1a" * 86, "258 bytes"),
-        (".", "path"),
-        ("..", "path"),
-        ("a/b", "path"),
-        ("/etc", "path"),
-        ("a\\b", "path"),
         ("a\0b", "control character"),
         ("a\nb", "control character"),
         ("\x7f", "control character"),

@@ -18,6 +18,7 @@ from eventlog import (
     Worker,
 )
 from eventlog.clock import JumpWatch, system_clock
+from eventlog.engine.owner import this_process
 from eventlog.session.command import Draft
 from eventlog.session.commit import Commit
 from eventlog.session.tasks.commands import ClaimTask, RenewLease
@@ -27,7 +28,6 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.inside import execute
 from eventlog.testing.jumping import JumpingTime
-from eventlog.worker.owner import this_process
 
 LEASE = 300_000_000
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")

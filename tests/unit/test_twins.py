@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 
 import eventlog
-from eventlog import AsyncLog, AsyncSession, AsyncWorker, Log, Message, Session, Worker
+from eventlog import (
+    AsyncLog,
+    AsyncSession,
+    AsyncTurn,
+    AsyncWorker,
+    Log,
+    Message,
+    Session,
+    Turn,
+    Worker,
+)
 
-PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker)]
-ITERATING = {"read", "read_all", "follow", "tasks", "sessions"}
+PAIRS = [(Log, AsyncLog), (Session, AsyncSession), (Worker, AsyncWorker), (Turn, AsyncTurn)]
+ITERATING = {"find", "read", "read_all", "follow", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
-IMMEDIATE = {"stop"}
+IMMEDIATE = {"stop", "turn"}
 """Methods that do no I/O, so they are not awaited either."""
 
 
@@ -70,7 +80,7 @@ def test_twins_return_the_same(plain: type, awaited: type) -> None:
             continue
         annotation = str(inspect.signature(method).return_annotation)
         expected = annotation
-        for name_of_plain in ("Iterator", "Session", "Moment"):
+        for name_of_plain in ("Iterator", "Session", "Moment", "Turn"):
             expected = expected.replace(name_of_plain, f"Async{name_of_plain}")
         found = str(inspect.signature(twin).return_annotation)
         assert found in (expected, annotation), name

@@ -29,12 +29,12 @@ from eventlog import (
     SummaryRequest,
     Worker,
 )
+from eventlog.engine.owner import is_gone, this_process
 from eventlog.session.tasks.commands import ClaimTask, CompleteStep
 from eventlog.session.tasks.events import OwnerData, TokenUsage
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import execute
 from eventlog.testing.jumping import JumpingTime
-from eventlog.worker.owner import is_gone, this_process
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 LEASE_SECONDS = 300

@@ -28,6 +28,7 @@ from eventlog import (
 )
 from eventlog.engine.async_engine import AsyncEngine
 from eventlog.engine.core import Core
+from eventlog.engine.heartbeat import Heartbeat
 from eventlog.records import Position
 from eventlog.session.tasks.commands import ClaimTask, FinalizeArchive, ReleaseTask
 from eventlog.session.tasks.events import OwnerData
@@ -36,7 +37,6 @@ from eventlog.testing.inside import engine_of, execute
 from eventlog.testing.jumping import JumpingTime
 from eventlog.worker.attempt import UNWINDING_SECONDS
 from eventlog.worker.batched_reads import BatchedReads
-from eventlog.worker.heartbeat import Heartbeat
 from eventlog.worker.lease_keeper import LeaseKeeper
 from eventlog.worker.worker import DECLINED_SECONDS, WAKEUP_SECONDS, WATCH_SECONDS
 

@@ -32,6 +32,7 @@ from eventlog.cli.demonstration.scenes import (
 from eventlog.cli.demonstration.worker import DRAFT, STOPPED, demo_finalizer
 from eventlog.cli.documents import session_document
 from eventlog.clock import Clock, parse_time
+from eventlog.engine.owner import this_process
 from eventlog.errors import UnavailableError
 from eventlog.identifiers import EventId, IdSource
 from eventlog.log import Log
@@ -41,7 +42,6 @@ from eventlog.session.messages import Message
 from eventlog.session.tasks.events import StepCompleted
 from eventlog.session_face import Session
 from eventlog.store import Finding
-from eventlog.worker.owner import this_process
 from eventlog.worker_face import Worker
 
 __all__ = ["play"]

@@ -29,7 +29,17 @@ _STRUCTURE: Final = frozenset(
         *("archive_id", "boot", "created_at", "format", "host", "id", "kind", "message_id", "name"),
         *("provider", "model", "role", "started", "status", "step", "task_id", "tool_id"),
         *("tool_call_id", "tool_name", "tool_output_field", "tool_status", "tool_use_id", "type"),
-        *("call_id", "worker", "estimator", "digest", "blob", "origin", "origin_hash", "sha256"),
+        *(
+            "call_id",
+            "worker",
+            "estimator",
+            "finalizer",
+            "digest",
+            "blob",
+            "origin",
+            "origin_hash",
+            "sha256",
+        ),
         *("tool_output_ref", "tool_output_sha256", "tool_output_externalized_reason"),
         *(
             "causation_id",
@@ -48,7 +58,7 @@ _WITHOUT_TEXT: Final = frozenset(
     {
         *("commit_prepared", "commit_published", "context_given", "folder_attached"),
         *("folder_detached", "lease_renewed", "memory_session_assigned", "project_assigned"),
-        *("session_created", "session_forked", "task_claimed"),
+        *("failed_archives_changed", "session_created", "session_forked", "task_claimed"),
     }
 )
 """Events of the library that say nothing of what was said."""
@@ -74,6 +84,7 @@ def redacted_record(record: Record, redaction: Redaction | None, *, keeps_values
     data = _rewritten(record.data, mask.whole)
     if not keeps_values and named_values(record):
         data = _rewritten(data, _without_values)
+        metadata = _rewritten(metadata, _without_digests)
     if (data, metadata) == (record.data, record.metadata):
         return Redacted(record)
     return Redacted(
@@ -131,6 +142,14 @@ def _walk(value: Any, name: str, change: Callable[[str], str], *, keeps: frozens
         )
         return {key: _walk(each, key, change, keeps=inside) for key, each in fields.items()}
     return value
+
+
+def _without_digests(metadata: Any) -> Any:
+    """Return the metadata of an event that names no value."""
+    if not isinstance(metadata, dict):
+        return metadata
+    fields = cast("dict[str, Any]", metadata)
+    return {name: value for name, value in fields.items() if name != "values"}
 
 
 def _without_values(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eventlog.audit.index_check import rebuilt_entries
@@ -56,6 +57,8 @@ class BundleStore:
     durability: Durability = "none"
     reads_only = True
 
+    reads_types = True
+
     def __init__(self, bundle: Bundle, path: str = "") -> None:
         self.path = path
         self.redaction = bundle.redaction
@@ -85,11 +88,12 @@ class BundleStore:
         until: int | None = None,
         limit: int | None = None,
         reverse: bool = False,
+        types: Sequence[str] = (),
     ) -> Iterator[Record]:
-        records = self._records(stream)[max(0, after) : until]
-        if reverse:
-            records.reverse()
-        yield from records[:limit]
+        records = self._records(stream)
+        versions = range(len(records))[max(0, after) : until]
+        found = (records[place] for place in (reversed(versions) if reverse else versions))
+        yield from islice((each for each in found if not types or each.type in types), limit)
 
     def read_all(
         self, *, after: Position = START, types: Sequence[str] = (), limit: int | None = None

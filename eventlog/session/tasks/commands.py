@@ -289,6 +289,8 @@ class FinalizeArchive(_OwnersCommand):
     follow_ups: tuple[str, ...]
     own_step: CompleteStep | None = None
     """The step that made the overview; it is recorded in the same append if it is not yet."""
+    finalizer: str | None = None
+    """What made the overview, by name."""
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         task = _owned(state, self.task_id, self.fence)
@@ -308,6 +310,7 @@ class FinalizeArchive(_OwnersCommand):
             usage=add_usage(self.usage, cost),
             session_usage=add_usage(state.usage, cost),
             follow_ups=[FollowUp(task_id=format_id(ids()), kind=kind) for kind in self.follow_ups],
+            finalizer=self.finalizer,
         )
         return [Draft(event)] if made is None else [Draft(made), Draft(event)]
 

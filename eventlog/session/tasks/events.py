@@ -124,7 +124,8 @@ class ArchiveFinalized(TaskEvent, type="archive_finalized"):
 
     ``covers`` names the archives that the overview covers in addition to those that the previous
     overview covered. ``usage`` is the cost of this archive, ``session_usage`` the cost of all tasks
-    of the session so far; both are for readers, since the steps were counted already.
+    of the session so far; both are for readers, since the steps were counted already. ``finalizer``
+    names what made the overview; records of earlier versions, and adopted archives, have no name.
     """
 
     fence: int
@@ -135,6 +136,7 @@ class ArchiveFinalized(TaskEvent, type="archive_finalized"):
     usage: TokenUsage
     session_usage: TokenUsage
     follow_ups: list[FollowUp]
+    finalizer: str | None = None
 
 
 class AttemptFailed(TaskEvent, type="attempt_failed"):

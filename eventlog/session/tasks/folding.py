@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         TaskQueued,
     )
 
-__all__ = ["HANDLERS", "QUIET"]
+__all__ = ["HANDLERS", "QUIET", "cover"]
 
 QUIET: Final = frozenset({"lease_renewed"})
 """Events that leave ``updated_at`` alone (M8): they say nothing about the session itself."""
@@ -53,6 +53,7 @@ def _commit_prepared(state: SessionState, record: Record, event: CommitPrepared)
         event.tokens - event.repeated_tokens,
     )
     state.window.archive(record.version, taken, claimed)
+    state.changed = record.version
     state.count_commits(event.archive - 1)
     state.commit_count = max(state.commit_count, event.archive)
     state.last_commit_at = record.time
@@ -118,7 +119,8 @@ def _settle_archive(state: SessionState, index: int) -> None:
         del state.archives[index]
 
 
-def _cover(state: SessionState, index: int) -> None:
+def cover(state: SessionState, index: int) -> None:
+    """Note that contexts need not show the messages of an archive any more."""
     archive = state.archives.get(index)
     if archive is None:
         return
@@ -149,10 +151,10 @@ def _finalized(state: SessionState, record: Record, event: ArchiveFinalized) -> 
     if task is None:
         return
     latest = state.overview is None or event.archive > state.overview.archive
-    if latest:
+    if latest and event.archive > state.cleared:
         state.overview = Overview(event.archive, record.version)
         for index in event.covers:
-            _cover(state, index)
+            cover(state, index)
     for follow_up in event.follow_ups:
         _begin(state, follow_up_task(record, event.archive, follow_up))
 

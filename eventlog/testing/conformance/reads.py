@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, product
 
-from eventlog.store import EMPTY_HEAD, START, Head, Position, Record, Store
+from eventlog.store import EMPTY_HEAD, START, Head, Position, Record, Store, read_types
 from eventlog.testing.conformance.base import (
     StoreContract,
     draft,
@@ -62,6 +62,28 @@ class ReadContract(StoreContract):
             assert list(store.read("s", after=after, limit=limit)) == chosen[:limit]
             backwards = list(store.read("s", after=after, limit=limit, reverse=True))
             assert backwards == chosen[::-1][:limit]
+
+    def test_records_of_some_types_are_read_from_any_range(self, store: Store) -> None:
+        """``types``, if the store takes it (`TypedReads`), chooses within every range and in both
+        directions, and ``limit`` counts what is chosen. Whole pages hold none of a rare type."""
+        types = ("acme.rare", "acme.noted", "acme.rare", "acme.other")
+        version = 0
+        for type, count in zip(types, (1, 1_100, 2, 197), strict=True):
+            must_append(store, draft("s", count, expected=version, type=type))
+            version += count
+        must_append(store, draft("t", 3, type="acme.rare"))
+        records = list(store.read("s"))
+
+        for wanted in (["acme.rare"], ("acme.rare", "acme.other"), ["acme.unheard_of"]):
+            for after, until in product((0, 1, 700, 1_102), (None, 1, 1_101, 1_103, 1_250)):
+                expected = [record for record in records[after:until] if record.type in wanted]
+                found = read_types(store, "s", wanted, after=after, until=until)
+                assert list(found) == expected
+                for limit in (0, 1, 2, 600):
+                    found = read_types(
+                        store, "s", wanted, after=after, until=until, limit=limit, reverse=True
+                    )
+                    assert list(found) == expected[::-1][:limit]
 
     def test_a_deep_log_reads_as_a_short_one(self, store: Store) -> None:
         """Three streams, interleaved, so long that older records lie elsewhere than newer ones."""

@@ -21,13 +21,22 @@ from typing import TYPE_CHECKING, Final
 
 from eventlog.error_text import text_of
 from eventlog.errors import ConflictError
-from eventlog.offloop import thread_time_of
+from eventlog.offloop import REAL_TIME, thread_time_of
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
     from eventlog.offloop import ThreadTime
 
 __all__ = ["Beat", "Heartbeat"]
+
+
+def _time_here() -> ThreadTime:
+    """Return the time of the running event loop; without one, the time of this machine."""
+    try:
+        return thread_time_of(asyncio.get_running_loop())
+    except RuntimeError:
+        return REAL_TIME
+
 
 IDLE_SECONDS: Final = 5.0
 """How long the thread stays alive without a lease to renew."""
@@ -69,14 +78,16 @@ class Heartbeat:
         *,
         at_most_seconds: float,
     ) -> Beat:
-        """Renew a lease from now on, for at most ``at_most_seconds``; call it in an event loop.
+        """Renew a lease from now on, for at most ``at_most_seconds``.
+
+        The thread waits in the time of the event loop that this is called in, if it has one.
 
         ``renew`` is called in the heartbeat's thread. If it raises a `ConflictError`, ``lost`` is
         called with it and the lease is no longer renewed; after any other error it is tried again.
         """
         with self._changed:
             if self._thread is None:
-                self._time = thread_time_of(asyncio.get_running_loop())
+                self._time = _time_here()
             beat = Beat(renew, lost, self._time.monotonic() + at_most_seconds)
             self._put(beat)
             if self._thread is None:

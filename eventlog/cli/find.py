@@ -1,0 +1,51 @@
+"""``eventlog find``: the events with an index key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from eventlog.cli.command import Invocation, command
+from eventlog.cli.documents import event_document
+from eventlog.cli.event_lines import gist
+from eventlog.cli.exits import ExitCode
+from eventlog.cli.output import counted, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventlog.recorded import Recorded
+
+__all__ = ["find"]
+
+
+@command("find")
+@click.argument("key", metavar="KEY")
+@click.option("--session", "session_id", metavar="SESSION", help="Only events of this session.")
+def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
+    """KEY is an index key that an application's event class names, such as run/42.
+
+    Without --session, events whose key goes on after KEY and a slash are found as well. Only the
+    events that are found are read. Exits with 3 where there is none.
+    """
+    with invocation.open() as log:
+        if session_id is None:
+            events = list(log.find(key))
+        else:
+            events = list(log.session(session_id, follow_folder=False).find(key))
+    invocation.answer(
+        [{"session_id": each.stream, **event_document(each)} for each in events],
+        lambda terminal: terminal.table(
+            ("session", "version", "time (UTC)", "type", "what"), _rows(events)
+        ),
+    )
+    if not invocation.json:
+        say(counted(len(events), "event"))
+    return ExitCode.OK if events else ExitCode.NOT_FOUND
+
+
+def _rows(events: Sequence[Recorded]) -> Iterator[tuple[object, ...]]:
+    for recorded in events:
+        time = recorded.time[:23].replace("T", " ")
+        yield recorded.stream, recorded.version, time, recorded.type, gist(recorded)

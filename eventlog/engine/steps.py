@@ -1,0 +1,97 @@
+"""What the steps of tasks and of turns have in common: names, arguments, and stored outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pydantic_core
+
+from eventlog.engine.blobs import get_value, put_value
+from eventlog.error_text import shown
+from eventlog.errors import InvalidArgument
+from eventlog.storable import Unstorable, check_text, json_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from eventlog.engine.core import Core
+
+__all__ = [
+    "INLINE_BYTES",
+    "StepNames",
+    "StoredOutput",
+    "arguments_digest",
+    "as_json",
+    "keep_output",
+]
+
+INLINE_BYTES: Final = 16_384
+"""The largest output, in bytes of JSON, that is stored in its event; overviews fit. Every replay of
+the session reads its events, while a blob is read only by the attempt that needs it."""
+
+
+class StepNames:
+    """The names of the steps that one attempt has run or is running. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def named(self, name: str) -> Generator[None]:
+        """Reserve a name for one step of this attempt; a step that fails frees its name again."""
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
+        check_text("a step's name", name)
+        with self._mutex:
+            if name in self._names:
+                raise InvalidArgument(
+                    f"step {name!r} was used before in this attempt; a name stands for one piece "
+                    "of work, so use another one, for instance with a number after it"
+                )
+            self._names.add(name)
+        try:
+            yield
+        except BaseException:
+            self._names.discard(name)
+            raise
+
+
+def arguments_digest(arguments: Sequence[object], named: Mapping[str, object]) -> str:
+    """Return a digest of the arguments of a step; values that are no JSON count by their text."""
+    content = pydantic_core.to_json(
+        [arguments, named], serialize_unknown=True, inf_nan_mode="strings"
+    )
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def as_json(what: str, value: Any) -> tuple[Any, bytes]:
+    """Return a value as it will be read back, and its bytes; raise `InvalidArgument` if JSON cannot
+    hold it."""
+    try:
+        return json_copy(value)
+    except Unstorable as error:
+        raise InvalidArgument(f"{what} cannot be stored as JSON: {error}") from error
+
+
+class StoredOutput(NamedTuple):
+    """An output as an event has it: the value itself, or the digest of what is stored beside it."""
+
+    output: Any
+    blob: str | None = None
+
+    def read(self, core: Core) -> Any:
+        """Return the value (I/O where it is beside the log)."""
+        if self.blob is None:
+            return self.output
+        return pydantic_core.from_json(get_value(core.store, core.session, self.blob))
+
+
+def keep_output(core: Core, output: Any, data: bytes) -> StoredOutput:
+    """Store an output that is too large for an event beside the log (I/O)."""
+    if len(data) <= INLINE_BYTES:
+        return StoredOutput(output)
+    return StoredOutput(None, put_value(core.store, core.session, data))

@@ -1,0 +1,294 @@
+"""Running a turn: beginning it, its lease, its steps and its end, once for both faces."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from eventlog.argument_checks import check_number
+from eventlog.engine.owner import is_gone, this_process
+from eventlog.engine.steps import (
+    StepNames,
+    StoredOutput,
+    arguments_digest,
+    as_json,
+    keep_output,
+)
+from eventlog.engine.turn_context import bind, fence_of, release
+from eventlog.error_text import shown
+from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
+from eventlog.redaction import redacted
+from eventlog.session.commands import AppendMessages
+from eventlog.session.events import MessageAppended
+from eventlog.session.messages import Message
+from eventlog.session.turns.commands import (
+    BeginTurn,
+    Begun,
+    CompleteTurnStep,
+    EndTurn,
+    RenewTurn,
+    owner_name,
+)
+from eventlog.session.turns.events import OnError, TurnCompleted, TurnStepCompleted
+from eventlog.session.turns.state import TurnFence
+from eventlog.storable import check_text
+from eventlog.telemetry import log_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
+    from eventlog.engine.heartbeat import Beat
+    from eventlog.positions import Position
+    from eventlog.session.message_data import MessageData
+    from eventlog.session.turns.machine import TurnEnd
+
+__all__ = ["FoundStep", "TurnRun", "TurnTerms", "turn_terms"]
+
+WAIT_SECONDS: Final = 1.0
+"""The longest wait between two tries to begin a turn while another one is open."""
+
+TURN_ID_CHARACTERS: Final = 512
+"""The longest id of a turn, which becomes part of an index key."""
+
+
+class TurnTerms(NamedTuple):
+    """What a turn is begun with."""
+
+    turn_id: str
+    resumes: bool
+    wait_seconds: float
+    lease_seconds: float
+    stale_seconds: float
+    on_error: OnError
+
+
+def turn_terms(
+    turn_id: str,
+    resume: bool,
+    wait_seconds: float,
+    lease_seconds: float,
+    stale_seconds: float,
+    on_error: OnError,
+) -> TurnTerms:
+    """Check the arguments that a turn is begun with."""
+    turn_id = check_text("turn_id", turn_id, longest=TURN_ID_CHARACTERS)
+    if not turn_id:
+        raise InvalidArgument("turn_id is empty; a turn needs an id of the application's")
+    if on_error not in ("keep", "withdraw"):
+        raise InvalidArgument(f"on_error is {shown(on_error)}; it must be 'keep' or 'withdraw'")
+    seconds = {
+        "wait_seconds": wait_seconds,
+        "lease_seconds": lease_seconds,
+        "stale_seconds": stale_seconds,
+    }
+    for name, value in seconds.items():
+        if check_number(name, value) < 0:
+            raise InvalidArgument(f"{name} is {value}; it must be 0 or more")
+    if not lease_seconds:
+        raise InvalidArgument("lease_seconds is 0; a lease must last for some time")
+    return TurnTerms(turn_id, bool(resume), wait_seconds, lease_seconds, stale_seconds, on_error)
+
+
+class FoundStep(NamedTuple):
+    """A step that an earlier attempt finished."""
+
+    output: Any
+    append: AppendMessages | None
+    """The command that appends its messages again."""
+
+
+class TurnRun:
+    """One attempt at a turn in this process. Its methods do I/O in the calling thread, unless they
+    return a command, which the faces then run."""
+
+    def __init__(self, engine: Engine, core: Core, terms: TurnTerms) -> None:
+        self._engine = engine
+        self.core = core
+        self.terms = terms
+        self.names = StepNames()
+        self.attempt = 0
+        self.is_done = False
+        self.has_ended = False
+        self.result: Any = None
+        self._steps: dict[str, int] = {}
+        self._beat: Beat | None = None
+
+    @property
+    def fence(self) -> TurnFence:
+        """The fence that the turn's commands carry."""
+        return TurnFence(self.terms.turn_id, self.attempt)
+
+    longest_wait = WAIT_SECONDS
+
+    def bind(self) -> None:
+        """Have commands on the session that the running code gives belong to the turn."""
+        bind(self.core, self.fence)
+
+    def release(self) -> None:
+        """Undo `bind`."""
+        release(self.core, self.fence)
+
+    def digest(self, arguments: Sequence[object], named: Mapping[str, object]) -> str:
+        """Return a digest of the arguments of a step."""
+        return arguments_digest(arguments, named)
+
+    # ---- beginning ----------------------------------------------------------------------------
+
+    def refuse_nesting(self) -> None:
+        """Raise `TurnOpen` if the running code is inside a turn of the session."""
+        fence = fence_of(self.core)
+        turn = self.core.state.turn
+        if fence is None or turn is None:
+            return
+        now = self._engine.clock()
+        raise TurnOpen(
+            self.core.session,
+            turn.turn_id,
+            owner_name(turn.owner),
+            (now - turn.begun_at) / 1e6,
+            (turn.lease_until - now) / 1e6,
+            "this code runs inside it; end it first",
+        )
+
+    def begin_command(self) -> BeginTurn:
+        """Return the command that begins the turn, with what is known of the open one's owner."""
+        terms, turn = self.terms, self.core.refresh().turn
+        lease = int(terms.lease_seconds * 1_000_000)
+        gone = turn is not None and turn.owner is not None and is_gone(turn.owner)
+        return BeginTurn(
+            terms.turn_id,
+            this_process(),
+            lease,
+            terms.stale_seconds,
+            resumes=terms.resumes,
+            on_error=terms.on_error,
+            owner_gone=turn.begun if gone and turn is not None else None,
+            lease_now=self._engine.lease_time(),
+            expires_leases=self._engine.trusts_time(lease),
+        )
+
+    def begun(self, begun: Begun) -> None:
+        """Take in that the turn was begun, or had ended with a result before."""
+        self.attempt, self.is_done = begun.attempt, begun.is_done
+        self._steps = dict(begun.steps)
+        if begun.is_done:
+            self.has_ended = True
+            self.result = self._read_result(begun.version)
+
+    def prepare(self) -> tuple[Position, BeginTurn]:
+        """Return the command that begins the turn, and the position of the log before it (I/O)."""
+        return self._engine.store.tip(), self.begin_command()
+
+    def keep_lease(self) -> None:
+        """Renew the lease from a thread of the log, until the turn ends or this object is dropped."""
+        if self.has_ended:
+            return
+        seconds = self.terms.lease_seconds / 3
+        heartbeat = self._engine.heartbeat(seconds)
+        mine = weakref.ref(self)
+
+        def renew() -> None:
+            run = mine()
+            if run is not None:
+                run.renew()
+
+        def lost(error: ConflictError) -> None:
+            log_fact(logging.WARNING, "turn_lost", error=str(error))
+
+        self._beat = heartbeat.begin(renew, lost, at_most_seconds=float("inf"))
+        weakref.finalize(self, heartbeat.end, self._beat)
+
+    def renew(self) -> None:
+        """Renew the lease; raise `LeaseLost` if another attempt owns the turn."""
+        if self.has_ended:
+            return
+        lease = int(self.terms.lease_seconds * 1_000_000)
+        command = RenewTurn(self.fence, lease, self._engine.lease_time())
+        try:
+            self._engine.execute(self.core, command, fence=self.fence, follow=False)
+        except LogClosed:
+            self.stop()
+
+    # ---- steps --------------------------------------------------------------------------------
+
+    def find_step(self, name: str, digest: str) -> FoundStep | None:
+        """Read a step of an earlier attempt with the same arguments (I/O)."""
+        version = self._steps.get(name)
+        recorded = None if version is None else self.core.reader.record(version)
+        if recorded is None or not isinstance(recorded.event, TurnStepCompleted):
+            return None
+        event = recorded.event
+        if event.digest != digest:
+            return None
+        output = StoredOutput(event.output, event.blob).read(self.core)
+        return FoundStep(output, self._append_again(recorded.version, event.messages))
+
+    def _append_again(self, version: int, count: int) -> AppendMessages | None:
+        """Return the command that appends the messages of a step once more, as they were stored."""
+        if not count:
+            return None
+        data: list[MessageData] = []
+        tokens: list[int] = []
+        for at in range(version + 1, version + 1 + count):
+            recorded = self.core.reader.record(at)
+            event = None if recorded is None else recorded.event
+            if isinstance(event, MessageAppended):
+                data.append(event.message)
+                tokens.append(event.tokens)
+        messages = tuple(Message.model_validate(each) for each in data)
+        return AppendMessages(messages, tuple(data), tuple(tokens), reuses=True)
+
+    def step_command(
+        self, name: str, digest: str, output: Any, appends: AppendMessages
+    ) -> tuple[Any, CompleteTurnStep]:
+        """Return a step's output as later attempts will read it, and the command to record it."""
+        copied, data = as_json(f"the output of step {name!r}", output)
+        kept = keep_output(self.core, copied, data)
+        command = CompleteTurnStep(self.fence, name, digest, kept.output, kept.blob, appends)
+        return copied, command
+
+    def read_step(self, version: int) -> Any:
+        """Return the output of the step that is recorded at a version (I/O)."""
+        recorded = self.core.reader.record(version)
+        event = cast("TurnStepCompleted", recorded.event if recorded else None)
+        return StoredOutput(event.output, event.blob).read(self.core)
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def end_command(self, result: Any) -> EndTurn:
+        """Return the command that completes the turn with a result."""
+        copied, _ = as_json("the result of the turn", result)
+        return EndTurn(self.fence, "completed", copied)
+
+    def failure_command(self, error: BaseException) -> EndTurn:
+        """Return the command that ends the turn because an exception left it."""
+        ends = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+        how: TurnEnd = "cancelled" if isinstance(error, ends) else "failed"
+        return EndTurn(
+            self.fence, how, redacted(error), withdraws=self.terms.on_error == "withdraw"
+        )
+
+    def ended(self, result: Any) -> None:
+        """Take in that the turn has ended."""
+        self.stop()
+        self.result = result
+
+    def stop(self) -> None:
+        """Renew the lease no more."""
+        self.has_ended = True
+        if self._beat is not None:
+            self._beat.ended = True
+
+    def not_ended(self, error: BaseException) -> None:
+        """Log that the end could not be recorded while another exception goes on."""
+        self.stop()
+        log_fact(logging.WARNING, "turn_not_ended", turn=self.terms.turn_id, error=redacted(error))
+
+    def _read_result(self, version: int) -> Any:
+        recorded = self.core.reader.record(version)
+        event = None if recorded is None else recorded.event
+        return event.result if isinstance(event, TurnCompleted) else None

@@ -1,0 +1,337 @@
+"""The commands of turns: begin, renew, record a step, end, and abandon one whose owner is lost."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from eventlog.errors import LeaseLost, TurnClosed, TurnOpen
+from eventlog.identifiers import derived_id
+from eventlog.session.command import Command, Draft, KeepingCommand, Outcome, require_open
+from eventlog.session.turns.ending import Ending, abandoned, end_drafts, gather_ending, live_part
+from eventlog.session.turns.events import (
+    TurnAbandoned,
+    TurnBegun,
+    TurnCancelled,
+    TurnCompleted,
+    TurnFailed,
+    TurnRenewed,
+    TurnStepCompleted,
+)
+from eventlog.session.turns.fence import turn_lost
+from eventlog.session.version_ranges import contains, withdrawal_of
+from eventlog.session.withdrawals.planning import plan_withdrawal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventlog.identifiers import EventId, IdSource
+    from eventlog.recorded import Recorded
+    from eventlog.session.command import Facts
+    from eventlog.session.commands import AppendMessages
+    from eventlog.session.keeping import Values
+    from eventlog.session.state import SessionState
+    from eventlog.session.tasks.events import OwnerData
+    from eventlog.session.turns.events import OnError, TurnEvent
+    from eventlog.session.turns.machine import TurnEnd
+    from eventlog.session.turns.state import Turn, TurnFence
+    from eventlog.session.withdrawals.planning import Plan
+
+__all__ = [
+    "AbandonStaleTurn",
+    "BeginTurn",
+    "Begun",
+    "CompleteTurnStep",
+    "EndTurn",
+    "RenewTurn",
+    "owner_name",
+]
+
+
+def owner_name(owner: OwnerData | None) -> str:
+    """Return what a person calls the owner of a turn."""
+    return "an unknown process" if owner is None else f"process {owner['pid']} on {owner['host']}"
+
+
+class Begun(NamedTuple):
+    """A turn that was begun, or one that had ended with a result."""
+
+    attempt: int
+    version: int
+    """The version of its ``turn_begun``; of a completed one, of the record with its result."""
+    is_done: bool = False
+    steps: dict[str, int] = {}  # noqa: RUF012 - never changed
+
+
+@dataclass(slots=True, eq=False)
+class BeginTurn(Command[Begun]):
+    """Begin a turn, or begin it again: what its unfinished attempt added is withdrawn (T1)."""
+
+    turn_id: str
+    owner: OwnerData
+    lease: int
+    """Microseconds."""
+    stale_seconds: float
+    resumes: bool = False
+    on_error: OnError = "keep"
+    owner_gone: int | None = None
+    """The version of a ``turn_begun`` whose owner is proven to have ended."""
+    lease_now: int | None = None
+    """The current time of the clock that leases are measured by, if that is not the log's."""
+    expires_leases: bool = True
+    """Whether the time can be trusted when it says that a lease has ended."""
+    past: Turn | None = None
+    """The turn as its last attempt left it, once `gather` has found it."""
+    plan: Plan | None = None
+    is_taken: bool = False
+    """Whether a commit took part of it."""
+    ending: Ending | None = None
+    """How an open turn of another id is to end if it is stale."""
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[Begun]:
+        if state.status != "open":
+            return self
+        open_turn, ending = state.turn, None
+        if open_turn is not None and open_turn.turn_id == self.turn_id:
+            past: Turn | None = open_turn
+        else:
+            past = facts.turn(self.turn_id)
+        chosen: set[int] = set()
+        results: set[int] = set()
+        if open_turn is not None and open_turn is not past:
+            ending = gather_ending(facts, state, withdraws=False)
+            if open_turn.on_error == "withdraw":
+                chosen, results = live_part(facts, state, open_turn)
+                ending = Ending()
+        is_taken = False
+        if past is not None and past.state != "completed":
+            is_taken = _is_taken(facts, state, past)
+            live, own_results = live_part(facts, state, past)
+            chosen, results = chosen | live, results | own_results
+        plan = plan_withdrawal(facts, state, chosen, results=results, closes=True)
+        return replace(self, past=past, plan=plan, is_taken=is_taken, ending=ending)
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return True
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[Begun]:
+        require_open(state)
+        now = self.lease_now or now
+        past = self.past
+        if past is not None and past.state == "completed":
+            return Outcome(Begun(past.attempt, past.ended, is_done=True))
+        drafts: list[Draft] = []
+        if state.turn is not None:
+            self._refuse_open(state.turn, state.session_id, now)
+        if self.is_taken and past is not None:
+            raise TurnClosed(state.session_id, self.turn_id, past.state)
+        if self.plan is not None:
+            drafts.append(Draft(self.plan.event))
+        if state.turn is not None and state.turn.turn_id != self.turn_id:
+            ending = self.ending or Ending()
+            gone = set() if self.plan is None else set(self.plan.versions)
+            drafts += end_drafts(state, ending, abandoned(state.turn), without=gone)
+        drafts.append(Draft(self._begun(past, now)))
+        return drafts
+
+    def _begun(self, past: Turn | None, now: int) -> TurnBegun:
+        return TurnBegun(
+            turn=self.turn_id,
+            attempt=1 if past is None else past.attempt + 1,
+            lease_until=now + self.lease,
+            stale_seconds=self.stale_seconds,
+            owner=self.owner,
+            resumes=self.resumes,
+            on_error=self.on_error,
+            steps=past.steps if past is not None and self.resumes else {},
+        )
+
+    def _refuse_open(self, turn: Turn, session: str, now: int) -> None:
+        """Raise `TurnOpen` unless this turn may be begun although another attempt is open."""
+        is_gone = turn.begun == self.owner_gone
+        if turn.turn_id == self.turn_id:
+            is_free = is_gone or (self.expires_leases and turn.lease_until <= now)
+        else:
+            is_free = self.expires_leases and turn.stale_at <= now
+        if not is_free:
+            age, left = (now - turn.begun_at) / 1e6, (turn.lease_until - now) / 1e6
+            raise TurnOpen(session, turn.turn_id, owner_name(turn.owner), age, left)
+
+    def result(self, recorded: Sequence[Recorded]) -> Begun:
+        last = recorded[-1]
+        event = cast("TurnBegun", last.event)
+        return Begun(event.attempt, last.version, steps=dict(event.steps))
+
+
+def _is_taken(facts: Facts, state: SessionState, turn: Turn) -> bool:
+    """Return whether a commit took a message of a turn."""
+    live = state.window.ranges(state.version)
+    return any(
+        not contains(live, version) and not withdrawal_of(state.withdrawn, version)
+        for version, _ in facts.appended(turn.messages)
+    )
+
+
+@dataclass(slots=True, eq=False)
+class RenewTurn(Command[None]):
+    """Extend the lease of a turn."""
+
+    fence: TurnFence
+    lease: int
+    lease_now: int | None = None
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        require_open(state)
+        lost = turn_lost(state, self.fence)
+        turn = state.turn
+        if lost is not None or turn is None:
+            raise lost or LeaseLost(*self.fence, "the turn has ended", of="turn")
+        until = (self.lease_now or now) + self.lease
+        if turn.lease_until <= until + self.lease:  # Otherwise the clock before was ahead.
+            until = max(until, turn.lease_until)
+        event = TurnRenewed(turn=turn.turn_id, attempt=turn.attempt, lease_until=until)
+        return [Draft(event)]
+
+    def result(self, recorded: Sequence[Recorded]) -> None:
+        return None
+
+
+def _event_id(session: str, fence: TurnFence, *names: str) -> EventId:
+    """Return the id of an event that an attempt at a turn records once."""
+    digest = hashlib.sha256("\0".join([fence.turn_id, *names]).encode()).hexdigest()
+    return derived_id(session, f"turn\0{fence.attempt}\0{digest}")
+
+
+@dataclass(slots=True, eq=False)
+class CompleteTurnStep(KeepingCommand[int]):
+    """Record a step of a turn, with its messages; the result is the version of its record."""
+
+    fence: TurnFence
+    step: str
+    digest: str
+    output: Any
+    blob: str | None
+    appends: AppendMessages
+
+    gathers = True
+
+    @property
+    def unkept(self) -> bool:
+        return isinstance(self.appends, KeepingCommand) and self.appends.unkept
+
+    def keep(self, values: Values, state: SessionState) -> Command[int]:
+        assert isinstance(self.appends, KeepingCommand)  # Otherwise nothing is unkept.
+        return replace(self, appends=cast("AppendMessages", self.appends.keep(values, state)))
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[int]:
+        if self.unkept:
+            return self
+        return replace(self, appends=cast("AppendMessages", self.appends.gather(facts, state)))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return bool(state.withdrawn) and bool(self.appends.messages)
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        require_open(state)
+        appended = self.appends.decide(state, now, ids) if self.appends.messages else []
+        event = TurnStepCompleted(
+            turn=self.fence.turn_id,
+            attempt=self.fence.attempt,
+            step=self.step,
+            digest=self.digest,
+            output=self.output,
+            blob=self.blob,
+            messages=len(appended),
+        )
+        return [Draft(event, self.event_ids(state.session_id)[0]), *appended]
+
+    def event_ids(self, session: str) -> Sequence[EventId]:
+        return [_event_id(session, self.fence, "step", self.step)]
+
+    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
+        return True  # A step is recorded once in an attempt.
+
+    def result(self, recorded: Sequence[Recorded]) -> int:
+        return recorded[0].version
+
+
+@dataclass(slots=True, eq=False)
+class EndTurn(Command[int]):
+    """End a turn; the result is the version of the record."""
+
+    fence: TurnFence
+    how: TurnEnd
+    value: Any = None
+    """The result, or what went wrong."""
+    withdraws: bool = False
+    ending: Ending | None = None
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[int]:
+        if self.how == "completed" or state.turn is None:
+            return self
+        return replace(self, ending=gather_ending(facts, state, withdraws=self.withdraws))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return self.how != "completed"
+
+    def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
+        require_open(state)
+        turn, attempt = self.fence
+        event: TurnEvent
+        match self.how:
+            case "completed":
+                event = TurnCompleted(turn=turn, attempt=attempt, result=self.value)
+            case "failed":
+                event = TurnFailed(turn=turn, attempt=attempt, error=self.value)
+            case "cancelled":
+                event = TurnCancelled(turn=turn, attempt=attempt, error=self.value)
+            case "abandoned":
+                event = TurnAbandoned(turn=turn, attempt=attempt, reason=self.value)
+        drafts = end_drafts(state, self.ending or Ending(), event)
+        return [*drafts[:-1], drafts[-1]._replace(event_id=self.event_ids(state.session_id)[0])]
+
+    def event_ids(self, session: str) -> Sequence[EventId]:
+        return [_event_id(session, self.fence, "end", self.how)]
+
+    def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
+        return recorded[-1].event == drafts[-1].event if drafts else True
+
+    def result(self, recorded: Sequence[Recorded]) -> int:
+        return recorded[-1].version
+
+
+@dataclass(slots=True, eq=False)
+class AbandonStaleTurn(Command[bool]):
+    """Abandon the open turn if its lease lapsed too long ago; return whether it was."""
+
+    lease_now: int | None = None
+    ending: Ending | None = None
+
+    gathers = True
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[bool]:
+        if state.turn is None:
+            return self
+        withdraws = state.turn.on_error == "withdraw"
+        return replace(self, ending=gather_ending(facts, state, withdraws=withdraws))
+
+    def reads_stored(self, state: SessionState) -> bool:
+        return True
+
+    def decide(
+        self, state: SessionState, now: int, ids: IdSource
+    ) -> Sequence[Draft] | Outcome[bool]:
+        turn = state.turn
+        if state.status != "open" or turn is None or turn.stale_at > (self.lease_now or now):
+            return Outcome(False)
+        return end_drafts(state, self.ending or Ending(), abandoned(turn))
+
+    def result(self, recorded: Sequence[Recorded]) -> bool:
+        return True

@@ -1,0 +1,1 @@
+"""Taking live messages out of a session, or putting others in their place."""
