@@ -242,7 +242,9 @@ def _attached(scale: Scale) -> Iterator[Row]:
 
         kinds = [(10, False), (10, True), (scale.replayed, True)]
         # In turn, so that a busy disk slows all of them alike.
-        rounds = [[measure(live, folder=folder) for live, folder in kinds] for _ in range(scale.trials)]
+        rounds = [
+            [measure(live, folder=folder) for live, folder in kinds] for _ in range(scale.trials)
+        ]
         plain, short, long = (min(timings, key=quickest) for timings in zip(*rounds, strict=True))
         yield Row("append without a folder, 10 live messages", _cost(plain))
         for timing, live in ((short, 10), (long, scale.replayed)):
