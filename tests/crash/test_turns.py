@@ -75,9 +75,9 @@ def _exact(host: Host) -> list[str]:
 
 
 def test_a_loop_of_turns_is_exact_wherever_it_is_crashed() -> None:
-    report = every_crash(_loop, _exact, every=5)
+    report = every_crash(_loop, _exact, every=15)
 
-    assert report.points > 10
+    assert report.points > 5
     assert report.images > 20
 
 
