@@ -73,7 +73,7 @@ def test_another_owners_session_answers_as_one_that_does_not_exist(
     api.log.close()
 
     assert SECRET not in found.text
-    assert "ada" not in found.text
+    assert '"ada"' not in found.text
     assert after == before
     if operation.name in CREATING:
         assert (found.status_code, found.json()["error"]["details"]) == (409, {})
