@@ -42,6 +42,17 @@ _PARTS: Final = (TextPart, ContextPart, ImagePart, ToolPart)
 _PART_TYPES: Final = ["text", "context", "image_url", "tool"]
 """Parts of other types have fields that nobody here knows."""
 
+_PART: Final[dict[str, Any]] = {
+    "anyOf": [
+        *(part.model_json_schema() for part in _PARTS),
+        {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": {"type": "string", "not": {"enum": _PART_TYPES}}},
+        },
+    ]
+}
+
 _MESSAGE: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A message with its parts, or a chat message with `content`. Further fields are "
@@ -58,16 +69,7 @@ _MESSAGE: Final[dict[str, Any]] = {
         "created_at": {"type": "string"},
         "parts": {
             "type": "array",
-            "items": {
-                "anyOf": [
-                    *(part.model_json_schema() for part in _PARTS),
-                    {
-                        "type": "object",
-                        "required": ["type"],
-                        "properties": {"type": {"type": "string", "not": {"enum": _PART_TYPES}}},
-                    },
-                ]
-            },
+            "items": _PART,
         },
         "content": {"description": "Text or content blocks, as chat APIs have them."},
     },
@@ -75,6 +77,7 @@ _MESSAGE: Final[dict[str, Any]] = {
     "example": {"role": "user", "parts": [{"type": "text", "text": "How do I deploy?"}]},
 }
 
+PartData: TypeAlias = Annotated[dict[str, Any], WithJsonSchema(_PART)]
 MessageData: TypeAlias = Annotated[dict[str, Any], WithJsonSchema(_MESSAGE)]
 
 
@@ -120,7 +123,7 @@ class Withdraw(_Strict):
     model_config = _one_of(last="integer", message_ids="array", after="integer")
 
     last: int | None = Field(None, ge=0)
-    message_ids: list[str] | None = None
+    message_ids: list[str] | None = Field(None, min_length=1)
     after: int | None = Field(None, ge=0)
 
 
@@ -130,7 +133,7 @@ class Replace(_Strict):
     model_config = _one_of(message_ids="array", after="integer")
 
     messages: list[MessageData] = Field(max_length=BATCH_MESSAGES)
-    message_ids: list[str] | None = None
+    message_ids: list[str] | None = Field(None, min_length=1)
     after: int | None = Field(None, ge=0)
 
 
@@ -163,7 +166,7 @@ class AppendChunk(_Strict):
 
     fence: int = Field(ge=1)
     sequence: int = Field(ge=1)
-    content: str | list[dict[str, Any]]
+    content: str | list[PartData]
 
 
 class EndMessage(_Strict):
