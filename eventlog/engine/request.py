@@ -204,7 +204,10 @@ class SessionRequest(Request):
         core = self._core
         if self._recovered or core.recovery is None:
             return False
-        found = core.recovery.command(state.streams, self._command.continues)
+        command = self._command
+        found = core.recovery.command(
+            state, command.continues, self._fence, spares_turns=command.ends_turns
+        )
         if found is None:
             return False
         first = SessionRequest(core, found)
@@ -301,8 +304,11 @@ class SessionRequest(Request):
         records: list[Record] = []
         indexed, keyed, to_come = False, False, len(drafts)
         number = first
-        for event, given_id, is_turns in drafts:
-            metadata = self._metadata if is_turns else self._outside
+        for event, given_id, is_turns, turn in drafts:
+            if turn is None:
+                metadata = self._metadata if is_turns else self._outside
+            else:
+                metadata = self._metadata if turn == self._fence else self._as_part_of(turn)
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
@@ -336,6 +342,11 @@ class SessionRequest(Request):
             if keyed:
                 index = tuple(entry for record in records for entry in event_entries(record))
         return Append(stream, state.version, tuple(records), index, state.hash)
+
+    def _as_part_of(self, turn: TurnFence) -> bytes:
+        """Return the metadata of what belongs to an attempt that did not give the command."""
+        marks = {"turn": turn.turn_id, "attempt": turn.attempt}
+        return pydantic_core.to_json({**pydantic_core.from_json(self._outside), **marks})
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
         """Return the command's own records with the positions that the store gave them."""
