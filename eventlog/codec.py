@@ -212,8 +212,8 @@ def decode_metadata(record: Record) -> Metadata:
         return _NO_METADATA
     try:
         fields = pydantic_core.from_json(record.metadata)
-        known = {name: fields.get(name) for name in Metadata._fields}
-        return Metadata(**{**known, "keys": keys_of(record) or None})
+        known = Metadata(**{name: fields.get(name) for name in Metadata._fields})
+        return known._replace(keys=keys_of(record) or None)
     except (ValueError, AttributeError) as error:
         raise CorruptLog(
             f"session {record.stream!r}, version {record.version}: the metadata is not a JSON "

@@ -106,7 +106,7 @@ def _found(thing: Any) -> Iterator[Value]:
         yield from _found(thing.__dict__)
         yield from _found(thing.__pydantic_extra__)
     elif isinstance(thing, Mapping):
-        for each in thing.values():
+        for each in cast("dict[Any, Any]", thing).values():
             yield from _found(each)
     elif isinstance(thing, (list, tuple, set, frozenset)):
         for each in cast("list[Any]", thing):

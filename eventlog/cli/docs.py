@@ -36,6 +36,7 @@ PAGES: Final = {
     "turns": Page("eventlog", "docs/turns.md", "Units of an agent's work that survive crashes."),
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
     "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
+    "http": Page("eventlog", "docs/http.md", "The API over HTTP, its clients and its limits."),
     "stores": Page(
         "eventlog.stores", "README.md", "What each store promises and how to set it up."
     ),

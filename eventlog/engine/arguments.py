@@ -388,12 +388,12 @@ def failed_archives(policy: FailedArchives) -> ChangeFailedArchives:
 
 def closing(reason: str | None, estimate: TokenEstimator) -> CloseSession:
     """Check the reason before the session is closed."""
-    return CloseSession(_reason(reason), estimate)
+    return CloseSession(_reason(reason), estimate=estimate)
 
 
 def deletion(reason: str | None, estimate: TokenEstimator) -> DeleteSession:
     """Check the reason before the session is deleted."""
-    return DeleteSession(_reason(reason), estimate)
+    return DeleteSession(_reason(reason), estimate=estimate)
 
 
 def _reason(reason: str | None) -> str | None:

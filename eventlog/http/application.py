@@ -14,11 +14,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log
-from eventlog.http.call import Call, Service, checked, checked_query, idempotency_key
+from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log, VersionConflict
+from eventlog.http.call import (
+    Call,
+    Service,
+    checked,
+    checked_query,
+    expected_version,
+    idempotency_key,
+)
 from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
 from eventlog.http.limits import Limits
 from eventlog.http.log_operations import LOG_OPERATIONS
+from eventlog.http.message_operations import MESSAGE_OPERATIONS
 from eventlog.http.openapi import document_of
 from eventlog.http.principal import Authorize, Principal
 from eventlog.http.routing import PREFIX, Routes, raw_path
@@ -30,7 +38,9 @@ __all__ = ["LOOPBACK", "ROUTES", "Application", "create_app"]
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """The hosts that an app answers to unless it is told others."""
 
-ROUTES: Final = Routes((*SESSION_OPERATIONS, *LOG_OPERATIONS, *EVENT_OPERATIONS))
+ROUTES: Final = Routes(
+    (*SESSION_OPERATIONS, *MESSAGE_OPERATIONS, *LOG_OPERATIONS, *EVENT_OPERATIONS)
+)
 
 PROBLEM: Final = "application/problem+json"
 
@@ -117,8 +127,8 @@ class Application:
                 response = await call.operation.handler(call)
         except ClientDisconnect:
             return
-        except DuplicateEvent as error:
-            response = _refusal(_reused(error, call), scope)
+        except (DuplicateEvent, VersionConflict) as error:
+            response = _refusal(_failed_condition(error, call), scope)
         except EventLogError as error:
             response = _refusal(failure_of(error), scope)
         except Exception:
@@ -169,7 +179,9 @@ class Application:
         call.query = checked_query(operation.query, request)
         if operation.keyed:
             call.key = idempotency_key(request)
-        if not operation.conditional and "if-match" in request.headers:
+        if operation.conditional:
+            call.expected = expected_version(request)
+        elif "if-match" in request.headers:
             raise RequestRefused("invalid_argument", "this operation does not take If-Match")
         model = operation.body
         if model is not None:
@@ -236,11 +248,14 @@ def _json(document: Any) -> Response:
     return Response(pydantic_core.to_json(document), 200, media_type="application/json")
 
 
-def _reused(error: DuplicateEvent, call: Call | None) -> Failure:
+def _failed_condition(error: DuplicateEvent | VersionConflict, call: Call | None) -> Failure:
+    """Return the refusal of a request whose ``Idempotency-Key`` or ``If-Match`` does not hold."""
     failure = failure_of(error)
-    if call is None or call.key is None:
-        return failure
-    return failure._replace(status=422, code="duplicate_key")
+    if isinstance(error, VersionConflict) and call is not None and call.expected is not None:
+        return failure._replace(status=412)
+    if isinstance(error, DuplicateEvent) and call is not None and call.key is not None:
+        return failure._replace(status=422, code="duplicate_key")
+    return failure
 
 
 def _refusal(failure: Failure, scope: Scope) -> Response:

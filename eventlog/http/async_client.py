@@ -16,6 +16,7 @@ import httpx2
 from typing_extensions import Unpack
 
 from eventlog import (
+    ANY,
     ArchivedMessages,
     ArchiveView,
     CommitResult,
@@ -27,6 +28,7 @@ from eventlog import (
     SessionClosed,
     SessionMeta,
     SessionNotFound,
+    StoredMessage,
     TaskView,
     ToolOutput,
     UnavailableError,
@@ -342,8 +344,17 @@ class AsyncClientSession:
     async def _get(self, *segments: str, **query: Any) -> Any:
         return await self._connection.send(wire.get("sessions", self.id, *segments, **query))
 
-    async def _post(self, *segments: str, body: Any, by: By, keyed: bool = True) -> Any:
-        request = wire.post("sessions", self.id, *segments, body=body, by=by, keyed=keyed)
+    async def _post(
+        self,
+        *segments: str,
+        body: Any,
+        by: By,
+        expected: int | Literal["any"] = ANY,
+        keyed: bool = True,
+    ) -> Any:
+        request = wire.post(
+            "sessions", self.id, *segments, body=body, by=by, expected=expected, keyed=keyed
+        )
         document = await self._connection.send(request)
         self._version = wire.version_of(document, self._version)
         return document
@@ -398,21 +409,35 @@ class AsyncClientSession:
 
     # ---- messages -----------------------------------------------------------------------------
 
-    async def append(self, message: Message | dict[str, Any], **by: Unpack[By]) -> Message:
-        """Append one message and return it, with its id."""
+    async def append(
+        self,
+        message: Message | dict[str, Any],
+        *,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
+    ) -> Message:
+        """Append one message and return it, with its id.
+
+        ``expected`` is the version that the session must be at; another one raises
+        `VersionConflict`.
+        """
         body = wire.sent_message(message, by.get("idempotency_key"))
-        document = await self._post("messages", body=body, by=by, keyed=False)
+        document = await self._post("messages", body=body, by=by, expected=expected, keyed=False)
         return documents.message_from(document["message"])
 
     async def extend(
-        self, messages: Iterable[Message | dict[str, Any]], **by: Unpack[By]
+        self,
+        messages: Iterable[Message | dict[str, Any]],
+        *,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
     ) -> tuple[Message, ...]:
         """Append up to 100 messages in one atomic batch; raises as `append` does."""
         sent = wire.sent_messages(messages, by.get("idempotency_key"))
         if not sent:
             return ()
         document = await self._post(
-            "messages", "batch", body={"messages": sent}, by=by, keyed=False
+            "messages", "batch", body={"messages": sent}, by=by, expected=expected, keyed=False
         )
         return tuple(documents.message_from(message) for message in document["messages"])
 
@@ -425,6 +450,7 @@ class AsyncClientSession:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: int | Literal["any"] = ANY,
         **by: Unpack[By],
     ) -> None:
         """Record the result of a tool call; every later read of the call's message includes it."""
@@ -435,7 +461,52 @@ class AsyncClientSession:
             "duration_ms": duration_ms,
             "occurrence": occurrence,
         }
-        await self._post("messages", message_id, "results", body=body, by=by)
+        await self._post("messages", message_id, "results", body=body, by=by, expected=expected)
+
+    async def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far."""
+        return documents.stored_from(await self._get("messages", message_id))
+
+    async def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them."""
+        ids = None if message_ids is None else list(message_ids)
+        body = {"last": last, "message_ids": ids, "after": after}
+        return await self._withdrawn("withdraw", body, expected, by)
+
+    async def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn."""
+        ids = None if message_ids is None else list(message_ids)
+        sent = wire.sent_messages(messages, None)
+        body = {"messages": sent, "message_ids": ids, "after": after}
+        return await self._withdrawn("replace", body, expected, by)
+
+    async def clear(
+        self, *, expected: int | Literal["any"] = ANY, **by: Unpack[By]
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before."""
+        return await self._withdrawn("clear", {}, expected, by)
+
+    async def _withdrawn(
+        self, verb: str, body: Any, expected: int | Literal["any"], by: By
+    ) -> tuple[Message, ...]:
+        document = await self._post("messages", verb, body=body, by=by, expected=expected)
+        return tuple(documents.message_from(message) for message in document["withdrawn"])
 
     async def used(
         self,

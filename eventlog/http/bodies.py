@@ -18,14 +18,17 @@ __all__ = [
     "DeleteQuery",
     "EventsQuery",
     "MessageBody",
+    "Nothing",
     "OutputQuery",
     "Reason",
+    "Replace",
     "SessionQuery",
     "SessionsQuery",
     "TailQuery",
     "TasksQuery",
     "ToolResult",
     "Used",
+    "Withdraw",
     "checked_message",
 ]
 
@@ -88,6 +91,26 @@ class AppendBatch(_Strict):
     """Messages to append together: all of them, or none."""
 
     messages: list[MessageData] = Field(min_length=1, max_length=BATCH_MESSAGES)
+
+
+class Withdraw(_Strict):
+    """Which live messages to take out: exactly one of the three."""
+
+    last: int | None = Field(None, ge=0)
+    message_ids: list[str] | None = None
+    after: int | None = Field(None, ge=0)
+
+
+class Replace(_Strict):
+    """Messages, and which live ones they take the place of: exactly one of the two."""
+
+    messages: list[MessageData] = Field(max_length=BATCH_MESSAGES)
+    message_ids: list[str] | None = None
+    after: int | None = Field(None, ge=0)
+
+
+class Nothing(_Strict):
+    """An empty object."""
 
 
 class CreateSession(_Strict):

@@ -23,10 +23,17 @@ from eventlog import (
 from eventlog.http.limits import Limits
 from eventlog.http.principal import ANY, Principal
 from eventlog.http.routing import Operation
-from eventlog.http.watching import Watch
+from eventlog.http.watching import Waiters
 from eventlog.http.wire_errors import RequestRefused
 
-__all__ = ["Call", "Service", "checked_query", "idempotency_key", "json_response"]
+__all__ = [
+    "Call",
+    "Service",
+    "checked_query",
+    "expected_version",
+    "idempotency_key",
+    "json_response",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,7 +47,7 @@ class Service:
     def __init__(self, log: AsyncLog, limits: Limits) -> None:
         self.log = log
         self.limits = limits
-        self.watch = Watch(log)
+        self.watch = Waiters(log)
         self._open: OrderedDict[tuple[str | None, str], AsyncSession] = OrderedDict()
 
     async def session(
@@ -82,6 +89,8 @@ class Call:
     query: Any = None
     body: Any = None
     key: str | None = None
+    expected: int | None = None
+    """The version that the session must be at, from ``If-Match``."""
 
     @property
     def log(self) -> AsyncLog:
@@ -102,6 +111,11 @@ class Call:
         if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
             by["trace"] = traceparent
         return by
+
+    @property
+    def by_expected(self) -> dict[str, Any]:
+        """As `by`, with the version that the session must be at, if there is one."""
+        return self.by if self.expected is None else {**self.by, "expected": self.expected}
 
     def may(self, action: Literal["read", "write", "operate"]) -> bool:
         return action in self.principal.actions
@@ -140,6 +154,7 @@ _TRACEPARENT: Final = re.compile(
     r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
 )
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
+_VERSION: Final = re.compile(r'"([0-9]{1,17})"', re.ASCII)
 _KEY: Final = re.compile(
     r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"|([\x21\x23-\x7e]+)', re.ASCII
 )
@@ -183,6 +198,17 @@ def _invalid(problems: list[tuple[str, str]]) -> RequestRefused:
     errors = [{"field": name or None, "reason": said} for name, said in problems]
     text = f"field {field!r}: {reason}" if field else reason
     return RequestRefused("invalid_argument", text, details={"errors": errors})
+
+
+def expected_version(request: Request) -> int | None:
+    """Read ``If-Match``: a version in quotes, as ``ETag`` has it."""
+    header = request.headers.get("if-match")
+    if header is None:
+        return None
+    found = _VERSION.fullmatch(header.strip())
+    if found is None:
+        raise RequestRefused("invalid_argument", 'If-Match must be one version, such as "17"')
+    return int(found[1])
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -13,6 +13,7 @@ import httpx2
 from typing_extensions import Unpack
 
 from eventlog import (
+    ANY,
     ArchivedMessages,
     ArchiveView,
     CommitResult,
@@ -24,6 +25,7 @@ from eventlog import (
     SessionClosed,
     SessionMeta,
     SessionNotFound,
+    StoredMessage,
     TaskView,
     ToolOutput,
     UnavailableError,
@@ -339,8 +341,17 @@ class ClientSession:
     def _get(self, *segments: str, **query: Any) -> Any:
         return self._connection.send(wire.get("sessions", self.id, *segments, **query))
 
-    def _post(self, *segments: str, body: Any, by: By, keyed: bool = True) -> Any:
-        request = wire.post("sessions", self.id, *segments, body=body, by=by, keyed=keyed)
+    def _post(
+        self,
+        *segments: str,
+        body: Any,
+        by: By,
+        expected: int | Literal["any"] = ANY,
+        keyed: bool = True,
+    ) -> Any:
+        request = wire.post(
+            "sessions", self.id, *segments, body=body, by=by, expected=expected, keyed=keyed
+        )
         document = self._connection.send(request)
         self._version = wire.version_of(document, self._version)
         return document
@@ -395,20 +406,36 @@ class ClientSession:
 
     # ---- messages -----------------------------------------------------------------------------
 
-    def append(self, message: Message | dict[str, Any], **by: Unpack[By]) -> Message:
-        """Append one message and return it, with its id."""
+    def append(
+        self,
+        message: Message | dict[str, Any],
+        *,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
+    ) -> Message:
+        """Append one message and return it, with its id.
+
+        ``expected`` is the version that the session must be at; another one raises
+        `VersionConflict`.
+        """
         body = wire.sent_message(message, by.get("idempotency_key"))
-        document = self._post("messages", body=body, by=by, keyed=False)
+        document = self._post("messages", body=body, by=by, expected=expected, keyed=False)
         return documents.message_from(document["message"])
 
     def extend(
-        self, messages: Iterable[Message | dict[str, Any]], **by: Unpack[By]
+        self,
+        messages: Iterable[Message | dict[str, Any]],
+        *,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
     ) -> tuple[Message, ...]:
         """Append up to 100 messages in one atomic batch; raises as `append` does."""
         sent = wire.sent_messages(messages, by.get("idempotency_key"))
         if not sent:
             return ()
-        document = self._post("messages", "batch", body={"messages": sent}, by=by, keyed=False)
+        document = self._post(
+            "messages", "batch", body={"messages": sent}, by=by, expected=expected, keyed=False
+        )
         return tuple(documents.message_from(message) for message in document["messages"])
 
     def record_tool_result(
@@ -420,6 +447,7 @@ class ClientSession:
         *,
         duration_ms: float | None = None,
         occurrence: int | None = None,
+        expected: int | Literal["any"] = ANY,
         **by: Unpack[By],
     ) -> None:
         """Record the result of a tool call; every later read of the call's message includes it."""
@@ -430,7 +458,52 @@ class ClientSession:
             "duration_ms": duration_ms,
             "occurrence": occurrence,
         }
-        self._post("messages", message_id, "results", body=body, by=by)
+        self._post("messages", message_id, "results", body=body, by=by, expected=expected)
+
+    def message(self, message_id: str) -> StoredMessage:
+        """Return the newest message with an id, with its version and the results so far."""
+        return documents.stored_from(self._get("messages", message_id))
+
+    def withdraw(
+        self,
+        *,
+        last: int | None = None,
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
+    ) -> tuple[Message, ...]:
+        """Take live messages out of the session for good, and return them."""
+        ids = None if message_ids is None else list(message_ids)
+        body = {"last": last, "message_ids": ids, "after": after}
+        return self._withdrawn("withdraw", body, expected, by)
+
+    def replace(
+        self,
+        *,
+        messages: Iterable[Message | dict[str, Any]],
+        message_ids: Sequence[str] | None = None,
+        after: int | None = None,
+        expected: int | Literal["any"] = ANY,
+        **by: Unpack[By],
+    ) -> tuple[Message, ...]:
+        """Put messages in the place of live ones, and return those that are withdrawn."""
+        ids = None if message_ids is None else list(message_ids)
+        sent = wire.sent_messages(messages, None)
+        body = {"messages": sent, "message_ids": ids, "after": after}
+        return self._withdrawn("replace", body, expected, by)
+
+    def clear(
+        self, *, expected: int | Literal["any"] = ANY, **by: Unpack[By]
+    ) -> tuple[Message, ...]:
+        """Withdraw all live messages, and return them; contexts show nothing from before."""
+        return self._withdrawn("clear", {}, expected, by)
+
+    def _withdrawn(
+        self, verb: str, body: Any, expected: int | Literal["any"], by: By
+    ) -> tuple[Message, ...]:
+        document = self._post("messages", verb, body=body, by=by, expected=expected)
+        return tuple(documents.message_from(message) for message in document["withdrawn"])
 
     def used(
         self,

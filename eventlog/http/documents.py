@@ -20,6 +20,7 @@ from eventlog import (
     Record,
     Recorded,
     SessionMeta,
+    StoredMessage,
     TaskView,
     ToolOutput,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "output_document",
     "output_from",
     "recorded_from",
+    "stored_from",
     "task_from",
 ]
 
@@ -122,6 +124,11 @@ def output_document(output: ToolOutput) -> dict[str, Any]:
 def output_from(document: dict[str, Any]) -> ToolOutput:
     """Read a piece of an output."""
     return cast("ToolOutput", _known(ToolOutput, document))
+
+
+def stored_from(document: dict[str, Any]) -> StoredMessage:
+    """Read a message with its version."""
+    return StoredMessage(message_from(document["message"]), document["version"])
 
 
 # ---- events -----------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ def _answers() -> dict[str, Any]:
         "Appended": _object(**_VERSIONED, message=message),
         "AppendedBatch": _object(**_VERSIONED, messages=messages),
         "Messages": _object(**_VERSIONED, messages=messages),
+        "Stored": _object(**_VERSIONED, message=message),
+        "Withdrawn": _object(**_VERSIONED, withdrawn=messages),
         "Done": _object(**_VERSIONED),
         "Output": {
             **_object(**_view(ToolOutput)["properties"], next_offset=_optional(dict(_COUNT))),
@@ -164,6 +166,16 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "description": "The same key in the same session gets the first outcome again; "
                 "with another payload it is refused.",
                 "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
+            }
+        )
+    if operation.conditional:
+        described["parameters"].append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": False,
+                "description": "The version that the session must be at; 412 if it is not.",
+                "schema": {"type": "string", "pattern": '^"[0-9]{1,17}"$'},
             }
         )
     if operation.body is not None:

@@ -1,4 +1,4 @@
-"""The operations on sessions, their messages and their archives."""
+"""The operations on sessions and their archives."""
 
 from __future__ import annotations
 
@@ -10,28 +10,22 @@ from starlette.responses import Response
 
 from eventlog import AsyncSession, DuplicateEvent, SessionClosed, SessionNotFound
 from eventlog.http.bodies import (
-    AppendBatch,
     Commit,
     ContextQuery,
     CreateSession,
     DeleteQuery,
-    MessageBody,
-    OutputQuery,
     Reason,
     SessionQuery,
     SessionsQuery,
-    TailQuery,
-    ToolResult,
     Used,
-    checked_message,
 )
 from eventlog.http.call import Call, json_response
-from eventlog.http.documents import archive_document, context_document, output_document
+from eventlog.http.documents import archive_document, context_document
 from eventlog.http.principal import ANY
 from eventlog.http.routing import PREFIX, Operation
 from eventlog.http.wire_errors import session_exists
 
-__all__ = ["SESSION_OPERATIONS", "page_of"]
+__all__ = ["SESSION_OPERATIONS", "done", "page_of"]
 
 Entry = TypeVar("Entry")
 
@@ -119,76 +113,19 @@ async def close_session(call: Call) -> Response:
     return Response(status_code=204)
 
 
-# ---- messages ---------------------------------------------------------------------------------
+# ---- what is used and shown ------------------------------------------------------------------
 
 
-async def append_message(call: Call) -> Response:
-    body: MessageBody = call.body
-    session = await call.session(create=True)
-    message = await session.append(checked_message(body.fields), **call.by)
-    document = {
-        "session_id": session.id,
-        "version": session.version,
-        "message": message.as_data(),
-    }
-    return json_response(document, 201, session=session)
-
-
-async def append_batch(call: Call) -> Response:
-    body: AppendBatch = call.body
-    messages = [checked_message(fields, index) for index, fields in enumerate(body.messages)]
-    session = await call.session(create=True)
-    appended = await session.extend(messages, **call.by)
-    document = {
-        "session_id": session.id,
-        "version": session.version,
-        "messages": [message.as_data() for message in appended],
-    }
-    return json_response(document, 201, session=session)
-
-
-async def list_messages(call: Call) -> Response:
-    query: TailQuery = call.query
-    session = await call.session()
-    tail = await session.tail(query.last)
-    document = {
-        "session_id": session.id,
-        "version": session.version,
-        "messages": [message.as_data() for message in tail],
-    }
-    return json_response(document, session=session)
-
-
-async def record_result(call: Call) -> Response:
-    body: ToolResult = call.body
-    session = await call.session()
-    await session.record_tool_result(call.path["message_id"], **body.model_dump(), **call.by)
-    return _done(session)
-
-
-def _done(session: AsyncSession) -> Response:
+def done(session: AsyncSession) -> Response:
     document = {"session_id": session.id, "version": session.version}
     return json_response(document, session=session)
-
-
-async def get_output(call: Call) -> Response:
-    query: OutputQuery = call.query
-    session = await call.session()
-    output = await session.tool_output(
-        call.path["message_id"],
-        call.path["tool_id"],
-        offset=query.offset,
-        limit=query.limit,
-        occurrence=query.occurrence,
-    )
-    return json_response(output_document(output))
 
 
 async def record_used(call: Call) -> Response:
     body: Used = call.body
     session = await call.session()
     await session.used(body.contexts, body.skill, **call.by)
-    return _done(session)
+    return done(session)
 
 
 async def get_context(call: Call) -> Response:
@@ -238,7 +175,6 @@ async def abandon_archive(call: Call) -> Response:
 
 _SESSION = "/sessions/{session_id}"
 _ARCHIVE = f"{_SESSION}/archives/{{archive_id}}"
-_MESSAGE = f"{_SESSION}/messages/{{message_id}}"
 
 SESSION_OPERATIONS = (
     Operation(
@@ -256,33 +192,6 @@ SESSION_OPERATIONS = (
     Operation(
         "DELETE", _SESSION, "close_session", "Close a session to further messages.", "write",
         close_session, query=DeleteQuery, keyed=True, answers={204: ""}, refusals=(404, 409, 410),
-    ),
-    Operation(
-        "POST", f"{_SESSION}/messages", "append_message",
-        "Append a message; the session is created if need be.", "write", append_message,
-        body=MessageBody, body_required=True, keyed=True, answers={201: "Appended"},
-        refusals=(409, 410),
-    ),
-    Operation(
-        "POST", f"{_SESSION}/messages/batch", "append_batch",
-        "Append up to 100 messages, all or none; the session is created if need be.", "write",
-        append_batch, body=AppendBatch, body_required=True, keyed=True,
-        answers={201: "AppendedBatch"}, refusals=(409, 410),
-    ),
-    Operation(
-        "GET", f"{_SESSION}/messages", "list_messages", "Return the live messages.", "read",
-        list_messages, query=TailQuery, answers={200: "Messages"}, refusals=(404,),
-    ),
-    Operation(
-        "POST", f"{_MESSAGE}/results", "record_result",
-        "Record the result of a call that a message made.", "write", record_result,
-        body=ToolResult, body_required=True, keyed=True, answers={200: "Done"},
-        refusals=(404, 409, 410),
-    ),
-    Operation(
-        "GET", f"{_MESSAGE}/outputs/{{tool_id}}", "get_output",
-        "Return a piece of a tool's output.", "read", get_output, query=OutputQuery,
-        answers={200: "Output"}, refusals=(404,),
     ),
     Operation(
         "POST", f"{_SESSION}/used", "record_used", "Record that contexts and a skill were used.",

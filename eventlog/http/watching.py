@@ -9,7 +9,7 @@ from typing import Final
 
 from eventlog import AsyncLog, EventLogError, Position, UnavailableError
 
-__all__ = ["Subscription", "Watch"]
+__all__ = ["Subscription", "Waiters"]
 
 
 RETRY_SECONDS: Final = 1.0
@@ -37,7 +37,7 @@ class Subscription:
         return self._news.is_set()
 
 
-class Watch:
+class Waiters:
     """Follows a log as long as anybody waits, and wakes those whose session has an event."""
 
     def __init__(self, log: AsyncLog) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ import httpx2
 import pydantic_core
 from typing_extensions import TypedDict
 
-from eventlog import Indeterminate, Message, Recorded, StoreUnavailable, UnavailableError
+from eventlog import ANY, Indeterminate, Message, Recorded, StoreUnavailable, UnavailableError
 from eventlog.http.documents import recorded_from
 from eventlog.http.routing import PREFIX
 from eventlog.http.wire_errors import error_from
@@ -97,6 +97,7 @@ def post(
     body: Any = None,
     by: Mapping[str, Any],
     keyed: bool = True,
+    expected: int | Literal["any"] = ANY,
     method: str = "POST",
     **query: Any,
 ) -> Sent:
@@ -112,6 +113,7 @@ def post(
         "Eventlog-Correlation-Id": by.get("correlation_id"),
         "Eventlog-Causation-Id": by.get("causation_id"),
         "traceparent": by.get("trace"),
+        "If-Match": None if expected == ANY else f'"{expected}"',
         "Content-Type": None if body is None else "application/json",
     }
     content = None if body is None else pydantic_core.to_json(body, inf_nan_mode="constants")
@@ -171,9 +173,10 @@ def try_again_after(
     if attempt >= attempts or (response is not None and response.status_code not in _REPEATED):
         return None
     longest = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
-    said = "" if response is None else response.headers.get("retry-after", "")
+    said: str = "" if response is None else response.headers.get("retry-after", "")
     least = float(said) if said.isascii() and said.isdigit() else 0.0
-    return min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
+    delay: float = min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
+    return delay
 
 
 def answer_of(response: httpx2.Response) -> Any:

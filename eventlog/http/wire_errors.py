@@ -41,6 +41,9 @@ _TABLE: Final[dict[str, Kind]] = {
     "LeaseLost": Kind(409, ("task_id", "fence")),
     "CommitBlocked": Kind(412, ("session_id", "archive_id", "attempts", "last_error")),
     "OwnerMismatch": Kind(409),
+    "MessageWithdrawn": Kind(409, ("session_id", "message_id", "version", "withdrawn_at")),
+    "TurnOpen": Kind(409, ("session_id", "turn_id", "owner", "age_seconds", "lease_seconds")),
+    "TurnClosed": Kind(409, ("session_id", "turn_id", "state")),
     "FolderLocked": Kind(409),
     "HistoryConflict": Kind(409, ("stream", "version")),
     "ConflictError": Kind(409),
@@ -80,6 +83,7 @@ OWN_CODES: Final[dict[str, int]] = {
     "unauthorized": 401,
     "forbidden": 403,
     "not_found": 404,
+    "message_not_found": 404,
     "method_not_allowed": 405,
     "session_exists": 409,
     "timeout": 408,
@@ -107,6 +111,9 @@ CODES: Final[dict[str, int]] = {
 _CLASSES: Final[dict[str, type[EventLogError]]] = {
     snake_case(name): getattr(eventlog, name) for name in _TABLE
 }
+
+_SAME: Final = {"duplicate_key": "duplicate_event", "message_not_found": "invalid_message"}
+"""Codes whose status is that of the request; the library itself has one error for both."""
 
 _BY_STATUS: Final[dict[int, type[EventLogError]]] = {
     409: ConflictError,
@@ -185,9 +192,8 @@ def error_from(status: int, document: Any) -> EventLogError:
     said = found.get("error")
     sent = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
     code, message = sent.get("code"), sent.get("message")
-    if code == "duplicate_key":
-        code = "duplicate_event"
-    cls = _CLASSES.get(str(code)) or _by_status(status)
+    code = _SAME.get(str(code), str(code))
+    cls = _CLASSES.get(code) or _by_status(status)
     details = sent.get("details")
     error = cls.__new__(cls)
     # The classes build their text from their arguments; here it is built already.

@@ -105,7 +105,9 @@ class RecordTogether(KeepingCommand["tuple[Recorded, ...]"]):
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         if self.appends is None:
-            return KeepingCommand.repeats(self, recorded, drafts)
+            return all(
+                entry.event == each for entry, each in zip(recorded, self.events, strict=True)
+            )
         places = [place for place, event in enumerate(self.events) if event is None]
         messages = [recorded[place] for place in places]
         others = (

@@ -19,11 +19,13 @@ from eventlog import (
     InvalidArgument,
     InvalidMessage,
     Message,
+    MessageWithdrawn,
     SessionClosed,
     SessionNotFound,
     StoreUnavailable,
     Summary,
     TaskNotFound,
+    VersionConflict,
 )
 from eventlog.http import Client, wire
 from tests.http.api import Api
@@ -144,6 +146,24 @@ def test_a_blocked_commit_is_retried_by_a_client(api: Api) -> None:
         assert {archive.state for archive in session.archives()} == {"abandoned"}
 
 
+def test_a_client_withdraws_what_was_said(api: Api) -> None:
+    with api.client() as client:
+        session = client.session("s", create=True)
+        first = session.append(Message.user("a"), expected=1)
+        second = session.append(Message.user("b"))
+        assert session.message(second.id) == api.log.session("s").message(second.id)
+        with pytest.raises(VersionConflict) as late:
+            session.clear(expected=2)
+        assert (late.value.session_id, late.value.actual) == ("s", 3)
+        assert session.withdraw(message_ids=[second.id]) == (second,)
+        with pytest.raises(MessageWithdrawn):
+            session.message(second.id)
+        with pytest.raises(InvalidMessage):
+            session.message("other")
+        assert session.replace(after=0, messages=[Message.user("c")]) == (first,)
+        assert [message.text for message in session.clear()] == ["c"]
+
+
 def test_without_an_id_a_session_gets_one(api: Api) -> None:
     with api.client() as client:
         assert client.session(create=True).id != client.session(create=True).id
@@ -191,6 +211,8 @@ COMMANDS: dict[str, Callable[[Any], Any]] = {
     "result": lambda session: session.record_tool_result("c", "t", "found"),
     "used": lambda session: session.used(["memory://1"]),
     "commit": lambda session: session.commit(),
+    "withdraw": lambda session: session.withdraw(last=1),
+    "clear": lambda session: session.clear(),
     "close": lambda session: session.close(),
 }
 

@@ -29,6 +29,10 @@ METHODS: dict[str, tuple[str, ...]] = {
     "append_message": ("ClientSession.append",),
     "append_batch": ("ClientSession.extend",),
     "list_messages": ("ClientSession.tail",),
+    "get_message": ("ClientSession.message",),
+    "withdraw": ("ClientSession.withdraw",),
+    "replace": ("ClientSession.replace",),
+    "clear": ("ClientSession.clear",),
     "record_result": ("ClientSession.record_tool_result",),
     "get_output": ("ClientSession.tool_output",),
     "record_used": ("ClientSession.used",),
@@ -53,6 +57,7 @@ HERE_ALONE = {
     "Log.checkpoint": "the feed of the whole log is everybody's; a reader of one session has versions",
     "Log.commit_idle": "a worker's work, done where the log is",
     "Log.durability": "part of `health`",
+    "Log.find": "it searches the sessions of everybody; not among the paths of R9",
     "Log.position": "as `checkpoint`",
     "Log.project": "a projection is code; read the events and fold them with `eventlog.replay`",
     "Log.read_all": "as `checkpoint`",
@@ -69,6 +74,7 @@ HERE_ALONE = {
     "Session.detach_folder": "as `attach_folder`",
     "Session.diff": "as `at`",
     "Session.ensure_created": "a client's `session` records a creation at once",
+    "Session.find": "not among the paths of R9",
     "Session.folder": "as `attach_folder`",
     "Session.fork": "as `at`",
     "Session.heal": "as `attach_folder`",
@@ -82,6 +88,10 @@ HERE_ALONE = {
     "Session.set_failed_archives": "an operator's command; `session` takes it for a new one",
     "Session.timeline": "as `at`",
     "Session.truncated": "not among the paths of R9",
+    "Session.turn": "turns are not served yet",
+    "Session.turns": "as `turn`",
+    "Session.value": "not among the paths of R9",
+    "Session.watch": "`follow` on the client has the events of a session as they come",
     "Session.why": "as `at`",
 }
 """What a log and its sessions offer and no client does, each with the reason."""
@@ -190,7 +200,7 @@ def test_a_subclass_is_answered_as_its_base() -> None:
     ("status", "document", "kind"),
     [
         (404, {"detail": "Not Found"}, eventlog.InvalidError),
-        (409, {"status": "error", "error": {"code": "turn_open"}}, eventlog.ConflictError),
+        (409, {"status": "error", "error": {"code": "run_open"}}, eventlog.ConflictError),
         (422, None, eventlog.InvalidArgument),
         (500, "<html>", eventlog.CorruptError),
         (502, None, eventlog.UnavailableError),
@@ -233,6 +243,10 @@ def references(value: Any) -> list[str]:
     )
 
 
+LATE = ("withdraw", "replace", "get_archive", "commit", "clear", "close_session")
+"""Operations after which there is less to see."""
+
+
 def test_answers_are_what_the_document_says(api: Api) -> None:
     """Of each operation that succeeds on a session with everything in it."""
     document = document_of(ROUTES.operations)
@@ -251,9 +265,11 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
         "append_message": {"role": "user", "content": "a"},
         "append_batch": {"messages": [{"role": "user", "content": "a"}]},
         "record_result": {"tool_id": "t", "output": "x" * 21_000},
+        "withdraw": {"last": 1},
+        "replace": {"after": 0, "messages": [{"role": "user", "content": "b"}]},
     }
     order = sorted(ROUTES.operations, key=lambda it: it.name == "close_session")
-    order.sort(key=lambda it: it.name in ("get_archive", "get_output", "commit", "close_session"))
+    order.sort(key=lambda it: it.name in LATE)
     for operation in order:
         if operation.name == "get_archive":
             api.work()

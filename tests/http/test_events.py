@@ -76,10 +76,12 @@ class Stream:
     async def start(self) -> int:
         begun = await asyncio.wait_for(self.raw.sent.get(), 10)
         self.headers = dict(begun["headers"])
-        return begun["status"]
+        status: int = begun["status"]
+        return status
 
     async def next(self) -> str:
-        return (await asyncio.wait_for(self.raw.sent.get(), 10))["body"].decode()
+        body: bytes = (await asyncio.wait_for(self.raw.sent.get(), 10))["body"]
+        return body.decode()
 
     async def ids(self, count: int) -> list[str]:
         """Return the ids of the next events, passing over what is none."""

@@ -175,7 +175,8 @@ class Raw:
     async def run(self) -> int:
         """Run to the end; return the status."""
         await self.app(self.scope, self.receive, self.send)
-        return (await self.sent.get())["status"]
+        status: int = (await self.sent.get())["status"]
+        return status
 
     async def send(self, message: Any) -> None:
         self.sent.put_nowait(message)

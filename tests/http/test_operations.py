@@ -216,7 +216,8 @@ def test_ids_with_slashes_travel_percent_encoded(api: Api) -> None:
         "next_offset": 15,
     }
     assert code(api("GET", f"{path}/outputs/other")) == (404, "tool_output_not_found")
-    assert code(api("GET", "sessions/a%2Fb")) == (422, "invalid_argument")
+    assert api.append("a%2Fb", "hi")["session_id"] == "a/b"
+    assert api("GET", "sessions/a%2Fb").json()["session_id"] == "a/b"
     assert code(api("GET", "sessions/%ff")) == (404, "not_found")
 
 
@@ -229,6 +230,52 @@ def test_the_newest_messages_are_returned(api: Api) -> None:
     context = api("GET", "sessions/s/context?token_budget=100").json()
     assert len(context["messages"]) == 3
     assert context["stats"]["included"] == 3
+
+
+def test_a_message_is_found_by_its_id(api: Api) -> None:
+    stored = api.append("s", "a")["message"]
+    found = api("GET", f"sessions/s/messages/{stored['id']}").json()
+    assert (found["version"], found["message"]) == (2, stored)
+    missing = api("GET", "sessions/s/messages/other")
+    assert code(missing) == (404, "message_not_found")
+    api("POST", "sessions/s/messages/withdraw", json={"last": 1})
+    withdrawn = api("GET", f"sessions/s/messages/{stored['id']}")
+    assert code(withdrawn) == (409, "message_withdrawn")
+
+
+def test_messages_are_withdrawn_and_replaced(api: Api) -> None:
+    first, second = api.append("s", "a"), api.append("s", "b")
+    for which in ({}, {"last": 1, "after": 2}):
+        assert code(api("POST", "sessions/s/messages/withdraw", json=which))[0] == 422
+    answer = api("POST", "sessions/s/messages/withdraw", json={"last": 1})
+    assert answer.json()["withdrawn"] == [second["message"]]
+    body: dict[str, Any] = {"after": 0, "messages": [{"role": "user", "content": "c"}]}
+    replaced = api("POST", "sessions/s/messages/replace", json=body)
+    assert replaced.json()["withdrawn"] == [first["message"]]
+    cleared = api("POST", "sessions/s/messages/clear").json()
+    assert [message["parts"][0]["text"] for message in cleared["withdrawn"]] == ["c"]
+    assert api("GET", "sessions/s/messages").json()["messages"] == []
+
+
+def test_a_version_that_has_passed_is_a_failed_precondition(api: Api) -> None:
+    """412 as for a blocked commit; the code says which."""
+    version = f'"{api.append("s", "a")["version"]}"'
+    api.append("s", "b", headers={"If-Match": version})
+    bodies: dict[str, Any] = {
+        "messages": {"role": "user", "content": "c"},
+        "messages/batch": {"messages": [{"role": "user", "content": "c"}]},
+        "messages/withdraw": {"last": 1},
+        "messages/replace": {"after": 0, "messages": []},
+        "messages/clear": {},
+    }
+    for path, body in bodies.items():
+        refused = api("POST", f"sessions/s/{path}", json=body, headers={"If-Match": version})
+        assert code(refused) == (412, "version_conflict"), path
+        assert refused.json()["error"]["details"] == {"stream": "s", "expected": 2, "actual": 3}
+    for header in ("2", "*", 'W/"2"', '"a"'):
+        answer = api("POST", "sessions/s/messages/clear", headers={"If-Match": header})
+        assert code(answer) == (422, "invalid_argument")
+    assert api.log.session("s").version == 3
 
 
 # ---- commits and tasks ------------------------------------------------------------------------

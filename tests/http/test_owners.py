@@ -20,6 +20,8 @@ BODIES: dict[str, Any] = {
     "append_message": {"role": "user", "content": "mine"},
     "append_batch": {"messages": [{"role": "user", "content": "mine"}]},
     "record_result": {"tool_id": "t", "output": "mine"},
+    "withdraw": {"last": 1},
+    "replace": {"after": 0, "messages": [{"role": "user", "content": "mine"}]},
 }
 
 SECRET = "ada's secret"  # noqa: S105 - a text to look for
@@ -120,6 +122,8 @@ def test_two_owners_never_meet(steps: list[tuple[str, Operation, str]]) -> None:
             "append_message": said,
             "append_batch": {"messages": [said]},
             "record_result": {"tool_id": "t", "output": f"said by {who}"},
+            "withdraw": {"last": 1},
+            "replace": {"after": 0, "messages": [said]},
         }
         options: dict[str, Any] = {"json": bodies.get(operation.name, {})} if operation.body else {}
         answer = api(operation.method, operation.path[1:].format(**values), who=who, **options)

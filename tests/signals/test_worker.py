@@ -83,19 +83,21 @@ def finish(log: Log, task_id: str) -> None:
 def test_ctrl_c_releases_what_runs_and_a_second_one_does_not_wait(interrupts: int) -> None:
     """The callable takes its time when it is cancelled; the first interrupt waits for that."""
     store, seen = MemoryStore(), list[str]()
-    begun, may_end = threading.Event(), threading.Event()
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 
     async def summarize(_: SummaryRequest) -> Summary:
         seen.append("main" if threading.get_ident() == MAIN else "another thread")
         begun.set()
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
         finally:
             seen.append("cancelled")
             if interrupts == 2:
                 strike()
             await asyncio.to_thread(may_end.wait, PATIENCE_SECONDS)
             seen.append("ended")
+            ended.set()
 
     def strike() -> None:
         signal.pthread_kill(MAIN, signal.SIGUSR1)
@@ -121,6 +123,7 @@ def test_ctrl_c_releases_what_runs_and_a_second_one_does_not_wait(interrupts: in
                 assert seen == ["another thread", "cancelled"]
                 may_end.set()
                 next(log.follow(types=["task_released"]))
+                assert ended.wait(PATIENCE_SECONDS)
             assert seen == ["another thread", "cancelled", "ended"]
             assert log.task(task_id).state == "pending"
             finish(log, task_id)

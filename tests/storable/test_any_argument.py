@@ -214,7 +214,17 @@ def test_any_value_for_any_argument_is_taken_or_refused(
     assert tried > {Log: 100, Session: 300, Moment: 50}[face]
 
 
-ALMOST_ANY: Final = [10**4300, -1, float("nan"), None, "", "\ud83d", b"\xff", [], Careless()]
+ALMOST_ANY: Final[list[Any]] = [
+    10**4300,
+    -1,
+    float("nan"),
+    None,
+    "",
+    "\ud83d",
+    b"\xff",
+    [],
+    Careless(),
+]
 
 
 @pytest.mark.parametrize("face", [AsyncLog, AsyncSession, AsyncMoment])

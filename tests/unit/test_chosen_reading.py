@@ -107,8 +107,8 @@ class Counting(WrappedStore):
         super().__init__(store)
         self.handed_out = 0
 
-    def around(self, call: StoreCall, inner: Any) -> Any:
-        found = inner()
+    def around(self, call: StoreCall, go_on: Any) -> Any:
+        found = go_on()
         return self._counted(found) if call.verb == "read" else found
 
     def _counted(self, records: Iterator[Any]) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import eventlog
 from eventlog import Event, Log, Message
 from eventlog.audit.index_check import compare_index, rebuild_index, rebuilt_entries
-from eventlog.errors import CorruptLog, InvalidArgument
+from eventlog.errors import CorruptLog, InvalidArgument, UnknownEventType
 from eventlog.events import event_class
 from eventlog.exchange.copying import copy_log
 from eventlog.session.index import EVENTS, keys_under
@@ -169,9 +169,9 @@ def test_a_look_up_reads_the_events_that_have_the_key_and_no_others() -> None:
     read: list[str] = []
 
     class Counting(WrappedStore):
-        def around(self, call: StoreCall, inner: Any) -> Any:
+        def around(self, call: StoreCall, go_on: Any) -> Any:
             read.append(call.verb)
-            return inner()
+            return go_on()
 
     with eventlog.open("memory:") as plain, Log(Counting(plain.store)) as log:
         session = log.session("a", create=True)
@@ -252,7 +252,7 @@ def test_a_class_whose_key_cannot_be_one_is_refused(keys: Any) -> None:
         class Wrong(Event, type="keys.wrong", keys=keys):  # pyright: ignore[reportUnusedClass]
             run_id: str
 
-    with pytest.raises(eventlog.errors.UnknownEventType):
+    with pytest.raises(UnknownEventType):
         event_class("keys.wrong", 1)
 
 

@@ -139,8 +139,8 @@ def test_a_call_whose_answer_was_lost_is_answered_by_its_records() -> None:
     class Losing(WrappedStore):
         loses = False
 
-        def around(self, call: StoreCall, inner: Any) -> Any:
-            found = inner()
+        def around(self, call: StoreCall, go_on: Any) -> Any:
+            found = go_on()
             if self.loses and call.verb == "append":
                 self.loses = False
                 raise Indeterminate("cut")
@@ -200,7 +200,7 @@ def test_the_bytes_of_an_event_are_stored_beside_the_log_and_read_back(
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_back(data: bytes) -> None:
     with eventlog.open("memory:") as log:
-        log.session("s", create=True).record(Screenshot(image=data))
+        log.session("s", create=True).record(Screenshot.model_validate({"image": data}))
         assert log.session("s").value(read_back(log).image) == data
 
 
@@ -227,10 +227,10 @@ def test_an_event_that_was_read_can_be_recorded_again(log: Log) -> None:
 
 def test_bytes_that_cannot_be_stored_refuse_the_event() -> None:
     class Full(WrappedStore):
-        def around(self, call: StoreCall, inner: Any) -> Any:
+        def around(self, call: StoreCall, go_on: Any) -> Any:
             if call.verb == "put_blob":
                 raise StoreUnavailable("the disk is full")
-            return inner()
+            return go_on()
 
     with eventlog.open("memory:") as plain, Log(Full(plain.store)) as log:
         with pytest.raises(StoreUnavailable):

@@ -122,9 +122,9 @@ def test_reading_does_no_io() -> None:
     calls: list[str] = []
 
     class Counting(WrappedStore):
-        def around(self, call: StoreCall, inner: Any) -> Any:
+        def around(self, call: StoreCall, go_on: Any) -> Any:
             calls.append(call.verb)
-            return inner()
+            return go_on()
 
     with eventlog.open("memory:") as plain, Log(Counting(plain.store)) as log:
         session = log.session("s", create=True)
