@@ -384,14 +384,23 @@ class SessionRequest(Request):
                 "take another id or idempotency key",
             )
 
-    def _withdrawn(self, recorded: Sequence[Recorded]) -> MessageWithdrawn | None:
-        """Return the error for a message that was withdrawn since, if there is one among these."""
+    def _withdrawn(self, recorded: Sequence[Recorded]) -> EventLogError | None:
+        """Return the error for a message that was withdrawn since, if there is one among these.
+
+        For what belongs to a turn that is lost, that is the reason.
+        """
         session = self._core.session
         for entry in recorded:
             if entry.type != APPENDED:
                 continue
-            at = withdrawal_of(self._core.refresh().withdrawn, entry.version)
+            state = self._core.refresh()
+            at = withdrawal_of(state.withdrawn, entry.version)
             if at:
+                turns = (draft.turn for draft in self._drafts if draft.turn is not None)
+                turn = self._fence or next(turns, None)
+                lost = turn and turn_lost(state, turn)
+                if lost:
+                    return lost
                 message_id = cast("MessageAppended", entry.event).message["id"]
                 return MessageWithdrawn(session, message_id, entry.version, at)
         return None

@@ -6,7 +6,7 @@ rest, and an end closes calls. So that is planned on the state and the facts as 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventlog.chain import EMPTY_METADATA, chained_record
 from eventlog.codec import encode_event
@@ -122,7 +122,7 @@ class _FactsAfter:
         for entry in self._recorded:
             is_in = contains(ranges, entry.version) and holding in entry.record.data
             if is_in and isinstance(entry.event, MessageAppended):
-                yield entry.version, cast("MessageData", entry.event.message)
+                yield entry.version, entry.event.message
 
     def record(self, version: int) -> Recorded | None:
         first = self._recorded[0].version
