@@ -111,7 +111,7 @@ class AppendBatch(_Strict):
 
 def _one_of(**types: str) -> ConfigDict:
     """Say in the schema that exactly one of some fields is given."""
-    branches = [
+    branches: list[Any] = [
         {"required": [name], "properties": {name: {"type": type_}}} for name, type_ in types.items()
     ]
     return ConfigDict(json_schema_extra={"oneOf": branches})
