@@ -42,7 +42,9 @@ on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], 
 """For tests of what is refused before any store is asked: the others would show the same."""
 
 
-_MEASURED: Final = frozenset({"cli", "docs", "exchange", "folder", "http", "projections", "sqlite", "unit"})
+_MEASURED: Final = frozenset(
+    {"cli", "docs", "exchange", "folder", "http", "projections", "sqlite", "unit"}
+)
 """The folders of tests that branch coverage is measured with."""
 
 _OF_THE_SOURCE: Final = frozenset(
