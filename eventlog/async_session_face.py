@@ -12,7 +12,7 @@ from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
-from eventlog.engine.turn_context import fence_of
+from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
+    from eventlog.engine.turn_steps import TurnSteps
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -104,6 +105,11 @@ class AsyncSession:
     def _fence(self) -> TurnFence | None:
         """The fence of the turn that the calling code is part of, if it is part of one."""
         return fence_of(self._core)
+
+    @property
+    def _steps(self) -> TurnSteps | None:
+        """The steps of that turn."""
+        return steps_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -600,6 +606,8 @@ class AsyncSession:
             buffer_bytes,
             background,
             by,
+            self._fence,
+            self._steps,
         )
         return AsyncMessageStream(self._engine, self._core, terms)
 
@@ -630,6 +638,7 @@ class AsyncSession:
             fields,
             lease_seconds,
             idempotency_key,
+            self._fence is not None,
         )
         begun: BegunMessage = await self._do(command, by)
         return begun
@@ -1041,6 +1050,10 @@ class AsyncTurn(AsyncSession):
         return self._run.fence
 
     @property
+    def _steps(self) -> TurnSteps | None:
+        return self._run.steps
+
+    @property
     def turn_id(self) -> str:
         """The turn's id."""
         return self._run.terms.turn_id
@@ -1123,9 +1136,9 @@ class AsyncTurn(AsyncSession):
         The function may be a coroutine function; a plain one runs in the event loop. See `Turn.step`.
         """
         run, engine = self._run, self._engine
-        with run.names.named(name):
+        with run.steps.names.named(name):
             digest = run.digest(args, kwargs)
-            found = await engine.run(run.find_step, name, digest)
+            found = await engine.run(run.steps.find, name, digest)
             if found is not None:
                 if found.append is not None:
                     await self._do(found.append, None)

@@ -6,12 +6,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from eventlog.engine.steps import arguments_digest
 from eventlog.engine.streams import arguments as stream_arguments
 from eventlog.engine.streams.writer import StreamWriter
 from eventlog.errors import EventLogError, InvalidArgument
 from eventlog.session.messages import Message, ToolPart
 from eventlog.session.streams.coalescing import WriterOptions
+from eventlog.session.streams.commands import BegunMessage
 from eventlog.session.streams.content import calls_in
+from eventlog.session.turns.steps import StepOfTurn
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -21,8 +24,11 @@ if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
+    from eventlog.engine.turn_steps import TurnSteps
     from eventlog.records import Metadata
-    from eventlog.session.streams.commands import BeginMessage, BegunMessage
+    from eventlog.session.commands import AppendMessages
+    from eventlog.session.streams.commands import BeginMessage
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["AsyncMessageStream", "MessageStream", "StreamTerms", "stream_terms"]
 
@@ -40,6 +46,18 @@ class StreamTerms(NamedTuple):
     lease_seconds: float
     options: WriterOptions
     by: Metadata | None
+    fence: TurnFence | None = None
+    """That of the turn in which it is written."""
+    steps: TurnSteps | None = None
+    """The steps of the turn."""
+
+    @property
+    def step(self) -> StepOfTurn | None:
+        """The step of a turn that the message is: in a turn, a name makes it one."""
+        if self.name is None or self.fence is None:
+            return None
+        given = ("\0stream", self.role, self.message_id)
+        return StepOfTurn(self.fence, self.name, arguments_digest(given, self.fields or {}))
 
 
 class _Stream:
@@ -52,6 +70,7 @@ class _Stream:
         self._blocking = engine
         self._writer: StreamWriter | None = None
         self._message: Message | None = None
+        self._is_done = False
 
     @property
     def name(self) -> str | None:
@@ -61,6 +80,8 @@ class _Stream:
     @property
     def id(self) -> str:
         """The id that the message has from its beginning on."""
+        if self._is_done:
+            return self.message.id
         return self._begun.begun.message_id
 
     @property
@@ -70,8 +91,11 @@ class _Stream:
 
     @property
     def done(self) -> bool:
-        """Whether the message was there before: nothing is left to be written."""
-        return False
+        """Whether an earlier attempt at the turn finished the message: nothing is left to be written.
+
+        `message` is it; it was appended again when the block was entered.
+        """
+        return self._is_done
 
     @property
     def message(self) -> Message:
@@ -82,14 +106,39 @@ class _Stream:
 
     @property
     def _begun(self) -> StreamWriter:
+        if self._is_done:
+            raise InvalidArgument(
+                f"an earlier attempt finished the message {self._terms.name!r}; look at `done` first"
+            )
         if self._writer is None:
             raise InvalidArgument("the message has not begun; enter the stream in a with statement")
         return self._writer
 
+    def _prepare(self) -> BeginMessage | AppendMessages:
+        """Return the command that begins the message, or the one that appends it again (I/O)."""
+        if self._writer is not None or self._is_done:
+            raise InvalidArgument("a stream writes one message; open another one")
+        terms, step = self._terms, self._terms.step
+        if step is None or terms.steps is None:
+            return self._begin_command()
+        terms.steps.names.reserve(step.name)
+        try:
+            found = terms.steps.find(step.name, step.digest)
+            if found is not None and found.append is not None:
+                return found.append
+            return self._begin_command()
+        except BaseException:
+            self._free_name()
+            raise
+
+    def _free_name(self) -> None:
+        """Have the name be free again, since the message was not finished."""
+        terms = self._terms
+        if terms.step is not None and terms.steps is not None:
+            terms.steps.names.free(terms.step.name)
+
     def _begin_command(self) -> BeginMessage:
         terms = self._terms
-        if self._writer is not None:
-            raise InvalidArgument("a stream writes one message; open another one")
         return stream_arguments.begin(
             self._blocking,
             self._core,
@@ -98,12 +147,24 @@ class _Stream:
             terms.fields,
             terms.lease_seconds,
             None,
+            terms.fence is not None,
         )
 
-    def _open(self, begun: BegunMessage) -> None:
+    def _open(self, begun: BegunMessage | tuple[Message, ...]) -> None:
+        """Take in that the message was begun, or that it was appended again."""
+        if not isinstance(begun, BegunMessage):
+            self._message, self._is_done = begun[0], True
+            return
         terms = self._terms
         self._writer = StreamWriter(
-            self._blocking, self._core, begun, terms.options, terms.by, self._pump.now
+            self._blocking,
+            self._core,
+            begun,
+            terms.options,
+            terms.by,
+            self._pump.now,
+            terms.fence,
+            terms.step,
         )
         self._pump.attend(self._writer, in_background=terms.options.in_background)
 
@@ -141,6 +202,7 @@ class _Stream:
         return self._message
 
     def _interrupt(self) -> Message | None:
+        self._free_name()
         try:
             interrupted = self._begun.interrupt()
         finally:
@@ -170,7 +232,14 @@ class MessageStream(_Stream):
         self._engine = engine
 
     def __enter__(self) -> Self:
-        self._open(self._engine.execute(self._core, self._begin_command(), self._terms.by))
+        command = self._engine.shelter.read(self._prepare)
+        try:
+            self._open(
+                self._engine.execute(self._core, command, self._terms.by, fence=self._terms.fence)
+            )
+        except BaseException:
+            self._free_name()
+            raise
         return self
 
     def __exit__(
@@ -179,6 +248,8 @@ class MessageStream(_Stream):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._is_done:
+            return
         if self._begun.is_over:
             self._pump.leave(self._begun)
         elif error is None:
@@ -238,8 +309,16 @@ class AsyncMessageStream(_Stream):
         self._engine = engine
 
     async def __aenter__(self) -> Self:
-        command = await self._engine.run(self._begin_command)
-        self._open(await self._engine.execute(self._core, command, self._terms.by))
+        command = await self._engine.run(self._prepare)
+        try:
+            self._open(
+                await self._engine.execute(
+                    self._core, command, self._terms.by, fence=self._terms.fence
+                )
+            )
+        except BaseException:
+            self._free_name()
+            raise
         return self
 
     async def __aexit__(
@@ -248,6 +327,8 @@ class AsyncMessageStream(_Stream):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._is_done:
+            return
         if self._begun.is_over:
             self._pump.leave(self._begun)
         elif error is None:
@@ -323,9 +404,11 @@ def stream_terms(
     buffer_bytes: int,
     background: bool,
     by: Metadata | None,
+    fence: TurnFence | None = None,
+    steps: TurnSteps | None = None,
 ) -> StreamTerms:
     """Check the arguments of `Session.stream`."""
     options = stream_arguments.writer_options(
         lease_seconds, window_seconds, chunk_bytes, buffer_bytes, background
     )
-    return StreamTerms(name, role, message_id, fields, lease_seconds, options, by)
+    return StreamTerms(name, role, message_id, fields, lease_seconds, options, by, fence, steps)

@@ -14,7 +14,7 @@ from eventlog.argument_checks import check_count
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
-from eventlog.engine.turn_context import fence_of
+from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
+    from eventlog.engine.turn_steps import TurnSteps
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -105,6 +106,11 @@ class Session:
     def _fence(self) -> TurnFence | None:
         """The fence of the turn that the calling code is part of, if it is part of one."""
         return fence_of(self._core)
+
+    @property
+    def _steps(self) -> TurnSteps | None:
+        """The steps of that turn."""
+        return steps_of(self._core)
 
     # ---- without I/O --------------------------------------------------------------------------
 
@@ -659,6 +665,8 @@ class Session:
             buffer_bytes,
             background,
             by,
+            self._fence,
+            self._steps,
         )
         return MessageStream(self._engine, self._core, terms)
 
@@ -690,6 +698,7 @@ class Session:
             fields,
             lease_seconds,
             idempotency_key,
+            self._fence is not None,
         )
         begun: BegunMessage = self._do(command, by)
         return begun
@@ -1151,6 +1160,10 @@ class Turn(Session):
         return self._run.fence
 
     @property
+    def _steps(self) -> TurnSteps | None:
+        return self._run.steps
+
+    @property
     def turn_id(self) -> str:
         """The turn's id."""
         return self._run.terms.turn_id
@@ -1231,9 +1244,9 @@ class Turn(Session):
         read it. Raises `InvalidArgument` for a name that was used before in this attempt.
         """
         run, shelter = self._run, self._engine.shelter
-        with run.names.named(name):
+        with run.steps.names.named(name):
             digest = run.digest(args, kwargs)
-            found = shelter.read(run.find_step, name, digest)
+            found = shelter.read(run.steps.find, name, digest)
             if found is not None:
                 if found.append is not None:
                     self._do(found.append, None)

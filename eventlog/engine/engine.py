@@ -205,7 +205,7 @@ class Engine:
         for session in list(self.recovery.sessions()):
             core = self.core(session)
             try:
-                command = self.recovery.command(core.refresh().streams)
+                command = self.recovery.command(core.refresh())
                 if command is not None:
                     self.execute(core, command)
             except LogClosed:
@@ -249,7 +249,9 @@ class Engine:
 
             core = self.core(session_of_stale_key(key))
             try:
-                count += self.execute(core, AbandonStaleTurn(lease_now))
+                count += self.execute(
+                    core, AbandonStaleTurn(lease_now, estimate=self.estimate_tokens)
+                )
             except LogClosed:
                 raise
             except (ConflictError, CorruptError, InvalidError) as error:

@@ -204,7 +204,10 @@ class SessionRequest(Request):
         core = self._core
         if self._recovered or core.recovery is None:
             return False
-        found = core.recovery.command(state.streams, self._command.continues)
+        command = self._command
+        found = core.recovery.command(
+            state, command.continues, self._fence, spares_turns=command.ends_turns
+        )
         if found is None:
             return False
         first = SessionRequest(core, found)
@@ -301,8 +304,11 @@ class SessionRequest(Request):
         records: list[Record] = []
         indexed, keyed, to_come = False, False, len(drafts)
         number = first
-        for event, given_id, is_turns in drafts:
-            metadata = self._metadata if is_turns else self._outside
+        for event, given_id, is_turns, turn in drafts:
+            if turn is None:
+                metadata = self._metadata if is_turns else self._outside
+            else:
+                metadata = self._metadata if turn == self._fence else self._as_part_of(turn)
             version += 1
             type_, schema = event.event_type, event.event_schema
             data = encode_event(event)
@@ -336,6 +342,11 @@ class SessionRequest(Request):
             if keyed:
                 index = tuple(entry for record in records for entry in event_entries(record))
         return Append(stream, state.version, tuple(records), index, state.hash)
+
+    def _as_part_of(self, turn: TurnFence) -> bytes:
+        """Return the metadata of what belongs to an attempt that did not give the command."""
+        marks = {"turn": turn.turn_id, "attempt": turn.attempt}
+        return pydantic_core.to_json({**pydantic_core.from_json(self._outside), **marks})
 
     def _placed(self, positions: Sequence[Position]) -> list[Recorded]:
         """Return the command's own records with the positions that the store gave them."""
@@ -373,14 +384,23 @@ class SessionRequest(Request):
                 "take another id or idempotency key",
             )
 
-    def _withdrawn(self, recorded: Sequence[Recorded]) -> MessageWithdrawn | None:
-        """Return the error for a message that was withdrawn since, if there is one among these."""
+    def _withdrawn(self, recorded: Sequence[Recorded]) -> EventLogError | None:
+        """Return the error for a message that was withdrawn since, if there is one among these.
+
+        For what belongs to a turn that is lost, that is the reason.
+        """
         session = self._core.session
         for entry in recorded:
             if entry.type != APPENDED:
                 continue
-            at = withdrawal_of(self._core.refresh().withdrawn, entry.version)
+            state = self._core.refresh()
+            at = withdrawal_of(state.withdrawn, entry.version)
             if at:
+                turns = (draft.turn for draft in self._drafts if draft.turn is not None)
+                turn = self._fence or next(turns, None)
+                lost = turn and turn_lost(state, turn)
+                if lost:
+                    return lost
                 message_id = cast("MessageAppended", entry.event).message["id"]
                 return MessageWithdrawn(session, message_id, entry.version, at)
         return None

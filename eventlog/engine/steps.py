@@ -43,6 +43,15 @@ class StepNames:
     @contextmanager
     def named(self, name: str) -> Generator[None]:
         """Reserve a name for one step of this attempt; a step that fails frees its name again."""
+        self.reserve(name)
+        try:
+            yield
+        except BaseException:
+            self.free(name)
+            raise
+
+    def reserve(self, name: str) -> None:
+        """Take a name; raise `InvalidArgument` if this attempt has used it."""
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
         check_text("a step's name", name)
@@ -53,11 +62,10 @@ class StepNames:
                     "of work, so use another one, for instance with a number after it"
                 )
             self._names.add(name)
-        try:
-            yield
-        except BaseException:
-            self._names.discard(name)
-            raise
+
+    def free(self, name: str) -> None:
+        """Give a name back, since what had it failed."""
+        self._names.discard(name)
 
 
 def arguments_digest(arguments: Sequence[object], named: Mapping[str, object]) -> str:

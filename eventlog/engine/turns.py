@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.argument_checks import check_number
 from eventlog.engine.owner import is_gone, this_process
-from eventlog.engine.steps import (
-    StepNames,
-    StoredOutput,
-    arguments_digest,
-    as_json,
-    keep_output,
-)
+from eventlog.engine.steps import StoredOutput, arguments_digest, as_json, keep_output
 from eventlog.engine.turn_context import bind, fence_of, release
+from eventlog.engine.turn_steps import TurnSteps
 from eventlog.error_text import shown
 from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
 from eventlog.redaction import redacted
-from eventlog.session.commands import AppendMessages
-from eventlog.session.events import MessageAppended
-from eventlog.session.messages import Message
 from eventlog.session.turns.commands import (
     BeginTurn,
     Begun,
@@ -43,10 +35,10 @@ if TYPE_CHECKING:
     from eventlog.engine.engine import Engine
     from eventlog.engine.heartbeat import Beat
     from eventlog.positions import Position
-    from eventlog.session.message_data import MessageData
+    from eventlog.session.commands import AppendMessages
     from eventlog.session.turns.machine import TurnEnd
 
-__all__ = ["FoundStep", "TurnRun", "TurnTerms", "turn_terms"]
+__all__ = ["TurnRun", "TurnTerms", "turn_terms"]
 
 WAIT_SECONDS: Final = 1.0
 """The longest wait between two tries to begin a turn while another one is open."""
@@ -93,14 +85,6 @@ def turn_terms(
     return TurnTerms(turn_id, bool(resume), wait_seconds, lease_seconds, stale_seconds, on_error)
 
 
-class FoundStep(NamedTuple):
-    """A step that an earlier attempt finished."""
-
-    output: Any
-    append: AppendMessages | None
-    """The command that appends its messages again."""
-
-
 class TurnRun:
     """One attempt at a turn in this process. Its methods do I/O in the calling thread, unless they
     return a command, which the faces then run."""
@@ -109,12 +93,11 @@ class TurnRun:
         self._engine = engine
         self.core = core
         self.terms = terms
-        self.names = StepNames()
+        self.steps = TurnSteps(core)
         self.attempt = 0
         self.is_done = False
         self.has_ended = False
         self.result: Any = None
-        self._steps: dict[str, int] = {}
         self._beat: Beat | None = None
 
     @property
@@ -126,7 +109,7 @@ class TurnRun:
 
     def bind(self) -> None:
         """Have commands on the session that the running code gives belong to the turn."""
-        bind(self.core, self.fence)
+        bind(self.core, self.fence, self.steps)
 
     def release(self) -> None:
         """Undo `bind`."""
@@ -169,12 +152,13 @@ class TurnRun:
             owner_gone=turn.begun if gone and turn is not None else None,
             lease_now=self._engine.lease_time(),
             expires_leases=self._engine.trusts_time(lease),
+            estimate=self._engine.estimate_tokens,
         )
 
     def begun(self, begun: Begun) -> None:
         """Take in that the turn was begun, or had ended with a result before."""
         self.attempt, self.is_done = begun.attempt, begun.is_done
-        self._steps = dict(begun.steps)
+        self.steps.resume(begun.steps)
         if begun.is_done:
             self.has_ended = True
             self.result = self._read_result(begun.version)
@@ -215,33 +199,6 @@ class TurnRun:
 
     # ---- steps --------------------------------------------------------------------------------
 
-    def find_step(self, name: str, digest: str) -> FoundStep | None:
-        """Read a step of an earlier attempt with the same arguments (I/O)."""
-        version = self._steps.get(name)
-        recorded = None if version is None else self.core.reader.record(version)
-        if recorded is None or not isinstance(recorded.event, TurnStepCompleted):
-            return None
-        event = recorded.event
-        if event.digest != digest:
-            return None
-        output = StoredOutput(event.output, event.blob).read(self.core)
-        return FoundStep(output, self._append_again(recorded.version, event.messages))
-
-    def _append_again(self, version: int, count: int) -> AppendMessages | None:
-        """Return the command that appends the messages of a step once more, as they were stored."""
-        if not count:
-            return None
-        data: list[MessageData] = []
-        tokens: list[int] = []
-        for at in range(version + 1, version + 1 + count):
-            recorded = self.core.reader.record(at)
-            event = None if recorded is None else recorded.event
-            if isinstance(event, MessageAppended):
-                data.append(event.message)
-                tokens.append(event.tokens)
-        messages = tuple(Message.model_validate(each) for each in data)
-        return AppendMessages(messages, tuple(data), tuple(tokens), reuses=True)
-
     def step_command(
         self, name: str, digest: str, output: Any, appends: AppendMessages
     ) -> tuple[Any, CompleteTurnStep]:
@@ -262,14 +219,18 @@ class TurnRun:
     def end_command(self, result: Any) -> EndTurn:
         """Return the command that completes the turn with a result."""
         copied, _ = as_json("the result of the turn", result)
-        return EndTurn(self.fence, "completed", copied)
+        return EndTurn(self.fence, "completed", copied, estimate=self._engine.estimate_tokens)
 
     def failure_command(self, error: BaseException) -> EndTurn:
         """Return the command that ends the turn because an exception left it."""
         ends = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
         how: TurnEnd = "cancelled" if isinstance(error, ends) else "failed"
         return EndTurn(
-            self.fence, how, redacted(error), withdraws=self.terms.on_error == "withdraw"
+            self.fence,
+            how,
+            redacted(error),
+            withdraws=self.terms.on_error == "withdraw",
+            estimate=self._engine.estimate_tokens,
         )
 
     def ended(self, result: Any) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.streams.events import ChunkAppended
     from eventlog.session.tasks.state import Task
-    from eventlog.session.turns.state import Turn
+    from eventlog.session.turns.state import Turn, TurnFence
     from eventlog.session.version_ranges import VersionRange
 
 __all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
@@ -44,12 +44,14 @@ Result = TypeVar("Result")
 class Draft(NamedTuple):
     """An event to record; without an id it gets one from the command's key, or a drawn one.
 
-    ``is_turns`` is false for what a command of a turn records although it is not the turn's.
+    ``is_turns`` is false for what a command of a turn records although it is not the turn's. With
+    ``turn`` it belongs to that attempt, whoever gives the command.
     """
 
     event: Event
     event_id: EventId | None = None
     is_turns: bool = True
+    turn: TurnFence | None = None
 
 
 class Outcome(NamedTuple, Generic[Result]):
@@ -124,6 +126,10 @@ class Command(ABC, Generic[Result]):
 
     creates: ClassVar[bool] = False
     """Whether its own event creates the session."""
+
+    ends_turns: ClassVar[bool] = False
+    """Whether what is unfinished in a turn ends in the append of the command itself, so that nothing
+    has to end it before."""
 
     expects_conversation: ClassVar[bool] = False
     """Whether the version that a caller expects is compared with that of the newest message,

@@ -566,12 +566,13 @@ class EndingSession(Command[None]):
     """What arrived of the messages that are being written, once `gather` has read it."""
 
     gathers = True
+    ends_turns = True
 
     def gather(self, facts: Facts, state: SessionState) -> Command[None]:
         if state.streams and state.status == "open":
             from eventlog.session.streams.interrupting import arrived  # As below.
 
-            self = replace(self, found=arrived(facts, state.streams.values()))  # noqa: PLW0642
+            self = replace(self, found=arrived(facts, state, state.streams.values()))  # noqa: PLW0642
         if state.turn is None:
             return self
         from eventlog.session.turns.ending import gather_ending  # Few sessions have turns.

@@ -71,7 +71,8 @@ def _without_turn(state: SessionState, ends: Sequence[Draft]) -> Window:
     """Return the window after the open turn has ended with some drafts."""
     window = state.window.copy()
     window.held_from = 0
-    for version, (event, _, _) in enumerate(ends, state.version + 1):
+    for version, draft in enumerate(ends, state.version + 1):
+        event = draft.event
         if isinstance(event, ToolResultRecorded):
             window.answer(
                 event.tool_id, event.tokens, event.message_id, occurrence=event.occurrence

@@ -489,11 +489,10 @@ def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
 
 def _stream_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     """Return the entry of the messages that are being written: one, whatever their number."""
-    leased = [each for each in state.streams.values() if each.lease_until is not None]
-    if not leased:
+    if not state.streams:
         return {}
-    due = min(each.began_at + each.lease for each in leased)
-    owners = {tuple(each.owner.values()): each.owner for each in leased}
+    due = min(each.began_at + each.lease for each in state.streams.values())
+    owners = {tuple(each.owner.values()): each.owner for each in state.streams.values()}
     return {f"{STREAMS}{due:017d}/{key_part(state.session_id)}": {"owners": list(owners.values())}}
 
 

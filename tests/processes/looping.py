@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,14 @@ def turn(session: Session, bill: str, name: str, *, own_ids: bool) -> None:
     else:
         output = pay(bill, name)
     session.record_tool_result(call.id, name, output)
-    session.append(Message.assistant(f"answer of {name}"))
+    answer = f"{name}-answer" if own_ids else None
+    with session.stream("answer", message_id=answer, window_seconds=0.002) as out:
+        if not out.done:
+            for token in ("answer", " of ", name):
+                out.write(token)
+                time.sleep(0.001)  # As a model does; chunks are stored meanwhile.
+            look = out.call("look", {}, tool_id=f"look-{name}")
+            session.record_tool_result(out.id, look.tool_id, "seen")
 
 
 def main(url: str, bill: str, count: int, kind: str) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.messages import ToolPart
     from eventlog.session.streams.events import MessageBegun
+    from eventlog.session.turns.steps import StepOfTurn
 
 __all__ = [
     "begin",
@@ -51,8 +52,12 @@ def begin(
     fields: Mapping[str, Any] | None,
     lease_seconds: float,
     idempotency_key: str | None,
+    in_turn: bool,
 ) -> BeginMessage:
-    """Check what is known of a message before it is written; reads the store's clock (I/O)."""
+    """Check what is known of a message before it is written; reads the store's clock (I/O).
+
+    With ``in_turn`` the lease of the turn stands for the message's own.
+    """
     check_seconds("lease_seconds", lease_seconds)
     if message_id is None and idempotency_key is not None:
         key = check_text("idempotency_key", idempotency_key)
@@ -68,7 +73,8 @@ def begin(
     if "created_at" not in data:
         del whole["created_at"]
     holder = Holder(this_process(), engine.recovery.lease_time())
-    return BeginMessage(cast("MessageData", whole), int(lease_seconds * 1_000_000), holder)
+    lease = int(lease_seconds * 1_000_000)
+    return BeginMessage(cast("MessageData", whole), lease, holder, in_turn=in_turn)
 
 
 def parts_data(content: str | Sequence[Mapping[str, Any] | ToolPart]) -> list[dict[str, Any]]:
@@ -129,6 +135,7 @@ def end(
     message_id: str,
     fence: int,
     message: Message | dict[str, Any] | None,
+    step: StepOfTurn | None = None,
 ) -> EndMessage:
     """Check the whole message before it is recorded; without one it is what its chunks said (I/O)."""
     message_id = _named(message_id, fence)
@@ -142,6 +149,7 @@ def end(
         engine.estimate_tokens,
         keeps_large=has_large(data, core.tool_output),
         claims=check_claims(core.session, data),
+        step=step,
     )
 
 

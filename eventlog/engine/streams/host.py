@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eventlog.records import Metadata
     from eventlog.session.command import Command
     from eventlog.session.tokens import TokenEstimator
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["StreamHost"]
 
@@ -23,7 +24,14 @@ class StreamHost(Protocol):
     estimate_tokens: TokenEstimator
     recovery: StreamRecovery
 
-    def execute(self, core: Core, command: Command[Any], metadata: Metadata | None = None) -> Any:
+    def execute(
+        self,
+        core: Core,
+        command: Command[Any],
+        metadata: Metadata | None = None,
+        *,
+        fence: TurnFence | None = None,
+    ) -> Any:
         """Decide, store and fold a command; return its result."""
         ...
 

@@ -1,8 +1,8 @@
 """Which unfinished messages have lost their producer, and the command that ends them.
 
 A producer is gone if its lease has ended, by the clock that leases are measured by, or if its process
-is proven to have ended. The next command on the session ends its message before it is decided itself,
-and so does a worker; a reader never does.
+is proven to have ended; in a turn, the lease and the owner are those of the turn. The next command on
+the session ends its message before it is decided itself, and so does a worker; a reader never does.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from eventlog.session.index import STREAMS, keys_under, stream_entry
 from eventlog.store import store_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from eventlog.clock import Clock, JumpWatch
     from eventlog.engine.door import Door
+    from eventlog.session.state import SessionState
     from eventlog.session.streams.interrupting import InterruptStreams
     from eventlog.session.streams.state import Stream
     from eventlog.session.tasks.events import OwnerData
     from eventlog.session.tokens import TokenEstimator
+    from eventlog.session.turns.state import Turn, TurnFence
 
 __all__ = ["StreamRecovery"]
 
@@ -46,16 +48,24 @@ class StreamRecovery:
         return None if self._store_now is None else self._store.call(self._store_now)
 
     def command(
-        self, streams: Mapping[str, Stream], own: str | None = None
+        self,
+        state: SessionState,
+        own: str | None = None,
+        own_turn: TurnFence | None = None,
+        *,
+        spares_turns: bool = False,
     ) -> InterruptStreams | None:
         """Return the command that ends the streams without a producer; None if there are none.
 
-        ``own`` is the message of the caller itself, who is late but still there.
+        ``own`` is the message of the caller itself, and ``own_turn`` its turn: it is late but still
+        there. With ``spares_turns`` the caller ends the streams of turns itself.
         """
         lapsed = {
-            stream.message_id: (stream.fence, stream.lease_until)
-            for stream in streams.values()
-            if stream.message_id != own and self._is_lost(stream)
+            stream.message_id: (stream.fence, stream.lease_end(state.turn))
+            for stream in state.streams.values()
+            if stream.message_id != own
+            and (stream.turn is None or not (spares_turns or stream.turn == own_turn))
+            and self._is_lost(stream, state.turn)
         }
         if not lapsed:
             return None
@@ -63,12 +73,13 @@ class StreamRecovery:
 
         return InterruptStreams(lapsed, self._estimate)
 
-    def _is_lost(self, stream: Stream) -> bool:
-        if stream.lease_until is None:
-            return False  # What it is part of has a lease, and ends it.
-        return self._is_gone(stream.owner) or (
-            stream.lease_until <= self._now() and self._is_steady(stream.lease)
-        )
+    def _is_lost(self, stream: Stream, turn: Turn | None) -> bool:
+        until, owner = stream.lease_end(turn), stream.owner
+        if stream.turn is not None and turn is not None and turn.owner is not None:
+            owner = turn.owner
+        if until is None or self._is_gone(owner):
+            return True
+        return until <= self._now() and self._is_steady(stream.lease)
 
     def _is_gone(self, owner: OwnerData) -> bool:
         pid = os.getpid()

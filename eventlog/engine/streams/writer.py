@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.streams import arguments as stream_arguments
@@ -26,8 +26,14 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.streams.host import StreamHost
     from eventlog.records import Metadata
+    from eventlog.session.command import Command
+    from eventlog.session.turns.state import TurnFence
+    from eventlog.session.turns.steps import StepOfTurn
 
 __all__ = ["StreamWriter"]
+
+NEVER: Final = 1 << 62
+"""A time that does not come, in microseconds."""
 
 
 class StreamWriter:
@@ -41,8 +47,13 @@ class StreamWriter:
         options: WriterOptions,
         by: Metadata | None,
         now: Callable[[], int],
+        fence: TurnFence | None = None,
+        step: StepOfTurn | None = None,
     ) -> None:
         self.begun = begun
+        self._fence = fence
+        """That of the turn which the message is part of, and whose lease is kept elsewhere."""
+        self._step = step
         self._engine = engine
         self._core = core
         self._options = options
@@ -114,8 +125,10 @@ class StreamWriter:
             self._raise_error()
             if self._buffer or self._unstored is not None:
                 self._store()
-            command = stream_arguments.end(self._engine, self._core, *self.begun[:2], message)
-            ended: Message = self._engine.execute(self._core, command, self._by)
+            command = stream_arguments.end(
+                self._engine, self._core, *self.begun[:2], message, self._step
+            )
+            ended: Message = self._execute(command)
             self.is_over = True
         return ended
 
@@ -130,9 +143,12 @@ class StreamWriter:
             if self._buffer or self._unstored is not None:
                 self._store()
             command = stream_arguments.interrupt(self._engine, *self.begun[:2])
-            message: Message | None = self._engine.execute(self._core, command, self._by)
+            message: Message | None = self._execute(command)
             self.is_over = True
         return message
+
+    def _execute(self, command: Command[Any]) -> Any:
+        return self._engine.execute(self._core, command, self._by, fence=self._fence)
 
     def disown(self) -> None:
         """Have every further call refused: in a forked child, since the parent goes on writing."""
@@ -151,13 +167,18 @@ class StreamWriter:
         """Return whether a chunk is to be stored: one without parts where a lease runs out."""
         if self.is_over or self._error is not None:
             return False
-        return self._buffer.is_due(now) or now - self._stored_at >= self._options.lease // 3
+        return self._buffer.is_due(now) or now >= self._renewal()
 
     def due_at(self) -> int:
         """Return when `is_due` holds at the latest."""
-        renewal = self._stored_at + self._options.lease // 3
-        due = self._buffer.due_at
+        due, renewal = self._buffer.due_at, self._renewal()
         return renewal if due is None else min(due, renewal)
+
+    def _renewal(self) -> int:
+        """Return when a chunk is due even if nothing new was written."""
+        if self._fence is not None and self._unstored is None:
+            return NEVER
+        return self._stored_at + self._options.lease // 3
 
     def next_request(self) -> SessionRequest | None:
         """Return the request for the next chunk; call `settle` with its outcome.
@@ -174,7 +195,7 @@ class StreamWriter:
             chunk = self._unstored = stream_arguments.chunk_of(
                 self._engine, self._core, *self.begun[:2], number, parts
             )
-        return SessionRequest(self._core, chunk, self._by)
+        return SessionRequest(self._core, chunk, self._by, fence=self._fence)
 
     def settle(self, error: BaseException | None) -> None:
         """Note what became of a chunk; one that could not be stored is tried again."""

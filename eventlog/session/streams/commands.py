@@ -20,16 +20,19 @@ from eventlog.session.parts import weigh
 from eventlog.session.reading import with_results
 from eventlog.session.streams.events import ChunkAppended, MessageBegun, MessageEnded, ResultKept
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.session.turns.fence import turn_lost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from eventlog.events import Event
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
     from eventlog.session.keeping import Values
     from eventlog.session.state import SessionState
     from eventlog.session.streams.state import Stream
     from eventlog.session.tasks.events import OwnerData
+    from eventlog.session.turns.steps import StepOfTurn
 
 __all__ = [
     "AppendChunk",
@@ -43,6 +46,7 @@ __all__ = [
     "kept_results",
     "lease_end",
     "lost",
+    "newest_key",
 ]
 
 RESULT_FIELDS = frozenset({"tool_output", "tool_status", "duration_ms", "abandoned", "interrupted"})
@@ -115,13 +119,16 @@ class BeginMessage(Command[BegunMessage]):
     lease: int
     """Microseconds."""
     holder: Holder
+    in_turn: bool = False
+    """Whether the lease of a turn stands for its own; ids of withdrawn messages may be used again."""
     is_taken: bool = False
 
     gathers = True
 
     def gather(self, facts: Facts, state: SessionState) -> BeginMessage:
-        id_ = derived_id(state.session_id, message_key(self.data["id"]))
-        return replace(self, is_taken=bool(facts.versions([id_])))
+        (newest,) = facts.newest([message_key(self.data["id"])])
+        is_used = newest.version is not None or (bool(newest.withdrawn) and not self.in_turn)
+        return replace(self, is_taken=is_used)
 
     def reads_stored(self, state: SessionState) -> bool:
         return True
@@ -135,7 +142,7 @@ class BeginMessage(Command[BegunMessage]):
                 state.session_id, f"message {message_id!r} {is_now}; take another id"
             )
         message = cast("MessageData", {"created_at": format_time(now), **self.data})
-        until = (self.holder.lease_now or now) + self.lease
+        until = None if self.in_turn else (self.holder.lease_now or now) + self.lease
         event = MessageBegun(
             message=message, owner=self.holder.owner, lease=self.lease, lease_until=until
         )
@@ -164,6 +171,9 @@ class StreamCommand(Command[Any]):
         stream = state.streams.get(self.message_id)
         if stream is None or stream.fence != self.fence:
             raise lost(state, self.message_id, self.fence)
+        gone = stream.turn and turn_lost(state, stream.turn)
+        if gone:
+            raise gone
         return stream
 
 
@@ -208,7 +218,7 @@ class AppendChunk(StreamCommand, KeepingCommand[None]):
                 "lease_until": lease_end(stream, self.lease_now or now),
             }
         )
-        return [Draft(event, self.event_ids(state.session_id)[0])]
+        return [Draft(event, self.event_ids(state.session_id)[0], turn=stream.turn)]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [chunk_id(session, self.message_id, self.fence, self.sequence)]
@@ -231,7 +241,11 @@ class EndMessage(StreamCommand, KeepingCommand[Message]):
     keeps_large: bool = False
     claims: bool = False
     """Both as in `AppendChunk`."""
+    step: StepOfTurn | None = None
+    """The step of a turn that the message is."""
     results: tuple[ResultKept, ...] = ()
+    key: str | None = None
+    """The key that the message has, once `gather` has looked: one withdrawn may have had its id."""
 
     gathers = True
 
@@ -246,30 +260,38 @@ class EndMessage(StreamCommand, KeepingCommand[Message]):
         return replace(self, data=data, keeps_large=False, claims=False)
 
     def gather(self, facts: Facts, state: SessionState) -> EndMessage:
+        key = newest_key(facts, state, self.message_id)
         stream = state.streams.get(self.message_id)
-        if stream is None or not stream.results:
-            return self
-        return replace(self, results=kept_results(facts, stream))
+        results = () if stream is None else kept_results(facts, stream)
+        return replace(self, results=results, key=key)
 
     def reads_stored(self, state: SessionState) -> bool:
         stream = state.streams.get(self.message_id)
-        return stream is not None and bool(stream.results)
+        return bool(state.withdrawn) or (stream is not None and bool(stream.results))
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         stream = self.own(state)
         data, tokens = with_kept_results(self.data, self.results, self.estimate)
-        ended = MessageEnded(message_id=self.message_id, fence=self.fence, chunks=stream.sequence)
-        whole = MessageAppended.trusted({"message": data, "tokens": tokens})
-        return list(map(Draft, (ended, whole), self.event_ids(state.session_id)))
+        events: list[Event] = [] if self.step is None else [self.step.completed(2)]
+        events += [
+            MessageEnded(message_id=self.message_id, fence=self.fence, chunks=stream.sequence),
+            MessageAppended.trusted({"message": data, "tokens": tokens}),
+        ]
+        own_ids = self.event_ids(state.session_id)
+        return [
+            Draft(event, id_, turn=stream.turn) for event, id_ in zip(events, own_ids, strict=True)
+        ]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
+        first = [] if self.step is None else [self.step.event_id(session)]
         return [
+            *first,
             end_id(session, self.message_id, self.fence, "ended"),
-            derived_id(session, message_key(self.message_id)),
+            derived_id(session, self.key or message_key(self.message_id)),
         ]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        ended, appended = (entry.event for entry in recorded)
+        ended, appended = (entry.event for entry in recorded[-2:])
         if not isinstance(ended, MessageEnded) or not isinstance(appended, MessageAppended):
             return False
         return _without_results(appended.message) == _without_results(self.data)
@@ -285,6 +307,13 @@ def _kept(
     if claims:
         check_kept(values, state.session_id, data)
     return keep_outputs(values, state.session_id, data, state.tool_output) if keeps_large else data
+
+
+def newest_key(facts: Facts, state: SessionState, message_id: str) -> str:
+    """Return the key that a message has, or is to have; where one under its id was withdrawn, it
+    follows from that (I/O then)."""
+    key = message_key(message_id)
+    return facts.newest([key])[0].key if state.withdrawn else key
 
 
 def kept_results(facts: Facts, stream: Stream) -> tuple[ResultKept, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventlog.session.stepping import report, step
 from eventlog.session.streams.content import calls_in
 from eventlog.session.streams.state import KeptResult, Stream
+from eventlog.session.turns.state import fence_in
 from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def _begun(state: SessionState, record: Record, event: MessageBegun) -> None:
             lease_until=event.lease_until,
             began_at=record.time,
             last_version=record.version,
+            turn=fence_in(record) if event.lease_until is None else None,
         )
 
 

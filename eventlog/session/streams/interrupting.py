@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from eventlog.identifiers import derived_id
 from eventlog.session.command import Command, Draft, Facts, Outcome, require_open
 from eventlog.session.events import MessageAppended, ToolResultRecorded
-from eventlog.session.message_data import MessageData, message_key, tool_result_key
+from eventlog.session.message_data import MessageData, tool_result_key
 from eventlog.session.messages import Message
 from eventlog.session.parts import answerable, readings_of
 from eventlog.session.streams.commands import (
@@ -20,6 +20,7 @@ from eventlog.session.streams.commands import (
     end_id,
     kept_results,
     lost,
+    newest_key,
     with_kept_results,
 )
 from eventlog.session.streams.content import joined_parts
@@ -58,6 +59,10 @@ class Arrived(NamedTuple):
 
     data: MessageData
     results: tuple[ResultKept, ...]
+    key: str
+    """The key that the message is to have."""
+    call_keys: tuple[str, ...] = ()
+    """The keys of the results that its calls get, in order."""
 
 
 def message_so_far(
@@ -68,7 +73,7 @@ def message_so_far(
     return cast("MessageData", {**begun.message, **marks, "parts": joined_parts(pieces)})
 
 
-def arrived(facts: Facts, streams: Iterable[Stream]) -> dict[str, Arrived]:
+def arrived(facts: Facts, state: SessionState, streams: Iterable[Stream]) -> dict[str, Arrived]:
     """Read what arrived of messages, by their ids (I/O)."""
     found: dict[str, Arrived] = {}
     for stream in streams:
@@ -79,8 +84,21 @@ def arrived(facts: Facts, streams: Iterable[Stream]) -> dict[str, Arrived]:
                 facts.chunks(stream.message_id, stream.fence, stream.last_version),
                 interrupted=True,
             )
-            found[stream.message_id] = Arrived(data, kept_results(facts, stream))
+            key = newest_key(facts, state, stream.message_id)
+            calls = tuple(_keys_of_calls(facts, state, data))
+            found[stream.message_id] = Arrived(data, kept_results(facts, stream), key, calls)
     return found
+
+
+def _keys_of_calls(facts: Facts, state: SessionState, data: MessageData) -> Iterable[str]:
+    """Return the keys of the results that say that a call was interrupted."""
+    keys = [
+        tool_result_key(data["id"], tool_id, INTERRUPTED, occurrence)
+        for _, tool_id, occurrence in answerable(readings_of(data))
+    ]
+    if keys and state.withdrawn:
+        return (newest.key for newest in facts.newest(keys))
+    return keys
 
 
 def interruptions(
@@ -92,8 +110,9 @@ def interruptions(
     """Return the events that end streams; a message of which nothing arrived leaves no message."""
     drafts: list[Draft] = []
     session = state.session_id
-    for message_id, (data, results) in found.items():
+    for message_id, (data, results, key, call_keys) in found.items():
         stream = state.streams[message_id]
+        begin = len(drafts)
         ended = MessageInterrupted(
             message_id=message_id, fence=stream.fence, chunks=stream.sequence, reason=reason
         )
@@ -101,16 +120,21 @@ def interruptions(
         if data["parts"]:
             whole, tokens = with_kept_results(data, results, estimate)
             appended = MessageAppended.trusted({"message": whole, "tokens": tokens})
-            drafts.append(Draft(appended, derived_id(session, message_key(message_id))))
-            drafts.extend(_closed_calls(session, whole, estimate))
+            drafts.append(Draft(appended, derived_id(session, key)))
+            drafts.extend(_closed_calls(session, whole, call_keys, estimate))
+        drafts[begin:] = [
+            draft._replace(is_turns=False, turn=stream.turn) for draft in drafts[begin:]
+        ]
     return drafts
 
 
-def _closed_calls(session: str, data: MessageData, estimate: TokenEstimator) -> list[Draft]:
+def _closed_calls(
+    session: str, data: MessageData, keys: Sequence[str], estimate: TokenEstimator
+) -> list[Draft]:
     """Return a result for each open call: a model accepts no call without one."""
     readings = readings_of(data)
     drafts: list[Draft] = []
-    for place, tool_id, occurrence in answerable(readings):
+    for (place, tool_id, occurrence), key in zip(answerable(readings), keys, strict=True):
         if not readings[place].is_open:
             continue
         event = ToolResultRecorded(
@@ -122,7 +146,6 @@ def _closed_calls(session: str, data: MessageData, estimate: TokenEstimator) -> 
             occurrence=occurrence,
             interrupted=True,
         )
-        key = tool_result_key(data["id"], tool_id, INTERRUPTED, occurrence)
         drafts.append(Draft(event, derived_id(session, key)))
     return drafts
 
@@ -144,8 +167,8 @@ class InterruptMessage(StreamCommand):
     def gather(self, facts: Facts, state: SessionState) -> InterruptMessage:
         stream = state.streams.get(self.message_id)
         if stream is not None and stream.fence == self.fence:
-            return replace(self, found=arrived(facts, [stream]))
-        id_ = derived_id(state.session_id, message_key(self.message_id))
+            return replace(self, found=arrived(facts, state, [stream]))
+        id_ = derived_id(state.session_id, newest_key(facts, state, self.message_id))
         version = facts.versions([id_]).get(id_)
         recorded = None if version is None else facts.record(version)
         event = None if recorded is None else recorded.event
@@ -188,13 +211,13 @@ class InterruptStreams(Command[tuple[str, ...]]):
     gathers = True
 
     def gather(self, facts: Facts, state: SessionState) -> InterruptStreams:
-        return replace(self, found=arrived(facts, self._still(state)))
+        return replace(self, found=arrived(facts, state, self._still(state)))
 
     def _still(self, state: SessionState) -> list[Stream]:
         return [
             stream
             for stream in state.streams.values()
-            if self.lapsed.get(stream.message_id) == (stream.fence, stream.lease_until)
+            if self.lapsed.get(stream.message_id) == (stream.fence, stream.lease_end(state.turn))
         ]
 
     def reads_stored(self, state: SessionState) -> bool:

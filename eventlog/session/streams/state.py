@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from eventlog.session.tasks.events import OwnerData
+from eventlog.session.turns.state import Turn, TurnFence
 
 __all__ = ["KeptResult", "Stream"]
 
@@ -44,5 +45,15 @@ class Stream:
     calls: tuple[str, ...] = ()
     """The tool ids of the calls that arrived, in order."""
     results: tuple[KeptResult, ...] = ()
+    turn: TurnFence | None = None
+    """The attempt at a turn that it is part of, whose lease then stands for its own."""
     result_characters: int = 0
     """What these results add to the message."""
+
+    def lease_end(self, open_turn: Turn | None) -> int | None:
+        """Return when its producer's lease ends; None if the turn that it is part of has ended."""
+        if self.turn is None:
+            return self.lease_until
+        if open_turn is None or open_turn.fence != self.turn:
+            return None
+        return open_turn.lease_until

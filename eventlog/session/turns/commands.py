@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.errors import LeaseLost, TurnClosed, TurnOpen
-from eventlog.identifiers import derived_id
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome, require_open
-from eventlog.session.turns.ending import Ending, abandoned, end_drafts, gather_ending, live_part
+from eventlog.session.tokens import TokenEstimator, estimate_tokens
+from eventlog.session.turns.ending import (
+    LOST,
+    Ending,
+    abandoned,
+    end_drafts,
+    gather_ending,
+    live_part,
+)
 from eventlog.session.turns.events import (
     TurnAbandoned,
     TurnBegun,
@@ -17,9 +23,10 @@ from eventlog.session.turns.events import (
     TurnCompleted,
     TurnFailed,
     TurnRenewed,
-    TurnStepCompleted,
 )
 from eventlog.session.turns.fence import turn_lost
+from eventlog.session.turns.steps import StepOfTurn, turn_event_id
+from eventlog.session.turns.unfinished import end_unfinished
 from eventlog.session.version_ranges import contains, withdrawal_of
 from eventlog.session.withdrawals.planning import plan_withdrawal
 
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
     from eventlog.session.turns.events import OnError, TurnEvent
     from eventlog.session.turns.machine import TurnEnd
     from eventlog.session.turns.state import Turn, TurnFence
-    from eventlog.session.withdrawals.planning import Plan
+    from eventlog.session.withdrawals.planning import Plan, PlanFacts
 
 __all__ = [
     "AbandonStaleTurn",
@@ -47,6 +54,10 @@ __all__ = [
     "RenewTurn",
     "owner_name",
 ]
+
+
+BEGUN_AGAIN: Final = "its turn was begun again"
+"""The reason for which a message of an attempt before is interrupted."""
 
 
 def owner_name(owner: OwnerData | None) -> str:
@@ -88,17 +99,38 @@ class BeginTurn(Command[Begun]):
     """Whether a commit took part of it."""
     ending: Ending | None = None
     """How an open turn of another id is to end if it is stale."""
+    unfinished: tuple[Draft, ...] = ()
+    """What ends the messages that the open turn was writing."""
+    estimate: TokenEstimator = estimate_tokens
 
     gathers = True
+    ends_turns = True
 
     def gather(self, facts: Facts, state: SessionState) -> Command[Begun]:
         if state.status != "open":
             return self
+        past = self._past(facts, state)
+        is_taken = past is not None and _is_taken(facts, state, past)
+        reason = BEGUN_AGAIN if past is state.turn else LOST
+        drafts, after, later = end_unfinished(facts, state, self.estimate, reason)
+        if past is state.turn:
+            past = after.turn
+        plan, ending = self._plan(later, after, past)
+        return replace(
+            self, past=past, plan=plan, is_taken=is_taken, ending=ending, unfinished=drafts
+        )
+
+    def _past(self, facts: Facts, state: SessionState) -> Turn | None:
+        """Return the turn as its last attempt left it; None if there was none."""
+        if state.turn is not None and state.turn.turn_id == self.turn_id:
+            return state.turn
+        return facts.turn(self.turn_id)
+
+    def _plan(
+        self, facts: PlanFacts, state: SessionState, past: Turn | None
+    ) -> tuple[Plan | None, Ending | None]:
+        """Plan what is withdrawn, and how an open turn of another id ends."""
         open_turn, ending = state.turn, None
-        if open_turn is not None and open_turn.turn_id == self.turn_id:
-            past: Turn | None = open_turn
-        else:
-            past = facts.turn(self.turn_id)
         chosen: set[int] = set()
         results: set[int] = set()
         if open_turn is not None and open_turn is not past:
@@ -106,13 +138,10 @@ class BeginTurn(Command[Begun]):
             if open_turn.on_error == "withdraw":
                 chosen, results = live_part(facts, state, open_turn)
                 ending = Ending()
-        is_taken = False
         if past is not None and past.state != "completed":
-            is_taken = _is_taken(facts, state, past)
             live, own_results = live_part(facts, state, past)
             chosen, results = chosen | live, results | own_results
-        plan = plan_withdrawal(facts, state, chosen, results=results, closes=True)
-        return replace(self, past=past, plan=plan, is_taken=is_taken, ending=ending)
+        return plan_withdrawal(facts, state, chosen, results=results, closes=True), ending
 
     def reads_stored(self, state: SessionState) -> bool:
         return True
@@ -125,7 +154,7 @@ class BeginTurn(Command[Begun]):
         past = self.past
         if past is not None and past.state == "completed":
             return Outcome(Begun(past.attempt, past.ended, is_done=True))
-        drafts: list[Draft] = []
+        drafts = [*self.unfinished]
         if state.turn is not None:
             self._refuse_open(state.turn, state.session_id, now)
         if self.is_taken and past is not None:
@@ -169,7 +198,9 @@ class BeginTurn(Command[Begun]):
 
 
 def _is_taken(facts: Facts, state: SessionState, turn: Turn) -> bool:
-    """Return whether a commit took a message of a turn."""
+    """Return whether a commit took a message of a turn that may be begun again."""
+    if turn.state == "completed":
+        return False
     live = state.window.ranges(state.version)
     return any(
         not contains(live, version) and not withdrawal_of(state.withdrawn, version)
@@ -199,12 +230,6 @@ class RenewTurn(Command[None]):
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
-
-
-def _event_id(session: str, fence: TurnFence, *names: str) -> EventId:
-    """Return the id of an event that an attempt at a turn records once."""
-    digest = hashlib.sha256("\0".join([fence.turn_id, *names]).encode()).hexdigest()
-    return derived_id(session, f"turn\0{fence.attempt}\0{digest}")
 
 
 @dataclass(slots=True, eq=False)
@@ -239,19 +264,15 @@ class CompleteTurnStep(KeepingCommand[int]):
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
         appended = self.appends.decide(state, now, ids) if self.appends.messages else []
-        event = TurnStepCompleted(
-            turn=self.fence.turn_id,
-            attempt=self.fence.attempt,
-            step=self.step,
-            digest=self.digest,
-            output=self.output,
-            blob=self.blob,
-            messages=len(appended),
-        )
+        event = self._step.completed(len(appended), self.output, self.blob)
         return [Draft(event, self.event_ids(state.session_id)[0]), *appended]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        return [_event_id(session, self.fence, "step", self.step)]
+        return [self._step.event_id(session)]
+
+    @property
+    def _step(self) -> StepOfTurn:
+        return StepOfTurn(self.fence, self.step, self.digest)
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return True  # A step is recorded once in an attempt.
@@ -270,16 +291,21 @@ class EndTurn(Command[int]):
     """The result, or what went wrong."""
     withdraws: bool = False
     ending: Ending | None = None
+    estimate: TokenEstimator = estimate_tokens
 
     gathers = True
+    ends_turns = True
 
     def gather(self, facts: Facts, state: SessionState) -> Command[int]:
-        if self.how == "completed" or state.turn is None:
+        if state.turn is None:
             return self
-        return replace(self, ending=gather_ending(facts, state, withdraws=self.withdraws))
+        is_whole = self.how == "completed"
+        drafts, after, later = end_unfinished(facts, state, self.estimate, self.how)
+        ending = Ending() if is_whole else gather_ending(later, after, withdraws=self.withdraws)
+        return replace(self, ending=ending._replace(unfinished=drafts))
 
     def reads_stored(self, state: SessionState) -> bool:
-        return self.how != "completed"
+        return self.how != "completed" or bool(state.streams)
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
@@ -298,7 +324,7 @@ class EndTurn(Command[int]):
         return [*drafts[:-1], drafts[-1]._replace(event_id=self.event_ids(state.session_id)[0])]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
-        return [_event_id(session, self.fence, "end", self.how)]
+        return [turn_event_id(session, self.fence, "end", self.how)]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         return recorded[-1].event == drafts[-1].event if drafts else True
@@ -313,14 +339,17 @@ class AbandonStaleTurn(Command[bool]):
 
     lease_now: int | None = None
     ending: Ending | None = None
+    estimate: TokenEstimator = estimate_tokens
 
     gathers = True
+    ends_turns = True
 
     def gather(self, facts: Facts, state: SessionState) -> Command[bool]:
         if state.turn is None:
             return self
-        withdraws = state.turn.on_error == "withdraw"
-        return replace(self, ending=gather_ending(facts, state, withdraws=withdraws))
+        drafts, after, later = end_unfinished(facts, state, self.estimate, LOST)
+        ending = gather_ending(later, after, withdraws=state.turn.on_error == "withdraw")
+        return replace(self, ending=ending._replace(unfinished=drafts))
 
     def reads_stored(self, state: SessionState) -> bool:
         return True

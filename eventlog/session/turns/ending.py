@@ -16,12 +16,11 @@ from eventlog.session.withdrawals.planning import plan_withdrawal
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from eventlog.session.command import Facts
     from eventlog.session.pending_calls import PendingCall
     from eventlog.session.state import SessionState
     from eventlog.session.turns.events import TurnEvent
     from eventlog.session.turns.state import Turn
-    from eventlog.session.withdrawals.planning import Plan
+    from eventlog.session.withdrawals.planning import Plan, PlanFacts
 
 __all__ = [
     "INTERRUPTED",
@@ -47,9 +46,11 @@ class Ending(NamedTuple):
     plan: Plan | None = None
     calls: tuple[tuple[PendingCall, str], ...] = ()
     """The calls, each with the key of its result."""
+    unfinished: tuple[Draft, ...] = ()
+    """What ends the messages that are still being written; it comes first."""
 
 
-def live_part(facts: Facts, state: SessionState, turn: Turn) -> tuple[set[int], set[int]]:
+def live_part(facts: PlanFacts, state: SessionState, turn: Turn) -> tuple[set[int], set[int]]:
     """Return the versions of the messages of a turn that are live, and of the results that were not
     withdrawn."""
     live = state.window.ranges(state.version)
@@ -58,7 +59,7 @@ def live_part(facts: Facts, state: SessionState, turn: Turn) -> tuple[set[int], 
     return messages, results
 
 
-def gather_ending(facts: Facts, state: SessionState, *, withdraws: bool) -> Ending:
+def gather_ending(facts: PlanFacts, state: SessionState, *, withdraws: bool) -> Ending:
     """Read what ends together with the open turn."""
     turn = state.turn
     if turn is None:
@@ -100,7 +101,9 @@ def end_drafts(
 
     Calls of messages ``without`` which the session is from then on get no result.
     """
-    drafts = [] if ending.plan is None else [Draft(ending.plan.event)]
+    drafts = [*ending.unfinished]
+    if ending.plan is not None:
+        drafts.append(Draft(ending.plan.event))
     drafts += [
         Draft(interrupted(call), derived_id(state.session_id, key))
         for call, key in ending.calls

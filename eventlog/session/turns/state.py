@@ -24,6 +24,10 @@ class TurnFence(NamedTuple):
     turn_id: str
     attempt: int
 
+    def as_metadata(self) -> bytes:
+        """Return the metadata that says no more than what a record belongs to."""
+        return pydantic_core.to_json({"turn": self.turn_id, "attempt": self.attempt})
+
 
 @dataclass(slots=True)
 class Turn:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pydantic_core
 
@@ -24,13 +24,31 @@ from eventlog.session.version_ranges import VersionRange, ascending, contains, i
 from eventlog.session.withdrawals.events import MessagesWithdrawn, ReopenedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from eventlog.session.command import Facts
+    from eventlog.recorded import Recorded
+    from eventlog.session.appended import AppendedData
     from eventlog.session.message_data import MessageData
+    from eventlog.session.reading import Newest
     from eventlog.session.state import SessionState
 
-__all__ = ["Plan", "live_behind", "newest_live", "plan_withdrawal"]
+__all__ = ["Plan", "PlanFacts", "live_behind", "newest_live", "plan_withdrawal"]
+
+
+class PlanFacts(Protocol):
+    """The look-ups that planning takes, each as in `eventlog.session.command.Facts`."""
+
+    def newest(self, keys: Sequence[str]) -> list[Newest]: ...
+
+    def said(
+        self, ranges: Sequence[VersionRange]
+    ) -> Iterator[tuple[int, AppendedData | ToolResultRecorded]]: ...
+
+    def appended(
+        self, ranges: Sequence[VersionRange], *, holding: bytes = b"", reverse: bool = False
+    ) -> Iterator[tuple[int, MessageData]]: ...
+
+    def record(self, version: int) -> Recorded | None: ...
 
 
 class _Pair(NamedTuple):
@@ -64,7 +82,7 @@ class _Said:
     """Results in messages that answer no call in the ranges: version and id of the call."""
 
 
-def newest_live(facts: Facts, state: SessionState, count: int) -> list[int]:
+def newest_live(facts: PlanFacts, state: SessionState, count: int) -> list[int]:
     """Return the versions of the newest live messages, in order."""
     known = state.window.newest(count)
     if known is not None:
@@ -72,7 +90,7 @@ def newest_live(facts: Facts, state: SessionState, count: int) -> list[int]:
     return live_behind(facts, state, 0)[-count:]
 
 
-def live_behind(facts: Facts, state: SessionState, version: int) -> list[int]:
+def live_behind(facts: PlanFacts, state: SessionState, version: int) -> list[int]:
     """Return the versions of the live messages after a version, in order."""
     known = state.window.behind(version)
     if known is not None:
@@ -82,7 +100,7 @@ def live_behind(facts: Facts, state: SessionState, version: int) -> list[int]:
 
 
 def plan_withdrawal(
-    facts: Facts,
+    facts: PlanFacts,
     state: SessionState,
     chosen: Iterable[int],
     *,
@@ -142,7 +160,7 @@ def _spans(
     return intersection(live, ascending(spans))
 
 
-def _read(facts: Facts, spans: Sequence[VersionRange]) -> _Said:
+def _read(facts: PlanFacts, spans: Sequence[VersionRange]) -> _Said:
     said, calls = _Said(list(spans)), PendingCalls()
     for version, entry in facts.said(said.spans):
         if isinstance(entry, ToolResultRecorded):
@@ -175,7 +193,7 @@ def _pair(said: _Said, calls: PendingCalls, version: int, data: MessageData) -> 
                 said.pairs.append(_Pair(call, version, is_message=True))
 
 
-def _results_of(facts: Facts, said: _Said, gone: set[int]) -> set[int]:
+def _results_of(facts: PlanFacts, said: _Said, gone: set[int]) -> set[int]:
     """Return the versions of the results that were recorded for messages."""
     found, keys = set[int](), list[str]()
     for version in gone:
@@ -216,7 +234,7 @@ def _complete(state: SessionState, said: _Said, gone: set[int], *, closes: bool)
 
 
 def _reopened(
-    facts: Facts,
+    facts: PlanFacts,
     state: SessionState,
     said: _Said,
     gone: set[int],
@@ -246,7 +264,7 @@ def _reopened(
 
 
 def _call_before(
-    facts: Facts, state: SessionState, version: int, tool_id: str, live: Sequence[VersionRange]
+    facts: PlanFacts, state: SessionState, version: int, tool_id: str, live: Sequence[VersionRange]
 ) -> PendingCall | None:
     """Return the call that a result answers although it is far before it."""
     written = pydantic_core.to_json(tool_id)[1:-1]
@@ -261,7 +279,7 @@ def _call_before(
 
 
 def _reopened_by_results(
-    facts: Facts,
+    facts: PlanFacts,
     state: SessionState,
     recorded: set[int],
     gone: set[int],
