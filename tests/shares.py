@@ -101,12 +101,14 @@ def _is_in_turn(item: pytest.Item) -> bool:
 
 
 def _is_quick(item: pytest.Item) -> bool:
-    """Return whether a test belongs to the quick ones, which need no server and no disk."""
+    """Return whether a test belongs to the quick ones: no server, no disk, and no search."""
     fixtures: frozenset[str] = frozenset(getattr(item, "fixturenames", ()))
     return (
         item.path.parent.name in ("docs", "unit")
         and _store_of(item) in (None, "memory")
         and not fixtures & _SERVERS
+        and not _is_search(item)
+        and item.path.name != "test_types.py"  # It runs mypy.
     )
 
 
