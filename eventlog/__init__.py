@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
     from eventlog.engine.health import Health
-    from eventlog.engine.stream_reading import MessageUpdate, StreamView
+    from eventlog.engine.streams.reading import MessageUpdate, StreamView
     from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -264,8 +264,8 @@ _LATER = {
     "AsyncMessageStream": "eventlog.message_streams",
     "BegunMessage": "eventlog.session.streams.commands",
     "MessageStream": "eventlog.message_streams",
-    "MessageUpdate": "eventlog.engine.stream_reading",
-    "StreamView": "eventlog.engine.stream_reading",
+    "MessageUpdate": "eventlog.engine.streams.reading",
+    "StreamView": "eventlog.engine.streams.reading",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

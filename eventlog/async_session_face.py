@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
-    from eventlog.engine.stream_reading import MessageUpdate, StreamView
+    from eventlog.engine.streams.reading import MessageUpdate, StreamView
     from eventlog.engine.turn_steps import TurnSteps
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
@@ -718,7 +718,7 @@ class AsyncSession:
         See `Session.follow_message`.
         """
         check_count("after", after, "chunks")
-        from eventlog.engine.stream_reading import following_message
+        from eventlog.engine.streams.reading import following_message
 
         entries = following_message(self._core, message_id, after)
         async for update in self._engine.iterate(entries):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
-    from eventlog.engine.stream_reading import StreamView
+    from eventlog.engine.streams.reading import StreamView
     from eventlog.engine.turns import TurnRun
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
@@ -251,34 +251,34 @@ def refold(
 
 def begin_message(engine: Engine, core: Core, *args: Any) -> BeginMessage:
     """Build the command that begins a message; see `eventlog.Session.begin_message`."""
-    from eventlog.engine import stream_arguments
+    from eventlog.engine.streams import arguments as stream_arguments
 
     return stream_arguments.begin(engine, core, *args)
 
 
 def append_chunk(engine: Engine, core: Core, *args: Any) -> AppendChunk:
     """Build the command that appends a chunk; see `eventlog.Session.append_chunk`."""
-    from eventlog.engine import stream_arguments
+    from eventlog.engine.streams import arguments as stream_arguments
 
     return stream_arguments.chunk(engine, core, *args)
 
 
 def end_message(engine: Engine, core: Core, *args: Any) -> EndMessage:
     """Build the command that ends a message; see `eventlog.Session.end_message`."""
-    from eventlog.engine import stream_arguments
+    from eventlog.engine.streams import arguments as stream_arguments
 
     return stream_arguments.end(engine, core, *args)
 
 
 def interrupt_message(engine: Engine, message_id: str, fence: int) -> InterruptMessage:
     """Build the command that interrupts a message; see `eventlog.Session.interrupt_message`."""
-    from eventlog.engine import stream_arguments
+    from eventlog.engine.streams import arguments as stream_arguments
 
     return stream_arguments.interrupt(engine, message_id, fence)
 
 
 def streams(core: Core) -> tuple[StreamView, ...]:
     """Return the messages that are being written."""
-    from eventlog.engine.stream_reading import read_streams
+    from eventlog.engine.streams.reading import read_streams
 
     return read_streams(core)

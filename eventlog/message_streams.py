@@ -6,9 +6,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from eventlog.engine import stream_arguments
 from eventlog.engine.steps import arguments_digest
-from eventlog.engine.stream_writer import StreamWriter
+from eventlog.engine.streams import arguments as stream_arguments
+from eventlog.engine.streams.writer import StreamWriter
 from eventlog.errors import EventLogError, InvalidArgument
 from eventlog.session.messages import Message, ToolPart
 from eventlog.session.streams.coalescing import WriterOptions
@@ -278,7 +278,7 @@ class MessageStream(_Stream):
         self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
     ) -> ToolPart:
         """Add a tool call and return its part, which has the call's id, once it is stored."""
-        part = Message.call(tool_name, tool_input, tool_id=tool_id)
+        part = stream_arguments.call_part(tool_name, tool_input, tool_id)
         self.add(part)
         return part
 
@@ -356,7 +356,7 @@ class AsyncMessageStream(_Stream):
         self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
     ) -> ToolPart:
         """Add a tool call and return its part, which has the call's id, once it is stored."""
-        part = Message.call(tool_name, tool_input, tool_id=tool_id)
+        part = stream_arguments.call_part(tool_name, tool_input, tool_id)
         await self.add(part)
         return part
 

@@ -6,6 +6,7 @@ No logic lives here: arguments become commands, the engine runs them, and querie
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
-    from eventlog.engine.stream_reading import MessageUpdate, StreamView
+    from eventlog.engine.streams.reading import MessageUpdate, StreamView
     from eventlog.engine.turn_steps import TurnSteps
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
@@ -649,6 +650,7 @@ class Session:
         producer stores the chunks itself as it writes. ``fields`` are further fields of the message.
         ``name`` has no effect outside of a turn.
         """
+        self._engine.shelter.read(import_module, "eventlog.message_streams")
         from eventlog.message_streams import MessageStream, stream_terms
 
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
@@ -784,7 +786,8 @@ class Session:
         has ``ended`` and the whole ``message``. Raises `InvalidArgument` for an unknown message.
         """
         check_count("after", after, "chunks")
-        from eventlog.engine.stream_reading import following_message
+        self._engine.shelter.read(import_module, "eventlog.engine.streams.reading")
+        from eventlog.engine.streams.reading import following_message
 
         entries = following_message(self._core, message_id, after)
         return (update for update in entries if update is not None)

@@ -42,8 +42,15 @@ on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], 
 """For tests of what is refused before any store is asked: the others would show the same."""
 
 
-_MEASURED: Final = frozenset({"cli", "docs", "exchange", "folder", "projections", "sqlite", "unit"})
+_MEASURED: Final = frozenset(
+    {"cli", "docs", "exchange", "folder", "http", "projections", "sqlite", "unit"}
+)
 """The folders of tests that branch coverage is measured with."""
+
+_OF_THE_SOURCE: Final = frozenset(
+    {"test_architecture.py", "test_file_access.py", "test_types.py", "test_words.py"}
+)
+"""Tests that read the source of the library and run little of it."""
 
 _SERVERS: Final = frozenset({"nats_cluster", "nats_server", "postgres", "start_postgres"})
 """The fixtures that start servers."""
@@ -65,11 +72,15 @@ def _is_search(item: pytest.Item) -> bool:
 def _is_measured(item: pytest.Item) -> bool:
     """Return whether `.ci/run` counts branches while a test runs, which nearly doubles its time.
 
-    So the library is measured on SQLite, and not again on every store; and searches, which take the
-    same branches again and again, are not measured.
+    So the library is measured on SQLite, and not again on every store; not measured are searches, which
+    take the same branches again and again, and tests that read the source.
     """
-    folder = item.path.parent.name
-    return folder in _MEASURED and _store_of(item) in (None, "sqlite") and not _is_search(item)
+    return (
+        item.path.parent.name in _MEASURED
+        and item.path.name not in _OF_THE_SOURCE
+        and _store_of(item) in (None, "sqlite")
+        and not _is_search(item)
+    )
 
 
 _OTHERS: Final = ("files", "postgres", "nats")

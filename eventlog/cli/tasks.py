@@ -77,7 +77,11 @@ def _belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
     """Return whether a session is the owner's; without an owner, all are."""
     if owner is None:
         return lambda _: True
-    return cache(lambda session: log.session(session, follow_folder=False).meta.owner == owner)
+
+    def belongs(session: str) -> bool:
+        return log.session(session, follow_folder=False).meta.owner == owner
+
+    return cache(belongs)
 
 
 def _refuse_beside_watch(invocation: Invocation, state: str | None) -> None:

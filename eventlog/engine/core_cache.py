@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.engine.committer import Follower
     from eventlog.engine.door import Door
-    from eventlog.engine.stream_recovery import StreamRecovery
+    from eventlog.engine.streams.recovery import StreamRecovery
     from eventlog.identifiers import IdSource
 
 __all__ = ["Cores"]

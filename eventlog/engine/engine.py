@@ -16,7 +16,7 @@ from eventlog.engine.core_cache import Cores
 from eventlog.engine.door import Door
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
-from eventlog.engine.stream_recovery import StreamRecovery
+from eventlog.engine.streams.recovery import StreamRecovery
 from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed, OwnerMismatch
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.heartbeat import Heartbeat
     from eventlog.engine.shelter import Shelter
-    from eventlog.engine.stream_pump import StreamPump
+    from eventlog.engine.streams.pump import StreamPump
     from eventlog.session.command import Command
     from eventlog.session.commit import CommitResult
     from eventlog.session.events import SessionCreated
@@ -91,12 +91,13 @@ class Engine:
     @property
     def pump(self) -> StreamPump:
         """The writers of unfinished messages, and what stores for them."""
-        pump = self._pump
-        if pump is None:
-            from eventlog.engine.stream_pump import StreamPump  # Seldom needed.
+        return self._pump or self.shelter.read(self._begin_pump)
 
-            with self._closing:
-                pump = self._pump = self._pump or StreamPump(self)
+    def _begin_pump(self) -> StreamPump:
+        from eventlog.engine.streams.pump import StreamPump  # Seldom needed.
+
+        with self._closing:
+            pump = self._pump = self._pump or StreamPump(self)
         return pump
 
     @property

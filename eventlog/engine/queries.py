@@ -105,7 +105,7 @@ def read_tail(core: Core, last: int | None = None) -> tuple[Message, ...]:
 
 def _unfinished(core: Core, state: SessionState) -> list[Message]:
     """Return the messages that are being written; they come last, since they are not recorded."""
-    from eventlog.engine.stream_reading import read_streaming  # Seldom needed.
+    from eventlog.engine.streams.reading import read_streaming  # Seldom needed.
 
     return read_streaming(core, state)
 

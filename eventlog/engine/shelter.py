@@ -254,7 +254,10 @@ class _Hand:
         if pipe and job.pipe is not None:
             try:
                 return bool(os.read(pipe[0], 1))
-            except OSError:  # A program that becomes a daemon may close whatever is open.
+            except OSError:
+                # A program that becomes a daemon closes whatever is open. The numbers may be others'
+                # by now, so they are not closed again.
+                pipe.clear()
                 job.done.acquire()
                 return False
         job.done.acquire()

@@ -31,6 +31,7 @@ from eventlog.http.openapi import document_of
 from eventlog.http.principal import Authorize, Principal
 from eventlog.http.routing import PREFIX, Routes, raw_path
 from eventlog.http.session_operations import SESSION_OPERATIONS
+from eventlog.http.stream_operations import STREAM_OPERATIONS
 from eventlog.http.wire_errors import Failure, RequestRefused, failure_of
 
 __all__ = ["LOOPBACK", "ROUTES", "Application", "create_app"]
@@ -39,7 +40,13 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """The hosts that an app answers to unless it is told others."""
 
 ROUTES: Final = Routes(
-    (*SESSION_OPERATIONS, *MESSAGE_OPERATIONS, *LOG_OPERATIONS, *EVENT_OPERATIONS)
+    (
+        *SESSION_OPERATIONS,
+        *MESSAGE_OPERATIONS,
+        *STREAM_OPERATIONS,
+        *LOG_OPERATIONS,
+        *EVENT_OPERATIONS,
+    )
 )
 
 PROBLEM: Final = "application/problem+json"

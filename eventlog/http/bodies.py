@@ -7,15 +7,18 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from eventlog import InvalidMessage, Message
-from eventlog.http.limits import BATCH_MESSAGES, PAGE, PAGE_DEFAULT, WAIT_SECONDS
+from eventlog import ContextPart, ImagePart, InvalidMessage, Message, TextPart, ToolPart
+from eventlog.http.limits import BATCH_MESSAGES, LEASE_SECONDS, PAGE, PAGE_DEFAULT, WAIT_SECONDS
 
 __all__ = [
     "AppendBatch",
+    "AppendChunk",
+    "BeginMessage",
     "Commit",
     "ContextQuery",
     "CreateSession",
     "DeleteQuery",
+    "EndMessage",
     "EventsQuery",
     "MessageBody",
     "Nothing",
@@ -34,6 +37,11 @@ __all__ = [
 
 _ROLES: Final = ["system", "developer", "user", "assistant", "tool"]
 
+_PARTS: Final = (TextPart, ContextPart, ImagePart, ToolPart)
+
+_PART_TYPES: Final = ["text", "context", "image_url", "tool"]
+"""Parts of other types have fields that nobody here knows."""
+
 _MESSAGE: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A message with its parts, or a chat message with `content`. Further fields are "
@@ -51,9 +59,14 @@ _MESSAGE: Final[dict[str, Any]] = {
         "parts": {
             "type": "array",
             "items": {
-                "type": "object",
-                "required": ["type"],
-                "properties": {"type": {"type": "string"}},
+                "anyOf": [
+                    *(part.model_json_schema() for part in _PARTS),
+                    {
+                        "type": "object",
+                        "required": ["type"],
+                        "properties": {"type": {"type": "string", "not": {"enum": _PART_TYPES}}},
+                    },
+                ]
             },
         },
         "content": {"description": "Text or content blocks, as chat APIs have them."},
@@ -93,8 +106,18 @@ class AppendBatch(_Strict):
     messages: list[MessageData] = Field(min_length=1, max_length=BATCH_MESSAGES)
 
 
+def _one_of(**types: str) -> ConfigDict:
+    """Say in the schema that exactly one of some fields is given."""
+    branches: list[Any] = [
+        {"required": [name], "properties": {name: {"type": type_}}} for name, type_ in types.items()
+    ]
+    return ConfigDict(json_schema_extra={"oneOf": branches})
+
+
 class Withdraw(_Strict):
     """Which live messages to take out: exactly one of the three."""
+
+    model_config = _one_of(last="integer", message_ids="array", after="integer")
 
     last: int | None = Field(None, ge=0)
     message_ids: list[str] | None = None
@@ -103,6 +126,8 @@ class Withdraw(_Strict):
 
 class Replace(_Strict):
     """Messages, and which live ones they take the place of: exactly one of the two."""
+
+    model_config = _one_of(message_ids="array", after="integer")
 
     messages: list[MessageData] = Field(max_length=BATCH_MESSAGES)
     message_ids: list[str] | None = None
@@ -122,6 +147,31 @@ class CreateSession(_Strict):
     provider: str | None = None
     model: str | None = None
     failed_archives: Literal["block", "skip"] = "block"
+
+
+class BeginMessage(_Strict):
+    """A message to write in chunks; its lease is renewed by each of them."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"] = "assistant"
+    message_id: str | None = Field(None, min_length=1, max_length=512)
+    fields: dict[str, Any] | None = None
+    lease_seconds: float = Field(LEASE_SECONDS, ge=1, le=86_400)
+
+
+class AppendChunk(_Strict):
+    """A chunk: a text, or parts. Chunks are numbered from 1; the fence names their producer."""
+
+    fence: int = Field(ge=1)
+    sequence: int = Field(ge=1)
+    content: str | list[dict[str, Any]]
+
+
+class EndMessage(_Strict):
+    """The end of a message: as its chunks said, as the given one, or interrupted."""
+
+    fence: int = Field(ge=1)
+    message: MessageData | None = None
+    interrupted: bool = False
 
 
 class ToolResult(_Strict):
@@ -160,6 +210,10 @@ VERSION: Final = 2**53
 """Beyond any version; JSON readers hold integers up to here exactly."""
 
 
+_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+"""A time with its offset, in ISO 8601."""
+
+
 class SessionQuery(_Strict):
     """Whether a session that does not exist is created."""
 
@@ -176,7 +230,7 @@ class SessionsQuery(_Strict):
     """Which sessions, and from where."""
 
     workspace: str | None = None
-    updated_after: str | None = None
+    updated_after: str | None = Field(None, pattern=_TIME)
     newest_first: bool = False
     after: str | None = None
     limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)
@@ -206,7 +260,7 @@ class EventsQuery(_Strict):
 class TasksQuery(_Strict):
     """Which tasks, and from where."""
 
-    session: str | None = None
+    session: str | None = Field(None, min_length=1, max_length=255)
     state: (
         Literal[
             "preparing",

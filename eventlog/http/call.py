@@ -154,7 +154,7 @@ _TRACEPARENT: Final = re.compile(
     r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
 )
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
-_VERSION: Final = re.compile(r'"([0-9]{1,17})"', re.ASCII)
+_VERSION: Final = re.compile(r'"?([0-9]{1,17})"?', re.ASCII)
 _KEY: Final = re.compile(
     r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"|([\x21\x23-\x7e]+)', re.ASCII
 )
@@ -201,7 +201,7 @@ def _invalid(problems: list[tuple[str, str]]) -> RequestRefused:
 
 
 def expected_version(request: Request) -> int | None:
-    """Read ``If-Match``: a version in quotes, as ``ETag`` has it."""
+    """Read ``If-Match``: a version, in quotes as ``ETag`` has it, or bare."""
     header = request.headers.get("if-match")
     if header is None:
         return None

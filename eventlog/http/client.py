@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from time import sleep
@@ -16,6 +16,7 @@ from eventlog import (
     ANY,
     ArchivedMessages,
     ArchiveView,
+    BegunMessage,
     CommitResult,
     Context,
     Health,
@@ -28,10 +29,12 @@ from eventlog import (
     StoredMessage,
     TaskView,
     ToolOutput,
+    ToolPart,
     UnavailableError,
 )
 from eventlog.http import documents, wire
-from eventlog.http.wire import By, Sent
+from eventlog.http.limits import LEASE_SECONDS
+from eventlog.http.wire import By, Origin, Sent
 
 __all__ = ["Client", "ClientSession"]
 
@@ -345,7 +348,7 @@ class ClientSession:
         self,
         *segments: str,
         body: Any,
-        by: By,
+        by: By | Origin,
         expected: int | Literal["any"] = ANY,
         keyed: bool = True,
     ) -> Any:
@@ -515,6 +518,60 @@ class ClientSession:
         if isinstance(contexts, str):
             raise InvalidArgument("contexts must be a list of URIs, not a single text")
         self._post("used", body={"contexts": list(contexts), "skill": skill}, by=by)
+
+    # ---- messages that are written while they arrive ------------------------------------------
+
+    def begin_message(
+        self,
+        role: Literal["system", "developer", "user", "assistant", "tool"] = "assistant",
+        *,
+        message_id: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        **by: Unpack[By],
+    ) -> BegunMessage:
+        """Begin to write a message in chunks; return its id, and the fence of its producer."""
+        body = {
+            "role": role,
+            "message_id": message_id,
+            "fields": None if fields is None else dict(fields),
+            "lease_seconds": lease_seconds,
+        }
+        document = self._post("streams", body=body, by=by)
+        return BegunMessage(document["message_id"], document["fence"], document["sequence"])
+
+    def append_chunk(
+        self,
+        message_id: str,
+        fence: int,
+        sequence: int,
+        content: str | Sequence[Mapping[str, Any] | ToolPart],
+    ) -> None:
+        """Append a chunk of a message that was begun: a text, or parts; and renew the lease."""
+        body = {"fence": fence, "sequence": sequence, "content": wire.sent_content(content)}
+        self._post("streams", message_id, "chunks", body=body, by={}, keyed=False)
+
+    def end_message(
+        self,
+        message_id: str,
+        fence: int,
+        message: Message | dict[str, Any] | None = None,
+        **by: Unpack[Origin],
+    ) -> Message:
+        """End a message that was begun, and return it as it was recorded."""
+        given = None if message is None else wire.sent_message(message, None)
+        body = {"fence": fence, "message": given}
+        document = self._post("streams", message_id, "end", body=body, by=by, keyed=False)
+        return documents.message_from(document["message"])
+
+    def interrupt_message(
+        self, message_id: str, fence: int, **by: Unpack[Origin]
+    ) -> Message | None:
+        """End a message that will not be finished; return what arrived, marked ``interrupted``."""
+        body = {"fence": fence, "interrupted": True}
+        document = self._post("streams", message_id, "end", body=body, by=by, keyed=False)
+        found = document["message"]
+        return None if found is None else documents.message_from(found)
 
     # ---- commits and tasks --------------------------------------------------------------------
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BATCH_MESSAGES", "PAGE", "PAGE_DEFAULT", "SCANNED", "WAIT_SECONDS", "Limits"]
+__all__ = [
+    "BATCH_MESSAGES",
+    "LEASE_SECONDS",
+    "PAGE",
+    "PAGE_DEFAULT",
+    "SCANNED",
+    "WAIT_SECONDS",
+    "Limits",
+]
 
 BATCH_MESSAGES: Final = 100
 """The most messages of one batch."""
@@ -20,6 +28,10 @@ SCANNED: Final = 10_000
 
 WAIT_SECONDS: Final = 60
 """The longest time for which a request for events may wait."""
+
+
+LEASE_SECONDS: Final = 60.0
+"""How long a message that is being written is its producer's after each chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,12 @@ async def get_task(call: Call) -> Response:
 
 async def list_tasks(call: Call) -> Response:
     query: TasksQuery = call.query
-    found, more = await page_of(
-        _own_tasks(call, query), query.after, query.limit, lambda task: task.task_id
-    )
+    found, more = await page_of(_own_tasks(call, query), query.after, query.limit, _id_of)
     return json_response({"tasks": [task._asdict() for task in found], "next": more})
+
+
+def _id_of(task: TaskView) -> str:
+    return task.task_id
 
 
 async def _own_tasks(call: Call, query: TasksQuery) -> AsyncIterator[TaskView]:

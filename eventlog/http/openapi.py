@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+import eventlog
 from eventlog import (
     ArchiveView,
     CommitResult,
@@ -17,7 +18,6 @@ from eventlog import (
     SessionMeta,
     TaskView,
     ToolOutput,
-    __version__,
 )
 from eventlog.http.routing import PREFIX, Operation
 from eventlog.http.wire_errors import CODES
@@ -32,6 +32,7 @@ EVERY: Final = (401, 403, 422, 500, 503)
 WITH_BODY: Final = (408, 413, 415)
 
 _TEXT: Final = {"type": "string"}
+_ID: Final = {**_TEXT, "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _VERSIONED: Final = {"session_id": _TEXT, "version": _COUNT}
 _SENT_MESSAGE: Final = {
@@ -100,6 +101,8 @@ def _answers() -> dict[str, Any]:
         "Messages": _object(**_VERSIONED, messages=messages),
         "Stored": _object(**_VERSIONED, message=message),
         "Withdrawn": _object(**_VERSIONED, withdrawn=messages),
+        "Begun": _object(**_VERSIONED, message_id=_TEXT, fence=_COUNT, sequence=_COUNT),
+        "Ended": _object(**_VERSIONED, message=_optional(dict(message))),
         "Done": _object(**_VERSIONED),
         "Output": {
             **_object(**_view(ToolOutput)["properties"], next_offset=_optional(dict(_COUNT))),
@@ -140,7 +143,7 @@ def document_of(operations: Iterable[Operation]) -> dict[str, Any]:
         path[operation.method.lower()] = _described(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "eventlog", "version": __version__},
+        "info": {"title": "eventlog", "version": eventlog.__version__},
         "paths": paths,
         "components": {
             "schemas": {**schemas["$defs"], **_answers()},
@@ -165,7 +168,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "required": False,
                 "description": "The same key in the same session gets the first outcome again; "
                 "with another payload it is refused.",
-                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
+                "schema": {"pattern": "^[A-Za-z0-9._:-]{1,255}$"},
             }
         )
     if operation.conditional:
@@ -175,7 +178,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "The version that the session must be at; 412 if it is not.",
-                "schema": {"type": "string", "pattern": '^"[0-9]{1,17}"$'},
+                "schema": {"type": "string", "pattern": '^"?[0-9]{1,17}"?$'},
             }
         )
     if operation.body is not None:
@@ -188,7 +191,7 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name[1:-1], "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+        {"name": name[1:-1], "in": "path", "required": True, "schema": _ID}
         for name in operation.segments
         if name.startswith("{")
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import BaseModel
@@ -17,14 +17,12 @@ from starlette.responses import Response
 from eventlog.http.principal import Action
 from eventlog.http.wire_errors import RequestRefused
 
-if TYPE_CHECKING:
-    from eventlog.http.call import Call
-
 __all__ = ["PREFIX", "Handler", "Operation", "Routes"]
 
 PREFIX: Final = "/api/v1"
 
-Handler: TypeAlias = Callable[["Call"], Awaitable[Response]]
+Handler: TypeAlias = Callable[[Any], Awaitable[Response]]
+"""Answers a `Call`, which knows its operation: so the operation does not know the call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import hmac
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final
 
 import uvicorn
@@ -84,7 +84,7 @@ class _Server(uvicorn.Server):
             self._tell(host, port)
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None, None, None]:
         yield
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -63,13 +63,15 @@ async def list_sessions(call: Call) -> Response:
         updated_after=query.updated_after,
         newest_first=query.newest_first,
     )
-    found, more = await page_of(sessions, query.after, query.limit, lambda session: session)
+    found, more = await page_of(sessions, query.after, query.limit, str)
     return json_response(
         {"sessions": [{"session_id": session} for session in found], "next": more},
     )
 
 
-async def page_of(entries: AsyncIterator[Entry], after: str | None, limit: int, name: Any) -> Any:
+async def page_of(
+    entries: AsyncIterator[Entry], after: str | None, limit: int, name: Callable[[Entry], str]
+) -> tuple[list[Entry], str | None]:
     """Return up to ``limit`` entries behind the one that is named ``after``, and the name to go on
     from if there are more."""
     page: list[Entry] = []

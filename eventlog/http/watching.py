@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -54,7 +54,7 @@ class Waiters:
         self._wake_all()
 
     @asynccontextmanager
-    async def subscription(self, session_id: str) -> AsyncIterator[Subscription]:
+    async def subscription(self, session_id: str) -> AsyncGenerator[Subscription, None]:
         """Return a subscription that is woken by each event after now, whoever writes it."""
         subscription = Subscription()
         self._waiting.setdefault(session_id, set()).add(subscription)

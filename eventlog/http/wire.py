@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
@@ -13,7 +13,15 @@ import httpx2
 import pydantic_core
 from typing_extensions import TypedDict
 
-from eventlog import ANY, Indeterminate, Message, Recorded, StoreUnavailable, UnavailableError
+from eventlog import (
+    ANY,
+    Indeterminate,
+    Message,
+    Recorded,
+    StoreUnavailable,
+    ToolPart,
+    UnavailableError,
+)
 from eventlog.http.documents import recorded_from
 from eventlog.http.routing import PREFIX
 from eventlog.http.wire_errors import error_from
@@ -24,6 +32,7 @@ __all__ = [
     "STREAM_SECONDS",
     "TIMEOUT_SECONDS",
     "By",
+    "Origin",
     "Sent",
     "answer_of",
     "client_options",
@@ -31,6 +40,7 @@ __all__ = [
     "get",
     "post",
     "request_options",
+    "sent_content",
     "sent_message",
     "sent_messages",
     "streamed",
@@ -56,13 +66,18 @@ _LONGEST_DELAY_SECONDS: Final = 10.0
 _REPEATED: Final = frozenset({408, 429, 502, 503, 504})
 
 
-class By(TypedDict, total=False):
+class Origin(TypedDict, total=False):
     """What a command is recorded with, beside the actor, whom the server knows."""
 
-    idempotency_key: str | None
     correlation_id: str | None
     causation_id: str | None
     trace: str | None
+
+
+class By(Origin, total=False):
+    """As `Origin`, and the key by which a repeated command is recognised."""
+
+    idempotency_key: str | None
 
 
 class Sent(NamedTuple):
@@ -157,6 +172,16 @@ def sent_messages(
     return [sent_message(message, key) for message in messages]
 
 
+def sent_content(content: str | Sequence[Mapping[str, Any] | ToolPart]) -> Any:
+    """Return a chunk as it is sent: a text, or parts."""
+    if isinstance(content, str):
+        return content
+    return [
+        part.model_dump(exclude_unset=True) if isinstance(part, ToolPart) else dict(part)
+        for part in content
+    ]
+
+
 # ---- answers ----------------------------------------------------------------------------------
 
 
@@ -172,7 +197,7 @@ def try_again_after(
     """
     if attempt >= attempts or (response is not None and response.status_code not in _REPEATED):
         return None
-    longest = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
+    longest: float = min(_FIRST_DELAY_SECONDS * 2**attempt, _LONGEST_DELAY_SECONDS)
     said: str = "" if response is None else response.headers.get("retry-after", "")
     least = float(said) if said.isascii() and said.isdigit() else 0.0
     delay: float = min(least, _LONGEST_DELAY_SECONDS) + longest * (0.5 + draw() / 2)
@@ -198,9 +223,9 @@ def failed(error: Exception, sent: Sent) -> UnavailableError:
     return Indeterminate(text)
 
 
-def version_of(document: Any, known: int) -> int:
+def version_of(document: dict[str, Any] | None, known: int) -> int:
     """Return the newest version of a session that is known after an answer."""
-    version = document.get("version") if isinstance(document, dict) else None
+    version = None if document is None else document.get("version")
     return max(known, version) if isinstance(version, int) else known
 
 

@@ -19,7 +19,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(400, "invalid_request_error", "the body is no JSON object")
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = ModelRequest(self.path, headers, body)
+        request = ModelRequest(self.path, headers, cast("dict[str, Any]", body))
         shape = _SHAPES.get(self.path.rpartition("/")[2])
         if shape is None:
             self._refuse(404, "not_found_error", f"nothing is at {self.path}")
@@ -364,7 +364,7 @@ class _Messages(_Shape):
         }
 
     def events(self, answer: Says) -> Iterator[str]:
-        begun = {**self._message(), "content": [], "stop_reason": None}
+        begun: dict[str, Any] = {**self._message(), "content": [], "stop_reason": None}
         yield self._event("message_start", message=begun)
         text = {"type": "text", "text": ""}
         yield self._event("content_block_start", index=0, content_block=text)

@@ -117,8 +117,8 @@ class Finalizer:
             return self.name
         if self.summarizer is None:
             return EXTRACTIVE
-        named: Any = self.summarizer
-        named = named if hasattr(named, "__qualname__") else type(named)
+        summarizer = self.summarizer
+        named: Any = summarizer if hasattr(summarizer, "__qualname__") else type(summarizer)
         return f"{named.__module__}.{named.__qualname__}"[:LONGEST_NAME]
 
     @property

@@ -83,7 +83,7 @@ def _exact(host: Host) -> list[str]:
 def test_a_loop_of_turns_is_exact_wherever_it_is_crashed() -> None:
     report = every_crash(_loop, _exact, every=9)
 
-    assert report.points > 10
+    assert report.points > 5
     assert report.images > 20
 
 

@@ -18,6 +18,7 @@ from eventlog import (
     Indeterminate,
     InvalidArgument,
     InvalidMessage,
+    LeaseLost,
     Message,
     MessageWithdrawn,
     SessionClosed,
@@ -162,6 +163,25 @@ def test_a_client_withdraws_what_was_said(api: Api) -> None:
             session.message("other")
         assert session.replace(after=0, messages=[Message.user("c")]) == (first,)
         assert [message.text for message in session.clear()] == ["c"]
+
+
+def test_a_client_writes_a_message_while_it_arrives(api: Api) -> None:
+    with api.client() as client:
+        session = client.session("s", create=True)
+        begun = session.begin_message(fields={"mood": "calm"})
+        session.append_chunk(begun.message_id, begun.fence, 1, "Hel")
+        session.append_chunk(begun.message_id, begun.fence, 2, "lo")
+        ended = session.end_message(begun.message_id, begun.fence)
+        assert (ended.text, ended.id) == ("Hello", begun.message_id)
+        again = session.begin_message(message_id="b")
+        call = Message.call("look", {}, tool_id="t")
+        session.append_chunk("b", again.fence, 1, [call])
+        interrupted = session.interrupt_message("b", again.fence)
+        assert interrupted is not None
+        assert interrupted.model_extra == {"interrupted": True}
+        assert [message.id for message in session.tail()] == [ended.id, "b"]
+        with pytest.raises(LeaseLost):
+            session.append_chunk("b", again.fence + 1, 2, "late")
 
 
 def test_without_an_id_a_session_gets_one(api: Api) -> None:

@@ -33,6 +33,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     "withdraw": ("ClientSession.withdraw",),
     "replace": ("ClientSession.replace",),
     "clear": ("ClientSession.clear",),
+    "begin_message": ("ClientSession.begin_message",),
+    "append_chunk": ("ClientSession.append_chunk",),
+    "end_message": ("ClientSession.end_message", "ClientSession.interrupt_message"),
     "record_result": ("ClientSession.record_tool_result",),
     "get_output": ("ClientSession.tool_output",),
     "record_used": ("ClientSession.used",),
@@ -88,6 +91,9 @@ HERE_ALONE = {
     "Session.set_failed_archives": "an operator's command; `session` takes it for a new one",
     "Session.timeline": "as `at`",
     "Session.truncated": "not among the paths of R9",
+    "Session.follow_message": "`follow` on the client has the chunks of a session as they come",
+    "Session.stream": "its buffer and its thread are the local log's; the verbs it uses are here",
+    "Session.streams": "not among the paths of R9",
     "Session.turn": "turns are not served yet",
     "Session.turns": "as `turn`",
     "Session.value": "not among the paths of R9",
@@ -134,7 +140,6 @@ PAIRS = [
 
 @pytest.mark.parametrize(("client", "local"), PAIRS)
 def test_a_client_takes_the_arguments_of_its_twin(client: type, local: type) -> None:
-    by = set(wire.By.__annotations__)
     for name, method in public(client).items():
         if not inspect.isfunction(method) or f"{client.__name__.removeprefix('Async')}.{name}" in (
             ANOTHER_WAY
@@ -144,7 +149,8 @@ def test_a_client_takes_the_arguments_of_its_twin(client: type, local: type) -> 
         twin = inspect.signature(getattr(local, name)).parameters
         for parameter in own.values():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                assert by <= set(twin), name
+                told = {"Unpack[By]": wire.By, "Unpack[Origin]": wire.Origin}[parameter.annotation]
+                assert set(typing.get_type_hints(told)) <= set(twin), name
             elif parameter.name != "self":
                 assert parameter.default == twin[parameter.name].default, (name, parameter)
                 assert parameter.kind == twin[parameter.name].kind, (name, parameter)
@@ -266,6 +272,9 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
         "append_batch": {"messages": [{"role": "user", "content": "a"}]},
         "record_result": {"tool_id": "t", "output": "x" * 21_000},
         "withdraw": {"last": 1},
+        "begin_message": {"message_id": "b"},
+        "append_chunk": {"fence": 0, "sequence": 1, "content": "x"},
+        "end_message": {"fence": 0},
         "replace": {"after": 0, "messages": [{"role": "user", "content": "b"}]},
     }
     order = sorted(ROUTES.operations, key=lambda it: it.name == "close_session")
@@ -276,6 +285,8 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
         if operation.name == "abandon_archive":
             continue
         path = operation.path.format(**paths).removeprefix("/")
+        if operation.name in ("append_chunk", "end_message"):
+            path = path.replace("/m/", "/b/")
         answer = api(operation.method, path, who="ops", json=bodies.get(operation.name, {}))
         responses = document["paths"][f"/api/v1{operation.path}"][operation.method.lower()]
         described = responses["responses"][str(answer.status_code)]
@@ -284,6 +295,9 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
             schema = described["content"]["application/json"]["schema"]
             whole = {**schema, "components": document["components"]}
             jsonschema.Draft202012Validator(whole).validate(answer.json())
+        if operation.name == "begin_message":
+            for later in ("append_chunk", "end_message"):
+                bodies[later]["fence"] = answer.json()["fence"]
         done.add(operation.name)
     assert done == set(METHODS) - {"abandon_archive"}
 

@@ -232,6 +232,39 @@ def test_the_newest_messages_are_returned(api: Api) -> None:
     assert context["stats"]["included"] == 3
 
 
+def test_a_message_is_written_in_chunks(api: Api) -> None:
+    begun = api("POST", "sessions/s/streams", json={"message_id": "a/1"})
+    assert begun.status_code == 201
+    fence = begun.json()["fence"]
+    path = "sessions/s/streams/a%2F1"
+    for _ in range(2):  # The answer to the first was lost.
+        chunk = {"fence": fence, "sequence": 1, "content": "Hel"}
+        assert api("POST", f"{path}/chunks", json=chunk).status_code == 200
+    other = api("POST", f"{path}/chunks", json={"fence": fence, "sequence": 1, "content": "x"})
+    assert code(other) == (409, "duplicate_event")
+    gap = api("POST", f"{path}/chunks", json={"fence": fence, "sequence": 3, "content": "x"})
+    assert code(gap) == (422, "invalid_argument")
+    api("POST", f"{path}/chunks", json={"fence": fence, "sequence": 2, "content": "lo"})
+    ended = [api("POST", f"{path}/end", json={"fence": fence}).json() for _ in range(2)]
+    assert ended[0]["message"]["parts"] == [{"type": "text", "text": "Hello"}]
+    assert ended[1]["message"] == ended[0]["message"]
+    seen = api("GET", "sessions/s/events?after=1").json()["events"]
+    said = json.dumps([event["data"] for event in seen])
+    assert '"Hel"' in said, "viewers of a token stream see its chunks"
+    assert '"lo"' in said
+    late = api("POST", f"{path}/chunks", json={"fence": fence + 1, "sequence": 1, "content": "x"})
+    assert code(late)[0] == 409
+
+
+def test_a_message_that_is_not_finished_is_interrupted(api: Api) -> None:
+    begun = api("POST", "sessions/s/streams").json()
+    path, fence = f"sessions/s/streams/{begun['message_id']}", begun["fence"]
+    api("POST", f"{path}/chunks", json={"fence": fence, "sequence": 1, "content": "Hel"})
+    ended = api("POST", f"{path}/end", json={"fence": fence, "interrupted": True}).json()
+    assert ended["message"]["interrupted"] is True
+    assert api.log.session("s").tail()[0].text == "Hel"
+
+
 def test_a_message_is_found_by_its_id(api: Api) -> None:
     stored = api.append("s", "a")["message"]
     found = api("GET", f"sessions/s/messages/{stored['id']}").json()
@@ -245,8 +278,9 @@ def test_a_message_is_found_by_its_id(api: Api) -> None:
 
 def test_messages_are_withdrawn_and_replaced(api: Api) -> None:
     first, second = api.append("s", "a"), api.append("s", "b")
-    for which in ({}, {"last": 1, "after": 2}):
-        assert code(api("POST", "sessions/s/messages/withdraw", json=which))[0] == 422
+    unclear: list[dict[str, int]] = [{}, {"last": 1, "after": 2}]
+    for each in unclear:
+        assert code(api("POST", "sessions/s/messages/withdraw", json=each))[0] == 422
     answer = api("POST", "sessions/s/messages/withdraw", json={"last": 1})
     assert answer.json()["withdrawn"] == [second["message"]]
     body: dict[str, Any] = {"after": 0, "messages": [{"role": "user", "content": "c"}]}
@@ -272,7 +306,7 @@ def test_a_version_that_has_passed_is_a_failed_precondition(api: Api) -> None:
         refused = api("POST", f"sessions/s/{path}", json=body, headers={"If-Match": version})
         assert code(refused) == (412, "version_conflict"), path
         assert refused.json()["error"]["details"] == {"stream": "s", "expected": 2, "actual": 3}
-    for header in ("2", "*", 'W/"2"', '"a"'):
+    for header in ("-2", "*", 'W/"2"', '"a"'):
         answer = api("POST", "sessions/s/messages/clear", headers={"If-Match": header})
         assert code(answer) == (422, "invalid_argument")
     assert api.log.session("s").version == 3

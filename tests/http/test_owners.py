@@ -21,6 +21,8 @@ BODIES: dict[str, Any] = {
     "append_batch": {"messages": [{"role": "user", "content": "mine"}]},
     "record_result": {"tool_id": "t", "output": "mine"},
     "withdraw": {"last": 1},
+    "append_chunk": {"fence": 0, "sequence": 1, "content": "mine"},
+    "end_message": {"fence": 0},
     "replace": {"after": 0, "messages": [{"role": "user", "content": "mine"}]},
 }
 
@@ -52,7 +54,7 @@ def paths_of(api: Api) -> dict[str, str]:
     }
 
 
-CREATING = ("create_session", "append_message", "append_batch")
+CREATING = ("create_session", "append_message", "append_batch", "begin_message")
 
 
 @pytest.mark.parametrize("operation", ROUTES.operations, ids=lambda it: it.name)
@@ -123,6 +125,8 @@ def test_two_owners_never_meet(steps: list[tuple[str, Operation, str]]) -> None:
             "append_batch": {"messages": [said]},
             "record_result": {"tool_id": "t", "output": f"said by {who}"},
             "withdraw": {"last": 1},
+            "append_chunk": {"fence": 2, "sequence": 1, "content": f"said by {who}"},
+            "end_message": {"fence": 2},
             "replace": {"after": 0, "messages": [said]},
         }
         options: dict[str, Any] = {"json": bodies.get(operation.name, {})} if operation.body else {}

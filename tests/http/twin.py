@@ -23,7 +23,7 @@ _WORDS: Final = [
     (r"import asyncio\n", ""),
     (r"from itertools import count\n", "from itertools import count\nfrom time import sleep\n"),
     (r"asyncio\.sleep", "sleep"),
-    (r"AsyncIterator, Awaitable, Callable, Iterable, Sequence", "Callable, Iterable, Iterator, Sequence"),
+    (r"AsyncIterator, Awaitable, Callable, (.*)", r"Callable, Iterator, \1"),
     (r"Awaitable\[None\]", "None"),
     (r"httpx2\.AsyncBaseTransport", "httpx2.BaseTransport"),
     (r"eventlog\.AsyncLog", "eventlog.Log"),

@@ -6,11 +6,12 @@ is called here once, and the frames of the main thread are watched.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -109,11 +110,47 @@ def bisect_in_each_way(case: Case) -> None:
     case.session.bisect(lambda moment: len(moment.history()) > 2)
 
 
+def write_a_stream(case: Case) -> None:
+    begun = case.session.begin_message()
+    case.session.append_chunk(begun.message_id, begun.fence, 1, "x")
+    said = Message.assistant("x", id=begun.message_id)
+    case.session.end_message(begun.message_id, begun.fence, said)
+
+
+def stream_and_follow(case: Case) -> None:
+    with case.session.stream(message_id="streamed") as stream:
+        stream.write("x")
+    (*_, last) = case.session.follow_message("streamed")
+    assert last.ended
+
+
+def name_a_value(case: Case) -> None:
+    with suppress(eventlog.EventLogError):
+        case.session.value("0" * 64)
+
+
+def interrupt_a_stream(case: Case) -> None:
+    begun = case.session.begin_message()
+    case.session.interrupt_message(begun.message_id, begun.fence)
+
+
+def take_a_turn(case: Case) -> None:
+    with case.session.turn("t"):
+        case.session.append(Message.user("in a turn"))
+
+
+def watch_and_look(case: Case) -> None:
+    watch = case.session.watch(Count())
+    case.session.append(Message.user("four"))
+    assert watch.view
+
+
 MOMENT_CALLS: Final[dict[str, Callable[[Case, Moment], object]]] = {
     "context_for_search": lambda case, moment: moment.context_for_search("q"),
     "archive": lambda case, moment: moment.archive(case.archive, hydrate=True),
     "tool_output": lambda case, moment: moment.tool_output("call", "t"),
     "search_tool_output": lambda case, moment: moment.search_tool_output("call", "t", "x"),
+    "message": lambda case, moment: moment.message("m"),
     "project": lambda case, moment: moment.project(Count()),
     "value": lambda case, moment: moment.value("meta.pending_tokens"),
     "seen_as": lambda case, moment: None,  # For the library, which has the picture at hand.
@@ -166,6 +203,25 @@ SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "assign_project": lambda case: case.session.assign_project("p"),
     "ensure_created": lambda case: case.session.ensure_created(),
     "memory_session": lambda case: case.session.memory_session("provider"),
+    "clear": lambda case: case.session.clear(),
+    "withdraw": lambda case: case.session.withdraw(last=1),
+    "replace": lambda case: case.session.replace(
+        messages=[Message.user("new")], message_ids=["call"]
+    ),
+    "message": lambda case: case.session.message("m"),
+    "find": lambda case: list(case.session.find("a")),
+    "watch": watch_and_look,
+    "turn": take_a_turn,
+    "turns": lambda case: case.session.turns(),
+    "begin_message": lambda case: case.session.begin_message(),
+    "append_chunk": write_a_stream,
+    "end_message": write_a_stream,
+    "interrupt_message": interrupt_a_stream,
+    "stream": stream_and_follow,
+    "follow_message": stream_and_follow,
+    "value": name_a_value,
+    "streams": lambda case: case.session.streams(),
+    "set_failed_archives": lambda case: case.session.set_failed_archives("skip"),
     "close": lambda case: case.session.close(),
     "delete": lambda case: case.session.delete(),
 }
@@ -190,6 +246,8 @@ LOG_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "verify": lambda case: case.log.verify("s"),
     "bundle": lambda case: case.log.bundle(["s"], case.folder / "s.bundle"),
     "durability": lambda case: case.log.durability,
+    "find": lambda case: list(case.log.find("a")),
+    "health": lambda case: case.log.health(),
     "close": lambda case: case.log.close(),
 }
 
@@ -364,6 +422,39 @@ def test_where_no_thread_can_be_started_the_main_thread_does_it_itself(
         raise ValueError("being handled, and no interrupt")
     except ValueError:
         assert Shelter().write(threading.get_ident) == threading.main_thread().ident
+
+
+def served(shelter: Shelter) -> tuple[list[int], threading.Thread]:
+    """Have a new shelter answer through its pipe; return the pipe and the thread."""
+    before = set(threading.enumerate())
+    while not (pipe := list(shelter._idle[0].pipe if shelter._idle else [])):
+        assert shelter.write(lambda: "through a lock") == "through a lock"
+    (thread,) = set(threading.enumerate()) - before
+    assert shelter.write(lambda: "through the pipe") == "through the pipe"
+    return pipe, thread
+
+
+def test_a_pipe_for_answers_is_closed_with_its_thread() -> None:
+    shelter = Shelter()
+    pipe, thread = served(shelter)
+
+    shelter.dismiss()
+    thread.join(60)
+
+    for each in pipe:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(each)
+
+
+def test_an_answer_arrives_although_somebody_closed_the_pipe_for_it() -> None:
+    shelter = Shelter()
+    pipe, thread = served(shelter)
+    for each in pipe:
+        os.close(each)
+
+    assert shelter.write(lambda: "all the same") == "all the same"
+    thread.join(60)
+    assert shelter.write(lambda: "by another thread") == "by another thread"
 
 
 def test_the_watch_finds_what_does_run_in_the_main_thread(tmp_path: Path) -> None:

@@ -64,9 +64,11 @@ ODD: Final[list[Any]] = [
 
 GIVEN: Final[dict[str, Any]] = {
     "archive_id": "archive_001",
+    "content": "x",
     "contexts": ["viking://a"],
     "event": Tried(),
     "events": [Tried()],
+    "fence": 1,
     "first": 1,
     "into": "another",
     "key": "acme",
@@ -85,6 +87,7 @@ GIVEN: Final[dict[str, Any]] = {
     "provider": "p",
     "query": "x",
     "second": 2,
+    "sequence": 1,
     "session": "s",
     "session_id": "s",
     "sessions": ["s"],

@@ -25,7 +25,7 @@ from eventlog.testing.model_server import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 class Answer(NamedTuple):
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def asking(server: FakeModelServer, path: str, body: Any) -> Iterator[http.client.HTTPResponse]:
+def asking(server: FakeModelServer, path: str, body: Any) -> Generator[http.client.HTTPResponse]:
     place = urlsplit(server.url)
     assert place.hostname == "127.0.0.1"
     with closing(http.client.HTTPConnection(place.hostname, place.port or 0, timeout=60)) as client:

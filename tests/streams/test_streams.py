@@ -382,7 +382,7 @@ def test_a_jump_of_the_clock_ends_no_message(session: Session, clock: FakeClock)
 def test_a_message_whose_process_is_proven_dead_is_ended_at_once(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eventlog.engine import stream_arguments
+    from eventlog.engine.streams import arguments as stream_arguments
 
     dead = {**this_process(), "started": "1"}
     with eventlog.open("memory:", clock=clock) as log:

@@ -253,7 +253,7 @@ def test_a_message_that_says_nothing_for_long_keeps_its_lease(
     session: Session, clock: FakeClock, log: Log
 ) -> None:
     """Its thread renews it, by a chunk without parts, which viewers do not see."""
-    from eventlog.engine.stream_pump import store_due
+    from eventlog.engine.streams.pump import store_due
 
     with session.stream(background=False) as out:
         out.write("thinking")

@@ -188,6 +188,22 @@ def test_golden_turns_and_withdrawals_mean_what_they_meant() -> None:
     assert eventlog.replay(records[:8], LiveTail())[0].text == "edited"
 
 
+def test_golden_streams_mean_what_they_meant() -> None:
+    records = read_records(GOLDEN / "records-streams.jsonl")
+
+    state = eventlog.replay(records, SessionFold())
+    tail = eventlog.replay(records, LiveTail())
+
+    assert [
+        (each.fence, each.sequence, each.turn and each.turn.turn_id)
+        for each in state.streams.values()
+    ] == [(17, 1, "t1")]
+    assert state.findings == []
+    assert [message.id for message in tail] == ["m1", "m2", "m3"]
+    assert (tail[1].text, tail[1].tools[0].tool_output) == ("let me look\nit is open", "open")
+    assert (tail[2].model_extra, tail[2].tools[0].tool_output) == ({"interrupted": True}, "late")
+
+
 def test_a_golden_adoption_means_what_it_meant() -> None:
     records = read_records(GOLDEN / "records-adoption.jsonl")[:-3]
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -123,7 +123,7 @@ def test_who_makes_the_summaries_is_recorded_and_indexed(log: Log) -> None:
 
 
 @contextmanager
-def written_by(formatter: logging.Formatter | None) -> Iterator[io.StringIO]:
+def written_by(formatter: logging.Formatter | None) -> Generator[io.StringIO]:
     """Have one handler with a formatter on the library's logger, and give what it writes.
 
     Within the test, since pytest adds handlers for the time of the call.

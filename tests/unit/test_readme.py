@@ -21,5 +21,5 @@ def test_the_examples_print_what_the_comments_beside_them_say(
         exec(compile(block, str(README), "exec"), namespace)  # noqa: S102 - our own README
 
     said = re.findall(r"^ *print\(.*\) +# (.*)$", "\n".join(blocks), re.MULTILINE)
-    assert len(said) == 17
+    assert len(said) == 19
     assert capsys.readouterr().out.splitlines() == said

@@ -30,7 +30,7 @@ from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import core_of, engine_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from eventlog import Recorded
     from eventlog.session.events import MessageAppended
@@ -95,7 +95,7 @@ def check(log: Log, session: Session) -> None:
 
 
 @contextmanager
-def raised(kind: type[BaseException], match: str | None = None) -> Iterator[None]:
+def raised(kind: type[BaseException], match: str | None = None) -> Generator[None]:
     """Expect that a turn, which is left with an exception, lets that go on."""
     with pytest.raises(kind, match=match):
         yield
@@ -202,6 +202,57 @@ def test_a_bare_thread_uses_the_handle_and_a_task_inherits_the_turn(session: Ses
 
     marks = marks_of(session.timeline(types=["message_appended"]))
     assert marks == {"plain": None, "bound": "t1", "inherited": "t1"}
+
+
+def test_a_streamed_message_belongs_to_the_turn(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    def attempt(*, dies: bool) -> None:
+        with session.turn("t1") as turn:
+            turn.append(user("q"))
+            with session.stream(message_id="a", background=False) as out:
+                out.write("an answer")
+            assert session.message("a").message.text == "an answer"
+            if dies:
+                killed(turn)
+
+    with raised(Killed):
+        attempt(dies=True)
+    clock.advance(61)
+    attempt(dies=False)
+
+    assert tail(session) == ["q", "a"]
+    assert marks_of(session.timeline(types=["message_appended"]))["a"] == "t1"
+    check(log, session)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_an_attempt_was_still_writing_is_interrupted_and_withdrawn(
+    log: Log, session: Session, clock: FakeClock, times: int
+) -> None:
+    """T1, M7: the audit has what a viewer saw."""
+    part = {"type": "tool", "tool_id": "x", "tool_name": "t", "tool_status": "pending"}
+    for _ in range(times):
+        with raised(Killed), session.turn("t1") as turn:
+            turn.append(user("q"))
+            out = turn.stream(message_id="a", background=False).__enter__()
+            out.write("half an ans")
+            out.add(part)
+            killed(turn)
+        clock.advance(61)
+
+    with session.turn("t1") as turn:
+        assert tail(session) == []
+        turn.append(user("q"))
+        with session.stream(message_id="a", background=False) as again:
+            again.write("whole")
+
+    assert [message.text for message in session.history()] == ["q", "whole"]
+    seen = [each for each in session.history(withdrawn=True) if each.id == "a"]
+    assert [each.text for each in seen] == ["half an ans"] * times + ["whole"]
+    assert not core_of(log, "s").state.window.pending
+    assert not core_of(log, "s").state.streams
+    check(log, session)
 
 
 # ---- T2: one turn, a lease and a fence --------------------------------------------------------
@@ -589,8 +640,9 @@ def test_the_end_of_a_session_ends_its_turn(
     ],
 )
 def test_arguments_of_turns_are_checked(session: Session, options: dict[str, Any]) -> None:
+    arguments: dict[str, Any] = {"turn_id": "t", **options}
     with pytest.raises(InvalidArgument):
-        session.turn(**{"turn_id": "t", **options})
+        session.turn(**arguments)
 
 
 @pytest.mark.parametrize("turn_id", ["a/b", "a%2Fb", "../x", "ü👩‍🔬"])

@@ -61,7 +61,8 @@ def bundle_bytes(
     Raises `SessionNotFound`, `CorruptLog` where a large value is missing or damaged, and
     `InvalidArgument` for anything that is not a list of sessions.
     """
-    is_list = isinstance(sessions, Collection) and not isinstance(sessions, (str, bytes))
+    given: Any = sessions
+    is_list = isinstance(given, Collection) and not isinstance(given, (str, bytes))
     if not is_list or not sessions:
         raise InvalidArgument("give a list of session ids, at least one")
     if redaction not in (None, "secrets", "texts"):

@@ -39,7 +39,7 @@ class MessagesWithdrawn(Event, type="messages_withdrawn"):
     ranges: list[VersionRange]
     count: int
     tokens: int
-    reopens: list[ReopenedCall] = Field(default_factory=list)
-    unglued: list[int] = Field(default_factory=list)
-    moved: list[VersionRange] = Field(default_factory=list)
+    reopens: list[ReopenedCall] = Field(default_factory=list[ReopenedCall])
+    unglued: list[int] = Field(default_factory=list[int])
+    moved: list[VersionRange] = Field(default_factory=list[VersionRange])
     clears: bool = False

@@ -12,6 +12,7 @@ from eventlog.session.messages import Message
 from eventlog.session.reading import message_of
 from eventlog.session.streams.events import ChunkAppended, MessageEnded, MessageInterrupted
 from eventlog.session.streams.interrupting import message_so_far
+from eventlog.storable import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def following_message(core: Core, message_id: str, after: int) -> Iterator[Messa
     Yields None before each wait. It reads the log alone, so nothing that it yields is lost in a crash,
     and what it does not yield yet is at most one window behind.
     """
-    fence = _fence_of(core, message_id)
+    fence = _fence_of(core, check_text("message_id", message_id))
     if fence is None:
         yield MessageUpdate(0, (), "ended", _recorded_message(core, message_id))
         return

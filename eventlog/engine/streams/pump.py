@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from eventlog.clock import Clock
     from eventlog.engine.request import SessionRequest
-    from eventlog.engine.stream_host import StreamHost
-    from eventlog.engine.stream_writer import StreamWriter
+    from eventlog.engine.streams.host import StreamHost
+    from eventlog.engine.streams.writer import StreamWriter
 
 __all__ = ["StreamPump"]
 

@@ -12,8 +12,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.engine import stream_arguments
 from eventlog.engine.request import SessionRequest
+from eventlog.engine.streams import arguments as stream_arguments
 from eventlog.errors import EventLogError, InvalidArgument, LeaseLost, UnavailableError
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import ChunkBuffer, WriterOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventlog.engine.core import Core
-    from eventlog.engine.stream_host import StreamHost
+    from eventlog.engine.streams.host import StreamHost
     from eventlog.records import Metadata
     from eventlog.session.command import Command
     from eventlog.session.turns.state import TurnFence

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from eventlog.argument_checks import check_count, check_seconds
+from eventlog.engine.arguments import checked_object
 from eventlog.engine.owner import this_process
 from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, InvalidMessage
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eventlog.engine.core import Core
-    from eventlog.engine.stream_host import StreamHost
+    from eventlog.engine.streams.host import StreamHost
     from eventlog.session.message_data import MessageData
     from eventlog.session.messages import ToolPart
     from eventlog.session.streams.events import MessageBegun
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "begin",
+    "call_part",
     "check_piece",
     "chunk",
     "chunk_of",
@@ -60,7 +62,7 @@ def begin(
     if message_id is None and idempotency_key is not None:
         key = check_text("idempotency_key", idempotency_key)
         message_id = format_id(derived_id(core.session, f"{key}\0message"))
-    data = dict(fields or {})
+    data = {} if fields is None else checked_object("fields", fields)
     reserved = data.keys() & {"id", "role", "parts"}
     if reserved:
         raise InvalidArgument(
@@ -80,7 +82,7 @@ def parts_data(content: str | Sequence[Mapping[str, Any] | ToolPart]) -> list[di
     if isinstance(content, str):
         check_message_text(content, "content")
         return [text_part(check_text("content", content))] if content else []
-    if isinstance(content, (bytes, dict)):
+    if not isinstance(content, (list, tuple)):
         raise InvalidArgument(f"content must be a text or a list of parts, not {shown(content)}")
     message = as_message({"role": "assistant", "parts": list(content)})
     return message_data(message)["parts"]
@@ -181,6 +183,19 @@ def _so_far(core: Core, message_id: str, fence: int) -> MessageData:
 def interrupt(engine: StreamHost, message_id: str, fence: int) -> InterruptMessage:
     """Check which message gets no further chunks."""
     return InterruptMessage(_named(message_id, fence), fence, engine.estimate_tokens)
+
+
+def call_part(tool_name: str, tool_input: dict[str, Any], tool_id: str | None) -> ToolPart:
+    """Return the part of a tool call; raise `InvalidMessage` for what is none."""
+    call = {
+        "type": "tool",
+        "tool_id": f"call_{new_id()}" if tool_id is None else tool_id,
+        "tool_name": tool_name,
+        "tool_input": tool_input,
+        "tool_status": "pending",
+    }
+    (part,) = as_message({"role": "assistant", "parts": [call]}).tools
+    return part
 
 
 def check_piece(text: str, type: str) -> None:

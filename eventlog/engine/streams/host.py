@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from eventlog.clock import Clock
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
-    from eventlog.engine.stream_recovery import StreamRecovery
+    from eventlog.engine.streams.recovery import StreamRecovery
     from eventlog.records import Metadata
     from eventlog.session.command import Command
     from eventlog.session.tokens import TokenEstimator

@@ -1,0 +1,1 @@
+"""Writing messages in chunks, following them, and ending those whose producer is gone."""
