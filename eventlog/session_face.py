@@ -648,7 +648,11 @@ class Session:
         A thread of the log stores the chunks, so a slow disk does not slow the producer. Only when
         ``buffer_bytes`` wait, writing waits, too; nothing is dropped. Without ``background`` the
         producer stores the chunks itself as it writes. ``fields`` are further fields of the message.
-        ``name`` has no effect outside of a turn.
+
+        In a turn, the turn's lease stands in for the message's own, and commands of a producer that
+        lost the turn raise `LeaseLost`. There a ``name`` makes the message a step, whose name is used
+        once in an attempt: with ``resume``, one that an earlier attempt finished is appended again,
+        and ``done`` is true; look at it before you write. Outside of a turn a name has no effect.
         """
         self._engine.shelter.read(import_module, "eventlog.message_streams")
         from eventlog.message_streams import MessageStream, stream_terms

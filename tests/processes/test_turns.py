@@ -37,9 +37,12 @@ class Outcome(NamedTuple):
     findings: int
 
 
-def run_until_done(folder: Path, kind: str, turns: int, kills: int, seed: int) -> Outcome:
+def run_until_done(
+    folder: Path, kind: str, turns: int, kills: int, seed: int, url: str | None = None
+) -> Outcome:
     """Run the loop, kill it at random, and start it again until it has come to its end."""
-    draw, url, bill = random.Random(seed), f"sqlite:///{folder}/log.db", folder / "bill"
+    draw, bill = random.Random(seed), folder / "bill"
+    url = url or f"sqlite:///{folder}/log.db"
     killed = 0
     while True:
         process = subprocess.Popen(

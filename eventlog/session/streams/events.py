@@ -21,7 +21,8 @@ class MessageBegun(Event, type="message_begun"):
     """A message begins to be written; ``message`` has what is known of it, and no parts.
 
     The stream is alive until ``lease_until``, which each chunk moves ``lease`` further; both are in
-    microseconds. Without ``lease_until`` it is alive as long as what it is part of.
+    microseconds. Without ``lease_until`` it is alive as long as the attempt at a turn that the record's
+    metadata names.
     """
 
     message: MessageData

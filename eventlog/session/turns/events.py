@@ -55,7 +55,8 @@ class TurnRenewed(TurnEvent, type="turn_renewed"):
 
 
 class TurnStepCompleted(TurnEvent, type="turn_step_completed"):
-    """A step of a turn was done; the ``messages`` records that follow it are the step's messages.
+    """A step of a turn was done; the ``messages`` records that follow it are the step's: its messages,
+    or the end of a message that was streamed, and that message.
 
     ``digest`` is that of the arguments; an output that is too large for an event is the value with
     the digest ``blob``.
