@@ -649,7 +649,7 @@ class Session:
         ``buffer_bytes`` wait, writing waits, too; nothing is dropped. Without ``background`` the
         producer stores the chunks itself as it writes. ``fields`` are further fields of the message.
 
-        In a turn, the turn's lease stands in for the message's own, and commands of a producer that
+        In a turn, the turn's lease takes the place of the message's own, and commands of a producer that
         lost the turn raise `LeaseLost`. There a ``name`` makes the message a step, whose name is used
         once in an attempt: with ``resume``, one that an earlier attempt finished is appended again,
         and ``done`` is true; look at it before you write. Outside of a turn a name has no effect.

@@ -166,11 +166,11 @@ def test_what_the_page_of_forensics_shows_is_what_the_commands_print() -> None:
             assert piece in script, step
 
 
-def test_the_example_of_the_page_of_turns_does_what_it_says(
+def test_the_examples_of_the_page_of_turns_do_what_they_say(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = files(eventlog).joinpath("docs/turns.md").read_text("utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    example = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
 
     exec(compile(example, "turns.md", "exec"), {"__name__": "turns"})  # noqa: S102 - our own page
 

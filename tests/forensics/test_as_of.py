@@ -208,7 +208,8 @@ def test_logs_of_older_schemas_are_looked_back_at(path: Path) -> None:
         for version in range(1, len(records) + 1):
             moment = session.at(version=version)
             assert moment.meta == eventlog.replay(plain[:version], Meta())
-            assert moment.tail() == eventlog.replay(plain[:version], LiveTail())
+            ended = [m for m in moment.tail() if "streaming" not in (m.model_extra or {})]
+            assert tuple(ended) == eventlog.replay(plain[:version], LiveTail())
             assert moment.tasks() == eventlog.replay(plain[:version], Tasks())
 
 

@@ -60,9 +60,8 @@ def run_until_done(
                     pass
                 process.kill()
                 killed += 1
-            rest = process.stdout.read()
+            process.stdout.read()
         if process.wait() == 0:
-            assert killed >= kills or rest
             return _outcome(url, bill, turns, killed)
 
 
@@ -85,17 +84,22 @@ def _outcome(url: str, bill: Path, turns: int, killed: int) -> Outcome:
 def test_a_loop_of_turns_is_exact_however_often_it_is_killed(tmp_path: Path, kind: str) -> None:
     found = run_until_done(tmp_path, kind, TURNS, KILLS, seed=7)
 
+    assert found.kills > KILLS // 2  # A loop may come to its end before the last of them.
     assert found._replace(kills=0, calls=0) == Outcome(0, 0, 0, 0, 0, 0)
     assert TURNS <= found.calls <= TURNS + found.kills
 
 
-def main(turns: int, times: int) -> None:
-    """Print what becomes of loops with turns and of one without, killed as often as they have turns."""
+def main(turns: int, times: int, url: str | None = None) -> None:
+    """Print what becomes of loops with turns and of one without, killed as often as they have turns.
+
+    ``url`` names a PostgreSQL server; each loop gets a schema of its own there.
+    """
     for kind in ("turns", "ids", "plain"):
         for seed in range(times):
+            own = None if url is None else f"{url}?schema=loop_{kind}_{seed}"
             with TemporaryDirectory() as folder:
-                print(kind, seed, run_until_done(Path(folder), kind, turns, turns, seed))
+                print(kind, seed, run_until_done(Path(folder), kind, turns, turns, seed, own))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:4])

@@ -58,7 +58,7 @@ def each_message_is_there_once(host: Host) -> list[str]:
 
 
 def test_an_agent_that_streams_survives_every_crash() -> None:
-    report = every_crash(agent, each_message_is_there_once, every=16)
+    report = every_crash(agent, each_message_is_there_once, every=9)
     assert report.points > 10
 
 

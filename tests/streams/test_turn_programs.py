@@ -222,7 +222,7 @@ STEPS = st.lists(STEP, max_size=14).map(lambda steps: [BEGUN, ("say", 0, False),
 
 
 @given(STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_programs_of_turns_that_stream_keep_the_laws(steps: list[tuple[Any, ...]]) -> None:
     Program().run(steps)
 

@@ -163,7 +163,7 @@ class BeginTurn(Command[Begun]):
             drafts.append(Draft(self.plan.event))
         if state.turn is not None and state.turn.turn_id != self.turn_id:
             ending = self.ending or Ending()
-            gone = set() if self.plan is None else set(self.plan.versions)
+            gone = set[int]() if self.plan is None else set(self.plan.versions)
             drafts += end_drafts(state, ending, abandoned(state.turn), without=gone)
         drafts.append(Draft(self._begun(past, now)))
         return drafts
@@ -263,7 +263,7 @@ class CompleteTurnStep(KeepingCommand[int]):
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
-        appended = self.appends.decide(state, now, ids) if self.appends.messages else []
+        appended = self.appends.decide(state, now, ids) if self.appends.messages else list[Draft]()
         event = self._step.completed(len(appended), self.output, self.blob)
         return [Draft(event, self.event_ids(state.session_id)[0]), *appended]
 
