@@ -134,7 +134,7 @@ def adopt(
     contents = _read(engine.files, path, limits)
     examined = _examined(contents, quarantine=quarantine)
     session = check_session_id(_name_of(path, examined) if session_id is None else session_id)
-    core = engine.core(session)
+    core = engine.creating_core(session)
     if _has_other_content(core, contents):
         return _continue(engine, core, contents, examined, by)
     plan = plan_adoption(session, contents, examined, policies, engine.estimate_tokens)

@@ -29,9 +29,11 @@ def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
     Without --session, events whose key goes on after KEY and a slash are found as well. Only the
     events that are found are read. Exits with 3 where there is none.
     """
-    with invocation.open() as log:
+    owner = invocation.owner
+    with invocation.open(session_id) as log:
         if session_id is None:
-            events = list(log.find(key))
+            owned = None if owner is None else set(log.sessions(owner=owner))
+            events = [each for each in log.find(key) if owned is None or each.stream in owned]
         else:
             events = list(log.session(session_id, follow_folder=False).find(key))
     invocation.answer(

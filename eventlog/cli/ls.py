@@ -22,7 +22,6 @@ __all__ = ["ls"]
 _COLUMNS = {
     "session": "session_id",
     "state": "status",
-    "commits": "blocked",
     "version": "version",
     "created (UTC)": "created_at",
     "last record (UTC)": "last_record_at",
@@ -35,7 +34,6 @@ _COUNTED_COLUMNS = {
     "live": "message_count",
     "total": "total_message_count",
     "commits": "commit_count",
-    "blocked by": "blocked_by",
     "last message (UTC)": "last_message_at",
 }
 
@@ -52,22 +50,18 @@ _COUNTED_COLUMNS = {
     metavar="TIME",
     help="Only sessions with a record later than this, such as 2026-01-02T03:04:05Z.",
 )
-@click.option(
-    "--by-id",
-    is_flag=True,
-    help="In the order of the ids; else the one written to last comes first.",
-)
+@click.option("--newest", is_flag=True, help="Begin with the session that was written to last.")
 def ls(
     invocation: Invocation,
     counts: bool | None,
     workspace: str | None,
     updated_after: str | None,
-    by_id: bool,
+    newest: bool,
 ) -> None:
     """Lists closed and deleted sessions too: their records stay in the log."""
     counted = invocation.json if counts is None else counts
     after = None if updated_after is None else microseconds(updated_after)
-    selection = Selection(invocation.owner, workspace, after, not by_id)
+    selection = Selection(invocation.owner, workspace, after, newest)
     with invocation.open() as log:
         documents = _counted(log, selection) if counted else _listed(log, selection)
     columns = _COUNTED_COLUMNS if counted else _COLUMNS
@@ -96,11 +90,12 @@ def _print(
         return
     terminal.table(
         list(columns),
-        [[_cell(name, document[name]) for name in columns.values()] for document in documents],
+        [[_cell(name, document) for name in columns.values()] for document in documents],
     )
 
 
-def _cell(name: str, value: object) -> object:
-    if name == "blocked":
-        return "blocked" if value else ""
+def _cell(name: str, document: dict[str, Any]) -> object:
+    value = document[name]
+    if name == "status" and (document.get("blocked") or document.get("blocked_by")):
+        return f"{value}, blocked"
     return str(value)[:19].replace("T", " ") if name.endswith("_at") else value

@@ -124,11 +124,12 @@ class Core:
         Then it cannot serve the owner: as long as nothing is recorded, whoever writes first is the
         session's owner, and afterwards this core refuses everything unless that is its own.
         """
-        creation = self.creation
-        if creation is None or self.state.owner == creation.owner:
+        creation, state = self.creation, self.state
+        if creation is None:
             return False
-        is_new = self.state.status == ABSENT
-        return creation.owner != owner if is_new and owner is not None else not is_new
+        if state.status == ABSENT:
+            return owner is not None and creation.owner != owner
+        return creation.owner not in (None, state.owner)
 
     def _refuse_if_disowned(self) -> None:
         """Refuse a session that another owner created before this core's first write (M12)."""

@@ -20,6 +20,7 @@ from eventlog.engine.streams.recovery import StreamRecovery
 from eventlog.errors import ConflictError, CorruptError, InvalidError, LogClosed, OwnerMismatch
 from eventlog.filesystem import FileSystem, LocalFiles
 from eventlog.identifiers import IdSource, draw_id
+from eventlog.machine import ABSENT
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.index import session_of_stale_key, stale_range
@@ -109,6 +110,15 @@ class Engine:
     def core(self, session: str) -> Core:
         """Return the one core of a session in this log. No I/O."""
         return self._cores.get(session)
+
+    def creating_core(self, session: str) -> Core:
+        """Return a core for a command that creates the session itself, whatever somebody else who
+        has opened it waits to create. No I/O."""
+        core = self.core(session)
+        if core.creation is not None and core.state.status == ABSENT:
+            self._cores.forget(core)
+            core = self.core(session)
+        return core
 
     def opened_core(self, session: str, created: SessionCreated | None, owner: str | None) -> Core:
         """Return the core of a session after opening it; see `Core.open`."""

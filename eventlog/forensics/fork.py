@@ -84,7 +84,7 @@ def fork(
         ),
         by,
     )
-    core = engine.core(into)
+    core = engine.creating_core(into)
     _store(engine, past, core, records, rewriting.values)
     return core
 

@@ -98,6 +98,7 @@ def values(folder: Path) -> dict[str, Callable[[], str]]:
     """What the arguments of commands are given, by their names; a new name must be added here."""
     return {
         "session_id": lambda: NAME,
+        "key": lambda: f"key/{NAME}",
         "text": lambda: HOSTILE.replace("\0", ""),
         "archive_id": lambda: ARCHIVE,
         "path": lambda: str(folder / "chats.json"),
@@ -151,7 +152,11 @@ def lines_of(name: str, command: click.Command, folder: Path) -> Iterator[list[s
     yield [*ending, "--", *[f"{argument}\x1b[2J\u2028x" for argument in arguments]]
 
 
-@pytest.mark.parametrize("name", [name for name, _ in commands() if name != "demo"])
+STAYING = {"demo", "serve"}
+"""Commands that tell a story of their own, or run until they are stopped; tests of theirs read them."""
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands() if name not in STAYING])
 @pytest.mark.parametrize("colours", [False, True])
 def test_no_output_of_any_command_has_a_hidden_character(
     name: str, colours: bool, hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "export": ("hers", "--format", "chat"),
     "import": ("hers.jsonl",),
     "tasks": ("--session", "hers"),
+    "find": ("plan", "--session", "hers"),
 }
 """A call of every command that names a session."""
 
@@ -73,7 +74,7 @@ def test_a_command_refuses_the_session_of_another_owner(hers: CommandLine, name:
     assert not {"case.zip", "folder"} & {path.name for path in hers.folder.iterdir()}
 
 
-REFUSED_ANYWAY = {"heal", "abandon", "retry"}
+REFUSED_ANYWAY = {"heal", "abandon", "retry", "find"}
 """The commands that these sessions give nothing to do, whoever calls."""
 
 
@@ -96,10 +97,10 @@ def test_lists_have_the_owners_sessions_alone(hers: CommandLine) -> None:
     assert [document["session_id"] for document in committed] == ["evil"]
 
 
-def test_lists_begin_with_the_session_that_was_written_to_last(hers: CommandLine) -> None:
+def test_a_list_may_begin_with_the_session_that_was_written_to_last(hers: CommandLine) -> None:
     hers("append", "hers", "again")
-    assert [line["session_id"] for line in hers.json("ls")] == ["hers", "evil"]
-    assert [line["session_id"] for line in hers.json("ls", "--by-id")] == ["evil", "hers"]
+    assert [line["session_id"] for line in hers.json("ls", "--newest")] == ["hers", "evil"]
+    assert [line["session_id"] for line in hers.json("ls")] == ["evil", "hers"]
     assert hers.json("ls", "--updated-after", "2999-01-01T00:00:00Z") == []
 
 

@@ -79,7 +79,7 @@ def test_ls_has_the_metadata_of_every_session(run: CommandLine) -> None:
     say(run, "one", "two", session="b")
     say(run, "one", session="a")
     run("commit", "b", "--keep", "1")
-    first, second = run.json("ls", "--by-id")
+    first, second = run.json("ls")
     assert (first["session_id"], first["version"], first["message_count"]) == ("a", 2, 1)
     assert (second["session_id"], second["version"], second["commit_count"]) == ("b", 5, 1)
     assert (second["message_count"], second["total_message_count"]) == (1, 2)

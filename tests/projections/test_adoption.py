@@ -18,6 +18,7 @@ from eventlog import (
     FolderUnavailable,
     Log,
     Message,
+    OwnerMismatch,
     SessionClosed,
     SessionNotFound,
     TooLarge,
@@ -387,11 +388,14 @@ def test_the_id_is_given_or_in_the_metadata_or_the_name(log: Log, tmp_path: Path
 
 
 def test_a_session_that_was_to_be_created_can_be_adopted(log: Log, folder: Path) -> None:
-    session = log.session("s", create=True, owner="somebody")
+    session = log.session("s", create=True, project="mine")
+    another = log.session("s", create=True, owner="somebody")
 
     log.adopt(folder)
 
     session.append(Message.user("more"))
+    with pytest.raises(OwnerMismatch):
+        another.append(Message.user("more"))
     assert session.refresh().owner == "ada"
     assert [entry.type for entry in log.read("s", limit=2)] == ["session_created", "adoption_begun"]
 

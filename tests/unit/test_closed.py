@@ -22,6 +22,7 @@ from eventlog import (
     AsyncSession,
     AsyncWorker,
     ConflictError,
+    CorruptLog,
     Event,
     InvalidError,
     Log,
@@ -43,11 +44,8 @@ ENDS: Final = {(Log, "close"), (AsyncLog, "close"), (Worker, "stop"), (AsyncWork
 TASK: Final = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
-class Noted(Event):
-    """An event of a user's own."""
-
-    event_type = "acme.noted"
-    event_schema = 1
+class Noted(Event, type="acme.noted", keys="acme"):
+    """An event of a user's own, which can be found by a key."""
 
 
 BY_NAME: Final[dict[str, Any]] = {
@@ -56,9 +54,18 @@ BY_NAME: Final[dict[str, Any]] = {
     "task_id": TASK,
     "archive_id": "archive_001",
     "blame.path": "meta",
+    "content": "text",
+    "find.key": "acme",
+    "find.prefix": "acme",
     "into": "forked",
+    "policy": "skip",
+    "value": 64 * "0",
 }
-BY_KEYWORD: Final[dict[str, dict[str, Any]]] = {"at": {"version": 1}}
+BY_KEYWORD: Final[dict[str, dict[str, Any]]] = {
+    "at": {"version": 1},
+    "withdraw": {"last": 1},
+    "replace": {"after": 0, "messages": [Message.user("hello")]},
+}
 """What a method must be given one of, by its own name."""
 
 BY_ANNOTATION: Final[dict[str, Callable[[Path], Any]]] = {
@@ -72,6 +79,7 @@ BY_ANNOTATION: Final[dict[str, Callable[[Path], Any]]] = {
     "Projection[Any, View]": lambda _: Meta(),
     "Sequence[str]": lambda _: ["s"],
     "Event": lambda _: Noted(),
+    "Event | Message | dict[str, Any]": lambda _: Noted(),
 }
 """What a required argument is, by its name or else by its type."""
 
@@ -93,6 +101,11 @@ def arguments(cls: type, name: str, folder: Path) -> list[Any]:
         if (parameter.default is parameter.empty and parameter.name != "self")
         or parameter.name == "id"
     ]
+    required = [
+        it
+        for it in required
+        if it.kind is not it.VAR_KEYWORD and it.name not in BY_KEYWORD.get(name, {})
+    ]
     assert not [it for it in required if it.kind is it.KEYWORD_ONLY], name
     return [
         BY_NAME.get(f"{name}.{it.name}", BY_NAME.get(it.name))
@@ -108,6 +121,7 @@ def filled(url: str) -> Log:
         session = log.session(name, create=True)
         for text in ("a", "b"):
             session.append(Message.user(text))
+        session.record(Noted())
         session.commit()
     return log
 
@@ -136,6 +150,9 @@ def method_of(opened: object, name: str) -> Callable[..., Any]:
 def call(method: Callable[..., Any], given: list[Any]) -> object:
     """Call a method; of an iterator take the first entry."""
     result = method(*given)
+    if hasattr(result, "__enter__"):  # A turn or a stream begins when its block is entered.
+        with result:
+            return None
     return next(result, None) if isinstance(result, Iterator) else result
 
 
@@ -143,6 +160,9 @@ async def call_async(method: Callable[..., Any], given: list[Any]) -> object:
     result = method(*given)
     if isinstance(result, AsyncIterator):
         return await anext(result)
+    if hasattr(result, "__aenter__"):
+        async with result:
+            return None
     return await result
 
 
@@ -158,7 +178,9 @@ ITERATORS: Final = [
 def test_the_methods_are_found() -> None:
     assert {(Log, "read"), (Session, "append"), (Worker, "run")} <= {*ALL}
     assert [name for _, name in ALL] == [name for _, name in ALL_ASYNC]
-    assert {name for _, name in ITERATORS} == {"sessions", "tasks", "read", "read_all", "follow"}
+    of_log = {"sessions", "tasks", "read", "read_all", "follow", "find"}
+    assert {name for cls, name in ITERATORS if cls is Log} == of_log
+    assert {name for cls, name in ITERATORS if cls is Session} == {"find", "follow_message"}
 
 
 def test_a_closed_log_says_so(log_url: str, tmp_path: Path) -> None:
@@ -221,7 +243,11 @@ def test_an_iterator_from_before_does_not_outlive_its_log(
 ) -> None:
     """L6: following ends with the log; every other iterator that goes on is refused."""
     log = filled(log_url)
-    open_ = {name: getattr(log, name)(*arguments(cls, name, tmp_path)) for cls, name in ITERATORS}
+    open_ = {
+        name: getattr(log, name)(*arguments(cls, name, tmp_path))
+        for cls, name in ITERATORS
+        if cls is Log
+    }
     if begun:
         for entries in open_.values():
             next(entries)
@@ -243,7 +269,9 @@ def test_an_asynchronous_iterator_from_before_does_not_outlive_its_log(
     async def main() -> None:
         log = AsyncLog(filled(log_url))
         open_ = {
-            name: getattr(log, name)(*arguments(cls, name, tmp_path)) for cls, name in ITERATORS
+            name: getattr(log, name)(*arguments(cls, name, tmp_path))
+            for cls, name in ITERATORS
+            if cls is Log
         }
         if begun:
             for entries in open_.values():
@@ -321,8 +349,8 @@ def test_what_is_under_way_fails_with_nothing_but_that_the_log_was_closed(
             opened.stop()
         close_during(log, number)
         given = arguments(cls, name, tmp_path / f"folder-{place}")
-        # Its arguments may be refused after the store has answered all calls.
-        with suppress(InvalidError, ConflictError, FileNotFoundError):
+        # Its arguments may be refused after the store has answered all calls; no value is stored.
+        with suppress(InvalidError, ConflictError, CorruptLog, FileNotFoundError):
             call(method_of(opened, name), given)
         log.close()
 

@@ -10,6 +10,7 @@ from eventlog.errors import InvalidArgument, LogClosed
 from eventlog.recorded import Recorded
 from eventlog.session.messages import Message
 from eventlog.session.reading import message_of
+from eventlog.session.streams.content import text_of
 from eventlog.session.streams.events import ChunkAppended, MessageEnded, MessageInterrupted
 from eventlog.session.streams.interrupting import message_so_far
 from eventlog.storable import check_text
@@ -66,7 +67,7 @@ class MessageUpdate(NamedTuple):
     @property
     def text(self) -> str:
         """The text of the parts of type ``text``."""
-        return "".join(part["text"] for part in self.parts if part["type"] == "text")
+        return text_of(self.parts)
 
 
 def read_streaming(core: Core, state: SessionState) -> list[Message]:

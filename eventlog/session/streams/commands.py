@@ -18,12 +18,13 @@ from eventlog.session.message_data import MessageData, message_key
 from eventlog.session.messages import Message
 from eventlog.session.parts import weigh
 from eventlog.session.reading import with_results
+from eventlog.session.streams.content import without_result
 from eventlog.session.streams.events import ChunkAppended, MessageBegun, MessageEnded, ResultKept
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.turns.fence import turn_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from eventlog.events import Event
     from eventlog.identifiers import EventId, IdSource
@@ -48,9 +49,6 @@ __all__ = [
     "lost",
     "newest_key",
 ]
-
-RESULT_FIELDS = frozenset({"tool_output", "tool_status", "duration_ms", "abandoned", "interrupted"})
-"""The fields of a part that a result writes, beside those of a large output."""
 
 
 class BegunMessage(NamedTuple):
@@ -337,15 +335,5 @@ def _without_results(data: MessageData) -> dict[str, Any]:
     """Return what a producer said of a message: without what results have written into its calls,
     and without the time, which was drawn when it began."""
     said = {name: value for name, value in data.items() if name != "created_at"}
-    said["parts"] = [_without_result(part) for part in data["parts"]]
+    said["parts"] = [without_result(part) for part in data["parts"]]
     return said
-
-
-def _without_result(part: Mapping[str, Any]) -> dict[str, Any]:
-    if part.get("type") != "tool":
-        return dict(part)
-    return {
-        name: value
-        for name, value in part.items()
-        if name not in RESULT_FIELDS and not name.startswith("tool_output")
-    }

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.session.parts import read_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["calls_in", "is_text_piece", "joined_parts", "text_part"]
+__all__ = ["calls_in", "is_text_piece", "joined_parts", "text_of", "text_part", "without_result"]
 
 Part = dict[str, Any]
+
+RESULT_FIELDS: Final = frozenset(
+    {"tool_output", "tool_status", "duration_ms", "abandoned", "interrupted"}
+)
+"""The fields of a part that a result writes, beside those of a large output."""
 
 
 def text_part(text: str, type: str = "text") -> Part:
     """Return the part that continues a text of a type."""
     return {"type": type, "text": text}
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """Return the texts of the parts of type ``text``, one after the other."""
+    return "".join(part["text"] for part in parts if part["type"] == "text" and is_text_piece(part))
 
 
 def is_text_piece(part: Part) -> bool:
@@ -60,3 +70,14 @@ def calls_in(parts: Iterable[Part]) -> Iterator[str]:
         call = None if is_text_piece(part) else read_part(part).call
         if call is not None:
             yield call.id
+
+
+def without_result(part: Mapping[str, Any]) -> Part:
+    """Return a part without what a result has written into it."""
+    if part.get("type") != "tool":
+        return dict(part)
+    return {
+        name: value
+        for name, value in part.items()
+        if name not in RESULT_FIELDS and not name.startswith("tool_output")
+    }
