@@ -20,7 +20,7 @@ from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from eventlog.events import Event
 
@@ -98,16 +98,28 @@ def values_in(event: Event) -> tuple[Value, ...]:
 
 
 def _found(thing: Any) -> Iterator[Value]:
-    if isinstance(thing, _PLAIN):
-        return
-    if isinstance(thing, Value):
-        yield thing
-    elif isinstance(thing, BaseModel):
-        yield from _found(thing.__dict__)
-        yield from _found(thing.__pydantic_extra__)
-    elif isinstance(thing, Mapping):
-        for each in cast("dict[Any, Any]", thing).values():
-            yield from _found(each)
-    elif isinstance(thing, (list, tuple, set, frozenset)):
-        for each in cast("list[Any]", thing):
-            yield from _found(each)
+    """Yield the values within a thing, in order.
+
+    It goes through each container once, and without recursion: what is cyclic or too deep to be
+    stored comes through here before it is refused.
+    """
+    seen: set[int] = set()
+    waiting: list[Any] = [thing]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, Value):
+            yield thing
+        if isinstance(thing, (*_PLAIN, Value)) or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        waiting.extend(reversed(_contents(thing)))
+
+
+def _contents(thing: Any) -> list[Any]:
+    if isinstance(thing, BaseModel):
+        return [thing.__dict__, thing.__pydantic_extra__]
+    if isinstance(thing, Mapping):
+        return list(cast("Mapping[Any, Any]", thing).values())
+    if isinstance(thing, (list, tuple, set, frozenset)):
+        return list(cast("Iterable[Any]", thing))
+    return []

@@ -96,12 +96,14 @@ def standing(log: Log, session_id: str, *, weighed: bool) -> dict[str, Any]:
     """Return all of a session that a folder tells.
 
     A message whose result came later is ``weighed`` otherwise than one that has it from the start.
+    The policy on failed archives is not in a folder, so what commits wait for may differ.
     """
     session = log.session(session_id)
+    meta = session.meta._replace(blocked_by=None)
     context = session.context()
     archives = eventlog.replay(log.read(session_id), Archives())
     return {
-        "meta": session.meta if weighed else session.meta._replace(pending_tokens=0),
+        "meta": meta if weighed else meta._replace(pending_tokens=0),
         "tail": [_told(entry) for entry in session.tail()],
         "history": [_told(entry) for entry in session.history()],
         "archives": [
