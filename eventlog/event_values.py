@@ -119,7 +119,7 @@ def _contents(thing: Any) -> list[Any]:
     if isinstance(thing, BaseModel):
         return [thing.__dict__, thing.__pydantic_extra__]
     if isinstance(thing, Mapping):
-        return list(cast("Mapping[Any, Any]", thing).values())
+        return list(cast("dict[Any, Any]", thing).values())
     if isinstance(thing, (list, tuple, set, frozenset)):
         return list(cast("Iterable[Any]", thing))
     return []
