@@ -184,7 +184,7 @@ def openai_load(path: Path, count: int) -> Timing:
     async def fill() -> None:
         for begin in range(0, count, 500):
             items = [chat_item() for _ in range(min(500, count - begin))]
-            await session.add_items(items)  # type: ignore[arg-type]
+            await session.add_items(items)  # type: ignore[arg-type]  # plain dictionaries, as above
 
     asyncio.run(fill())
     with timed(count) as result:

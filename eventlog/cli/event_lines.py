@@ -12,9 +12,14 @@ from eventlog.recorded import Recorded
 from eventlog.session.commit import archive_id
 from eventlog.session.parts import Call, Media, Reading, readings_of
 
-__all__ = ["call_gist", "gist", "media_gist", "message_gist"]
+__all__ = ["call_gist", "gist", "media_gist", "message_gist", "time_cell"]
 
 GIST_LENGTH: Final = 110
+
+
+def time_cell(recorded: Recorded) -> str:
+    """Return the time of an event as the tables of events show it: UTC, in milliseconds."""
+    return recorded.time[:23].replace("T", " ")
 
 
 def gist(recorded: Recorded) -> str:
@@ -143,7 +148,9 @@ _GISTS: Final[dict[str, Callable[[Any], str]]] = {
     "result_kept": lambda event: f"{event.tool_id} {event.status}: {event.output}",
     "message_ended": _ended,
     "message_interrupted": _interrupted,
-    "messages_withdrawn": lambda event: f"{event.count} messages, {event.tokens} tokens",
+    "messages_withdrawn": lambda event: (
+        f"{counted(event.count, 'message')}, {counted(event.tokens, 'token')}"
+    ),
     "turn_begun": lambda event: f"{event.turn}, attempt {event.attempt}",
     "turn_renewed": lambda event: f"{event.turn}: its owner is alive",
     "turn_step_completed": lambda event: f"{event.turn}: {event.step} is recorded",

@@ -8,7 +8,7 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist
+from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, say
 
@@ -49,5 +49,4 @@ def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
 
 def _rows(events: Sequence[Recorded]) -> Iterator[tuple[object, ...]]:
     for recorded in events:
-        time = recorded.time[:23].replace("T", " ")
-        yield recorded.stream, recorded.version, time, recorded.type, gist(recorded)
+        yield recorded.stream, recorded.version, time_cell(recorded), recorded.type, gist(recorded)

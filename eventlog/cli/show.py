@@ -9,7 +9,7 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import context_document, event_document, session_document
-from eventlog.cli.event_lines import gist
+from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.output import counted, one_line, printable
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
@@ -190,8 +190,7 @@ def _show_events(invocation: Invocation, session_id: str, last: int | None) -> N
 
 def _rows(events: list[Recorded]) -> Iterator[tuple[object, ...]]:
     for recorded in events:
-        time = recorded.time[:23].replace("T", " ")
-        yield recorded.version, time, recorded.type, gist(recorded)
+        yield recorded.version, time_cell(recorded), recorded.type, gist(recorded)
 
 
 # ---- the context ------------------------------------------------------------------------------

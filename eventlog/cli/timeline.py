@@ -8,7 +8,7 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist
+from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, say
 from eventlog.errors import CorruptError
@@ -56,8 +56,7 @@ def timeline(
 
 def _rows(events: Sequence[Recorded]) -> Iterator[tuple[object, ...]]:
     for recorded in events:
-        time = recorded.time[:23].replace("T", " ")
-        yield recorded.version, time, recorded.type, _actor(recorded), gist(recorded)
+        yield recorded.version, time_cell(recorded), recorded.type, _actor(recorded), gist(recorded)
 
 
 def _actor(recorded: Recorded) -> str:

@@ -117,14 +117,15 @@ def work(
 
 def _refuse_if_made_elsewhere(log: Log) -> None:
     """Refuse a log in which something else than the extractive summariser makes the overviews (F6)."""
-    others = [name for name in finalizer_names(engine_of(log).store) if name != EXTRACTIVE]
+    names = finalizer_names(engine_of(log).store)
+    others = [name for name in names if name != EXTRACTIVE]
     if others:
         raise InvalidArgument(
             f"the summaries of this log are made by {', '.join(others[:3])}; run that worker, name it "
             "with --finalizer MODULE:NAME, or write --extractive for summaries without a model"
         )
-    done = (task for task in islice(log.tasks(kind=FINALISE), LOOKED_AT) if task.result is not None)
-    if next(done, None) is not None and not finalizer_names(engine_of(log).store):
+    looked_at = () if names else islice(log.tasks(kind=FINALISE), LOOKED_AT)
+    if any(task.result is not None for task in looked_at):
         say("warning: who made the summaries of this log is not recorded; new ones are extractive")
 
 

@@ -133,14 +133,9 @@ class Core:
 
     def _refuse_if_disowned(self) -> None:
         """Refuse a session that another owner created before this core's first write (M12)."""
-        creation, state = self.creation, self.state
-        if (
-            creation is not None
-            and creation.owner not in (None, state.owner)
-            and state.status != ABSENT
-        ):
+        if self.creation is not None and self.waits_for_another(None):
             self._trusted = False  # So that every decision comes here first.
-            raise OwnerMismatch(self.session, str(creation.owner))
+            raise OwnerMismatch(self.session, str(self.creation.owner))
 
     @property
     def tool_output(self) -> ToolOutputPolicy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from eventlog.argument_checks import check_count
 from eventlog.engine.large_output import CallName, find_in_output, hydrated, read_output
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.state import Task
     from eventlog.session.tokens import TokenEstimator
     from eventlog.session.tool_output import OutputMatch, ToolOutput
+    from eventlog.session.withdrawals.events import MessagesWithdrawn
     from eventlog.store import Store
 
 __all__ = [
@@ -168,10 +169,10 @@ def read_turns(core: Core) -> tuple[TurnView, ...]:
 def read_withdrawn(core: Core, version: int) -> tuple[Message, ...]:
     """Return the messages that the event at a version withdrew, as they were before it."""
     recorded = core.reader.record(version) if version else None
-    event = None if recorded is None else recorded.event
-    if event is None:
+    if recorded is None:
         return ()
-    ranges = without(event.ranges, event.moved)  # type: ignore[attr-defined]
+    event = cast("MessagesWithdrawn", recorded.event)
+    ranges = without(event.ranges, event.moved)
     found = core.reader.messages(ranges, as_of=version - 1)
     return tuple(entry.message for entry in found)
 

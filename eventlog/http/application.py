@@ -125,7 +125,7 @@ class Application:
         call: Call | None = None
         try:
             self._check_origin(request)
-            path = raw_path(scope)  # type: ignore[arg-type]
+            path = raw_path(scope)
             if path == b"/openapi.json":
                 response = _json(document_of(ROUTES.operations))
             else:

@@ -6,7 +6,7 @@ no separator.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
@@ -113,7 +113,7 @@ def _values(known: tuple[str, ...], segments: list[bytes]) -> dict[str, str] | N
     return values
 
 
-def raw_path(scope: dict[str, Any]) -> bytes:
+def raw_path(scope: Mapping[str, Any]) -> bytes:
     """Return the path of a request as it was sent, below the place where the app is mounted."""
     sent = scope.get("raw_path")
     path: bytes = sent if sent is not None else quote(scope["path"], safe="/%").encode()
