@@ -90,6 +90,12 @@ _Words: TypeAlias = tuple[tuple[str, ...], ...]
 
 _NAMED: Final = (("pass", "pwd", "secret", "cred", "key", "token", "nature", "seed"),)
 _ASSIGNED: Final = (*_NAMED, (":", "="))
+_TAGGED: Final = (*_NAMED, ("<",))
+_OPTION: Final = (*_NAMED, ("--",))
+_SCHEMES: Final = (
+    *("apikey", "api-key", "bot", "negotiate", "ntlm", "googlelogin", "geniekey", "splunk", "ssws"),
+    "pveapitoken",
+)
 
 _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
     # Keys in PEM, even if they are cut short or their line feeds are escaped.
@@ -142,10 +148,10 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
         rf"\1{MARK}", _ASSIGNED,
     ),
     (rf"(?i)((?:{_NAMES}){_BETWEEN})" + _NOT_SECRET + _BARE, rf"\1{MARK}", _ASSIGNED),
-    (rf"(?i)(<(?:[a-z:]{{0,20}})(?:{_NAMES}|token)>)" + _NOT_SECRET + r"[^<]+", rf"\1{MARK}", _NAMED),
+    (rf"(?i)(<(?:[a-z:]{{0,20}})(?:{_NAMES}|token)>)" + _NOT_SECRET + r"[^<]+", rf"\1{MARK}", _TAGGED),
     (
         rf"(?i)(--(?:[a-z]{{1,20}}-)?(?:{_NAMES}|token)[ =]\s{{0,4}}[\"']?)" + _NOT_SECRET + r"(?!-)[^\s\"']+",
-        rf"\1{MARK}", _NAMED,
+        rf"\1{MARK}", _OPTION,
     ),
     # A token by its name alone: in quotes or after an equals sign, else only what looks random.
     (
@@ -153,7 +159,7 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
             r"(?i)(token(?:\\{0,3}[\"']\s{0,4}[:=]\s{0,4}\\{0,3}[\"']|\s{0,4}=\s{0,4}[\"']?))" + _NOT_SECRET +
             r"[^\s&;\"'<>\\,)\]}]{4,}"
         ),
-        rf"\1{MARK}", (("token",),),
+        rf"\1{MARK}", (("token",), ("=", '"', "'")),
     ),
     (
         (
@@ -189,7 +195,7 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
             r"(\b(?:ApiKey|Api-Key|Bot|Negotiate|NTLM|GoogleLogin|GenieKey|Splunk|SSWS|PVEAPIToken)"
             r"[ =]\s{0,4})(?=[A-Za-z_.-]*[\d=])[A-Za-z0-9._~+/=!@-]{12,}"
         ),
-        rf"\1{MARK}", (),
+        rf"\1{MARK}", (_SCHEMES,),
     ),
     # Keys that providers mark with a prefix.
     (rf"(?<![A-Za-z0-9])(?:{_PREFIXED})", MARK, ()),

@@ -8,9 +8,9 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, say
+from eventlog.forensics.event_lines import gist, time_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

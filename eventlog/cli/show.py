@@ -9,8 +9,8 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.documents import context_document, event_document, session_document
-from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.output import counted, one_line, printable
+from eventlog.forensics.event_lines import gist, time_cell
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from eventlog.session.commit import archive_id
 from eventlog.session.folding import apply
 from eventlog.session.parts import answerable, readings_of
 from eventlog.session.projection import SessionFold
@@ -136,9 +137,7 @@ def _overview_in_time(recorded: Recorded, picture: Picture) -> str:
     latest = picture.session.overview
     if latest is None:
         return ""
-    task = next(
-        (each for each in picture.archives.values() if each["number"] == latest.archive), None
-    )
+    task = picture.archives.get(archive_id(latest.archive))
     if task is None or task["state"] != "completed":
         return f"the overview of archive {latest.archive} is shown, which is not finalised"
     return ""
