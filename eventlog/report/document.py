@@ -67,6 +67,7 @@ def pages(
             f"script-src '{_digest(script)}'",
             f"style-src '{_digest(style)}'",
             "connect-src 'self'" if connects else "connect-src 'none'",
+            "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
         )

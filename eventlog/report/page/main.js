@@ -20,7 +20,7 @@ class Pages {
   constructor(root) {
     this.scripts = [...document.querySelectorAll("script.session")];
     this.views = new Map();
-    this.place = element("div", null);
+    this.place = element("div", { class: "place" });
     this.names = this.scripts.map((script) => /^\{"session":("(?:[^"\\]|\\.)*")/.exec(script.textContent)?.[1]).map((text) => JSON.parse(text));
     this.help = helpDialog();
     fill(root, this.place, this.help);
@@ -44,13 +44,13 @@ class Pages {
   extras(name) {
     const help = button("?", () => this.help.showModal(), { "aria-label": "Keys", class: "help" });
     const looks = button("◐", changeLooks, { "aria-label": "Light or dark", class: "help" });
-    if (this.names.length < 2) return [looks, help];
+    if (this.names.length < 2) return { title: name, buttons: [looks, help] };
     const select = element(
       "select",
-      { "aria-label": "Session", onchange: (event) => this.open(event.target.value) },
+      { "aria-label": "Session", class: "title", onchange: (event) => this.open(event.target.value) },
       ...this.names.map((each) => element("option", { value: each, selected: each === name }, each)),
     );
-    return [select, looks, help];
+    return { title: select, buttons: [looks, help] };
   }
 
   open(name) {

@@ -12,7 +12,7 @@ const FINDINGS = 4;
 
 /** A session at a version; the page shows one at a time. */
 export class SessionView {
-  constructor(source, navigate, extras = []) {
+  constructor(source, navigate, extras) {
     this.source = source;
     this.navigate = navigate;
     this.version = -1;
@@ -64,10 +64,9 @@ export class SessionView {
       element(
         "div",
         { class: "bar" },
-        element("h1", { dir: "auto" }, source.session),
+        element("h1", { dir: "auto" }, extras.title),
         this.status,
         element("span", { class: "spring" }),
-        ...extras,
         this.when,
         element(
           "div",
@@ -77,6 +76,7 @@ export class SessionView {
           element("span", { class: "quiet head" }, `of ${grouped(source.head)}`),
           button("›", () => this.go(this.version + 1), { "aria-label": "One event on" }),
         ),
+        ...extras.buttons,
       ),
       this.findings,
       this.plots.root,

@@ -167,7 +167,7 @@ export class Timeline {
         onclick: () => this.actions.go(version),
       },
       element("span", { class: "version" }, version),
-      element("span", { class: "type" }, line === null ? "…" : line.type),
+      element("span", { class: /fail|expired|interrupt|abandon/.test(line?.type) ? "type wrong" : "type" }, line === null ? "…" : line.type.replaceAll("_", " ")),
       element("span", { class: "time" }, line === null ? "" : timeText(line.time).slice(11, 19)),
       element("span", { class: "line", dir: "auto" }, line === null ? "" : line.text || line.actor),
     );
