@@ -157,8 +157,9 @@ export class SessionView {
     fill(this.tabs, ...names.map((name) => this.tab(name)));
     const panel = await drawPanel(this.panel, this);
     if (asked !== this.asked) return;
-    this.body.setAttribute("aria-labelledby", `tab-${this.panel}`);
     fill(this.body, panel);
+    this.body.setAttribute("aria-labelledby", `tab-${this.panel}`);
+    this.body.dataset.version = String(this.version);
   }
 
   tab(name) {
