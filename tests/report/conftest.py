@@ -144,7 +144,9 @@ class Shown:
 
     def panel(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
-        self.page.wait_for_selector(f"#panel[aria-labelledby='tab-{name.lower().split()[-1]}']")
+        known = {"Live tail": "tail", "Metadata": "meta"}
+        id_ = f"tab-{known.get(name, name.lower())}"
+        self.page.wait_for_selector(f"#panel[aria-labelledby='{id_}']")
 
     def text(self) -> str:
         return self.page.locator("#panel").inner_text()

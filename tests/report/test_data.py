@@ -179,7 +179,7 @@ def test_no_text_of_a_session_ends_a_script_of_the_page(log: Log, session: Sessi
 
     assert text.count("</script>") == 3  # Settings, data and modules.
     assert "<img" not in text
-    data = re.findall(r'<script type="application/json" class="session">(.*?)</script>', text)
+    data = re.findall(r'<script type="application/json" class="session-data">(.*?)</script>', text)
     assert any(
         HOSTILE
         in json.dumps(json.loads(each), ensure_ascii=False)

@@ -234,6 +234,7 @@ async function contextView(document, is_open, view) {
   const go = button(`event ${document.version}`, () => view.actions.go(document.version), { class: "value" });
   if (document.problem !== undefined) return element("p", null, go, ` ${document.problem}`);
   const details = element("details", { class: "entry", open: is_open });
+  const first = element("p", { class: "note" }, "recorded by ", go);
   const kind =
     document.kind === "given"
       ? document.is_exact
@@ -244,8 +245,6 @@ async function contextView(document, is_open, view) {
     element(
       "summary",
       null,
-      go,
-      " ",
       element("span", { class: "key" }, kind),
       " ",
       element("span", { class: "quiet" }, `${counted(document.messages.length, "message")} · ${counted(document.estimated_tokens, "token")} of ${grouped(document.token_budget)}`, document.dropped > 0 ? ` · ${document.dropped} left out` : ""),
@@ -253,6 +252,7 @@ async function contextView(document, is_open, view) {
   );
   const show = async () => {
     if (!details.open || details.childElementCount > 1) return;
+    details.append(first);
     const { overview, messages } = await view.source.context(document);
     details.append(
       element(

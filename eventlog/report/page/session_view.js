@@ -26,7 +26,7 @@ export class SessionView {
       command: () => `eventlog at ${shellWord(`${source.session}@${this.version}`)} --full`,
     };
     this.timeline = new Timeline(source, this.actions);
-    this.plots = new Plots(source, source.findings, this.actions);
+    this.plots = source.series() === null ? null : new Plots(source, source.findings, this.actions);
     this.build(extras);
   }
 
@@ -57,7 +57,8 @@ export class SessionView {
     this.tabs = element("div", { class: "tabs", role: "tablist", "aria-label": "State", onkeydown: (event) => this.tabPressed(event) });
     this.body = element("div", { class: "panel", role: "tabpanel", id: "panel", tabindex: "0" });
     this.note = element("div", { class: "blame", role: "status", hidden: true });
-    this.findings = findingList(source.findings, this.actions);
+    this.findings = this.plots === null ? null : findingList(source.findings, this.actions);
+    this.of = element("span", { class: "quiet head" }, `of ${grouped(source.head)}`);
     this.root = element(
       "div",
       { class: "session" },
@@ -73,13 +74,13 @@ export class SessionView {
           { class: "step" },
           button("‹", () => this.go(this.version - 1), { "aria-label": "One event back" }),
           this.number,
-          element("span", { class: "quiet head" }, `of ${grouped(source.head)}`),
+          this.of,
           button("›", () => this.go(this.version + 1), { "aria-label": "One event on" }),
         ),
         ...extras.buttons,
       ),
       this.findings,
-      this.plots.root,
+      this.plots === null ? null : this.plots.root,
       this.slider,
       element(
         "main",
@@ -106,7 +107,7 @@ export class SessionView {
     this.version = there;
     this.slider.value = String(there);
     this.number.value = String(there);
-    this.plots.show(there);
+    this.plots?.show(there);
     this.timeline.show(there);
     this.note.hidden = true;
     const [state, changed, line] = await Promise.all([
@@ -144,7 +145,7 @@ export class SessionView {
         { class: "quiet" },
         line.actor === "" ? "" : `by ${line.actor} · `,
         line.isInside ? "inside an append, so the session never was in this state · " : "",
-        `${grouped(line.tokens)} live tokens`,
+        this.plots === null ? "" : `${grouped(line.tokens)} live tokens`,
         source.redaction === null ? "" : ` · ${source.redaction} redacted`,
       ),
     );
@@ -200,6 +201,15 @@ export class SessionView {
     this.pinned = Math.min(this.source.head, Math.max(this.source.first, version));
     this.panel = "compare";
     return this.draw();
+  }
+
+  /** Take over that the session went on; go to its newest event, or stay. */
+  async grown(goes_on) {
+    const { head } = this.source;
+    this.slider.max = this.number.max = String(head);
+    fill(this.of, `of ${grouped(head)}`);
+    this.timeline.grown();
+    if (goes_on) await this.go(head);
   }
 
   // ---- who changed it --------------------------------------------------------------------------

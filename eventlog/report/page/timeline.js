@@ -105,6 +105,13 @@ export class Timeline {
     this.draw();
   }
 
+  /** Take over that there are more events. */
+  async grown() {
+    if (this.versions !== null) await this.filter();
+    else this.draw();
+    this.tell();
+  }
+
   tell() {
     const all = this.source.head - this.source.first;
     const shown = this.versions === null ? "" : `${grouped(this.size)} of `;
