@@ -6,7 +6,7 @@ import { Tables, Window } from "./states.js";
 import { counted, grouped, timeText } from "./wording.js";
 
 const PAGE = 500;
-const KEPT = 24;
+const PAGES_KEPT = 24;
 const LIST_EVERY = 3000;
 
 /** Asks the server, with the token that was given. */
@@ -95,7 +95,7 @@ class ServerSource {
   kept(cache, key, value) {
     cache.delete(key);
     cache.set(key, value);
-    if (cache.size > KEPT) cache.delete(cache.keys().next().value);
+    if (cache.size > PAGES_KEPT) cache.delete(cache.keys().next().value);
     return value;
   }
 
