@@ -79,4 +79,4 @@ def serve(
 
 def _started(host: str, port: int) -> None:
     place = f"[{host}]" if ":" in host else host
-    say(f"serving at http://{place}:{port}; the API is under /api/v1")
+    say(f"serving at http://{place}:{port}; the page is at /, the API under /api/v1")

@@ -13,6 +13,7 @@ from eventlog.recorded import Recorded
 from eventlog.session.index import (
     TASKS,
     archive_prefix,
+    keys_under,
     read_archive,
     read_task,
     read_turn,
@@ -20,6 +21,8 @@ from eventlog.session.index import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eventlog.forensics.past import Past
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.turns.state import Turn
@@ -90,13 +93,24 @@ def _take_index(past: Past, picture: Picture, version: int) -> list[Turn]:
     """Take over the tasks and archives, and return the turns that ended."""
     session = past.session
     turns: list[Turn] = []
-    for key, value in past.entries(version):
+    for key, value in _entries(past, version):
         if key.startswith(TASKS):
             task = read_task(value)
-            picture.known_tasks[task.task_id] = task
+            if task.session_id == session:
+                picture.known_tasks[task.task_id] = task
         elif key.startswith(archive_prefix(session)):
             archive = read_archive(value)
             picture.known_archives[archive.index] = archive
         elif key.startswith(turn_prefix(session)):
             turns.append(read_turn(value))
     return turns
+
+
+def _entries(past: Past, version: int) -> Iterator[tuple[str, bytes]]:
+    """Return the index entries of a version: the store's own at the end, and nothing is folded."""
+    store, session = past.store, past.session
+    if version != past.head:
+        yield from past.entries(version)
+        return
+    for prefix in (TASKS, archive_prefix(session), turn_prefix(session)):
+        yield from store.scan(*keys_under(prefix))

@@ -54,7 +54,7 @@ PROBLEM: Final = "application/problem+json"
 _PREFIX: Final = PREFIX.encode() + b"/"
 _INSPECTOR: Final = b"/inspector/"
 
-PAGES_AT_ONCE: Final = 2
+PAGES_AT_ONCE: Final = 4
 """Requests of pages that read at a time: each takes a thread, and the API has others."""
 
 

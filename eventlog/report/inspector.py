@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from eventlog import __version__
 from eventlog.engine.listings import Selection, list_sessions
 from eventlog.errors import CorruptError, InvalidArgument, OwnerMismatch, SessionNotFound
+from eventlog.forensics.as_of import checked_version
 from eventlog.forensics.diff import blame
 from eventlog.forensics.near_picture import near_picture
 from eventlog.forensics.paths import Path, format_path
@@ -187,7 +188,7 @@ def _session(past: Past, query: _Query) -> bytes:
 def _lines(past: Past, query: _Query) -> bytes:
     """Return a line about each of some events, without what they changed."""
     tables = Tables()
-    window = Window(tables, query.number("after"), [])
+    window = Window(tables, checked_version(past, query.number("after")), [])
     for record in islice(past.records(window.after), WINDOW):
         window.add(Recorded(record), [], 0)
     return _whole(tables, window.document())
@@ -195,7 +196,7 @@ def _lines(past: Past, query: _Query) -> bytes:
 
 def _window(past: Past, query: _Query) -> bytes:
     """Return some events with what each changed, and the state before them."""
-    after = min(query.number("after"), past.head)
+    after = checked_version(past, query.number("after"))
     near = near_picture(past, after, MESSAGES, ARCHIVES)
     picture, tables, fold = near.picture, Tables(), Pictures(past.session)
     frames = Frames(tables, picture)
@@ -213,7 +214,7 @@ def _window(past: Past, query: _Query) -> bytes:
 
 def _state(past: Past, query: _Query) -> bytes:
     """Return the state at one version."""
-    version = query.number("version", past.head)
+    version = checked_version(past, query.number("version", past.head))
     near = near_picture(past, version, MESSAGES, ARCHIVES)
     tables = Tables()
     whole = Frames(tables, near.picture).whole()

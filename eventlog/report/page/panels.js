@@ -40,7 +40,7 @@ export function panelLabel(name) {
 
 /** Return how many entries a panel shows; null where that says nothing. */
 export function panelCount(name, view) {
-  if (name === "changes") return view.changed.length;
+  if (name === "changes") return view.changed?.length ?? null;
   if (name === "contexts") return view.source.contexts.filter((each) => each.version <= view.version).length;
   const found = view.roots.get(name);
   const more = view.state.leftOut?.[name] ?? 0;
@@ -61,6 +61,7 @@ function empty(text) {
 
 async function changesPanel(view) {
   if (view.line === null) return empty("Before the first event there is nothing.");
+  if (view.changed === undefined) return empty("Looking for what it changed …");
   const changed = view.changed.filter(({ path }) => path[0] !== "tail" || path.length < 2);
   const tail = view.changed.filter(({ path }) => path[0] === "tail");
   const came = tail.filter(({ before }) => before === undefined);

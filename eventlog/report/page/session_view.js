@@ -9,6 +9,11 @@ import { valueText } from "./values.js";
 import { brief, grouped, pathText, shellWord, timeText } from "./wording.js";
 
 const FINDINGS = 4;
+const PATIENCE = 200;
+
+function after(milliseconds) {
+  return new Promise((go) => setTimeout(go, milliseconds));
+}
 
 /** A session at a version; the page shows one at a time. */
 export class SessionView {
@@ -110,18 +115,23 @@ export class SessionView {
     this.plots?.show(there);
     this.timeline.show(there);
     this.note.hidden = true;
-    const [state, changed, line] = await Promise.all([
+    const changed = this.source.changed(there);
+    const [state, line] = await Promise.all([
       this.source.state(there),
-      this.source.changed(there),
       there > first ? this.source.line(there) : null,
     ]);
     if (asked !== this.asked) return;
     this.state = state;
     this.roots = roots(state);
-    this.changed = changed;
     this.line = line;
+    // Far into a long session a server takes longer for what changed than for what is there.
+    this.changed = await Promise.race([changed, after(PATIENCE)]);
+    if (asked !== this.asked) return;
     this.tell();
     await this.draw();
+    if (this.changed !== undefined) return;
+    this.changed = await changed;
+    if (asked === this.asked) await this.draw();
   }
 
   tell() {
