@@ -65,7 +65,7 @@ _COLUMNS = (
         "commit: one event names versions",
         (("m-1", False), ("m-2", False), ("m-3", False)),
     ),
-    _Column("overview", "a worker summarises, or tries again", (("what m-1 … m-3 say", False),)),
+    _Column("overview", "a worker writes it, and retries", (("what they say", False),)),
     _Column(
         "context",
         "what a model is given",
@@ -154,8 +154,9 @@ aria-label="What eventlog demo prints.">
   {styles}
 </style>
 <rect width="{width}" height="SCREEN" rx="8" fill="#14171a"/>
-<g class="paper"><g transform="translate(9, 12)">{backgrounds}
-<g class="{unique_id}-matrix">{matrix}</g></g></g>
+<clipPath id="screen"><rect width="{width}" height="SCREEN" rx="8"/></clipPath>
+<g clip-path="url(#screen)"><g class="paper"><g transform="translate(9, 12)">{backgrounds}
+<g class="{unique_id}-matrix">{matrix}</g></g></g></g>
 </svg>
 """
 
