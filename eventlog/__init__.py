@@ -89,7 +89,9 @@ if TYPE_CHECKING:
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
     from eventlog.engine.health import Health
+    from eventlog.engine.steps import step_digest
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
+    from eventlog.engine.turn_steps import RecordedStep
     from eventlog.engine.watch import Watch
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
@@ -188,6 +190,7 @@ __all__ = [
     "Projection",
     "Record",
     "Recorded",
+    "RecordedStep",
     "Refolded",
     "RetryPolicy",
     "RetryableError",
@@ -229,6 +232,7 @@ __all__ = [
     "open_async",
     "open_bundle",
     "replay",
+    "step_digest",
 ]
 
 _LATER = {
@@ -266,6 +270,8 @@ _LATER = {
     "MessageStream": "eventlog.message_streams",
     "MessageUpdate": "eventlog.engine.streams.reading",
     "StreamView": "eventlog.engine.streams.reading",
+    "RecordedStep": "eventlog.engine.turn_steps",
+    "step_digest": "eventlog.engine.steps",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

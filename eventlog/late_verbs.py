@@ -55,6 +55,7 @@ __all__ = [
     "end_message",
     "fork",
     "heal",
+    "held_turn",
     "interrupt_message",
     "materialize",
     "past",
@@ -162,6 +163,13 @@ def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:
     from eventlog.engine.turns import TurnRun, turn_terms
 
     return TurnRun(engine, core, turn_terms(*terms))
+
+
+def held_turn(engine: Engine, core: Core, fence: int) -> TurnRun:
+    """Return a turn that has begun; see `eventlog.Session.held_turn`."""
+    from eventlog.engine.held_turns import held_run
+
+    return held_run(engine, core, fence)
 
 
 # ---- looking back -----------------------------------------------------------------------------

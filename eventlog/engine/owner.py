@@ -15,7 +15,7 @@ from pathlib import Path
 
 from eventlog.session.tasks.events import OwnerData
 
-__all__ = ["is_gone", "this_process"]
+__all__ = ["holder_of_fence", "is_gone", "this_process"]
 
 
 def this_process() -> OwnerData:
@@ -26,6 +26,14 @@ def this_process() -> OwnerData:
     except OSError:  # Without a start time, the end cannot be proven.
         started = None
     return OwnerData(host=_host(), boot=_boot(), pid=pid, started=started or "")
+
+
+def holder_of_fence(name: str) -> OwnerData:
+    """Describe somebody else than a process, such as a client over HTTP, by a name for people.
+
+    Nobody can prove that such an owner is gone: its lease alone says so.
+    """
+    return OwnerData(host=name, boot="", pid=0, started="")
 
 
 def is_gone(owner: OwnerData) -> bool:

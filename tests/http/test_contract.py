@@ -95,6 +95,8 @@ HERE_ALONE = {
     "Session.stream": "its buffer and its thread are the local log's; the verbs it uses are here",
     "Session.streams": "not among the paths of R9",
     "Session.turn": "turns are not served yet",
+    "Session.begin_turn": "as `turn`",
+    "Session.held_turn": "as `turn`",
     "Session.turns": "as `turn`",
     "Session.value": "not among the paths of R9",
     "Session.watch": "`follow` on the client has the events of a session as they come",
