@@ -61,6 +61,7 @@ __all__ = [
     "EventId",
     "Expected",
     "Finding",
+    "HasWal",
     "Head",
     "IndexEntry",
     "Position",
@@ -71,6 +72,7 @@ __all__ = [
     "StreamHeads",
     "TypedReads",
     "Wakeups",
+    "WalState",
     "chain_hash",
     "heads_of",
     "paged",
@@ -79,6 +81,7 @@ __all__ = [
     "sound_records",
     "split_batch",
     "store_clock",
+    "wal_of",
 ]
 
 Item = TypeVar("Item")
@@ -271,6 +274,28 @@ def read_types(
         )
     found = store.read(stream, after=after, until=until, reverse=reverse)
     return islice((record for record in found if record.type in types), limit)
+
+
+class WalState(NamedTuple):
+    """The write-ahead log of a store."""
+
+    bytes: int
+    readers: tuple[str, ...]
+    """The processes that keep it from beginning anew, if it is too large."""
+
+
+class HasWal(Protocol):
+    """An optional ability: a write-ahead log, which grows while somebody reads from it."""
+
+    def wal(self) -> WalState:
+        """Return its size, and who holds it; within a few milliseconds."""
+        ...
+
+
+def wal_of(store: Store) -> WalState | None:
+    """Return the state of the store's write-ahead log if it has one (`HasWal`), else None."""
+    wal = cast("Callable[[], WalState] | None", getattr(store, "wal", None))
+    return None if wal is None else wal()
 
 
 class StoreModule(Protocol):

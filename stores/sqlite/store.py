@@ -42,6 +42,7 @@ from eventlog.store import (
     Position,
     Record,
     Wakeups,
+    WalState,
     paged,
 )
 from eventlog.store_url import public_url
@@ -55,6 +56,7 @@ from eventlog.stores.sqlite.lookup import Lookup
 from eventlog.stores.sqlite.pages import Bounds, log_page, stream_page
 from eventlog.stores.sqlite.schema import ensure_schema, refuse_older
 from eventlog.stores.sqlite.tail import MERGE_AT
+from eventlog.stores.sqlite.wal import WalKeeper
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ class SQLiteStore:
         if connect is local_connect and self.path != ":memory:":
             make_file(self.path, permissions)
         self.durability: Durability = self._connecting.durability
+        self._wal = WalKeeper(self.path, busy_timeout)
         self._start()
 
     def _start(self) -> None:
@@ -187,6 +190,7 @@ class SQLiteStore:
                 if merged is not None:
                     lookup.tail.merged(merged)
                 lookup.tail.add(work.rows)
+            self._wal.committed(connection)
         self._wakeups.notify()
         return answers
 
@@ -402,12 +406,16 @@ class SQLiteStore:
                     self._roll_back(connection)
                     raise
             self._commit(connection)
+            self._wal.look(connection)
 
     # ---- the log as a whole -------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         with self._reading() as connection:
             return check_tables(connection)
+
+    def wal(self) -> WalState:
+        return self._wal.state()
 
     def settings(self) -> dict[str, str]:
         with self._write_lock:
