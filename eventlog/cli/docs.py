@@ -78,7 +78,9 @@ def docs(invocation: Invocation, page: str | None) -> None:
     if page is None:
         rows = [(name, entry.about) for name, entry in PAGES.items()]
         document = [{"page": name, "about": about} for name, about in rows]
-        invocation.answer(document, lambda terminal: terminal.table(("page", "about"), rows))
+        invocation.answer(
+            document, lambda terminal: terminal.table(("page", "about"), rows, ["about"])
+        )
         return
     text = page_text(page)
     invocation.answer({"page": page, "text": text}, lambda terminal: _show(terminal, text))
