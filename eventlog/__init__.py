@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from eventlog.forensics.refold import Refolded
     from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.runs.budget import RestartPolicy
+    from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
@@ -189,8 +191,10 @@ __all__ = [
     "Record",
     "Recorded",
     "Refolded",
+    "RestartPolicy",
     "RetryPolicy",
     "RetryableError",
+    "RunView",
     "SearchContext",
     "Session",
     "SessionClosed",
@@ -232,6 +236,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "RestartPolicy": "eventlog.session.runs.budget",
+    "RunView": "eventlog.session.runs.view",
     "Watch": "eventlog.engine.watch",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
