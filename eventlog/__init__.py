@@ -102,6 +102,8 @@ if TYPE_CHECKING:
     from eventlog.forensics.refold import Refolded
     from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.runs.budget import RestartPolicy
+    from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
@@ -192,8 +194,10 @@ __all__ = [
     "Recorded",
     "RecordedStep",
     "Refolded",
+    "RestartPolicy",
     "RetryPolicy",
     "RetryableError",
+    "RunView",
     "SearchContext",
     "Session",
     "SessionClosed",
@@ -236,6 +240,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "RestartPolicy": "eventlog.session.runs.budget",
+    "RunView": "eventlog.session.runs.view",
     "Watch": "eventlog.engine.watch",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.machine import PollerState, TaskState
     from eventlog.session.views import TaskView
@@ -166,6 +168,15 @@ class AsyncLog:
         See `Log.tasks`.
         """
         return self._engine.iterate(self._log.tasks(session, state, kind))
+
+    def runs(
+        self, session: str | None = None, state: RunState | None = None
+    ) -> AsyncIterator[RunView]:
+        """Yield runs, filtered by session and state.
+
+        See `Log.runs`.
+        """
+        return self._engine.iterate(self._log.runs(session, state))
 
     async def retry(
         self,

@@ -820,6 +820,50 @@ class AsyncSession:
         """
         return await self._engine.run(queries.read_turns, self._core, turn_id)
 
+    # ---- runs ---------------------------------------------------------------------------------
+
+    async def enqueue(
+        self,
+        message: Message | dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> str:
+        """Queue a message for a run, which a `Supervisor` executes; return the run's id.
+
+        See `Session.enqueue`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.enqueue, self._engine.blocking, self._core, message, idempotency_key
+        )
+        run_id: str = await self._do(command, by)
+        return run_id
+
+    async def stop_run(
+        self,
+        run_id: str | None = None,
+        *,
+        reason: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> str | None:
+        """Cancel a run, by default the one that is executed or waits for its restart; return its id.
+
+        See `Session.stop_run`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.stop_run, self._engine.blocking, self._core, run_id, reason
+        )
+        stopped: str | None = await self._do(command, by)
+        return stopped
+
     # ---- commits and tasks --------------------------------------------------------------------
 
     async def commit(

@@ -14,7 +14,7 @@ from eventlog.engine.queries import known_task
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from eventlog.adoption.commands import Adoption
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import Metadata, Position
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.messages import Message
+    from eventlog.session.runs.commands import EnqueueMessage, StopRun
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import AppendChunk, BeginMessage, EndMessage
     from eventlog.session.streams.interrupting import InterruptMessage
     from eventlog.session.tasks.commands import RetryStatus
@@ -53,6 +57,7 @@ __all__ = [
     "detach",
     "diff",
     "end_message",
+    "enqueue",
     "fork",
     "heal",
     "held_turn",
@@ -62,6 +67,8 @@ __all__ = [
     "reattach",
     "refold",
     "retry",
+    "runs",
+    "stop_run",
     "streams",
     "timeline",
     "turn",
@@ -170,6 +177,29 @@ def held_turn(engine: Engine, core: Core, fence: int) -> TurnRun:
     from eventlog.engine.held_turns import held_run
 
     return held_run(engine, core, fence)
+
+
+def enqueue(
+    engine: Engine, core: Core, message: Message | dict[str, Any], key: str | None
+) -> EnqueueMessage:
+    """Return the command that queues a message; see `eventlog.Session.enqueue`."""
+    from eventlog.engine.runs import enqueue_command
+
+    return enqueue_command(core, engine, message, key)
+
+
+def stop_run(engine: Engine, core: Core, run_id: str | None, reason: str | None) -> StopRun:
+    """Return the command that asks a run to stop; see `eventlog.Session.stop_run`."""
+    from eventlog.engine.runs import stop_command
+
+    return stop_command(engine, core, run_id, reason)
+
+
+def runs(store: Store, session: str | None, state: RunState | None) -> Iterator[RunView]:
+    """Return the runs of a log or of a session; see `eventlog.Log.runs`."""
+    from eventlog.engine.runs import list_runs
+
+    return list_runs(store, session, state)
 
 
 # ---- looking back -----------------------------------------------------------------------------

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.session.commit import CommitResult
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
     from eventlog.store import Finding, Store
@@ -254,6 +256,14 @@ class Log:
 
     def _view(self, task: Task) -> TaskView:
         return task_view(task, lambda task_id: find_task(self._engine.store, task_id))
+
+    def runs(self, session: str | None = None, state: RunState | None = None) -> Iterator[RunView]:
+        """Yield runs, filtered by session and state.
+
+        They come by session, and there as their messages were queued. ``state`` is one of ``idle``,
+        ``running``, ``backing_off``, ``completed``, ``cancelled``, ``failed`` and ``abandoned``.
+        """
+        return self._engine.shelter.read(late_verbs.runs, self._engine.store, session, state)
 
     def retry(
         self,
