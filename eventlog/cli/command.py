@@ -44,6 +44,7 @@ SUMMARIES: Final = {
     "fork": "Make another session of what would have been.",
     "refold": "Fold a session again and compare.",
     "bundle": "Write sessions into one file that reads without the log.",
+    "report": "Write sessions into one page that shows every version.",
     "materialize": "Write a session to a folder.",
     "heal": "Repair a session's folder from the log, or check it.",
     "verify": "Verify hash chains, state machines and what is derived.",

@@ -20,11 +20,14 @@ from eventlog.session.index import (
     index_changes,
     read_archive,
     read_task,
+    read_turn,
+    turn_prefix,
 )
 from eventlog.session.reading import with_result
 from eventlog.session.state import SessionState
+from eventlog.session.turns.machine import TURN_MACHINE
 from eventlog.session.version_ranges import ascending, contains, without
-from eventlog.session.views import META_FIELDS, archive_view, task_view
+from eventlog.session.views import META_FIELDS, archive_view, task_view, turn_view
 
 if TYPE_CHECKING:
     from eventlog.recorded import Recorded
@@ -46,6 +49,7 @@ ROOTS: Final = (
     "tail",
     "archives",
     "tasks",
+    "turns",
     "overview",
     "findings",
 )
@@ -71,6 +75,7 @@ class Picture:
     """Those results, by version."""
     archives: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    turns: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     overview: str = ""
     touched: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Where the last record may have changed something, beside the metadata: root and key."""
@@ -88,6 +93,7 @@ class Picture:
             dict(self.results),
             dict(self.archives),
             dict(self.tasks),
+            dict(self.turns),
             self.overview,
             set(self.touched),
             dict(self.known_archives),
@@ -117,7 +123,7 @@ class Values(Mapping[str, Any]):
                 return getattr(picture.session, root)
             case "findings":
                 return [f"{version}: {why}" for version, why in picture.session.findings]
-            case "tail" | "archives" | "tasks" | "overview":
+            case "tail" | "archives" | "tasks" | "turns" | "overview":
                 return getattr(picture, root)
             case _:
                 raise KeyError(root)
@@ -149,7 +155,7 @@ class _Meta(Mapping[str, Any]):
 
 def values_of(picture: Picture) -> dict[str, Any]:
     """Return the values that paths lead to, as plain ones that no later record changes but what is
-    in ``tail``, ``archives`` and ``tasks``."""
+    in ``tail``, ``archives``, ``tasks`` and ``turns``."""
     values = Values(picture)
     return {**values, "meta": dict(values["meta"])}
 
@@ -193,6 +199,8 @@ class Pictures(Projection[Picture, Picture]):
                 _retain(state, state.session.window.closed)
             case "messages_withdrawn":
                 _withdraw(state, cast("MessagesWithdrawn", recorded.event))
+            case _ if type_ in TURN_MACHINE.events:
+                _show_turns(state, changes)
             case _:
                 pass
         if changes:
@@ -273,6 +281,16 @@ def _take_task(state: Picture, task: Task, moved: set[int]) -> None:
     if made is not None and made.task_id in state.known_tasks:
         # Its result has those of what followed it.
         state.touched.add(("tasks", made.task_id))
+
+
+def _show_turns(state: Picture, changes: Iterable[IndexEntry]) -> None:
+    """Show the turn that an event is about: the open one, or the one that it ended."""
+    prefix = turn_prefix(state.session.session_id)
+    turns = [read_turn(value) for key, value in changes if value and key.startswith(prefix)]
+    open_turn = state.session.turn
+    for turn in turns if open_turn is None else [*turns, open_turn]:
+        state.turns[turn.turn_id] = _plain(turn_view(turn)._asdict())
+        state.touched.add(("turns", turn.turn_id))
 
 
 def _take_overview(state: Picture, recorded: Recorded) -> None:

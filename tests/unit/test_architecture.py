@@ -51,7 +51,7 @@ BELOW = {
     "exchange": ("audit",),
     "forensics": ("engine",),
     "faces": ("supervisor", "adoption", "exchange", "forensics"),
-    "cli": ("faces", "http"),
+    "cli": ("faces", "http", "report"),
     "report": ("faces",),
     "http": ("faces",),
     "adapters": ("faces",),

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from eventlog.cli.output import counted, one_line
 from eventlog.errors import CorruptError
 from eventlog.recorded import Recorded
 from eventlog.session.commit import archive_id
 from eventlog.session.parts import Call, Media, Reading, readings_of
+from eventlog.visible_text import counted, one_line
 
 __all__ = [
     "EVENT_COLUMNS",

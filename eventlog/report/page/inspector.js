@@ -1,0 +1,2 @@
+// All sessions of a store, live: used where a server serves the page.
+
