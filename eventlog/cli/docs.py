@@ -30,6 +30,18 @@ class Page(NamedTuple):
 
 
 PAGES: Final = {
+    "tutorial": Page(
+        "eventlog", "docs/tutorial.md", "A service that survives kill -9, step by step."
+    ),
+    "guide": Page(
+        "eventlog", "docs/guide.md", "How to do this and that: one section for each task."
+    ),
+    "web-services": Page(
+        "eventlog", "docs/web-services.md", "The log and its worker in a service."
+    ),
+    "command-line": Page(
+        "eventlog", "docs/command-line.md", "Commands, incidents, completion, imports."
+    ),
     "rules": Page("eventlog", "docs/rules.md", "What the library promises, by number."),
     "glossary": Page("eventlog", "docs/glossary.md", "What its words mean."),
     "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
@@ -50,6 +62,8 @@ PAGES: Final = {
     "threat-model": Page(
         "eventlog", "docs/threat-model.md", "Who is trusted with what, and the limits."
     ),
+    "limits": Page("eventlog", "docs/limits.md", "Sizes, files, secrets, and what is not there."),
+    "figures": Page("eventlog", "docs/figures.md", "What was measured, and with which command."),
     "tampering": Page("eventlog", "docs/tampering.md", "Which changes to a store go unnoticed."),
 }
 """All pages by name, in the order of the list."""
