@@ -103,6 +103,8 @@ if TYPE_CHECKING:
     from eventlog.session.runs.budget import RestartPolicy
     from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import BegunMessage
+    from eventlog.supervisor.providers import Provider, ProviderGone
+    from eventlog.supervisor_face import PlainRun, Run, Supervisor
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
@@ -186,14 +188,18 @@ __all__ = [
     "OtherPart",
     "OutputMatch",
     "OwnerMismatch",
+    "PlainRun",
     "Position",
     "Projection",
+    "Provider",
+    "ProviderGone",
     "Record",
     "Recorded",
     "Refolded",
     "RestartPolicy",
     "RetryPolicy",
     "RetryableError",
+    "Run",
     "RunView",
     "SearchContext",
     "Session",
@@ -208,6 +214,7 @@ __all__ = [
     "StreamView",
     "Summary",
     "SummaryRequest",
+    "Supervisor",
     "TaskNotFound",
     "TaskRequest",
     "TaskView",
@@ -236,6 +243,11 @@ __all__ = [
 ]
 
 _LATER = {
+    "ProviderGone": "eventlog.supervisor.providers",
+    "Provider": "eventlog.supervisor.providers",
+    "PlainRun": "eventlog.supervisor_face",
+    "Run": "eventlog.supervisor_face",
+    "Supervisor": "eventlog.supervisor_face",
     "RestartPolicy": "eventlog.session.runs.budget",
     "RunView": "eventlog.session.runs.view",
     "Watch": "eventlog.engine.watch",
