@@ -49,6 +49,7 @@ from eventlog.errors import (
     TurnOpen,
     UnavailableError,
     UnknownEventType,
+    UnsupportedFeature,
     UnsupportedStore,
     VersionConflict,
 )
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.supervisor.providers import Provider, ProviderGone
+    from eventlog.supervisor.retrying import CallAttempt, retrying
     from eventlog.supervisor_face import PlainRun, Run, Supervisor
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
@@ -140,6 +142,7 @@ __all__ = [
     "AsyncWorker",
     "AutoCommitPolicy",
     "BegunMessage",
+    "CallAttempt",
     "Cause",
     "ChainBroken",
     "Change",
@@ -232,6 +235,7 @@ __all__ = [
     "TurnView",
     "UnavailableError",
     "UnknownEventType",
+    "UnsupportedFeature",
     "UnsupportedStore",
     "Value",
     "VersionConflict",
@@ -240,9 +244,12 @@ __all__ = [
     "open_async",
     "open_bundle",
     "replay",
+    "retrying",
 ]
 
 _LATER = {
+    "CallAttempt": "eventlog.supervisor.retrying",
+    "retrying": "eventlog.supervisor.retrying",
     "ProviderGone": "eventlog.supervisor.providers",
     "Provider": "eventlog.supervisor.providers",
     "PlainRun": "eventlog.supervisor_face",

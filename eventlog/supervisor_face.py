@@ -18,12 +18,14 @@ from eventlog.log import Log, engine_of
 from eventlog.session.runs.budget import RestartPolicy
 from eventlog.session_face import Session, Turn
 from eventlog.supervisor.providers import Provider
+from eventlog.supervisor.retrying import retry_calls, retrying_plain
 from eventlog.supervisor.supervisor import RunLoop
 from eventlog.supervisor.terms import Terms
 from eventlog.worker.callables import call
 from eventlog.worker.retry_policy import (
     Classifier,
     ResultClassifier,
+    RetryPolicy,
     classify,
     classify_result,
 )
@@ -126,6 +128,26 @@ class Run(_AnyRun):
         """
         return self._turn.stream(name, role=role, message_id=message_id, fields=fields)
 
+    async def call(
+        self,
+        function: Callable[[], Any],
+        policy: RetryPolicy | None = None,
+        *,
+        name: str = "model",
+        usage: Callable[[Any], Mapping[str, int]] | None = None,
+    ) -> Any:
+        """Call a model, again after errors that may pass; every try is an event of the run.
+
+        ``usage`` returns what a result cost in tokens, by the names of `TokenUsage`. See `retrying`,
+        which also says when a call is tried again; needs the extra ``runs``.
+        """
+        attempt = self._attempt
+        return await retry_calls(
+            function,
+            attempt.call_terms(policy),
+            lambda made: attempt.record_call(name, made, usage),
+        )
+
 
 class PlainRun(_AnyRun):
     """An attempt of a run, for a plain function, which runs in a thread; see `Run`.
@@ -176,6 +198,25 @@ class PlainRun(_AnyRun):
         See `Session.stream`, which has more options.
         """
         return self._turn.stream(name, role=role, message_id=message_id, fields=fields)
+
+    def call(
+        self,
+        function: Callable[[], Any],
+        policy: RetryPolicy | None = None,
+        *,
+        name: str = "model",
+        usage: Callable[[Any], Mapping[str, int]] | None = None,
+    ) -> Any:
+        """Call a model, again after errors that may pass; every try is an event of the run.
+
+        See `Run.call`.
+        """
+        attempt = self._attempt
+        return retrying_plain(
+            function,
+            attempt.call_terms(policy),
+            lambda made: attempt.record_call_plainly(name, made, usage),
+        )
 
 
 class Supervisor:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from eventlog.argument_checks import check_count
 from eventlog.engine.request import SessionRequest
+from eventlog.error_text import shown
 from eventlog.errors import (
     ConflictError,
     EventLogError,
@@ -21,14 +23,17 @@ from eventlog.errors import (
     UnavailableError,
 )
 from eventlog.redaction import redacted
-from eventlog.session.runs.commands import SettleRun
+from eventlog.session.runs.commands import RecordModelCall, SettleRun
+from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.turns.fence import turn_lost
+from eventlog.storable import check_text
 from eventlog.supervisor.providers import ProviderGone
+from eventlog.supervisor.retrying import CallTerms
 from eventlog.telemetry import log_fact
-from eventlog.worker.retry_policy import classify, retry_after
+from eventlog.worker.retry_policy import RetryPolicy, classify, retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from eventlog.session.runs.commands import How
     from eventlog.session.runs.machine import RunState
     from eventlog.supervisor.providers import Provider
+    from eventlog.supervisor.retrying import CallAttempt
     from eventlog.supervisor.terms import Terms
     from eventlog.worker.retry_policy import ErrorClass
 
@@ -52,6 +58,8 @@ RECORDING_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 """The pauses between these tries double from the first to the last."""
+
+Usage: TypeAlias = "Callable[[Any], Mapping[str, int]]"
 
 Wish = Literal["released", "cancelled", "lost"]
 
@@ -110,6 +118,42 @@ class Attempt:
         """Whether the attempt is to end; a plain agent looks at this."""
         self.has_looked = self.has_looked or self._wish is not None
         return self._wish is not None
+
+    # ---- calls of models ----------------------------------------------------------------------
+
+    def call_terms(self, policy: RetryPolicy | None) -> CallTerms:
+        """Return how the agent's calls of a model are tried again."""
+        terms = self._terms
+        return CallTerms(
+            policy or RetryPolicy(),
+            terms.classify,
+            terms.classify_result,
+            terms.draw,
+            self._engine.clock,
+        )
+
+    async def record_call(self, name: str, made: CallAttempt, usage: Usage | None) -> None:
+        """Record one try of a call."""
+        command = self._call_command(name, made, usage)
+        await self._engine.execute(self.begun.core, command, fence=self.begun.turn.fence)
+
+    def record_call_plainly(self, name: str, made: CallAttempt, usage: Usage | None) -> None:
+        """Record one try of a call, from the thread of a plain agent."""
+        command = self._call_command(name, made, usage)
+        engine = self._engine.blocking
+        engine.execute(self.begun.core, command, fence=self.begun.turn.fence)
+
+    def _call_command(self, name: str, made: CallAttempt, usage: Usage | None) -> RecordModelCall:
+        succeeded = made.outcome == "succeeded" and usage is not None
+        return RecordModelCall(
+            self.begun.turn.fence,
+            check_text("name", name, longest=200),
+            made.number,
+            made.outcome,
+            made.error,
+            made.delay_seconds,
+            _checked_usage(usage(made.result)) if succeeded and usage is not None else {},
+        )
 
     # ---- the attempt --------------------------------------------------------------------------
 
@@ -270,6 +314,16 @@ class Attempt:
             "run_id": begun.run_id,
             "attempt": begun.attempt,
         }
+
+
+def _checked_usage(usage: Mapping[str, int]) -> dict[str, int]:
+    """Return token counts; raise `InvalidArgument` for other names, and for what is no count."""
+    for name, count in usage.items():
+        if name not in TokenUsage.__annotations__:
+            known = ", ".join(TokenUsage.__annotations__)
+            raise InvalidArgument(f"usage has {shown(name)}; it may have {known}")
+        check_count(f"usage[{name!r}]", count, "tokens")
+    return dict(usage)
 
 
 def holds(error: BaseException, kind: type[BaseException]) -> bool:
