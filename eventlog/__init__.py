@@ -89,9 +89,11 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.chat_commands import ChatCommands, ChatReply
     from eventlog.engine.health import Health
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
     from eventlog.engine.watch import Watch
+    from eventlog.exchange.bundle.saved import cleanup, latest_saved
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -146,6 +148,8 @@ __all__ = [
     "Cause",
     "ChainBroken",
     "Change",
+    "ChatCommands",
+    "ChatReply",
     "CommitBlocked",
     "CommitResult",
     "ConflictError",
@@ -241,6 +245,8 @@ __all__ = [
     "VersionConflict",
     "Watch",
     "Worker",
+    "cleanup",
+    "latest_saved",
     "open_async",
     "open_bundle",
     "replay",
@@ -248,6 +254,10 @@ __all__ = [
 ]
 
 _LATER = {
+    "cleanup": "eventlog.exchange.bundle.saved",
+    "latest_saved": "eventlog.exchange.bundle.saved",
+    "ChatReply": "eventlog.chat_commands",
+    "ChatCommands": "eventlog.chat_commands",
     "CallAttempt": "eventlog.supervisor.retrying",
     "retrying": "eventlog.supervisor.retrying",
     "ProviderGone": "eventlog.supervisor.providers",

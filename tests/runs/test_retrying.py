@@ -183,7 +183,7 @@ def test_every_try_in_a_run_is_an_event(
     chosen: Any = agent if style == "async" else plain
     asyncio.run(Supervisor(log, chosen).run_once())
 
-    found = [entry.event for entry in log.read("s") if entry.type == "model_called"]
+    found: list[Any] = [entry.event for entry in log.read("s") if entry.type == "model_called"]
     said = [(each.call, each.number, each.outcome, each.error) for each in found]
     assert said == [("ask", 1, "failed", "Answered: status 503"), ("ask", 2, "succeeded", None)]
     view = run_of(log, run_id)

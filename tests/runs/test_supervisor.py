@@ -751,7 +751,7 @@ def test_options_are_checked(log: Log) -> None:
         {"providers": [Provider("a"), Provider("a")]},
     ):
         with pytest.raises(InvalidArgument):
-            Supervisor(log, answer, **options)  # type: ignore[arg-type]
+            Supervisor(log, answer, **options)
     with pytest.raises(InvalidArgument):
         Provider("")
     with pytest.raises(InvalidArgument):

@@ -63,6 +63,7 @@ FACES = {
     *("__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"),
     "message_streams",
     "supervisor_face",
+    "chat_commands",
     "late_verbs",
 }
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
