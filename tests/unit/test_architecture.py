@@ -55,6 +55,7 @@ BELOW = {
     "report": ("faces",),
     "http": ("faces",),
     "adapters": ("faces",),
+    "examples": ("faces",),
 }
 """The levels (law 1): each folder, and those right below it. A folder may import itself and whatever
 is below it, however far. `stores` and `testing` have laws of their own."""
@@ -75,7 +76,7 @@ so that nobody who only appends pays for them."""
 SEAM = {f"eventlog.{name}" for name in ("errors", "filesystem", "store", "store_url", "telemetry")}
 """All of eventlog that a store may know (L9)."""
 
-FACE_ALONE = ("http", "adapters")
+FACE_ALONE = ("http", "adapters", "examples")
 """Folders that import `eventlog` and nothing inside it (law 4)."""
 
 DRIVERS = {

@@ -1,0 +1,1 @@
+"""Programs to begin with; the suite runs them. ``python -m eventlog.examples.NAME`` runs one."""
