@@ -20,12 +20,16 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import eventlog
 from eventlog import NonRetryableError, Provider, RetryPolicy, Run, Supervisor
+
+RUNS = 32
+"""How many messages are answered at once."""
 
 CALLS = RetryPolicy(attempts=4, base_seconds=0.5, cap_seconds=8)
 """How often a call that fails is tried before the attempt counts as crashed."""
@@ -158,8 +162,9 @@ async def serve(
         model = Model(url, patience)
         providers.append(Provider(name, model, is_available=model.is_there))
     async with eventlog.open_async(store) as log:
-        supervisor = Supervisor(log, answer, providers)
+        supervisor = Supervisor(log, answer, providers, concurrency=RUNS)
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(RUNS))  # Each run may wait for its model.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop, grace)
         if once:
