@@ -7,6 +7,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventlog import late_verbs
 from eventlog.async_session_face import AsyncSession
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.async_engine import AsyncEngine
@@ -343,6 +344,21 @@ class AsyncLog:
         return await self._engine.run(
             self._log.bundle, sessions, path, redact=redact, replace=replace
         )
+
+    async def save(self, session: str, path: str | PathLike[str]) -> BundleReport:
+        """Save a session to one file, from which `resume` brings it back, here or in another log.
+
+        See `Log.save`.
+        """
+        return await self._engine.run(self._log.save, session, path)
+
+    async def resume(self, path: str | PathLike[str]) -> AsyncSession:
+        """Bring a saved session into this log under its own id, and open it.
+
+        See `Log.resume`.
+        """
+        core = await self._engine.run(late_verbs.resume, self._engine.blocking, path)
+        return AsyncSession(self._engine, core)
 
     @property
     def durability(self) -> Durability:

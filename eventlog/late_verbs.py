@@ -66,6 +66,7 @@ __all__ = [
     "past",
     "reattach",
     "refold",
+    "resume",
     "retry",
     "runs",
     "stop_run",
@@ -200,6 +201,13 @@ def runs(store: Store, session: str | None, state: RunState | None) -> Iterator[
     from eventlog.engine.runs import list_runs
 
     return list_runs(store, session, state)
+
+
+def resume(engine: Engine, path: Path) -> Core:
+    """Bring a saved session back; see `eventlog.Log.resume`."""
+    from eventlog.exchange.bundle.saved import resume_bundle
+
+    return engine.opened_core(resume_bundle(path, engine.store), None, None)
 
 
 # ---- looking back -----------------------------------------------------------------------------

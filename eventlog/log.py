@@ -461,6 +461,25 @@ class Log:
             late_verbs.bundle, self._engine.store, sessions, path, redact, replace
         )
 
+    def save(self, session: str, path: str | PathLike[str]) -> BundleReport:
+        """Save a session to one file, from which `resume` brings it back, here or in another log.
+
+        The file is a bundle; it is written whole or not at all, in place of one that is there. Raises
+        as `bundle` does.
+        """
+        return self.bundle([check_session_id(session)], path, replace=True)
+
+    def resume(self, path: str | PathLike[str]) -> Session:
+        """Bring a saved session into this log under its own id, and open it.
+
+        Where the log has the session, what is new in the file is appended; a session that went on
+        since stays as it is. Raises `HistoryConflict`, and changes nothing, for a session with another
+        beginning; `InvalidArgument` for a redacted bundle or one of several sessions; `CorruptLog`
+        for a file that is not a bundle or is damaged; and `FileNotFoundError`.
+        """
+        core = self._engine.shelter.write(late_verbs.resume, self._engine, path)
+        return Session(self._engine, core)
+
     @property
     def durability(self) -> Durability:
         """What an acknowledged write survives: ``none``, the end of the ``process``, or ``power``

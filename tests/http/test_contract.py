@@ -67,6 +67,8 @@ HERE_ALONE = {
     "Log.store": "it is where the log is",
     "Log.verify": "an auditor's work on the stored bytes, done where the log is",
     "Session.abandon_call": "not among the paths of R9",
+    "Log.resume": "a file of the server's machine",
+    "Log.save": "as `Log.resume`",
     "Log.runs": "runs are not served yet",
     "Session.enqueue": "as `Log.runs`",
     "Session.stop_run": "as `Log.runs`",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from eventlog import InvalidArgument, LeaseLost, Log, Message, RestartPolicy, Session
 from eventlog.session.commands import AppendMessages
+from eventlog.session.runs.events import RunCrashed
 from eventlog.session.turns.commands import CompleteTurnStep
 from eventlog.session.turns.state import TurnFence
 from eventlog.testing.clock import FakeClock
@@ -202,7 +205,7 @@ def test_a_lost_owner_is_found_by_its_lease(log: Log, session: Session, clock: F
     clock.advance(61)
     assert settle(log, run_id, "lost", "x", expires_leases=False) is None
     assert settle(log, run_id, "lost", "its supervisor was lost") == "backing_off"
-    (crashed,) = [e.event for e in log.read("s") if e.type == "run_crashed"]
+    (crashed,) = [cast("RunCrashed", e.event) for e in log.read("s") if e.type == "run_crashed"]
     assert crashed.owner_lost
     check(log)
 

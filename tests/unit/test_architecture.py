@@ -63,6 +63,8 @@ is below it, however far. `stores` and `testing` have laws of their own."""
 FACES = {
     *("__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"),
     "message_streams",
+    "supervisor_face",
+    "chat_commands",
     "late_verbs",
 }
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""

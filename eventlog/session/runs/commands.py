@@ -200,16 +200,21 @@ class StartRun(Command[Started]):
             provider=self.provider,
             is_restart=run.state == "backing_off",
         )
-        drafts = [*self._memory_session(state, now), *decided[:-1], Draft(started), decided[-1]]
+        drafts = [
+            *self._memory_session(state, now, ids),
+            *decided[:-1],
+            Draft(started),
+            decided[-1],
+        ]
         return [*drafts, *self._message(state, self.queued, drafts, fence)]
 
-    def _memory_session(self, state: SessionState, now: int) -> list[Draft]:
+    def _memory_session(self, state: SessionState, now: int, ids: IdSource) -> list[Draft]:
         provider = self.memory_session
         if provider is None or provider in state.memory_sessions:
             return []
         from eventlog.session.commands import AssignMemorySession
 
-        decided = AssignMemorySession(provider).decide(state, now, lambda: NO_ID)
+        decided = AssignMemorySession(provider).decide(state, now, ids)
         return [] if isinstance(decided, Outcome) else [*decided]
 
     def _message(
@@ -238,9 +243,6 @@ class StartRun(Command[Started]):
                 return Started(event.attempt, entry.version, dict(event.steps))
         return Started(is_over=True)
 
-
-NO_ID: Final = bytes(16)
-"""In place of a drawn id, where the command draws none."""
 
 How = Literal["crashed", "lost", "released", "cancelled", "failed", "abandoned"]
 
