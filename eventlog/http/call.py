@@ -31,6 +31,7 @@ __all__ = [
     "Service",
     "checked_query",
     "expected_version",
+    "fence_of",
     "idempotency_key",
     "json_response",
 ]
@@ -91,6 +92,8 @@ class Call:
     key: str | None = None
     expected: int | None = None
     """The version that the session must be at, from ``If-Match``."""
+    fence: int | None = None
+    """The fence of the turn that the command belongs to, from ``Eventlog-Fence``."""
 
     @property
     def log(self) -> AsyncLog:
@@ -113,6 +116,16 @@ class Call:
         return by
 
     @property
+    def by_origin(self) -> dict[str, Any]:
+        """As `by`, for commands that have an id of their own."""
+        return {name: value for name, value in self.by.items() if name != "idempotency_key"}
+
+    @property
+    def holder(self) -> str:
+        """Who holds what the request begins, in words."""
+        return self.principal.actor or "a client over HTTP"
+
+    @property
     def by_expected(self) -> dict[str, Any]:
         """As `by`, with the version that the session must be at, if there is one."""
         return self.by if self.expected is None else {**self.by, "expected": self.expected}
@@ -121,8 +134,9 @@ class Call:
         return action in self.principal.actions
 
     async def session(self, *, create: bool = False) -> AsyncSession:
-        """Open the session that the path names."""
-        return await self.service.session(self.principal, self.path["session_id"], create=create)
+        """Open the session that the path names: as the turn's, if the request has a fence."""
+        session = await self.service.session(self.principal, self.path["session_id"], create=create)
+        return session if self.fence is None else await session.held_turn(self.fence)
 
     async def owns(self, session_id: str) -> bool:
         """Return whether a session is one that the principal may see."""
@@ -209,6 +223,20 @@ def expected_version(request: Request) -> int | None:
     if found is None:
         raise RequestRefused("invalid_argument", 'If-Match must be one version, such as "17"')
     return int(found[1])
+
+
+def fence_of(request: Request, needed: bool) -> int | None:
+    """Read ``Eventlog-Fence``: the version at which an attempt at a turn began."""
+    header = request.headers.get("eventlog-fence")
+    if header is None and not needed:
+        return None
+    found = _VERSION.fullmatch((header or "").strip())
+    fence = 0 if found is None else int(found[1])
+    if not fence:
+        raise RequestRefused(
+            "invalid_argument", "Eventlog-Fence must be the fence with which the turn was begun"
+        )
+    return fence
 
 
 def idempotency_key(request: Request) -> str | None:

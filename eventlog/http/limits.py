@@ -7,11 +7,13 @@ from typing import Final
 
 __all__ = [
     "BATCH_MESSAGES",
+    "CHUNK_BYTES",
     "LEASE_SECONDS",
     "PAGE",
     "PAGE_DEFAULT",
     "SCANNED",
     "WAIT_SECONDS",
+    "WINDOW_SECONDS",
     "Limits",
 ]
 
@@ -31,7 +33,14 @@ WAIT_SECONDS: Final = 60
 
 
 LEASE_SECONDS: Final = 60.0
-"""How long a message that is being written is its producer's after each chunk."""
+"""How long a message that is being written is its producer's after each chunk, and a turn its holder's
+after each renewal."""
+
+WINDOW_SECONDS: Final = 0.3
+"""How long a client keeps what is written, at most, before it sends it as a chunk."""
+
+CHUNK_BYTES: Final = 4_096
+"""How much a client keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
