@@ -16,6 +16,7 @@ import httpx2
 from typing_extensions import Unpack
 
 from eventlog import (
+    ConflictError,
     Health,
     InvalidArgument,
     Recorded,
@@ -90,9 +91,15 @@ class AsyncClient:
             "model": model,
             "failed_archives": failed_archives,
         }
-        return AsyncClientSession(
-            self._connection, await self._connection.send(wire.post("sessions", body=body, by={}))
-        )
+        request = wire.post("sessions", body=body, by={})
+        try:
+            return AsyncClientSession(self._connection, await self._connection.send(request))
+        except ConflictError:
+            # Somebody was first: another of one's own clients, or another owner.
+            session = None if id is None else await self._found(id)
+            if session is None:
+                raise
+            return session
 
     async def _found(self, session_id: str) -> AsyncClientSession | None:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -15,6 +17,7 @@ from starlette.responses import Response
 from eventlog import (
     AsyncLog,
     AsyncSession,
+    InvalidArgument,
     OwnerMismatch,
     SessionNotFound,
     TaskNotFound,
@@ -33,6 +36,7 @@ __all__ = [
     "expected_version",
     "fence_of",
     "idempotency_key",
+    "in_order",
     "json_response",
 ]
 
@@ -136,7 +140,10 @@ class Call:
     async def session(self, *, create: bool = False) -> AsyncSession:
         """Open the session that the path names: as the turn's, if the request has a fence."""
         session = await self.service.session(self.principal, self.path["session_id"], create=create)
-        return session if self.fence is None else await session.held_turn(self.fence)
+        if self.fence is None:
+            return session
+        with in_order():
+            return await session.held_turn(self.fence)
 
     async def owns(self, session_id: str) -> bool:
         """Return whether a session is one that the principal may see."""
@@ -152,6 +159,15 @@ class Call:
         if not await self.owns(task.session_id):
             raise TaskNotFound(task_id)
         return task
+
+
+@contextmanager
+def in_order() -> Generator[None]:
+    """Refuse what is continued although it did not begin so: the request itself is a sound one."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise RequestRefused("out_of_order", str(error)) from error
 
 
 def json_response(

@@ -12,6 +12,7 @@ import httpx2
 from typing_extensions import Unpack
 
 from eventlog import (
+    ConflictError,
     Health,
     InvalidArgument,
     Recorded,
@@ -86,9 +87,15 @@ class Client:
             "model": model,
             "failed_archives": failed_archives,
         }
-        return ClientSession(
-            self._connection, self._connection.send(wire.post("sessions", body=body, by={}))
-        )
+        request = wire.post("sessions", body=body, by={})
+        try:
+            return ClientSession(self._connection, self._connection.send(request))
+        except ConflictError:
+            # Somebody was first: another of one's own clients, or another owner.
+            session = None if id is None else self._found(id)
+            if session is None:
+                raise
+            return session
 
     def _found(self, session_id: str) -> ClientSession | None:
         try:

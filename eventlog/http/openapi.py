@@ -182,7 +182,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "required": False,
                 "description": "The same key in the same session gets the first outcome again; "
                 "with another payload it is refused.",
-                "schema": {"pattern": "^[A-Za-z0-9._:-]{1,255}$"},
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
             }
         )
     if operation.conditional:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from eventlog import AsyncTurn, InvalidArgument
+from eventlog import AsyncTurn, InvalidArgument, Message
 from eventlog.http.bodies import AppendChunk, BeginMessage, EndMessage, checked_message
-from eventlog.http.call import Call, json_response
+from eventlog.http.call import Call, in_order, json_response
 from eventlog.http.routing import Operation
 from eventlog.http.session_operations import done
 
@@ -24,7 +24,8 @@ async def begin_message(call: Call) -> Response:
 async def append_chunk(call: Call) -> Response:
     body: AppendChunk = call.body
     session = await call.session()
-    await session.append_chunk(call.path["message_id"], body.fence, body.sequence, body.content)
+    with in_order():
+        await session.append_chunk(call.path["message_id"], body.fence, body.sequence, body.content)
     return done(session)
 
 
@@ -35,13 +36,15 @@ async def end_message(call: Call) -> Response:
     by = call.by_origin
     if body.step is not None and not isinstance(session, AsyncTurn):
         raise InvalidArgument("a message is a step in a turn alone; give its Eventlog-Fence")
-    if body.interrupted:
-        message = await session.interrupt_message(message_id, body.fence, **by)
-    else:
-        given = None if body.message is None else checked_message(body.message)
-        if isinstance(session, AsyncTurn):
-            by |= {"step": body.step, "digest": body.digest}
-        message = await session.end_message(message_id, body.fence, given, **by)
+    given = None if body.message is None else checked_message(body.message)
+    if isinstance(session, AsyncTurn) and not body.interrupted:
+        by |= {"step": body.step, "digest": body.digest}
+    message: Message | None
+    with in_order():
+        if body.interrupted:
+            message = await session.interrupt_message(message_id, body.fence, **by)
+        else:
+            message = await session.end_message(message_id, body.fence, given, **by)
     document = {
         "session_id": session.id,
         "version": session.version,

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from eventlog import AsyncSession, AsyncTurn, InvalidArgument, RecordedStep, TurnOpen, TurnView
+from eventlog import AsyncSession, AsyncTurn, RecordedStep, TurnOpen, TurnView
 from eventlog.http.bodies import (
     BeginTurn,
     EndTurn,
@@ -81,8 +81,9 @@ async def _turn(call: Call) -> AsyncTurn:
     turn = await call.session()
     assert isinstance(turn, AsyncTurn)  # The fence of these operations is required.
     if turn.turn_id != call.path["turn_id"]:
-        raise InvalidArgument(
-            f"the fence is that of turn {turn.turn_id!r}; give the one of the turn in the path"
+        raise RequestRefused(
+            "out_of_order",
+            f"the fence is that of turn {turn.turn_id!r}; give the one of the turn in the path",
         )
     return turn
 

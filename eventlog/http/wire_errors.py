@@ -89,6 +89,7 @@ OWN_CODES: Final[dict[str, int]] = {
     "step_not_found": 404,
     "method_not_allowed": 405,
     "session_exists": 409,
+    "out_of_order": 409,
     "timeout": 408,
     "too_large": 413,
     "unsupported_media_type": 415,
@@ -115,7 +116,11 @@ _CLASSES: Final[dict[str, type[EventLogError]]] = {
     snake_case(name): getattr(eventlog, name) for name in _TABLE
 }
 
-_SAME: Final = {"duplicate_key": "duplicate_event", "message_not_found": "invalid_message"}
+_SAME: Final = {
+    "duplicate_key": "duplicate_event",
+    "message_not_found": "invalid_message",
+    "out_of_order": "invalid_argument",
+}
 """Codes whose status is that of the request; the library itself has one error for both."""
 
 _ABSENT: Final = frozenset({"turn_not_found", "step_not_found"})
