@@ -21,6 +21,7 @@ from eventlog.http.call import (
     checked,
     checked_query,
     expected_version,
+    fence_of,
     idempotency_key,
 )
 from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
@@ -32,6 +33,7 @@ from eventlog.http.principal import Authorize, Principal
 from eventlog.http.routing import PREFIX, Routes, raw_path
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
+from eventlog.http.turn_operations import TURN_OPERATIONS
 from eventlog.http.wire_errors import Failure, RequestRefused, failure_of
 
 __all__ = ["LOOPBACK", "ROUTES", "Application", "create_app"]
@@ -44,6 +46,7 @@ ROUTES: Final = Routes(
         *SESSION_OPERATIONS,
         *MESSAGE_OPERATIONS,
         *STREAM_OPERATIONS,
+        *TURN_OPERATIONS,
         *LOG_OPERATIONS,
         *EVENT_OPERATIONS,
     )
@@ -190,6 +193,10 @@ class Application:
             call.expected = expected_version(request)
         elif "if-match" in request.headers:
             raise RequestRefused("invalid_argument", "this operation does not take If-Match")
+        if operation.fenced:
+            call.fence = fence_of(request, operation.fenced == "must")
+        elif "eventlog-fence" in request.headers:
+            raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
         model = operation.body
         if model is not None:
             content = await self._content(request)

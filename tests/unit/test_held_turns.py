@@ -136,7 +136,7 @@ def test_steps_are_recorded_once_and_read_back_with_their_messages(
     assert first.record_step("search", ["hit"], digest=digest, messages=said) == ["hit"]
     others: list[dict[str, Any]] = [{"digest": "x"}, {"messages": ()}, {"output": ["miss"]}]
     for other in others:
-        step = {"output": ["hit"], "digest": digest, "messages": said, **other}
+        step: dict[str, Any] = {"output": ["hit"], "digest": digest, "messages": said, **other}
         with pytest.raises(InvalidArgument, match="used before"):
             first.record_step("search", **step)
     held = rival.session("s").held_turn(first.fence)
