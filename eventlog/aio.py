@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.engine.health import Health
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
@@ -332,6 +333,18 @@ class AsyncLog:
         return await self._engine.run(
             self._log.bundle, sessions, path, redact=redact, replace=replace
         )
+
+    async def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        advance: Callable[[int, int], object] | None = None,
+    ) -> BackupReport:
+        """Write the whole log into a new local file, as it is at one moment, while others write to it.
+
+        See `Log.backup`. ``advance`` is called in another thread.
+        """
+        return await self._engine.run(self._log.backup, path, advance=advance)
 
     @property
     def durability(self) -> Durability:

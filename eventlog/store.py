@@ -57,6 +57,7 @@ __all__ = [
     "Append",
     "Appended",
     "Blob",
+    "CopiesItself",
     "Durability",
     "EventId",
     "Expected",
@@ -296,6 +297,18 @@ def wal_of(store: Store) -> WalState | None:
     """Return the state of the store's write-ahead log if it has one (`HasWal`), else None."""
     wal = cast("Callable[[], WalState] | None", getattr(store, "wal", None))
     return None if wal is None else wal()
+
+
+class CopiesItself(Protocol):
+    """An optional ability: a copy in one local file, quicker than record by record."""
+
+    def backup(self, path: str, advance: Callable[[int, int], object]) -> None:
+        """Write the log as it is at one moment into an empty file, a log of the SQLite store.
+
+        ``advance`` is called now and then with how much is done and how much there is; what it
+        raises ends the copy. The caller syncs the file.
+        """
+        ...
 
 
 class StoreModule(Protocol):

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -46,6 +46,7 @@ from eventlog.store import (
     paged,
 )
 from eventlog.store_url import public_url
+from eventlog.stores.sqlite.backup import copy_pages
 from eventlog.stores.sqlite.batch import Batch, put_entries
 from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.connections import Connecting
@@ -416,6 +417,10 @@ class SQLiteStore:
 
     def wal(self) -> WalState:
         return self._wal.state()
+
+    def backup(self, path: str, advance: Callable[[int, int], object]) -> None:
+        with mapped_errors(path), closing(self._connecting.reader()) as connection:
+            copy_pages(connection, path, advance)
 
     def settings(self) -> dict[str, str]:
         with self._write_lock:
