@@ -28,6 +28,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.filesystem import make_file, permissions_named
+from eventlog.presence import Presence
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -134,6 +135,8 @@ class SQLiteStore:
             make_file(self.path, permissions)
         self.durability: Durability = self._connecting.durability
         self._wal = WalKeeper(self.path, busy_timeout)
+        is_file = connect is local_connect and self.path != ":memory:"
+        self._presence = Presence(self.path) if is_file else None
         self._start()
 
     def _start(self) -> None:
@@ -418,6 +421,12 @@ class SQLiteStore:
     def wal(self) -> WalState:
         return self._wal.state()
 
+    def presence(self) -> str | None:
+        return None if self._presence is None or self._closed else self._presence.name()
+
+    def is_gone(self, presence: str) -> bool | None:
+        return None if self._presence is None else self._presence.is_gone(presence)
+
     def backup(self, path: str, advance: Callable[[int, int], object]) -> None:
         with mapped_errors(path), closing(self._connecting.reader()) as connection:
             copy_pages(connection, path, advance)
@@ -466,6 +475,8 @@ class SQLiteStore:
                 return
             self._closed = True
             _open_stores.discard(self)
+            if self._presence is not None:
+                self._presence.end()
             # The index tables may lag behind; the next opening reads the rest.
             with suppress(sqlite3.Error, EventLogError):
                 self._index_rest()

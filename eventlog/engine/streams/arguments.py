@@ -72,7 +72,7 @@ def begin(
     whole = dict(message_data(as_message({**given, "parts": []})))
     if "created_at" not in data:
         del whole["created_at"]
-    holder = Holder(this_process(), engine.recovery.lease_time())
+    holder = Holder(this_process(engine.recovery.store), engine.recovery.lease_time())
     lease = int(lease_seconds * 1_000_000)
     return BeginMessage(cast("MessageData", whole), lease, holder, in_turn=in_turn)
 
