@@ -44,9 +44,14 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(params=["sqlite:///log.db", "files:///log?writers=many"], ids=["sqlite", "files"])
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def log() -> Generator[Log]:
-    with eventlog.open("sqlite:///log.db") as opened:
+def log(url: str) -> Generator[Log]:
+    with eventlog.open(url) as opened:
         session = opened.session("s", create=True)
         session.append(Message.user("hello"))
         session.commit()
@@ -65,12 +70,12 @@ def elsewhere(owner: OwnerData) -> OwnerData:
 
 
 @contextmanager
-def container(*command: str) -> Generator[subprocess.Popen[str]]:
+def container(url: str) -> Generator[subprocess.Popen[str]]:
     """Run the worker in PID namespaces of its own until it has claimed the task."""
     if not has_namespaces():
         pytest.skip("NOT TESTED: no namespaces of process ids here (not root, or no unshare)")
     process = subprocess.Popen(
-        [*NEW_CONTAINER, sys.executable, str(CONTAINED), "sqlite:///log.db"],
+        [*NEW_CONTAINER, sys.executable, str(CONTAINED), url],
         stdout=subprocess.PIPE,
         text=True,
         process_group=0,
@@ -100,8 +105,8 @@ def until_it_is_gone(owner: OwnerData, log: Log) -> None:
 # ---- with real namespaces ---------------------------------------------------------------------
 
 
-def test_a_task_of_a_killed_container_goes_on_at_once(log: Log) -> None:
-    with container() as worker:
+def test_a_task_of_a_killed_container_goes_on_at_once(log: Log, url: str) -> None:
+    with container(url) as worker:
         owner = owner_of(log)
         assert owner["pid"] < 100, "a process id of a namespace of its own"
         assert fate_of(owner, log.store) == "alive"
@@ -118,17 +123,17 @@ def test_a_task_of_a_killed_container_goes_on_at_once(log: Log) -> None:
     print(f"a task of a killed container went on after {took:.3f} s, of a lease of 300 s")
 
 
-def test_a_turn_of_a_killed_container_is_begun_again_at_once(log: Log) -> None:
+def test_a_turn_of_a_killed_container_is_begun_again_at_once(log: Log, url: str) -> None:
     if not has_namespaces():
         pytest.skip("NOT TESTED: no namespaces of process ids here (not root, or no unshare)")
     program = (
         "import os, sys, eventlog\n"
-        "log = eventlog.open('sqlite:///log.db')\n"
+        "log = eventlog.open(sys.argv[1])\n"
         "with log.session('t', create=True).turn('turn-1') as turn:\n"
         "    turn.append({'role': 'user', 'content': 'hello'})\n"
         "    os._exit(9)\n"
     )
-    subprocess.run([*NEW_CONTAINER, sys.executable, "-c", program], check=False)
+    subprocess.run([*NEW_CONTAINER, sys.executable, "-c", program, url], check=False)
 
     session = log.session("t")
     with session.turn("turn-1") as turn:
@@ -141,10 +146,10 @@ def test_a_turn_of_a_killed_container_is_begun_again_at_once(log: Log) -> None:
 # ---- what proves, and what does not -----------------------------------------------------------
 
 
-def test_the_lock_of_a_process_that_lives_proves_its_life(log: Log) -> None:
+def test_the_lock_of_a_process_that_lives_proves_its_life(log: Log, url: str) -> None:
     owner = elsewhere(this_process(log.store))
 
-    with eventlog.open("sqlite:///log.db") as other:
+    with eventlog.open(url) as other:
         assert fate_of(owner, other.store) == "alive"
         log.close()
         assert fate_of(owner, other.store) == "unknown", "closed in order: the file is removed"
@@ -276,10 +281,10 @@ def test_a_reader_makes_no_file(log: Log, tmp_path: Path) -> None:
     list(log.tasks())
     log.health()
 
-    assert list(tmp_path.glob("log.db-owner-*")) == []
+    assert list(tmp_path.glob("log*-owner-*")) == []
 
 
-def test_work_says_what_it_waits_for_and_until_when(log: Log) -> None:
+def test_work_says_what_it_waits_for_and_until_when(log: Log, url: str) -> None:
     """F2: without a proof the lease has to end."""
     from eventlog.log import engine_of
     from eventlog.session.tasks.commands import ClaimTask
@@ -289,7 +294,7 @@ def test_work_says_what_it_waits_for_and_until_when(log: Log) -> None:
     nobody = OwnerData(host="elsewhere", boot="another", pid=7, started="1")
     claim = ClaimTask(task.task_id, "w", nobody, 300_000_000, attempts=3)
     engine.execute(engine.core("s"), claim)
-    command = [sys.executable, "-m", "eventlog", "--store", "sqlite:///log.db", "work", "--once"]
+    command = [sys.executable, "-m", "eventlog", "--store", url, "work", "--once"]
 
     done = subprocess.run(command, check=False, capture_output=True, text=True)
 
