@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.instrumentation import instrument
     from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.streams.commands import BegunMessage
@@ -226,6 +227,7 @@ __all__ = [
     "VersionConflict",
     "Watch",
     "Worker",
+    "instrument",
     "open_async",
     "open_bundle",
     "replay",
@@ -233,6 +235,7 @@ __all__ = [
 
 _LATER = {
     "Watch": "eventlog.engine.watch",
+    "instrument": "eventlog.instrumentation",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",

@@ -36,7 +36,9 @@ def summarize(request: SummaryRequest) -> Summary:
 def has_namespaces() -> bool:
     if shutil.which("unshare") is None:
         return False
-    return subprocess.run([*NEW_CONTAINER, "true"], check=False, capture_output=True).returncode == 0
+    return (
+        subprocess.run([*NEW_CONTAINER, "true"], check=False, capture_output=True).returncode == 0
+    )
 
 
 @pytest.fixture(autouse=True)
