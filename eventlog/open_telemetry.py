@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context, metrics, propagate, trace
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["observe"]
 
 SCOPE: Final = "eventlog"
+
+DISTRIBUTION: Final = "eventlog-sessions"
 
 CONVERSATION: Final = "gen_ai.conversation.id"
 """The session, under the name by which viewers put conversations together (semantic conventions for
@@ -63,10 +66,9 @@ def observe(
     engine: Engine, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
 ) -> None:
     """Measure a log from now on; see `eventlog.instrumentation.instrument`."""
-    from eventlog import __version__
-
-    tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
-    meter = metrics.get_meter(SCOPE, __version__, meter_provider)
+    found = version(DISTRIBUTION)
+    tracer = trace.get_tracer(SCOPE, found, tracer_provider)
+    meter = metrics.get_meter(SCOPE, found, meter_provider)
     _observe_health(engine, meter)
     engine.observe(_Telemetry(tracer, meter))
     trace_sources[:] = [_current_trace]

@@ -290,7 +290,9 @@ def test_a_log_that_is_not_instrumented_has_no_spans_and_imports_nothing(tmp_pat
         "    Worker(log, Finalizer()).run_once()\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
     assert done.stdout == "[]\n"
 
@@ -307,6 +309,8 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path: Path) -> N
         "    print(error)\n"
         "log.session('s', create=True).append({'role': 'user', 'content': 'hello'})\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
     assert "pip install 'eventlog-sessions[otel]'" in done.stdout

@@ -63,6 +63,7 @@ FACES = {
     *("__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"),
     "message_streams",
     "late_verbs",
+    *("instrumentation", "open_telemetry"),
 }
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
 
