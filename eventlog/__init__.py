@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.instrumentation import instrument
     from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.runs.budget import RestartPolicy
@@ -249,6 +250,7 @@ __all__ = [
     "Watch",
     "Worker",
     "cleanup",
+    "instrument",
     "latest_saved",
     "open_async",
     "open_bundle",
@@ -272,6 +274,7 @@ _LATER = {
     "RestartPolicy": "eventlog.session.runs.budget",
     "RunView": "eventlog.session.runs.view",
     "Watch": "eventlog.engine.watch",
+    "instrument": "eventlog.instrumentation",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",

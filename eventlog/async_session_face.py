@@ -884,7 +884,13 @@ class AsyncSession:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
         command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        result: CommitResult = await self._do(command, by)
+        observer = self._engine.blocking.observer
+        if observer is None:
+            result: CommitResult = await self._do(command, by)
+            return result
+        with observer.commit(self.id) as note:
+            result = await self._do(command, by)
+            note(result)
         return result
 
     async def retry(

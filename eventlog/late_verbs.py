@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eventlog.engine.engine import Engine
     from eventlog.engine.streams.reading import StreamView
     from eventlog.engine.turns import TurnRun
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.forensics.bisect import Found
@@ -50,6 +51,7 @@ __all__ = [
     "append_chunk",
     "at",
     "attach",
+    "backup",
     "begin_message",
     "bisect",
     "blame",
@@ -164,6 +166,16 @@ def bundle(
     from eventlog.exchange.bundle.saving import write_bundle
 
     return write_bundle(store, sessions, path, redact, replace=replace)
+
+
+def backup(
+    engine: Engine, path: Path, advance: Callable[[int, int], object] | None
+) -> BackupReport:
+    """Back the log up; see `eventlog.Log.backup`."""
+    from eventlog.exchange.backup import Backup
+
+    making = Backup(engine.store, path, *(() if advance is None else (advance,)))
+    return engine.shelter.run(making.run, making.give_up)
 
 
 def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:

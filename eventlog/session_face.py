@@ -996,7 +996,13 @@ class Session:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
         command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        result: CommitResult = self._do(command, by)
+        observer = self._engine.observer
+        if observer is None:
+            result: CommitResult = self._do(command, by)
+            return result
+        with observer.commit(self.id) as note:
+            result = self._do(command, by)
+            note(result)
         return result
 
     def retry(

@@ -53,13 +53,14 @@ SUMMARIES: Final = {
     "verify": "Verify hash chains, state machines and what is derived.",
     "serve": "Serve the log over HTTP, until stopped.",
     "copy": "Copy a log into another store.",
+    "backup": "Write the whole log into one file, while it is in use.",
     "doctor": "Check a store, a session folder or a conversation file.",
     "docs": "Show the documentation.",
 }
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
-OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "doctor", "docs"})
+OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "backup", "doctor", "docs"})
 """The commands that name no session, and so have no ``--owner``."""
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
     from eventlog.engine.heartbeat import Heartbeat
+    from eventlog.engine.observer import Observer
     from eventlog.engine.shelter import Shelter
     from eventlog.engine.streams.pump import StreamPump
     from eventlog.session.command import Command
@@ -74,6 +75,7 @@ class Engine:
         self._files = files or LocalFiles()
         self._tool_output = tool_output
         self._auto_commit = auto_commit
+        self.observer: Observer | None = None
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
         self.recovery = StreamRecovery(self.store, self.clock, self.jumps, estimate_tokens)
@@ -184,6 +186,13 @@ class Engine:
     def _run_keeping(self, request: Request) -> Any:
         """Store a request's large values, then queue it and return its answer."""
         return run_keeping(self._committer.run, request)
+
+    def observe(self, observer: Observer) -> None:
+        """Have an observer called from now on."""
+        from eventlog.engine.observer import ObservedAppends  # Most logs have no observer.
+
+        self.observer = observer
+        self._committer.store_through(ObservedAppends(self.store.inner, observer))
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""

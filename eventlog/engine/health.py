@@ -34,8 +34,7 @@ class Health(NamedTuple):
     ``blocked_sessions`` commits wait for an archive that failed for good. Of a checkpoint,
     ``lag_events`` counts the events behind it, and ``lag_seconds`` is the age of the oldest.
     ``wal_bytes`` is the size of the store's write-ahead log, None if it has none. Beyond 8 MiB
-    ``wal_readers`` names the processes that read just then: one that does so for long keeps it from
-    beginning anew.
+    ``wal_readers`` names the processes that read just then: one that does so for long lets it grow.
     """
 
     durability: Durability

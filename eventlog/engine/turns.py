@@ -171,10 +171,11 @@ class TurnRun:
         """Return the command that begins the turn, with what is known of the open one's owner."""
         terms, turn = self.terms, self.core.refresh().turn
         lease = int(terms.lease_seconds * 1_000_000)
-        gone = turn is not None and turn.owner is not None and is_gone(turn.owner)
+        store = self._engine.store.inner
+        gone = turn is not None and turn.owner is not None and is_gone(turn.owner, store)
         return BeginTurn(
             terms.turn_id,
-            this_process() if terms.holder is None else holder_of_fence(terms.holder),
+            this_process(store) if terms.holder is None else holder_of_fence(terms.holder),
             lease,
             terms.stale_seconds,
             resumes=terms.resumes,

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +28,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.filesystem import make_file, permissions_named
+from eventlog.presence import Presence
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -46,6 +47,7 @@ from eventlog.store import (
     paged,
 )
 from eventlog.store_url import public_url
+from eventlog.stores.sqlite.backup import copy_pages
 from eventlog.stores.sqlite.batch import Batch, put_entries
 from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.connections import Connecting
@@ -133,6 +135,8 @@ class SQLiteStore:
             make_file(self.path, permissions)
         self.durability: Durability = self._connecting.durability
         self._wal = WalKeeper(self.path, busy_timeout)
+        is_file = connect is local_connect and self.path != ":memory:"
+        self._presence = Presence(self.path) if is_file else None
         self._start()
 
     def _start(self) -> None:
@@ -417,6 +421,16 @@ class SQLiteStore:
     def wal(self) -> WalState:
         return self._wal.state()
 
+    def presence(self) -> str | None:
+        return None if self._presence is None or self._closed else self._presence.name()
+
+    def is_gone(self, presence: str) -> bool | None:
+        return None if self._presence is None else self._presence.is_gone(presence)
+
+    def backup(self, path: str, advance: Callable[[int, int], object]) -> None:
+        with mapped_errors(path), closing(self._connecting.reader()) as connection:
+            copy_pages(connection, path, advance)
+
     def settings(self) -> dict[str, str]:
         with self._write_lock:
             settings = self._connecting.settings(self._open_writer(writes=False))
@@ -461,6 +475,8 @@ class SQLiteStore:
                 return
             self._closed = True
             _open_stores.discard(self)
+            if self._presence is not None:
+                self._presence.end()
             # The index tables may lag behind; the next opening reads the rest.
             with suppress(sqlite3.Error, EventLogError):
                 self._index_rest()

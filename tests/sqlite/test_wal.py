@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -91,7 +91,7 @@ def most(store: SQLiteStore, path: Path, blobs: int) -> int:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[subprocess.Popen[str]]:
+def reading(path: Path) -> Generator[subprocess.Popen[str]]:
     """Run another program that reads until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", READER, str(path)],
