@@ -37,10 +37,21 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
     from eventlog.session.version_ranges import VersionRange
     from eventlog.session.withdrawals.events import MessagesWithdrawn
 
-__all__ = ["META_ALONE", "MISSING_ROOT", "ROOTS", "Picture", "Pictures", "Values", "values_of"]
+__all__ = [
+    "META_ALONE",
+    "MISSING_ROOT",
+    "ROOTS",
+    "Picture",
+    "Pictures",
+    "Values",
+    "show_entries",
+    "take_message",
+    "values_of",
+]
 
 ROOTS: Final = (
     "version",
@@ -190,22 +201,39 @@ class Pictures(Projection[Picture, Picture]):
             apply(session, recorded)
         if len(session.findings) > illegal_steps:
             return state
-        match type_:
-            case "message_appended":
-                _append(state, recorded)
-            case "tool_result_recorded":
-                _complete(state, recorded.version, cast("ToolResultRecorded", recorded.event))
-            case "commit_prepared":
-                _retain(state, state.session.window.closed)
-            case "messages_withdrawn":
-                _withdraw(state, cast("MessagesWithdrawn", recorded.event))
-            case _ if type_ in TURN_MACHINE.events:
-                _show_turns(state, changes)
-            case _:
-                pass
+        take_message(state, recorded)
+        if type_ in TURN_MACHINE.events:
+            _show_turns(state, changes)
         if changes:
             _follow_index(state, recorded, changes)
         return state
+
+
+def take_message(state: Picture, recorded: Recorded) -> None:
+    """Take over what an event that was folded means for the live messages."""
+    match recorded.type:
+        case "message_appended":
+            _append(state, recorded)
+        case "tool_result_recorded":
+            _complete(state, recorded.version, cast("ToolResultRecorded", recorded.event))
+        case "commit_prepared":
+            _retain(state, state.session.window.closed)
+        case "messages_withdrawn":
+            _withdraw(state, cast("MessagesWithdrawn", recorded.event))
+        case _:
+            pass
+
+
+def show_entries(state: Picture, archives: Iterable[int], turns: Iterable[Turn]) -> None:
+    """Show the tasks that are known, some archives, and turns beside the open one."""
+    for task in state.known_tasks.values():
+        state.tasks[task.task_id] = _plain(task_view(task, state.known_tasks.get)._asdict())
+    for index in archives:
+        _show_archive(state, index)
+    open_turn = state.session.turn
+    for turn in turns if open_turn is None else [*turns, open_turn]:
+        state.turns[turn.turn_id] = _plain(turn_view(turn)._asdict())
+    state.touched = set()
 
 
 def _append(state: Picture, recorded: Recorded) -> None:

@@ -67,6 +67,7 @@ def pages(
             f"script-src '{_digest(script)}'",
             f"style-src '{_digest(style)}'",
             "connect-src 'self'" if connects else "connect-src 'none'",
+            "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
         )
@@ -78,7 +79,7 @@ def pages(
     yield head
     yield f'<script type="application/json" id="settings">{json_text(settings)}</script>\n'
     for pieces in sessions:
-        yield '<script type="application/json" class="session">'
+        yield '<script type="application/json" class="session-data">'
         yield from pieces
         yield "</script>\n"
     before, after = rest.split("{{script}}")

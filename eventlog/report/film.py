@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventlog.records import Record
     from eventlog.report.tables import Tables
 
-__all__ = ["WINDOW", "Frames", "Window", "leaves"]
+__all__ = ["BY_FIELD", "WINDOW", "Frames", "Window", "leaves"]
 
 WINDOW: Final = 500
 """Events between two whole states."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import CorruptError
 from eventlog.exchange.bundle.redacting import redacted_record
-from eventlog.forensics.picture import Picture, Pictures
+from eventlog.forensics.picture import Picture, Pictures, Values
 from eventlog.forensics.predicates import quick_predicates
 from eventlog.recorded import Recorded
 from eventlog.redaction import redact
 from eventlog.report.contexts import contexts
 from eventlog.report.drawing import drawings
-from eventlog.report.film import WINDOW, Frames, Window
+from eventlog.report.film import BY_FIELD, WINDOW, Frames, Window
 from eventlog.report.tables import Tables, json_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ __all__ = ["SessionReport"]
 
 WORTH_A_LOOK: Final = frozenset({"token_jump", "first_error", "first_retry"})
 """The predicates that find what often led to something; the others find what is wrong."""
+
+ATTEMPTS: Final = 3
+"""From how many attempts on something is a loop."""
 
 CONTEXTUAL: Final = frozenset({"context_given", "turn_begun"})
 
@@ -131,13 +134,18 @@ class SessionReport:
 
 
 class _Checks:
-    """What the shipped predicates find, each with its first place and how often."""
+    """What the shipped predicates find, each with its first place and how often; what failed for good
+    and still does at the end; and what was begun again and again."""
 
     def __init__(self) -> None:
         self._predicates = quick_predicates(WINDOW)
         self._found: dict[str, dict[str, Any]] = {}
+        self._failed: dict[str, dict[str, Any]] = {}
+        self._loops: dict[str, dict[str, Any]] = {}
 
     def look(self, recorded: Recorded, picture: Picture) -> None:
+        for root, key in _entries_of(picture.touched):
+            self._note(recorded.version, root, key, Values(picture)[root][key])
         for name, predicate in self._predicates.items():
             said = predicate(recorded, picture)
             if not said:
@@ -145,33 +153,46 @@ class _Checks:
             if name in self._found:
                 self._found[name]["count"] += 1
             else:
-                self._found[name] = {
-                    "source": name,
-                    "version": recorded.version,
-                    "detail": said[:500],
-                    "count": 1,
-                    "is_wrong": name not in WORTH_A_LOOK,
-                }
+                found = _finding(name, recorded.version, said)
+                self._found[name] = {**found, "is_wrong": name not in WORTH_A_LOOK}
+
+    def _note(self, version: int, root: str, key: str, entry: dict[str, Any]) -> None:
+        """Note what an entry says of attempts and of failure, whatever machine it goes through."""
+        name = f"{entry.get('archive_id') or entry.get('kind') or ''} {key}".strip()
+        if entry.get("state") == "terminal_failed":
+            said = f"{name}: {entry.get('error') or 'no error given'}"
+            self._failed[key] = _finding("failed for good", version, said)
+        else:
+            self._failed.pop(key, None)
+        attempts = entry.get("attempts", entry.get("attempt"))
+        if isinstance(attempts, int) and attempts >= ATTEMPTS:
+            said = f"{root.removesuffix('s')} {name} was begun {attempts} times"
+            first = self._loops.get(key, {"version": version})["version"]
+            self._loops[key] = {**_finding("again and again", first, said), "is_wrong": False}
 
     def findings(self) -> list[dict[str, Any]]:
-        return sorted(self._found.values(), key=lambda found: not found["is_wrong"])
+        loops = [found for key, found in self._loops.items() if key not in self._failed]
+        found = [*self._failed.values(), *self._found.values(), *loops]
+        return sorted(found, key=lambda each: not each["is_wrong"])
+
+
+def _entries_of(touched: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {(root, key) for root, key in touched if root in BY_FIELD and root != "archives"}
+
+
+def _finding(source: str, version: int | None, detail: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "version": version,
+        "detail": detail[:500],
+        "count": 1,
+        "is_wrong": True,
+    }
 
 
 def _verified(finding: Finding) -> dict[str, Any]:
-    return {
-        "source": f"verify: {finding.kind}",
-        "version": finding.version,
-        "detail": redact(finding.detail)[:500],
-        "count": 1,
-        "is_wrong": True,
-    }
+    return _finding(f"verify: {finding.kind}", finding.version, redact(finding.detail))
 
 
 def _unreadable(version: int, error: CorruptError) -> dict[str, Any]:
-    return {
-        "source": "unreadable",
-        "version": version,
-        "detail": f"no state from here on: {redact(str(error))}"[:500],
-        "count": 1,
-        "is_wrong": True,
-    }
+    return _finding("unreadable", version, f"no state from here on: {redact(str(error))}")

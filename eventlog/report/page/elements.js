@@ -37,3 +37,8 @@ export function button(label, onclick, attributes) {
 export function fill(parent, ...children) {
   parent.replaceChildren(...children.flat().filter((child) => child !== null).map(asNode));
 }
+
+/** Return pieces of a text; lines may break between them. */
+export function breakable(texts) {
+  return texts.flatMap((text, place) => (place === 0 ? [text] : [element("wbr"), text]));
+}

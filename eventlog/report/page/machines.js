@@ -2,8 +2,8 @@
 
 import { drawn, element } from "./elements.js";
 
-const BOX = { width: 128, height: 32 };
-const STEP = { x: 176, y: 64 };
+const BOX = { width: 112, height: 32 };
+const STEP = { x: 160, y: 64 };
 const MARGIN = 32;
 
 /** Return a machine's drawing; `steps` are the states of one entry in order, with their versions. */
@@ -49,7 +49,7 @@ function arrowHeads() {
   const head = (id) =>
     drawn(
       "marker",
-      { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto" },
+      { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" },
       drawn("path", { d: "M0 0L8 4L0 8z", class: id }),
     );
   return drawn("defs", null, head("head"), head("head-taken"));
@@ -72,18 +72,28 @@ function arrowView(arrow, place, times) {
   );
 }
 
-/** Return an arrow's line: straight to the next column, around what stands between, or back below. */
+/** Return an arrow's line: to the next column, between the rows to one further on, or back below. */
 function curve(a, b, from, to) {
   const { width: w, height: h } = BOX;
   if (to.column > from.column) {
     const start = { x: a.x + w, y: a.y + h / 2 };
     const end = { x: b.x - 2, y: b.y + h / 2 };
-    const bend = to.column - from.column > 1 ? (to.row >= from.row && to.row > 0 ? 0 : -STEP.y * 0.6) : 0;
     const middle = (start.x + end.x) / 2;
+    if (to.column === from.column + 1)
+      return {
+        d: `M${start.x} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x} ${end.y}`,
+        x: middle - 8,
+        y: (start.y + end.y) / 2 - 6,
+      };
+    const is_down = to.row > from.row || (to.row === from.row && from.row > 0);
+    const between = is_down ? a.y + h + 16 : a.y - 16;
+    const turn = STEP.x - w - 4;
     return {
-      d: `M${start.x} ${start.y}C${middle} ${start.y + bend} ${middle} ${end.y + bend} ${end.x} ${end.y}`,
+      d:
+        `M${start.x} ${start.y}C${start.x + turn / 2} ${start.y} ${start.x + turn / 2} ${between} ${start.x + turn} ${between}` +
+        `L${end.x - turn} ${between}C${end.x - turn / 2} ${between} ${end.x - turn / 2} ${end.y} ${end.x} ${end.y}`,
       x: middle,
-      y: (start.y + end.y) / 2 + bend * 0.75 - 6,
+      y: between - 4,
     };
   }
   if (to.column === from.column) {

@@ -1,6 +1,7 @@
 // The page: which session is shown at which version, what the address says of it, and the keys.
 
 import { button, element, fill } from "./elements.js";
+import { Inspector } from "./inspector.js";
 import { FileSource } from "./sources.js";
 import { SessionView } from "./session_view.js";
 
@@ -18,16 +19,14 @@ const KEYS = [
 /** The sessions in the page, one of them shown. */
 class Pages {
   constructor(root) {
-    this.scripts = [...document.querySelectorAll("script.session")];
+    this.scripts = [...document.querySelectorAll("script.session-data")];
     this.views = new Map();
-    this.place = element("div", null);
+    this.place = element("div", { class: "place" });
     this.names = this.scripts.map((script) => /^\{"session":("(?:[^"\\]|\\.)*")/.exec(script.textContent)?.[1]).map((text) => JSON.parse(text));
     this.help = helpDialog();
     fill(root, this.place, this.help);
     window.addEventListener("hashchange", () => this.follow());
-    document.addEventListener("keydown", (event) => this.pressed(event));
-    window.addEventListener("beforeprint", () => this.shown?.printed(true));
-    window.addEventListener("afterprint", () => this.shown?.printed(false));
+    listen(() => this.shown, this.help);
   }
 
   view(name) {
@@ -42,15 +41,14 @@ class Pages {
   }
 
   extras(name) {
-    const help = button("?", () => this.help.showModal(), { "aria-label": "Keys", class: "help" });
-    const looks = button("◐", changeLooks, { "aria-label": "Light or dark", class: "help" });
-    if (this.names.length < 2) return [looks, help];
+    const buttons = shownAlways(this.help);
+    if (this.names.length < 2) return { title: name, buttons };
     const select = element(
       "select",
-      { "aria-label": "Session", onchange: (event) => this.open(event.target.value) },
+      { "aria-label": "Session", class: "title", onchange: (event) => this.open(event.target.value) },
       ...this.names.map((each) => element("option", { value: each, selected: each === name }, each)),
     );
-    return [select, looks, help];
+    return { title: select, buttons };
   }
 
   open(name) {
@@ -83,20 +81,33 @@ class Pages {
     await view.show(name === session && version !== null ? version : view.source.head);
     document.documentElement.dataset.ready = "yes";
   }
+}
 
-  pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || this.help.open) return;
-    const { target } = event;
-    const writes = target instanceof HTMLElement && target.matches("input:not([type=range]), select, textarea");
-    if (writes) {
-      if (event.key === "Escape") target.blur();
-      return;
-    }
-    if (event.key === "?") this.help.showModal();
-    else if (target instanceof HTMLInputElement && /^(Arrow|Home|End|Page)/.test(event.key) && !event.shiftKey) return;
-    else if (!(this.shown?.pressed(event) ?? false)) return;
-    event.preventDefault();
+/** Let keys and printing act on what is shown. */
+function listen(shown, help) {
+  document.addEventListener("keydown", (event) => pressed(event, shown(), help));
+  window.addEventListener("beforeprint", () => shown()?.printed(true));
+  window.addEventListener("afterprint", () => shown()?.printed(false));
+}
+
+function pressed(event, view, help) {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  const { target } = event;
+  if (target instanceof HTMLElement && target.matches("input:not([type=range]), select, textarea")) {
+    if (event.key === "Escape") target.blur();
+    return;
   }
+  const moves_slider = target instanceof HTMLInputElement && /^(Arrow|Home|End|Page)/.test(event.key);
+  if (event.key === "?") help.showModal();
+  else if ((moves_slider && !event.shiftKey) || !(view?.pressed(event) ?? false)) return;
+  event.preventDefault();
+}
+
+function shownAlways(help) {
+  return [
+    button("◐", changeLooks, { "aria-label": "Light or dark", class: "help" }),
+    button("?", () => help.showModal(), { "aria-label": "Keys", class: "help" }),
+  ];
 }
 
 function helpDialog() {
@@ -112,11 +123,11 @@ function helpDialog() {
 }
 
 function changeLooks() {
-  const root = document.documentElement;
-  const is_dark = root.dataset.looks
-    ? root.dataset.looks === "dark"
+  const whole = document.documentElement;
+  const is_dark = whole.dataset.looks
+    ? whole.dataset.looks === "dark"
     : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.looks = is_dark ? "light" : "dark";
+  whole.dataset.looks = is_dark ? "light" : "dark";
 }
 
 function addressOf(session, version) {
@@ -133,5 +144,12 @@ function placeIn(hash) {
   }
 }
 
-const pages = new Pages(document.getElementById("page"));
-await pages.follow();
+const root = document.getElementById("page");
+if (settings.mode === "file") {
+  await new Pages(root).follow();
+} else {
+  const help = helpDialog();
+  const inspector = new Inspector(root, settings, () => shownAlways(help), help);
+  listen(() => inspector.shown, help);
+  await inspector.follow();
+}

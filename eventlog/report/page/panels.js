@@ -1,11 +1,11 @@
 // What is to be seen of a session at a version, panel by panel.
 
-import { button, element } from "./elements.js";
+import { breakable, button, element } from "./elements.js";
 import { machineView } from "./machines.js";
 import { messageView } from "./messages.js";
 import { differences, inside } from "./states.js";
 import { blamed, fieldTable, json, longText, valueText } from "./values.js";
-import { brief, counted, grouped, pathText, shellWord, titled } from "./wording.js";
+import { brief, counted, grouped, pieces, shellWord, titled } from "./wording.js";
 
 const MESSAGES = 30;
 const ROWS = 300;
@@ -40,7 +40,7 @@ export function panelLabel(name) {
 
 /** Return how many entries a panel shows; null where that says nothing. */
 export function panelCount(name, view) {
-  if (name === "changes") return view.changed.length;
+  if (name === "changes") return view.changed?.length ?? null;
   if (name === "contexts") return view.source.contexts.filter((each) => each.version <= view.version).length;
   const found = view.roots.get(name);
   const more = view.state.leftOut?.[name] ?? 0;
@@ -61,14 +61,18 @@ function empty(text) {
 
 async function changesPanel(view) {
   if (view.line === null) return empty("Before the first event there is nothing.");
+  if (view.changed === undefined) return empty("Looking for what it changed …");
   const changed = view.changed.filter(({ path }) => path[0] !== "tail" || path.length < 2);
   const tail = view.changed.filter(({ path }) => path[0] === "tail");
   const came = tail.filter(({ before }) => before === undefined);
   const went = tail.filter(({ after }) => after === undefined);
   const other = tail.filter(({ before, after }) => before !== undefined && after !== undefined);
+  const given = view.source.contexts.filter((each) => each.version === view.version);
+  const contexts = await Promise.all(given.map((document) => contextView(document, true, view)));
   return element(
     "div",
     null,
+    contexts.length === 0 ? null : element("div", { class: "entries" }, ...contexts),
     ...came.slice(0, MESSAGES).map(({ path, after }) => messageView(after, path, view.actions)),
     ...other.slice(0, MESSAGES).map(({ path, after }) => messageView(after, path, view.actions)),
     went.length === 0
@@ -80,7 +84,7 @@ async function changesPanel(view) {
           ...went.slice(0, MESSAGES).map(({ before }) => messageView(before, null, view.actions)),
           went.length > MESSAGES ? empty(`and ${grouped(went.length - MESSAGES)} more`) : null,
         ),
-    changed.length === 0 && tail.length === 0 ? empty("This event changed nothing that is shown.") : null,
+    changed.length === 0 && tail.length === 0 && given.length === 0 ? empty("This event changed nothing that is shown.") : null,
     changed.length === 0 ? null : changeTable(changed.slice(0, ROWS), view),
     eventDetails(view),
   );
@@ -98,7 +102,7 @@ function changeTable(changes, view) {
         element(
           "tr",
           null,
-          element("th", { scope: "row" }, pathText(path)),
+          element("th", { scope: "row" }, ...breakable(pieces(path))),
           element("td", { class: "old", dir: "auto" }, brief(valueText(before), 120)),
           element("td", null, blamed(brief(valueText(after), 120), path, [], view.actions)),
         ),
@@ -231,6 +235,7 @@ async function contextView(document, is_open, view) {
   const go = button(`event ${document.version}`, () => view.actions.go(document.version), { class: "value" });
   if (document.problem !== undefined) return element("p", null, go, ` ${document.problem}`);
   const details = element("details", { class: "entry", open: is_open });
+  const first = element("p", { class: "note" }, "recorded by ", go);
   const kind =
     document.kind === "given"
       ? document.is_exact
@@ -241,8 +246,6 @@ async function contextView(document, is_open, view) {
     element(
       "summary",
       null,
-      go,
-      " ",
       element("span", { class: "key" }, kind),
       " ",
       element("span", { class: "quiet" }, `${counted(document.messages.length, "message")} · ${counted(document.estimated_tokens, "token")} of ${grouped(document.token_budget)}`, document.dropped > 0 ? ` · ${document.dropped} left out` : ""),
@@ -250,6 +253,7 @@ async function contextView(document, is_open, view) {
   );
   const show = async () => {
     if (!details.open || details.childElementCount > 1) return;
+    details.append(first);
     const { overview, messages } = await view.source.context(document);
     details.append(
       element(
@@ -320,8 +324,9 @@ async function comparePanel(view) {
     ` beside version ${view.version}. `,
     button("Compare with this version from now on", () => view.actions.pin(view.version), { class: "plain-button" }),
   );
-  const first = await view.source.state(pinned);
-  const found = differences(first, view.state);
+  const other = await view.source.state(pinned);
+  const [first, second] = pinned <= view.version ? [other, view.state] : [view.state, other];
+  const found = differences(first, second);
   if (found.length === 0) return element("div", null, choose, empty("Nothing differs."));
   const newer = Math.max(pinned, view.version);
   const rows = await Promise.all(found.slice(0, ROWS).map(async ({ path, before, after }) => {
@@ -329,13 +334,13 @@ async function comparePanel(view) {
     return element(
       "tr",
       null,
-      element("th", { scope: "row" }, pathText(path)),
+      element("th", { scope: "row" }, ...breakable(pieces(path))),
       element("td", { dir: "auto" }, compared(path, before)),
       element("td", { dir: "auto" }, compared(path, after)),
       element("td", null, change === null ? "" : button(change.version, () => view.actions.blame(path, [], newer), { class: "value", title: "The event that changed it last" })),
     );
   }));
-  const heads = ["value", `at ${pinned}`, `at ${view.version}`, "by event"];
+  const heads = ["value", `at ${Math.min(pinned, view.version)}`, `at ${newer}`, "by event"];
   return element(
     "div",
     null,

@@ -11,17 +11,17 @@ const POINTS = 500;
 export class Plots {
   constructor(source, findings, actions) {
     const { tokens, times } = source.series();
-    this.tokens = tokens;
-    this.times = times;
+    this.tokens = [0, ...tokens];
+    this.times = [times[0] ?? 0, ...times];
     this.first = source.first;
     this.count = tokens.length;
     this.now = [];
     this.said = [];
-    const since = times.map((time, place) => (place === 0 ? 0 : Math.max(0, time - times[place - 1])));
+    const since = this.times.map((time, place) => Math.max(0, time - (this.times[place - 1] ?? time)));
     this.root = element(
       "div",
       { class: "plots" },
-      this.plot("Live tokens", tokens, actions, "area"),
+      this.plot("Live tokens", this.tokens, actions, "area"),
       this.plot("Time since the event before", since.map((gap) => Math.sqrt(gap)), actions, "bars"),
       this.marks(findings, actions),
     );
@@ -55,7 +55,7 @@ export class Plots {
           onclick: (event) => {
             const box = event.currentTarget.getBoundingClientRect();
             const share = (event.clientX - box.left) / box.width;
-            actions.go(this.first + 1 + Math.round(share * (this.count - 1)));
+            actions.go(this.first + Math.round(share * this.count));
           },
         },
         drawn("path", { class: kind, d }),
@@ -80,15 +80,15 @@ export class Plots {
   }
 
   share(version) {
-    return this.count < 2 ? 0 : Math.max(0, version - this.first - 1) / (this.count - 1);
+    return (version - this.first) / Math.max(1, this.count);
   }
 
   show(version) {
     const x = (this.share(version) * WIDTH).toFixed(1);
     for (const line of this.now) line.setAttribute("d", `M${x} 0V${HEIGHT}`);
-    const place = version - this.first - 1;
+    const place = version - this.first;
     const gap = place > 0 ? this.times[place] - this.times[place - 1] : 0;
-    fill(this.said[0], place < 0 ? "0" : grouped(this.tokens[place]));
+    fill(this.said[0], grouped(this.tokens[place] ?? 0));
     fill(this.said[1], lengthText(gap));
   }
 }

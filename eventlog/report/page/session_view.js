@@ -9,10 +9,15 @@ import { valueText } from "./values.js";
 import { brief, grouped, pathText, shellWord, timeText } from "./wording.js";
 
 const FINDINGS = 4;
+const PATIENCE = 200;
+
+function after(milliseconds) {
+  return new Promise((go) => setTimeout(go, milliseconds));
+}
 
 /** A session at a version; the page shows one at a time. */
 export class SessionView {
-  constructor(source, navigate, extras = []) {
+  constructor(source, navigate, extras) {
     this.source = source;
     this.navigate = navigate;
     this.version = -1;
@@ -26,7 +31,7 @@ export class SessionView {
       command: () => `eventlog at ${shellWord(`${source.session}@${this.version}`)} --full`,
     };
     this.timeline = new Timeline(source, this.actions);
-    this.plots = new Plots(source, source.findings, this.actions);
+    this.plots = source.series() === null ? null : new Plots(source, source.findings, this.actions);
     this.build(extras);
   }
 
@@ -57,29 +62,30 @@ export class SessionView {
     this.tabs = element("div", { class: "tabs", role: "tablist", "aria-label": "State", onkeydown: (event) => this.tabPressed(event) });
     this.body = element("div", { class: "panel", role: "tabpanel", id: "panel", tabindex: "0" });
     this.note = element("div", { class: "blame", role: "status", hidden: true });
-    this.findings = findingList(source.findings, this.actions);
+    this.findings = this.plots === null ? null : findingList(source.findings, this.actions);
+    this.of = element("span", { class: "quiet head" }, `of ${grouped(source.head)}`);
     this.root = element(
       "div",
       { class: "session" },
       element(
         "div",
         { class: "bar" },
-        element("h1", { dir: "auto" }, source.session),
+        element("h1", { dir: "auto" }, extras.title),
         this.status,
         element("span", { class: "spring" }),
-        ...extras,
         this.when,
         element(
           "div",
           { class: "step" },
           button("‹", () => this.go(this.version - 1), { "aria-label": "One event back" }),
           this.number,
-          element("span", { class: "quiet head" }, `of ${grouped(source.head)}`),
+          this.of,
           button("›", () => this.go(this.version + 1), { "aria-label": "One event on" }),
         ),
+        ...extras.buttons,
       ),
       this.findings,
-      this.plots.root,
+      this.plots === null ? null : this.plots.root,
       this.slider,
       element(
         "main",
@@ -106,21 +112,26 @@ export class SessionView {
     this.version = there;
     this.slider.value = String(there);
     this.number.value = String(there);
-    this.plots.show(there);
+    this.plots?.show(there);
     this.timeline.show(there);
     this.note.hidden = true;
-    const [state, changed, line] = await Promise.all([
+    const changed = this.source.changed(there);
+    const [state, line] = await Promise.all([
       this.source.state(there),
-      this.source.changed(there),
       there > first ? this.source.line(there) : null,
     ]);
     if (asked !== this.asked) return;
     this.state = state;
     this.roots = roots(state);
-    this.changed = changed;
     this.line = line;
+    // Far into a long session a server takes longer for what changed than for what is there.
+    this.changed = await Promise.race([changed, after(PATIENCE)]);
+    if (asked !== this.asked) return;
     this.tell();
     await this.draw();
+    if (this.changed !== undefined) return;
+    this.changed = await changed;
+    if (asked === this.asked) await this.draw();
   }
 
   tell() {
@@ -144,7 +155,7 @@ export class SessionView {
         { class: "quiet" },
         line.actor === "" ? "" : `by ${line.actor} · `,
         line.isInside ? "inside an append, so the session never was in this state · " : "",
-        `${grouped(line.tokens)} live tokens`,
+        this.plots === null ? "" : `${grouped(line.tokens)} live tokens`,
         source.redaction === null ? "" : ` · ${source.redaction} redacted`,
       ),
     );
@@ -157,8 +168,9 @@ export class SessionView {
     fill(this.tabs, ...names.map((name) => this.tab(name)));
     const panel = await drawPanel(this.panel, this);
     if (asked !== this.asked) return;
-    this.body.setAttribute("aria-labelledby", `tab-${this.panel}`);
     fill(this.body, panel);
+    this.body.setAttribute("aria-labelledby", `tab-${this.panel}`);
+    this.body.dataset.version = String(this.version);
   }
 
   tab(name) {
@@ -199,6 +211,15 @@ export class SessionView {
     this.pinned = Math.min(this.source.head, Math.max(this.source.first, version));
     this.panel = "compare";
     return this.draw();
+  }
+
+  /** Take over that the session went on; go to its newest event, or stay. */
+  async grown(goes_on) {
+    const { head } = this.source;
+    this.slider.max = this.number.max = String(head);
+    fill(this.of, `of ${grouped(head)}`);
+    this.timeline.grown();
+    if (goes_on) await this.go(head);
   }
 
   // ---- who changed it --------------------------------------------------------------------------

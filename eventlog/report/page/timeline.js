@@ -105,6 +105,13 @@ export class Timeline {
     this.draw();
   }
 
+  /** Take over that there are more events. */
+  async grown() {
+    if (this.versions !== null) await this.filter();
+    else this.draw();
+    this.tell();
+  }
+
   tell() {
     const all = this.source.head - this.source.first;
     const shown = this.versions === null ? "" : `${grouped(this.size)} of `;
@@ -167,7 +174,7 @@ export class Timeline {
         onclick: () => this.actions.go(version),
       },
       element("span", { class: "version" }, version),
-      element("span", { class: "type" }, line === null ? "…" : line.type),
+      element("span", { class: /fail|expired|interrupt|abandon/.test(line?.type) ? "type wrong" : "type" }, line === null ? "…" : line.type.replaceAll("_", " ")),
       element("span", { class: "time" }, line === null ? "" : timeText(line.time).slice(11, 19)),
       element("span", { class: "line", dir: "auto" }, line === null ? "" : line.text || line.actor),
     );

@@ -73,6 +73,11 @@ export function pathText(path) {
   return text;
 }
 
+/** Return a path in pieces between which a line may break. */
+export function pieces(path) {
+  return pathText(path).split(/(?<=[._\]])(?=.)/);
+}
+
 /** Return a word of a POSIX shell. */
 export function shellWord(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
