@@ -57,6 +57,7 @@ __all__ = [
     "Append",
     "Appended",
     "Blob",
+    "BriefAppends",
     "Durability",
     "EventId",
     "Expected",
@@ -71,6 +72,7 @@ __all__ = [
     "StreamHeads",
     "TypedReads",
     "Wakeups",
+    "appends_briefly",
     "chain_hash",
     "heads_of",
     "paged",
@@ -214,6 +216,22 @@ class StoreClock(Protocol):
 def store_clock(store: Store) -> Callable[[], int] | None:
     """Return the method `now` of a store that has one (`StoreClock`), else None."""
     return cast("Callable[[], int] | None", getattr(store, "now", None))
+
+
+class BriefAppends(Protocol):
+    """An optional ability: appending in milliseconds.
+
+    A synchronous caller in the main thread then needs no other thread that waits for the store
+    (`eventlog.interrupts`). A store on a server cannot promise it.
+    """
+
+    appends_briefly: bool
+    """Whether `append` waits for nothing but a local disk."""
+
+
+def appends_briefly(store: Store) -> bool:
+    """Return whether a store says that it appends in milliseconds (`BriefAppends`)."""
+    return bool(getattr(store, "appends_briefly", False))
 
 
 class StreamHeads(Protocol):
