@@ -443,7 +443,7 @@ class Session:
             expected,
             self._fence,
         )
-        appended: Message = self._engine.answer(request)
+        appended: Message = self._engine.append_one(request)
         return appended
 
     def extend(
