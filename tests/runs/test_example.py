@@ -10,11 +10,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from eventlog.cli.event_lines import gist
 
 import eventlog
 from eventlog import Log, Message, Provider, RetryPolicy, Supervisor
 from eventlog.examples import agent
+from eventlog.forensics.event_lines import gist
 from eventlog.testing.model_server import (
     Breaks,
     Busy,
