@@ -31,6 +31,7 @@ _QUICK = Scale(
     commits=2,
     reported=600,
     inspected=1_200,
+    pressed_seconds=1.0,
 )
 _PEERS = (
     "sqlite3",

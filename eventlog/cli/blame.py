@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.diff import print_changes
 from eventlog.cli.documents import change_document
 from eventlog.cli.exits import ExitCode
@@ -16,7 +17,7 @@ __all__ = ["blame"]
 
 
 @command("blame")
-@click.argument("place", metavar="SESSION[@VERSION]")
+@click.argument("place", metavar="SESSION[@VERSION]", shell_complete=session_ids)
 @click.argument("path", metavar="PATH")
 @version_option
 def blame(invocation: Invocation, place: str, path: str, version: int | None) -> ExitCode:

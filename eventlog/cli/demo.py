@@ -213,6 +213,7 @@ def _print_events(terminal: Terminal, events: Sequence[Recorded]) -> None:
     terminal.table(
         ("version", "event", "what"),
         [(recorded.version, recorded.type, gist(recorded)) for recorded in events],
+        prose=["what"],
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids as complete_sessions
 from eventlog.cli.output import counted, say
 from eventlog.errors import InvalidArgument
 
@@ -21,7 +22,9 @@ LARGE = 50_000_000
 
 
 @command("report")
-@click.argument("session_ids", metavar="SESSION...", nargs=-1, required=True)
+@click.argument(
+    "session_ids", metavar="SESSION...", nargs=-1, required=True, shell_complete=complete_sessions
+)
 @click.option(
     "-o",
     "--output",

@@ -6,21 +6,25 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Collection, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import pydantic_core
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log, VersionConflict
+from eventlog.http.bodies import read_body
 from eventlog.http.call import (
     Call,
     Service,
     checked,
     checked_query,
     expected_version,
+    fence_of,
     idempotency_key,
 )
 from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
@@ -32,6 +36,7 @@ from eventlog.http.principal import ANY, Authorize, Principal
 from eventlog.http.routing import PREFIX, Routes, raw_path
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
+from eventlog.http.turn_operations import TURN_OPERATIONS
 from eventlog.http.wire_errors import Failure, RequestRefused, failure_of
 
 __all__ = ["LOOPBACK", "ROUTES", "Application", "Pages", "create_app"]
@@ -44,6 +49,7 @@ ROUTES: Final = Routes(
         *SESSION_OPERATIONS,
         *MESSAGE_OPERATIONS,
         *STREAM_OPERATIONS,
+        *TURN_OPERATIONS,
         *LOG_OPERATIONS,
         *EVENT_OPERATIONS,
     )
@@ -151,7 +157,7 @@ class Application:
                 self._requests -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         call: Call | None = None
         try:
             self._check_origin(request)
@@ -237,6 +243,10 @@ class Application:
             call.expected = expected_version(request)
         elif "if-match" in request.headers:
             raise RequestRefused("invalid_argument", "this operation does not take If-Match")
+        if operation.fenced:
+            call.fence = fence_of(request, operation.fenced == "must")
+        elif "eventlog-fence" in request.headers:
+            raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
         model = operation.body
         if model is not None:
             content = await self._content(request)
@@ -244,38 +254,80 @@ class Application:
                 content = b"{}"
             else:
                 _check_media_type(request)
-            call.body = checked(lambda: model.model_validate_json(content))
+            call.body = checked(partial(read_body, model, content))
 
     async def _content(self, request: Request) -> bytes:
         """Return the body, refused as soon as it is too large or takes too long."""
         limit = self._limits.body_bytes
-        refusal = RequestRefused(
-            "too_large",
-            f"the body has more than {limit:,} bytes",
-            headers=(("Connection", "close"),),  # What is still coming is not read.
-        )
         length = request.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:19]) > limit:
-            raise refusal
+            raise _too_large(limit)
+        content = b""
         pieces: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                async for piece in request.stream():
-                    size += len(piece)
+                while True:
+                    said = await request.receive()
+                    if said["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    content = said.get("body", b"")
+                    size += len(content)
                     if size > limit:
-                        raise refusal
-                    pieces.append(piece)
+                        raise _too_large(limit)
+                    pieces.append(content)
+                    if not said.get("more_body", False):
+                        break
         except TimeoutError:
             raise RequestRefused(
                 "timeout", "the body did not come in time", headers=(("Connection", "close"),)
             ) from None
-        return b"".join(pieces)
+        return content if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(limit: int) -> RequestRefused:
+    return RequestRefused(
+        "too_large",
+        f"the body has more than {limit:,} bytes",
+        headers=(("Connection", "close"),),  # What is still coming is not read.
+    )
+
+
+class _Headers(Headers):
+    """The headers of a request, found by name without a search: a request looks for ten."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        # The first of several is the one that counts.
+        self._first = {
+            str(name, "latin-1"): str(value, "latin-1")
+            for name, value in reversed(scope["headers"])
+        }
+
+    def __getitem__(self, key: str) -> str:
+        return self._first[key.lower()]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._first
+
+
+class _Request(Request):
+    _found: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        if self._found is None:
+            self._found = _Headers(self.scope)
+        return self._found
+
+
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _check_media_type(request: Request) -> None:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not _is_json(request.headers.get("content-type", "")):
         raise RequestRefused(
             "unsupported_media_type", "send the body as Content-Type: application/json"
         )
@@ -291,6 +343,7 @@ def _page(content: bytes) -> Response:
     return Response(content, 200, headers, "text/html; charset=utf-8")
 
 
+@lru_cache(maxsize=64)  # Few differ, and each may be 64 KiB long.
 def _hostname(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from eventlog import AsyncLog, InvalidArgument
 from eventlog.http.application import LOOPBACK, Pages, create_app
 from eventlog.http.limits import Limits
+from eventlog.http.peers import bounded_protocol
 from eventlog.http.principal import ANY, Authorize, Principal
 
 __all__ = ["by_token", "hosts_for", "is_loopback", "new_loop", "serve"]
@@ -113,11 +114,12 @@ async def serve(
         raise InvalidArgument(
             f"a token has at least {TOKEN_CHARACTERS} characters; `openssl rand -hex 32` draws one"
         )
+    limits = limits or Limits()
     app = create_app(
         log,
         authorize=by_token(token),
         hosts=hosts_for(host, hosts),
-        limits=limits or Limits(),
+        limits=limits,
         pages=pages,
     )
     server = _Server(
@@ -125,6 +127,7 @@ async def serve(
             app,
             host=host,
             port=port,
+            http=bounded_protocol(limits),
             log_config=None,
             access_log=False,
             server_header=False,
