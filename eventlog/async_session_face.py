@@ -11,6 +11,7 @@ from eventlog.argument_checks import check_count
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.farewell import in_spite_of_cancellation, whole
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.engine.watch import Watch, watch
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Role, ToolPart
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.commands import Begun
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
@@ -1080,19 +1082,35 @@ class AsyncTurn(AsyncSession):
         deadline = loop.time() + run.terms.wait_seconds
         while True:
             seen, command = await engine.run(run.prepare)
+            beginning = engine.answer(SessionRequest(run.core, command))
             try:
-                begun = await engine.execute(run.core, command)
+                begun = await asyncio.shield(beginning)
                 break
             except TurnOpen:
                 left = deadline - loop.time()
                 if left <= 0:
                     raise
                 await engine.wait(seen, min(left, run.longest_wait))
-        await engine.run(run.begun, begun)
-        if not run.is_done:
+            except asyncio.CancelledError as error:
+                await in_spite_of_cancellation(self._give_back(beginning, error))
+                raise
+        if begun.is_done:
+            await engine.run(run.begun, begun)
+        else:
+            run.begun(begun)
             run.keep_lease()
             run.bind()
         return self
+
+    async def _give_back(self, beginning: asyncio.Future[Begun], error: BaseException) -> None:
+        """End the attempt that a cancelled task was about to begin, if it was begun."""
+        try:
+            begun = await beginning
+        except Exception:  # noqa: BLE001 - it was not begun
+            return
+        if not begun.is_done:
+            self._run.begun(begun)
+            await self._leave(error)
 
     async def __aexit__(
         self,
@@ -1102,25 +1120,30 @@ class AsyncTurn(AsyncSession):
     ) -> None:
         run = self._run
         run.release()
-        if run.has_ended:
-            return
-        if error is None:
+        if error is not None:
+            await in_spite_of_cancellation(self._leave(error))
+        elif not run.has_ended:
             try:
-                await self.end()
+                await whole(self.end())
             except (LeaseLost, SessionClosed):
                 run.stop()
                 if run.core.state.status == "open":
                     raise
+            except BaseException as failure:
+                await in_spite_of_cancellation(self._leave(failure))
+                raise
+
+    async def _leave(self, error: BaseException) -> None:
+        """End the attempt because of an exception, which goes on whatever becomes of this."""
+        run = self._run
+        if run.has_ended or not run.is_open:
+            run.stop()
             return
         try:
-            await self._shielded(run.failure_command(error))
+            await self._do(run.failure_command(error), None)
             run.stop()
-        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+        except Exception as failure:  # noqa: BLE001 - as above
             run.not_ended(failure)
-
-    async def _shielded(self, command: Command[Any]) -> None:
-        """Run a command to its end although the task is cancelled."""
-        await asyncio.shield(asyncio.ensure_future(self._do(command, None)))
 
     async def step(
         self,

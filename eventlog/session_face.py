@@ -1194,18 +1194,18 @@ class Turn(Session):
         while True:
             seen, command = engine.shelter.read(run.prepare)
             try:
-                begun = engine.execute(run.core, command)
-                break
+                engine.shelter.write(run.begin, command)
+                if not run.is_done:
+                    run.bind()
+                return self
             except TurnOpen:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
                 engine.shelter.read(engine.store.wait, seen, min(left, run.longest_wait))
-        engine.shelter.read(run.begun, begun)
-        if not run.is_done:
-            engine.shelter.write(run.keep_lease)
-            run.bind()
-        return self
+            except BaseException as error:
+                self._leave(error)
+                raise
 
     def __exit__(
         self,
@@ -1214,21 +1214,30 @@ class Turn(Session):
         traceback: TracebackType | None,
     ) -> None:
         run = self._run
-        run.release()
-        if run.has_ended:
-            return
-        if error is None:
-            try:
+        try:
+            run.release()
+            if error is None and not run.has_ended:
                 self.end()
-            except (LeaseLost, SessionClosed):
-                run.stop()
-                if run.core.state.status == "open":
-                    raise
+        except (LeaseLost, SessionClosed):
+            run.stop()
+            if run.core.state.status == "open":
+                raise
+        except BaseException as interrupt:
+            self._leave(interrupt)
+            raise
+        if error is not None:
+            self._leave(error)
+
+    def _leave(self, error: BaseException) -> None:
+        """End the attempt because of an exception, which goes on whatever becomes of this."""
+        run = self._run
+        if run.has_ended or not run.is_open:
+            run.stop()
             return
         try:
             self._do(run.failure_command(error), None)
             run.stop()
-        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+        except Exception as failure:  # noqa: BLE001 - as above
             run.not_ended(failure)
 
     def step(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.argument_checks import check_number
 from eventlog.engine.owner import is_gone, this_process
 from eventlog.engine.steps import StoredOutput, arguments_digest, as_json, keep_output
-from eventlog.engine.turn_context import bind, fence_of, release
+from eventlog.engine.turn_context import Block, bind, fence_of, release
 from eventlog.engine.turn_steps import TurnSteps
 from eventlog.error_text import shown
 from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
@@ -99,6 +100,8 @@ class TurnRun:
         self.has_ended = False
         self.result: Any = None
         self._beat: Beat | None = None
+        self._block: Block | None = None
+        self._process = os.getpid()
 
     @property
     def fence(self) -> TurnFence:
@@ -109,11 +112,14 @@ class TurnRun:
 
     def bind(self) -> None:
         """Have commands on the session that the running code gives belong to the turn."""
-        bind(self.core, self.fence, self.steps)
+        self._block = bind(self.core, self.fence, self.steps)
 
     def release(self) -> None:
-        """Undo `bind`."""
-        release(self.core, self.fence)
+        """Undo `bind`. A forked child that leaves the block leaves the turn to its parent."""
+        if self._block is not None:
+            release(self._block)
+        if self._process != os.getpid():
+            self.stop()
 
     def digest(self, arguments: Sequence[object], named: Mapping[str, object]) -> str:
         """Return a digest of the arguments of a step."""
@@ -155,8 +161,13 @@ class TurnRun:
             estimate=self._engine.estimate_tokens,
         )
 
+    def begin(self, command: BeginTurn) -> None:
+        """Begin the turn and take that in, in one call that signal handlers cannot divide (I/O)."""
+        self.begun(self._engine.execute(self.core, command))
+        self.keep_lease()
+
     def begun(self, begun: Begun) -> None:
-        """Take in that the turn was begun, or had ended with a result before."""
+        """Take in that the turn was begun, or had ended with a result before (then I/O)."""
         self.attempt, self.is_done = begun.attempt, begun.is_done
         self.steps.resume(begun.steps)
         if begun.is_done:
@@ -237,6 +248,12 @@ class TurnRun:
         """Take in that the turn has ended."""
         self.stop()
         self.result = result
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the attempt was begun and has not ended, by what is known here."""
+        turn = self.core.state.turn
+        return self.attempt > 0 and turn is not None and turn.fence == self.fence
 
     def stop(self) -> None:
         """Renew the lease no more."""

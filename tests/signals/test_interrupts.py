@@ -74,6 +74,28 @@ def _nothing(_: Log, __: Session) -> int:
     return 0
 
 
+def _in_turn(_: Log, session: Session, __: Path) -> None:
+    with session.turn("t") as turn:
+        if not turn.done:
+            session.append(ONE)
+
+
+def _turn(log: Log, session: Session) -> int:
+    """Return how many messages a turn has left, if it has come to an end."""
+    if any(turn.state == "open" for turn in session.turns()):
+        return -1  # Its owner is alive, so it would stay open.
+    return _messages(log, session)
+
+
+def _streamed(_: Log, session: Session, __: Path) -> None:
+    with session.stream(message_id="m") as out:
+        out.write("hello")
+
+
+def _stream(log: Log, session: Session) -> int:
+    return -1 if session.streams() else _messages(log, session)
+
+
 OPERATIONS: Final = {
     "append": Operation(lambda _, s, __: s.append(ONE), _messages, 1),
     "extend": Operation(lambda _, s, __: s.extend(TWO), _messages, 2),
@@ -94,6 +116,8 @@ OPERATIONS: Final = {
     "adopt": Operation(
         lambda log, _, folder: log.adopt(folder / "foreign", "adopted"), _adopted, 2
     ),
+    "turn": Operation(_in_turn, _turn, 1),
+    "stream": Operation(_streamed, _stream, 1),
     "close": Operation(lambda log, _, __: log.close(), _nothing, 0),
 }
 
