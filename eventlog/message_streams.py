@@ -210,11 +210,19 @@ class _Stream:
             self._message = interrupted
         return interrupted
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether there is nothing to end: the message has ended, or was not begun here."""
+        return self._writer is None or self._writer.is_over
+
     def _give_back(self) -> None:
-        """Interrupt the message if it was begun and has not ended; an exception is on its way."""
+        """Interrupt the message if it was begun and has not ended (I/O)."""
         if self._writer is None:
-            self._free_name()
-        elif not self._writer.is_over:
+            if not self._is_done:
+                self._free_name()
+        elif self._writer.is_over:
+            self._pump.leave(self._writer)
+        else:
             self._interrupt_or_log()
 
     def _interrupt_or_log(self) -> None:
@@ -257,18 +265,13 @@ class MessageStream(_Stream):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_done:
-            return
-        if self._begun.is_over:
-            self._pump.leave(self._begun)
-        elif error is not None:
-            self._engine.shelter.write(self._interrupt_or_log)
-        else:
-            try:
+        try:
+            if error is None and not self._is_over:
                 self.end()
-            except BaseException:
-                self._engine.shelter.write(self._give_back)
-                raise
+        except BaseException:
+            self._engine.shelter.write(self._give_back)
+            raise
+        self._engine.shelter.write(self._give_back)
 
     def write(self, text: str, *, type: str = "text") -> None:
         """Continue the message by a text; one of another ``type`` than the last begins a new part.
@@ -351,13 +354,9 @@ class AsyncMessageStream(_Stream):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_done:
-            return
-        if self._begun.is_over:
-            self._pump.leave(self._begun)
-        elif error is not None:
-            await in_spite_of_cancellation(self._engine.run(self._interrupt_or_log))
-        else:
+        if error is not None:
+            await in_spite_of_cancellation(self._engine.run(self._give_back))
+        elif not self._is_over:
             try:
                 await whole(self.end())
             except BaseException:

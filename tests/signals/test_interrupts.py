@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 import eventlog
-from eventlog import EventLogError, Log, LogClosed, Message, Session
+from eventlog import EventLogError, Log, LogClosed, Message, MessageStream, Session, Turn
 from eventlog.records import Append, Appended
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.interrupting import Interrupted, Interrupter
@@ -95,6 +95,13 @@ def _streamed(_: Log, session: Session, __: Path) -> None:
 def _stream(log: Log, session: Session) -> int:
     return -1 if session.streams() else _messages(log, session)
 
+
+UNAVOIDABLE: Final = tuple(
+    f"{method.__code__.co_filename}:{method.__code__.co_firstlineno} in __exit__"
+    for method in (Turn.__exit__, MessageStream.__exit__)
+)
+"""Where a handler runs before the first line of the method that would end what is open. The lease ends
+then, since nobody renews it any more."""
 
 OPERATIONS: Final = {
     "append": Operation(lambda _, s, __: s.append(ONE), _messages, 1),
@@ -212,6 +219,9 @@ def test_an_interrupt_at_any_point_leaves_a_usable_log_and_no_half_call(
             in_another_thread(log.close, "no point")
             break
         points[f"{name} on {place.name}"] += 1
+        if interrupter.place in UNAVOIDABLE:
+            in_another_thread(log.close, interrupter.place)
+            continue
         # At once: what was interrupted has come to its end, one way or the other.
         _go_on(log, session, operation, interrupter.place, may_be_closed=name == "close")
         with closing(place.reopen()) as again:
