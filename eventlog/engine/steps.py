@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -37,8 +36,7 @@ class StepNames:
     """The names of the steps that one attempt has run or is running. Thread-safe."""
 
     def __init__(self) -> None:
-        self._names: set[str] = set()
-        self._mutex = threading.Lock()
+        self._names: dict[str, object] = {}
 
     @contextmanager
     def named(self, name: str) -> Generator[None]:
@@ -55,17 +53,16 @@ class StepNames:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
         check_text("a step's name", name)
-        with self._mutex:
-            if name in self._names:
-                raise InvalidArgument(
-                    f"step {name!r} was used before in this attempt; a name stands for one piece "
-                    "of work, so use another one, for instance with a number after it"
-                )
-            self._names.add(name)
+        mine = object()
+        if self._names.setdefault(name, mine) is not mine:  # Atomic, without a lock.
+            raise InvalidArgument(
+                f"step {name!r} was used before in this attempt; a name stands for one piece "
+                "of work, so use another one, for instance with a number after it"
+            )
 
     def free(self, name: str) -> None:
         """Give a name back, since what had it failed."""
-        self._names.discard(name)
+        self._names.pop(name, None)
 
 
 def arguments_digest(arguments: Sequence[object], named: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -358,6 +358,28 @@ def test_a_signal_handler_may_use_the_log_at_any_point_of_a_call(place: Place) -
                 if not interrupter.run(partial(call, log, session)):
                     break
         assert log.verify("s") == log.verify("other") == []
+
+
+def test_a_signal_handler_may_write_to_the_stream_that_it_interrupts_and_close_its_log() -> None:
+    """Closing ends the message in another thread, which waits for no lock of the one interrupted."""
+    with alarm(PATIENCE_SECONDS):
+        for at in count(1):
+            log = eventlog.open("memory:")
+            out = log.session("s", create=True).stream(message_id="m").__enter__()
+
+            def handle(log: Log = log, out: MessageStream = out) -> None:
+                out.write("from the handler")
+                log.close()
+
+            if not Interrupter(at, handle).run(partial(_write, out)):
+                log.close()
+                break
+    assert at > 10
+
+
+def _write(out: MessageStream) -> None:
+    with suppress(EventLogError):  # Which says that the handler has closed the log.
+        out.write("hello")
 
 
 @contextmanager

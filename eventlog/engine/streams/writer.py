@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.streams import arguments as stream_arguments
+from eventlog.engine.streams.pieces import WaitingPieces
 from eventlog.errors import EventLogError, InvalidArgument, LeaseLost, UnavailableError
 from eventlog.session.messages import Message
-from eventlog.session.streams.coalescing import ChunkBuffer, WriterOptions
 from eventlog.session.streams.commands import AppendChunk, BegunMessage
 from eventlog.telemetry import log_fact
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventlog.engine.streams.host import StreamHost
     from eventlog.records import Metadata
     from eventlog.session.command import Command
+    from eventlog.session.streams.coalescing import WriterOptions
     from eventlog.session.turns.state import TurnFence
     from eventlog.session.turns.steps import StepOfTurn
 
@@ -59,11 +60,9 @@ class StreamWriter:
         self._options = options
         self._by = by
         self._now = now
-        self._lock = threading.Lock()
-        """Held for moments, by whoever adds or takes pieces."""
         self._storing = threading.Lock()
         """Held by the one that stores a chunk: chunks are stored one after the other."""
-        self._buffer = ChunkBuffer(options.window, options.chunk_bytes)
+        self._buffer = WaitingPieces(options)
         self._unstored: AppendChunk | None = None
         """A chunk that was tried and may or may not be stored."""
         self._sequence = begun.sequence
@@ -75,21 +74,13 @@ class StreamWriter:
 
     def add_text(self, text: str, type: str) -> bool:
         """Take a text; return whether a chunk is due, which somebody must store."""
-        now = self._now()
-        with self._lock:
-            if self._error is not None or self.is_over:
-                self._refuse()
-            self._buffer.add_text(text, type, now)
-            return self._buffer.is_due(now)
+        self._raise_error()
+        return self._buffer.add_text(text, type, self._now())
 
     def add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""
-        now = self._now()
-        with self._lock:
-            if self._error is not None or self.is_over:
-                self._refuse()
-            self._buffer.add_part(part, now)
-            return self._buffer.is_due(now)
+        self._raise_error()
+        return self._buffer.add_part(part, self._now())
 
     def _refuse(self) -> None:
         if self._error is not None:
@@ -152,7 +143,7 @@ class StreamWriter:
 
     def disown(self) -> None:
         """Have every further call refused: in a forked child, since the parent goes on writing."""
-        self._lock, self._storing = threading.Lock(), threading.Lock()
+        self._storing = threading.Lock()
         self._error = LeaseLost(
             *self.begun[:2], "the process was forked, and its parent writes it", of="message"
         )
@@ -189,8 +180,7 @@ class StreamWriter:
             return None
         chunk = self._unstored
         if chunk is None:
-            with self._lock:
-                parts = self._buffer.take()
+            parts = self._buffer.take()
             number = self._sequence + 1
             chunk = self._unstored = stream_arguments.chunk_of(
                 self._engine, self._core, *self.begun[:2], number, parts

@@ -82,7 +82,11 @@ class ChunkBuffer:
     def _count(self, size: int, now: int) -> None:
         self.size += size
         if self.due_at is None:
-            self.due_at = (now // self.window + 1) * self.window
+            self.due_at = self.end_of_window(now)
+
+    def end_of_window(self, now: int) -> int:
+        """Return when a piece that is written now is due at the latest."""
+        return (now // self.window + 1) * self.window
 
     def _close(self) -> None:
         if self._type is not None:
