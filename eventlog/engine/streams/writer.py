@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.streams import arguments as stream_arguments
-from eventlog.engine.streams.pieces import WaitingPieces
 from eventlog.errors import EventLogError, InvalidArgument, LeaseLost, UnavailableError
 from eventlog.session.messages import Message
+from eventlog.session.streams.coalescing import ChunkBuffer, WriterOptions
 from eventlog.session.streams.commands import AppendChunk, BegunMessage
 from eventlog.telemetry import log_fact
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from eventlog.engine.streams.host import StreamHost
     from eventlog.records import Metadata
     from eventlog.session.command import Command
-    from eventlog.session.streams.coalescing import WriterOptions
     from eventlog.session.turns.state import TurnFence
     from eventlog.session.turns.steps import StepOfTurn
 
@@ -62,7 +61,7 @@ class StreamWriter:
         self._now = now
         self._storing = threading.Lock()
         """Held by the one that stores a chunk: chunks are stored one after the other."""
-        self._buffer = WaitingPieces(options)
+        self._buffer = ChunkBuffer(options.window, options.chunk_bytes)
         self._unstored: AppendChunk | None = None
         """A chunk that was tried and may or may not be stored."""
         self._sequence = begun.sequence
@@ -74,13 +73,18 @@ class StreamWriter:
 
     def add_text(self, text: str, type: str) -> bool:
         """Take a text; return whether a chunk is due, which somebody must store."""
-        self._raise_error()
-        return self._buffer.add_text(text, type, self._now())
+        if self._error is not None or self.is_over:
+            self._refuse()
+        now = self._now()
+        self._buffer.add_text(text, type, now)
+        return self._buffer.is_due(now)
 
     def add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""
         self._raise_error()
-        return self._buffer.add_part(part, self._now())
+        now = self._now()
+        self._buffer.add_part(part, now)
+        return self._buffer.is_due(now)
 
     def _refuse(self) -> None:
         if self._error is not None:
