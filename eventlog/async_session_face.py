@@ -10,7 +10,6 @@ from eventlog import late_verbs
 from eventlog.argument_checks import check_count
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
-from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.farewell import in_spite_of_cancellation, whole
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.turn_context import fence_of, steps_of
@@ -19,7 +18,7 @@ from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED, CreateSession
-from eventlog.session.commit import Commit, CommitResult
+from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import (
@@ -787,8 +786,14 @@ class AsyncSession:
         See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
-        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
+        engine, in_turn = self._engine, self._fence is not None
+        command = await engine.run(
+            engine.blocking.commit_command,
+            self._core,
+            keep_recent,
+            keep_turn_tokens,
+            in_turn=in_turn,
+        )
         result: CommitResult = await self._do(command, by)
         return result
 

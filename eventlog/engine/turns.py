@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.argument_checks import check_number
+from eventlog.engine.distant_leases import believed_lease
 from eventlog.engine.owner import is_gone, this_process
 from eventlog.engine.steps import StoredOutput, arguments_digest, as_json, keep_output
 from eventlog.engine.turn_context import Block, bind, fence_of, release
@@ -147,6 +148,7 @@ class TurnRun:
         """Return the command that begins the turn, with what is known of the open one's owner."""
         terms, turn = self.terms, self.core.refresh().turn
         lease = int(terms.lease_seconds * 1_000_000)
+        lease_now = self._engine.lease_time()
         gone = turn is not None and turn.owner is not None and is_gone(turn.owner)
         return BeginTurn(
             terms.turn_id,
@@ -156,8 +158,9 @@ class TurnRun:
             resumes=terms.resumes,
             on_error=terms.on_error,
             owner_gone=turn.begun if gone and turn is not None else None,
-            lease_now=self._engine.lease_time(),
+            lease_now=lease_now,
             expires_leases=self._engine.trusts_time(lease),
+            believed=believed_lease(self.core, turn, lease_now or self._engine.clock()),
             estimate=self._engine.estimate_tokens,
         )
 
