@@ -24,6 +24,7 @@ from eventlog.session.index import (
     changes_index,
     index_changes,
     keys_under,
+    run_prefix,
     session_key,
     session_of_entry,
     turn_prefix,
@@ -80,7 +81,7 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
     leads to is then found by verifying the whole log.
     """
     shared = (prefix for prefix in SHARED_PREFIXES if prefix != EVENTS)
-    prefixes = (archive_prefix(stream), turn_prefix(stream), *shared)
+    prefixes = (archive_prefix(stream), turn_prefix(stream), run_prefix(stream), *shared)
     entries = chain(
         _event_entries(store, rebuilt),
         *(store.scan(key, key + "\0") for key in (session_key(stream), blocked_key(stream))),

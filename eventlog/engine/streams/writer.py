@@ -76,8 +76,7 @@ class StreamWriter:
         if self._error is not None or self.is_over:
             self._refuse()
         now = self._now()
-        self._buffer.add_text(text, type, now)
-        return self._buffer.is_due(now)
+        return self._buffer.add_text(text, type, now)
 
     def add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""

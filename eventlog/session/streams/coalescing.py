@@ -66,10 +66,14 @@ class ChunkBuffer:
         """Bytes of text, or of an estimate where a part is no text. If somebody adds while another
         adds or takes, it may be too small by a piece until the next chunk."""
 
-    def add_text(self, text: str, type: str, now: int) -> None:
-        """Take a text in, which continues the one before it if that has the same type."""
+    def add_text(self, text: str, type: str, now: int) -> bool:
+        """Take a text in, which continues the one before it if that has the same type.
+
+        Returns whether the pieces should be a chunk now. Called for each token.
+        """
         self._added.append((now, type, text))
         self.size += len(text) if text.isascii() else len(text.encode())
+        return self.is_due(now)
 
     def add_part(self, part: dict[str, Any], now: int) -> None:
         """Take a part in, as it is."""

@@ -15,7 +15,7 @@ from eventlog.session.version_ranges import VersionRange
 if TYPE_CHECKING:
     from eventlog.records import Record
 
-__all__ = ["BelievedLease", "Turn", "TurnFence", "fence_in"]
+__all__ = ["BelievedLease", "Turn", "TurnFence", "fence_in", "owner_name"]
 
 
 class TurnFence(NamedTuple):
@@ -38,6 +38,13 @@ class BelievedLease(NamedTuple):
     """What the turn says."""
     until: int
     """Until when that is believed."""
+
+
+def owner_name(owner: OwnerData | None) -> str:
+    """Return what a person calls the owner of a turn: a process, or who holds its fence."""
+    if owner is None:
+        return "an unknown process"
+    return f"process {owner['pid']} on {owner['host']}" if owner["pid"] else owner["host"]
 
 
 @dataclass(slots=True)
