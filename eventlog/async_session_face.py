@@ -820,6 +820,50 @@ class AsyncSession:
         """
         return await self._engine.run(queries.read_turns, self._core, turn_id)
 
+    # ---- runs ---------------------------------------------------------------------------------
+
+    async def enqueue(
+        self,
+        message: Message | dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> str:
+        """Queue a message for a run, which a `Supervisor` executes; return the run's id.
+
+        See `Session.enqueue`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.enqueue, self._engine.blocking, self._core, message, idempotency_key
+        )
+        run_id: str = await self._do(command, by)
+        return run_id
+
+    async def stop_run(
+        self,
+        run_id: str | None = None,
+        *,
+        reason: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> str | None:
+        """Cancel a run, by default the one that is executed or waits for its restart; return its id.
+
+        See `Session.stop_run`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = await self._engine.run(
+            late_verbs.stop_run, self._engine.blocking, self._core, run_id, reason
+        )
+        stopped: str | None = await self._do(command, by)
+        return stopped
+
     # ---- commits and tasks --------------------------------------------------------------------
 
     async def commit(
@@ -840,7 +884,13 @@ class AsyncSession:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
         command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        result: CommitResult = await self._do(command, by)
+        observer = self._engine.blocking.observer
+        if observer is None:
+            result: CommitResult = await self._do(command, by)
+            return result
+        with observer.commit(self.id) as note:
+            result = await self._do(command, by)
+            note(result)
         return result
 
     async def retry(

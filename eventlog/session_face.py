@@ -443,7 +443,7 @@ class Session:
             expected,
             self._fence,
         )
-        appended: Message = self._engine.answer(request)
+        appended: Message = self._engine.append_one(request)
         return appended
 
     def extend(
@@ -918,6 +918,58 @@ class Session:
         """
         return self._engine.shelter.read(queries.read_turns, self._core, turn_id)
 
+    # ---- runs ---------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        message: Message | dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> str:
+        """Queue a message for a run, which a `Supervisor` executes; return the run's id.
+
+        The id is also that of the run's task and of its turn. The message is in the tail once its run
+        begins; until then it is in the queue, and is not lost either. The messages of a session are
+        run one after another, in this order; one that failed for good holds up no other.
+
+        The message's id is its idempotency key, here and in `append`: queuing it again changes nothing
+        and returns the same id. Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if
+        another message has this id or the session has the message already.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = self._engine.shelter.read(
+            late_verbs.enqueue, self._engine, self._core, message, idempotency_key
+        )
+        run_id: str = self._do(command, by)
+        return run_id
+
+    def stop_run(
+        self,
+        run_id: str | None = None,
+        *,
+        reason: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> str | None:
+        """Cancel a run, by default the one that is executed or waits for its restart; return its id.
+
+        One that is executed is cancelled by its supervisor: what has arrived of its messages is kept,
+        marked ``interrupted``. One that only waits is cancelled at once. None if there is none to
+        cancel. Messages behind it in the queue stay there.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        command = self._engine.shelter.read(
+            late_verbs.stop_run, self._engine, self._core, run_id, reason
+        )
+        stopped: str | None = self._do(command, by)
+        return stopped
+
     # ---- commits and tasks --------------------------------------------------------------------
 
     def commit(
@@ -944,7 +996,13 @@ class Session:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
         command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        result: CommitResult = self._do(command, by)
+        observer = self._engine.observer
+        if observer is None:
+            result: CommitResult = self._do(command, by)
+            return result
+        with observer.commit(self.id) as note:
+            result = self._do(command, by)
+            note(result)
         return result
 
     def retry(

@@ -36,7 +36,7 @@ from eventlog.storable import check_text
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
@@ -115,6 +115,7 @@ class TurnRun:
         self.has_ended = False
         self.result: Any = None
         self._beat: Beat | None = None
+        self._is_ended = False
 
     @property
     def fence(self) -> TurnFence:
@@ -170,10 +171,11 @@ class TurnRun:
         """Return the command that begins the turn, with what is known of the open one's owner."""
         terms, turn = self.terms, self.core.refresh().turn
         lease = int(terms.lease_seconds * 1_000_000)
-        gone = turn is not None and turn.owner is not None and is_gone(turn.owner)
+        store = self._engine.store.inner
+        gone = turn is not None and turn.owner is not None and is_gone(turn.owner, store)
         return BeginTurn(
             terms.turn_id,
-            this_process() if terms.holder is None else holder_of_fence(terms.holder),
+            this_process(store) if terms.holder is None else holder_of_fence(terms.holder),
             lease,
             terms.stale_seconds,
             resumes=terms.resumes,
@@ -198,8 +200,11 @@ class TurnRun:
         """Return the command that begins the turn, and the position of the log before it (I/O)."""
         return self._engine.store.tip(), self.begin_command()
 
-    def keep_lease(self) -> None:
-        """Renew the lease from a thread of the log, until the turn ends or this object is dropped."""
+    def keep_lease(self, on_loss: Callable[[ConflictError], object] | None = None) -> None:
+        """Renew the lease from a thread of the log, until the turn ends or this object is dropped.
+
+        ``on_loss`` is called in that thread if another attempt owns the turn.
+        """
         if self.has_ended:
             return
         seconds = self.terms.lease_seconds / 3
@@ -213,6 +218,8 @@ class TurnRun:
 
         def lost(error: ConflictError) -> None:
             log_fact(logging.WARNING, "turn_lost", error=str(error))
+            if on_loss is not None:
+                on_loss(error)
 
         self._beat = heartbeat.begin(renew, lost, at_most_seconds=float("inf"))
         weakref.finalize(self, heartbeat.end, self._beat)
@@ -286,7 +293,13 @@ class TurnRun:
     def ended(self, result: Any) -> None:
         """Take in that the turn has ended."""
         self.stop()
+        self._is_ended = True
         self.result = result
+
+    @property
+    def is_done_with(self) -> bool:
+        """Whether the turn was ended through this object."""
+        return self._is_ended
 
     def stop(self) -> None:
         """Renew the lease no more."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from contextlib import suppress
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 import pydantic_core
 from pydantic import (
@@ -39,6 +40,7 @@ __all__ = [
     "Replace",
     "SessionQuery",
     "SessionsQuery",
+    "SoundMessage",
     "StepQuery",
     "TailQuery",
     "TasksQuery",
@@ -46,6 +48,7 @@ __all__ = [
     "Used",
     "Withdraw",
     "checked_message",
+    "read_body",
 ]
 
 _ROLES: Final = ["system", "developer", "user", "assistant", "tool"]
@@ -144,12 +147,19 @@ class MessageBody(_Object):
     """A message."""
 
     @property
-    def fields(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
+    def message(self) -> Message | dict[str, Any]:
+        """The message, read strictly; one in the form of a chat API as it is."""
+        return checked_message(dict(self.__pydantic_extra__ or {}))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return dict(_MESSAGE)
+
+
+class SoundMessage(NamedTuple):
+    """A body that was read as the message it is."""
+
+    message: Message
 
 
 class AppendBatch(_Strict):
@@ -389,6 +399,21 @@ class OutputQuery(_Strict):
     offset: int = Field(0, ge=0, le=VERSION)
     limit: int | None = Field(None, ge=1, le=VERSION)
     occurrence: int = Field(0, ge=0, le=VERSION)
+
+
+# ---- reading ----------------------------------------------------------------------------------
+
+
+def read_body(model: type[BaseModel], content: bytes) -> Any:
+    """Read a body; raises pydantic's `ValidationError`."""
+    if model is MessageBody and b'"parts"' in content:
+        # Nearly always it is a sound message, which need not be read twice. If it is none, the way by
+        # its fields says why.
+        with suppress(ValidationError):
+            message = Message.model_validate_json(content, strict=True)
+            if "parts" in message.model_fields_set:
+                return SoundMessage(message)
+    return model.model_validate_json(content)
 
 
 # ---- messages ---------------------------------------------------------------------------------

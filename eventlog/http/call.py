@@ -209,7 +209,7 @@ KEY_CHARACTERS: Final = 255
 def checked_query(model: type[Model] | None, request: Request) -> Model | None:
     """Read the query; unknown and repeated names are refused, and numbers are digits."""
     sent: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
         if name in sent or model is None or name not in model.model_fields:
             said = "is given twice" if name in sent else "is no parameter of this operation"
             raise _invalid([(name, said)])

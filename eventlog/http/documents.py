@@ -74,7 +74,8 @@ def commit_from(document: dict[str, Any]) -> CommitResult:
 
 def health_from(document: dict[str, Any]) -> Health:
     """Read the health of a log."""
-    return cast("Health", _known(Health, document))
+    health = cast("Health", _known(Health, document))
+    return health._replace(wal_readers=tuple(health.wal_readers or ()))
 
 
 def task_from(document: dict[str, Any]) -> TaskView:

@@ -11,6 +11,7 @@ from eventlog.http.bodies import (
     Nothing,
     OutputQuery,
     Replace,
+    SoundMessage,
     TailQuery,
     ToolResult,
     Withdraw,
@@ -26,9 +27,9 @@ __all__ = ["MESSAGE_OPERATIONS"]
 
 
 async def append_message(call: Call) -> Response:
-    body: MessageBody = call.body
+    body: MessageBody | SoundMessage = call.body
     session = await call.session(create=True)
-    message = await session.append(checked_message(body.fields), **call.by_expected)
+    message = await session.append(body.message, **call.by_expected)
     document = {
         "session_id": session.id,
         "version": session.version,

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.requests import Request
 
 from eventlog import AsyncLog, InvalidArgument
-from eventlog.http.application import LOOPBACK, create_app
+from eventlog.http.application import LOOPBACK, Pages, create_app
 from eventlog.http.limits import Limits
 from eventlog.http.peers import bounded_protocol
 from eventlog.http.principal import ANY, Authorize, Principal
@@ -97,6 +97,7 @@ async def serve(
     token: str | None = None,
     hosts: Sequence[str] = (),
     limits: Limits | None = None,
+    pages: Pages | None = None,
     started: Callable[[str, int], None] = lambda host, port: None,
 ) -> None:
     """Serve a log until SIGTERM or SIGINT, and end the streams of events that are open.
@@ -114,7 +115,13 @@ async def serve(
             f"a token has at least {TOKEN_CHARACTERS} characters; `openssl rand -hex 32` draws one"
         )
     limits = limits or Limits()
-    app = create_app(log, authorize=by_token(token), hosts=hosts_for(host, hosts), limits=limits)
+    app = create_app(
+        log,
+        authorize=by_token(token),
+        hosts=hosts_for(host, hosts),
+        limits=limits,
+        pages=pages,
+    )
     server = _Server(
         uvicorn.Config(
             app,

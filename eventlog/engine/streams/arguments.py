@@ -74,7 +74,11 @@ def begin(
     whole = dict(message_data(as_message({**given, "parts": []})))
     if "created_at" not in data:
         del whole["created_at"]
-    owner = this_process() if holder is None else holder_of_fence(check_text("holder", holder))
+    owner = (
+        this_process(engine.recovery.store)
+        if holder is None
+        else holder_of_fence(check_text("holder", holder))
+    )
     lease = int(lease_seconds * 1_000_000)
     held = Holder(owner, engine.recovery.lease_time())
     return BeginMessage(cast("MessageData", whole), lease, held, in_turn=in_turn)

@@ -322,7 +322,16 @@ class EndTurn(Command[int]):
             case "abandoned":
                 event = TurnAbandoned(turn=turn, attempt=attempt, reason=self.value)
         drafts = end_drafts(state, self.ending or Ending(), event)
-        return [*drafts[:-1], drafts[-1]._replace(event_id=self.event_ids(state.session_id)[0])]
+        end = drafts[-1]._replace(event_id=self.event_ids(state.session_id)[0])
+        return [*drafts[:-1], *self._end_of_run(state), end]
+
+    def _end_of_run(self, state: SessionState) -> list[Draft]:
+        """Return what completes the run that the turn is part of, if it is part of one (R5)."""
+        if self.how != "completed" or self.fence.turn_id not in state.runs:
+            return []
+        from eventlog.session.runs.events import RunCompleted  # Few sessions have runs.
+
+        return [Draft(RunCompleted(task_id=self.fence.turn_id, attempt=self.fence.attempt))]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [turn_event_id(session, self.fence, "end", self.how)]
