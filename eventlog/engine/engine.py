@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
     from eventlog.engine.heartbeat import Heartbeat
+    from eventlog.engine.observer import Observer
     from eventlog.engine.shelter import Shelter
     from eventlog.engine.streams.pump import StreamPump
     from eventlog.session.command import Command
@@ -75,6 +76,7 @@ class Engine:
         self._files = files or LocalFiles()
         self._tool_output = tool_output
         self._auto_commit = auto_commit
+        self.observer: Observer | None = None
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
         self._appends_briefly = appends_briefly(store)
@@ -192,6 +194,13 @@ class Engine:
     def _run_keeping(self, request: Request) -> Any:
         """Store a request's large values, then queue it and return its answer."""
         return run_keeping(self._committer.run, request)
+
+    def observe(self, observer: Observer) -> None:
+        """Have an observer called from now on."""
+        from eventlog.engine.observer import ObservedAppends  # Most logs have no observer.
+
+        self.observer = observer
+        self._committer.store_through(ObservedAppends(self.store.inner, observer))
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""

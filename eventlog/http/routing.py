@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import BaseModel
@@ -46,6 +46,8 @@ class Operation:
     """Whether ``Idempotency-Key`` is honoured."""
     conditional: bool = False
     """Whether ``If-Match`` is honoured."""
+    fenced: Literal["", "may", "must"] = ""
+    """Whether ``Eventlog-Fence`` is honoured: then it may, or must, be a command of a turn."""
 
     parameters: tuple[tuple[int, str], ...] = field(init=False)
     """The parameters in the path: which segment each is, and its name."""
