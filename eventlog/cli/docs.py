@@ -37,6 +37,9 @@ PAGES: Final = {
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
     "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
     "http": Page("eventlog", "docs/http.md", "The API over HTTP, its clients and its limits."),
+    "operations": Page(
+        "eventlog", "docs/operations.md", "Backup, upgrade, health, containers, telemetry."
+    ),
     "stores": Page(
         "eventlog.stores", "README.md", "What each store promises and how to set it up."
     ),

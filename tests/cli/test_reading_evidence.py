@@ -28,6 +28,7 @@ READING = {
     "export": ["export", "s"],
     "verify": ["verify"],
     "doctor": ["doctor"],
+    "health": ["health"],
     "bundle": ["bundle", "s", "-o", "OUT/case.zip"],
     "backup": ["backup", "OUT/backup.db"],
     "materialize": ["materialize", "s", "OUT/folder"],
