@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, jetstream, ours, postgres, streams, views, wal
+from benchmarks import contenders, http, jetstream, ours, postgres, streams, views, wal
 from benchmarks.workload import Timing, best_of, quickest
 from eventlog import Session
 
@@ -399,6 +399,19 @@ def _streams(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _http(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        timing = best_of(scale.runs, lambda: http.appends(new("http"), scale.appends, 16))
+    cost = timing.cpu_microseconds
+    yield Row(
+        f"a durable append over HTTP, 16 connections; {cost:.0f} µs of the server's CPU",
+        _rate(timing),
+        {},
+        "≤ 200 µs",
+        cost <= 200,
+    )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     with ours.installed() as python:
         bare = ours.start_time(python, "-c", "pass")
@@ -473,6 +486,7 @@ FIGURES = (
     Figure("B9", "PostgreSQL", _postgres),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
+    Figure("B12", "appends over HTTP", _http),
     Figure("B14", "views of a long session", _views),
     Figure("B13", "streamed messages", _streams),
     Figure("B15", "looking back", _looking_back),

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.session.commit import CommitResult
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
     from eventlog.store import Finding, Store
@@ -256,6 +258,14 @@ class Log:
     def _view(self, task: Task) -> TaskView:
         return task_view(task, lambda task_id: find_task(self._engine.store, task_id))
 
+    def runs(self, session: str | None = None, state: RunState | None = None) -> Iterator[RunView]:
+        """Yield runs, filtered by session and state.
+
+        They come by session, and there as their messages were queued. ``state`` is one of ``idle``,
+        ``running``, ``backing_off``, ``completed``, ``cancelled``, ``failed`` and ``abandoned``.
+        """
+        return self._engine.shelter.read(late_verbs.runs, self._engine.store, session, state)
+
     def retry(
         self,
         task_id: str,
@@ -451,6 +461,25 @@ class Log:
         return self._engine.shelter.write(
             late_verbs.bundle, self._engine.store, sessions, path, redact, replace
         )
+
+    def save(self, session: str, path: str | PathLike[str]) -> BundleReport:
+        """Save a session to one file, from which `resume` brings it back, here or in another log.
+
+        The file is a bundle; it is written whole or not at all, in place of one that is there. Raises
+        as `bundle` does.
+        """
+        return self.bundle([check_session_id(session)], path, replace=True)
+
+    def resume(self, path: str | PathLike[str]) -> Session:
+        """Bring a saved session into this log under its own id, and open it.
+
+        Where the log has the session, what is new in the file is appended; a session that went on
+        since stays as it is. Raises `HistoryConflict`, and changes nothing, for a session with another
+        beginning; `InvalidArgument` for a redacted bundle or one of several sessions; `CorruptLog`
+        for a file that is not a bundle or is damaged; and `FileNotFoundError`.
+        """
+        core = self._engine.shelter.write(late_verbs.resume, self._engine, path)
+        return Session(self._engine, core)
 
     def backup(
         self,

@@ -57,6 +57,7 @@ __all__ = [
     "Append",
     "Appended",
     "Blob",
+    "BriefAppends",
     "CopiesItself",
     "Durability",
     "EventId",
@@ -75,6 +76,7 @@ __all__ = [
     "TypedReads",
     "Wakeups",
     "WalState",
+    "appends_briefly",
     "chain_hash",
     "gone_from",
     "heads_of",
@@ -221,6 +223,22 @@ class StoreClock(Protocol):
 def store_clock(store: Store) -> Callable[[], int] | None:
     """Return the method `now` of a store that has one (`StoreClock`), else None."""
     return cast("Callable[[], int] | None", getattr(store, "now", None))
+
+
+class BriefAppends(Protocol):
+    """An optional ability: appending in milliseconds.
+
+    A synchronous caller in the main thread then needs no other thread that waits for the store
+    (`eventlog.interrupts`). A store on a server cannot promise it.
+    """
+
+    appends_briefly: bool
+    """Whether `append` waits for nothing but a local disk."""
+
+
+def appends_briefly(store: Store) -> bool:
+    """Return whether a store says that it appends in milliseconds (`BriefAppends`)."""
+    return bool(getattr(store, "appends_briefly", False))
 
 
 class StreamHeads(Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.output import one_line, printable
 from eventlog.errors import SessionNotFound
 from eventlog.session.tasks.machine import (
@@ -26,13 +27,19 @@ if TYPE_CHECKING:
     from eventlog.cli.watching import Wanted
     from eventlog.log import Log
 
-__all__ = ["tasks"]
+__all__ = ["belonging", "tasks"]
 
 _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
 
 
 @command("tasks")
-@click.option("--session", "session_id", metavar="SESSION", help="Only tasks of this session.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="SESSION",
+    shell_complete=session_ids,
+    help="Only tasks of this session.",
+)
 @click.option(
     "--state", type=click.Choice(_STATES), metavar="STATE", help=f"One of {', '.join(_STATES)}."
 )
@@ -53,7 +60,7 @@ def tasks(
     with invocation.open(session_id) as log:
         if session_id is not None and not log.exists(session_id):
             raise SessionNotFound(session_id)
-        belongs = _belonging(log, invocation.owner)
+        belongs = belonging(log, invocation.owner)
         if watch:
             _refuse_beside_watch(invocation, state)
             _watch(
@@ -73,7 +80,7 @@ def tasks(
     invocation.answer(documents, lambda terminal: _print(terminal, documents))
 
 
-def _belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
+def belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
     """Return whether a session is the owner's; without an owner, all are."""
     if owner is None:
         return lambda _: True
@@ -127,6 +134,7 @@ def _print(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
             )
             for document in documents
         ],
+        prose=["what"],
     )
 
 

@@ -25,10 +25,11 @@ from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.index import session_of_stale_key, stale_range
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
-from eventlog.store import store_clock
+from eventlog.store import appends_briefly, store_clock
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
+    from eventlog.engine.append_request import MessageRequest
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
     from eventlog.engine.heartbeat import Heartbeat
@@ -78,6 +79,7 @@ class Engine:
         self.observer: Observer | None = None
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
+        self._appends_briefly = appends_briefly(store)
         self.recovery = StreamRecovery(self.store, self.clock, self.jumps, estimate_tokens)
         self._cores = Cores(self.store, self.clock, ids, self.recovery)
         self._idle = IdleWatch(self.store, self._cores.get)
@@ -175,6 +177,12 @@ class Engine:
         Called in the main thread, this runs in another one, which signal handlers cannot interrupt.
         """
         return self.shelter.write(self._answer, request)
+
+    def append_one(self, request: MessageRequest) -> Any:
+        """Do the same for one message, in the main thread itself where that is as safe."""
+        if self._appends_briefly and not request.keeps:
+            return self.shelter.write_briefly(self._answer, request)
+        return self.answer(request)
 
     def _answer(self, request: Request) -> Any:
         result = self._run_keeping(request) if request.keeps else self._committer.run(request)

@@ -20,7 +20,7 @@ from eventlog.store import gone_from, presence_at
 if TYPE_CHECKING:
     from eventlog.store import Store
 
-__all__ = ["Fate", "fate_of", "is_gone", "is_this_process", "this_process"]
+__all__ = ["Fate", "fate_of", "holder_of_fence", "is_gone", "is_this_process", "this_process"]
 
 Fate: TypeAlias = Literal["gone", "alive", "unknown"]
 
@@ -37,6 +37,14 @@ def this_process(store: Store | None = None) -> OwnerData:
     if presence is not None:
         owner["presence"] = presence
     return owner
+
+
+def holder_of_fence(name: str) -> OwnerData:
+    """Describe somebody else than a process, such as a client over HTTP, by a name for people.
+
+    Nobody can prove that such an owner is gone: its lease alone says so.
+    """
+    return OwnerData(host=name, boot="", pid=0, started="")
 
 
 def is_this_process(owner: OwnerData) -> bool:

@@ -19,10 +19,12 @@ from eventlog import (
     Position,
     Record,
     Recorded,
+    RecordedStep,
     SessionMeta,
     StoredMessage,
     TaskView,
     ToolOutput,
+    TurnView,
 )
 
 __all__ = [
@@ -39,8 +41,10 @@ __all__ = [
     "output_document",
     "output_from",
     "recorded_from",
+    "step_from",
     "stored_from",
     "task_from",
+    "turn_from",
 ]
 
 
@@ -78,6 +82,18 @@ def task_from(document: dict[str, Any]) -> TaskView:
     """Read a task."""
     view = cast("TaskView", _known(TaskView, document))
     return view._replace(steps=tuple(view.steps))
+
+
+def turn_from(document: dict[str, Any]) -> TurnView:
+    """Read a turn."""
+    view = cast("TurnView", _known(TurnView, document))
+    return view._replace(steps=tuple(view.steps))
+
+
+def step_from(document: dict[str, Any]) -> RecordedStep:
+    """Read a step of a turn."""
+    messages = _messages_from(document["messages"])
+    return RecordedStep(document["step"], document["output"], messages)
 
 
 def archives_from(documents: list[dict[str, Any]]) -> tuple[ArchiveView, ...]:

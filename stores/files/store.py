@@ -122,6 +122,7 @@ class FilesStore:
         self.folder = os.fspath(folder)
         self.durability: Durability = _SYNCHRONOUS[synchronous]
         self._mode, self._writers, self._synchronous = mode, writers, synchronous
+        self.appends_briefly = writers == "one"
         self._wakeups = Wakeups(POLL_SECONDS)
         settings = Settings(
             reads_only=mode == "ro",

@@ -109,6 +109,7 @@ class SQLiteStore:
     """
 
     reads_types = True
+    appends_briefly = True
 
     def __init__(
         self,

@@ -51,10 +51,11 @@ BELOW = {
     "exchange": ("audit",),
     "forensics": ("engine",),
     "faces": ("supervisor", "adoption", "exchange", "forensics"),
-    "cli": ("faces", "http"),
+    "cli": ("faces", "http", "report"),
     "report": ("faces",),
     "http": ("faces",),
     "adapters": ("faces",),
+    "examples": ("faces", "http"),
 }
 """The levels (law 1): each folder, and those right below it. A folder may import itself and whatever
 is below it, however far. `stores` and `testing` have laws of their own."""
@@ -62,6 +63,8 @@ is below it, however far. `stores` and `testing` have laws of their own."""
 FACES = {
     *("__init__", "log", "aio", "session_face", "async_session_face", "worker_face", "copying"),
     "message_streams",
+    "supervisor_face",
+    "chat_commands",
     "late_verbs",
     *("instrumentation", "open_telemetry"),
 }
@@ -77,7 +80,7 @@ SEAM = {
 }
 """All of eventlog that a store may know (L9)."""
 
-FACE_ALONE = ("http", "adapters")
+FACE_ALONE = ("http", "adapters", "examples")
 """Folders that import `eventlog` and nothing inside it (law 4)."""
 
 DRIVERS = {

@@ -1,0 +1,1 @@
+"""Programs to copy from, each one file: they run as they are, and the tests run them."""
