@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +54,7 @@ def wait_for(url: str, *types: str) -> None:
 
 
 @contextmanager
-def example(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def example(module: str, *arguments: str) -> Generator[subprocess.Popen[str]]:
     """Run an example by its name, as its docstring says."""
     root = str(Path(eventlog.__file__).parents[1])
     process = subprocess.Popen(
@@ -184,7 +184,8 @@ def test_a_poisoned_archive_is_seen_and_stops_no_chat_and_is_cured(
         finalized = next(
             found for found in log.follow(tokens, ["archive_finalized"]) if found.stream == "bad"
         )
-        assert finalized.event.archive == 1
+        event: Any = finalized.event
+        assert event.archive == 1
         assert len(bad.history()) == 12
     assert call(port, "GET", "/health")[1]["blocked_sessions"] == 0
 
@@ -222,6 +223,7 @@ def test_a_worker_that_was_killed_is_replaced_at_once(tmp_path: Path) -> None:
         session = log.session("ada", create=True)
         session.append(Message.user("hello"))
         task = session.commit().task_id
+        assert task is not None
         with example("worker_process", url) as worker:
             next(iter(log.follow(None, ["task_claimed", "archive_finalized"])))
             worker.kill()
