@@ -149,6 +149,37 @@ def test_another_question_under_an_id_that_was_used_is_refused(
     ] == ["one"]
 
 
+def test_a_disk_that_takes_no_more_refuses_questions_and_loses_none_that_was_answered(
+    tmp_path: Path, start: START
+) -> None:
+    url = f"sqlite:///{tmp_path}/chat.db"
+    full = start("chatting.py", url, 600_000)
+    port = int(full.line())
+    answered: list[str] = []
+    refused: dict[str, Any] = {}
+    while not refused:
+        name = f"q-{len(answered)}"
+        body = {"id": name, "text": f"{name} {'x' * 15_000}"}
+        status, document = call(port, "POST", "/chats/ada", body)
+        if status == 200:
+            answered.append(name)
+        else:
+            refused = document
+            assert status == 503, document
+    assert "disk" in refused["error"]
+    assert answered
+    assert call(port, "GET", "/health")[0] == 200  # Whoever reads is served.
+    full.kill()
+
+    port = int(start("chatting.py", url).line())  # Somebody made room.
+    for name in (*answered, f"q-{len(answered)}"):
+        ask(port, "ada", name, f"{name} {'x' * 15_000}")
+    _, messages = call(port, "GET", "/chats/ada")
+    asked = [each["text"].split()[0] for each in messages if each["role"] == "user"]
+    assert asked == [*answered, f"q-{len(answered)}"]
+    assert len(messages) == 2 * len(asked)
+
+
 # ---- poisoned ---------------------------------------------------------------------------------
 
 
