@@ -49,6 +49,7 @@ from eventlog.errors import (
     TurnOpen,
     UnavailableError,
     UnknownEventType,
+    UnsupportedFeature,
     UnsupportedStore,
     VersionConflict,
 )
@@ -88,9 +89,13 @@ if TYPE_CHECKING:
     from eventlog.adoption.limits import FolderLimits
     from eventlog.aio import AsyncLog, open_async
     from eventlog.async_session_face import AsyncSession, AsyncTurn
+    from eventlog.chat_commands import ChatCommands, ChatReply
     from eventlog.engine.health import Health
+    from eventlog.engine.steps import step_digest
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
+    from eventlog.engine.turn_steps import RecordedStep
     from eventlog.engine.watch import Watch
+    from eventlog.exchange.bundle.saved import cleanup, latest_saved
     from eventlog.forensics.async_moment import AsyncMoment
     from eventlog.forensics.bisect import Found
     from eventlog.forensics.causes import Cause
@@ -98,9 +103,15 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.instrumentation import instrument
     from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.runs.budget import RestartPolicy
+    from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import BegunMessage
+    from eventlog.supervisor.providers import Provider, ProviderGone
+    from eventlog.supervisor.retrying import CallAttempt, retrying
+    from eventlog.supervisor_face import PlainRun, Run, Supervisor
     from eventlog.trace_context import TraceContext
     from eventlog.worker.finalizer import Finalizer
     from eventlog.worker.requests import (
@@ -136,9 +147,12 @@ __all__ = [
     "AsyncWorker",
     "AutoCommitPolicy",
     "BegunMessage",
+    "CallAttempt",
     "Cause",
     "ChainBroken",
     "Change",
+    "ChatCommands",
+    "ChatReply",
     "CommitBlocked",
     "CommitResult",
     "ConflictError",
@@ -184,13 +198,20 @@ __all__ = [
     "OtherPart",
     "OutputMatch",
     "OwnerMismatch",
+    "PlainRun",
     "Position",
     "Projection",
+    "Provider",
+    "ProviderGone",
     "Record",
     "Recorded",
+    "RecordedStep",
     "Refolded",
+    "RestartPolicy",
     "RetryPolicy",
     "RetryableError",
+    "Run",
+    "RunView",
     "SearchContext",
     "Session",
     "SessionClosed",
@@ -204,6 +225,7 @@ __all__ = [
     "StreamView",
     "Summary",
     "SummaryRequest",
+    "Supervisor",
     "TaskNotFound",
     "TaskRequest",
     "TaskView",
@@ -221,18 +243,38 @@ __all__ = [
     "TurnView",
     "UnavailableError",
     "UnknownEventType",
+    "UnsupportedFeature",
     "UnsupportedStore",
     "Value",
     "VersionConflict",
     "Watch",
     "Worker",
+    "cleanup",
+    "instrument",
+    "latest_saved",
     "open_async",
     "open_bundle",
     "replay",
+    "retrying",
+    "step_digest",
 ]
 
 _LATER = {
+    "cleanup": "eventlog.exchange.bundle.saved",
+    "latest_saved": "eventlog.exchange.bundle.saved",
+    "ChatReply": "eventlog.chat_commands",
+    "ChatCommands": "eventlog.chat_commands",
+    "CallAttempt": "eventlog.supervisor.retrying",
+    "retrying": "eventlog.supervisor.retrying",
+    "ProviderGone": "eventlog.supervisor.providers",
+    "Provider": "eventlog.supervisor.providers",
+    "PlainRun": "eventlog.supervisor_face",
+    "Run": "eventlog.supervisor_face",
+    "Supervisor": "eventlog.supervisor_face",
+    "RestartPolicy": "eventlog.session.runs.budget",
+    "RunView": "eventlog.session.runs.view",
     "Watch": "eventlog.engine.watch",
+    "instrument": "eventlog.instrumentation",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",
@@ -266,6 +308,8 @@ _LATER = {
     "MessageStream": "eventlog.message_streams",
     "MessageUpdate": "eventlog.engine.streams.reading",
     "StreamView": "eventlog.engine.streams.reading",
+    "RecordedStep": "eventlog.engine.turn_steps",
+    "step_digest": "eventlog.engine.steps",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

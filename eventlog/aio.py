@@ -7,6 +7,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventlog import late_verbs
 from eventlog.async_session_face import AsyncSession
 from eventlog.clock import Clock, system_clock
 from eventlog.engine.async_engine import AsyncEngine
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.engine.health import Health
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
     from eventlog.session.commit import CommitResult
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.machine import PollerState, TaskState
     from eventlog.session.views import TaskView
@@ -166,6 +170,15 @@ class AsyncLog:
         See `Log.tasks`.
         """
         return self._engine.iterate(self._log.tasks(session, state, kind))
+
+    def runs(
+        self, session: str | None = None, state: RunState | None = None
+    ) -> AsyncIterator[RunView]:
+        """Yield runs, filtered by session and state.
+
+        See `Log.runs`.
+        """
+        return self._engine.iterate(self._log.runs(session, state))
 
     async def retry(
         self,
@@ -332,6 +345,33 @@ class AsyncLog:
         return await self._engine.run(
             self._log.bundle, sessions, path, redact=redact, replace=replace
         )
+
+    async def save(self, session: str, path: str | PathLike[str]) -> BundleReport:
+        """Save a session to one file, from which `resume` brings it back, here or in another log.
+
+        See `Log.save`.
+        """
+        return await self._engine.run(self._log.save, session, path)
+
+    async def resume(self, path: str | PathLike[str]) -> AsyncSession:
+        """Bring a saved session into this log under its own id, and open it.
+
+        See `Log.resume`.
+        """
+        core = await self._engine.run(late_verbs.resume, self._engine.blocking, path)
+        return AsyncSession(self._engine, core)
+
+    async def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        advance: Callable[[int, int], object] | None = None,
+    ) -> BackupReport:
+        """Write the whole log into a new local file, as it is at one moment, while others write to it.
+
+        See `Log.backup`. ``advance`` is called in another thread.
+        """
+        return await self._engine.run(self._log.backup, path, advance=advance)
 
     @property
     def durability(self) -> Durability:

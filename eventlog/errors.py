@@ -23,6 +23,7 @@
     │   ├── SessionClosed             closed, deleted, or still being adopted
     │   ├── LogClosed
     │   ├── UnsupportedStore          no store serves the URL, or the file is not a log
+    │   ├── UnsupportedFeature        an optional package is not installed
     │   └── TooLarge                  an append is larger than the store accepts
     ├── CorruptError                  stored bytes are damaged: stop, inspect, restore
     │   ├── CorruptLog
@@ -85,6 +86,7 @@ __all__ = [
     "TurnOpen",
     "UnavailableError",
     "UnknownEventType",
+    "UnsupportedFeature",
     "UnsupportedStore",
     "VersionConflict",
 ]
@@ -391,6 +393,10 @@ class LogClosed(InvalidError):
 
 class UnsupportedStore(InvalidError, _WithoutSecrets):
     """No store serves this URL, or the file behind it is not a log of this library."""
+
+
+class UnsupportedFeature(InvalidError):
+    """Something needs an optional package that is not installed; the text names its extra."""
 
 
 class TooLarge(InvalidError, _OfStream):

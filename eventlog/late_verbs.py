@@ -14,7 +14,7 @@ from eventlog.engine.queries import known_task
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from eventlog.adoption.commands import Adoption
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eventlog.engine.engine import Engine
     from eventlog.engine.streams.reading import StreamView
     from eventlog.engine.turns import TurnRun
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.forensics.bisect import Found
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.records import Metadata, Position
     from eventlog.session.attachment import FolderReport, FolderView
+    from eventlog.session.messages import Message
+    from eventlog.session.runs.commands import EnqueueMessage, StopRun
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import AppendChunk, BeginMessage, EndMessage
     from eventlog.session.streams.interrupting import InterruptMessage
     from eventlog.session.tasks.commands import RetryStatus
@@ -46,6 +51,7 @@ __all__ = [
     "append_chunk",
     "at",
     "attach",
+    "backup",
     "begin_message",
     "bisect",
     "blame",
@@ -53,14 +59,19 @@ __all__ = [
     "detach",
     "diff",
     "end_message",
+    "enqueue",
     "fork",
     "heal",
+    "held_turn",
     "interrupt_message",
     "materialize",
     "past",
     "reattach",
     "refold",
+    "resume",
     "retry",
+    "runs",
+    "stop_run",
     "streams",
     "timeline",
     "turn",
@@ -157,11 +168,58 @@ def bundle(
     return write_bundle(store, sessions, path, redact, replace=replace)
 
 
+def backup(
+    engine: Engine, path: Path, advance: Callable[[int, int], object] | None
+) -> BackupReport:
+    """Back the log up; see `eventlog.Log.backup`."""
+    from eventlog.exchange.backup import Backup
+
+    making = Backup(engine.store, path, *(() if advance is None else (advance,)))
+    return engine.shelter.run(making.run, making.give_up)
+
+
 def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:
     """Return a turn that is not begun yet; see `eventlog.Session.turn`."""
     from eventlog.engine.turns import TurnRun, turn_terms
 
     return TurnRun(engine, core, turn_terms(*terms))
+
+
+def held_turn(engine: Engine, core: Core, fence: int) -> TurnRun:
+    """Return a turn that has begun; see `eventlog.Session.held_turn`."""
+    from eventlog.engine.held_turns import held_run
+
+    return held_run(engine, core, fence)
+
+
+def enqueue(
+    engine: Engine, core: Core, message: Message | dict[str, Any], key: str | None
+) -> EnqueueMessage:
+    """Return the command that queues a message; see `eventlog.Session.enqueue`."""
+    from eventlog.engine.runs import enqueue_command
+
+    return enqueue_command(core, engine, message, key)
+
+
+def stop_run(engine: Engine, core: Core, run_id: str | None, reason: str | None) -> StopRun:
+    """Return the command that asks a run to stop; see `eventlog.Session.stop_run`."""
+    from eventlog.engine.runs import stop_command
+
+    return stop_command(engine, core, run_id, reason)
+
+
+def runs(store: Store, session: str | None, state: RunState | None) -> Iterator[RunView]:
+    """Return the runs of a log or of a session; see `eventlog.Log.runs`."""
+    from eventlog.engine.runs import list_runs
+
+    return list_runs(store, session, state)
+
+
+def resume(engine: Engine, path: Path) -> Core:
+    """Bring a saved session back; see `eventlog.Log.resume`."""
+    from eventlog.exchange.bundle.saved import resume_bundle
+
+    return engine.opened_core(resume_bundle(path, engine.store), None, None)
 
 
 # ---- looking back -----------------------------------------------------------------------------

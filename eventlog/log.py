@@ -37,16 +37,19 @@ from eventlog.session_face import Session
 from eventlog.storable import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.engine.core import Core
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.session.commit import CommitResult
+    from eventlog.session.runs.machine import RunState
+    from eventlog.session.runs.view import RunView
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.tasks.state import Task
     from eventlog.store import Finding, Store
@@ -255,6 +258,14 @@ class Log:
     def _view(self, task: Task) -> TaskView:
         return task_view(task, lambda task_id: find_task(self._engine.store, task_id))
 
+    def runs(self, session: str | None = None, state: RunState | None = None) -> Iterator[RunView]:
+        """Yield runs, filtered by session and state.
+
+        They come by session, and there as their messages were queued. ``state`` is one of ``idle``,
+        ``running``, ``backing_off``, ``completed``, ``cancelled``, ``failed`` and ``abandoned``.
+        """
+        return self._engine.shelter.read(late_verbs.runs, self._engine.store, session, state)
+
     def retry(
         self,
         task_id: str,
@@ -450,6 +461,47 @@ class Log:
         return self._engine.shelter.write(
             late_verbs.bundle, self._engine.store, sessions, path, redact, replace
         )
+
+    def save(self, session: str, path: str | PathLike[str]) -> BundleReport:
+        """Save a session to one file, from which `resume` brings it back, here or in another log.
+
+        The file is a bundle; it is written whole or not at all, in place of one that is there. Raises
+        as `bundle` does.
+        """
+        return self.bundle([check_session_id(session)], path, replace=True)
+
+    def resume(self, path: str | PathLike[str]) -> Session:
+        """Bring a saved session into this log under its own id, and open it.
+
+        Where the log has the session, what is new in the file is appended; a session that went on
+        since stays as it is. Raises `HistoryConflict`, and changes nothing, for a session with another
+        beginning; `InvalidArgument` for a redacted bundle or one of several sessions; `CorruptLog`
+        for a file that is not a bundle or is damaged; and `FileNotFoundError`.
+        """
+        core = self._engine.shelter.write(late_verbs.resume, self._engine, path)
+        return Session(self._engine, core)
+
+    def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        advance: Callable[[int, int], object] | None = None,
+    ) -> BackupReport:
+        """Write the whole log into a new local file, as it is at one moment, while others write to it.
+
+        The file is a log in SQLite, from whatever store: open it, or copy it into another store. All
+        that was acknowledged before the call is in it, but for what a PostgreSQL does not show to
+        readers yet; nothing is in it without what came before. It has a log id of its own, so
+        checkpoints of this log are refused there. Session folders are not part of a log.
+
+        The file is there whole and durable, or not at all. ``advance`` is called now and then with
+        how much is done and how much there is, 0 if that is not known.
+
+        Raises `InvalidArgument` if the file is there already, `StoreUnavailable` or
+        `FolderUnavailable` where it cannot be written, and `ChainBroken` for a record that was
+        changed in a store that is copied record by record.
+        """
+        return late_verbs.backup(self._engine, path, advance)
 
     @property
     def durability(self) -> Durability:

@@ -9,6 +9,7 @@ from eventlog.projections.archives import ArchiveContents, Archives
 from eventlog.projections.folder_files import FolderState, SessionFolder, folder_files
 from eventlog.projections.live_tail import LiveTail
 from eventlog.projections.meta import Meta
+from eventlog.projections.runs import Runs, RunsView
 from eventlog.projections.tasks import Tasks
 from eventlog.projections.usage import CommitUsage, SessionUsage, Usage
 
@@ -19,6 +20,8 @@ __all__ = [
     "FolderState",
     "LiveTail",
     "Meta",
+    "Runs",
+    "RunsView",
     "SessionFolder",
     "SessionUsage",
     "Tasks",

@@ -23,6 +23,7 @@ from eventlog.session.index import (
     changes_index,
     index_changes,
     keys_under,
+    run_prefix,
     session_key,
     session_of_entry,
     turn_prefix,
@@ -73,7 +74,7 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
 
     Reads all sessions' entries of tasks, due times, idle times and events.
     """
-    prefixes = (archive_prefix(stream), turn_prefix(stream), *SHARED_PREFIXES)
+    prefixes = (archive_prefix(stream), turn_prefix(stream), run_prefix(stream), *SHARED_PREFIXES)
     entries = chain(
         *(store.scan(key, key + "\0") for key in (session_key(stream), blocked_key(stream))),
         *(store.scan(*keys_under(prefix)) for prefix in prefixes),

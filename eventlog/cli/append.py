@@ -12,7 +12,7 @@ from eventlog.cli.completion import session_ids
 from eventlog.errors import InvalidMessage
 from eventlog.session.messages import Message, as_message, message_data
 
-__all__ = ["append"]
+__all__ = ["append", "text_or_stdin"]
 
 
 @command("append")
@@ -45,9 +45,7 @@ def append(
 
     A message with an --id can safely be sent again: it is stored once.
     """
-    if text == "-":
-        text = _stdin()
-    message = _message(role, text, tool_id, message_id)
+    message = _message(role, text_or_stdin(text), tool_id, message_id)
     with invocation.open(session_id, create=create) as log:
         session = log.session(session_id, create=create, owner=invocation.owner)
         message = session.append(message)
@@ -65,7 +63,10 @@ def append(
     )
 
 
-def _stdin() -> str:
+def text_or_stdin(text: str) -> str:
+    """Return a text, or what stdin has in place of a dash."""
+    if text != "-":
+        return text
     try:
         return sys.stdin.buffer.read().decode().removesuffix("\n")
     except UnicodeDecodeError as error:

@@ -9,9 +9,9 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import say
+from eventlog.forensics.event_lines import gist
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal

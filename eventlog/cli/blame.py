@@ -8,10 +8,10 @@ from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
 from eventlog.cli.diff import print_changes
 from eventlog.cli.documents import change_document
-from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import say
 from eventlog.cli.places import place_of, version_option
+from eventlog.forensics.event_lines import gist
 
 __all__ = ["blame"]
 

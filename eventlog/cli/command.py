@@ -28,6 +28,9 @@ SUMMARIES: Final = {
     "commit": "Move a session's live messages into a new archive.",
     "work": "Run a worker that finalises archives: once, or until stopped.",
     "tasks": "List tasks and their states.",
+    "enqueue": "Queue a message for a run of an agent.",
+    "runs": "List the runs of agents and their states.",
+    "stop": "Cancel a session's run.",
     "retry": "Give a failed archive new attempts.",
     "abandon": "Give up an unfinished archive.",
     "policy": "Let commits wait for failed archives, or go on.",
@@ -44,18 +47,20 @@ SUMMARIES: Final = {
     "fork": "Make another session of what would have been.",
     "refold": "Fold a session again and compare.",
     "bundle": "Write sessions into one file that reads without the log.",
+    "report": "Write sessions into one page that shows every version.",
     "materialize": "Write a session to a folder.",
     "heal": "Repair a session's folder from the log, or check it.",
     "verify": "Verify hash chains, state machines and what is derived.",
     "serve": "Serve the log over HTTP, until stopped.",
     "copy": "Copy a log into another store.",
+    "backup": "Write the whole log into one file, while it is in use.",
     "doctor": "Check a store, a session folder or a conversation file.",
     "docs": "Show the documentation.",
 }
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
-OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "doctor", "docs"})
+OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "backup", "doctor", "docs"})
 """The commands that name no session, and so have no ``--owner``."""
 
 

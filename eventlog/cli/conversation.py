@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from eventlog.cli.event_lines import call_gist, media_gist
 from eventlog.cli.output import one_line, printable
+from eventlog.forensics.event_lines import call_gist, media_gist
 from eventlog.session.parts import Reading, Result, output_of, readings_of
 
 __all__ = ["conversation"]

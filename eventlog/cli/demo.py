@@ -22,9 +22,9 @@ from eventlog.cli.demonstration.scenes import (
     Scene,
 )
 from eventlog.cli.demonstration.story import play
-from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.verify import finding_document
+from eventlog.forensics.event_lines import gist
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal

@@ -47,6 +47,8 @@ PAGES: Final = {
     "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
     "turns": Page("eventlog", "docs/turns.md", "Units of an agent's work that survive crashes."),
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
+    "runs": Page("eventlog", "docs/runs.md", "Agents that restart, fall back, stop and go on."),
+    "report": Page("eventlog", "docs/report.md", "A session as a page, and all of them live."),
     "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
     "http": Page("eventlog", "docs/http.md", "The API over HTTP, its clients and its limits."),
     "stores": Page(

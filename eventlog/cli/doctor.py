@@ -16,7 +16,7 @@ from eventlog.cli.installed import examine_installation
 from eventlog.cli.output import counted
 from eventlog.cli.verify import finding_document, print_not_looked_at
 from eventlog.errors import CorruptError
-from eventlog.store import Finding
+from eventlog.store import Finding, wal_of
 from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
@@ -177,6 +177,12 @@ def _warnings(log: Log) -> list[str]:
             "corruption of files that two connections write to at once; upgrade it, or let one "
             "process at a time write"
         )
+    wal = wal_of(log.store)
+    if wal is not None and wal.readers:
+        warnings.append(
+            f"the WAL has {wal.bytes / 1024 / 1024:,.0f} MiB; it begins anew when these processes, which "
+            f"read just now, have ended their transactions: {', '.join(wal.readers)}"
+        )
     if log.durability != "power":
         warnings.append(
             f"durability is {log.durability!r}: an acknowledged write may be lost when "
@@ -206,12 +212,12 @@ def _health(log: Log) -> dict[str, Any]:
         return {}
 
 
-def _amount(value: object) -> object:
-    return f"{value:,.1f}" if isinstance(value, float) else value
+def _amount(value: Any) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:
-    without = ("durability", "lag_events", "lag_seconds")
+    without = ("durability", "lag_events", "lag_seconds", "wal_readers")
     health = {
         name: value
         for name, value in document["health"].items()

@@ -13,10 +13,10 @@ import click
 from eventlog.cli.command import Invocation, command, filter_options
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import EVENT_COLUMNS, event_cells
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, print_documents, print_line_of_json, say
 from eventlog.errors import SessionNotFound
+from eventlog.forensics.event_lines import EVENT_COLUMNS, event_cells
 from eventlog.forensics.timeline import Filters, filters
 
 if TYPE_CHECKING:

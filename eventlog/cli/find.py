@@ -7,9 +7,9 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import EVENT_COLUMNS, event_cells
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, say
+from eventlog.forensics.event_lines import EVENT_COLUMNS, event_cells
 
 __all__ = ["find"]
 

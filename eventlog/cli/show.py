@@ -10,8 +10,8 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import context_document, event_document, session_document
-from eventlog.cli.event_lines import EVENT_COLUMNS, actor_of, event_cells, tokens_of
 from eventlog.cli.output import counted, one_line, printable
+from eventlog.forensics.event_lines import EVENT_COLUMNS, actor_of, event_cells, tokens_of
 from eventlog.log import engine_of
 from eventlog.session.message_data import message_key
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from eventlog.cli.watching import Wanted
     from eventlog.log import Log
 
-__all__ = ["tasks"]
+__all__ = ["belonging", "tasks"]
 
 _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
 
@@ -60,7 +60,7 @@ def tasks(
     with invocation.open(session_id) as log:
         if session_id is not None and not log.exists(session_id):
             raise SessionNotFound(session_id)
-        belongs = _belonging(log, invocation.owner)
+        belongs = belonging(log, invocation.owner)
         if watch:
             _refuse_beside_watch(invocation, state)
             _watch(
@@ -80,7 +80,7 @@ def tasks(
     invocation.answer(documents, lambda terminal: _print(terminal, documents))
 
 
-def _belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
+def belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
     """Return whether a session is the owner's; without an owner, all are."""
     if owner is None:
         return lambda _: True

@@ -9,8 +9,8 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist
 from eventlog.cli.places import place_of, version_option
+from eventlog.forensics.event_lines import gist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -34,6 +34,7 @@ from eventlog.session.keeping import check_kept, keep_output, keep_outputs
 from eventlog.session.message_data import MessageData, message_key, tool_result_key
 from eventlog.session.messages import Message, same_message
 from eventlog.session.parts import weigh
+from eventlog.session.runs.machine import INBOUND
 from eventlog.session.tasks.events import ArchiveAbandoned, TaskAbandoned
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
 from eventlog.session.tool_output import CallId, same_output, select_large
@@ -604,6 +605,20 @@ class EndingSession(Command[None]):
         return None
 
 
+def _abandoned_runs(state: SessionState, reason: str, *, failed: bool = False) -> list[Draft]:
+    """Return the events that abandon the runs that are not over; with ``failed``, those that failed,
+    too."""
+    if not state.runs:
+        return []
+    from eventlog.session.runs.events import RunAbandoned  # Few sessions have runs.
+
+    return [
+        Draft(RunAbandoned(task_id=run.run_id, attempt=run.attempt, reason=reason))
+        for run in state.runs.values()
+        if failed or run.is_waiting
+    ]
+
+
 @dataclass(slots=True, eq=False)
 class CloseSession(EndingSession):
     """Close the session to further messages; open archives are still finalised."""
@@ -614,7 +629,8 @@ class CloseSession(EndingSession):
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        ends = self._end_of_work(state, self.reason or "session closed")
+        reason = self.reason or "session closed"
+        ends = [*self._end_of_work(state, reason), *_abandoned_runs(state, reason)]
         return [*ends, Draft(SessionClosedEvent(reason=self.reason))]
 
 
@@ -637,6 +653,8 @@ class DeleteSession(EndingSession):
                 else TaskAbandoned(task_id=task.task_id, reason=reason)
             )
             for task in state.tasks.values()
+            if task.kind != INBOUND
         ]
+        abandoned += _abandoned_runs(state, reason, failed=True)
         ends = self._end_of_work(state, reason)
         return [*ends, *abandoned, Draft(SessionDeleted(reason=self.reason))]

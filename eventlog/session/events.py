@@ -35,6 +35,7 @@ import_when_read("eventlog.session.import_events")
 import_when_read("eventlog.session.streams.events")
 import_when_read("eventlog.session.withdrawals.events")
 import_when_read("eventlog.session.turns.events")
+import_when_read("eventlog.session.runs.events")
 
 FailedArchives = Literal["block", "skip"]
 """What a commit does about an earlier archive that failed for good (C5)."""

@@ -19,6 +19,7 @@ from eventlog.session import folder_folding, message_folding
 from eventlog.session.appended import appended_reader
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_folding import fold_message
+from eventlog.session.runs import folding as run_folding
 from eventlog.session.streams import folding as stream_folding
 from eventlog.session.tasks import folding as task_folding
 from eventlog.session.turns import folding as turn_folding
@@ -39,6 +40,7 @@ _HANDLERS: Final[dict[str, Callable[[SessionState, Any, Any], None]]] = {
     **message_folding.HANDLERS,
     **folder_folding.HANDLERS,
     **task_folding.HANDLERS,
+    **run_folding.HANDLERS,
     **stream_folding.HANDLERS,
     **withdrawal_folding.HANDLERS,
     **turn_folding.HANDLERS,

@@ -16,6 +16,7 @@ key                                       value
 ``turn/{session}/{turn id}``              the whole turn, once it has ended, as
                                           `eventlog.session.turns.state.Turn`
 ``stale/{microseconds}/{session}``        that the open turn may be abandoned from then on
+``run/{session}/{run id}``                the whole run, as `eventlog.session.runs.state.Run`
 ``idle/{microseconds}/{session}``         that the session is committed from then on, unless another
                                           message comes before (C8)
 ``event/{key}/{session}/{version}``       that the event has the key, which is one of its class (M14)
@@ -23,6 +24,9 @@ key                                       value
 
 A session's id is written by `key_part`, so keys of ``a`` never meet those of ``a/b``. The key of an
 event may have slashes of its own; those in its fields are escaped.
+
+Of the inbound messages of a session, which are tasks, too, only the next has a ``due`` entry; that of
+a running one has the lease of its turn.
 
 Entries follow from the events alone, so they can be rebuilt (`eventlog doctor --rebuild-index`) and
 compared. Of the ordered tasks of a session only the first has a ``due`` entry: a blocked session
@@ -34,7 +38,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
 
 import pydantic_core
 from pydantic import TypeAdapter
@@ -48,6 +52,8 @@ from eventlog.session.archive import Archive, archive_of
 from eventlog.session.commit_due import idle_from
 from eventlog.session.events import CommitPrepared, MessageAppended
 from eventlog.session.folding import apply
+from eventlog.session.runs.machine import INBOUND, RUN_MACHINE, RunState
+from eventlog.session.runs.state import Run, advanced, enqueued_run
 from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.events import (
     ArchiveFinalized,
@@ -58,7 +64,14 @@ from eventlog.session.tasks.events import (
     TokenUsage,
 )
 from eventlog.session.tasks.machine import POLLER_VIEW, TASK_MACHINE
-from eventlog.session.tasks.state import Task, advance, finalising_task, follow_up_task, queued_task
+from eventlog.session.tasks.state import (
+    Task,
+    advance,
+    finalising_task,
+    follow_up_task,
+    queued_message,
+    queued_task,
+)
 from eventlog.session.turns.folding import ended
 from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
 from eventlog.session.turns.state import Turn
@@ -68,6 +81,7 @@ if TYPE_CHECKING:
 
     from eventlog.recorded import Recorded
     from eventlog.records import IndexEntry, Record
+    from eventlog.session.runs.events import MessageEnqueued
     from eventlog.session.state import SessionState
     from eventlog.session.turns.events import TurnEvent
 
@@ -98,9 +112,11 @@ __all__ = [
     "prepare_reading",
     "read_archive",
     "read_event_key",
+    "read_run",
     "read_session",
     "read_task",
     "read_turn",
+    "run_prefix",
     "session_key",
     "session_of_entry",
     "session_of_idle_key",
@@ -145,6 +161,7 @@ DUE: Final = "due/"
 IDLE: Final = "idle/"
 STREAMS: Final = "stream/"
 STALE: Final = "stale/"
+RUNS: Final = "run/"
 BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
 EVENTS: Final = "event/"
@@ -242,6 +259,10 @@ def turn_key(session: str, turn_id: str) -> str:
     return f"{turn_prefix(session)}{_without_slash(turn_id)}"
 
 
+def run_prefix(session: str) -> str:
+    return f"{RUNS}{key_part(session)}/"
+
+
 def stale_key(time: int, session: str = "") -> str:
     return f"{STALE}{time:017d}/{key_part(session)}"
 
@@ -271,7 +292,7 @@ def session_of_entry(key: str, value: bytes) -> str | None:
             return from_key_part(rest.partition("/")[2]) or None
         case "event":
             return read_event_key(key).session
-        case "archive" | "turn":
+        case "archive" | "turn" | "run":
             return from_key_part(rest.rpartition("/")[0]) or None
         case "task" | "due":
             return _session_in(value, "session_id" if family == "task" else "session")
@@ -363,6 +384,7 @@ def index_changes(
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
     _index_turns(changes, before, recorded, after)
+    _index_runs(changes, before, recorded, after)
     old = {**_due_entries(before, touched), **_timed_entries(before)}
     new = {**_due_entries(after, touched), **_timed_entries(after)}
     for key in old.keys() - new.keys():
@@ -423,6 +445,8 @@ def _advanced(task: Task | None, record: Record, event: TaskEvent | CommitPrepar
         return finalising_task(record, event)
     if type(event) is TaskQueued:
         return queued_task(record, event)
+    if record.type == "message_enqueued":
+        return queued_message(record, event.task_id)
     return task and (advance(task, record, cast("TaskEvent", event)) or task)
 
 
@@ -465,6 +489,29 @@ def _index_turns(
         apply(state, entry)
 
 
+def _index_runs(
+    changes: dict[str, bytes | None],
+    before: SessionState,
+    recorded: Sequence[Recorded],
+    after: SessionState,
+) -> None:
+    """Note the runs that records are about, in their state after them."""
+    touched: dict[str, Run] = {}
+    for entry in recorded:
+        if entry.type not in RUN_MACHINE.events:
+            continue
+        event = cast("TaskEvent", entry.event)
+        if entry.type == "message_enqueued":
+            touched[event.task_id] = enqueued_run(entry.record, cast("MessageEnqueued", event))
+            continue
+        run = touched.get(event.task_id) or before.runs.get(event.task_id)
+        if run is not None:
+            touched[run.run_id] = advanced(run, entry.record, event) or run
+    for run in touched.values():
+        key = f"{run_prefix(after.session_id)}{run.run_id}"
+        changes[key] = _json(after.runs.get(run.run_id) or run)
+
+
 def _stale_entry(state: SessionState) -> dict[str, dict[str, Any]]:
     if state.turn is None or state.status != "open":
         return {}
@@ -477,9 +524,26 @@ def _due_entries(state: SessionState, touched: Sequence[Task]) -> dict[str, dict
     tasks = [] if head is None else [head]
     for task in touched:
         current = state.tasks.get(task.task_id)
-        if current is not None and current.is_open and not current.ordered:
+        is_open = current is not None and current.is_open
+        if current is not None and is_open and not current.ordered and current.kind != INBOUND:
             tasks.append(current)
-    return {due_key(task.kind, task.due_at, task.task_id): _due_value(task) for task in tasks}
+    entries = {due_key(task.kind, task.due_at, task.task_id): _due_value(task) for task in tasks}
+    return {**entries, **_inbound_entry(state)} if state.runs else entries
+
+
+def _inbound_entry(state: SessionState) -> dict[str, dict[str, Any]]:
+    """Return the due entry of the next inbound message: while it runs, its turn's lease."""
+    run = state.next_run()
+    task = None if run is None else state.tasks.get(run.run_id)
+    if run is None or task is None or state.status != "open":
+        return {}
+    if run.state != "running":
+        return {due_key(INBOUND, run.due_at, run.run_id): _due_value(task)}
+    turn = state.turn
+    own = turn if turn is not None and turn.turn_id == run.run_id else None
+    due = run.started_at if own is None else own.lease_until
+    value = {**_due_value(task), "owner": None if own is None else own.owner}
+    return {due_key(INBOUND, due, run.run_id): value}
 
 
 def _idle_entry(state: SessionState) -> dict[str, dict[str, Any]]:
@@ -575,6 +639,17 @@ def read_turn(value: bytes) -> Turn:
     return turn
 
 
+def read_run(value: bytes) -> Run:
+    """Read a ``run/`` entry; raise `CorruptLog` if it is damaged."""
+    try:
+        run = _run_reader()(value)
+        if run.state not in get_args(RunState):
+            raise ValueError(f"a run cannot be {run.state!r:.40}")
+    except ValueError as error:
+        raise _damaged("run", error) from error
+    return run
+
+
 class SessionEntry(NamedTuple):
     """What a ``session/`` entry says."""
 
@@ -636,6 +711,11 @@ def _task_reader() -> Callable[[bytes], Task]:
 @cache
 def _turn_reader() -> Callable[[bytes], Turn]:
     return TypeAdapter(Turn).validate_json
+
+
+@cache
+def _run_reader() -> Callable[[bytes], Run]:
+    return TypeAdapter(Run).validate_json
 
 
 @cache

@@ -28,7 +28,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 def may_name_values(record: Record) -> bool:
     """Return whether a record may name values; most are ruled out without decoding them."""
-    if record.type in ("message_appended", "tool_result_recorded"):
+    if record.type in ("message_appended", "tool_result_recorded", "message_enqueued"):
         return _OUTPUT_REF in record.data
     return record.type in _NAMING_TYPES or b'"values"' in record.metadata
 
@@ -53,7 +53,7 @@ def named_values(record: Record) -> list[str]:
 
 
 def _digests(stream: str, event: Any) -> Iterator[object]:
-    if isinstance(event, MessageAppended):
+    if isinstance(event, MessageAppended) or event.event_type == "message_enqueued":
         for part in event.message["parts"]:
             if kept_output_id(stream, part) is not None:
                 yield part["tool_output_sha256"]

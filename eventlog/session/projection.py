@@ -12,6 +12,7 @@ from eventlog.projection import Projection
 from eventlog.recorded import Recorded
 from eventlog.session.folding import apply, apply_records
 from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.runs.machine import RUN_MACHINE
 from eventlog.session.state import SessionState
 from eventlog.session.streams.machine import STREAM_MACHINE
 from eventlog.session.tasks.machine import TASK_MACHINE
@@ -35,7 +36,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """The state on which the commands of one session are decided."""
 
     name = "session"
-    schema = 7
+    schema = 8
     types = None
 
     def __init__(self, session_id: str = "") -> None:
@@ -57,7 +58,7 @@ class SessionFold(Projection[SessionState, SessionState]):
         return state
 
     def fingerprint(self) -> str:
-        machines = (SESSION_MACHINE, STREAM_MACHINE, TASK_MACHINE, TURN_MACHINE)
+        machines = (SESSION_MACHINE, STREAM_MACHINE, TASK_MACHINE, TURN_MACHINE, RUN_MACHINE)
         names = [machine.fingerprint for machine in machines]
         return f"{self.schema}-{'-'.join(names)}-{sys.byteorder}"
 

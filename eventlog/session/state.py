@@ -18,6 +18,7 @@ from eventlog.session.archive import Archive, Overview
 from eventlog.session.events import FailedArchives, SessionCreated, VersionRange
 from eventlog.session.machine import SessionStatus
 from eventlog.session.policies import AutoCommitPolicy, ToolOutputPolicy
+from eventlog.session.runs.state import Run
 from eventlog.session.shared_dict import SharedDict
 from eventlog.session.streams.state import Stream
 from eventlog.session.tasks.events import TokenUsage
@@ -78,6 +79,8 @@ class SessionState:
     in the log's index."""
     tasks: SharedDict[str, Task] = field(default_factory=SharedDict[str, Task])
     """The tasks that are neither completed nor abandoned, by id; others are in the log's index."""
+    runs: SharedDict[str, Run] = field(default_factory=SharedDict[str, Run])
+    """The runs that are not over, and those that failed, by id, in the order of their messages."""
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
     """The messages that are being written, by id, in the order in which they began."""
     lane: list[int] = field(default_factory=list[int])
@@ -151,6 +154,10 @@ class SessionState:
             return None
         return self.finalising(self.lane[0])
 
+    def next_run(self) -> Run | None:
+        """Return the run that is executed, or is next in order (R5): a failed one holds up no other."""
+        return next((run for run in self.runs.values() if run.is_waiting), None)
+
     def finalising(self, index: int) -> Task | None:
         """Return the task that finalises an archive or has failed to; None once it has ended."""
         archive = self.archives.get(index)
@@ -192,6 +199,7 @@ _CONTAINERS: Final = (
     "window",
     "archives",
     "tasks",
+    "runs",
     "streams",
     "lane",
     "failed",

@@ -29,6 +29,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "fork": ("hers@2", "new"),
     "refold": ("hers",),
     "bundle": ("hers", "-o", "case.zip"),
+    "report": ("hers", "-o", "case.html"),
     "materialize": ("hers", "folder"),
     "heal": ("hers", "folder"),
     "verify": ("hers",),
@@ -36,6 +37,9 @@ CALLS: dict[str, tuple[str, ...]] = {
     "import": ("hers.jsonl",),
     "tasks": ("--session", "hers"),
     "find": ("plan", "--session", "hers"),
+    "enqueue": ("hers", "hello"),
+    "stop": ("hers",),
+    "runs": ("--session", "hers"),
 }
 """A call of every command that names a session."""
 

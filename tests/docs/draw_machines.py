@@ -24,6 +24,11 @@ event.
 """
 
 ABOUT = {
+    "run": (
+        "A run executes an inbound message as a turn, attempt after attempt. It is `backing_off` while "
+        "it waits for\na restart, and `idle` before its first attempt or after its supervisor was "
+        "stopped. Its task moves with it."
+    ),
     "session": (
         "A session is created by its first event. While a folder is being adopted as a session, only "
         "the folder's\ncontent can be recorded. The files of a closed or deleted session can still be "

@@ -166,13 +166,14 @@ def test_what_the_page_of_forensics_shows_is_what_the_commands_print() -> None:
             assert piece in script, step
 
 
-def test_the_examples_of_the_page_of_turns_do_what_they_say(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("page", ["turns", "runs"])
+def test_the_examples_of_a_page_do_what_they_say(
+    page: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = files(eventlog).joinpath("docs/turns.md").read_text("utf-8")
+    text = files(eventlog).joinpath(f"docs/{page}.md").read_text("utf-8")
     example = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
 
-    exec(compile(example, "turns.md", "exec"), {"__name__": "turns"})  # noqa: S102 - our own page
+    exec(compile(example, f"{page}.md", "exec"), {"__name__": page})  # noqa: S102 - our own page
 
     said = re.findall(r"print\(.*\)  # (.*)", example)
     assert capsys.readouterr().out.splitlines() == said

@@ -123,6 +123,7 @@ def filled(url: str) -> Log:
             session.append(Message.user(text))
         session.record(Noted())
         session.commit()
+        session.enqueue(Message.user("c"))
     return log
 
 
@@ -178,7 +179,7 @@ ITERATORS: Final = [
 def test_the_methods_are_found() -> None:
     assert {(Log, "read"), (Session, "append"), (Worker, "run")} <= {*ALL}
     assert [name for _, name in ALL] == [name for _, name in ALL_ASYNC]
-    of_log = {"sessions", "tasks", "read", "read_all", "follow", "find"}
+    of_log = {"sessions", "tasks", "read", "read_all", "follow", "find", "runs"}
     assert {name for cls, name in ITERATORS if cls is Log} == of_log
     assert {name for cls, name in ITERATORS if cls is Session} == {"find", "follow_message"}
 

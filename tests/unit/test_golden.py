@@ -20,7 +20,7 @@ from eventlog.audit.verify import verify_chain
 from eventlog.codec import decode_event, encode_event
 from eventlog.events import _registry, is_builtin_type
 from eventlog.identifiers import parse_id
-from eventlog.projections import Archives, LiveTail, Meta, Tasks, Usage
+from eventlog.projections import Archives, LiveTail, Meta, Runs, Tasks, Usage
 from eventlog.projections.folder_files import folder_files
 from eventlog.records import Position
 from eventlog.session.projection import SessionFold
@@ -186,6 +186,18 @@ def test_golden_turns_and_withdrawals_mean_what_they_meant() -> None:
     assert eventlog.replay(records[:14], LiveTail())[-1].parts[0].model_dump()["interrupted"]
     assert [message.id for message in eventlog.replay(records[:8], LiveTail())] == ["m1", "m3"]
     assert eventlog.replay(records[:8], LiveTail())[0].text == "edited"
+
+
+def test_golden_runs_mean_what_they_meant() -> None:
+    records = read_records(GOLDEN / "records-runs.jsonl")
+    view = eventlog.replay([Recorded(record) for record in records], Runs())
+
+    states = sorted(run.state for run in view.runs)
+    assert states == ["abandoned", "cancelled", "completed", "idle"]
+    assert (view.restarts, view.fallbacks, view.calls) == (1, 1, 2)
+    assert view.usage == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    (done,) = [run for run in view.runs if run.state == "completed"]
+    assert (done.message_id, done.attempt, done.provider) == ("m1", 3, "gemini")
 
 
 def test_golden_streams_mean_what_they_meant() -> None:

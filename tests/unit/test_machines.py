@@ -13,9 +13,10 @@ from transitions import MachineError
 from eventlog import StateMachine, Transition
 from eventlog.machine import ABSENT
 from eventlog.session.machine import SESSION_MACHINE
+from eventlog.session.runs.machine import RUN_ENDS, RUN_MACHINE, WAITING
 from eventlog.session.tasks.machine import OPEN_STATES, POLLER_VIEW, TASK_MACHINE
 
-MACHINES = [SESSION_MACHINE, TASK_MACHINE]
+MACHINES = [SESSION_MACHINE, TASK_MACHINE, RUN_MACHINE]
 each_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 
 
@@ -100,6 +101,7 @@ def test_the_diagram_marks_the_states_that_nothing_leaves() -> None:
 def test_the_task_machine_is_the_specified_one() -> None:
     """The table of the specification, line by line; follow-ups have the same under other names."""
     unfinished = ["preparing", "pending", "running", "retry", "terminal_failed"]
+    waiting = ["pending", "running", "retry"]
     assert TASK_MACHINE.table == {
         (ABSENT, "commit_prepared"): "preparing",
         (ABSENT, "task_queued"): "pending",
@@ -120,7 +122,37 @@ def test_the_task_machine_is_the_specified_one() -> None:
         ("terminal_failed", "retry_requested"): "pending",
         **{(state, "archive_abandoned"): "abandoned" for state in unfinished},
         **{(state, "task_abandoned"): "abandoned" for state in unfinished},
+        (ABSENT, "message_enqueued"): "pending",
+        ("pending", "run_started"): "running",
+        ("retry", "run_started"): "running",
+        ("running", "run_crashed"): "retry",
+        ("running", "run_released"): "pending",
+        ("running", "run_stop_requested"): "running",
+        ("running", "model_called"): "running",
+        **{(state, "run_completed"): "completed" for state in waiting},
+        **{(state, "run_failed"): "terminal_failed" for state in waiting},
+        **{(state, "run_cancelled"): "abandoned" for state in waiting},
+        **{(state, "run_abandoned"): "abandoned" for state in [*waiting, "terminal_failed"]},
     }
+
+
+def test_the_task_of_a_run_moves_as_the_run_does() -> None:
+    """R5: both machines allow the same steps, and each state of a run is one state of its task."""
+    of_task = {
+        ABSENT: ABSENT,
+        "idle": "pending",
+        "running": "running",
+        "backing_off": "retry",
+        "completed": "completed",
+        "failed": "terminal_failed",
+        "cancelled": "abandoned",
+        "abandoned": "abandoned",
+    }
+    assert set(of_task) == set(RUN_MACHINE.states)
+    for (state, event), target in RUN_MACHINE.table.items():
+        assert TASK_MACHINE.table[of_task[state], event] == of_task[target], (state, event)
+    assert {RUN_MACHINE.table["running", event] for event in RUN_ENDS} == set(RUN_ENDS.values())
+    assert {*RUN_MACHINE.states} - {ABSENT, *RUN_ENDS.values()} == WAITING
 
 
 def test_every_task_state_has_a_word_for_pollers() -> None:

@@ -29,7 +29,7 @@ PAIRS = [
     (Turn, AsyncTurn),
     (MessageStream, AsyncMessageStream),
 ]
-ITERATING = {"find", "read", "read_all", "follow", "follow_message", "tasks", "sessions"}
+ITERATING = {"find", "read", "read_all", "follow", "follow_message", "runs", "tasks", "sessions"}
 """Methods whose results are iterated over, so they are not awaited."""
 
 IMMEDIATE = {"stop", "stream", "turn"}

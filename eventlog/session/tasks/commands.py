@@ -17,6 +17,7 @@ from eventlog.errors import (
 from eventlog.identifiers import format_id
 from eventlog.session.command import Command, Draft, Facts, Outcome, require_open
 from eventlog.session.commit import archive_id
+from eventlog.session.runs.machine import INBOUND
 from eventlog.session.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
@@ -425,10 +426,12 @@ class RetryTask(_OperatorsCommand[RetryStatus]):
             return Outcome("already_completed")
         if task == "abandoned":
             raise IllegalTransition(self._subject(), "abandoned", "retry_requested")
+        if task.kind == INBOUND:
+            require_open(state)
         retried = Draft(RetryRequested(task_id=task.task_id, reason=self.reason))
         if not task.is_open:
             return [retried]
-        if not _is_stuck(task, now):
+        if task.kind == INBOUND or not _is_stuck(task, now):
             return Outcome("running")
         events: list[TaskEvent] = []
         if task.state == "running":
@@ -443,6 +446,15 @@ class RetryTask(_OperatorsCommand[RetryStatus]):
 @dataclass(frozen=True, slots=True)
 class AbandonTask(_OperatorsCommand[None]):
     """Give up an unfinished task; tasks that wait for it go on."""
+
+    def gather(self, facts: Facts, state: SessionState) -> Command[None]:
+        task = self._unfinished(state)
+        if task is None or task.kind != INBOUND:
+            return _OperatorsCommand.gather(self, facts, state)
+        from eventlog.session.runs.commands import SettleRun  # Few sessions have runs.
+
+        settle = SettleRun(task.task_id, "abandoned", self.reason or "abandoned")
+        return cast("Command[None]", settle.gather(facts, state))
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource

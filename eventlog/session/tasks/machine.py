@@ -39,6 +39,9 @@ OPEN_STATES: Final = frozenset({"preparing", "pending", "running", "retry"})
 
 _UNFINISHED = (*sorted(OPEN_STATES), "terminal_failed")
 
+_WAITING: Final = ("pending", "running", "retry")
+"""The states of an inbound message's task whose run is not over."""
+
 TASK_MACHINE: Final = StateMachine(
     "task",
     states=[
@@ -67,6 +70,17 @@ TASK_MACHINE: Final = StateMachine(
         Transition("retry_requested", ("terminal_failed",), "pending"),
         Transition("archive_abandoned", _UNFINISHED, "abandoned"),
         Transition("task_abandoned", _UNFINISHED, "abandoned"),
+        # The task of an inbound message has the events of its run, and no others.
+        Transition("message_enqueued", (ABSENT,), "pending"),
+        Transition("run_started", ("pending", "retry"), "running"),
+        Transition("run_crashed", ("running",), "retry"),
+        Transition("run_released", ("running",), "pending"),
+        Transition("run_stop_requested", ("running",), "running"),
+        Transition("model_called", ("running",), "running"),
+        Transition("run_completed", _WAITING, "completed"),
+        Transition("run_failed", _WAITING, "terminal_failed"),
+        Transition("run_cancelled", _WAITING, "abandoned"),
+        Transition("run_abandoned", (*_WAITING, "terminal_failed"), "abandoned"),
     ],
 )
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.machine import ABSENT
+from eventlog.session.runs.machine import INBOUND
 from eventlog.session.tasks.events import (
     ArchiveAbandoned,
     ArchiveFailed,
@@ -33,6 +34,7 @@ from eventlog.session.tasks.machine import FINALISE, OPEN_STATES, TASK_MACHINE
 if TYPE_CHECKING:
     from eventlog.records import Record
     from eventlog.session.events import CommitPrepared
+    from eventlog.session.runs.events import RunCrashed
 
 __all__ = [
     "PUBLISH_AFTER",
@@ -41,6 +43,7 @@ __all__ = [
     "advance",
     "finalising_task",
     "follow_up_task",
+    "queued_message",
     "queued_task",
 ]
 
@@ -119,6 +122,11 @@ def queued_task(record: Record, event: TaskQueued) -> Task | None:
     )
 
 
+def queued_message(record: Record, task_id: str) -> Task | None:
+    """Return the task of an inbound message that was queued."""
+    return _begun(record, Task(task_id=task_id, kind=INBOUND, session_id=""))
+
+
 def follow_up_task(record: Record, archive: int, follow_up: FollowUp) -> Task | None:
     """Return a follow-up task that the completion of an archive queues."""
     task = Task(
@@ -146,7 +154,7 @@ def advance(task: Task, record: Record, event: TaskEvent) -> Task | None:
     return moved
 
 
-def _queued(task: Task, record: Record, event: TaskQueued) -> dict[str, Any]:
+def _queued(task: Task, record: Record, event: TaskEvent) -> dict[str, Any]:
     return {"created_at": record.time, "due_at": record.time}
 
 
@@ -188,7 +196,9 @@ def _released(task: Task, record: Record, event: TaskReleased) -> dict[str, Any]
     return {"attempts": max(0, task.attempts - 1), "due_at": record.time, **_NO_OWNER}
 
 
-def _attempt_failed(task: Task, record: Record, event: AttemptFailed) -> dict[str, Any]:
+def _attempt_failed(
+    task: Task, record: Record, event: AttemptFailed | RunCrashed
+) -> dict[str, Any]:
     return {"error": event.error, "due_at": event.next_run_at, **_NO_OWNER}
 
 
@@ -231,6 +241,25 @@ def _abandoned(
     return {"error": event.reason or task.error, **_ended(record)}
 
 
+def _run_started(task: Task, record: Record, event: Any) -> dict[str, Any]:
+    return {
+        "worker": event.supervisor,
+        "attempts": event.attempt,
+        "fence": record.version,
+        "claimed_at": record.time,
+        "due_at": record.time,
+    }
+
+
+def _run_over(task: Task, record: Record, event: Any) -> dict[str, Any]:
+    error = getattr(event, "error", None) or getattr(event, "reason", None)
+    return {"error": error, **_ended(record)}
+
+
+def _run_released(task: Task, record: Record, event: Any) -> dict[str, Any]:
+    return {"due_at": record.time, **_NO_OWNER}
+
+
 def _ended(record: Record) -> dict[str, Any]:
     return {"due_at": 0, "finished_at": record.time, **_NO_OWNER}
 
@@ -254,4 +283,12 @@ _CHANGES: Final[dict[str, Callable[[Task, Any, Any], dict[str, Any]]]] = {
     "retry_requested": _retried,
     "archive_abandoned": _abandoned,
     "task_abandoned": _abandoned,
+    "message_enqueued": _queued,
+    "run_started": _run_started,
+    "run_crashed": _attempt_failed,
+    "run_released": _run_released,
+    "run_completed": _run_over,
+    "run_failed": _run_over,
+    "run_cancelled": _run_over,
+    "run_abandoned": _run_over,
 }

@@ -17,7 +17,10 @@ def turn_lost(state: SessionState, fence: TurnFence) -> LeaseLost | None:
     """Return the error for a command of an attempt that does not own its turn; None if it does."""
     turn = state.turn
     if turn is not None and turn.turn_id == fence.turn_id and turn.attempt == fence.attempt:
-        return None
+        run = state.runs.get(turn.turn_id)
+        if run is None or (run.state == "running" and run.attempt == fence.attempt):
+            return None
+        return LeaseLost(*fence, f"its run is {run.state!r}", of="turn")
     if turn is not None and turn.turn_id == fence.turn_id:
         detail = f"attempt {turn.attempt} was begun"
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.machine import ABSENT
+from eventlog.session.runs.state import progressed
 from eventlog.session.stepping import report, step
 from eventlog.session.turns.machine import ENDED_BY, TURN_MACHINE
 from eventlog.session.turns.state import Turn
@@ -68,6 +69,9 @@ def _renewed(state: SessionState, record: Record, event: TurnRenewed) -> None:
 def _step(state: SessionState, record: Record, event: TurnStepCompleted) -> None:
     turn = _current(state, record, event)
     if turn is not None:
+        run = state.runs.get(turn.turn_id)
+        if run is not None and event.step not in turn.steps:
+            state.runs[turn.turn_id] = progressed(run)
         turn.steps[event.step] = record.version
 
 

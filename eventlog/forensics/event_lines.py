@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from eventlog.cli.output import counted, one_line
+from eventlog.clock import format_time
 from eventlog.errors import CorruptError
 from eventlog.recorded import Recorded
 from eventlog.session.commit import archive_id
 from eventlog.session.parts import Call, Media, Reading, readings_of
+from eventlog.visible_text import counted, one_line
 
 __all__ = [
     "EVENT_COLUMNS",
@@ -187,6 +188,31 @@ def _interrupted(event: Any) -> str:
     return f"interrupted after {counted(event.chunks, 'chunk')}: {event.reason}"
 
 
+def _enqueued(event: Any) -> str:
+    return f"waits for a run: {message_gist(event.message)}"
+
+
+def _run_started(event: Any) -> str:
+    again = ", a restart" if event.is_restart else ""
+    on = f" on {event.provider}" if event.provider else ""
+    return f"attempt {event.attempt}{on} by {event.supervisor}{again}"
+
+
+def _run_crashed(event: Any) -> str:
+    gone = "; its provider is gone" if event.provider_gone else ""
+    return (
+        f"attempt {event.attempt}: {event.error}{gone}; again at {format_time(event.next_run_at)}"
+    )
+
+
+def _model_called(event: Any) -> str:
+    spent = event.usage.get("total_tokens") or sum(event.usage.values())
+    cost = f", {counted(spent, 'token')}" if spent else ""
+    again = "" if event.delay_seconds is None else f", again after {event.delay_seconds:g} s"
+    error = f": {event.error}" if event.error else ""
+    return f"{event.call}, try {event.number} {event.outcome}{cost}{again}{error}"
+
+
 _GISTS: Final[dict[str, Callable[[Any], str]]] = {
     "message_appended": lambda event: message_gist(event.message),
     "tool_result_recorded": lambda event: f"{event.tool_id} {event.status}: {event.output}",
@@ -205,6 +231,16 @@ _GISTS: Final[dict[str, Callable[[Any], str]]] = {
     "turn_failed": lambda event: f"{event.turn}: {event.error}",
     "turn_cancelled": lambda event: f"{event.turn}: {event.error}",
     "turn_abandoned": lambda event: f"{event.turn}: {event.reason}",
+    "message_enqueued": _enqueued,
+    "run_started": _run_started,
+    "run_crashed": _run_crashed,
+    "run_released": _reason,
+    "run_stop_requested": lambda event: f"somebody wants the run to stop: {_reason(event)}",
+    "model_called": _model_called,
+    "run_completed": lambda event: f"attempt {event.attempt}: the run is done",
+    "run_cancelled": _reason,
+    "run_failed": _error,
+    "run_abandoned": _reason,
     "commit_prepared": _prepared,
     "context_given": _given,
     "session_forked": _forked,

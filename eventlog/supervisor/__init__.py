@@ -1,0 +1,1 @@
+"""Supervisors: they execute the runs of a log, and carry on what others left."""

@@ -1,0 +1,93 @@
+"""The providers of models that an agent may use, and which of them a run gets (R4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eventlog.error_text import shown
+from eventlog.errors import InvalidArgument, RetryableError
+from eventlog.redaction import redacted
+from eventlog.storable import check_text
+from eventlog.worker.callables import call
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+__all__ = ["Choice", "Provider", "ProviderGone", "checked_providers", "choose"]
+
+
+class ProviderGone(RetryableError):
+    """An agent raises this when its provider can no longer be used: the next attempt takes another.
+
+    It is for a provider that is gone, such as one whose key was revoked. What passes, such as a rate
+    limit, is an ordinary error: the next attempt tries the same provider.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider by name, with whatever the agent needs to call it.
+
+    ``is_available`` says whether it can be used at all: a plain or asynchronous function, which is
+    asked before each attempt. If it raises, the provider is not available. A provider without
+    sessions of its own has ``keeps_sessions=False``; before the first call the session then gets an id
+    for it, see `Session.memory_session`.
+    """
+
+    name: str
+    client: Any = None
+    is_available: Callable[[], Any] | None = None
+    keeps_sessions: bool = True
+
+    def __post_init__(self) -> None:
+        if not check_text("name", self.name, longest=200):
+            raise InvalidArgument("name is empty; give the provider's name")
+
+    async def answers(self) -> str | None:
+        """Return why the provider cannot be used; None if it can."""
+        if self.is_available is None:
+            return None
+        try:
+            return None if await call(self.is_available) else f"{self.name} is not available"
+        except Exception as error:  # noqa: BLE001 - a user's function
+            return f"{self.name} is not available ({redacted(error)})"
+
+
+class Choice:
+    """The provider that a run gets, or why it gets none."""
+
+    def __init__(self, provider: Provider | None, refusals: Sequence[str] = ()) -> None:
+        self.provider = provider
+        self.refusals = tuple(refusals)
+        """Why each of the providers cannot be used; empty if one can, or none was configured."""
+
+
+def checked_providers(providers: Sequence[Provider]) -> tuple[Provider, ...]:
+    """Return the providers; raise `InvalidArgument` for other values, and for a name given twice."""
+    for provider in providers:
+        if not isinstance(provider, Provider):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"providers has {shown(provider)}; it must be a Provider")
+    names = [provider.name for provider in providers]
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"providers has a name twice: {', '.join(names)}")
+    return tuple(providers)
+
+
+async def choose(
+    providers: Sequence[Provider], recorded: str | None, gone: Collection[str]
+) -> Choice:
+    """Choose the session's recorded provider if it can be used, else the first one that can.
+
+    ``gone`` are those that a run found to be gone.
+    """
+    refusals: list[str] = []
+    if recorded is not None and recorded not in {provider.name for provider in providers}:
+        refusals.append(f"{recorded} is not configured")
+    for provider in sorted(providers, key=lambda each: each.name != recorded):
+        refusal = f"{provider.name} is gone" if provider.name in gone else await provider.answers()
+        if refusal is None:
+            return Choice(provider)
+        refusals.append(refusal)
+    return Choice(None, refusals if providers else ())

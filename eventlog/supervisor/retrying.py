@@ -1,0 +1,207 @@
+"""Calls of models that are tried again: with back-off and jitter, on errors that may pass (R2).
+
+The loop is tenacity's; its sleep and hooks are given per call, so a test needs no time. It is the
+optional extra ``runs``, imported when the first call is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from eventlog.clock import Clock, system_clock
+from eventlog.errors import RetryableError, UnsupportedFeature
+from eventlog.redaction import redacted
+from eventlog.worker.callables import call as call_function
+from eventlog.worker.retry_policy import (
+    Classifier,
+    ResultClassifier,
+    RetryPolicy,
+    classify,
+    classify_result,
+    retry_after,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from tenacity import RetryCallState
+
+__all__ = ["CallAttempt", "CallTerms", "ReturnedError", "retry_calls", "retrying", "retrying_plain"]
+
+
+class CallAttempt(NamedTuple):
+    """One try of a call: the ``number``-th, from 1.
+
+    After ``failed`` the call is tried again ``delay_seconds`` later; ``refused`` is the last one.
+    """
+
+    number: int
+    outcome: Literal["succeeded", "failed", "refused"]
+    error: str | None
+    delay_seconds: float | None
+    result: Any = None
+
+
+class ReturnedError(RetryableError):
+    """A call returned an error as text in place of a result."""
+
+
+class _FatalReturnedError(ReturnedError):
+    """One that another try would return again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerms:
+    """How a call is tried again."""
+
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    classify: Classifier = classify
+    classify_result: ResultClassifier = classify_result
+    draw: Callable[[], float] = random.random
+    clock: Clock = system_clock
+
+    def is_fatal(self, error: BaseException) -> bool:
+        """Return whether no other try is to follow an error."""
+        if not isinstance(error, Exception):
+            return True  # A cancellation, or the end of the process.
+        return isinstance(error, _FatalReturnedError) or self.classify(error) == "fatal"
+
+    def checked(self, result: Any) -> Any:
+        """Return a result; raise `ReturnedError` for an error that was returned as text."""
+        found = self.classify_result(result)
+        if found is None:
+            return result
+        kind = _FatalReturnedError if found == "fatal" else ReturnedError
+        raise kind(f"the call returned an error as text: {result}")
+
+    def delay(self, state: RetryCallState) -> float:
+        """Return the seconds before the next try: drawn, and at least what the service asked for."""
+        drawn = self.policy.delay(state.attempt_number, self.draw())
+        error = None if state.outcome is None else state.outcome.exception()
+        asked = 0 if error is None else retry_after(error, self.clock())
+        return max(drawn, asked) / 1_000_000
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of tenacity's loops but for how they sleep and tell."""
+        tenacity = _tenacity()
+        return {
+            "stop": tenacity.stop_after_attempt(self.policy.attempts),
+            "wait": self.delay,
+            "retry": tenacity.retry_if_exception(lambda error: not self.is_fatal(error)),
+            "reraise": True,
+        }
+
+
+def _tenacity() -> Any:
+    try:
+        import tenacity
+    except ImportError as error:
+        raise UnsupportedFeature(
+            "tenacity is not installed; pip install 'eventlog-sessions[runs]'"
+        ) from error
+    return tenacity
+
+
+async def retrying(
+    call: Callable[[], Any],
+    policy: RetryPolicy | None = None,
+    *,
+    on_attempt: Callable[[CallAttempt], Any] | None = None,
+    classifier: Classifier = classify,
+    result_classifier: ResultClassifier = classify_result,
+    draw: Callable[[], float] = random.random,
+    clock: Clock = system_clock,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Any:
+    """Call a plain or asynchronous function until it succeeds, as often as the policy allows.
+
+    An error that may pass (a connection, a status of 5xx, a rate limit) is followed by another try
+    after a random time up to ``base_seconds`` · 2ⁿ, at most ``cap_seconds``, and at least as long as
+    the service asked for (``Retry-After``). Any other error is raised at once, and so is the last one.
+    Errors that were returned as text count as errors. ``on_attempt`` is called after each try, also an
+    asynchronous one; in a run, `Run.call` records each as an event instead.
+
+    Needs the extra ``runs``; without it raises `UnsupportedFeature`.
+    """
+    terms = CallTerms(policy or RetryPolicy(), classifier, result_classifier, draw, clock)
+    return await retry_calls(call, terms, on_attempt, sleep)
+
+
+async def retry_calls(
+    call: Callable[[], Any],
+    terms: CallTerms,
+    tell: Callable[[CallAttempt], Any] | None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Any:
+    """Call a function as `retrying` does."""
+
+    async def told(state: RetryCallState, attempt: CallAttempt | None = None) -> None:
+        if tell is None:
+            return
+        answer = tell(attempt or _failed(state))
+        if inspect.isawaitable(answer):
+            await answer
+
+    loop = _tenacity().AsyncRetrying(sleep=sleep, before_sleep=told, **terms.options())
+
+    async def tried() -> Any:
+        number = cast("int", loop.statistics.get("attempt_number", 1))
+        try:
+            result = terms.checked(await call_function(call))
+        except BaseException as error:
+            if terms.is_fatal(error) or number >= terms.policy.attempts:
+                refused = CallAttempt(number, "refused", redacted(error), None)
+                if isinstance(error, Exception):
+                    await told(cast("Any", None), refused)
+            raise
+        await told(cast("Any", None), CallAttempt(number, "succeeded", None, None, result))
+        return result
+
+    return await loop(tried)
+
+
+def retrying_plain(
+    call: Callable[[], Any],
+    terms: CallTerms,
+    tell: Callable[[CallAttempt], Any] | None,
+    sleep: Callable[[float], Any] | None = None,
+) -> Any:
+    """Call a plain function as `retrying` does, in the calling thread."""
+
+    def told(state: RetryCallState) -> None:
+        if tell is not None:
+            tell(_failed(state))
+
+    loop = _tenacity().Retrying(sleep=sleep or _sleep, before_sleep=told, **terms.options())
+
+    def tried() -> Any:
+        number = cast("int", loop.statistics.get("attempt_number", 1))
+        try:
+            result = terms.checked(call())
+        except Exception as error:
+            if tell is not None and (terms.is_fatal(error) or number >= terms.policy.attempts):
+                tell(CallAttempt(number, "refused", redacted(error), None))
+            raise
+        if tell is not None:
+            tell(CallAttempt(number, "succeeded", None, None, result))
+        return result
+
+    return loop(tried)
+
+
+def _failed(state: RetryCallState) -> CallAttempt:
+    """Return a try that is followed by another one."""
+    error = None if state.outcome is None else state.outcome.exception()
+    seconds = 0.0 if state.next_action is None else float(state.next_action.sleep)
+    said = None if error is None else redacted(error)
+    return CallAttempt(state.attempt_number, "failed", said, seconds)
+
+
+def _sleep(seconds: float) -> None:
+    threading.Event().wait(seconds)

@@ -1,0 +1,206 @@
+"""Calls of models that are tried again (R2)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventlog import (
+    CallAttempt,
+    InvalidArgument,
+    Log,
+    Message,
+    NonRetryableError,
+    PlainRun,
+    RetryPolicy,
+    Run,
+    Session,
+    Supervisor,
+    UnsupportedFeature,
+    retrying,
+)
+from tests.runs.driving import check, run_of
+
+if TYPE_CHECKING:
+    from eventlog.testing.clock import FakeClock
+
+
+class Answered(Exception):
+    """An error with the status of a response."""
+
+    def __init__(self, status: int, retry_after: float | None = None) -> None:
+        super().__init__(f"status {status}")
+        self.status_code = status
+        self.retry_after = retry_after
+
+
+def failing(*errors: Exception | str) -> Any:
+    left = list(errors)
+
+    def call() -> str:
+        if left:
+            found = left.pop(0)
+            if isinstance(found, str):
+                return found
+            raise found
+        return "hello"
+
+    return call
+
+
+def tried(call: Any, **options: Any) -> tuple[Any, list[float], list[CallAttempt]]:
+    slept: list[float] = []
+    attempts: list[CallAttempt] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def main() -> Any:
+        try:
+            return await retrying(
+                call, draw=lambda: 1.0, sleep=sleep, on_attempt=attempts.append, **options
+            )
+        except Exception as error:  # noqa: BLE001 - looked at by the test
+            return error
+
+    return asyncio.run(main()), slept, attempts
+
+
+def test_an_error_that_may_pass_is_tried_again_after_a_growing_time() -> None:
+    found, slept, attempts = tried(
+        failing(Answered(503), ConnectionResetError("reset"), Answered(529)),
+        policy=RetryPolicy(attempts=4),
+    )
+
+    assert found == "hello"
+    assert slept == [1, 2, 4]
+    assert [(each.number, each.outcome, each.delay_seconds) for each in attempts] == [
+        (1, "failed", 1.0),
+        (2, "failed", 2.0),
+        (3, "failed", 4.0),
+        (4, "succeeded", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Answered(401),
+        NonRetryableError("no"),
+        ValueError("prompt is too long"),
+        "Prompt is too long",
+    ],
+    ids=str,
+)
+def test_a_fatal_error_is_raised_at_once(error: Exception | str) -> None:
+    found, slept, attempts = tried(failing(error))
+    assert isinstance(found, Exception)
+    assert slept == []
+    assert [each.outcome for each in attempts] == ["refused"]
+
+
+def test_the_last_error_is_raised_as_it_is() -> None:
+    last = Answered(500)
+    found, slept, attempts = tried(failing(Answered(500), Answered(500), last))
+    assert found is last
+    assert slept == [1, 2]
+    assert [each.outcome for each in attempts] == ["failed", "failed", "refused"]
+
+
+def test_a_service_that_names_a_time_is_given_it() -> None:
+    _, slept, _ = tried(failing(Answered(429, 30)))
+    assert slept == [30]
+
+
+def test_an_error_returned_as_text_is_one() -> None:
+    found, slept, _ = tried(failing("API Error: 529 overloaded"))
+    assert (found, slept) == ("hello", [1])
+
+
+def test_the_wait_is_drawn_and_capped() -> None:
+    drawn = iter([0.5, 0.0, 1.0])
+    slept: list[float] = []
+
+    async def main() -> None:
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        call = failing(*[Answered(500)] * 3)
+        policy = RetryPolicy(attempts=4, base_seconds=10, cap_seconds=15)
+        await retrying(call, policy, draw=lambda: next(drawn), sleep=sleep)
+
+    asyncio.run(main())
+    assert slept == [5, 0, 15]
+
+
+def test_a_cancelled_call_is_not_tried_again() -> None:
+    calls: list[int] = []
+
+    async def main() -> None:
+        begun = asyncio.Event()
+
+        async def call() -> None:
+            calls.append(1)
+            begun.set()
+            await asyncio.sleep(3600)
+
+        task = asyncio.create_task(retrying(call))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert calls == [1]
+
+
+def test_without_tenacity_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tenacity", None)
+    with pytest.raises(UnsupportedFeature, match=r"eventlog-sessions\[runs\]"):
+        asyncio.run(retrying(lambda: 1))
+
+
+@pytest.mark.parametrize("style", ["async", "plain"])
+def test_every_try_in_a_run_is_an_event(
+    log: Log, session: Session, clock: FakeClock, style: str
+) -> None:
+    run_id = session.enqueue(Message.user("x"))
+    call = failing(Answered(503, 0))
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    policy = RetryPolicy(base_seconds=0)
+
+    async def agent(run: Run) -> str:
+        found: str = await run.call(call, policy, name="ask", usage=lambda _: usage)
+        return found
+
+    def plain(run: PlainRun) -> str:
+        found: str = run.call(call, policy, name="ask", usage=lambda _: usage)
+        return found
+
+    chosen: Any = agent if style == "async" else plain
+    asyncio.run(Supervisor(log, chosen).run_once())
+
+    found: list[Any] = [entry.event for entry in log.read("s") if entry.type == "model_called"]
+    said = [(each.call, each.number, each.outcome, each.error) for each in found]
+    assert said == [("ask", 1, "failed", "Answered: status 503"), ("ask", 2, "succeeded", None)]
+    view = run_of(log, run_id)
+    assert (view.state, view.calls) == ("completed", 2)
+    assert view.usage == {**usage, "total_tokens": 10}
+    check(log)
+
+
+def test_a_usage_that_is_none_is_refused(log: Log, session: Session) -> None:
+    run_id = session.enqueue(Message.user("x"))
+
+    async def agent(run: Run) -> None:
+        await run.call(lambda: "x", usage=lambda _: {"dollars": 3})
+
+    asyncio.run(Supervisor(log, agent).run_once())
+    view = run_of(log, run_id)
+    assert view.state == "failed"
+    assert "dollars" in (view.error or "")
+    with pytest.raises(InvalidArgument):
+        RetryPolicy(attempts=0)
