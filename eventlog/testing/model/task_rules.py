@@ -93,7 +93,9 @@ class TaskRules(ProgramMachine):
         if late == "fail":
             self.fail(by, pick=1, fatal=False, delay=0)
         else:
-            {"renew": self.renew, "summarize": self.summarize, "finalize": self.finalize}[late](by, 1)
+            {"renew": self.renew, "summarize": self.summarize, "finalize": self.finalize}[late](
+                by, 1
+            )
 
     def _claim(self, by: By, index: int, gone: int | None = None) -> None:
         task_id = self.program.task_id(index)
