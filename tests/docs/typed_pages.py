@@ -28,6 +28,9 @@ PAGES: Final[Mapping[str, str]] = {
     "eventlog/testing/README.md": "",
     "eventlog/docs/streams.md": "",
     "eventlog/docs/http.md": "from eventlog import AsyncLog, Message\n\nlog: AsyncLog\n",
+    "eventlog/docs/operations.md": "",
+    "eventlog/docs/report.md": "",
+    "eventlog/docs/runs.md": "",
 }
 """The pages, and what stands before the blocks of those that are fragments."""
 
