@@ -85,6 +85,7 @@ WITHOUT_I_O = {
 
 HERE_ALONE = {
     "Log.adopt": "it reads a folder of the server's machine",
+    "Log.backup": "as `Log.bundle`",
     "Log.bundle": "it writes a file on the server's machine",
     "Log.checkpoint": "the feed of the whole log is everybody's; a reader of one session has versions",
     "Log.commit_idle": "a worker's work, done where the log is",
