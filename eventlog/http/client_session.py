@@ -353,6 +353,24 @@ class ClientSession:
             by=by,
         )
 
+    # ---- runs ---------------------------------------------------------------------------------
+
+    def enqueue(self, message: Message | dict[str, Any], **by: Unpack[By]) -> str:
+        """Queue a message for a run, which a supervisor executes; return the run's id."""
+        body = wire.sent_message(message, by.get("idempotency_key"))
+        document = self._post("inbound", body=body, by=by, keyed=False)
+        run_id: str = document["run_id"]
+        return run_id
+
+    def stop_run(
+        self, run_id: str | None = None, *, reason: str | None = None, **by: Unpack[Origin]
+    ) -> str | None:
+        """Cancel a run, by default the one that is executed; return its id. None if there is none."""
+        body = {"run_id": run_id, "reason": reason}
+        document = self._post("stop", body=body, by=by, keyed=False)
+        stopped: str | None = document["run_id"]
+        return stopped
+
     # ---- turns --------------------------------------------------------------------------------
 
     def turn(
