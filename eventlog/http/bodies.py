@@ -38,10 +38,12 @@ __all__ = [
     "RecordStep",
     "RenewTurn",
     "Replace",
+    "RunsQuery",
     "SessionQuery",
     "SessionsQuery",
     "SoundMessage",
     "StepQuery",
+    "StopRun",
     "TailQuery",
     "TasksQuery",
     "ToolResult",
@@ -298,6 +300,13 @@ class Commit(_Strict):
     keep_turn_tokens: Whole | None = Field(None, ge=0, le=VERSION)
 
 
+class StopRun(_Strict):
+    """Which run to cancel, and why."""
+
+    run_id: str | None = Field(None, min_length=1)
+    reason: str | None = None
+
+
 class Reason(_Strict):
     """Why something is done, for the record."""
 
@@ -391,6 +400,26 @@ class StepQuery(_Strict):
     """The digest of the arguments that the step was done with."""
 
     digest: str = Field("", max_length=DIGEST)
+
+
+class RunsQuery(_Strict):
+    """Which runs, and from where."""
+
+    session: str | None = Field(None, min_length=1, max_length=255, pattern=SESSION_ID)
+    state: (
+        Literal[
+            "idle",
+            "running",
+            "backing_off",
+            "completed",
+            "cancelled",
+            "failed",
+            "abandoned",
+        ]
+        | None
+    ) = None
+    after: str | None = None
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)
 
 
 class OutputQuery(_Strict):
