@@ -95,7 +95,7 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
     return [index_finding(stream, found) for found in differing_entries(stored, rebuilt)]
 
 
-def _event_entries(store: Store, rebuilt: Mapping[str, bytes]) -> Iterable[IndexEntry]:
+def _event_entries(store: Store, rebuilt: Mapping[str, bytes]) -> Iterable[tuple[str, bytes]]:
     own = [key for key in rebuilt if key.startswith(EVENTS)]
     limit = SCANNED_EVENTS + 8 * len(own)
     found = list(store.scan(*keys_under(EVENTS), limit))
