@@ -38,6 +38,7 @@ from eventlog.errors import (
     MessageWithdrawn,
     NonRetryableError,
     OwnerMismatch,
+    ProviderGone,
     RetryableError,
     SessionClosed,
     SessionNotFound,
@@ -109,7 +110,7 @@ if TYPE_CHECKING:
     from eventlog.session.runs.budget import RestartPolicy
     from eventlog.session.runs.view import RunView
     from eventlog.session.streams.commands import BegunMessage
-    from eventlog.supervisor.providers import Provider, ProviderGone
+    from eventlog.supervisor.providers import Provider
     from eventlog.supervisor.retrying import CallAttempt, retrying
     from eventlog.supervisor_face import PlainRun, Run, Supervisor
     from eventlog.trace_context import TraceContext
@@ -266,7 +267,6 @@ _LATER = {
     "ChatCommands": "eventlog.chat_commands",
     "CallAttempt": "eventlog.supervisor.retrying",
     "retrying": "eventlog.supervisor.retrying",
-    "ProviderGone": "eventlog.supervisor.providers",
     "Provider": "eventlog.supervisor.providers",
     "PlainRun": "eventlog.supervisor_face",
     "Run": "eventlog.supervisor_face",

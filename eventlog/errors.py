@@ -37,8 +37,8 @@
 
 The attributes carry the data. The text says what happened, where, and what to do next.
 
-The callables of a worker may raise two more, which are not subclasses of `EventLogError`:
-`NonRetryableError` and `RetryableError`.
+Callables of a worker, and agents, may raise three more, which are not subclasses of `EventLogError`:
+`NonRetryableError`, `RetryableError` and `ProviderGone`.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ __all__ = [
     "MessageWithdrawn",
     "NonRetryableError",
     "OwnerMismatch",
+    "ProviderGone",
     "RetryableError",
     "SessionClosed",
     "SessionNotFound",
@@ -512,3 +513,11 @@ class RetryableError(Exception):
     def __init__(self, *args: object, retry_after: float | None = None) -> None:
         super().__init__(*args)
         self.retry_after = retry_after
+
+
+class ProviderGone(RetryableError):
+    """An agent raises this when its provider can no longer be used: the next attempt takes another.
+
+    It is for a provider that is gone, such as one whose key was revoked. What passes, such as a rate
+    limit, is an ordinary error: the next attempt tries the same provider.
+    """

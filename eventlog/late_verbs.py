@@ -219,6 +219,7 @@ def resume(engine: Engine, path: Path) -> Core:
     """Bring a saved session back; see `eventlog.Log.resume`."""
     from eventlog.exchange.bundle.saved import resume_bundle
 
+    engine.store.refuse_if_shut()
     return engine.opened_core(resume_bundle(path, engine.store), None, None)
 
 

@@ -24,7 +24,12 @@ from eventlog.identifiers import EventId, derived_id, format_id, key_part
 from eventlog.recorded import Recorded
 from eventlog.records import Metadata, Record
 from eventlog.session.folding import apply
-from eventlog.session.message_data import key_again, message_key, tool_result_key
+from eventlog.session.message_data import (
+    inbound_key,
+    key_again,
+    message_key,
+    tool_result_key,
+)
 from eventlog.session.state import SessionState
 from eventlog.session.version_ranges import ascending, contains, withdrawal_of
 from eventlog.session.window import Claimed
@@ -131,6 +136,8 @@ class Rewriting:
         cause = fields.get("causation_id")
         if isinstance(cause, str):
             fields["causation_id"] = self._ids.get(cause, cause)
+        if fields.get("turn") in self._tasks:
+            fields["turn"] = self._tasks[fields["turn"]]
         return record.metadata if fields == before else _json(fields)
 
     def _write_group(self) -> None:
@@ -223,6 +230,8 @@ class Rewriting:
         found = cast("dict[str, Any]", self._with_references(fields))
         if "task_id" in found:
             found["task_id"] = self._task(found["task_id"])
+        if found.get("turn") in self._tasks:  # The turn of a run has the id of its task.
+            found["turn"] = self._tasks[found["turn"]]
         if "follow_ups" in found:
             found["follow_ups"] = [
                 {**each, "task_id": self._task(each["task_id"])} for each in found["follow_ups"]
@@ -350,6 +359,8 @@ def _key_of(type_: str, data: bytes) -> str | None:
     """Return the key that an event's id follows from by itself."""
     if type_ == "message_appended":
         return message_key(json.loads(data)["message"]["id"])
+    if type_ == "message_enqueued":
+        return inbound_key(json.loads(data)["message"]["id"])
     if type_ in ("tool_result_recorded", "result_kept"):
         fields = json.loads(data)
         kinds = [kind for kind in ("abandoned", "interrupted") if fields.get(kind)]

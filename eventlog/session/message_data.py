@@ -12,7 +12,7 @@ from pydantic import ConfigDict, GetPydanticSchema
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
-__all__ = ["MessageData", "key_again", "message_key", "tool_result_key"]
+__all__ = ["MessageData", "inbound_key", "key_again", "message_key", "tool_result_key"]
 
 
 _PART = GetPydanticSchema(
@@ -48,6 +48,11 @@ def tool_result_key(message_id: str, tool_id: str, kind: str, occurrence: int = 
     """
     key = f"{message_id}\0{tool_id}\0{kind}"
     return f"{key}\0{occurrence}" if occurrence else key
+
+
+def inbound_key(message_id: str) -> str:
+    """Return the key of the event that queues a message for a run (R5)."""
+    return f"inbound\0{message_id}"
 
 
 def key_again(key: str, withdrawn_at: int) -> str:

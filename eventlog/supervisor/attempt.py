@@ -20,6 +20,7 @@ from eventlog.errors import (
     EventLogError,
     InvalidArgument,
     LeaseLost,
+    ProviderGone,
     UnavailableError,
 )
 from eventlog.redaction import redacted
@@ -27,7 +28,6 @@ from eventlog.session.runs.commands import RecordModelCall, SettleRun
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.turns.fence import turn_lost
 from eventlog.storable import check_text
-from eventlog.supervisor.providers import ProviderGone
 from eventlog.supervisor.retrying import CallTerms
 from eventlog.telemetry import log_fact
 from eventlog.worker.retry_policy import RetryPolicy, classify, retry_after

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventlog.error_text import shown
-from eventlog.errors import InvalidArgument, RetryableError
+from eventlog.errors import InvalidArgument
 from eventlog.redaction import redacted
 from eventlog.storable import check_text
 from eventlog.worker.callables import call
@@ -15,15 +15,7 @@ from eventlog.worker.callables import call
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ["Choice", "Provider", "ProviderGone", "checked_providers", "choose"]
-
-
-class ProviderGone(RetryableError):
-    """An agent raises this when its provider can no longer be used: the next attempt takes another.
-
-    It is for a provider that is gone, such as one whose key was revoked. What passes, such as a rate
-    limit, is an ordinary error: the next attempt tries the same provider.
-    """
+__all__ = ["Choice", "Provider", "checked_providers", "choose"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from eventlog.clock import Clock, system_clock
-from eventlog.errors import RetryableError, UnsupportedFeature
+from eventlog.errors import NonRetryableError, RetryableError, UnsupportedFeature
 from eventlog.redaction import redacted
 from eventlog.worker.callables import call as call_function
 from eventlog.worker.retry_policy import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-__all__ = ["CallAttempt", "CallTerms", "ReturnedError", "retry_calls", "retrying", "retrying_plain"]
+__all__ = ["CallAttempt", "CallTerms", "retry_calls", "retrying", "retrying_plain"]
 
 
 class CallAttempt(NamedTuple):
@@ -46,14 +46,6 @@ class CallAttempt(NamedTuple):
     error: str | None
     delay_seconds: float | None
     result: Any = None
-
-
-class ReturnedError(RetryableError):
-    """A call returned an error as text in place of a result."""
-
-
-class _FatalReturnedError(ReturnedError):
-    """One that another try would return again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +62,14 @@ class CallTerms:
         """Return whether no other try is to follow an error."""
         if not isinstance(error, Exception):
             return True  # A cancellation, or the end of the process.
-        return isinstance(error, _FatalReturnedError) or self.classify(error) == "fatal"
+        return self.classify(error) == "fatal"
 
     def checked(self, result: Any) -> Any:
-        """Return a result; raise `ReturnedError` for an error that was returned as text."""
+        """Return a result; raise `NonRetryableError` or `RetryableError` for an error as text."""
         found = self.classify_result(result)
         if found is None:
             return result
-        kind = _FatalReturnedError if found == "fatal" else ReturnedError
+        kind = NonRetryableError if found == "fatal" else RetryableError
         raise kind(f"the call returned an error as text: {result}")
 
     def delay(self, state: RetryCallState) -> float:

@@ -49,6 +49,7 @@ from eventlog.stores.postgres.checks import findings, server_settings
 from eventlog.stores.postgres.connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres.errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres.notifications import Notifications
+from eventlog.stores.postgres.presence import SessionPresence
 from eventlog.stores.postgres.schema import (
     Statements,
     applied_migrations,
@@ -199,6 +200,7 @@ class PostgresStore:
         self._writer: psycopg.Connection[Any] | None = None
         self._notifications = Notifications(self._connector.connect, f"eventlog {self.schema}")
         self._pool = Pool(self._connector, self._pool_size)
+        self._presence = SessionPresence(self._connector.connect, self._plain_rows)
 
     # ---- appending ----------------------------------------------------------------------------
 
@@ -429,6 +431,18 @@ class PostgresStore:
         """Return the server's time: the one clock of all hosts (see `eventlog.store.StoreClock`)."""
         return int(self._rows(_NOW)[0][0])
 
+    def presence(self) -> str | None:
+        if self._closed:
+            raise closed(self._where)
+        return self._presence.name()
+
+    def is_gone(self, presence: str) -> bool | None:
+        return self._presence.is_gone(presence)
+
+    def _plain_rows(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        with self._borrowed() as connection, mapped_errors(self._where):
+            return connection.execute(statement, arguments).fetchall()
+
     def reopen_after_fork(self) -> None:
         """Leave the connections to the parent, and begin with none.
 
@@ -436,7 +450,7 @@ class PostgresStore:
         """
         if self._closed:
             return
-        _inherited.extend((self._pool, self._writer))
+        _inherited.extend((self._pool, self._writer, self._presence))
         self._notifications.forget()
         self._start()
 
@@ -445,6 +459,7 @@ class PostgresStore:
             if self._closed:
                 return
             self._closed = True
+            self._presence.end()
             self._notifications.close()
             self._drop_writer()
             self._pool.close()

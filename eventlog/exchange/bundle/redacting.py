@@ -31,6 +31,10 @@ _STRUCTURE: Final = frozenset(
         *("tool_call_id", "tool_name", "tool_output_field", "tool_status", "tool_use_id", "type"),
         *(
             "call_id",
+            "call",
+            "outcome",
+            "supervisor",
+            "turn",
             "worker",
             "estimator",
             "finalizer",
@@ -59,6 +63,7 @@ _WITHOUT_TEXT: Final = frozenset(
         *("commit_prepared", "commit_published", "context_given", "folder_attached"),
         *("folder_detached", "lease_renewed", "memory_session_assigned", "project_assigned"),
         *("failed_archives_changed", "session_created", "session_forked", "task_claimed"),
+        *("run_started", "run_completed"),
     }
 )
 """Events of the library that say nothing of what was said."""

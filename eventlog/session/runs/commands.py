@@ -9,7 +9,7 @@ from eventlog.errors import DuplicateEvent, LeaseLost
 from eventlog.identifiers import derived_id, format_id
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome, require_open
 from eventlog.session.events import MessageAppended
-from eventlog.session.message_data import key_again, message_key
+from eventlog.session.message_data import inbound_key, key_again, message_key
 from eventlog.session.messages import same_message
 from eventlog.session.runs.budget import RestartPolicy
 from eventlog.session.runs.events import (
@@ -55,16 +55,10 @@ __all__ = [
     "StartRun",
     "Started",
     "StopRun",
-    "inbound_key",
 ]
 
 OWNER_LOST: Final = "its supervisor was lost"
 """The error of an attempt that ends because its owner is gone."""
-
-
-def inbound_key(message_id: str) -> str:
-    """Return the key of the event that queues a message."""
-    return f"inbound\0{message_id}"
 
 
 @dataclass(slots=True, eq=False)
