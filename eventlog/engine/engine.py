@@ -281,7 +281,7 @@ class Engine:
 
             core = self.core(session_of_stale_key(key))
             try:
-                believed = believed_lease(core, core.refresh().turn, now)
+                believed = believed_lease(self.store, core.session, core.refresh().turn, now)
                 count += self.execute(
                     core, AbandonStaleTurn(lease_now, believed, estimate=self.estimate_tokens)
                 )
@@ -306,7 +306,9 @@ class Engine:
         if in_turn or not self.trusts_time(STALE_TRUST):
             return Commit(keep_recent, keep_turn_tokens)
         lease_now = self.lease_time()
-        believed = believed_lease(core, core.state.turn, lease_now or self.clock())
+        believed = believed_lease(
+            self.store, core.session, core.state.turn, lease_now or self.clock()
+        )
         return Commit(
             keep_recent,
             keep_turn_tokens,
