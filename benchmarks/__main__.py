@@ -29,6 +29,7 @@ _QUICK = Scale(
     archives=40,
     writes=300,
     commits=2,
+    pressed_seconds=1.0,
 )
 _PEERS = (
     "sqlite3",

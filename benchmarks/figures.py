@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, jetstream, ours, postgres, streams, views
+from benchmarks import contenders, http, jetstream, ours, postgres, streams, views, wal
 from benchmarks.workload import Timing, best_of, quickest
 from eventlog import Session
 
@@ -33,6 +33,7 @@ class Scale:
     archives: int = 2_000
     writes: int = 3_000
     commits: int = 20
+    pressed_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -398,6 +399,19 @@ def _streams(scale: Scale) -> Iterator[Row]:
             )
 
 
+def _http(scale: Scale) -> Iterator[Row]:
+    with _folder() as new:
+        timing = best_of(scale.runs, lambda: http.appends(new("http"), scale.appends, 16))
+    cost = timing.cpu_microseconds
+    yield Row(
+        f"a durable append over HTTP, 16 connections; {cost:.0f} µs of the server's CPU",
+        _rate(timing),
+        {},
+        "≤ 200 µs",
+        cost <= 200,
+    )
+
+
 def _imports(_: Scale) -> Iterator[Row]:
     with ours.installed() as python:
         bare = ours.start_time(python, "-c", "pass")
@@ -447,6 +461,21 @@ def _jetstream_archives(scale: Scale) -> Iterator[Row]:
     yield Row("two worker processes", jetstream.finish_archives(scale.archives))
 
 
+def _wal(scale: Scale) -> Iterator[Row]:
+    for readers, hold in (("that page through the log", None), ("of 0.1 s each", 0.1)):
+        with _folder() as new:
+            seen = wal.under_pressure(new("wal"), scale.pressed_seconds, hold)
+        bounded = seen.largest_wal <= 64 * 1024 * 1024 and not seen.failed_readers
+        yield Row(
+            f"64 writers beside 4 readers {readers}, {scale.pressed_seconds:g} s",
+            f"{seen.largest_wal / 1024 / 1024:.1f} MiB; {seen.appends_per_second:,.0f}/s, p99 "
+            f"{seen.p99 * 1e3:.0f} ms, p99.9 {seen.p999 * 1e3:.0f} ms",
+            {},
+            "≤ 64 MiB, and no reader fails",
+            bounded,
+        )
+
+
 FIGURES = (
     Figure("B1", "one session", _one_session),
     Figure("B2", "many sessions", _many_sessions),
@@ -457,10 +486,12 @@ FIGURES = (
     Figure("B9", "PostgreSQL", _postgres),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
+    Figure("B12", "appends over HTTP", _http),
     Figure("B14", "views of a long session", _views),
     Figure("B13", "streamed messages", _streams),
     Figure("B15", "looking back", _looking_back),
     Figure("B17", "list of sessions", _listing),
+    Figure("B18", "the WAL beside writers and readers", _wal),
     Figure("B19", "summary without a model", _summaries),
     Figure("B20", "whole conversations", _whole),
     Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),

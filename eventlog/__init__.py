@@ -92,7 +92,9 @@ if TYPE_CHECKING:
     from eventlog.async_session_face import AsyncSession, AsyncTurn
     from eventlog.chat_commands import ChatCommands, ChatReply
     from eventlog.engine.health import Health
+    from eventlog.engine.steps import step_digest
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
+    from eventlog.engine.turn_steps import RecordedStep
     from eventlog.engine.watch import Watch
     from eventlog.exchange.bundle.saved import cleanup, latest_saved
     from eventlog.forensics.async_moment import AsyncMoment
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from eventlog.forensics.given import GivenContext
     from eventlog.forensics.moment import Moment
     from eventlog.forensics.refold import Refolded
+    from eventlog.instrumentation import instrument
     from eventlog.message_streams import AsyncMessageStream, MessageStream
     from eventlog.session.attachment import FolderReport, FolderView
     from eventlog.session.runs.budget import RestartPolicy
@@ -203,6 +206,7 @@ __all__ = [
     "ProviderGone",
     "Record",
     "Recorded",
+    "RecordedStep",
     "Refolded",
     "RestartPolicy",
     "RetryPolicy",
@@ -247,11 +251,13 @@ __all__ = [
     "Watch",
     "Worker",
     "cleanup",
+    "instrument",
     "latest_saved",
     "open_async",
     "open_bundle",
     "replay",
     "retrying",
+    "step_digest",
 ]
 
 _LATER = {
@@ -268,6 +274,7 @@ _LATER = {
     "RestartPolicy": "eventlog.session.runs.budget",
     "RunView": "eventlog.session.runs.view",
     "Watch": "eventlog.engine.watch",
+    "instrument": "eventlog.instrumentation",
     "Adoption": "eventlog.adoption.commands",
     "FolderLimits": "eventlog.adoption.limits",
     "AsyncLog": "eventlog.aio",
@@ -301,6 +308,8 @@ _LATER = {
     "MessageStream": "eventlog.message_streams",
     "MessageUpdate": "eventlog.engine.streams.reading",
     "StreamView": "eventlog.engine.streams.reading",
+    "RecordedStep": "eventlog.engine.turn_steps",
+    "step_digest": "eventlog.engine.steps",
 }
 """Names that are imported on first use. asyncio alone takes longer to import than everything else
 together, and appending needs nothing of workers and folders."""

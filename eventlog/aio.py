@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.engine.health import Health
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.projection import Projection
@@ -359,6 +360,18 @@ class AsyncLog:
         """
         core = await self._engine.run(late_verbs.resume, self._engine.blocking, path)
         return AsyncSession(self._engine, core)
+
+    async def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        advance: Callable[[int, int], object] | None = None,
+    ) -> BackupReport:
+        """Write the whole log into a new local file, as it is at one moment, while others write to it.
+
+        See `Log.backup`. ``advance`` is called in another thread.
+        """
+        return await self._engine.run(self._log.backup, path, advance=advance)
 
     @property
     def durability(self) -> Durability:

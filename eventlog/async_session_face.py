@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
 from eventlog.argument_checks import check_count
+from eventlog.clock import format_time
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.request import SessionRequest
+from eventlog.engine.steps import check_step_name
 from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
-    from eventlog.engine.turn_steps import TurnSteps
+    from eventlog.engine.turn_steps import RecordedStep, TurnSteps
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.machine import TurnEnd
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
@@ -618,6 +621,7 @@ class AsyncSession:
         message_id: str | None = None,
         fields: Mapping[str, Any] | None = None,
         lease_seconds: float = LEASE_SECONDS,
+        holder: str | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -639,6 +643,7 @@ class AsyncSession:
             lease_seconds,
             idempotency_key,
             self._fence is not None,
+            holder,
         )
         begun: BegunMessage = await self._do(command, by)
         return begun
@@ -760,12 +765,60 @@ class AsyncSession:
         terms = turn_terms(turn_id, resume, wait_seconds, lease_seconds, stale_seconds, on_error)
         return AsyncTurn(self._engine, TurnRun(self._engine.blocking, self._core, terms))
 
-    async def turns(self) -> tuple[TurnView, ...]:
-        """Return the session's turns: how each ended, and the open one.
+    async def begin_turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+        holder: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> AsyncTurn:
+        """Begin a turn without a block, and return it, for code that goes on with it elsewhere.
+
+        See `Session.begin_turn`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        run = await self._engine.run(
+            late_verbs.turn,
+            self._engine.blocking,
+            self._core,
+            (
+                turn_id,
+                resume,
+                wait_seconds,
+                lease_seconds,
+                stale_seconds,
+                on_error,
+                holder,
+            ),
+        )
+        await _begin(self._engine, run, by)
+        return AsyncTurn(self._engine, run)
+
+    async def held_turn(self, fence: int) -> AsyncTurn:
+        """Return the turn that began at a version, its ``fence``, to go on with it.
+
+        See `Session.held_turn`.
+        """
+        return AsyncTurn(
+            self._engine,
+            await self._engine.run(late_verbs.held_turn, self._engine.blocking, self._core, fence),
+        )
+
+    async def turns(self, turn_id: str | None = None) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one; or the one with an id.
 
         See `Session.turns`.
         """
-        return await self._engine.run(queries.read_turns, self._core)
+        return await self._engine.run(queries.read_turns, self._core, turn_id)
 
     # ---- runs ---------------------------------------------------------------------------------
 
@@ -831,7 +884,13 @@ class AsyncSession:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
         command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        result: CommitResult = await self._do(command, by)
+        observer = self._engine.blocking.observer
+        if observer is None:
+            result: CommitResult = await self._do(command, by)
+            return result
+        with observer.commit(self.id) as note:
+            result = await self._do(command, by)
+            note(result)
         return result
 
     async def retry(
@@ -1079,6 +1138,24 @@ class AsyncSession:
         return f"<AsyncSession {self.id!r} at version {self.version}>"
 
 
+async def _begin(engine: AsyncEngine, run: TurnRun, by: Metadata | None) -> None:
+    """Begin a turn, once no other is open."""
+    run.refuse_nesting()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + run.terms.wait_seconds
+    while True:
+        seen, command = await engine.run(run.prepare)
+        try:
+            begun = await engine.execute(run.core, command, by)
+            break
+        except TurnOpen:
+            left = deadline - loop.time()
+            if left <= 0:
+                raise
+            await engine.wait(seen, min(left, run.longest_wait))
+    await engine.run(run.begun, begun)
+
+
 class AsyncTurn(AsyncSession):
     """An attempt at a turn: the session, with commands that belong to the turn and carry its fence.
 
@@ -1108,6 +1185,16 @@ class AsyncTurn(AsyncSession):
         return self._run.attempt
 
     @property
+    def fence(self) -> int:
+        """The version at which the attempt began, by which others go on with it; 0 before that."""
+        return self._run.begun_at_version
+
+    @property
+    def lease_until(self) -> str:
+        """The end of the lease as this handle knows it, ISO 8601; empty if there is none."""
+        return format_time(self._run.lease_until) if self._run.lease_until else ""
+
+    @property
     def done(self) -> bool:
         """Whether the turn had been completed before, so that there is nothing to do."""
         return self._run.is_done
@@ -1118,21 +1205,9 @@ class AsyncTurn(AsyncSession):
         return self._run.result
 
     async def __aenter__(self) -> Self:
-        run, engine = self._run, self._engine
-        run.refuse_nesting()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + run.terms.wait_seconds
-        while True:
-            seen, command = await engine.run(run.prepare)
-            try:
-                begun = await engine.execute(run.core, command)
-                break
-            except TurnOpen:
-                left = deadline - loop.time()
-                if left <= 0:
-                    raise
-                await engine.wait(seen, min(left, run.longest_wait))
-        await engine.run(run.begun, begun)
+        run = self._run
+        run.refuse_another_beginning()
+        await _begin(self._engine, run, None)
         if not run.is_done:
             run.keep_lease()
             run.bind()
@@ -1196,14 +1271,141 @@ class AsyncTurn(AsyncSession):
             version: int = await self._do(command, None)
             return await engine.run(run.read_step, version)
 
-    async def end(self, result: Any = None) -> None:
+    async def recorded_step(self, name: str, digest: str = "") -> RecordedStep | None:
+        """Return a finished step of this attempt or, with ``resume``, of an earlier one; or None.
+
+        Changes nothing. ``digest`` is that of the step's arguments, see `step_digest`.
+        """
+        run = self._run
+        return await self._engine.run(run.steps.recorded, check_step_name(name, digest), digest)
+
+    async def resume_step(
+        self,
+        name: str,
+        digest: str = "",
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> RecordedStep | None:
+        """Return a finished step as `recorded_step` does, and append its messages again.
+
+        `step` does this before it calls its function. Calling it again changes nothing.
+        """
+        again = await self._engine.run(self._run.steps.again, check_step_name(name, digest), digest)
+        if again is not None:
+            by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+            await self._do(again, by)
+        return await self.recorded_step(name, digest)
+
+    async def record_step(
+        self,
+        name: str,
+        output: Any,
+        *,
+        digest: str = "",
+        messages: Iterable[Message | dict[str, Any]] = (),
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Any:
+        """Record a step that was done, with its messages; return its output as it is stored.
+
+        `step` does this after it has called its function. Recording the same step again changes
+        nothing; another one of the same name in one attempt raises `InvalidArgument`.
+        """
+        run = self._run
+        check_step_name(name, digest)
+        appends = arguments.append(
+            self._core, self._engine.estimate_tokens, messages, None, run.fence
+        )
+        _, command = await self._engine.run(run.step_command, name, digest, output, appends)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        version: int = await self._do(command, by)
+        await self._engine.run(run.check_same_step, version, command)
+        return await self._engine.run(run.read_step, version)
+
+    async def end_message(
+        self,
+        message_id: str,
+        fence: int,
+        message: Message | dict[str, Any] | None = None,
+        *,
+        step: str | None = None,
+        digest: str = "",
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message:
+        """End a message that was begun in the turn, and return it as it was recorded.
+
+        With ``step`` the message is the step of that name, see `Session.stream`. Otherwise as
+        `Session.end_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        of_turn = self._run.step_of(step, digest)
+        command = await self._engine.run(
+            late_verbs.end_message,
+            self._engine.blocking,
+            self._core,
+            message_id,
+            fence,
+            message,
+            of_turn,
+        )
+        ended: Message = await self._do(command, by)
+        return ended
+
+    async def renew(self, lease_seconds: float = 60.0) -> str:
+        """Renew the lease of a turn that `Session.begin_turn` began; return its new end, ISO 8601.
+
+        In a block a thread of the log does so. Raises `LeaseLost` if another attempt owns the turn.
+        """
+        run = self._run
+        command = await self._engine.run(run.renew_command, lease_seconds)
+        run.lease_until = await self._do(command, None)
+        return self.lease_until
+
+    async def fail(
+        self,
+        error: BaseException | str,
+        *,
+        cancelled: bool = False,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> None:
+        """End the turn ``failed``, or ``cancelled``; leaving the block by an exception does so.
+
+        The same again changes nothing. Raises `LeaseLost` if another attempt owns the turn.
+        """
+        run = self._run
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        how: TurnEnd = "cancelled" if cancelled else "failed"
+        await self._do(run.end_by_error(error, how), by)
+        run.stop()
+
+    async def end(
+        self,
+        result: Any = None,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> None:
         """Complete the turn with a result, which is JSON; leaving the block does so with None.
 
         See `Turn.end`.
         """
         run = self._run
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         command = run.end_command(result)
-        await self._do(command, None)
+        await self._do(command, by)
         run.ended(command.value)
 
     def __repr__(self) -> str:

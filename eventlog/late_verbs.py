@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eventlog.engine.engine import Engine
     from eventlog.engine.streams.reading import StreamView
     from eventlog.engine.turns import TurnRun
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.forensics.bisect import Found
@@ -50,6 +51,7 @@ __all__ = [
     "append_chunk",
     "at",
     "attach",
+    "backup",
     "begin_message",
     "bisect",
     "blame",
@@ -60,6 +62,7 @@ __all__ = [
     "enqueue",
     "fork",
     "heal",
+    "held_turn",
     "interrupt_message",
     "materialize",
     "past",
@@ -165,11 +168,28 @@ def bundle(
     return write_bundle(store, sessions, path, redact, replace=replace)
 
 
+def backup(
+    engine: Engine, path: Path, advance: Callable[[int, int], object] | None
+) -> BackupReport:
+    """Back the log up; see `eventlog.Log.backup`."""
+    from eventlog.exchange.backup import Backup
+
+    making = Backup(engine.store, path, *(() if advance is None else (advance,)))
+    return engine.shelter.run(making.run, making.give_up)
+
+
 def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:
     """Return a turn that is not begun yet; see `eventlog.Session.turn`."""
     from eventlog.engine.turns import TurnRun, turn_terms
 
     return TurnRun(engine, core, turn_terms(*terms))
+
+
+def held_turn(engine: Engine, core: Core, fence: int) -> TurnRun:
+    """Return a turn that has begun; see `eventlog.Session.held_turn`."""
+    from eventlog.engine.held_turns import held_run
+
+    return held_run(engine, core, fence)
 
 
 def enqueue(

@@ -37,13 +37,14 @@ from eventlog.session_face import Session
 from eventlog.storable import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from eventlog.adoption.commands import Adoption
     from eventlog.adoption.limits import FolderLimits
     from eventlog.engine.core import Core
+    from eventlog.exchange.backup import BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.session.commit import CommitResult
@@ -479,6 +480,28 @@ class Log:
         """
         core = self._engine.shelter.write(late_verbs.resume, self._engine, path)
         return Session(self._engine, core)
+
+    def backup(
+        self,
+        path: str | PathLike[str],
+        *,
+        advance: Callable[[int, int], object] | None = None,
+    ) -> BackupReport:
+        """Write the whole log into a new local file, as it is at one moment, while others write to it.
+
+        The file is a log in SQLite, from whatever store: open it, or copy it into another store. All
+        that was acknowledged before the call is in it, but for what a PostgreSQL does not show to
+        readers yet; nothing is in it without what came before. It has a log id of its own, so
+        checkpoints of this log are refused there. Session folders are not part of a log.
+
+        The file is there whole and durable, or not at all. ``advance`` is called now and then with
+        how much is done and how much there is, 0 if that is not known.
+
+        Raises `InvalidArgument` if the file is there already, `StoreUnavailable` or
+        `FolderUnavailable` where it cannot be written, and `ChainBroken` for a record that was
+        changed in a store that is copied record by record.
+        """
+        return late_verbs.backup(self._engine, path, advance)
 
     @property
     def durability(self) -> Durability:

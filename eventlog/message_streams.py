@@ -175,8 +175,9 @@ class _Stream:
 
     def _add_text(self, text: str, type: str) -> bool:
         """Take a text; return whether the caller has to store."""
-        stream_arguments.check_piece(text, type)
-        return bool(text) and self._begun.add_text(text, type) and self._is_mine()
+        if text.__class__ is not str or type != "text" or not text.isascii():
+            stream_arguments.check_piece(text, type)
+        return bool(text) and (self._writer or self._begun).add_text(text, type) and self._is_mine()
 
     def _add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from eventlog.error_text import printable, text_of
 
@@ -86,44 +86,58 @@ _PREFIXED: Final = "|".join(  # noqa: FLY002 - one form a line, with its provide
 _LOOKS_DRAWN: Final = r"(?=[a-z.]*[A-Z0-9_~+/=-]|[a-z]{20})"
 """A token, rather than a word of a sentence."""
 
-_FORMS: Final[tuple[tuple[str, str], ...]] = (
+_Words: TypeAlias = tuple[tuple[str, ...], ...]
+
+_NAMED: Final = (("pass", "pwd", "secret", "cred", "key", "token", "nature", "seed"),)
+_ASSIGNED: Final = (*_NAMED, (":", "="))
+_TAGGED: Final = (*_NAMED, ("<",))
+_OPTION: Final = (*_NAMED, ("--",))
+_SCHEMES: Final = (
+    *("apikey", "api-key", "bot", "negotiate", "ntlm", "googlelogin", "geniekey", "splunk", "ssws"),
+    "pveapitoken",
+)
+
+_FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
     # Keys in PEM, even if they are cut short or their line feeds are escaped.
     (
         (
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
             r"(?s:.*?)(?:-----END [A-Z0-9 ]{1,60}-----|\Z)"
         ),
-        MARK,
+        MARK, (),
     ),
-    (r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+", rf"\1{MARK}"),
-    (r"(discord(?:app)?\.com/api/webhooks/\d{1,30}/)[A-Za-z0-9_-]+", rf"\1{MARK}"),
-    (r"(api\.telegram\.org/(?:file/)?bot)\d{6,12}:[A-Za-z0-9_-]{20,}", rf"\1{MARK}"),
+    (r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+", rf"\1{MARK}", ()),
+    (r"(discord(?:app)?\.com/api/webhooks/\d{1,30}/)[A-Za-z0-9_-]+", rf"\1{MARK}", ()),
+    (r"(api\.telegram\.org/(?:file/)?bot)\d{6,12}:[A-Za-z0-9_-]{20,}", rf"\1{MARK}", ()),
     # PuTTY's key files, even if they are cut short.
-    (r"(Private-Lines: \d{1,4}\r?\n)(?s:.+?)(?=Private-MAC|\Z)", rf"\1{MARK}\n"),
+    (r"(Private-Lines: \d{1,4}\r?\n)(?s:.+?)(?=Private-MAC|\Z)", rf"\1{MARK}\n", ()),
     # Logins of `curl`, of `.netrc` and of Docker's configuration.
     (
         r"((?:^|\s)(?:-u|--user|--proxy-user)[ =]\s{0,4}[\"']?[^\s:\"'/]{1,64}:)" + _NOT_SECRET +
         r"[^\s\"'/][^\s\"']*",
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("-u",),),
     ),
-    (r"(\blogin\s{1,4}\S{1,64}\s{1,4}password\s{1,4})" + _NOT_SECRET + r"\S+", rf"\1{MARK}"),
-    (r"([\"']auth[\"']\s{0,4}:\s{0,4}[\"'])[A-Za-z0-9+/]{8,}={0,2}", rf"\1{MARK}"),
+    (r"(\blogin\s{1,4}\S{1,64}\s{1,4}password\s{1,4})" + _NOT_SECRET + r"\S+", rf"\1{MARK}", (("login",),)),
+    (r"([\"']auth[\"']\s{0,4}:\s{0,4}[\"'])[A-Za-z0-9+/]{8,}={0,2}", rf"\1{MARK}", ()),
     # Headers; those of several fields up to the end of the line.
     (
         (
             r"(?i)((?:proxy-)?authorization" + _BETWEEN + r"\\{0,3}[\"']?)"
             r"(?:digest|hawk|oauth|aws4-[a-z0-9-]{1,30})\s[^\r\n]+"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("author",),),
     ),
     (
         (
             r"(?i)((?:proxy-)?authorization" + _BETWEEN + r"\\{0,3}[\"']?)" + _NOT_SECRET +
             r"(?:[a-z][a-z0-9-]{1,30}[ \t]{1,4})?" + _NOT_SECRET + r"[^\s\"'\\,;]+"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("author",),),
     ),
-    (r"(?i)(\bcookie" + _BETWEEN + r"\\{0,3}[\"']?)" + _NOT_SECRET + r"[^\s\"'\\][^\"'\\\r\n]*", rf"\1{MARK}"),
+    (
+        r"(?i)(\bcookie" + _BETWEEN + r"\\{0,3}[\"']?)" + _NOT_SECRET + r"[^\s\"'\\][^\"'\\\r\n]*",
+        rf"\1{MARK}", (("cook",),),
+    ),
     # Names and values, in any notation.
     (
         (
@@ -131,13 +145,13 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
             r"(?:(?<=\")(?:[^\"\\\n]|\\[^\"\n])(?:[^\"\\\n]|\\(?![\"'](?:\s|[,}\])]|$)).)*"
             r"|(?<=')(?:[^'\\\n]|\\.)+)"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", _ASSIGNED,
     ),
-    (rf"(?i)((?:{_NAMES}){_BETWEEN})" + _NOT_SECRET + _BARE, rf"\1{MARK}"),
-    (rf"(?i)(<(?:[a-z:]{{0,20}})(?:{_NAMES}|token)>)" + _NOT_SECRET + r"[^<]+", rf"\1{MARK}"),
+    (rf"(?i)((?:{_NAMES}){_BETWEEN})" + _NOT_SECRET + _BARE, rf"\1{MARK}", _ASSIGNED),
+    (rf"(?i)(<(?:[a-z:]{{0,20}})(?:{_NAMES}|token)>)" + _NOT_SECRET + r"[^<]+", rf"\1{MARK}", _TAGGED),
     (
         rf"(?i)(--(?:[a-z]{{1,20}}-)?(?:{_NAMES}|token)[ =]\s{{0,4}}[\"']?)" + _NOT_SECRET + r"(?!-)[^\s\"']+",
-        rf"\1{MARK}",
+        rf"\1{MARK}", _OPTION,
     ),
     # A token by its name alone: in quotes or after an equals sign, else only what looks random.
     (
@@ -145,50 +159,55 @@ _FORMS: Final[tuple[tuple[str, str], ...]] = (
             r"(?i)(token(?:\\{0,3}[\"']\s{0,4}[:=]\s{0,4}\\{0,3}[\"']|\s{0,4}=\s{0,4}[\"']?))" + _NOT_SECRET +
             r"[^\s&;\"'<>\\,)\]}]{4,}"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("token",), ("=", '"', "'")),
     ),
     (
         (
             r"((?i:\btoken)(?::\s{0,4}|\s{1,4})[\"']?)" + _NOT_SECRET +
             r"(?=[A-Za-z_.-]*\d)[A-Za-z0-9._~+/=-]{8,}"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("token",),),
     ),
-    (r"(?i)([?&;](?:sig|key|code|auth|jwt|x-amz-signature)=)" + _NOT_SECRET + r"[^\s&;\"'<>]{6,}", rf"\1{MARK}"),
+    (
+        r"(?i)([?&;](?:sig|key|code|auth|jwt|x-amz-signature)=)" + _NOT_SECRET + r"[^\s&;\"'<>]{6,}",
+        rf"\1{MARK}", (),
+    ),
     (
         (
             r"(?i)(\bpass(?:word|phrase|code)\s{1,4}(?:is|was)(?::\s{0,4}|\s{1,4})[\"']?)" + _NOT_SECRET +
             r"(?=[^\s\d\"']{0,64}\d)[^\s\"']{6,}"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("pass",),),
     ),
     # Schemes of authentication.
     (
         r"((?i:\bbearer)(?:\s*:\s*|\s+)[\"']?)" + _LOOKS_DRAWN + r"[A-Za-z0-9._~+/=-]{6,}",
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("bearer",),),
     ),
     (
         (
             r"((?i:\bbasic)(?:\s*:\s*|\s+))(?=[A-Za-z+/]*(?:\d|=|[a-z][A-Z]))[A-Za-z0-9+/_-]{8,}={0,2}"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (("bas",),),
     ),
     (
         (
             r"(\b(?:ApiKey|Api-Key|Bot|Negotiate|NTLM|GoogleLogin|GenieKey|Splunk|SSWS|PVEAPIToken)"
             r"[ =]\s{0,4})(?=[A-Za-z_.-]*[\d=])[A-Za-z0-9._~+/=!@-]{12,}"
         ),
-        rf"\1{MARK}",
+        rf"\1{MARK}", (_SCHEMES,),
     ),
     # Keys that providers mark with a prefix.
-    (rf"(?<![A-Za-z0-9])(?:{_PREFIXED})", MARK),
+    (rf"(?<![A-Za-z0-9])(?:{_PREFIXED})", MARK, ()),
 )  # fmt: skip
+"""Each pattern, what replaces it, and words in lower case: a text that the pattern matches has one of
+each group. Patterns take a dotless i for an i, so no word that stands for any case has one."""
 
 
 @cache
-def _compiled() -> list[tuple[re.Pattern[str], str]]:
+def _compiled() -> list[tuple[re.Pattern[str], str, _Words]]:
     """Return the table, compiled when first needed: that takes longer than the import."""
-    return [(re.compile(form), replacement) for form, replacement in _FORMS]
+    return [(re.compile(form), replacement, words) for form, replacement, words in _FORMS]
 
 
 _URL: Final = re.compile(r"((?:\b(?:nats|tls|wss?|https?))?)://([^\s\"'<>]+)")
@@ -211,9 +230,12 @@ def redact(text: str) -> str:
 
     Takes time linear in the text. Redacting twice changes nothing more.
     """
+    lowered = text.lower().replace("\u017f", "s")  # Patterns take a long s for an s, too.
     text = _URL.sub(_without_user, text)
-    for form, replacement in _compiled():
-        text = form.sub(replacement, text)
+    for form, replacement, words in _compiled():
+        # Looking for a word costs a hundredth of what the pattern does.
+        if all(any(word in lowered for word in each) for each in words):
+            text = form.sub(replacement, text)
     return text
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from eventlog import late_verbs
 from eventlog.argument_checks import check_count
+from eventlog.clock import format_time
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
 from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.steps import check_step_name
 from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.engine.watch import Watch, watch
 from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.engine.streams.reading import MessageUpdate, StreamView
-    from eventlog.engine.turn_steps import TurnSteps
+    from eventlog.engine.turn_steps import RecordedStep, TurnSteps
     from eventlog.engine.turns import TurnRun
     from eventlog.event_values import Value
     from eventlog.events import Event
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
     from eventlog.session.turns.events import OnError
+    from eventlog.session.turns.machine import TurnEnd
     from eventlog.session.turns.state import TurnFence
     from eventlog.trace_context import TraceContext
 
@@ -440,7 +443,7 @@ class Session:
             expected,
             self._fence,
         )
-        appended: Message = self._engine.answer(request)
+        appended: Message = self._engine.append_one(request)
         return appended
 
     def extend(
@@ -681,6 +684,7 @@ class Session:
         message_id: str | None = None,
         fields: Mapping[str, Any] | None = None,
         lease_seconds: float = LEASE_SECONDS,
+        holder: str | None = None,
         idempotency_key: str | None = None,
         actor: str | None = None,
         correlation_id: str | None = None,
@@ -690,7 +694,8 @@ class Session:
         """Begin to write a message in chunks; return its id, and the fence of its producer.
 
         `stream` does this and what follows. The id is taken from here on: it is that of the message,
-        also if it is interrupted. Raises `DuplicateEvent` for an id that is in use.
+        also if it is interrupted. ``holder`` says who writes it if it is not this process: then only
+        the lease says that the producer is lost. Raises `DuplicateEvent` for an id that is in use.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         command = self._engine.shelter.read(
@@ -703,6 +708,7 @@ class Session:
             lease_seconds,
             idempotency_key,
             self._fence is not None,
+            holder,
         )
         begun: BegunMessage = self._do(command, by)
         return begun
@@ -851,12 +857,66 @@ class Session:
         )
         return Turn(self._engine, run)
 
-    def turns(self) -> tuple[TurnView, ...]:
-        """Return the session's turns: how each ended, and the open one.
+    def begin_turn(
+        self,
+        turn_id: str,
+        *,
+        resume: bool = False,
+        wait_seconds: float = 0.0,
+        lease_seconds: float = 60.0,
+        stale_seconds: float = 600.0,
+        on_error: OnError = "keep",
+        holder: str | None = None,
+        idempotency_key: str | None = None,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Turn:
+        """Begin a turn without a block, and return it, for code that goes on with it elsewhere.
 
-        Ended ones come first, by id; the open one is the last.
+        `turn` has the arguments. Nothing renews the lease but `Turn.renew`, and nothing ends the
+        turn but `Turn.end` and `Turn.fail`. `Turn.fence` is what others need to go on with it, see
+        `held_turn`. ``holder`` names who holds the turn if it is not this process: then it is
+        lost when its lease lapses, and not when this process ends. With an ``idempotency_key``, beginning it
+        again returns the same attempt.
         """
-        return self._engine.shelter.read(queries.read_turns, self._core)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
+        run = self._engine.shelter.read(
+            late_verbs.turn,
+            self._engine,
+            self._core,
+            (
+                turn_id,
+                resume,
+                wait_seconds,
+                lease_seconds,
+                stale_seconds,
+                on_error,
+                holder,
+            ),
+        )
+        _begin(self._engine, run, by)
+        return Turn(self._engine, run)
+
+    def held_turn(self, fence: int) -> Turn:
+        """Return the turn that began at a version, its ``fence``, to go on with it.
+
+        Once the turn has ended, or another attempt owns it, the commands of this one raise
+        `LeaseLost`. Raises `InvalidArgument` if no turn began at that version.
+        """
+        return Turn(
+            self._engine,
+            self._engine.shelter.read(late_verbs.held_turn, self._engine, self._core, fence),
+        )
+
+    def turns(self, turn_id: str | None = None) -> tuple[TurnView, ...]:
+        """Return the session's turns: how each ended, and the open one; or the one with an id.
+
+        Ended ones come first, by id; the open one is the last. Only with ``turn_id`` a completed turn
+        comes with its result; none is returned for an unknown id.
+        """
+        return self._engine.shelter.read(queries.read_turns, self._core, turn_id)
 
     # ---- runs ---------------------------------------------------------------------------------
 
@@ -936,7 +996,13 @@ class Session:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
         command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        result: CommitResult = self._do(command, by)
+        observer = self._engine.observer
+        if observer is None:
+            result: CommitResult = self._do(command, by)
+            return result
+        with observer.commit(self.id) as note:
+            result = self._do(command, by)
+            note(result)
         return result
 
     def retry(
@@ -1200,6 +1266,23 @@ class Session:
         return f"<Session {self.id!r} at version {self.version}>"
 
 
+def _begin(engine: Engine, run: TurnRun, by: Metadata | None) -> None:
+    """Begin a turn, once no other is open."""
+    run.refuse_nesting()
+    deadline = time.monotonic() + run.terms.wait_seconds
+    while True:
+        seen, command = engine.shelter.read(run.prepare)
+        try:
+            begun = engine.execute(run.core, command, by)
+            break
+        except TurnOpen:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            engine.shelter.read(engine.store.wait, seen, min(left, run.longest_wait))
+    engine.shelter.read(run.begun, begun)
+
+
 class Turn(Session):
     """An attempt at a turn: the session, with commands that belong to the turn and carry its fence.
 
@@ -1230,6 +1313,16 @@ class Turn(Session):
         return self._run.attempt
 
     @property
+    def fence(self) -> int:
+        """The version at which the attempt began, by which others go on with it; 0 before that."""
+        return self._run.begun_at_version
+
+    @property
+    def lease_until(self) -> str:
+        """The end of the lease as this handle knows it, ISO 8601; empty if there is none."""
+        return format_time(self._run.lease_until) if self._run.lease_until else ""
+
+    @property
     def done(self) -> bool:
         """Whether the turn had been completed before, so that there is nothing to do."""
         return self._run.is_done
@@ -1240,22 +1333,11 @@ class Turn(Session):
         return self._run.result
 
     def __enter__(self) -> Self:
-        run, engine = self._run, self._engine
-        run.refuse_nesting()
-        deadline = time.monotonic() + run.terms.wait_seconds
-        while True:
-            seen, command = engine.shelter.read(run.prepare)
-            try:
-                begun = engine.execute(run.core, command)
-                break
-            except TurnOpen:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise
-                engine.shelter.read(engine.store.wait, seen, min(left, run.longest_wait))
-        engine.shelter.read(run.begun, begun)
+        run = self._run
+        run.refuse_another_beginning()
+        _begin(self._engine, run, None)
         if not run.is_done:
-            engine.shelter.write(run.keep_lease)
+            self._engine.shelter.write(run.keep_lease)
             run.bind()
         return self
 
@@ -1316,14 +1398,137 @@ class Turn(Session):
             version: int = self._do(command, None)
             return shelter.read(run.read_step, version)
 
-    def end(self, result: Any = None) -> None:
+    def recorded_step(self, name: str, digest: str = "") -> RecordedStep | None:
+        """Return a finished step of this attempt or, with ``resume``, of an earlier one; or None.
+
+        Changes nothing. ``digest`` is that of the step's arguments, see `step_digest`.
+        """
+        run = self._run
+        return self._engine.shelter.read(run.steps.recorded, check_step_name(name, digest), digest)
+
+    def resume_step(
+        self,
+        name: str,
+        digest: str = "",
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> RecordedStep | None:
+        """Return a finished step as `recorded_step` does, and append its messages again.
+
+        `step` does this before it calls its function. Calling it again changes nothing.
+        """
+        again = self._engine.shelter.read(
+            self._run.steps.again, check_step_name(name, digest), digest
+        )
+        if again is not None:
+            by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+            self._do(again, by)
+        return self.recorded_step(name, digest)
+
+    def record_step(
+        self,
+        name: str,
+        output: Any,
+        *,
+        digest: str = "",
+        messages: Iterable[Message | dict[str, Any]] = (),
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Any:
+        """Record a step that was done, with its messages; return its output as it is stored.
+
+        `step` does this after it has called its function. Recording the same step again changes
+        nothing; another one of the same name in one attempt raises `InvalidArgument`.
+        """
+        run = self._run
+        check_step_name(name, digest)
+        appends = arguments.append(
+            self._core, self._engine.estimate_tokens, messages, None, run.fence
+        )
+        _, command = self._engine.shelter.write(run.step_command, name, digest, output, appends)
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        version: int = self._do(command, by)
+        self._engine.shelter.read(run.check_same_step, version, command)
+        return self._engine.shelter.read(run.read_step, version)
+
+    def end_message(
+        self,
+        message_id: str,
+        fence: int,
+        message: Message | dict[str, Any] | None = None,
+        *,
+        step: str | None = None,
+        digest: str = "",
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> Message:
+        """End a message that was begun in the turn, and return it as it was recorded.
+
+        With ``step`` the message is the step of that name, see `Session.stream`. Otherwise as
+        `Session.end_message`.
+        """
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        of_turn = self._run.step_of(step, digest)
+        command = self._engine.shelter.read(
+            late_verbs.end_message, self._engine, self._core, message_id, fence, message, of_turn
+        )
+        ended: Message = self._do(command, by)
+        return ended
+
+    def renew(self, lease_seconds: float = 60.0) -> str:
+        """Renew the lease of a turn that `Session.begin_turn` began; return its new end, ISO 8601.
+
+        In a block a thread of the log does so. Raises `LeaseLost` if another attempt owns the turn.
+        """
+        run = self._run
+        command = self._engine.shelter.read(run.renew_command, lease_seconds)
+        run.lease_until = self._do(command, None)
+        return self.lease_until
+
+    def fail(
+        self,
+        error: BaseException | str,
+        *,
+        cancelled: bool = False,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> None:
+        """End the turn ``failed``, or ``cancelled``; leaving the block by an exception does so.
+
+        The same again changes nothing. Raises `LeaseLost` if another attempt owns the turn.
+        """
+        run = self._run
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
+        how: TurnEnd = "cancelled" if cancelled else "failed"
+        self._do(run.end_by_error(error, how), by)
+        run.stop()
+
+    def end(
+        self,
+        result: Any = None,
+        *,
+        actor: str | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: TraceContext | str | None = None,
+    ) -> None:
         """Complete the turn with a result, which is JSON; leaving the block does so with None.
 
         The same result again changes nothing. Raises `LeaseLost` if another attempt owns the turn.
         """
         run = self._run
+        by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         command = run.end_command(result)
-        self._do(command, None)
+        self._do(command, by)
         run.ended(command.value)
 
     def __repr__(self) -> str:

@@ -57,13 +57,17 @@ __all__ = [
     "Append",
     "Appended",
     "Blob",
+    "BriefAppends",
+    "CopiesItself",
     "Durability",
     "EventId",
     "Expected",
     "Finding",
+    "HasWal",
     "Head",
     "IndexEntry",
     "Position",
+    "ProvesDeath",
     "Record",
     "Store",
     "StoreClock",
@@ -71,14 +75,19 @@ __all__ = [
     "StreamHeads",
     "TypedReads",
     "Wakeups",
+    "WalState",
+    "appends_briefly",
     "chain_hash",
+    "gone_from",
     "heads_of",
     "paged",
+    "presence_at",
     "read_types",
     "repeated",
     "sound_records",
     "split_batch",
     "store_clock",
+    "wal_of",
 ]
 
 Item = TypeVar("Item")
@@ -216,6 +225,22 @@ def store_clock(store: Store) -> Callable[[], int] | None:
     return cast("Callable[[], int] | None", getattr(store, "now", None))
 
 
+class BriefAppends(Protocol):
+    """An optional ability: appending in milliseconds.
+
+    A synchronous caller in the main thread then needs no other thread that waits for the store
+    (`eventlog.interrupts`). A store on a server cannot promise it.
+    """
+
+    appends_briefly: bool
+    """Whether `append` waits for nothing but a local disk."""
+
+
+def appends_briefly(store: Store) -> bool:
+    """Return whether a store says that it appends in milliseconds (`BriefAppends`)."""
+    return bool(getattr(store, "appends_briefly", False))
+
+
 class StreamHeads(Protocol):
     """An optional ability: the heads of many streams at once, for lists of sessions."""
 
@@ -271,6 +296,68 @@ def read_types(
         )
     found = store.read(stream, after=after, until=until, reverse=reverse)
     return islice((record for record in found if record.type in types), limit)
+
+
+class WalState(NamedTuple):
+    """The write-ahead log of a store."""
+
+    bytes: int
+    readers: tuple[str, ...]
+    """The processes that keep it from beginning anew, if it is too large."""
+
+
+class HasWal(Protocol):
+    """An optional ability: a write-ahead log, which grows while somebody reads from it."""
+
+    def wal(self) -> WalState:
+        """Return its size, and who holds it; within a few milliseconds."""
+        ...
+
+
+def wal_of(store: Store) -> WalState | None:
+    """Return the state of the store's write-ahead log if it has one (`HasWal`), else None."""
+    wal = cast("Callable[[], WalState] | None", getattr(store, "wal", None))
+    return None if wal is None else wal()
+
+
+class ProvesDeath(Protocol):
+    """An optional ability: proof that a process which used the store, wherever it ran, has ended."""
+
+    def presence(self) -> str | None:
+        """Return a name of this process at the store, None if its end could not be proven.
+
+        The store keeps what proves its life until it is closed.
+        """
+        ...
+
+    def is_gone(self, presence: str) -> bool | None:
+        """Return whether the process with this name is proven to have ended (True) or to live
+        (False); None if neither."""
+        ...
+
+
+def presence_at(store: Store) -> str | None:
+    """Return the name of this process at a store that can prove its end (`ProvesDeath`)."""
+    own = cast("Callable[[], str | None] | None", getattr(store, "presence", None))
+    return None if own is None else own()
+
+
+def gone_from(store: Store, presence: str) -> bool | None:
+    """Return what a store can prove of a process (`ProvesDeath`), None if nothing."""
+    proof = cast("Callable[[str], bool | None] | None", getattr(store, "is_gone", None))
+    return None if proof is None else proof(presence)
+
+
+class CopiesItself(Protocol):
+    """An optional ability: a copy in one local file, quicker than record by record."""
+
+    def backup(self, path: str, advance: Callable[[int, int], object]) -> None:
+        """Write the log as it is at one moment into an empty file, a log of the SQLite store.
+
+        ``advance`` is called now and then with how much is done and how much there is; what it
+        raises ends the copy. The caller syncs the file.
+        """
+        ...
 
 
 class StoreModule(Protocol):

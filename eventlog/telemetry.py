@@ -13,11 +13,20 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventlog.redaction import redact
 
-__all__ = ["log_fact"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventlog.trace_context import TraceContext
+
+__all__ = ["log_fact", "trace_sources"]
+
+trace_sources: list[Callable[[], TraceContext | None]] = []
+"""Where the trace of a command that is given none comes from: nowhere, or from the one function that
+`eventlog.instrumentation` puts here."""
 
 _logger = logging.getLogger("eventlog")
 _logger.addHandler(logging.NullHandler())

@@ -46,6 +46,7 @@ class MemoryStore:
 
     durability: Durability = "none"
     reads_types = True
+    appends_briefly = True
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

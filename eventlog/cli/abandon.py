@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import archive_ids, session_ids
 
 __all__ = ["abandon"]
 
 
 @command("abandon")
-@click.argument("session_id", metavar="SESSION")
-@click.argument("archive_id", metavar="ARCHIVE")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
+@click.argument("archive_id", metavar="ARCHIVE", shell_complete=archive_ids)
 @click.option("--actor", help="Who does this; recorded with the event.")
 @click.option("--reason", help="The reason; recorded with the event.")
 def abandon(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.errors import InvalidMessage
 from eventlog.session.messages import Message, as_message, message_data
 
@@ -15,7 +16,7 @@ __all__ = ["append", "text_or_stdin"]
 
 
 @command("append")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.argument("text")
 @click.option(
     "--role",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import moment_document
 from eventlog.cli.places import moment_of, place_of, version_option
 from eventlog.cli.show import print_session
@@ -18,7 +19,7 @@ __all__ = ["at"]
 
 
 @command("at")
-@click.argument("place", metavar="SESSION@VERSION")
+@click.argument("place", metavar="SESSION@VERSION", shell_complete=session_ids)
 @version_option
 @click.option("--time", metavar="TIME", help="The last version at or before a time (ISO 8601).")
 @click.option(

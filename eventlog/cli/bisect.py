@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import say
+from eventlog.forensics.event_lines import gist
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -20,7 +21,7 @@ __all__ = ["bisect"]
 
 
 @command("bisect")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.argument("expression", metavar="EXPRESSION")
 def bisect(invocation: Invocation, session_id: str, expression: str) -> ExitCode:
     """EXPRESSION is over the values of a moment: meta.pending_tokens > 8000, or

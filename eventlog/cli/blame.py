@@ -5,18 +5,19 @@ from __future__ import annotations
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.diff import print_changes
 from eventlog.cli.documents import change_document
-from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import say
 from eventlog.cli.places import place_of, version_option
+from eventlog.forensics.event_lines import gist
 
 __all__ = ["blame"]
 
 
 @command("blame")
-@click.argument("place", metavar="SESSION[@VERSION]")
+@click.argument("place", metavar="SESSION[@VERSION]", shell_complete=session_ids)
 @click.argument("path", metavar="PATH")
 @version_option
 def blame(invocation: Invocation, place: str, path: str, version: int | None) -> ExitCode:

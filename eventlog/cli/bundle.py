@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.output import counted, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ __all__ = ["bundle"]
 
 
 @command("bundle")
-@click.argument("session_ids", metavar="SESSION...", nargs=-1, required=True)
+@click.argument(
+    "session_ids", metavar="SESSION...", nargs=-1, required=True, shell_complete=session_ids
+)
 @click.option(
     "-o",
     "--output",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import click
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
 
-__all__ = ["SUMMARIES", "Invocation", "command"]
+__all__ = ["SUMMARIES", "Invocation", "command", "filter_options"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Implementation: TypeAlias = "Callable[..., ExitCode | None]"
 
@@ -34,6 +36,7 @@ SUMMARIES: Final = {
     "policy": "Let commits wait for failed archives, or go on.",
     "ls": "List sessions.",
     "show": "Show a session: its messages, archives, events or context.",
+    "events": "List the events of all sessions or one, filtered, or follow them.",
     "timeline": "List a session's events, filtered.",
     "find": "Find events by an index key, in all sessions or one.",
     "at": "Show a session as it was.",
@@ -44,18 +47,20 @@ SUMMARIES: Final = {
     "fork": "Make another session of what would have been.",
     "refold": "Fold a session again and compare.",
     "bundle": "Write sessions into one file that reads without the log.",
+    "report": "Write sessions into one page that shows every version.",
     "materialize": "Write a session to a folder.",
     "heal": "Repair a session's folder from the log, or check it.",
     "verify": "Verify hash chains, state machines and what is derived.",
     "serve": "Serve the log over HTTP, until stopped.",
     "copy": "Copy a log into another store.",
+    "backup": "Write the whole log into one file, while it is in use.",
     "doctor": "Check a store, a session folder or a conversation file.",
     "docs": "Show the documentation.",
 }
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
-OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "doctor", "docs"})
+OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "backup", "doctor", "docs"})
 """The commands that name no session, and so have no ``--owner``."""
 
 
@@ -123,9 +128,30 @@ def command(name: str) -> Callable[[Implementation], click.Command]:
     return decorate
 
 
+def filter_options(function: _Function) -> _Function:
+    """Add the options that choose events: ``types``, ``actor``, ``since``, ``until`` and ``text``."""
+    for option in reversed(_FILTERS):
+        function = option(function)
+    return function
+
+
+_FILTERS: Final = (
+    click.option(
+        "--type", "types", multiple=True, metavar="TYPE", help="Only events of this type."
+    ),
+    click.option("--actor", metavar="NAME", help="Only events that this actor caused."),
+    click.option("--since", metavar="TIME", help="Only events at or after a time (ISO 8601)."),
+    click.option("--until", metavar="TIME", help="Only events at or before a time."),
+    click.option("--grep", "text", metavar="TEXT", help="Only events that say this, in any case."),
+)
+
+
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    if value:
+    """Keep an option for the `Invocation`, or, while a shell completes a word, for that."""
+    if value and context.obj is not None:
         setattr(context.obj, str(parameter.name), value)
+    elif value:
+        context.meta[f"eventlog.{parameter.name}"] = value
 
 
 _json_option = click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.errors import CommitBlocked, SessionClosed
@@ -19,7 +20,7 @@ __all__ = ["commit"]
 
 
 @command("commit")
-@click.argument("session_id", metavar="[SESSION]", required=False)
+@click.argument("session_id", metavar="[SESSION]", required=False, shell_complete=session_ids)
 @click.option("--keep", default=0, metavar="N", help="Keep the newest N messages live.")
 @click.option("--all", "every", is_flag=True, help="Commit every open session.")
 def commit(
@@ -84,4 +85,5 @@ def _print(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
             )
             for document in documents
         ],
+        prose=["reason"],
     )

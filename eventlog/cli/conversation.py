@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from eventlog.cli.event_lines import call_gist, media_gist
 from eventlog.cli.output import one_line, printable
+from eventlog.forensics.event_lines import call_gist, media_gist
 from eventlog.session.parts import Reading, Result, output_of, readings_of
 
 __all__ = ["conversation"]
@@ -40,17 +40,18 @@ def conversation(
     messages: Iterable[dict[str, Any]],
     *,
     full: bool = False,
-    lines: Mapping[str, int] | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[RenderableType]:
     """Return the lines that show stored messages; long texts are cut unless ``full``.
 
-    ``lines`` maps a message's id to its line in the imported file.
+    ``notes`` maps a message's id to what else its heading says, such as who wrote it.
     """
     for message in messages:
         role = message["role"]
         time = message["created_at"][:19].replace("T", " ")
-        line = (lines or {}).get(message["id"])
-        about = f"  {printable(time)}" + ("" if line is None else f"  line {line:,}")
+        about = "".join(
+            f"  {printable(note)}" for note in (time, *(notes or {}).get(message["id"], ()))
+        )
         marks = "".join(f"  {mark}" for mark in MARKS if message.get(mark) is True)
         yield Text.assemble(
             (role, _ROLE_STYLES.get(role, "bold")), (about, "dim"), (marks, "bold yellow")

@@ -22,9 +22,9 @@ from eventlog.cli.demonstration.scenes import (
     Scene,
 )
 from eventlog.cli.demonstration.story import play
-from eventlog.cli.event_lines import gist
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.verify import finding_document
+from eventlog.forensics.event_lines import gist
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -213,6 +213,7 @@ def _print_events(terminal: Terminal, events: Sequence[Recorded]) -> None:
     terminal.table(
         ("version", "event", "what"),
         [(recorded.version, recorded.type, gist(recorded)) for recorded in events],
+        prose=["what"],
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import change_document
 from eventlog.cli.output import counted, one_line
 from eventlog.cli.places import place_of
@@ -24,7 +25,7 @@ VALUE_LENGTH = 48
 
 
 @command("diff")
-@click.argument("first", metavar="SESSION@VERSION")
+@click.argument("first", metavar="SESSION@VERSION", shell_complete=session_ids)
 @click.argument("second", metavar="[SESSION@]VERSION")
 def diff(invocation: Invocation, first: str, second: str) -> None:
     """Every path whose value is another one, with the event that changed it last. --json has the
@@ -70,6 +71,7 @@ def print_changes(terminal: Terminal, changes: Sequence[Change]) -> None:
                 )
                 for change in changes
             ],
+            prose=["before", "after"],
         )
 
 

@@ -30,12 +30,25 @@ class Page(NamedTuple):
 
 
 PAGES: Final = {
+    "tutorial": Page(
+        "eventlog", "docs/tutorial.md", "A service that survives kill -9, step by step."
+    ),
+    "guide": Page(
+        "eventlog", "docs/guide.md", "How to do this and that: one section for each task."
+    ),
+    "web-services": Page(
+        "eventlog", "docs/web-services.md", "The log and its worker in a service."
+    ),
+    "command-line": Page(
+        "eventlog", "docs/command-line.md", "Commands, incidents, completion, imports."
+    ),
     "rules": Page("eventlog", "docs/rules.md", "What the library promises, by number."),
     "glossary": Page("eventlog", "docs/glossary.md", "What its words mean."),
     "machines": Page("eventlog", "docs/machines.md", "The states of sessions and tasks."),
     "turns": Page("eventlog", "docs/turns.md", "Units of an agent's work that survive crashes."),
     "forensics": Page("eventlog", "docs/forensics.md", "What a session was, and what went wrong."),
     "runs": Page("eventlog", "docs/runs.md", "Agents that restart, fall back, stop and go on."),
+    "report": Page("eventlog", "docs/report.md", "A session as a page, and all of them live."),
     "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
     "http": Page("eventlog", "docs/http.md", "The API over HTTP, its clients and its limits."),
     "stores": Page(
@@ -51,6 +64,8 @@ PAGES: Final = {
     "threat-model": Page(
         "eventlog", "docs/threat-model.md", "Who is trusted with what, and the limits."
     ),
+    "limits": Page("eventlog", "docs/limits.md", "Sizes, files, secrets, and what is not there."),
+    "figures": Page("eventlog", "docs/figures.md", "What was measured, and with which command."),
     "tampering": Page("eventlog", "docs/tampering.md", "Which changes to a store go unnoticed."),
 }
 """All pages by name, in the order of the list."""
@@ -79,7 +94,9 @@ def docs(invocation: Invocation, page: str | None) -> None:
     if page is None:
         rows = [(name, entry.about) for name, entry in PAGES.items()]
         document = [{"page": name, "about": about} for name, about in rows]
-        invocation.answer(document, lambda terminal: terminal.table(("page", "about"), rows))
+        invocation.answer(
+            document, lambda terminal: terminal.table(("page", "about"), rows, ["about"])
+        )
         return
     text = page_text(page)
     invocation.answer({"page": page, "text": text}, lambda terminal: _show(terminal, text))

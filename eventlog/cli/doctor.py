@@ -12,10 +12,11 @@ from eventlog import __version__
 from eventlog.audit.index_check import compare_index, rebuild_index
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.exits import ExitCode
+from eventlog.cli.installed import examine_installation
 from eventlog.cli.output import counted
-from eventlog.cli.verify import finding_document
+from eventlog.cli.verify import finding_document, print_not_looked_at
 from eventlog.errors import CorruptError
-from eventlog.store import Finding
+from eventlog.store import Finding, wal_of
 from eventlog.store_url import public_url
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ LISTED: Final = 20
 """Differing index keys that are printed for people; JSON has all of them."""
 
 
+NOT_LOOKED_AT: Final = (
+    "hash chains, state machines, snapshots and large values (`eventlog verify`)",
+    "attached folders (`eventlog heal SESSION DIR --check`)",
+    "what failed or waits in a session (`eventlog tasks`, `eventlog events`)",
+)
+"""What `doctor` says nothing about, and what does."""
+
+
 @command("doctor")
 @click.argument("folder", metavar="[PATH]", type=click.Path(path_type=Path), required=False)
 @click.option("--rebuild-index", "rebuild", is_flag=True, help="Rebuild the index from the events.")
@@ -43,7 +52,8 @@ def doctor(invocation: Invocation, folder: Path | None, rebuild: bool) -> ExitCo
     results without a call, times out of order) and what an import would do about it. Needs no store
     and changes nothing.
 
-    Exits with 1 if anything is wrong. Use --rebuild-index only while nothing else writes to the log.
+    Also says whether files of this package were overwritten by another one. Exits with 1 if anything
+    is wrong. Use --rebuild-index only while nothing else writes to the log.
     """
     if folder is None:
         return _examine_store(invocation, rebuild=rebuild)
@@ -117,6 +127,7 @@ def _examine_folder(invocation: Invocation, folder: Path) -> ExitCode:
 
 
 def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
+    installation = examine_installation()
     with invocation.open() as log:
         findings = log.store.check()
         differences = _compare_index(log, findings, rebuild=rebuild)
@@ -127,9 +138,10 @@ def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
             "store": public_url(invocation.store or ""),
             "durability": log.durability,
             "settings": log.store.settings(),
-            "warnings": _warnings(log),
+            "warnings": [*_warnings(log), *filter(None, [installation.sentence()])],
             "health": _health(log),
             "findings": [finding_document(finding) for finding in findings],
+            "installation": installation._asdict(),
             "index": {
                 "compared": differences is not None,
                 "rebuilt": rebuild and differences is not None,
@@ -138,7 +150,8 @@ def _examine_store(invocation: Invocation, *, rebuild: bool) -> ExitCode:
         }
     invocation.answer(document, lambda terminal: _print(terminal, document))
     unmended = differences and not rebuild
-    return ExitCode.FINDINGS if findings or unmended else ExitCode.OK
+    is_wrong = findings or unmended or installation.changed
+    return ExitCode.FINDINGS if is_wrong else ExitCode.OK
 
 
 def _compare_index(
@@ -163,6 +176,12 @@ def _warnings(log: Log) -> list[str]:
             f"SQLite {sqlite} is older than {needed}, which mended a rare "
             "corruption of files that two connections write to at once; upgrade it, or let one "
             "process at a time write"
+        )
+    wal = wal_of(log.store)
+    if wal is not None and wal.readers:
+        warnings.append(
+            f"the WAL has {wal.bytes / 1024 / 1024:,.0f} MiB; it begins anew when these processes, which "
+            f"read just now, have ended their transactions: {', '.join(wal.readers)}"
         )
     if log.durability != "power":
         warnings.append(
@@ -193,12 +212,12 @@ def _health(log: Log) -> dict[str, Any]:
         return {}
 
 
-def _amount(value: object) -> object:
-    return f"{value:,.1f}" if isinstance(value, float) else value
+def _amount(value: Any) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:
-    without = ("durability", "lag_events", "lag_seconds")
+    without = ("durability", "lag_events", "lag_seconds", "wal_readers")
     health = {
         name: value
         for name, value in document["health"].items()
@@ -219,6 +238,7 @@ def _print(terminal: Terminal, document: dict[str, Any]) -> None:
     for finding in document["findings"]:
         terminal.line(f"{finding['kind']}: {finding['detail']}", "bold red")
     _print_index(terminal, document["index"], sound=not document["findings"])
+    print_not_looked_at(terminal, NOT_LOOKED_AT)
 
 
 def _print_index(terminal: Terminal, index: dict[str, Any], *, sound: bool) -> None:

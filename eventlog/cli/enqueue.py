@@ -6,13 +6,14 @@ import click
 
 from eventlog.cli.append import text_or_stdin
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.session.messages import as_message
 
 __all__ = ["enqueue"]
 
 
 @command("enqueue")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.argument("text")
 @click.option(
     "--id", "message_id", metavar="ID", help="The message's id; one is drawn if this is left out."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.output import say, visible_json
 from eventlog.exchange.cloudevents import cloud_events
 from eventlog.exchange.exporting import FORMATS, Exported, Format, export
@@ -28,7 +29,7 @@ LISTED = 20
 
 
 @command("export")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.option(
     "--format",
     "format",

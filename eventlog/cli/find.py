@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, say
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from eventlog.recorded import Recorded
+from eventlog.forensics.event_lines import EVENT_COLUMNS, event_cells
 
 __all__ = ["find"]
 
 
 @command("find")
 @click.argument("key", metavar="KEY")
-@click.option("--session", "session_id", metavar="SESSION", help="Only events of this session.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="SESSION",
+    shell_complete=session_ids,
+    help="Only events of this session.",
+)
 def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
     """KEY is an index key that an application's event class names, such as run/42.
 
@@ -39,14 +39,11 @@ def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
     invocation.answer(
         [{"session_id": each.stream, **event_document(each)} for each in events],
         lambda terminal: terminal.table(
-            ("session", "version", "time (UTC)", "type", "what"), _rows(events)
+            ("session", *EVENT_COLUMNS),
+            [(each.stream, *event_cells(each)) for each in events],
+            ["what"],
         ),
     )
     if not invocation.json:
         say(counted(len(events), "event"))
     return ExitCode.OK if events else ExitCode.NOT_FOUND
-
-
-def _rows(events: Sequence[Recorded]) -> Iterator[tuple[object, ...]]:
-    for recorded in events:
-        yield recorded.stream, recorded.version, time_cell(recorded), recorded.type, gist(recorded)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.output import counted
 from eventlog.cli.places import place_of, version_option
 from eventlog.errors import InvalidArgument
@@ -21,7 +22,7 @@ __all__ = ["fork"]
 
 
 @command("fork")
-@click.argument("place", metavar="SESSION[@VERSION]")
+@click.argument("place", metavar="SESSION[@VERSION]", shell_complete=session_ids)
 @click.argument("into", metavar="NEW")
 @version_option
 @click.option("--drop", type=int, multiple=True, metavar="V", help="Leave the event at V out.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.session.attachment import finding_data
@@ -19,7 +20,7 @@ __all__ = ["heal", "report_document"]
 
 
 @command("heal")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.argument("path", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--check", is_flag=True, help="Only compare; change nothing.")
 def heal(invocation: Invocation, session_id: str, path: str, check: bool) -> ExitCode:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.folder_limits import limits_of, max_bytes_option
 from eventlog.cli.import_sessions import whole_sessions_in
 from eventlog.cli.output import counted
@@ -102,6 +103,7 @@ def _finding_document(noted: Noted) -> dict[str, Any]:
     "--session",
     "session_id",
     metavar="ID",
+    shell_complete=session_ids,
     help="The session to import into. A file that holds several conversations takes none.",
 )
 @click.option(
@@ -378,7 +380,7 @@ def _print_one(terminal: Terminal, entry: Imported) -> None:
 
 def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
     """Print the findings in a file: kind, line, detail, and what the import does about it."""
-    terminal.findings(
+    terminal.table(
         ("found", "line", "detail", "importing"),
         [
             (
@@ -389,4 +391,5 @@ def print_noted(terminal: Terminal, findings: Iterable[Noted]) -> None:
             )
             for noted in findings
         ],
+        prose=["detail", "importing"],
     )

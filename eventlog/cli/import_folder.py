@@ -78,7 +78,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
     """Print findings: kind, file, line, detail, and what adopting does about it."""
-    terminal.findings(
+    terminal.table(
         ("rule", "file", "line", "found", "adopting"),
         [
             (
@@ -90,6 +90,7 @@ def print_findings(terminal: Terminal, findings: Iterable[Finding]) -> None:
             )
             for finding in findings
         ],
+        prose=["found", "adopting"],
     )
 
 

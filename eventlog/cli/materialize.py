@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.heal import report_document
 from eventlog.cli.output import counted
 
@@ -17,7 +18,7 @@ __all__ = ["materialize"]
 
 
 @command("materialize")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.argument("path", metavar="DIR", type=click.Path(file_okay=False))
 def materialize(invocation: Invocation, session_id: str, path: str) -> None:
     """Writes messages.jsonl, .meta.json and history/ into DIR, creating it if necessary.

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
 import click
+
+from eventlog.visible_text import counted, one_line, printable, visible_json
 
 __all__ = [
     "counted",
     "one_line",
     "print_document",
+    "print_documents",
+    "print_line_of_json",
     "printable",
     "say",
     "visible_json",
 ]
-
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
-"""Unicode categories of invisible characters that change what a terminal shows: control and format
-characters (text direction among them), line and paragraph separators, lone surrogates."""
-
-
-class _Escapes(dict[int, str]):
-    """Maps each character: a hidden one to its escape, any other to itself."""
-
-    def __init__(self, escape: Callable[[int], str]) -> None:
-        super().__init__({ord("\n"): "\n", ord("\t"): "\t"})
-        self._escape = escape
-
-    def __missing__(self, code: int) -> str:
-        hidden = unicodedata.category(chr(code)) in _HIDDEN
-        found = self[code] = self._escape(code) if hidden else chr(code)
-        return found
-
-
-def _as_text(code: int) -> str:
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-_TEXT: Final = _Escapes(_as_text)
-_JSON: Final = _Escapes(lambda code: json.dumps(chr(code))[1:-1])
 
 
 def print_document(value: Any) -> None:
@@ -52,30 +28,21 @@ def print_document(value: Any) -> None:
     click.echo(text.encode() + b"\n", nl=False)
 
 
-def visible_json(text: str) -> str:
-    """Return the same JSON with every invisible character escaped."""
-    return text.translate(_JSON)
+def print_documents(values: Iterable[Any]) -> None:
+    """Print one JSON array as `print_document` does, with one value in memory at a time."""
+    empty = True
+    for value in values:
+        lines = json.dumps(value, ensure_ascii=False, indent=2).replace("\n", "\n  ")
+        click.echo(f"{'[' if empty else ','}\n  {visible_json(lines)}".encode(), nl=False)
+        empty = False
+    click.echo(b"[]\n" if empty else b"\n]\n", nl=False)
+
+
+def print_line_of_json(value: Any) -> None:
+    """Print a JSON document on a line of its own, at once."""
+    click.echo(visible_json(json.dumps(value, ensure_ascii=False)).encode() + b"\n", nl=False)
 
 
 def say(text: str) -> None:
     """Print a message for people on stderr."""
     click.echo(printable(text), err=True)
-
-
-def printable(text: str) -> str:
-    """Return text with every control, format and bidi character as a visible escape.
-
-    Line feeds and tabs stay. All text from outside passes through here before it is printed.
-    """
-    return text if text.isprintable() else text.translate(_TEXT)
-
-
-def one_line(text: str, limit: int = 100) -> str:
-    """Return text as one line of at most ``limit`` characters."""
-    flat = " ".join(printable(text[: 4 * limit]).split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 task``, ``2 tasks``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

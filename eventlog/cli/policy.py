@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 
 if TYPE_CHECKING:
     from eventlog.session.events import FailedArchives
@@ -15,7 +16,7 @@ __all__ = ["policy"]
 
 
 @command("policy")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.option(
     "--failed-archives",
     type=click.Choice(["block", "skip"]),

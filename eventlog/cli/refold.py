@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.diff import value_text
 from eventlog.cli.documents import event_document
 from eventlog.cli.exits import ExitCode
@@ -26,7 +27,7 @@ __all__ = ["refold"]
 
 
 @command("refold")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from eventlog.cli.command import Invocation, command
-from eventlog.cli.event_lines import gist
+from eventlog.cli.completion import session_ids
 from eventlog.cli.output import one_line, printable
 from eventlog.cli.tasks import belonging
 from eventlog.errors import SessionNotFound
+from eventlog.forensics.event_lines import gist
 from eventlog.session.runs.machine import RUN_MACHINE, WAITING, RunState
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ __all__ = ["runs"]
 
 
 @command("runs")
-@click.option("--session", "session_id", metavar="SESSION", help="Only runs of this session.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="SESSION",
+    shell_complete=session_ids,
+    help="Only runs of this session.",
+)
 @click.option(
     "--state",
     type=click.Choice(get_args(RunState)),

@@ -37,10 +37,17 @@ __all__ = ["serve"]
     multiple=True,
     help="A further name by which the server is called, such as that of a proxy.",
 )
+@click.option("--actions", is_flag=True, help="Give the page buttons: retry, abandon, stop.")
 def serve(
-    invocation: Invocation, host: str, port: int, token: str | None, hosts: tuple[str, ...]
+    invocation: Invocation,
+    host: str,
+    port: int,
+    token: str | None,
+    hosts: tuple[str, ...],
+    actions: bool,
 ) -> None:
-    """The API is under /api/v1, its description at /openapi.json; `eventlog docs http` shows more.
+    """At / is a page of all sessions, live: `eventlog docs report`. The API is under /api/v1, its
+    description at /openapi.json; `eventlog docs http` shows more.
 
     Without --host only this machine reaches it; beyond that a token is required. Whoever has the
     token sees and changes every session. It ends on SIGTERM or Ctrl-C.
@@ -51,17 +58,25 @@ def serve(
         raise UnsupportedStore(
             f"{error.name} is not installed; pip install 'eventlog-sessions[http]'"
         ) from error
+    from eventlog.report.inspector import Inspector
+
     with (
         invocation.open(create=True) as log,
         asyncio.Runner(loop_factory=serving.new_loop) as runner,
     ):
         runner.run(
             serving.serve(
-                AsyncLog(log), host=host, port=port, token=token, hosts=hosts, started=_started
+                AsyncLog(log),
+                host=host,
+                port=port,
+                token=token,
+                hosts=hosts,
+                pages=Inspector(log, actions=actions),
+                started=_started,
             )
         )
 
 
 def _started(host: str, port: int) -> None:
     place = f"[{host}]" if ":" in host else host
-    say(f"serving at http://{place}:{port}; the API is under /api/v1")
+    say(f"serving at http://{place}:{port}; the page is at /, the API under /api/v1")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import context_document, event_document, session_document
-from eventlog.cli.event_lines import gist, time_cell
 from eventlog.cli.output import counted, one_line, printable
+from eventlog.forensics.event_lines import EVENT_COLUMNS, actor_of, event_cells, tokens_of
+from eventlog.log import engine_of
+from eventlog.session.message_data import message_key
 from eventlog.session.tool_output import CONTEXT_CHARACTERS, SEARCH_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
-    from eventlog.recorded import Recorded
 
 __all__ = ["print_session", "show"]
 
@@ -46,7 +48,7 @@ _META = (
 
 
 @command("show")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.option("--events", "as_events", is_flag=True, help="List the events instead.")
 @click.option("--history", is_flag=True, help="Show archived messages too, not only live ones.")
 @click.option(
@@ -127,6 +129,7 @@ def show(
         document = session_document(log, session_id, last=last, archived=archived)
         if archived:
             document |= _origins(log, session_id)
+        document["recorded"] = _recorded(log, document, history=archived)
     invocation.answer(
         document,
         lambda terminal: print_session(terminal, document, history=history, full=full),
@@ -139,6 +142,28 @@ def _origins(log: Log, session_id: str) -> dict[str, Any]:
 
     found = origins(log.store.read(session_id))
     return {"origins": {name: each._asdict() for name, each in found.items()}} if found else {}
+
+
+def _recorded(log: Log, document: dict[str, Any], *, history: bool) -> dict[str, Any]:
+    """Return the version, actor and tokens of each message in a document, by its id.
+
+    A message that is still being written has none yet.
+    """
+    session_id, messages = document["session_id"], list(document["tail"])
+    if history:
+        messages += [each for archive in document["archives"] for each in archive["messages"]]
+    reader = engine_of(log).core(session_id).reader
+    ids = list(dict.fromkeys(message["id"] for message in messages))
+    newest = reader.newest([message_key(id) for id in ids])
+    versions = {each.version: id for id, each in zip(ids, newest, strict=True) if each.version}
+    return {
+        versions[found.version]: {
+            "version": found.version,
+            "actor": actor_of(found),
+            "tokens": tokens_of(found),
+        }
+        for found in log.read(session_id, versions=versions)
+    }
 
 
 # ---- a tool's output --------------------------------------------------------------------------
@@ -168,6 +193,7 @@ def _find_in_output(
         lambda terminal: terminal.table(
             ("offset", "context"),
             [(match.offset, one_line(match.context, LINE_LENGTH)) for match in found],
+            prose=["context"],
         ),
     )
 
@@ -184,13 +210,8 @@ def _show_events(invocation: Invocation, session_id: str, last: int | None) -> N
         events = list(log.read(session_id, after=after, until=version))
     invocation.answer(
         [event_document(recorded) for recorded in events],
-        lambda terminal: terminal.table(("version", "time (UTC)", "type", "what"), _rows(events)),
+        lambda terminal: terminal.table(EVENT_COLUMNS, map(event_cells, events), ["what"]),
     )
-
-
-def _rows(events: list[Recorded]) -> Iterator[tuple[object, ...]]:
-    for recorded in events:
-        yield recorded.version, time_cell(recorded), recorded.type, gist(recorded)
 
 
 # ---- the context ------------------------------------------------------------------------------
@@ -228,12 +249,25 @@ def print_session(
     _print_turn(terminal, document.get("turn"))
     _print_archives(terminal, document["archives"])
     _print_overview(terminal, document["overview"])
-    lines = {name: each["line"] for name, each in document.get("origins", {}).items()}
+    notes = _notes(document)
     if history:
         for archive in document["archives"]:
             name, messages = archive["archive_id"], archive["messages"]
-            _print_messages(terminal, name, messages, full=full, lines=lines)
-    _print_messages(terminal, "live messages", document["tail"], full=full, lines=lines)
+            _print_messages(terminal, name, messages, full=full, notes=notes)
+    _print_messages(terminal, "live messages", document["tail"], full=full, notes=notes)
+
+
+def _notes(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what is said of each message beside its time: who, how many tokens, from which line."""
+    notes: dict[str, list[str]] = defaultdict(list)
+    for name, found in document.get("recorded", {}).items():
+        if found["actor"]:
+            notes[name].append(f"by {one_line(found['actor'], 40)}")
+        if found["tokens"] is not None:
+            notes[name].append(counted(found["tokens"], "token"))
+    for name, origin in document.get("origins", {}).items():
+        notes[name].append(f"line {origin['line']:,}")
+    return notes
 
 
 def _print_turn(terminal: Terminal, turn: dict[str, Any] | None) -> None:
@@ -270,6 +304,7 @@ def _print_archives(terminal: Terminal, archives: list[dict[str, Any]]) -> None:
             )
             for archive in archives
         ],
+        prose=["abstract"],
     )
 
 
@@ -285,12 +320,12 @@ def _print_messages(
     messages: list[dict[str, Any]],
     *,
     full: bool,
-    lines: Mapping[str, int] | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     from eventlog.cli.conversation import conversation
 
     terminal.heading(title)
     if not messages:
         terminal.line("none")
-    for renderable in conversation(messages, full=full, lines=lines):
+    for renderable in conversation(messages, full=full, notes=notes):
         terminal.print(renderable)

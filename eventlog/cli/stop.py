@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 
 __all__ = ["stop"]
 
 
 @command("stop")
-@click.argument("session_id", metavar="SESSION")
+@click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.option("--run", "run_id", metavar="RUN", help="Another run of the session, by its id.")
 @click.option("--actor", help="Who does this; recorded with the event.")
 @click.option("--reason", help="The reason; recorded with the event.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.output import one_line, printable
 from eventlog.errors import SessionNotFound
 from eventlog.session.tasks.machine import (
@@ -32,7 +33,13 @@ _STATES = list(dict.fromkeys([*POLLER_VIEW, *POLLER_VIEW.values()]))
 
 
 @command("tasks")
-@click.option("--session", "session_id", metavar="SESSION", help="Only tasks of this session.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="SESSION",
+    shell_complete=session_ids,
+    help="Only tasks of this session.",
+)
 @click.option(
     "--state", type=click.Choice(_STATES), metavar="STATE", help=f"One of {', '.join(_STATES)}."
 )
@@ -127,6 +134,7 @@ def _print(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
             )
             for document in documents
         ],
+        prose=["what"],
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import click
-from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
@@ -17,32 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from eventlog.cli.output import printable
+from eventlog.cli.tables import Rows, are_numbers, cell_text
 
-__all__ = ["Terminal", "VisibleConsole", "state_text"]
+__all__ = ["Terminal", "VisibleConsole"]
 
 PLAIN_WIDTH: Final = 10_000
 """Width if stdout is no terminal: nothing is wrapped, so that other programs can cut lines."""
 
-FINDINGS_WIDTH: Final = 120
-"""Columns from which on a table of findings can be read: two of its columns are sentences."""
-
 PROSE_WIDTH: Final = 100
 """Maximum width on a terminal: longer lines are hard to read."""
-
-_STATE_STYLES: Final = {
-    "open": "green",
-    "completed": "green",
-    "ok": "green",
-    "running": "cyan",
-    "preparing": "yellow",
-    "pending": "yellow",
-    "retry": "yellow",
-    "terminal_failed": "bold red",
-    "failed": "bold red",
-    "abandoned": "dim",
-    "closed": "dim",
-    "deleted": "dim",
-}
 
 
 class VisibleConsole(Console):
@@ -90,44 +72,33 @@ class Terminal:
         """Print text literally: markup in it has no effect."""
         self.print(Text(printable(text), style))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print rows under headings: numbers right-aligned, states in colour."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        prose: Collection[str] = (),
+        *,
+        heading: bool = True,
+    ) -> None:
+        """Print rows under headings: numbers right-aligned, states in colour.
+
+        ``prose`` names the columns of sentences, the only ones that are wrapped. On a terminal a row
+        without enough room becomes a block of lines; elsewhere each row is a line. Without
+        ``heading`` the rows go on from a table before.
+        """
         if not self.is_plain:
-            self.console.print(self.table_of(columns, rows))
+            self.console.print(Rows(columns, rows, prose), crop=False)
             return
-        cells = [list(row) for row in rows]
-        for line in _plain_lines(columns, cells):
+        lines = _plain_lines(columns, [list(row) for row in rows])
+        for line in lines if heading else lines[1:]:
             click.echo(line)
 
-    def table_of(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-        """Return the table that `table` prints."""
-        cells = [list(row) for row in rows]
-        look = None if self.is_plain else box.SIMPLE_HEAD
-        table = Table(box=look, pad_edge=False, show_edge=False, header_style="bold")
-        for place, name in enumerate(columns):
-            numbers = bool(cells) and all(isinstance(row[place], int) for row in cells)
-            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
-        for row in cells:
-            table.add_row(*(_cell(value) for value in row))
-        return table
-
-    def findings(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print rows under headings, or where those have no room, each row by itself.
-
-        The last two cells of a row are texts: what was found, and what becomes of it.
-        """
-        if self.is_plain or self.console.width >= FINDINGS_WIDTH:
-            self.table(columns, rows)
-            return
-        for row in rows:
-            *names, found, becomes = row
-            head = [
-                f"line {cell}" if column == "line" else str(cell)
-                for column, cell in zip(columns, names, strict=False)
-                if cell != ""
-            ]
-            self.line("  ".join(head), "bold")
-            self.print(Padding(Text(printable(f"{found}; {becomes}")), (0, 0, 0, 2)))
+    def row(self, columns: Sequence[str], cells: Sequence[object], prose: Collection[str]) -> None:
+        """Print one row that comes alone: a block of lines, or one line if stdout is no terminal."""
+        if self.is_plain:
+            click.echo("  ".join(filter(None, map(_plain_cell, cells))))
+        else:
+            self.console.print(Rows(columns, [cells], prose, as_blocks=True), crop=False)
 
     def pairs(self, values: Mapping[str, object]) -> None:
         """Print names and their values, one pair per line."""
@@ -135,7 +106,7 @@ class Terminal:
         grid.add_column(style="dim")
         grid.add_column(overflow="fold")
         for name, value in values.items():
-            grid.add_row(name, _cell(value))
+            grid.add_row(name, cell_text(value))
         self.print(grid)
 
     def heading(self, title: str) -> None:
@@ -170,7 +141,7 @@ def _plain_lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> li
     for place, name in enumerate(columns):
         column = [name, *(row[place] for row in texts)]
         widths = [cell_len(text) for text in column]
-        numbers = bool(rows) and all(isinstance(row[place], int) for row in rows)
+        numbers = are_numbers(row[place] for row in rows)
         widest = max(widths)
         blanks = [" " * (widest - width) for width in widths]
         aligned.append(
@@ -184,17 +155,3 @@ def _plain_lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> li
 def _plain_cell(value: object) -> str:
     text = value.plain if isinstance(value, Text) else "" if value is None else str(value)
     return printable(text).replace("\n", " ")
-
-
-def state_text(state: str) -> Text:
-    """Return a state in its colour."""
-    return Text(state, _STATE_STYLES.get(state, ""))
-
-
-def _cell(value: object) -> RenderableType:
-    if isinstance(value, Text):
-        return value
-    if value is None:
-        return Text()
-    text = printable(str(value))
-    return Text(text, _STATE_STYLES.get(text, ""))

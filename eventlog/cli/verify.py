@@ -8,6 +8,7 @@ import click
 
 from eventlog.audit.verify import Verified, verify_entries, verify_session
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted
 from eventlog.cli.progress import progress
@@ -16,17 +17,28 @@ from eventlog.records import START
 from eventlog.store import Finding, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
     from eventlog.records import Position
 
-__all__ = ["finding_document", "verify", "verify_everything"]
+__all__ = ["finding_document", "print_not_looked_at", "verify", "verify_everything"]
+
+NOT_LOOKED_AT: Final = (
+    "the storage engine and its settings (`eventlog doctor`)",
+    "attached folders (`eventlog heal SESSION DIR --check`)",
+    "whether the end of a session was cut off, or an old copy put back (`eventlog docs tampering`)",
+)
+"""What `verify` says nothing about, and what does."""
+
+NOT_LOOKED_AT_IN_ONE: Final = ("other sessions (`eventlog verify`)", *NOT_LOOKED_AT)
 
 MISSING: Final = "the index lists this session, but it has no records"
 
 
 @command("verify")
-@click.argument("session_id", metavar="[SESSION]", required=False)
+@click.argument("session_id", metavar="[SESSION]", required=False, shell_complete=session_ids)
 def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
     """Recomputes every hash and replays every state machine, of one session or of all. Counts the
     messages a second time, and compares snapshots, large values and the index with the events.
@@ -53,7 +65,12 @@ def verify(invocation: Invocation, session_id: str | None) -> ExitCode:
         document["snapshots_not_checked"] = not_checked
     if redacted:
         document["redacted"] = redacted
-    invocation.answer(document, lambda terminal: _print(terminal, document))
+
+    def tell(terminal: Terminal) -> None:
+        _print(terminal, document)
+        print_not_looked_at(terminal, NOT_LOOKED_AT if session_id is None else NOT_LOOKED_AT_IN_ONE)
+
+    invocation.answer(document, tell)
     return ExitCode.FINDINGS if findings else ExitCode.OK
 
 
@@ -132,12 +149,20 @@ def finding_document(finding: Finding) -> dict[str, Any]:
     }
 
 
+def print_not_looked_at(terminal: Terminal, what: Iterable[str]) -> None:
+    """Print what a command says nothing about, so that nobody takes its silence for a proof."""
+    terminal.line("not looked at:", "dim")
+    for each in what:
+        terminal.line(f"  {each}", "dim")
+
+
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:
     findings = document["findings"]
     if findings:
         terminal.table(
             ("session", "version", "kind", "detail"),
             [tuple(finding.values()) for finding in findings],
+            prose=["detail"],
         )
     terminal.line(
         f"{counted(document['sessions'], 'session')}, {counted(document['events'], 'event')}: "

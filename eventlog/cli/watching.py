@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from eventlog.cli.output import counted, one_line, printable, say
+from eventlog.cli.output import counted, one_line, say
 from eventlog.session.tasks.machine import OPEN_STATES, TASK_MACHINE
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
-    from rich.table import Table
 
+    from eventlog.cli.tables import Rows
     from eventlog.log import Log
     from eventlog.recorded import Recorded
     from eventlog.session.views import TaskView
@@ -138,30 +138,37 @@ class LiveWatcher(Watcher):
 # ---- the table --------------------------------------------------------------------------------
 
 
-def table_of_sessions(tasks: Iterable[TaskView]) -> Table:
+def table_of_sessions(tasks: Iterable[TaskView]) -> Rows:
     """Return a table of what is running, waiting and failed in each session, and why."""
-    from rich.table import Table
     from rich.text import Text
+
+    from eventlog.cli.tables import Rows
 
     sessions: defaultdict[str, list[TaskView]] = defaultdict(list)
     for task in tasks:
         sessions[task.session_id].append(task)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("session", "running", "waiting", "completed", "failed", "why"):
-        table.add_column(column, justify="right" if column in ("waiting", "completed") else "left")
+    rows: list[tuple[object, ...]] = []
     most_urgent_first = sorted(sessions.items(), key=lambda item: _urgency(item[1]))
     for session, found in most_urgent_first[:ROWS]:
-        table.add_row(
-            Text(printable(session)),
-            Text(_named(found, "running"), "cyan"),
-            str(sum(task.status == "pending" or task.state == "retry" for task in found)),
-            Text(str(sum(task.state == "completed" for task in found)), "green"),
-            Text(_named(found, "terminal_failed"), "bold red"),
-            Text(_why(found), "dim", no_wrap=True, overflow="ellipsis"),
+        rows.append(
+            (
+                session,
+                Text(_named(found, "running"), "cyan"),
+                sum(task.status == "pending" or task.state == "retry" for task in found),
+                sum(task.state == "completed" for task in found),
+                Text(_named(found, "terminal_failed"), "bold red"),
+                Text(_why(found), "dim"),
+            )
         )
     if len(sessions) > ROWS:
-        table.add_row(Text(f"… {counted(len(sessions) - ROWS, 'more session')}", "dim"))
-    return table
+        rows.append(
+            (Text(f"… {counted(len(sessions) - ROWS, 'more session')}", "dim"),) + 5 * ("",)
+        )
+    return Rows(
+        ("session", "running", "waiting", "completed", "failed", "why"),
+        rows,
+        prose=["running", "failed", "why"],
+    )
 
 
 def _urgency(tasks: list[TaskView]) -> tuple[bool, bool, bool]:

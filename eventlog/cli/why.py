@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
-from eventlog.cli.event_lines import gist
 from eventlog.cli.places import place_of, version_option
+from eventlog.forensics.event_lines import gist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ __all__ = ["why"]
 
 
 @command("why")
-@click.argument("place", metavar="SESSION@VERSION")
+@click.argument("place", metavar="SESSION@VERSION", shell_complete=session_ids)
 @version_option
 @click.option("--tree", is_flag=True, help="Show what the event led to instead.")
 def why(invocation: Invocation, place: str, version: int | None, tree: bool) -> None:
@@ -58,4 +59,5 @@ def _print(terminal: Terminal, causes: Sequence[Cause], *, tree: bool) -> None:
             )
             for cause in causes
         ],
+        prose=["what"],
     )

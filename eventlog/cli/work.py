@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from importlib import import_module
 from itertools import islice
@@ -12,25 +12,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from eventlog.aio import AsyncLog
+from eventlog.aio import AsyncLog, async_engine_of
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.output import counted, say
 from eventlog.cli.watching import Watcher, watcher
+from eventlog.clock import format_time
 from eventlog.engine.listings import finalizer_names
 from eventlog.errors import InvalidArgument, UnavailableError
 from eventlog.log import engine_of
 from eventlog.session.tasks.machine import FINALISE
+from eventlog.worker.due import tasks_elsewhere
 from eventlog.worker.finalizer import EXTRACTIVE, Finalizer
 from eventlog.worker_face import AsyncWorker
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
+    from eventlog.engine.engine import Engine
     from eventlog.log import Log
 
 __all__ = ["work"]
 
 LOOKED_AT: Final = 100
 """Tasks that are looked at for a summary of an earlier version, which has no maker's name."""
+
+SAY_SECONDS: Final = 5.0
+"""How often tasks that run elsewhere are looked for."""
 
 LOOK_SECONDS: Final = 0.2
 """How often the display is updated."""
@@ -93,10 +99,12 @@ def work(
     with invocation.open() as log, watcher(log) as watching:
         if target is None and not extractive:
             _refuse_if_made_elsewhere(log)
+        elsewhere = _Elsewhere(engine_of(log), finalizer.task_kinds)
         worker_name = asyncio.run(
             _work(
                 AsyncLog(log),
                 watching,
+                elsewhere,
                 finalizer,
                 once=once,
                 grace=grace,
@@ -106,11 +114,14 @@ def work(
             )
         )
         watching.look()
+        elsewhere.say()
+        waiting = elsewhere.look()
     document = {
         "worker": worker_name,
         "completed": watching.completed_by(worker_name),
         "retry": watching.count("retry"),
         "failed": watching.count("terminal_failed"),
+        "waiting": waiting,
     }
     invocation.answer(document, lambda terminal: _print(terminal, document))
 
@@ -143,6 +154,7 @@ def _load(target: str) -> Finalizer:
 async def _work(
     log: AsyncLog,
     watching: Watcher,
+    elsewhere: _Elsewhere,
     finalizer: Finalizer,
     *,
     once: bool,
@@ -153,13 +165,59 @@ async def _work(
     worker = AsyncWorker(log, finalizer, **options)
     _on_signals(lambda: worker.stop(grace))
     looking = asyncio.create_task(_keep_looking(watching))
+    saying = asyncio.create_task(_keep_saying(log, elsewhere))
     try:
         await (worker.run_once() if once else worker.run())
     finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for task in (looking, saying):
+            task.cancel()
+        await asyncio.gather(looking, saying, return_exceptions=True)
     return worker.name
+
+
+async def _keep_saying(log: AsyncLog, elsewhere: _Elsewhere) -> None:
+    """Say, once for each, which tasks have to wait for the lease of a process elsewhere."""
+    while True:
+        with suppress(UnavailableError):
+            await async_engine_of(log).run(elsewhere.say)
+        await asyncio.sleep(SAY_SECONDS)
+
+
+class _Elsewhere:
+    """The tasks that run in processes of which it cannot be proven whether they live (F2)."""
+
+    def __init__(self, engine: Engine, kinds: Collection[str]) -> None:
+        self._engine = engine
+        self._kinds = kinds
+        self._said: set[tuple[str, int]] = set()
+
+    def look(self) -> list[dict[str, Any]]:
+        """Return them, with the time at which each is free at the latest."""
+        tasks = tasks_elsewhere(self._engine.store, self._engine.clock(), self._kinds)
+        return [
+            {
+                "task_id": task.task_id,
+                "session_id": task.session,
+                "fence": task.fence,
+                "host": task.owner["host"],
+                "pid": task.owner["pid"],
+                "until": format_time(task.due_at),
+            }
+            for task in tasks
+            if task.owner is not None
+        ]
+
+    def say(self) -> None:
+        """Say those that were not said before."""
+        for task in self.look():
+            key = (task["task_id"], task["fence"])
+            if key not in self._said:
+                self._said.add(key)
+                say(
+                    f"waiting for the task {task['task_id']} of {task['session_id']}: process "
+                    f"{task['pid']} on {task['host']} has it, and nothing here proves whether that "
+                    f"still runs; it is free at {task['until']} at the latest"
+                )
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

@@ -39,6 +39,7 @@ from eventlog.session.parts import is_only_text, message_text, weigh
 from eventlog.session.tokens import checked_tokens
 from eventlog.session.tool_output import SINGLE, has_large
 from eventlog.storable import check_text, checked_copy
+from eventlog.telemetry import trace_sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +99,8 @@ def metadata_for(
     idempotency_key: str | None = None,
 ) -> Metadata | None:
     """Build the command's metadata (actor, correlation, cause, trace, key), or None (L13)."""
+    if trace is None and trace_sources:
+        trace = trace_sources[0]()
     if (
         actor is None
         and correlation_id is None

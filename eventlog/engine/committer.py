@@ -176,12 +176,22 @@ class Request:
         return self.result
 
 
+class Appending(Protocol):
+    """What the committer needs of a store."""
+
+    def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]: ...
+
+
 class Committer:
     """The one writer of a log."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store: Appending = store
         self.reset()
+
+    def store_through(self, store: Appending) -> None:
+        """Append through something around the store from now on."""
+        self._store = store
 
     def reset(self) -> None:
         """Start over with an empty queue and no thread, as a forked child must."""

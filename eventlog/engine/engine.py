@@ -25,13 +25,15 @@ from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
 from eventlog.session.index import session_of_stale_key, stale_range
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
-from eventlog.store import store_clock
+from eventlog.store import appends_briefly, store_clock
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
+    from eventlog.engine.append_request import MessageRequest
     from eventlog.engine.committer import Request
     from eventlog.engine.core import Core
     from eventlog.engine.heartbeat import Heartbeat
+    from eventlog.engine.observer import Observer
     from eventlog.engine.shelter import Shelter
     from eventlog.engine.streams.pump import StreamPump
     from eventlog.session.command import Command
@@ -74,8 +76,10 @@ class Engine:
         self._files = files or LocalFiles()
         self._tool_output = tool_output
         self._auto_commit = auto_commit
+        self.observer: Observer | None = None
         # Appends need not pass the door: the committer refuses them once it is closed.
         self._committer = Committer(store)
+        self._appends_briefly = appends_briefly(store)
         self.recovery = StreamRecovery(self.store, self.clock, self.jumps, estimate_tokens)
         self._cores = Cores(self.store, self.clock, ids, self.recovery)
         self._idle = IdleWatch(self.store, self._cores.get)
@@ -174,6 +178,12 @@ class Engine:
         """
         return self.shelter.write(self._answer, request)
 
+    def append_one(self, request: MessageRequest) -> Any:
+        """Do the same for one message, in the main thread itself where that is as safe."""
+        if self._appends_briefly and not request.keeps:
+            return self.shelter.write_briefly(self._answer, request)
+        return self.answer(request)
+
     def _answer(self, request: Request) -> Any:
         result = self._run_keeping(request) if request.keeps else self._committer.run(request)
         follower = request.subject.follower
@@ -184,6 +194,13 @@ class Engine:
     def _run_keeping(self, request: Request) -> Any:
         """Store a request's large values, then queue it and return its answer."""
         return run_keeping(self._committer.run, request)
+
+    def observe(self, observer: Observer) -> None:
+        """Have an observer called from now on."""
+        from eventlog.engine.observer import ObservedAppends  # Most logs have no observer.
+
+        self.observer = observer
+        self._committer.store_through(ObservedAppends(self.store.inner, observer))
 
     def submit(self, request: Request) -> None:
         """Queue a request whose answer is awaited elsewhere."""

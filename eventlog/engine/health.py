@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.session.index import BLOCKED, DUE, keys_under, time_of_due_key
+from eventlog.store import wal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,8 @@ class Health(NamedTuple):
     ``expired_leases`` counts the running tasks whose worker has not renewed in time. In
     ``blocked_sessions`` commits wait for an archive that failed for good. Of a checkpoint,
     ``lag_events`` counts the events behind it, and ``lag_seconds`` is the age of the oldest.
+    ``wal_bytes`` is the size of the store's write-ahead log, None if it has none. Beyond 8 MiB
+    ``wal_readers`` names the processes that read just then: one that does so for long lets it grow.
     """
 
     durability: Durability
@@ -43,6 +46,8 @@ class Health(NamedTuple):
     blocked_sessions: int
     lag_events: int | None
     lag_seconds: float | None
+    wal_bytes: int | None = None
+    wal_readers: tuple[str, ...] = ()
 
 
 def health_of(store: Door, now: int, after: Position | None) -> Health:
@@ -61,6 +66,7 @@ def health_of(store: Door, now: int, after: Position | None) -> Health:
             due += 1
             oldest = time if oldest is None else min(oldest, time)
     lag = None if after is None else list(_times_behind(store, after))
+    wal = store.call(wal_of, store.inner)
     return Health(
         store.durability,
         queued,
@@ -71,6 +77,8 @@ def health_of(store: Door, now: int, after: Position | None) -> Health:
         sum(1 for _ in islice(store.scan(*keys_under(BLOCKED)), COUNTED)),
         None if lag is None else len(lag),
         None if lag is None else max(0, now - lag[0]) / 1_000_000 if lag else 0.0,
+        None if wal is None else wal.bytes,
+        () if wal is None else wal.readers,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from eventlog.clock import format_time
 from eventlog.engine.reader import read_entry
 from eventlog.errors import CorruptLog
-from eventlog.identifiers import from_key_part
+from eventlog.identifiers import from_key_part, key_part
 from eventlog.session.index import (
     BLOCKED,
     FINALIZER,
@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from eventlog.engine.door import Door
     from eventlog.records import Head
 
-__all__ = ["Selection", "SessionLine", "finalizer_names", "list_sessions", "session_ids"]
+__all__ = [
+    "Selection",
+    "SessionLine",
+    "finalizer_names",
+    "list_sessions",
+    "session_ids",
+    "session_ids_from",
+]
 
 PAGE: Final = 512
 """Sessions whose heads are asked for together."""
@@ -65,6 +72,15 @@ def session_ids(store: Door, selection: Selection) -> Iterator[str]:
     if selection.updated_after is None and not selection.newest_first:
         return (session for session, _ in _belonging(store, selection))
     return (session for session, _, _ in _selected(store, selection))
+
+
+def session_ids_from(store: Door, beginning: str) -> Iterator[str]:
+    """Yield the ids of the sessions that begin with a text, in the order of their keys."""
+    prefix = SESSIONS + (key_part(beginning) if beginning else "")
+    for key, _ in store.scan(prefix, keys_under(SESSIONS)[1]):
+        if not key.startswith(prefix):
+            return
+        yield from_key_part(key.removeprefix(SESSIONS))
 
 
 def list_sessions(store: Door, selection: Selection | None = None) -> Iterator[SessionLine]:

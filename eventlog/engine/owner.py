@@ -1,8 +1,8 @@
 """The process that holds a lease, and whether it can be proven to be gone (F2).
 
-A proof needs the same host, the same boot and the same namespace of process ids. Then a process is
-gone if its id is unused, or is used by a process that started at another time. If anything cannot
-be read, nothing is proven.
+On the same host, boot and namespace of process ids, a process is gone if its id is unused, or is used
+by a process that started at another time. Of a process in another container the store may have a
+proof. If anything cannot be read, nothing is proven.
 """
 
 from __future__ import annotations
@@ -12,32 +12,61 @@ import socket
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from eventlog.session.tasks.events import OwnerData
+from eventlog.store import gone_from, presence_at
 
-__all__ = ["is_gone", "this_process"]
+if TYPE_CHECKING:
+    from eventlog.store import Store
+
+__all__ = ["Fate", "fate_of", "holder_of_fence", "is_gone", "is_this_process", "this_process"]
+
+Fate: TypeAlias = Literal["gone", "alive", "unknown"]
 
 
-def this_process() -> OwnerData:
-    """Describe the calling process."""
+def this_process(store: Store | None = None) -> OwnerData:
+    """Describe the calling process; with a store, so that others there can prove its end (I/O)."""
     pid = os.getpid()
     try:
         started = _started(pid)
     except OSError:  # Without a start time, the end cannot be proven.
         started = None
-    return OwnerData(host=_host(), boot=_boot(), pid=pid, started=started or "")
+    owner = OwnerData(host=_host(), boot=_boot(), pid=pid, started=started or "")
+    presence = None if store is None else presence_at(store)
+    return owner if presence is None else OwnerData(**owner, presence=presence)
 
 
-def is_gone(owner: OwnerData) -> bool:
+def holder_of_fence(name: str) -> OwnerData:
+    """Describe somebody else than a process, such as a client over HTTP, by a name for people.
+
+    Nobody can prove that such an owner is gone: its lease alone says so.
+    """
+    return OwnerData(host=name, boot="", pid=0, started="")
+
+
+def is_this_process(owner: OwnerData) -> bool:
+    """Return whether the owner is the calling process."""
+    pid = os.getpid()
+    here = (_host(), _boot(), pid, _started_once(pid))
+    return here == (owner["host"], owner["boot"], owner["pid"], owner["started"])
+
+
+def is_gone(owner: OwnerData, store: Store | None = None) -> bool:
     """Return whether the owner is proven to have ended."""
-    if not owner["boot"] or not owner["started"]:
-        return False
-    if (owner["host"], owner["boot"]) != (_host(), _boot()):
-        return False
-    try:
-        return _started(owner["pid"]) != owner["started"]
-    except (OSError, OverflowError):  # The latter for a recorded id that is out of range.
-        return False
+    return fate_of(owner, store) == "gone"
+
+
+def fate_of(owner: OwnerData, store: Store | None = None) -> Fate:
+    """Return whether the owner is proven to have ended, or to live; ``unknown`` if neither."""
+    if owner["boot"] and owner["started"] and (owner["host"], owner["boot"]) == (_host(), _boot()):
+        try:
+            return "alive" if _started(owner["pid"]) == owner["started"] else "gone"
+        except (OSError, OverflowError):  # The latter for a recorded id that is out of range.
+            return "unknown"
+    presence = owner.get("presence")
+    proof = None if store is None or presence is None else gone_from(store, presence)
+    return "unknown" if proof is None else "gone" if proof else "alive"
 
 
 @cache
@@ -51,6 +80,15 @@ def _boot() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+@cache
+def _started_once(pid: int) -> str:
+    """Return when the calling process started; it is the argument so that a forked child asks anew."""
+    try:
+        return _started(pid) or ""
     except OSError:
         return ""
 

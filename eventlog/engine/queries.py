@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.state import Task
     from eventlog.session.tokens import TokenEstimator
     from eventlog.session.tool_output import OutputMatch, ToolOutput
+    from eventlog.session.turns.state import Turn
     from eventlog.session.withdrawals.events import MessagesWithdrawn
     from eventlog.store import Store
 
@@ -156,14 +157,26 @@ def read_message(core: Core, message_id: str) -> StoredMessageView:
     return StoredMessageView(stored.message, stored.version)
 
 
-def read_turns(core: Core) -> tuple[TurnView, ...]:
-    """Return the turns of the session that ended, by id, and the open one."""
+def read_turns(core: Core, turn_id: str | None = None) -> tuple[TurnView, ...]:
+    """Return the turns of the session that ended, by id, and the open one; or the one with an id."""
     turn = core.refresh().turn
+    if turn_id is not None:
+        return _read_turn(core, turn, check_text("turn_id", turn_id))
     ended = [
         read_turn(value) for _, value in core.store.scan(*keys_under(turn_prefix(core.session)))
     ]
     others = [each for each in ended if turn is None or each.turn_id != turn.turn_id]
     return tuple(turn_view(each) for each in [*others, *([] if turn is None else [turn])])
+
+
+def _read_turn(core: Core, turn: Turn | None, turn_id: str) -> tuple[TurnView, ...]:
+    """Return one turn, with its result if it was completed; nothing if there is none."""
+    found = turn if turn is not None and turn.turn_id == turn_id else core.reader.turn(turn_id)
+    if found is None:
+        return ()
+    recorded = core.reader.record(found.ended) if found.state == "completed" else None
+    result = getattr(recorded.event, "result", None) if recorded is not None else None
+    return (turn_view(found)._replace(result=result),)
 
 
 def read_withdrawn(core: Core, version: int) -> tuple[Message, ...]:

@@ -7,10 +7,13 @@ to a thread of the log, and waits for the answer. A handler can then end the wai
 work.
 
 Calls of every other thread run where they are, and so do those of the main thread where no thread can be
-had: beyond a limit of the system, and while Python is shutting down. The price of a hand-over is two
-thread switches. What they cost depends on what the main thread waits for: releasing a lock wakes it
-while the other thread still has Python's own lock (the GIL), so it wakes, finds that lock taken, and
-sleeps again; writing to a pipe gives up the GIL first. So answers come through a pipe.
+had: beyond a limit of the system, and while Python is shutting down.
+
+The price of a hand-over is two thread switches. What they cost depends on what the main thread waits for:
+releasing a lock wakes it while the other thread still has Python's own lock (the GIL), so it wakes, finds
+that lock taken, and sleeps again; writing to a pipe gives up the GIL first. So answers come through a
+pipe. A short write is made without a hand-over if nothing but Ctrl-C could interrupt it
+(`eventlog.interrupts`).
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
+
+from eventlog.interrupts import call_uninterrupted, is_only_ctrl_c_handled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +40,7 @@ __all__ = ["Shelter"]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+Argument = TypeVar("Argument")
 Entry = TypeVar("Entry")
 
 PAGE_SIZE: Final = 256
@@ -41,6 +48,9 @@ PAGE_SIZE: Final = 256
 
 SETTLING_SECONDS: Final = 5.0
 """How long an interrupted write is waited for, so that its caller learns the outcome."""
+
+BRIEF_SECONDS: Final = 0.1
+"""A write that took longer was none that one can wait for without a way to end the waiting."""
 
 
 class Shelter:
@@ -52,6 +62,10 @@ class Shelter:
 
     def __init__(self) -> None:
         self._idle: deque[_Hand] = deque()
+        self._was_brief = True
+        """Whether the last brief write was one."""
+        self._is_uninterrupted = False
+        """Whether the main thread is in a write that Ctrl-C does not interrupt."""
 
     def reset(self) -> None:
         """Forget the threads, which a forked child does not have, and close their pipes."""
@@ -70,7 +84,7 @@ class Shelter:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         """Call a function that reads; an exception from a signal handler is raised at once."""
-        if threading.get_ident() != _main_thread or sys.is_finalizing():
+        if self._can_call():
             return verb(*args, **kwargs)
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=0)
         return result
@@ -86,10 +100,41 @@ class Shelter:
         An exception from a signal handler is raised when the write has ended, or after
         `SETTLING_SECONDS`, whichever is first; a second one is raised at once. The write goes on.
         """
-        if threading.get_ident() != _main_thread or sys.is_finalizing():
+        if self._can_call():
             return verb(*args, **kwargs)
         result: Result = self._call(_Job(verb, args, kwargs), settling_seconds=SETTLING_SECONDS)
         return result
+
+    def write_briefly(self, verb: Callable[[Argument], Result], argument: Argument) -> Result:
+        """Call a function that writes and should take milliseconds, at less cost than `write`.
+
+        It runs in the main thread itself if only Ctrl-C could interrupt it, which then does so when it
+        has ended. After one that took longer, the next one can be interrupted as `write` can.
+        """
+        if self._can_call():
+            return verb(argument)
+        begun = monotonic()
+        try:
+            if not self._was_brief or not is_only_ctrl_c_handled():
+                return self.write(verb, argument)
+            return call_uninterrupted(self._call_in_place, (verb, argument))
+        finally:
+            self._was_brief = monotonic() - begun < BRIEF_SECONDS
+
+    def _call_in_place(self, call: tuple[Callable[[Argument], Result], Argument]) -> Result:
+        verb, argument = call
+        self._is_uninterrupted = True
+        try:
+            return verb(argument)
+        finally:
+            self._is_uninterrupted = False
+
+    def _can_call(self) -> bool:
+        """Return whether a call may be made where it is: nothing can interrupt it, or no other thread
+        can be had."""
+        return (
+            threading.get_ident() != _main_thread or self._is_uninterrupted or sys.is_finalizing()
+        )
 
     def run(self, verb: Callable[[], Result], end: Callable[[], object]) -> Result:
         """Call a function that runs for long, such as a worker, and that ``end`` makes come to an end.
@@ -97,7 +142,7 @@ class Shelter:
         An exception from a signal handler calls ``end`` in a thread, and is raised when the function
         has ended; a second one is raised at once.
         """
-        if threading.get_ident() != _main_thread or sys.is_finalizing():
+        if self._can_call():
             return verb()
         ending = self._idle_or_new()
         if ending is None:
@@ -117,7 +162,7 @@ class Shelter:
         **kwargs: Parameters.kwargs,
     ) -> Iterator[Entry]:
         """Yield what a method yields; for the main thread it is read ahead, in pages."""
-        if threading.get_ident() != _main_thread or sys.is_finalizing():
+        if self._can_call():
             yield from verb(*args, **kwargs)
             return
         entries = _begun_when_read(verb, args, kwargs)

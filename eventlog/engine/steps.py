@@ -25,12 +25,19 @@ __all__ = [
     "StoredOutput",
     "arguments_digest",
     "as_json",
+    "check_step_name",
     "keep_output",
+    "name_used",
+    "step_digest",
 ]
 
 INLINE_BYTES: Final = 16_384
 """The largest output, in bytes of JSON, that is stored in its event; overviews fit. Every replay of
 the session reads its events, while a blob is read only by the attempt that needs it."""
+
+
+DIGEST_CHARACTERS: Final = 512
+"""The longest digest of arguments that a program may have for a step."""
 
 
 class StepNames:
@@ -52,20 +59,31 @@ class StepNames:
 
     def reserve(self, name: str) -> None:
         """Take a name; raise `InvalidArgument` if this attempt has used it."""
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
-        check_text("a step's name", name)
+        check_step_name(name)
         with self._mutex:
             if name in self._names:
-                raise InvalidArgument(
-                    f"step {name!r} was used before in this attempt; a name stands for one piece "
-                    "of work, so use another one, for instance with a number after it"
-                )
+                raise name_used(name)
             self._names.add(name)
 
     def free(self, name: str) -> None:
         """Give a name back, since what had it failed."""
         self._names.discard(name)
+
+
+def name_used(name: str) -> InvalidArgument:
+    """Return the error for a second step of one name in one attempt."""
+    return InvalidArgument(
+        f"step {name!r} was used before in this attempt; a name stands for one piece "
+        "of work, so use another one, for instance with a number after it"
+    )
+
+
+def check_step_name(name: str, digest: str = "") -> str:
+    """Return a step's name; raise `InvalidArgument` for what cannot be one, or a digest."""
+    check_text("digest", digest, longest=DIGEST_CHARACTERS)
+    if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"a step's name must be non-empty text, not {shown(name)}")
+    return check_text("a step's name", name)
 
 
 def arguments_digest(arguments: Sequence[object], named: Mapping[str, object]) -> str:
@@ -74,6 +92,14 @@ def arguments_digest(arguments: Sequence[object], named: Mapping[str, object]) -
         [arguments, named], serialize_unknown=True, inf_nan_mode="strings"
     )
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def step_digest(*args: object, **kwargs: object) -> str:
+    """Return the digest of the arguments of a step of a turn, as `Turn.step` records it.
+
+    Programs that record steps by `Turn.record_step`, or over HTTP, find them again by it.
+    """
+    return arguments_digest(args, kwargs)
 
 
 def as_json(what: str, value: Any) -> tuple[Any, bytes]:

@@ -8,8 +8,15 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.argument_checks import check_number
-from eventlog.engine.owner import is_gone, this_process
-from eventlog.engine.steps import StoredOutput, arguments_digest, as_json, keep_output
+from eventlog.engine.owner import holder_of_fence, is_gone, this_process
+from eventlog.engine.steps import (
+    StoredOutput,
+    arguments_digest,
+    as_json,
+    check_step_name,
+    keep_output,
+    name_used,
+)
 from eventlog.engine.turn_context import bind, fence_of, release
 from eventlog.engine.turn_steps import TurnSteps
 from eventlog.error_text import shown
@@ -21,10 +28,10 @@ from eventlog.session.turns.commands import (
     CompleteTurnStep,
     EndTurn,
     RenewTurn,
-    owner_name,
 )
 from eventlog.session.turns.events import OnError, TurnCompleted, TurnStepCompleted
-from eventlog.session.turns.state import TurnFence
+from eventlog.session.turns.state import TurnFence, owner_name
+from eventlog.session.turns.steps import StepOfTurn
 from eventlog.storable import check_text
 from eventlog.telemetry import log_fact
 
@@ -56,6 +63,8 @@ class TurnTerms(NamedTuple):
     lease_seconds: float
     stale_seconds: float
     on_error: OnError
+    holder: str | None = None
+    """Who holds the turn if it is not this process, such as a client."""
 
 
 def turn_terms(
@@ -65,6 +74,7 @@ def turn_terms(
     lease_seconds: float,
     stale_seconds: float,
     on_error: OnError,
+    holder: str | None = None,
 ) -> TurnTerms:
     """Check the arguments that a turn is begun with."""
     turn_id = check_text("turn_id", turn_id, longest=TURN_ID_CHARACTERS)
@@ -82,7 +92,11 @@ def turn_terms(
             raise InvalidArgument(f"{name} is {value}; it must be 0 or more")
     if not lease_seconds:
         raise InvalidArgument("lease_seconds is 0; a lease must last for some time")
-    return TurnTerms(turn_id, bool(resume), wait_seconds, lease_seconds, stale_seconds, on_error)
+    if holder is not None:
+        holder = check_text("holder", holder, longest=TURN_ID_CHARACTERS)
+    return TurnTerms(
+        turn_id, bool(resume), wait_seconds, lease_seconds, stale_seconds, on_error, holder
+    )
 
 
 class TurnRun:
@@ -95,6 +109,8 @@ class TurnRun:
         self.terms = terms
         self.steps = TurnSteps(core)
         self.attempt = 0
+        self.begun_at_version = 0
+        self.lease_until = 0
         self.is_done = False
         self.has_ended = False
         self.result: Any = None
@@ -120,7 +136,20 @@ class TurnRun:
         """Return a digest of the arguments of a step."""
         return arguments_digest(arguments, named)
 
+    def step_of(self, name: str | None, digest: str) -> StepOfTurn | None:
+        """Return the step of the attempt that a streamed message is; None for one without a name."""
+        return (
+            None if name is None else StepOfTurn(self.fence, check_step_name(name, digest), digest)
+        )
+
     # ---- beginning ----------------------------------------------------------------------------
+
+    def refuse_another_beginning(self) -> None:
+        """Raise `InvalidArgument` if this attempt has begun: what is begun is entered no more."""
+        if self.attempt:
+            raise InvalidArgument(
+                f"turn {self.terms.turn_id!r} has begun; use the handle, and end it by end() or fail()"
+            )
 
     def refuse_nesting(self) -> None:
         """Raise `TurnOpen` if the running code is inside a turn of the session."""
@@ -142,10 +171,11 @@ class TurnRun:
         """Return the command that begins the turn, with what is known of the open one's owner."""
         terms, turn = self.terms, self.core.refresh().turn
         lease = int(terms.lease_seconds * 1_000_000)
-        gone = turn is not None and turn.owner is not None and is_gone(turn.owner)
+        store = self._engine.store.inner
+        gone = turn is not None and turn.owner is not None and is_gone(turn.owner, store)
         return BeginTurn(
             terms.turn_id,
-            this_process(),
+            this_process(store) if terms.holder is None else holder_of_fence(terms.holder),
             lease,
             terms.stale_seconds,
             resumes=terms.resumes,
@@ -159,9 +189,11 @@ class TurnRun:
     def begun(self, begun: Begun) -> None:
         """Take in that the turn was begun, or had ended with a result before."""
         self.attempt, self.is_done = begun.attempt, begun.is_done
-        self.steps.resume(begun.steps)
+        self.begun_at_version, self.lease_until = begun.version, begun.lease_until
+        self.steps.resume(begun.steps, begun.version)
         if begun.is_done:
             self.has_ended = True
+            self.begun_at_version = 0
             self.result = self._read_result(begun.version)
 
     def prepare(self) -> tuple[Position, BeginTurn]:
@@ -196,12 +228,17 @@ class TurnRun:
         """Renew the lease; raise `LeaseLost` if another attempt owns the turn."""
         if self.has_ended:
             return
-        lease = int(self.terms.lease_seconds * 1_000_000)
-        command = RenewTurn(self.fence, lease, self._engine.lease_time())
+        command = self.renew_command(self.terms.lease_seconds)
         try:
             self._engine.execute(self.core, command, fence=self.fence, follow=False)
         except LogClosed:
             self.stop()
+
+    def renew_command(self, lease_seconds: float) -> RenewTurn:
+        """Return the command that renews the lease (I/O)."""
+        if check_number("lease_seconds", lease_seconds) <= 0:
+            raise InvalidArgument(f"lease_seconds is {lease_seconds}; it must be more than 0")
+        return RenewTurn(self.fence, int(lease_seconds * 1_000_000), self._engine.lease_time())
 
     # ---- steps --------------------------------------------------------------------------------
 
@@ -220,6 +257,15 @@ class TurnRun:
         event = cast("TurnStepCompleted", recorded.event if recorded else None)
         return StoredOutput(event.output, event.blob).read(self.core)
 
+    def check_same_step(self, version: int, command: CompleteTurnStep) -> None:
+        """Raise `InvalidArgument` if the step at a version is another one of the same name."""
+        recorded = self.core.reader.record(version)
+        event = cast("TurnStepCompleted", recorded.event if recorded else None)
+        stored = (event.digest, event.output, event.blob, event.messages)
+        given = (command.digest, command.output, command.blob, len(command.appends.messages))
+        if stored != given:
+            raise name_used(command.step)
+
     # ---- the end ------------------------------------------------------------------------------
 
     def end_command(self, result: Any) -> EndTurn:
@@ -230,7 +276,12 @@ class TurnRun:
     def failure_command(self, error: BaseException) -> EndTurn:
         """Return the command that ends the turn because an exception left it."""
         ends = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-        how: TurnEnd = "cancelled" if isinstance(error, ends) else "failed"
+        return self.end_by_error(error, "cancelled" if isinstance(error, ends) else "failed")
+
+    def end_by_error(self, error: BaseException | str, how: TurnEnd) -> EndTurn:
+        """Return the command that ends the turn without a result."""
+        if not isinstance(error, BaseException):
+            check_text("error", error)
         return EndTurn(
             self.fence,
             how,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eventlog.forensics.past import Past
     from eventlog.session.messages import Message
 
-__all__ = ["GivenContext", "contexts_given"]
+__all__ = ["GivenContext", "contexts_given", "made_again"]
 
 
 class GivenContext(NamedTuple):
@@ -46,13 +46,14 @@ def contexts_given(past: Past, until: int) -> tuple[GivenContext, ...]:
     if not until:
         return ()
     return tuple(
-        _made_again(past, Recorded(record))
+        made_again(past, Recorded(record))
         for record in past.records(0, until)
         if record.type == ContextGiven.event_type
     )
 
 
-def _made_again(past: Past, recorded: Recorded) -> GivenContext:
+def made_again(past: Past, recorded: Recorded) -> GivenContext:
+    """Return the context that an event says was handed over."""
     event = cast("ContextGiven", recorded.event)
     reader = past.core_at(event.as_of).reader
     found = paired(unique(reader.messages(event.ranges)))

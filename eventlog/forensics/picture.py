@@ -20,11 +20,14 @@ from eventlog.session.index import (
     index_changes,
     read_archive,
     read_task,
+    read_turn,
+    turn_prefix,
 )
 from eventlog.session.reading import with_result
 from eventlog.session.state import SessionState
+from eventlog.session.turns.machine import TURN_MACHINE
 from eventlog.session.version_ranges import ascending, contains, without
-from eventlog.session.views import META_FIELDS, archive_view, task_view
+from eventlog.session.views import META_FIELDS, archive_view, task_view, turn_view
 
 if TYPE_CHECKING:
     from eventlog.recorded import Recorded
@@ -34,10 +37,21 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.tasks.state import Task
+    from eventlog.session.turns.state import Turn
     from eventlog.session.version_ranges import VersionRange
     from eventlog.session.withdrawals.events import MessagesWithdrawn
 
-__all__ = ["META_ALONE", "MISSING_ROOT", "ROOTS", "Picture", "Pictures", "Values", "values_of"]
+__all__ = [
+    "META_ALONE",
+    "MISSING_ROOT",
+    "ROOTS",
+    "Picture",
+    "Pictures",
+    "Values",
+    "show_entries",
+    "take_message",
+    "values_of",
+]
 
 ROOTS: Final = (
     "version",
@@ -46,6 +60,7 @@ ROOTS: Final = (
     "tail",
     "archives",
     "tasks",
+    "turns",
     "overview",
     "findings",
 )
@@ -71,6 +86,7 @@ class Picture:
     """Those results, by version."""
     archives: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    turns: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     overview: str = ""
     touched: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Where the last record may have changed something, beside the metadata: root and key."""
@@ -88,6 +104,7 @@ class Picture:
             dict(self.results),
             dict(self.archives),
             dict(self.tasks),
+            dict(self.turns),
             self.overview,
             set(self.touched),
             dict(self.known_archives),
@@ -117,7 +134,7 @@ class Values(Mapping[str, Any]):
                 return getattr(picture.session, root)
             case "findings":
                 return [f"{version}: {why}" for version, why in picture.session.findings]
-            case "tail" | "archives" | "tasks" | "overview":
+            case "tail" | "archives" | "tasks" | "turns" | "overview":
                 return getattr(picture, root)
             case _:
                 raise KeyError(root)
@@ -149,7 +166,7 @@ class _Meta(Mapping[str, Any]):
 
 def values_of(picture: Picture) -> dict[str, Any]:
     """Return the values that paths lead to, as plain ones that no later record changes but what is
-    in ``tail``, ``archives`` and ``tasks``."""
+    in ``tail``, ``archives``, ``tasks`` and ``turns``."""
     values = Values(picture)
     return {**values, "meta": dict(values["meta"])}
 
@@ -184,20 +201,39 @@ class Pictures(Projection[Picture, Picture]):
             apply(session, recorded)
         if len(session.findings) > illegal_steps:
             return state
-        match type_:
-            case "message_appended":
-                _append(state, recorded)
-            case "tool_result_recorded":
-                _complete(state, recorded.version, cast("ToolResultRecorded", recorded.event))
-            case "commit_prepared":
-                _retain(state, state.session.window.closed)
-            case "messages_withdrawn":
-                _withdraw(state, cast("MessagesWithdrawn", recorded.event))
-            case _:
-                pass
+        take_message(state, recorded)
+        if type_ in TURN_MACHINE.events:
+            _show_turns(state, changes)
         if changes:
             _follow_index(state, recorded, changes)
         return state
+
+
+def take_message(state: Picture, recorded: Recorded) -> None:
+    """Take over what an event that was folded means for the live messages."""
+    match recorded.type:
+        case "message_appended":
+            _append(state, recorded)
+        case "tool_result_recorded":
+            _complete(state, recorded.version, cast("ToolResultRecorded", recorded.event))
+        case "commit_prepared":
+            _retain(state, state.session.window.closed)
+        case "messages_withdrawn":
+            _withdraw(state, cast("MessagesWithdrawn", recorded.event))
+        case _:
+            pass
+
+
+def show_entries(state: Picture, archives: Iterable[int], turns: Iterable[Turn]) -> None:
+    """Show the tasks that are known, some archives, and turns beside the open one."""
+    for task in state.known_tasks.values():
+        state.tasks[task.task_id] = _plain(task_view(task, state.known_tasks.get)._asdict())
+    for index in archives:
+        _show_archive(state, index)
+    open_turn = state.session.turn
+    for turn in turns if open_turn is None else [*turns, open_turn]:
+        state.turns[turn.turn_id] = _plain(turn_view(turn)._asdict())
+    state.touched = set()
 
 
 def _append(state: Picture, recorded: Recorded) -> None:
@@ -273,6 +309,16 @@ def _take_task(state: Picture, task: Task, moved: set[int]) -> None:
     if made is not None and made.task_id in state.known_tasks:
         # Its result has those of what followed it.
         state.touched.add(("tasks", made.task_id))
+
+
+def _show_turns(state: Picture, changes: Iterable[IndexEntry]) -> None:
+    """Show the turn that an event is about: the open one, or the one that it ended."""
+    prefix = turn_prefix(state.session.session_id)
+    turns = [read_turn(value) for key, value in changes if value and key.startswith(prefix)]
+    open_turn = state.session.turn
+    for turn in turns if open_turn is None else [*turns, open_turn]:
+        state.turns[turn.turn_id] = _plain(turn_view(turn)._asdict())
+        state.touched.add(("turns", turn.turn_id))
 
 
 def _take_overview(state: Picture, recorded: Recorded) -> None:

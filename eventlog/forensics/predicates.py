@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from eventlog.session.commit import archive_id
 from eventlog.session.folding import apply
 from eventlog.session.parts import answerable, readings_of
 from eventlog.session.projection import SessionFold
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from eventlog.recorded import Recorded
     from eventlog.session.events import CommitPrepared, MessageAppended, ToolResultRecorded
     from eventlog.session.message_data import MessageData
+    from eventlog.session.withdrawals.events import MessagesWithdrawn
 
-__all__ = ["PREDICATES", "Predicate"]
+__all__ = ["PREDICATES", "Predicate", "quick_predicates"]
 
 JUMP: Final = 4_000
 """Tokens that one event adds to what is live, from which on it is a jump."""
@@ -34,38 +36,65 @@ class Predicate(Protocol):
     def __call__(self, recorded: Recorded, picture: Picture, /) -> str: ...
 
 
-class _Conservation:
-    """P1: a message leaves the live ones only into the archive of a commit that takes it."""
+class _Live:
+    """The live messages with their versions, as they were before an event.
+
+    Most events add a message or none. So what left is looked for where their number is not what the
+    event makes it, and after every commit; all of them are not compared each time.
+    """
 
     def __init__(self) -> None:
-        self._live: dict[str, int] = {}
+        self.known: dict[str, int] = {}
 
-    def __call__(self, recorded: Recorded, picture: Picture) -> str:
-        before, self._live = self._live, dict(picture.versions)
-        gone = {id_: version for id_, version in before.items() if id_ not in self._live}
+    def gone(self, recorded: Recorded, picture: Picture) -> dict[str, int]:
+        """Return those that are not live any more, and take over those that are."""
+        known, live = self.known, picture.versions
         if recorded.type == "message_appended" and _was_folded(recorded, picture):
             id_ = _message(recorded)["id"]
-            if id_ not in self._live:
+            if id_ in live:
+                known[id_] = live[id_]
+        if len(known) == len(live) and recorded.type != "commit_prepared":
+            return {}
+        self.known = dict(live)
+        return {id_: version for id_, version in known.items() if id_ not in live}
+
+
+class _Conservation:
+    """P1: a message leaves the live ones only into the archive of a commit that takes it, or by a
+    command that withdraws it."""
+
+    def __init__(self) -> None:
+        self._live = _Live()
+
+    def __call__(self, recorded: Recorded, picture: Picture) -> str:
+        gone = self._live.gone(recorded, picture)
+        if recorded.type == "message_appended" and _was_folded(recorded, picture):
+            id_ = _message(recorded)["id"]
+            if id_ not in picture.versions:
                 return f"message {id_} was recorded and is not live"
         if not gone:
             return ""
-        if recorded.type != "commit_prepared":
+        if recorded.type == "messages_withdrawn":
+            taken = ascending(cast("MessagesWithdrawn", recorded.event).ranges)
+        elif recorded.type == "commit_prepared":
+            taken = ascending(cast("CommitPrepared", recorded.event).takes)
+        else:
             return f"{_listed(gone)} left the live messages by a {recorded.type}"
-        event = cast("CommitPrepared", recorded.event)
-        taken = ascending(event.takes)
         lost = [id_ for id_, version in gone.items() if not contains(taken, version)]
-        return f"{_listed(lost)} left the live messages, and is in no archive" if lost else ""
+        where = "is in no archive" if recorded.type == "commit_prepared" else "was not withdrawn"
+        return f"{_listed(lost)} left the live messages, and {where}" if lost else ""
 
 
 class _OnePlace:
     """P2: no message is both live and archived, unless its commit retained it."""
 
     def __init__(self) -> None:
-        self._live: dict[str, int] = {}
+        self._live = _Live()
         self._archived: set[str] = set()
 
     def __call__(self, recorded: Recorded, picture: Picture) -> str:
-        before, self._live = self._live, dict(picture.versions)
+        before, live = self._live.known, picture.versions
+        self._live.gone(recorded, picture)
         if recorded.type == "message_appended" and _was_folded(recorded, picture):
             id_ = _message(recorded)["id"]
             return f"message {id_} is archived, and live again" if id_ in self._archived else ""
@@ -75,16 +104,15 @@ class _OnePlace:
         taken, retained = ascending(event.takes), ascending(event.retains)
         archived = {id_ for id_, version in before.items() if contains(taken, version)}
         self._archived |= archived
-        both = [
-            id_ for id_ in archived & self._live.keys() if not contains(retained, self._live[id_])
-        ]
+        both = [id_ for id_ in archived & live.keys() if not contains(retained, live[id_])]
         return f"{_listed(both)} is archived, and still live" if both else ""
 
 
 class _Repeatable:
     """P3: folding record by record, and from a snapshot, comes to the same bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = 1) -> None:
+        self._every = every
         self._fold = SessionFold()
         self._state = SessionState("")
 
@@ -93,6 +121,8 @@ class _Repeatable:
         if not state.session_id:
             state.session_id = recorded.stream
         apply(state, recorded)
+        if recorded.version % self._every:
+            return ""
         dumped = self._fold.dump(state)
         if dumped != self._fold.dump(picture.session):
             return "two folds of the same records come to other states"
@@ -107,9 +137,7 @@ def _overview_in_time(recorded: Recorded, picture: Picture) -> str:
     latest = picture.session.overview
     if latest is None:
         return ""
-    task = next(
-        (each for each in picture.archives.values() if each["number"] == latest.archive), None
-    )
+    task = picture.archives.get(archive_id(latest.archive))
     if task is None or task["state"] != "completed":
         return f"the overview of archive {latest.archive} is shown, which is not finalised"
     return ""
@@ -305,6 +333,12 @@ PREDICATES: Final[dict[str, Callable[[], Predicate]]] = {
     "first_retry": lambda: _first_retry,
 }
 """By the names that `bisect` knows; each makes a predicate for one fold."""
+
+
+def quick_predicates(every: int) -> dict[str, Predicate]:
+    """Return a predicate of each name for one fold; those that look at the whole state look at it
+    after each ``every``-th event."""
+    return {name: make() for name, make in PREDICATES.items()} | {"P3": _Repeatable(every)}
 
 
 def _was_folded(recorded: Recorded, picture: Picture) -> bool:

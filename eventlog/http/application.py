@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from functools import lru_cache, partial
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import pydantic_core
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log, VersionConflict
+from eventlog.http.bodies import read_body
 from eventlog.http.call import (
     Call,
     Service,
     checked,
     checked_query,
     expected_version,
+    fence_of,
     idempotency_key,
 )
 from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
@@ -28,13 +32,14 @@ from eventlog.http.limits import Limits
 from eventlog.http.log_operations import LOG_OPERATIONS
 from eventlog.http.message_operations import MESSAGE_OPERATIONS
 from eventlog.http.openapi import document_of
-from eventlog.http.principal import Authorize, Principal
+from eventlog.http.principal import ANY, Authorize, Principal
 from eventlog.http.routing import PREFIX, Routes, raw_path
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
+from eventlog.http.turn_operations import TURN_OPERATIONS
 from eventlog.http.wire_errors import Failure, RequestRefused, failure_of
 
-__all__ = ["LOOPBACK", "ROUTES", "Application", "create_app"]
+__all__ = ["LOOPBACK", "ROUTES", "Application", "Pages", "create_app"]
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """The hosts that an app answers to unless it is told others."""
@@ -44,6 +49,7 @@ ROUTES: Final = Routes(
         *SESSION_OPERATIONS,
         *MESSAGE_OPERATIONS,
         *STREAM_OPERATIONS,
+        *TURN_OPERATIONS,
         *LOG_OPERATIONS,
         *EVENT_OPERATIONS,
     )
@@ -52,6 +58,25 @@ ROUTES: Final = Routes(
 PROBLEM: Final = "application/problem+json"
 
 _PREFIX: Final = PREFIX.encode() + b"/"
+_INSPECTOR: Final = b"/inspector/"
+
+PAGES_AT_ONCE: Final = 4
+"""Requests of pages that read at a time: each takes a thread, and the API has others."""
+
+
+class Pages(Protocol):
+    """A page for a browser, and the JSON that it asks for by path and query."""
+
+    @property
+    def page(self) -> bytes: ...
+
+    def data(self, path: str, query: Mapping[str, str], owner: str | None, /) -> bytes | None:
+        """Return the JSON of a path as it was sent, still escaped; None where there is none.
+
+        It is called in a thread. With ``owner``, other owners' sessions do not exist.
+        """
+        ...
+
 
 _OVERLOADED: Final = Failure(
     503, "overloaded", "too many requests at once; try again", {}, (("Retry-After", "1"),)
@@ -64,6 +89,7 @@ def create_app(
     authorize: Authorize,
     hosts: Collection[str] = LOOPBACK,
     limits: Limits | None = None,
+    pages: Pages | None = None,
 ) -> Application:
     """Return the API of a log as an ASGI application, to run or to mount in another one.
 
@@ -72,18 +98,28 @@ def create_app(
     one from a page of another origin: any web page can send requests to a port of this machine.
     ``"*"`` accepts every host, for services that are reached by names of others.
 
+    ``pages`` answers beside the API: the page at ``/``, which has no data and is for everybody, and
+    what that page asks for, which takes a principal who may read.
+
     The log stays open; who opened it closes it.
     """
     opened = log if isinstance(log, AsyncLog) else AsyncLog(log)
-    return Application(opened, authorize, frozenset(hosts), limits or Limits())
+    return Application(opened, authorize, frozenset(hosts), limits or Limits(), pages)
 
 
 class Application:
     """The API of one log; see `create_app`."""
 
     def __init__(
-        self, log: AsyncLog, authorize: Authorize, hosts: frozenset[str], limits: Limits
+        self,
+        log: AsyncLog,
+        authorize: Authorize,
+        hosts: frozenset[str],
+        limits: Limits,
+        pages: Pages | None = None,
     ) -> None:
+        self._pages = pages
+        self._reading = asyncio.Semaphore(PAGES_AT_ONCE)
         self._service = Service(log, limits)
         self._authorize = authorize
         self._hosts = hosts
@@ -121,13 +157,17 @@ class Application:
                 self._requests -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         call: Call | None = None
         try:
             self._check_origin(request)
             path = raw_path(scope)
             if path == b"/openapi.json":
                 response = _json(document_of(ROUTES.operations))
+            elif self._pages is not None and path == b"/" and request.method in ("GET", "HEAD"):
+                response = _page(self._pages.page)
+            elif self._pages is not None and path.startswith(_INSPECTOR):
+                response = await self._inspected(self._pages, request, path)
             else:
                 call = await self._let_in(request, path)
                 await self._read(call)
@@ -168,6 +208,19 @@ class Application:
             raise RequestRefused("forbidden", f"the action {operation.action!r} is not granted")
         return Call(self._service, request, operation, principal, values)
 
+    async def _inspected(self, pages: Pages, request: Request, path: bytes) -> Response:
+        """Answer what the page asks for, for a principal who may read."""
+        principal = await self._principal(request)
+        if request.method != "GET" or "read" not in principal.actions:
+            raise RequestRefused("forbidden", "the page only reads, and reading is not granted")
+        owner = None if principal.owner is ANY else str(principal.owner)
+        name = path[len(_INSPECTOR) :].decode("ascii", "replace")
+        async with self._reading:
+            data = await asyncio.to_thread(pages.data, name, dict(request.query_params), owner)
+        if data is None:
+            raise RequestRefused("not_found", "the page of this version asks for nothing there")
+        return Response(data, 200, {"Cache-Control": "no-store"}, "application/json")
+
     async def _principal(self, request: Request) -> Principal:
         found = self._authorize(request)
         principal = await found if inspect.isawaitable(found) else found
@@ -190,6 +243,10 @@ class Application:
             call.expected = expected_version(request)
         elif "if-match" in request.headers:
             raise RequestRefused("invalid_argument", "this operation does not take If-Match")
+        if operation.fenced:
+            call.fence = fence_of(request, operation.fenced == "must")
+        elif "eventlog-fence" in request.headers:
+            raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
         model = operation.body
         if model is not None:
             content = await self._content(request)
@@ -197,43 +254,96 @@ class Application:
                 content = b"{}"
             else:
                 _check_media_type(request)
-            call.body = checked(lambda: model.model_validate_json(content))
+            call.body = checked(partial(read_body, model, content))
 
     async def _content(self, request: Request) -> bytes:
         """Return the body, refused as soon as it is too large or takes too long."""
         limit = self._limits.body_bytes
-        refusal = RequestRefused(
-            "too_large",
-            f"the body has more than {limit:,} bytes",
-            headers=(("Connection", "close"),),  # What is still coming is not read.
-        )
         length = request.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:19]) > limit:
-            raise refusal
+            raise _too_large(limit)
+        content = b""
         pieces: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                async for piece in request.stream():
-                    size += len(piece)
+                while True:
+                    said = await request.receive()
+                    if said["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    content = said.get("body", b"")
+                    size += len(content)
                     if size > limit:
-                        raise refusal
-                    pieces.append(piece)
+                        raise _too_large(limit)
+                    pieces.append(content)
+                    if not said.get("more_body", False):
+                        break
         except TimeoutError:
             raise RequestRefused(
                 "timeout", "the body did not come in time", headers=(("Connection", "close"),)
             ) from None
-        return b"".join(pieces)
+        return content if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(limit: int) -> RequestRefused:
+    return RequestRefused(
+        "too_large",
+        f"the body has more than {limit:,} bytes",
+        headers=(("Connection", "close"),),  # What is still coming is not read.
+    )
+
+
+class _Headers(Headers):
+    """The headers of a request, found by name without a search: a request looks for ten."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        # The first of several is the one that counts.
+        self._first = {
+            str(name, "latin-1"): str(value, "latin-1")
+            for name, value in reversed(scope["headers"])
+        }
+
+    def __getitem__(self, key: str) -> str:
+        return self._first[key.lower()]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._first
+
+
+class _Request(Request):
+    _found: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        if self._found is None:
+            self._found = _Headers(self.scope)
+        return self._found
+
+
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _check_media_type(request: Request) -> None:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not _is_json(request.headers.get("content-type", "")):
         raise RequestRefused(
             "unsupported_media_type", "send the body as Content-Type: application/json"
         )
 
 
+def _page(content: bytes) -> Response:
+    headers = {
+        "Cache-Control": "no-cache",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(content, 200, headers, "text/html; charset=utf-8")
+
+
+@lru_cache(maxsize=64)  # Few differ, and each may be 64 KiB long.
 def _hostname(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()

@@ -1,92 +1,36 @@
 """The client of a log that is served over HTTP, for asyncio; `eventlog.http.client` has its twin.
 
-The twin is generated from this module (`tests/http/twin.py`), so a change is made here alone.
+The twins are generated from the ``async_`` modules (`tests/http/twin.py`), so a change is made here
+alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from itertools import count
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import httpx2
 from typing_extensions import Unpack
 
 from eventlog import (
-    ANY,
-    ArchivedMessages,
-    ArchiveView,
-    BegunMessage,
-    CommitResult,
-    Context,
+    ConflictError,
     Health,
     InvalidArgument,
-    Message,
     Recorded,
     SessionClosed,
-    SessionMeta,
     SessionNotFound,
-    StoredMessage,
     TaskView,
-    ToolOutput,
-    ToolPart,
     UnavailableError,
 )
 from eventlog.http import documents, wire
-from eventlog.http.limits import LEASE_SECONDS
-from eventlog.http.wire import By, Origin, Sent
+from eventlog.http.async_client_session import AsyncClientSession
+from eventlog.http.async_connection import AsyncConnection
+from eventlog.http.wire import By
 
 __all__ = ["AsyncClient", "AsyncClientSession"]
-
-
-class AsyncConnection:
-    """Makes requests to one server, again if need be."""
-
-    def __init__(
-        self,
-        http: httpx2.AsyncClient,
-        attempts: int,
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self.http = http
-        self.attempts = attempts
-        self.sleep = sleep
-
-    async def send(self, request: Sent) -> Any:
-        """Make a request, again if need be, and return the document of its answer."""
-        for attempt in count(1):
-            response: httpx2.Response | None = None
-            error: httpx2.TransportError | None = None
-            try:
-                response = await self.http.request(**wire.request_options(request))
-            except httpx2.TransportError as raised:
-                error = raised
-            pause = wire.try_again_after(attempt, self.attempts, response)
-            if pause is not None:
-                await self.sleep(pause)
-            elif response is None:
-                raise wire.failed(error or OSError(), request) from error
-            else:
-                return wire.answer_of(response)
-        raise AssertionError
-
-    async def retry(self, session: str, subject: str, reason: str | None, by: By) -> str:
-        """Give a task new attempts, named by its id or by its archive's."""
-        request = wire.post(
-            "sessions", session, "archives", subject, "retry", body={"reason": reason}, by=by
-        )
-        status: str = (await self.send(request))["status"]
-        return status
-
-    async def abandon(self, session: str, subject: str, reason: str | None, by: By) -> None:
-        """Abandon a task, named by its id or by its archive's."""
-        request = wire.post(
-            "sessions", session, "archives", subject, "abandon", body={"reason": reason}, by=by
-        )
-        await self.send(request)
 
 
 class AsyncClient:
@@ -147,9 +91,15 @@ class AsyncClient:
             "model": model,
             "failed_archives": failed_archives,
         }
-        return AsyncClientSession(
-            self._connection, await self._connection.send(wire.post("sessions", body=body, by={}))
-        )
+        request = wire.post("sessions", body=body, by={})
+        try:
+            return AsyncClientSession(self._connection, await self._connection.send(request))
+        except ConflictError:
+            # Somebody was first: another of one's own clients, or another owner.
+            session = None if id is None else await self._found(id)
+            if session is None:
+                raise
+            return session
 
     async def _found(self, session_id: str) -> AsyncClientSession | None:
         try:
@@ -319,288 +269,3 @@ class AsyncClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
-
-
-class AsyncClientSession:
-    """One conversation on a server, with the methods of `eventlog.AsyncSession` that it offers."""
-
-    def __init__(self, connection: AsyncConnection, document: dict[str, Any]) -> None:
-        self._connection = connection
-        self._meta = documents.meta_from(document["meta"])
-        self._version: int = document["version"]
-
-    @property
-    def id(self) -> str:
-        """The session's id."""
-        return self._meta.session_id
-
-    @property
-    def version(self) -> int:
-        """The newest version that an answer of the server named."""
-        return self._version
-
-    @property
-    def meta(self) -> SessionMeta:
-        """The metadata as of the last `refresh`, without I/O."""
-        return self._meta
-
-    async def _get(self, *segments: str, **query: Any) -> Any:
-        return await self._connection.send(wire.get("sessions", self.id, *segments, **query))
-
-    async def _post(
-        self,
-        *segments: str,
-        body: Any,
-        by: By | Origin,
-        expected: int | Literal["any"] = ANY,
-        keyed: bool = True,
-    ) -> Any:
-        request = wire.post(
-            "sessions", self.id, *segments, body=body, by=by, expected=expected, keyed=keyed
-        )
-        document = await self._connection.send(request)
-        self._version = wire.version_of(document, self._version)
-        return document
-
-    # ---- reading ------------------------------------------------------------------------------
-
-    async def refresh(self) -> SessionMeta:
-        """Fetch the metadata, and return it."""
-        document = await self._get()
-        self._meta = documents.meta_from(document["meta"])
-        self._version = document["version"]
-        return self._meta
-
-    async def tail(self, last: int | None = None) -> tuple[Message, ...]:
-        """Return the live messages in order, or only the ``last`` of them."""
-        document = await self._get("messages", last=last)
-        return tuple(documents.message_from(message) for message in document["messages"])
-
-    async def context(self, token_budget: int = 128_000) -> Context:
-        """Return what a model should see: the latest overview, and the messages it does not cover."""
-        return documents.context_from(await self._get("context", token_budget=token_budget))
-
-    async def archive(self, archive_id: str) -> ArchivedMessages:
-        """Return a completed archive's summaries and messages."""
-        return documents.archived_from(await self._get("archives", archive_id))
-
-    async def archives(self) -> tuple[ArchiveView, ...]:
-        """Return all archives with their states, the oldest first."""
-        return documents.archives_from((await self._get("archives"))["archives"])
-
-    async def tool_output(
-        self,
-        message_id: str,
-        tool_id: str,
-        *,
-        offset: int = 0,
-        limit: int | None = None,
-        occurrence: int = 0,
-    ) -> ToolOutput:
-        """Return up to ``limit`` characters of a tool's output, from character ``offset`` on."""
-        return documents.output_from(
-            await self._get(
-                "messages",
-                message_id,
-                "outputs",
-                tool_id,
-                offset=offset,
-                limit=limit,
-                occurrence=occurrence,
-            )
-        )
-
-    # ---- messages -----------------------------------------------------------------------------
-
-    async def append(
-        self,
-        message: Message | dict[str, Any],
-        *,
-        expected: int | Literal["any"] = ANY,
-        **by: Unpack[By],
-    ) -> Message:
-        """Append one message and return it, with its id.
-
-        ``expected`` is the version that the session must be at; another one raises
-        `VersionConflict`.
-        """
-        body = wire.sent_message(message, by.get("idempotency_key"))
-        document = await self._post("messages", body=body, by=by, expected=expected, keyed=False)
-        return documents.message_from(document["message"])
-
-    async def extend(
-        self,
-        messages: Iterable[Message | dict[str, Any]],
-        *,
-        expected: int | Literal["any"] = ANY,
-        **by: Unpack[By],
-    ) -> tuple[Message, ...]:
-        """Append up to 100 messages in one atomic batch; raises as `append` does."""
-        sent = wire.sent_messages(messages, by.get("idempotency_key"))
-        if not sent:
-            return ()
-        document = await self._post(
-            "messages", "batch", body={"messages": sent}, by=by, expected=expected, keyed=False
-        )
-        return tuple(documents.message_from(message) for message in document["messages"])
-
-    async def record_tool_result(
-        self,
-        message_id: str,
-        tool_id: str,
-        output: str,
-        status: Literal["running", "completed", "error"] = "completed",
-        *,
-        duration_ms: float | None = None,
-        occurrence: int | None = None,
-        expected: int | Literal["any"] = ANY,
-        **by: Unpack[By],
-    ) -> None:
-        """Record the result of a tool call; every later read of the call's message includes it."""
-        body = {
-            "tool_id": tool_id,
-            "output": output,
-            "status": status,
-            "duration_ms": duration_ms,
-            "occurrence": occurrence,
-        }
-        await self._post("messages", message_id, "results", body=body, by=by, expected=expected)
-
-    async def message(self, message_id: str) -> StoredMessage:
-        """Return the newest message with an id, with its version and the results so far."""
-        return documents.stored_from(await self._get("messages", message_id))
-
-    async def withdraw(
-        self,
-        *,
-        last: int | None = None,
-        message_ids: Sequence[str] | None = None,
-        after: int | None = None,
-        expected: int | Literal["any"] = ANY,
-        **by: Unpack[By],
-    ) -> tuple[Message, ...]:
-        """Take live messages out of the session for good, and return them."""
-        ids = None if message_ids is None else list(message_ids)
-        body = {"last": last, "message_ids": ids, "after": after}
-        return await self._withdrawn("withdraw", body, expected, by)
-
-    async def replace(
-        self,
-        *,
-        messages: Iterable[Message | dict[str, Any]],
-        message_ids: Sequence[str] | None = None,
-        after: int | None = None,
-        expected: int | Literal["any"] = ANY,
-        **by: Unpack[By],
-    ) -> tuple[Message, ...]:
-        """Put messages in the place of live ones, and return those that are withdrawn."""
-        ids = None if message_ids is None else list(message_ids)
-        sent = wire.sent_messages(messages, None)
-        body = {"messages": sent, "message_ids": ids, "after": after}
-        return await self._withdrawn("replace", body, expected, by)
-
-    async def clear(
-        self, *, expected: int | Literal["any"] = ANY, **by: Unpack[By]
-    ) -> tuple[Message, ...]:
-        """Withdraw all live messages, and return them; contexts show nothing from before."""
-        return await self._withdrawn("clear", {}, expected, by)
-
-    async def _withdrawn(
-        self, verb: str, body: Any, expected: int | Literal["any"], by: By
-    ) -> tuple[Message, ...]:
-        document = await self._post("messages", verb, body=body, by=by, expected=expected)
-        return tuple(documents.message_from(message) for message in document["withdrawn"])
-
-    async def used(
-        self,
-        contexts: Sequence[str] = (),
-        skill: dict[str, Any] | None = None,
-        **by: Unpack[By],
-    ) -> None:
-        """Record that contexts (URIs) and a skill were used; they belong to the next commit."""
-        if isinstance(contexts, str):
-            raise InvalidArgument("contexts must be a list of URIs, not a single text")
-        await self._post("used", body={"contexts": list(contexts), "skill": skill}, by=by)
-
-    # ---- messages that are written while they arrive ------------------------------------------
-
-    async def begin_message(
-        self,
-        role: Literal["system", "developer", "user", "assistant", "tool"] = "assistant",
-        *,
-        message_id: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        lease_seconds: float = LEASE_SECONDS,
-        **by: Unpack[By],
-    ) -> BegunMessage:
-        """Begin to write a message in chunks; return its id, and the fence of its producer."""
-        body = {
-            "role": role,
-            "message_id": message_id,
-            "fields": None if fields is None else dict(fields),
-            "lease_seconds": lease_seconds,
-        }
-        document = await self._post("streams", body=body, by=by)
-        return BegunMessage(document["message_id"], document["fence"], document["sequence"])
-
-    async def append_chunk(
-        self,
-        message_id: str,
-        fence: int,
-        sequence: int,
-        content: str | Sequence[Mapping[str, Any] | ToolPart],
-    ) -> None:
-        """Append a chunk of a message that was begun: a text, or parts; and renew the lease."""
-        body = {"fence": fence, "sequence": sequence, "content": wire.sent_content(content)}
-        await self._post("streams", message_id, "chunks", body=body, by={}, keyed=False)
-
-    async def end_message(
-        self,
-        message_id: str,
-        fence: int,
-        message: Message | dict[str, Any] | None = None,
-        **by: Unpack[Origin],
-    ) -> Message:
-        """End a message that was begun, and return it as it was recorded."""
-        given = None if message is None else wire.sent_message(message, None)
-        body = {"fence": fence, "message": given}
-        document = await self._post("streams", message_id, "end", body=body, by=by, keyed=False)
-        return documents.message_from(document["message"])
-
-    async def interrupt_message(
-        self, message_id: str, fence: int, **by: Unpack[Origin]
-    ) -> Message | None:
-        """End a message that will not be finished; return what arrived, marked ``interrupted``."""
-        body = {"fence": fence, "interrupted": True}
-        document = await self._post("streams", message_id, "end", body=body, by=by, keyed=False)
-        found = document["message"]
-        return None if found is None else documents.message_from(found)
-
-    # ---- commits and tasks --------------------------------------------------------------------
-
-    async def commit(
-        self, keep_recent: int = 0, *, keep_turn_tokens: int | None = None, **by: Unpack[By]
-    ) -> CommitResult:
-        """Move the live messages into a new archive, and return at once."""
-        body = {"keep_recent_count": keep_recent, "keep_turn_tokens": keep_turn_tokens}
-        return documents.commit_from(await self._post("commit", body=body, by=by))
-
-    async def retry(self, archive_id: str, *, reason: str | None = None, **by: Unpack[By]) -> str:
-        """Give a failed archive, or another failed task by its id, new attempts."""
-        return await self._connection.retry(self.id, archive_id, reason, by)
-
-    async def abandon(
-        self, archive_id: str, *, reason: str | None = None, **by: Unpack[By]
-    ) -> None:
-        """Abandon an unfinished archive, or another unfinished task by its id."""
-        await self._connection.abandon(self.id, archive_id, reason, by)
-
-    # ---- the session itself -------------------------------------------------------------------
-
-    async def close(self, *, reason: str | None = None, **by: Unpack[By]) -> None:
-        """Close the session: it takes no more messages. Its open tasks are still completed."""
-        request = wire.post("sessions", self.id, by=by, method="DELETE", reason=reason)
-        await self._connection.send(request)
-
-    def __repr__(self) -> str:
-        return f"<AsyncClientSession {self.id!r} at version {self.version}>"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from contextlib import suppress
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -14,25 +15,33 @@ __all__ = [
     "AppendBatch",
     "AppendChunk",
     "BeginMessage",
+    "BeginTurn",
     "Commit",
     "ContextQuery",
     "CreateSession",
     "DeleteQuery",
     "EndMessage",
+    "EndTurn",
     "EventsQuery",
+    "ListQuery",
     "MessageBody",
     "Nothing",
     "OutputQuery",
     "Reason",
+    "RecordStep",
+    "RenewTurn",
     "Replace",
     "SessionQuery",
     "SessionsQuery",
+    "SoundMessage",
+    "StepQuery",
     "TailQuery",
     "TasksQuery",
     "ToolResult",
     "Used",
     "Withdraw",
     "checked_message",
+    "read_body",
 ]
 
 _ROLES: Final = ["system", "developer", "user", "assistant", "tool"]
@@ -95,12 +104,19 @@ class MessageBody(_Object):
     """A message."""
 
     @property
-    def fields(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
+    def message(self) -> Message | dict[str, Any]:
+        """The message, read strictly; one in the form of a chat API as it is."""
+        return checked_message(dict(self.__pydantic_extra__ or {}))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return dict(_MESSAGE)
+
+
+class SoundMessage(NamedTuple):
+    """A body that was read as the message it is."""
+
+    message: Message
 
 
 class AppendBatch(_Strict):
@@ -115,6 +131,13 @@ def _one_of(**types: str) -> ConfigDict:
         {"required": [name], "properties": {name: {"type": type_}}} for name, type_ in types.items()
     ]
     return ConfigDict(json_schema_extra={"oneOf": branches})
+
+
+VERSION: Final = 2**53
+"""Beyond any version; JSON readers hold integers up to here exactly."""
+
+DIGEST: Final = 512
+"""The longest digest of a step's arguments."""
 
 
 class Withdraw(_Strict):
@@ -175,6 +198,44 @@ class EndMessage(_Strict):
     fence: int = Field(ge=1)
     message: MessageData | None = None
     interrupted: bool = False
+    step: str | None = Field(None, min_length=1)
+    """In a turn: the step that the message is."""
+    digest: str = Field("", max_length=DIGEST)
+
+
+class BeginTurn(_Strict):
+    """A turn to begin, or to begin again; how long its lease lasts, and how long to wait for it."""
+
+    resume: bool = False
+    wait_seconds: float = Field(0, ge=0, le=WAIT_SECONDS)
+    lease_seconds: float = Field(LEASE_SECONDS, ge=1, le=86_400)
+    stale_seconds: float = Field(600.0, ge=0, le=31_536_000)
+    on_error: Literal["keep", "withdraw"] = "keep"
+
+
+class RenewTurn(_Strict):
+    """How long the renewed lease lasts."""
+
+    lease_seconds: float = Field(LEASE_SECONDS, ge=1, le=86_400)
+
+
+class RecordStep(_Strict):
+    """The output of a step and its messages; the digest is that of the step's arguments.
+
+    Without an output, the step that an earlier attempt finished is taken over.
+    """
+
+    digest: str = Field("", max_length=DIGEST)
+    output: Any = None
+    messages: list[MessageData] = Field([], max_length=BATCH_MESSAGES)
+
+
+class EndTurn(_Strict):
+    """How a turn ends: with a result, or with an error."""
+
+    how: Literal["completed", "failed", "cancelled"] = "completed"
+    result: Any = None
+    error: str | None = None
 
 
 class ToolResult(_Strict):
@@ -209,12 +270,13 @@ class Reason(_Strict):
 
 # ---- queries ----------------------------------------------------------------------------------
 
-VERSION: Final = 2**53
-"""Beyond any version; JSON readers hold integers up to here exactly."""
-
-
-_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
-"""A time with its offset, in ISO 8601."""
+_DATE: Final = (
+    r"(19|20)[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    r"|02-(0[1-9]|1[0-9]|2[0-8]))|((19|20)([2468][048]|[13579][26]|0[48])|2000)-02-29"
+)
+_CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME: Final = rf"^({_DATE})T{_CLOCK}:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{_CLOCK})$"
+"""A time of these two centuries with its offset, in ISO 8601: whatever fits is a time."""
 
 
 class SessionQuery(_Strict):
@@ -282,12 +344,40 @@ class TasksQuery(_Strict):
     limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)
 
 
+class ListQuery(_Strict):
+    """Where a list goes on."""
+
+    after: str | None = None
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)
+
+
+class StepQuery(_Strict):
+    """The digest of the arguments that the step was done with."""
+
+    digest: str = Field("", max_length=DIGEST)
+
+
 class OutputQuery(_Strict):
     """Which piece of an output."""
 
     offset: int = Field(0, ge=0, le=VERSION)
     limit: int | None = Field(None, ge=1, le=VERSION)
     occurrence: int = Field(0, ge=0, le=VERSION)
+
+
+# ---- reading ----------------------------------------------------------------------------------
+
+
+def read_body(model: type[BaseModel], content: bytes) -> Any:
+    """Read a body; raises pydantic's `ValidationError`."""
+    if model is MessageBody and b'"parts"' in content:
+        # Nearly always it is a sound message, which need not be read twice. If it is none, the way by
+        # its fields says why.
+        with suppress(ValidationError):
+            message = Message.model_validate_json(content, strict=True)
+            if "parts" in message.model_fields_set:
+                return SoundMessage(message)
+    return model.model_validate_json(content)
 
 
 # ---- messages ---------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -15,6 +17,7 @@ from starlette.responses import Response
 from eventlog import (
     AsyncLog,
     AsyncSession,
+    InvalidArgument,
     OwnerMismatch,
     SessionNotFound,
     TaskNotFound,
@@ -31,7 +34,9 @@ __all__ = [
     "Service",
     "checked_query",
     "expected_version",
+    "fence_of",
     "idempotency_key",
+    "in_order",
     "json_response",
 ]
 
@@ -91,6 +96,8 @@ class Call:
     key: str | None = None
     expected: int | None = None
     """The version that the session must be at, from ``If-Match``."""
+    fence: int | None = None
+    """The fence of the turn that the command belongs to, from ``Eventlog-Fence``."""
 
     @property
     def log(self) -> AsyncLog:
@@ -113,6 +120,16 @@ class Call:
         return by
 
     @property
+    def by_origin(self) -> dict[str, Any]:
+        """As `by`, for commands that have an id of their own."""
+        return {name: value for name, value in self.by.items() if name != "idempotency_key"}
+
+    @property
+    def holder(self) -> str:
+        """Who holds what the request begins, in words."""
+        return self.principal.actor or "a client over HTTP"
+
+    @property
     def by_expected(self) -> dict[str, Any]:
         """As `by`, with the version that the session must be at, if there is one."""
         return self.by if self.expected is None else {**self.by, "expected": self.expected}
@@ -121,8 +138,12 @@ class Call:
         return action in self.principal.actions
 
     async def session(self, *, create: bool = False) -> AsyncSession:
-        """Open the session that the path names."""
-        return await self.service.session(self.principal, self.path["session_id"], create=create)
+        """Open the session that the path names: as the turn's, if the request has a fence."""
+        session = await self.service.session(self.principal, self.path["session_id"], create=create)
+        if self.fence is None:
+            return session
+        with in_order():
+            return await session.held_turn(self.fence)
 
     async def owns(self, session_id: str) -> bool:
         """Return whether a session is one that the principal may see."""
@@ -138,6 +159,15 @@ class Call:
         if not await self.owns(task.session_id):
             raise TaskNotFound(task_id)
         return task
+
+
+@contextmanager
+def in_order() -> Generator[None]:
+    """Refuse what is continued although it did not begin so: the request itself is a sound one."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise RequestRefused("out_of_order", str(error)) from error
 
 
 def json_response(
@@ -165,7 +195,7 @@ KEY_CHARACTERS: Final = 255
 def checked_query(model: type[Model] | None, request: Request) -> Model | None:
     """Read the query; unknown and repeated names are refused, and numbers are digits."""
     sent: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
         if name in sent or model is None or name not in model.model_fields:
             said = "is given twice" if name in sent else "is no parameter of this operation"
             raise _invalid([(name, said)])
@@ -209,6 +239,20 @@ def expected_version(request: Request) -> int | None:
     if found is None:
         raise RequestRefused("invalid_argument", 'If-Match must be one version, such as "17"')
     return int(found[1])
+
+
+def fence_of(request: Request, needed: bool) -> int | None:
+    """Read ``Eventlog-Fence``: the version at which an attempt at a turn began."""
+    header = request.headers.get("eventlog-fence")
+    if header is None and not needed:
+        return None
+    found = _VERSION.fullmatch((header or "").strip())
+    fence = 0 if found is None else int(found[1])
+    if not fence:
+        raise RequestRefused(
+            "invalid_argument", "Eventlog-Fence must be the fence with which the turn was begun"
+        )
+    return fence
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -19,10 +19,12 @@ from eventlog import (
     Position,
     Record,
     Recorded,
+    RecordedStep,
     SessionMeta,
     StoredMessage,
     TaskView,
     ToolOutput,
+    TurnView,
 )
 
 __all__ = [
@@ -39,8 +41,10 @@ __all__ = [
     "output_document",
     "output_from",
     "recorded_from",
+    "step_from",
     "stored_from",
     "task_from",
+    "turn_from",
 ]
 
 
@@ -70,13 +74,26 @@ def commit_from(document: dict[str, Any]) -> CommitResult:
 
 def health_from(document: dict[str, Any]) -> Health:
     """Read the health of a log."""
-    return cast("Health", _known(Health, document))
+    health = cast("Health", _known(Health, document))
+    return health._replace(wal_readers=tuple(health.wal_readers or ()))
 
 
 def task_from(document: dict[str, Any]) -> TaskView:
     """Read a task."""
     view = cast("TaskView", _known(TaskView, document))
     return view._replace(steps=tuple(view.steps))
+
+
+def turn_from(document: dict[str, Any]) -> TurnView:
+    """Read a turn."""
+    view = cast("TurnView", _known(TurnView, document))
+    return view._replace(steps=tuple(view.steps))
+
+
+def step_from(document: dict[str, Any]) -> RecordedStep:
+    """Read a step of a turn."""
+    messages = _messages_from(document["messages"])
+    return RecordedStep(document["step"], document["output"], messages)
 
 
 def archives_from(documents: list[dict[str, Any]]) -> tuple[ArchiveView, ...]:

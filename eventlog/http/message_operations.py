@@ -11,6 +11,7 @@ from eventlog.http.bodies import (
     Nothing,
     OutputQuery,
     Replace,
+    SoundMessage,
     TailQuery,
     ToolResult,
     Withdraw,
@@ -26,9 +27,9 @@ __all__ = ["MESSAGE_OPERATIONS"]
 
 
 async def append_message(call: Call) -> Response:
-    body: MessageBody = call.body
+    body: MessageBody | SoundMessage = call.body
     session = await call.session(create=True)
-    message = await session.append(checked_message(body.fields), **call.by_expected)
+    message = await session.append(body.message, **call.by_expected)
     document = {
         "session_id": session.id,
         "version": session.version,
@@ -140,14 +141,14 @@ MESSAGE_OPERATIONS = (
     Operation(
         "POST", f"{_SESSION}/messages", "append_message",
         "Append a message; the session is created if need be.", "write", append_message,
-        body=MessageBody, body_required=True, keyed=True, conditional=True, answers={201: "Appended"},
-        refusals=(409, 410, 412),
+        body=MessageBody, body_required=True, keyed=True, conditional=True, fenced="may",
+        answers={201: "Appended"}, refusals=(409, 410, 412),
     ),
     Operation(
         "POST", f"{_SESSION}/messages/batch", "append_batch",
         "Append up to 100 messages, all or none; the session is created if need be.", "write",
         append_batch, body=AppendBatch, body_required=True, keyed=True, conditional=True,
-        answers={201: "AppendedBatch"}, refusals=(409, 410, 412),
+        fenced="may", answers={201: "AppendedBatch"}, refusals=(409, 410, 412),
     ),
     Operation(
         "GET", f"{_SESSION}/messages", "list_messages", "Return the live messages.", "read",
@@ -156,7 +157,7 @@ MESSAGE_OPERATIONS = (
     Operation(
         "POST", f"{_MESSAGE}/results", "record_result",
         "Record the result of a call that a message made.", "write", record_result,
-        body=ToolResult, body_required=True, keyed=True, conditional=True, answers={200: "Done"},
+        body=ToolResult, body_required=True, keyed=True, conditional=True, fenced="may", answers={200: "Done"},
         refusals=(404, 409, 410, 412),
     ),
     Operation(
@@ -171,18 +172,18 @@ MESSAGE_OPERATIONS = (
     Operation(
         "POST", f"{_SESSION}/messages/withdraw", "withdraw",
         "Take live messages out of the session for good.", "write", withdraw, body=Withdraw,
-        body_required=True, keyed=True, conditional=True, answers={200: "Withdrawn"},
+        body_required=True, keyed=True, conditional=True, fenced="may", answers={200: "Withdrawn"},
         refusals=(404, 409, 410, 412),
     ),
     Operation(
         "POST", f"{_SESSION}/messages/replace", "replace",
         "Put messages in the place of live ones.", "write", replace, body=Replace,
-        body_required=True, keyed=True, conditional=True, answers={200: "Withdrawn"},
+        body_required=True, keyed=True, conditional=True, fenced="may", answers={200: "Withdrawn"},
         refusals=(404, 409, 410, 412),
     ),
     Operation(
         "POST", f"{_SESSION}/messages/clear", "clear", "Withdraw all live messages.", "write",
-        clear, body=Nothing, keyed=True, conditional=True, answers={200: "Withdrawn"},
+        clear, body=Nothing, keyed=True, conditional=True, fenced="may", answers={200: "Withdrawn"},
         refusals=(404, 409, 410, 412),
     ),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from eventlog import (
     SessionMeta,
     TaskView,
     ToolOutput,
+    TurnView,
 )
 from eventlog.http.routing import PREFIX, Operation
 from eventlog.http.wire_errors import CODES
@@ -103,6 +104,19 @@ def _answers() -> dict[str, Any]:
         "Withdrawn": _object(**_VERSIONED, withdrawn=messages),
         "Begun": _object(**_VERSIONED, message_id=_TEXT, fence=_COUNT, sequence=_COUNT),
         "Ended": _object(**_VERSIONED, message=_optional(dict(message))),
+        "BegunTurn": _object(
+            **_VERSIONED,
+            turn_id=_TEXT,
+            attempt=_COUNT,
+            done={"type": "boolean"},
+            fence=_optional(dict(_COUNT)),
+            lease_until=_optional(dict(_TEXT)),
+            result={},
+        ),
+        "Renewed": _object(**_VERSIONED, lease_until=_TEXT),
+        "Step": _object(**_VERSIONED, step=_TEXT, output={}, messages=messages),
+        "Turn": _view(TurnView),
+        "Turns": _object(turns=_list_of(_refers("Turn")), next=_optional(dict(_TEXT))),
         "Done": _object(**_VERSIONED),
         "Output": {
             **_object(**_view(ToolOutput)["properties"], next_offset=_optional(dict(_COUNT))),
@@ -168,7 +182,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "required": False,
                 "description": "The same key in the same session gets the first outcome again; "
                 "with another payload it is refused.",
-                "schema": {"pattern": "^[A-Za-z0-9._:-]{1,255}$"},
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
             }
         )
     if operation.conditional:
@@ -179,6 +193,16 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "required": False,
                 "description": "The version that the session must be at; 412 if it is not.",
                 "schema": {"type": "string", "pattern": '^"?[0-9]{1,17}"?$'},
+            }
+        )
+    if operation.fenced:
+        described["parameters"].append(
+            {
+                "name": "Eventlog-Fence",
+                "in": "header",
+                "required": operation.fenced == "must",
+                "description": "The fence of the turn that the command belongs to.",
+                "schema": {"type": "string", "pattern": '^"?[1-9][0-9]{0,15}"?$'},
             }
         )
     if operation.body is not None:

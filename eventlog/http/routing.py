@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import BaseModel
@@ -46,6 +46,15 @@ class Operation:
     """Whether ``Idempotency-Key`` is honoured."""
     conditional: bool = False
     """Whether ``If-Match`` is honoured."""
+    fenced: Literal["", "may", "must"] = ""
+    """Whether ``Eventlog-Fence`` is honoured: then it may, or must, be a command of a turn."""
+
+    parameters: tuple[tuple[int, str], ...] = field(init=False)
+    """The parameters in the path: which segment each is, and its name."""
+
+    def __post_init__(self) -> None:
+        named = ((at, word[1:-1]) for at, word in enumerate(self.segments) if word[0] == "{")
+        object.__setattr__(self, "parameters", tuple(named))
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -57,19 +66,19 @@ class Routes:
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations = tuple(operations)
-        self._by_length: dict[int, list[tuple[tuple[str, ...], dict[str, Operation]]]] = {}
+        self._shapes: dict[int, list[_Shape]] = {}
         for operation in self.operations:
             segments = operation.segments
-            paths = self._by_length.setdefault(len(segments), [])
-            for known, methods in paths:
-                if known == segments:
-                    methods[operation.method] = operation
-                    break
-            else:
-                paths.append((segments, {operation.method: operation}))
-        for paths in self._by_length.values():
+            is_fixed = tuple(not segment.startswith("{") for segment in segments)
+            shapes = self._shapes.setdefault(len(segments), [])
+            shape = next((each for each in shapes if each.is_fixed == is_fixed), None)
+            if shape is None:
+                shape = _Shape(is_fixed)
+                shapes.append(shape)
+            shape.add(operation)
+        for shapes in self._shapes.values():
             # A fixed word goes before a parameter: `messages/batch` is no message's id.
-            paths.sort(key=lambda entry: [segment.startswith("{") for segment in entry[0]])
+            shapes.sort(key=lambda shape: shape.is_fixed, reverse=True)
 
     def find(self, method: str, segments: list[bytes]) -> tuple[Operation, dict[str, str]]:
         """Return the operation of a path and the values in it.
@@ -77,13 +86,13 @@ class Routes:
         Raises `RequestRefused` with 404 for an unknown path, and 405 for a method that it lacks.
         """
         allowed: set[str] = set()
-        for known, methods in self._by_length.get(len(segments), ()):
-            values = _values(known, segments)
-            if values is None:
+        for shape in self._shapes.get(len(segments), ()):
+            methods = shape.find(segments)
+            if methods is None:
                 continue
             operation = methods.get(method)
             if operation is not None:
-                return operation, values
+                return operation, _values(operation.parameters, segments)
             allowed |= set(methods)
         if allowed:
             allow = ", ".join(sorted(allowed))
@@ -95,22 +104,39 @@ class Routes:
         raise RequestRefused("not_found", "no operation has this path; see /openapi.json")
 
 
-def _values(known: tuple[str, ...], segments: list[bytes]) -> dict[str, str] | None:
-    values: dict[str, str] = {}
-    for name, raw in zip(known, segments, strict=True):
-        if not name.startswith("{"):
-            if raw != name.encode():
-                return None
-        elif not raw:
-            return None
-        else:
-            try:
-                values[name[1:-1]] = unquote_to_bytes(raw).decode()
-            except UnicodeDecodeError:
-                raise RequestRefused(
-                    "not_found", "an id in the path is not UTF-8; write it percent-encoded"
-                ) from None
-    return values
+class _Shape:
+    """The paths of one length that have parameters in the same places: found by their words."""
+
+    def __init__(self, is_fixed: tuple[bool, ...]) -> None:
+        self.is_fixed = is_fixed
+        self._places = [place for place, fixed in enumerate(is_fixed) if fixed]
+        self._methods: dict[tuple[bytes, ...], dict[str, Operation]] = {}
+
+    def add(self, operation: Operation) -> None:
+        segments = operation.segments
+        words = tuple([segments[place].encode() for place in self._places])
+        self._methods.setdefault(words, {})[operation.method] = operation
+
+    def find(self, segments: list[bytes]) -> dict[str, Operation] | None:
+        """Return the operations of a path by their methods; None if it is another path."""
+        # An empty segment is no value of a parameter, and no word is empty.
+        return (
+            self._methods.get(tuple([segments[place] for place in self._places]))
+            if all(segments)
+            else None
+        )
+
+
+def _values(parameters: Iterable[tuple[int, str]], segments: list[bytes]) -> dict[str, str]:
+    try:
+        return {
+            name: (unquote_to_bytes(raw) if b"%" in (raw := segments[place]) else raw).decode()
+            for place, name in parameters
+        }
+    except UnicodeDecodeError:
+        raise RequestRefused(
+            "not_found", "an id in the path is not UTF-8; write it percent-encoded"
+        ) from None
 
 
 def raw_path(scope: Mapping[str, Any]) -> bytes:

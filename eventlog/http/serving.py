@@ -15,8 +15,9 @@ import uvicorn
 from starlette.requests import Request
 
 from eventlog import AsyncLog, InvalidArgument
-from eventlog.http.application import LOOPBACK, create_app
+from eventlog.http.application import LOOPBACK, Pages, create_app
 from eventlog.http.limits import Limits
+from eventlog.http.peers import bounded_protocol
 from eventlog.http.principal import ANY, Authorize, Principal
 
 __all__ = ["by_token", "hosts_for", "is_loopback", "new_loop", "serve"]
@@ -96,6 +97,7 @@ async def serve(
     token: str | None = None,
     hosts: Sequence[str] = (),
     limits: Limits | None = None,
+    pages: Pages | None = None,
     started: Callable[[str, int], None] = lambda host, port: None,
 ) -> None:
     """Serve a log until SIGTERM or SIGINT, and end the streams of events that are open.
@@ -112,14 +114,20 @@ async def serve(
         raise InvalidArgument(
             f"a token has at least {TOKEN_CHARACTERS} characters; `openssl rand -hex 32` draws one"
         )
+    limits = limits or Limits()
     app = create_app(
-        log, authorize=by_token(token), hosts=hosts_for(host, hosts), limits=limits or Limits()
+        log,
+        authorize=by_token(token),
+        hosts=hosts_for(host, hosts),
+        limits=limits,
+        pages=pages,
     )
     server = _Server(
         uvicorn.Config(
             app,
             host=host,
             port=port,
+            http=bounded_protocol(limits),
             log_config=None,
             access_log=False,
             server_header=False,

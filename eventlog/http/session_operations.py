@@ -197,7 +197,7 @@ SESSION_OPERATIONS = (
     ),
     Operation(
         "POST", f"{_SESSION}/used", "record_used", "Record that contexts and a skill were used.",
-        "write", record_used, body=Used, keyed=True, answers={200: "Done"},
+        "write", record_used, body=Used, keyed=True, fenced="may", answers={200: "Done"},
         refusals=(404, 409, 410),
     ),
     Operation(
@@ -207,7 +207,7 @@ SESSION_OPERATIONS = (
     Operation(
         "POST", f"{_SESSION}/commit", "commit",
         "Move the live messages into a new archive, and return at once.", "write", commit,
-        body=Commit, keyed=True, answers={200: "Committed", 202: "Committed"},
+        body=Commit, keyed=True, fenced="may", answers={200: "Committed", 202: "Committed"},
         refusals=(404, 409, 410, 412),
     ),
     Operation(

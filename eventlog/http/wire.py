@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -16,6 +17,7 @@ from typing_extensions import TypedDict
 from eventlog import (
     ANY,
     Indeterminate,
+    InvalidArgument,
     Message,
     Recorded,
     StoreUnavailable,
@@ -28,13 +30,16 @@ from eventlog.http.wire_errors import error_from
 
 __all__ = [
     "ATTEMPTS",
+    "CANCELLATIONS",
     "EVENT_BYTES",
     "STREAM_SECONDS",
     "TIMEOUT_SECONDS",
+    "WAIT_SECONDS",
     "By",
     "Origin",
     "Sent",
     "answer_of",
+    "as_json",
     "client_options",
     "failed",
     "get",
@@ -53,6 +58,12 @@ ATTEMPTS: Final = 4
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long an answer may take."""
+
+WAIT_SECONDS: Final = 10.0
+"""How long the server may wait before it answers that another turn is open; then it is asked again."""
+
+CANCELLATIONS: Final = (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends a turn ``cancelled`` when it leaves the block."""
 
 STREAM_SECONDS: Final = 45.0
 """A stream that is silent for longer is dead: three heartbeats of the server."""
@@ -114,6 +125,7 @@ def post(
     keyed: bool = True,
     expected: int | Literal["any"] = ANY,
     method: str = "POST",
+    fence: int | None = None,
     **query: Any,
 ) -> Sent:
     """Return a command. Without a key of the caller it gets one, so that it can be repeated.
@@ -129,12 +141,25 @@ def post(
         "Eventlog-Causation-Id": by.get("causation_id"),
         "traceparent": by.get("trace"),
         "If-Match": None if expected == ANY else f'"{expected}"',
+        "Eventlog-Fence": None if fence is None else str(fence),
         "Content-Type": None if body is None else "application/json",
     }
-    content = None if body is None else pydantic_core.to_json(body, inf_nan_mode="constants")
+    content = None if body is None else _json(body)
     said = {name: _text(value) for name, value in query.items() if value is not None}
     sent = {name: value for name, value in headers.items() if value is not None}
     return Sent(method, _path(segments), said, sent, content)
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return pydantic_core.to_json(value, inf_nan_mode="constants")
+    except (pydantic_core.PydanticSerializationError, ValueError) as error:
+        raise InvalidArgument(f"it cannot be sent as JSON: {error}; correct the value") from error
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as it will be read back."""
+    return pydantic_core.from_json(_json(value))
 
 
 def _quoted(key: str) -> str:

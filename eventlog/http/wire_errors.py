@@ -19,6 +19,7 @@ from eventlog import (
 __all__ = [
     "CODES",
     "Failure",
+    "NotThere",
     "RequestRefused",
     "code_of",
     "error_from",
@@ -84,8 +85,11 @@ OWN_CODES: Final[dict[str, int]] = {
     "forbidden": 403,
     "not_found": 404,
     "message_not_found": 404,
+    "turn_not_found": 404,
+    "step_not_found": 404,
     "method_not_allowed": 405,
     "session_exists": 409,
+    "out_of_order": 409,
     "timeout": 408,
     "too_large": 413,
     "unsupported_media_type": 415,
@@ -112,8 +116,14 @@ _CLASSES: Final[dict[str, type[EventLogError]]] = {
     snake_case(name): getattr(eventlog, name) for name in _TABLE
 }
 
-_SAME: Final = {"duplicate_key": "duplicate_event", "message_not_found": "invalid_message"}
+_SAME: Final = {
+    "duplicate_key": "duplicate_event",
+    "message_not_found": "invalid_message",
+    "out_of_order": "invalid_argument",
+}
 """Codes whose status is that of the request; the library itself has one error for both."""
+
+_ABSENT: Final = frozenset({"turn_not_found", "step_not_found"})
 
 _BY_STATUS: Final[dict[int, type[EventLogError]]] = {
     409: ConflictError,
@@ -136,6 +146,10 @@ class Failure(NamedTuple):
     message: str
     details: dict[str, Any]
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class NotThere(InvalidError):
+    """A turn or a step that is not there; methods of the clients return None or nothing for it."""
 
 
 class RequestRefused(EventLogError):
@@ -192,6 +206,8 @@ def error_from(status: int, document: Any) -> EventLogError:
     said = found.get("error")
     sent = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
     code, message = sent.get("code"), sent.get("message")
+    if code in _ABSENT:
+        return NotThere(str(message))
     code = _SAME.get(str(code), str(code))
     cls = _CLASSES.get(code) or _by_status(status)
     details = sent.get("details")

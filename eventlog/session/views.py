@@ -12,6 +12,7 @@ from eventlog.session.messages import Message
 from eventlog.session.tasks.machine import POLLER_VIEW, PollerState, TaskState
 from eventlog.session.tasks.state import add_usage
 from eventlog.session.turns.machine import TurnState
+from eventlog.session.turns.state import owner_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,7 +88,8 @@ class TurnView(NamedTuple):
     """A turn as readers see it. Times are ISO 8601 text, or empty.
 
     ``owner`` names the process that has an open turn, and ``lease_until`` says for how long.
-    ``steps`` are those that are finished; ``error`` says why it did not complete.
+    ``steps`` are those that are finished; ``error`` says why it did not complete. ``result`` is that
+    of a completed turn that was asked for by its id; a list leaves it out.
     """
 
     turn_id: str
@@ -99,6 +101,7 @@ class TurnView(NamedTuple):
     owner: str | None
     steps: tuple[str, ...]
     error: str | None
+    result: Any = None
 
 
 @lru_cache(maxsize=64)  # At most one of the times in the metadata changes with a message.
@@ -255,7 +258,7 @@ def turn_view(turn: Turn) -> TurnView:
         begun_at=_time(turn.begun_at),
         lease_until=_time(turn.lease_until) if is_open else "",
         ended_at=_time(turn.ended_at),
-        owner=f"process {owner['pid']} on {owner['host']}" if is_open and owner else None,
+        owner=owner_name(owner) if is_open and owner else None,
         steps=tuple(turn.steps),
         error=turn.error,
     )

@@ -17,13 +17,11 @@ fails shrinks to a few calls and the simplest fate, and is printed as plain Pyth
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from eventlog.testing.crashing import Crash
 from eventlog.testing.disk.fates import KEPT, LOST, Fate
 from eventlog.testing.exploring import look
 from eventlog.testing.host import Call, Host
@@ -65,7 +63,7 @@ class CrashProgram:
                 host.call(getattr(opened, call.name), *call.arguments)
             if self.step:
                 host.steps.fail(host.steps.count + self.step)
-            with suppress(Crash):
+            with host.until_crash():
                 host.call(getattr(opened, last.name), *last.arguments)
             return look(host, self.fate, check, code=self.code(_name(subject), _name(check)))
 

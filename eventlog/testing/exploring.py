@@ -22,15 +22,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from eventlog.testing.crashing import Crash
 from eventlog.testing.disk.fates import KEPT, LOST, every_fate
 from eventlog.testing.findings import CrashFinding, CrashFound
 from eventlog.testing.host import Host
+from eventlog.testing.progress import shown_progress
 
 if TYPE_CHECKING:
     from eventlog.testing.disk.fates import Fate
@@ -84,6 +83,7 @@ def every_crash(
     make_host: Callable[[], Host] = Host,
     every: int = 1,
     first: int = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> CrashReport:
     """Crash a program everywhere; raise `CrashFound` if ``check`` fails on what is left.
 
@@ -96,10 +96,14 @@ def every_crash(
     all was lost; with many steps that takes long. ``make_host`` creates the host for the program; what
     it does itself is not crashed. With ``every=3`` only every third step is crashed, beginning with
     the ``first``, and the end.
+
+    ``progress`` is called with a line at each crash point, and with an empty one at the end; by default
+    the line is shown on stderr if that is a terminal.
     """
     began = time.perf_counter()
     explorer = _Explorer(program, check, make_host, power=power, recovery=recovery)
-    explorer.run(every, first)
+    with shown_progress(progress) as tell:
+        explorer.run(every, first, tell)
     explorer.report.seconds = time.perf_counter() - began
     return explorer.report
 
@@ -167,12 +171,16 @@ class _Explorer:
         self._seen: set[bytes] = set()
         self.report = CrashReport(_name(program))
 
-    def run(self, every: int, first: int) -> None:
+    def run(self, every: int, first: int, tell: Callable[[str], None]) -> None:
         with self._make_host() as calm:
             before = calm.steps.count
             self._program(calm)
             self.report.steps = calm.steps.count - before
             for step in range(first, self.report.steps + 1, every):
+                tell(
+                    f"{self.report.name}: crash at step {step} of {self.report.steps}, "
+                    f"{self.report.images} images so far"
+                )
                 with self.crashed(step) as host:
                     self._look_everywhere(host, step)
             self._look_everywhere(calm, 0)
@@ -183,7 +191,7 @@ class _Explorer:
         try:
             if step:
                 host.steps.fail(host.steps.count + step)
-            with suppress(Crash):
+            with host.until_crash():
                 self._program(host)
             if step and not host.steps.dead:
                 raise AssertionError(
@@ -231,7 +239,7 @@ class _Explorer:
         """Start the host again, and crash its check at a step, unless it has fewer."""
         left = host.after_crash(fate)
         left.steps.fail(at)
-        with suppress(Crash):
+        with left.until_crash():
             self._check(left)
         return left
 

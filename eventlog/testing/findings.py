@@ -5,11 +5,14 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventlog.errors import EventLogError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from eventlog.testing.disk.fates import Fate
     from eventlog.testing.host import Host
+    from eventlog.testing.whereabouts import StoredEvents
 
 __all__ = ["CrashFinding", "CrashFound"]
 
@@ -35,15 +38,42 @@ class CrashFinding(NamedTuple):
         before, after = self.host.disk, self.host.disk.after_crash(self.fate)
         parts = (
             f"{self.check} failed after a crash at {where}: {self.error!r}",
-            _section("steps, with the fates of those not synced", self._trace()),
-            _section("the disk before, as the program saw it", _files(before.files())),
-            _section("the disk after", _files(after.files())),
+            _section(self._whereabouts(), list(map(str, self.host.crashed_in)) or ["-"]),
             _section(
                 "answers that its user has got", [repr(told) for told in self.host.told] or ["-"]
             ),
+            _section("steps, with the fates of those not synced", self._trace()),
+            _section("the disk before, as the program saw it", _files(before.files())),
+            _section("the disk after", _files(after.files())),
             _section("to repeat it", self.code.splitlines()),
         )
         return "\n\n".join(parts)
+
+    def _whereabouts(self) -> str:
+        """Return where the program was: among which events."""
+        noted = self.host.noted
+        program = "the program was here" if self.host.steps.struck else "the program had ended"
+        if noted.storing:
+            events = " and ".join(map(str, noted.storing))
+            return f"{program}, storing {events}; {self._fate_of(noted.storing)}"
+        if noted.stored:
+            return f"{program}, after {' and '.join(map(str, noted.stored))}"
+        return f"{program}, before its first event"
+
+    def _fate_of(self, events: Sequence[StoredEvents]) -> str:
+        """Return what became of events whose append was never answered."""
+        try:
+            with self.host.after_crash(self.fate) as left:
+                kept = [
+                    left.open_store(each.path).head(each.session_id).version >= each.last
+                    for each in events
+                ]
+        except EventLogError:
+            return "it got no answer"
+        on_disk = (
+            "all of it is on the disk, but" if all(kept) else "not all of it is on the disk, and"
+        )
+        return f"{on_disk} it got no answer"
 
     def _trace(self) -> Iterator[str]:
         steps = self.host.steps

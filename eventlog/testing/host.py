@@ -15,14 +15,13 @@ which they happen::
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from eventlog.log import Log
-from eventlog.stores.sqlite.store import SQLiteStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash
 from eventlog.testing.disk.disk import Disk
@@ -31,10 +30,12 @@ from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.disk.watched_folder import WatchedFolder, begin_watching, end_watching
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.model.operations import Image
+from eventlog.testing.whereabouts import CodeLine, Noted, NotingStore, lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
+    from eventlog.stores.sqlite.store import SQLiteStore
     from eventlog.testing.crashing import Steps
     from eventlog.testing.disk.sqlite import Database
 
@@ -79,6 +80,10 @@ class Host:
         """The answers that the host's user has got; no crash takes them away."""
         self.in_doubt: Any = None
         """The call that had no answer when the power failed, or None."""
+        self.crashed_in: tuple[CodeLine, ...] = ()
+        """The lines of the program, the innermost last, at which its power failed."""
+        self.noted = Noted()
+        """The events that were being stored, and those that were stored last."""
         self._pragmas = pragmas
         self._databases: dict[str, Database] = {}
         self._logs: list[Log] = []
@@ -109,7 +114,9 @@ class Host:
         if database is None:
             vfs = DiskVFS(self.disk, Random(path))
             self._databases[path] = database = Database(vfs, path, pragmas=self._pragmas)
-        return SQLiteStore(path, connect=database.connect, **options)
+        store = NotingStore(path, connect=database.connect, **options)
+        store.noted = self.noted
+        return store
 
     @property
     def folder(self) -> Path:
@@ -126,6 +133,14 @@ class Host:
         self.told.append(call)
         self.in_doubt = None
         return answer
+
+    @contextmanager
+    def until_crash(self) -> Generator[None]:
+        """Run a block that may crash; keep the lines of it at which it did, for the report."""
+        try:
+            yield
+        except Crash as crash:
+            self.crashed_in = lines_of(crash)
 
     def after_crash(self, fate: Fate = KEPT) -> Host:
         """Return the restarted host: what is left on its disk, its clock, and its user's memory."""

@@ -1,20 +1,24 @@
 """Raise an exception in the main thread wherever Python could run a signal handler.
 
 Python runs handlers when a function begins, after a call and at a backward jump. A trace function is
-called before every instruction, so it can raise at each such point in turn.
+called before every instruction, so it can raise at each such point in turn. Where the library holds
+Ctrl-C back, no handler would raise, so Ctrl-C is pressed there instead.
 """
 
 from __future__ import annotations
 
 import dis
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.interrupts import HeldInterrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
-__all__ = ["Interrupted", "Interrupter"]
+__all__ = ["Interrupted", "Interrupter", "is_interrupt_held"]
 
 _CALLS: Final = ("CALL", "JUMP_BACKWARD")
 """Prefixes of the instructions after which handlers run."""
@@ -24,9 +28,16 @@ class Interrupted(BaseException):
     """The exception that the handler raises; like `KeyboardInterrupt`, it is not an `Exception`."""
 
 
+def is_interrupt_held() -> bool:
+    """Return whether the library holds Ctrl-C back, so that nothing can interrupt the main thread."""
+    return isinstance(signal.getsignal(signal.SIGINT), HeldInterrupt)
+
+
 def interrupt() -> None:
-    """Raise `Interrupted`."""
-    raise Interrupted
+    """Raise `Interrupted`, or have `KeyboardInterrupt` be raised as soon as Ctrl-C is not held back."""
+    if not is_interrupt_held():
+        raise Interrupted
+    signal.raise_signal(signal.SIGINT)
 
 
 class Interrupter:
@@ -51,6 +62,9 @@ class Interrupter:
             function()
         except Interrupted:
             pass
+        except KeyboardInterrupt:
+            if not self.place:
+                raise
         finally:
             sys.settrace(before)
             self._last.clear()

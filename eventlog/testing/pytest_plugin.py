@@ -34,12 +34,19 @@ def crash_everywhere(request: pytest.FixtureRequest) -> Callable[..., CrashRepor
     """Call `every_crash` with the same arguments; the end of the test run reports the numbers."""
 
     def explore(program: Program, check: Check, **options: Any) -> CrashReport:
+        writer = request.config.get_terminal_writer()
+        if writer.hasmarkup:  # A terminal, which the output of the test does not reach.
+            options.setdefault("progress", lambda line: _show(writer, line))
         report = every_crash(program, check, **options)
         report.name = request.node.name
         _reports.append(report)
         return report
 
     return explore
+
+
+def _show(writer: Any, line: str) -> None:
+    writer.write(f"\r\x1b[K{line}", flush=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

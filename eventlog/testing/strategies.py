@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from eventlog.errors import EventLogError
 from eventlog.log import Log
+from eventlog.session.messages import Message
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.host import Call
@@ -30,18 +31,22 @@ __all__ = ["commands", "histories", "json_values", "message_contents", "messages
 _AT: Final = "2026-01-01T00:00:00Z"
 
 
-def messages(*, calls: int = 2) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw whole messages, as `eventlog.Session.append` takes them."""
+def messages(*, calls: int = 2) -> st.SearchStrategy[Message]:
+    """Draw messages; assistants make up to ``calls`` tool calls."""
+    return _message_data(calls).map(Message.model_validate)
+
+
+def _message_data(calls: int = 2) -> st.SearchStrategy[dict[str, Any]]:
     return message_contents(calls=calls).map(_named)
 
 
 def commands() -> st.SearchStrategy[Call]:
     """Draw calls of a `eventlog.Session`: append, extend, commit and used."""
     batches = st.lists(
-        messages(), min_size=1, max_size=3, unique_by=lambda message: str(message["id"])
+        _message_data(), min_size=1, max_size=3, unique_by=lambda message: str(message["id"])
     )
     return st.one_of(
-        st.builds(_command, st.just("append"), messages()),
+        st.builds(_command, st.just("append"), _message_data()),
         st.builds(_command, st.just("extend"), batches),
         st.builds(_command, st.just("commit"), st.integers(0, 3)),
         st.builds(

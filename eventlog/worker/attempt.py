@@ -79,15 +79,34 @@ class Attempt:
         self._number = claim.attempt
         self._steps: RecordedSteps | None = None
         self._called: asyncio.Task[Any] | None = None
+        self._outcome = "released"
+        self._problem: BaseException | None = None
         self._lease_keeper = LeaseKeeper(
             heartbeat, self._renew, timeout_seconds=terms.attempt_timeout
         )
 
     async def run(self) -> bool:
         """Run the attempt to its end; return whether it completed the task."""
+        observer = self._engine.blocking.observer
+        task = self._core.state.tasks.get(self._task_id)
+        if observer is None or task is None:
+            return await self._run()
+        from eventlog.engine.observer import cause_of_task
+
+        cause = await self._engine.run(cause_of_task, self._core, self._engine.store, self._task_id)
+        with observer.attempt(
+            self._core.session, self._task_id, task.kind, self._number, cause
+        ) as note:
+            try:
+                return await self._run()
+            finally:
+                note(self._outcome, self._problem)
+
+    async def _run(self) -> bool:
         try:
             with self._lease_keeper:
                 await self._work()
+            self._outcome = "completed"
             return True
         except LeaseLost as error:
             self._log_lost(error)
@@ -259,6 +278,7 @@ class Attempt:
 
     async def _fail(self, error: BaseException) -> None:
         """Record a failed attempt; this does not fail, whatever the error is or its methods do."""
+        self._outcome, self._problem = "failed", error
         command = FailAttempt(
             self._task_id,
             self._fence,
@@ -312,6 +332,7 @@ class Attempt:
             log_fact(logging.ERROR, "callable_ignores_cancellation", **self._who())
 
     def _log_lost(self, error: ConflictError) -> None:
+        self._outcome, self._problem = "lease_lost", error
         self._log("lease_lost", error)
 
     def _log(self, fact: str, error: BaseException) -> None:

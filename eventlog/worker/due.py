@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
-from eventlog.engine.owner import is_gone
+from eventlog.engine.owner import fate_of, is_gone
 from eventlog.session.index import due_key, due_prefix, keys_under
 from eventlog.session.tasks.events import OwnerData
 from eventlog.telemetry import log_fact
@@ -20,10 +20,11 @@ from eventlog.worker.due_task import DueTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+    from eventlog.engine.door import Door
     from eventlog.store import Store
     from eventlog.worker.distant_times import DistantTimes
 
-__all__ = ["DueTask", "due_tasks", "seconds_until_due"]
+__all__ = ["DueTask", "due_tasks", "seconds_until_due", "tasks_elsewhere"]
 
 SCAN_LIMIT: Final = 64
 """Due tasks read per scan: more than one worker takes at once, few enough to stay fresh."""
@@ -33,7 +34,7 @@ EARLY_LIMIT: Final = 256
 
 
 def due_tasks(
-    store: Store,
+    store: Door,
     now: int,
     kinds: Collection[str],
     room: int,
@@ -58,8 +59,18 @@ def due_tasks(
     return found
 
 
+def tasks_elsewhere(store: Door, now: int, kinds: Collection[str]) -> Iterator[DueTask]:
+    """Yield the tasks that run in a process of which it cannot be proven whether it lives.
+
+    They are free when their lease ends, at `DueTask.due_at`.
+    """
+    for task in _scan(store, kinds, now + 1, None, EARLY_LIMIT):
+        if task.owner is not None and fate_of(task.owner, store.inner) == "unknown":
+            yield task
+
+
 def _free_early(
-    store: Store, now: int, tasks: Iterable[DueTask], distant_times: DistantTimes
+    store: Door, now: int, tasks: Iterable[DueTask], distant_times: DistantTimes
 ) -> Iterator[DueTask]:
     """Yield the tasks that may be claimed before their time.
 
@@ -71,7 +82,7 @@ def _free_early(
         if task.owner is not None:
             name = str(task.owner)
             if name not in gone:
-                gone[name] = is_gone(task.owner)
+                gone[name] = is_gone(task.owner, store.inner)
             if gone[name] or distant_times.has_lapsed(store, task, now):
                 yield task
         elif task.state == "pending" or distant_times.has_lapsed(store, task, now):

@@ -8,6 +8,7 @@ from eventlog.engine.owner import is_gone
 
 if TYPE_CHECKING:
     from eventlog.session.tasks.events import OwnerData
+    from eventlog.store import Store
 
 __all__ = ["DueTask"]
 
@@ -25,7 +26,6 @@ class DueTask(NamedTuple):
     fence: int
     attempts: int
 
-    @property
-    def orphaned(self) -> bool:
-        """Whether its owner is known to be gone, even if the lease has not ended."""
-        return self.owner is not None and is_gone(self.owner)
+    def is_orphaned(self, store: Store) -> bool:
+        """Return whether its owner is known to be gone, even if the lease has not ended."""
+        return self.owner is not None and is_gone(self.owner, store)

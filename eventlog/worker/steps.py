@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from eventlog.engine.steps import INLINE_BYTES, StepNames, StoredOutput, as_json, keep_output
@@ -75,7 +75,10 @@ class RecordedSteps:
         """
         self.reserved = name
         found = await self._find(name)
-        return (found.output, None) if found else await self._made(name, await function())
+        if found:
+            return found.output, None
+        with self._observed(name):
+            return await self._made(name, await function())
 
     # ---- for callables ------------------------------------------------------------------------
 
@@ -85,7 +88,8 @@ class RecordedSteps:
             found = await self._find(name)
             if found:
                 return found.output
-            return await self._record(name, await call(function, *arguments))
+            with self._observed(name):
+                return await self._record(name, await call(function, *arguments))
 
     def run_sync(self, name: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Run a step of a callable, in the thread that the callable runs in."""
@@ -93,9 +97,16 @@ class RecordedSteps:
             found = self._run_in_loop(self._find(name))
             if found:
                 return found.output
-            return self._run_in_loop(self._record(name, function(*arguments)))
+            with self._observed(name):
+                return self._run_in_loop(self._record(name, function(*arguments)))
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _observed(self, name: str) -> AbstractContextManager[None]:
+        observer = self._engine.blocking.observer
+        if observer is None:
+            return nullcontext()
+        return observer.step(self._core.session, self._task_id, name)
 
     @contextmanager
     def _named(self, name: str) -> Generator[None]:

@@ -163,6 +163,8 @@ class WorkLoop:
         if suspects and self._suspect not in self._running:
             room -= 1
         tried = others[:room]
+        if found:
+            self._owner = await self._engine.run(this_process, self._engine.store.inner)
         await self._start(tried, store_time)
         return len(tried) + await self._start_one(suspects, store_time)
 
@@ -232,7 +234,7 @@ class WorkLoop:
             owner=self._owner,
             lease=self._leases.lease,
             attempts=self._terms.retry.attempts,
-            owner_gone=due.fence if due.orphaned else None,
+            owner_gone=due.fence if due.is_orphaned(self._engine.store.inner) else None,
             distrusted=self._distant_times.take_lapsed(due),
             lease_now=store_time,
             expires_leases=self._leases.is_steady,

@@ -19,6 +19,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.filesystem import LocalFiles, permissions_named
+from eventlog.presence import Presence
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -121,6 +122,7 @@ class FilesStore:
         self.folder = os.fspath(folder)
         self.durability: Durability = _SYNCHRONOUS[synchronous]
         self._mode, self._writers, self._synchronous = mode, writers, synchronous
+        self.appends_briefly = writers == "one"
         self._wakeups = Wakeups(POLL_SECONDS)
         settings = Settings(
             reads_only=mode == "ro",
@@ -130,6 +132,7 @@ class FilesStore:
             segment_bytes=segment_bytes,
             permissions=permissions,
         )
+        self._presence = Presence(self.folder) if files is None else None
         files = LocalFiles() if files is None else files
         self._access = access = Access(files, self.folder, settings)
         self._segments = access.segments
@@ -324,7 +327,15 @@ class FilesStore:
         """Replace the lock for waiting by one that no thread holds; the rest was done at the fork."""
         self._wakeups = Wakeups(POLL_SECONDS)
 
+    def presence(self) -> str | None:
+        return None if self._presence is None else self._presence.name()
+
+    def is_gone(self, presence: str) -> bool | None:
+        return None if self._presence is None else self._presence.is_gone(presence)
+
     def close(self) -> None:
+        if self._presence is not None:
+            self._presence.end()
         self._access.close()
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventlog.errors import InvalidArgument, StoreUnavailable
 from eventlog.stores.sqlite.errors import mapped_errors
 from eventlog.stores.sqlite.schema import SCHEMA_VERSION, refuse_foreign
+from eventlog.stores.sqlite.wal import KEPT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,7 @@ class Connecting:
             self._set(connection, "journal_mode", "wal", "wal")
             self._set(connection, "synchronous", self._level, self._level)
             self._set(connection, "wal_autocheckpoint", _CHECKPOINT_PAGES, _CHECKPOINT_PAGES)
+            self._set(connection, "journal_size_limit", KEPT_BYTES, KEPT_BYTES)
             connection.execute(f"PRAGMA {role}").fetchall()
         except BaseException:
             connection.close()

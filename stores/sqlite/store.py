@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +28,7 @@ from eventlog.errors import (
     VersionConflict,
 )
 from eventlog.filesystem import make_file, permissions_named
+from eventlog.presence import Presence
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,
@@ -42,9 +43,11 @@ from eventlog.store import (
     Position,
     Record,
     Wakeups,
+    WalState,
     paged,
 )
 from eventlog.store_url import public_url
+from eventlog.stores.sqlite.backup import copy_pages
 from eventlog.stores.sqlite.batch import Batch, put_entries
 from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.connections import Connecting
@@ -55,6 +58,7 @@ from eventlog.stores.sqlite.lookup import Lookup
 from eventlog.stores.sqlite.pages import Bounds, log_page, stream_page
 from eventlog.stores.sqlite.schema import ensure_schema, refuse_older
 from eventlog.stores.sqlite.tail import MERGE_AT
+from eventlog.stores.sqlite.wal import WalKeeper
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -105,6 +109,7 @@ class SQLiteStore:
     """
 
     reads_types = True
+    appends_briefly = True
 
     def __init__(
         self,
@@ -130,6 +135,9 @@ class SQLiteStore:
         if connect is local_connect and self.path != ":memory:":
             make_file(self.path, permissions)
         self.durability: Durability = self._connecting.durability
+        self._wal = WalKeeper(self.path, busy_timeout)
+        is_file = connect is local_connect and self.path != ":memory:"
+        self._presence = Presence(self.path) if is_file else None
         self._start()
 
     def _start(self) -> None:
@@ -187,6 +195,7 @@ class SQLiteStore:
                 if merged is not None:
                     lookup.tail.merged(merged)
                 lookup.tail.add(work.rows)
+            self._wal.committed(connection)
         self._wakeups.notify()
         return answers
 
@@ -402,12 +411,26 @@ class SQLiteStore:
                     self._roll_back(connection)
                     raise
             self._commit(connection)
+            self._wal.look(connection)
 
     # ---- the log as a whole -------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         with self._reading() as connection:
             return check_tables(connection)
+
+    def wal(self) -> WalState:
+        return self._wal.state()
+
+    def presence(self) -> str | None:
+        return None if self._presence is None or self._closed else self._presence.name()
+
+    def is_gone(self, presence: str) -> bool | None:
+        return None if self._presence is None else self._presence.is_gone(presence)
+
+    def backup(self, path: str, advance: Callable[[int, int], object]) -> None:
+        with mapped_errors(path), closing(self._connecting.reader()) as connection:
+            copy_pages(connection, path, advance)
 
     def settings(self) -> dict[str, str]:
         with self._write_lock:
@@ -453,6 +476,8 @@ class SQLiteStore:
                 return
             self._closed = True
             _open_stores.discard(self)
+            if self._presence is not None:
+                self._presence.end()
             # The index tables may lag behind; the next opening reads the rest.
             with suppress(sqlite3.Error, EventLogError):
                 self._index_rest()

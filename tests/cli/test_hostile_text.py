@@ -128,7 +128,12 @@ def lines_of(name: str, command: click.Command, folder: Path) -> Iterator[list[s
     ending = ["--once"] if name == "work" else []
     yield [*ending, "--", *arguments]
     for option in command.params:
-        if not isinstance(option, click.Option) or option.name in ("watch", "once", "store"):
+        if not isinstance(option, click.Option) or option.name in (
+            "watch",
+            "follow",
+            "once",
+            "store",
+        ):
             continue
         if option.is_flag:
             yield [option.opts[0], *ending, "--", *arguments]

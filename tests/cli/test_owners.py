@@ -19,6 +19,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "abandon": ("hers", "archive_001"),
     "policy": ("hers", "--failed-archives", "skip"),
     "show": ("hers",),
+    "events": ("hers",),
     "timeline": ("hers",),
     "at": ("hers@2",),
     "diff": ("hers@1", "2"),
@@ -28,6 +29,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "fork": ("hers@2", "new"),
     "refold": ("hers",),
     "bundle": ("hers", "-o", "case.zip"),
+    "report": ("hers", "-o", "case.html"),
     "materialize": ("hers", "folder"),
     "heal": ("hers", "folder"),
     "verify": ("hers",),
@@ -35,6 +37,9 @@ CALLS: dict[str, tuple[str, ...]] = {
     "import": ("hers.jsonl",),
     "tasks": ("--session", "hers"),
     "find": ("plan", "--session", "hers"),
+    "enqueue": ("hers", "hello"),
+    "stop": ("hers",),
+    "runs": ("--session", "hers"),
 }
 """A call of every command that names a session."""
 
@@ -93,6 +98,7 @@ def test_lists_have_the_owners_sessions_alone(hers: CommandLine) -> None:
     assert [line["session_id"] for line in hers.json("ls", "--owner", "ada")] == ["hers"]
     assert hers.json("tasks", "--owner", "eve") == []
     assert len(hers.json("tasks", "--owner", "ada")) == 1
+    assert {each["session_id"] for each in hers.json("events", "--owner", "ada")} == {"hers"}
     committed = hers.json("commit", "--all", "--owner", "eve")
     assert [document["session_id"] for document in committed] == ["evil"]
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
 
 import eventlog.testing
+from eventlog import Log, Message
+from eventlog.stores.memory import MemoryStore
 from eventlog.testing import CrashFound, Host, every_crash, survives_every_crash
 from eventlog.testing.conformance import StoreConformance
+from eventlog.testing.strategies import messages
 from tests.shares import rounds
 
 if TYPE_CHECKING:
@@ -22,14 +27,19 @@ pytest_plugins = ["eventlog.testing.pytest_plugin"]
 
 README = Path(eventlog.testing.__file__).with_name("README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SERVICE, TEST, MENDED, CONFORMANCE = BLOCKS
+SERVICE, TEST, MENDED, ASYNCHRONOUS, WORKER, CONFORMANCE = BLOCKS
 
 
 def names(*blocks: str) -> dict[str, Any]:
-    """Run code of the README one block after the other; return what it defines."""
+    """Run code of the README one block after the other; return what it defines.
+
+    The reports quote it by the names of the files that a user would put it in.
+    """
     defined: dict[str, Any] = {"__name__": "readme"}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), defined)  # noqa: S102 - our own README
+        file = "test_agent.py" if "def test_" in block else "agent.py"
+        linecache.cache[file] = (len(block), None, block.splitlines(keepends=True), file)
+        exec(compile(block, file, "exec"), defined)  # noqa: S102 - our own README
     return defined
 
 
@@ -75,6 +85,109 @@ def test_the_test_passes_once_the_agent_is_mended(
     report.name = "program"
     shown = without_numbers(str(report)).rpartition(",")[0]
     assert f"`{shown}`" in without_numbers(README)
+
+
+@pytest.mark.parametrize(
+    ("block", "program", "check"),
+    [
+        (ASYNCHRONOUS, "serve_on", "both_are_stored_once"),
+        (WORKER, "finalise", "nothing_is_lost_or_left_running"),
+    ],
+)
+def test_the_examples_for_asyncio_and_workers_pass(block: str, program: str, check: str) -> None:
+    found = names(SERVICE, TEST, MENDED, block)
+
+    report = every_crash(found[program], found[check], every=rounds(12, 1), first=FIRST)
+
+    assert report.images > 5
+    assert report.points > 1
+
+
+def test_the_report_names_the_waiting_coroutine_and_the_event() -> None:
+    found = names(SERVICE, TEST, MENDED, ASYNCHRONOUS)
+
+    def refuse(host: Host) -> None:
+        assert not host.open_log().exists("chat"), "refused"
+
+    with pytest.raises(CrashFound) as caught:
+        every_crash(found["serve_on"], refuse, first=FIRST)
+
+    said = without_numbers(str(caught.value))
+    assert "in serve: await session.append(Message.user(text, id=f" in said
+    assert "storing session_created, message_appended (versions # to # of session 'chat')" in said
+    where = str(caught.value).split("answers that its user has got")[0]
+    assert "write /log.db" not in where  # What the store wrote comes later.
+    assert "vfs" not in where
+
+
+def test_a_finding_after_the_end_says_what_was_stored_last() -> None:
+    def program(host: Host) -> None:
+        host.open_log().session("chat", create=True).append(Message.user("hello"))
+
+    def refuse(host: Host) -> None:
+        assert not host.open_log().exists("chat"), "refused"
+
+    with pytest.raises(CrashFound) as caught:
+        every_crash(program, refuse, first=10_000)
+
+    assert (
+        "the program had ended, after session_created, message_appended (versions 1 to 2 of "
+        "session 'chat'):\n    -\n" in str(caught.value)
+    )
+
+
+def test_a_program_that_crashes_before_any_event_says_so() -> None:
+    def program(host: Host) -> None:
+        (host.folder / "note").write_text("hello")
+
+    def refuse(host: Host) -> None:
+        raise AssertionError
+
+    with pytest.raises(CrashFound) as caught:
+        every_crash(program, refuse)
+
+    assert "the program was here, before its first event:" in str(caught.value)
+    assert 'in program: (host.folder / "note").write_text("hello")' in str(caught.value)
+
+
+def test_the_first_crash_counts_when_cleaning_up_crashes_too() -> None:
+    def program(host: Host) -> None:
+        session = host.open_log().session("chat", create=True)
+        host.told.append(host.steps.count)
+        try:
+            session.append(Message.user("the cause"))
+        finally:
+            session.append(Message.user("of a dead process"))
+
+    def refuse(host: Host) -> None:
+        assert not host.told, "the session was there"
+
+    with pytest.raises(CrashFound, match=r"in program: session.append\(Message.user\(\"the cause"):
+        every_crash(program, refuse, first=FIRST)
+
+
+def test_progress_is_told_at_crash_points_and_ends_with_an_empty_line() -> None:
+    def program(host: Host) -> None:
+        (host.folder / "note").write_text("hello")
+
+    lines: list[str] = []
+    every_crash(program, lambda host: None, progress=lines.append)
+
+    assert lines[0].startswith("program: crash at step 1 of ")
+    assert lines[-1] == ""
+
+
+def test_drawn_messages_are_messages() -> None:
+    @given(message=messages())
+    @settings(max_examples=20, database=None)
+    def search(message: Message) -> None:
+        with Log(MemoryStore()) as log:
+            session = log.session("chat", create=True)
+            assert session.append(message) == message
+            assert session.append(message) == message  # Drawn again, it is the same one.
+            assert session.version == 2
+
+    search()
 
 
 def test_it_takes_less_than_30_lines_of_test() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from eventlog import Message, Session
-from eventlog.stores.sqlite import connections, store
+from eventlog.stores.sqlite import connections, store, wal
 from eventlog.testing import Crash, CrashFound, Host, check_laws, every_crash
 from eventlog.testing.conformance import draft
 from eventlog.testing.disk.fates import random_fate
@@ -50,9 +50,11 @@ def seed(nightly: bool) -> int:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checkpoint and merge every few records, so that short programs crash in these, too."""
+    """Checkpoint, begin the WAL anew and merge every few records: short programs crash there, too."""
     monkeypatch.setattr(connections, "_CHECKPOINT_PAGES", 12)
     monkeypatch.setattr(store, "MERGE_AT", 5)
+    monkeypatch.setattr(wal, "LOOK_EVERY", 3)
+    monkeypatch.setattr(wal.WalKeeper, "_file_size", lambda self: wal.LIMIT)
 
 
 def append_at_random(host: Host, random: Random) -> None:

@@ -267,6 +267,24 @@ def test_a_session_that_is_created_again_is_created_once(api: Api) -> None:
     assert (session.version, session.meta.project) == (1, "p")
 
 
+def test_clients_that_create_one_session_at_once_share_it(api: Api) -> None:
+    class Racing(httpx2.BaseTransport):
+        """Has another client create the session between the look and the creation."""
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            if request.method == "POST":
+                api.log.session("s", create=True, owner=owner).ensure_created()
+            response: httpx2.Response = api.transport.handle_request(request)
+            return response
+
+    owner = "ada"
+    with api.client(transport=Racing()) as client:
+        assert client.session("s", create=True).version == 1
+        api.log.session("t", create=True, owner="eve").ensure_created()
+        with pytest.raises(ConflictError):
+            client.session("t", create=True)
+
+
 def test_what_gets_no_answer_is_an_error_of_the_library(api: Api) -> None:
     api.append("s", "hi")
     losses = ["lost"] * 10

@@ -6,20 +6,33 @@ import inspect
 import typing
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema
 import pytest
 
 import eventlog
-from eventlog import AsyncLog, AsyncSession, EventLogError, Log, Session
+from eventlog import (
+    AsyncLog,
+    AsyncMessageStream,
+    AsyncSession,
+    AsyncTurn,
+    EventLogError,
+    Log,
+    MessageStream,
+    Session,
+    Turn,
+)
 from eventlog.http import AsyncClient, Client, wire
 from eventlog.http.application import ROUTES
-from eventlog.http.async_client import AsyncClientSession
-from eventlog.http.client import ClientSession
+from eventlog.http.async_client_session import AsyncClientSession, AsyncClientTurn
+from eventlog.http.async_client_stream import AsyncClientStream
+from eventlog.http.client_session import ClientSession, ClientTurn
+from eventlog.http.client_stream import ClientStream
 from eventlog.http.openapi import document_of
 from eventlog.http.wire_errors import _TABLE, CODES, OWN_CODES, error_from, failure_of
 from tests.http.api import Api
-from tests.http.twin import TWIN, generated
+from tests.http.twin import FOLDER, NAMES, generated
 
 METHODS: dict[str, tuple[str, ...]] = {
     "create_session": ("Client.session",),
@@ -33,9 +46,20 @@ METHODS: dict[str, tuple[str, ...]] = {
     "withdraw": ("ClientSession.withdraw",),
     "replace": ("ClientSession.replace",),
     "clear": ("ClientSession.clear",),
-    "begin_message": ("ClientSession.begin_message",),
+    "begin_message": ("ClientSession.begin_message", "ClientSession.stream"),
     "append_chunk": ("ClientSession.append_chunk",),
-    "end_message": ("ClientSession.end_message", "ClientSession.interrupt_message"),
+    "end_message": (
+        "ClientSession.end_message",
+        "ClientSession.interrupt_message",
+        "ClientTurn.end_message",
+    ),
+    "begin_turn": ("ClientSession.turn", "ClientSession.begin_turn"),
+    "renew_turn": ("ClientTurn.renew",),
+    "get_step": ("ClientTurn.recorded_step",),
+    "record_step": ("ClientTurn.record_step", "ClientTurn.resume_step", "ClientTurn.step"),
+    "end_turn": ("ClientTurn.end", "ClientTurn.fail"),
+    "get_turn": ("ClientSession.turns",),
+    "list_turns": ("ClientSession.turns",),
     "record_result": ("ClientSession.record_tool_result",),
     "get_output": ("ClientSession.tool_output",),
     "record_used": ("ClientSession.used",),
@@ -45,14 +69,19 @@ METHODS: dict[str, tuple[str, ...]] = {
     "get_archive": ("ClientSession.archive",),
     "retry_archive": ("ClientSession.retry", "Client.retry"),
     "abandon_archive": ("ClientSession.abandon", "Client.abandon"),
-    "list_events": ("Client.read", "Client.follow"),
+    "list_events": ("Client.read", "Client.follow", "ClientSession.held_turn"),
     "get_task": ("Client.task",),
     "list_tasks": ("Client.tasks",),
     "get_health": ("Client.health",),
 }
 """The methods that use each operation."""
 
-WITHOUT_I_O = {"Client.close", "ClientSession.id", "ClientSession.meta", "ClientSession.version"}
+OF_A_TURN = ("turn_id", "attempt", "fence", "lease_until", "done", "result")
+
+WITHOUT_I_O = {
+    *("Client.close", "ClientSession.id", "ClientSession.meta", "ClientSession.version"),
+    *(f"ClientTurn.{name}" for name in OF_A_TURN),
+}
 
 HERE_ALONE = {
     "Log.adopt": "it reads a folder of the server's machine",
@@ -97,10 +126,7 @@ HERE_ALONE = {
     "Session.timeline": "as `at`",
     "Session.truncated": "not among the paths of R9",
     "Session.follow_message": "`follow` on the client has the chunks of a session as they come",
-    "Session.stream": "its buffer and its thread are the local log's; the verbs it uses are here",
     "Session.streams": "not among the paths of R9",
-    "Session.turn": "turns are not served yet",
-    "Session.turns": "as `turn`",
     "Session.value": "not among the paths of R9",
     "Session.watch": "`follow` on the client has the events of a session as they come",
     "Session.why": "as `at`",
@@ -125,21 +151,36 @@ def test_every_operation_has_a_method_and_every_method_an_operation() -> None:
     used = {method for methods in METHODS.values() for method in methods}
     offered = {f"Client.{name}" for name in public(Client)}
     offered |= {f"ClientSession.{name}" for name in public(ClientSession)}
+    offered |= {f"ClientTurn.{name}" for name in public(ClientTurn)}
     assert used | WITHOUT_I_O == offered
 
 
-@pytest.mark.parametrize(("client", "local"), [(Client, Log), (ClientSession, Session)])
+@pytest.mark.parametrize(
+    ("client", "local"), [(Client, Log), (ClientSession, Session), (ClientTurn, Turn)]
+)
 def test_what_a_client_lacks_is_known_with_the_reason(client: type, local: type) -> None:
     lacking = {f"{local.__name__}.{name}" for name in set(public(local)) - set(public(client))}
     assert lacking == {name for name in HERE_ALONE if name.startswith(f"{local.__name__}.")}
     assert set(public(client)) - set(public(local)) == set()
 
 
+CLIENTS = (
+    *(Client, AsyncClient),
+    *(ClientSession, AsyncClientSession),
+    *(ClientTurn, AsyncClientTurn),
+    *(ClientStream, AsyncClientStream),
+)
+"""The plain ones, each with its twin."""
+
 PAIRS = [
     (Client, Log),
     (AsyncClient, AsyncLog),
     (ClientSession, Session),
     (AsyncClientSession, AsyncSession),
+    (ClientTurn, Turn),
+    (AsyncClientTurn, AsyncTurn),
+    (ClientStream, MessageStream),
+    (AsyncClientStream, AsyncMessageStream),
 ]
 
 
@@ -153,6 +194,8 @@ def test_a_client_takes_the_arguments_of_its_twin(client: type, local: type) -> 
         own = inspect.signature(method).parameters
         twin = inspect.signature(getattr(local, name)).parameters
         for parameter in own.values():
+            if parameter.annotation == "object":
+                continue  # The arguments of a user's function.
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 told = {"Unpack[By]": wire.By, "Unpack[Origin]": wire.Origin}[parameter.annotation]
                 assert set(typing.get_type_hints(told)) <= set(twin), name
@@ -166,8 +209,10 @@ def test_a_client_takes_the_arguments_of_its_twin(client: type, local: type) -> 
 
 
 def test_the_synchronous_client_is_the_generated_one() -> None:
-    assert TWIN.read_text("utf-8") == generated(), "run `python -m tests.http.twin`"
-    for plain, awaited in ((Client, AsyncClient), (ClientSession, AsyncClientSession)):
+    for name in NAMES:
+        text = (FOLDER / f"{name}.py").read_text("utf-8")
+        assert text == generated(name), "run `python -m tests.http.twin`"
+    for plain, awaited in zip(CLIENTS[::2], CLIENTS[1::2], strict=True):
         assert list(public(plain)) == list(public(awaited))
 
 
@@ -254,7 +299,16 @@ def references(value: Any) -> list[str]:
     )
 
 
-LATE = ("withdraw", "replace", "get_archive", "commit", "clear", "close_session")
+LATE = (
+    "get_turn",
+    "list_turns",
+    "withdraw",
+    "replace",
+    "get_archive",
+    "commit",
+    "clear",
+    "close_session",
+)
 """Operations after which there is less to see."""
 
 
@@ -271,6 +325,8 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
     )
     done: set[str] = set()
     paths = {"session_id": "s", "archive_id": "archive_001", "message_id": "m", "tool_id": "t"}
+    paths |= {"turn_id": "turn/1", "step": "search"}
+    fence = ""
     paths["task_id"] = next(api.log.tasks()).task_id
     bodies: dict[str, Any] = {
         "append_message": {"role": "user", "content": "a"},
@@ -280,19 +336,22 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
         "begin_message": {"message_id": "b"},
         "append_chunk": {"fence": 0, "sequence": 1, "content": "x"},
         "end_message": {"fence": 0},
+        "record_step": {"output": {"hits": 3}, "messages": [{"role": "user", "content": "a"}]},
         "replace": {"after": 0, "messages": [{"role": "user", "content": "b"}]},
     }
     order = sorted(ROUTES.operations, key=lambda it: it.name == "close_session")
-    order.sort(key=lambda it: it.name in LATE)
+    order.sort(key=lambda it: (it.name in LATE, it.name == "end_turn", it.name == "get_step"))
     for operation in order:
         if operation.name == "get_archive":
             api.work()
         if operation.name == "abandon_archive":
             continue
-        path = operation.path.format(**paths).removeprefix("/")
+        path = operation.path.format(**{n: quote(v, safe="") for n, v in paths.items()})[1:]
         if operation.name in ("append_chunk", "end_message"):
             path = path.replace("/m/", "/b/")
-        answer = api(operation.method, path, who="ops", json=bodies.get(operation.name, {}))
+        headers = {"Eventlog-Fence": fence} if operation.fenced == "must" else {}
+        options = {"json": bodies.get(operation.name, {}), "headers": headers}
+        answer = api(operation.method, path, who="ops", **options)
         responses = document["paths"][f"/api/v1{operation.path}"][operation.method.lower()]
         described = responses["responses"][str(answer.status_code)]
         assert answer.is_success, (operation.name, answer.text)
@@ -300,6 +359,8 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
             schema = described["content"]["application/json"]["schema"]
             whole = {**schema, "components": document["components"]}
             jsonschema.Draft202012Validator(whole).validate(answer.json())
+        if operation.name == "begin_turn":
+            fence = str(answer.json()["fence"])
         if operation.name == "begin_message":
             for later in ("append_chunk", "end_message"):
                 bodies[later]["fence"] = answer.json()["fence"]
@@ -308,7 +369,7 @@ def test_answers_are_what_the_document_says(api: Api) -> None:
 
 
 def test_annotations_of_the_clients_can_be_read() -> None:
-    for cls in (Client, ClientSession, AsyncClient, AsyncClientSession):
+    for cls in CLIENTS:
         for method in public(cls).values():
             function: Callable[..., Any] = getattr(method, "fget", None) or method
             assert typing.get_type_hints(function) is not None

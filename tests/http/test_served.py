@@ -78,7 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def commands(page: str) -> list[tuple[str, str]]:
     """Return the commands of a page's afternoon, each with what it prints."""
-    afternoon = page.partition("## An afternoon with curl\n")[2].partition("\n## ")[0]
+    afternoon = page.partition("## An afternoon with curl\n")[2].partition("\n## Who may")[0]
     blocks = re.findall(r"^```console\n(.*?)^```", afternoon, re.MULTILINE | re.DOTALL)
     found: list[tuple[str, str]] = []
     for block in blocks:

@@ -22,16 +22,22 @@ SHIPPED = ("*.py", "*.sql", "*.json", "*.typed", "*.md", "*.html", "*.css", "*.j
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of the tree, which building would leave traces in."""
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the sdist from a copy of the tree, which building would leave traces in, and the wheel from
+    the sdist; return their folder."""
     copy = tmp_path_factory.mktemp("tree") / "tree"
     ignored = shutil.ignore_patterns(
-        ".git", "tests", "benchmarks", "__pycache__", "build", "dist", "*.egg-info", ".*_cache"
+        ".git", "__pycache__", "build", "dist", "*.egg-info", ".*_cache", "*.db*"
     )
     shutil.copytree(TREE, copy, symlinks=True, ignore=ignored)
     target = tmp_path_factory.mktemp("dist")
-    _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(target)], copy)
-    (built,) = target.iterdir()
+    _run([sys.executable, "-m", "build", "--no-isolation", "-o", str(target)], copy)
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions: Path) -> Path:
+    (built,) = distributions.glob("*.whl")
     return built
 
 
@@ -62,6 +68,30 @@ def _tree_files() -> set[str]:
                 if "__pycache__" not in path.parts:
                     expected.add(f"{package}/{path.relative_to(root).as_posix()}")
     return expected
+
+
+def test_the_sdist_has_the_changelog_and_the_tests(distributions: Path, tmp_path: Path) -> None:
+    (built,) = distributions.glob("*.tar.gz")
+    shutil.unpack_archive(built, tmp_path, filter="data")
+    (root,) = tmp_path.iterdir()
+    names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    tests = {
+        path.relative_to(TREE).as_posix()
+        for path in (TREE / "tests").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert {"CHANGELOG.md", "README.md", "LICENSE", "pyproject.toml"} <= names
+    assert tests <= names
+    assert len(tests) > 300
+
+
+def test_the_metadata_has_the_readme(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        metadata = archive.read(name).decode()
+    assert "Description-Content-Type: text/markdown" in metadata
+    assert (TREE / "README.md").read_text("utf-8") in metadata
 
 
 def test_the_wheel_holds_the_whole_tree_and_nothing_else(wheel: Path) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -26,12 +26,15 @@ PIPE_BYTES = 4_096
 class Script:
     """A running script of this folder: lines come out of it, and it can be killed at any time."""
 
-    def __init__(self, name: str, arguments: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, arguments: tuple[str, ...], stderr: IO[str] | None = None
+    ) -> None:
         path = Path(__file__).with_name(name)
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", str(path), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             bufsize=1,
             pipesize=PIPE_BYTES,
@@ -81,8 +84,8 @@ def start() -> Iterator[Callable[..., Script]]:
     """Start scripts of this folder; whatever is left of them is ended after the test."""
     started: list[Script] = []
 
-    def start_script(name: str, *arguments: object) -> Script:
-        script = Script(name, tuple(str(argument) for argument in arguments))
+    def start_script(name: str, *arguments: object, stderr: IO[str] | None = None) -> Script:
+        script = Script(name, tuple(str(argument) for argument in arguments), stderr)
         started.append(script)
         return script
 

@@ -13,8 +13,8 @@ import pytest
 
 import eventlog
 from eventlog import Log, Message, Provider, RetryPolicy, Supervisor
-from eventlog.cli.event_lines import gist
 from eventlog.examples import agent
+from eventlog.forensics.event_lines import gist
 from eventlog.testing.model_server import (
     Breaks,
     Busy,

@@ -1,12 +1,14 @@
-"""G7: no public synchronous call runs the library's inner parts in the main thread.
+"""G7: no public synchronous call runs the library's inner parts where a signal handler can end them.
 
-What runs there can be ended by a signal handler at any point. So every method of the synchronous faces
-is called here once, and the frames of the main thread are watched.
+In the main thread that is at any point, except while Ctrl-C is held back and no other signal is handled.
+So every method of the synchronous faces is called here once, with and without a handler of the
+program, and the frames of the main thread are watched.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from eventlog import Log, Message, Session
 from eventlog.engine.shelter import Shelter
 from eventlog.events import Event
 from eventlog.projection import Projection
+from eventlog.testing.interrupting import is_interrupt_held
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -303,7 +306,7 @@ def watched() -> Generator[set[str]]:
     found: set[str] = set()
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call":
+        if event == "call" and not is_interrupt_held():
             module, name = str(frame.f_globals.get("__name__")), frame.f_code.co_name
             is_inner = any(module == inner or module.startswith(f"{inner}.") for inner in INNER)
             is_inner |= f"{module}.{name}" == IMPORT and is_ours(frame.f_back)
@@ -353,6 +356,25 @@ def test_no_inner_part_runs_in_the_main_thread(
         with watched() as found:
             call(case)
     finally:
+        case.log.close()
+
+    assert found == set()
+
+
+APPENDING: Final = ("append", "attach_folder", "turn", "watch")
+
+
+@pytest.mark.parametrize("name", APPENDING)
+def test_no_inner_part_runs_in_the_main_thread_of_a_program_with_a_handler(
+    name: str, tmp_path: Path
+) -> None:
+    case = Case(tmp_path)
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with watched() as found:
+            SESSION_CALLS[name](case)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
         case.log.close()
 
     assert found == set()

@@ -388,7 +388,7 @@ def test_a_message_whose_process_is_proven_dead_is_ended_at_once(
     with eventlog.open("memory:", clock=clock) as log:
         session = log.session("s", create=True)
         with monkeypatch.context() as patched:
-            patched.setattr(stream_arguments, "this_process", lambda: dead)
+            patched.setattr(stream_arguments, "this_process", lambda store: dead)
             begun(session, "half")
         session.append(Message.user("next"))
 

@@ -51,11 +51,11 @@ BELOW = {
     "exchange": ("audit",),
     "forensics": ("engine",),
     "faces": ("supervisor", "adoption", "exchange", "forensics"),
-    "cli": ("faces", "http"),
+    "cli": ("faces", "http", "report"),
     "report": ("faces",),
     "http": ("faces",),
     "adapters": ("faces",),
-    "examples": ("faces",),
+    "examples": ("faces", "http"),
 }
 """The levels (law 1): each folder, and those right below it. A folder may import itself and whatever
 is below it, however far. `stores` and `testing` have laws of their own."""
@@ -66,6 +66,7 @@ FACES = {
     "supervisor_face",
     "chat_commands",
     "late_verbs",
+    *("instrumentation", "open_telemetry"),
 }
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
 
@@ -73,7 +74,10 @@ FOUR_FACES = ("log", "aio", "session_face", "async_session_face", "late_verbs")
 """The faces, and what they share, that import the verbs of the rooms above the engine inside methods,
 so that nobody who only appends pays for them."""
 
-SEAM = {f"eventlog.{name}" for name in ("errors", "filesystem", "store", "store_url", "telemetry")}
+SEAM = {
+    f"eventlog.{name}"
+    for name in ("errors", "filesystem", "presence", "store", "store_url", "telemetry")
+}
 """All of eventlog that a store may know (L9)."""
 
 FACE_ALONE = ("http", "adapters", "examples")

@@ -52,7 +52,7 @@ def blocked_names(log: Log) -> list[str]:
 
 
 def test_what_waits_is_counted(log: Log, clock: FakeClock) -> None:
-    assert log.health()[1:] == (0, 0, 0, None, 0, 0, None, None)
+    assert log.health()[1:9] == (0, 0, 0, None, 0, 0, None, None)
     for name in ("a", "b"):
         committed(log, name)
     clock.advance(30)
@@ -62,7 +62,7 @@ def test_what_waits_is_counted(log: Log, clock: FakeClock) -> None:
     assert health.durability == log.durability
     assert (health.queue_depth, health.due, health.oldest_due_seconds) == (2, 2, 30.0)
     Worker(log, Finalizer(describe)).run_once()
-    assert log.health()[1:] == (0, 0, 0, None, 0, 0, None, None)
+    assert log.health()[1:9] == (0, 0, 0, None, 0, 0, None, None)
 
 
 def test_a_blocked_session_is_seen_in_its_metadata_in_lists_and_by_a_probe(log: Log) -> None:
@@ -98,13 +98,13 @@ def test_how_far_a_follower_is_behind(log: Log, clock: FakeClock) -> None:
     session = log.session("s", create=True)
     session.append(Message.user("a"))
     checkpoint = log.checkpoint()
-    assert log.health(after=checkpoint)[-2:] == (0, 0.0)
+    assert log.health(after=checkpoint)[7:9] == (0, 0.0)
     session.append(Message.user("b"))
     clock.advance(5)
     session.append(Message.user("c"))
 
-    assert log.health(after=checkpoint)[-2:] == (2, 5.0)
-    assert asyncio.run(AsyncLog(log).health(after=checkpoint))[-2:] == (2, 5.0)
+    assert log.health(after=checkpoint)[7:9] == (2, 5.0)
+    assert asyncio.run(AsyncLog(log).health(after=checkpoint))[7:9] == (2, 5.0)
 
 
 def test_who_makes_the_summaries_is_recorded_and_indexed(log: Log) -> None:

@@ -83,8 +83,8 @@ IN_PIECES: Final = {"stream", "begin_message", "append_chunk", "end_message", "i
 CREATING: Final = {"ensure_created"}
 """Commands of a session that does not exist yet; tests/http tries it."""
 
-TURNS: Final = {"turn"}
-"""What is begun in a block; tests/unit/test_turns.py tries it."""
+TURNS: Final = {"turn", "begin_turn"}
+"""What is begun in a block, or held by a fence; tests/unit/test_held_turns.py tries it."""
 
 FILTERING: Final = {"timeline"}
 """Methods that take an actor to look for."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 
 import eventlog
-from eventlog import EventLogError, store_url
+from eventlog import EventLogError, redaction, store_url
 from eventlog.cli.command import Invocation
 from eventlog.redaction import MARK, redact, redacted
 from eventlog.store_url import public_url
@@ -202,6 +203,10 @@ def secrets_in(text: str) -> list[str]:
     return [secret for secret in known if secret in text]
 
 
+def _long_s(text: str) -> str:
+    return text.replace("s", "\u017f").replace("k", "\u212a")
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("around", ["{}", "401 from the provider: {} (try again)", "x\n{}\ny"])
 def test_a_secret_of_a_known_form_is_redacted(form: str, around: str) -> None:
@@ -212,6 +217,22 @@ def test_a_secret_of_a_known_form_is_redacted(form: str, around: str) -> None:
     assert secrets_in(text) == []
     assert MARK in text
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "change", [str, str.upper, str.lower, _long_s], ids=["as it is", "upper", "lower", "long s"]
+)
+def test_the_words_of_a_form_hide_no_match_of_its_pattern(
+    form: str, change: Callable[[str], str]
+) -> None:
+    """G5: a pattern is passed over where its words are missing, whatever case they are in."""
+    text = change(form)
+    lowered = text.lower().replace("\u017f", "s")
+
+    for pattern, _, words in redaction._compiled():
+        if pattern.search(text):
+            assert all(any(word in lowered for word in each) for each in words), pattern.pattern
 
 
 def test_the_table_has_more_forms_than_were_reported() -> None:

@@ -352,7 +352,7 @@ def test_an_owner_that_is_proven_dead_loses_its_turn_at_once(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.turn("t1").__enter__().append(user("q"))
-    monkeypatch.setattr("eventlog.engine.turns.is_gone", lambda owner: True)
+    monkeypatch.setattr("eventlog.engine.turns.is_gone", lambda owner, store: True)
     from eventlog.engine.turn_context import _bound
 
     _bound.set(())

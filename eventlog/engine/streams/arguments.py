@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from eventlog.argument_checks import check_count, check_seconds
 from eventlog.engine.arguments import checked_object
-from eventlog.engine.owner import this_process
+from eventlog.engine.owner import holder_of_fence, this_process
 from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument, InvalidMessage
 from eventlog.identifiers import derived_id, format_id, new_id
@@ -53,10 +53,12 @@ def begin(
     lease_seconds: float,
     idempotency_key: str | None,
     in_turn: bool,
+    holder: str | None = None,
 ) -> BeginMessage:
     """Check what is known of a message before it is written; reads the store's clock (I/O).
 
-    With ``in_turn`` the lease of the turn stands for the message's own.
+    With ``in_turn`` the lease of the turn stands for the message's own. ``holder`` names a producer
+    that is not this process.
     """
     check_seconds("lease_seconds", lease_seconds)
     if message_id is None and idempotency_key is not None:
@@ -72,9 +74,14 @@ def begin(
     whole = dict(message_data(as_message({**given, "parts": []})))
     if "created_at" not in data:
         del whole["created_at"]
-    holder = Holder(this_process(), engine.recovery.lease_time())
+    owner = (
+        this_process(engine.recovery.store)
+        if holder is None
+        else holder_of_fence(check_text("holder", holder))
+    )
     lease = int(lease_seconds * 1_000_000)
-    return BeginMessage(cast("MessageData", whole), lease, holder, in_turn=in_turn)
+    held = Holder(owner, engine.recovery.lease_time())
+    return BeginMessage(cast("MessageData", whole), lease, held, in_turn=in_turn)
 
 
 def parts_data(content: str | Sequence[Mapping[str, Any] | ToolPart]) -> list[dict[str, Any]]:

@@ -7,10 +7,9 @@ the session ends its message before it is decided itself, and so does a worker; 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from eventlog.engine.owner import is_gone, this_process
+from eventlog.engine.owner import is_gone, is_this_process
 from eventlog.session.index import STREAMS, keys_under, stream_entry
 from eventlog.store import store_clock
 
@@ -36,11 +35,11 @@ class StreamRecovery:
         self, store: Door, clock: Clock, jumps: JumpWatch, estimate: TokenEstimator
     ) -> None:
         self._store = store
+        self.store = store.inner
         self._clock = clock
         self._jumps = jumps
         self._estimate = estimate
         self._store_now = store_clock(store.inner)
-        self._own: OwnerData | None = None
 
     def lease_time(self) -> int | None:
         """Return the time of the store's clock, by which leases are measured; None if it has none,
@@ -82,10 +81,7 @@ class StreamRecovery:
         return until <= self._now() and self._is_steady(stream.lease)
 
     def _is_gone(self, owner: OwnerData) -> bool:
-        pid = os.getpid()
-        if self._own is None or self._own["pid"] != pid:
-            self._own = this_process()
-        return owner != self._own and is_gone(owner)
+        return not is_this_process(owner) and is_gone(owner, self.store)
 
     def _now(self) -> int:
         time = self.lease_time()

@@ -79,8 +79,7 @@ class StreamWriter:
         with self._lock:
             if self._error is not None or self.is_over:
                 self._refuse()
-            self._buffer.add_text(text, type, now)
-            return self._buffer.is_due(now)
+            return self._buffer.add_text(text, type, now)
 
     def add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""

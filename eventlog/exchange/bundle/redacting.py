@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.records import Record
 
-__all__ = ["Redacted", "redacted_record"]
+__all__ = ["Redacted", "redacted_message", "redacted_record"]
 
 _STRUCTURE: Final = frozenset(
     {
@@ -97,6 +97,11 @@ def redacted_record(record: Record, redaction: Redaction | None, *, keeps_values
         sha256(record.data).digest(),
         sha256(record.metadata).digest(),
     )
+
+
+def redacted_message(message: Any, redaction: Redaction | None) -> Any:
+    """Return a message's data as a redacted record of it has it."""
+    return message if redaction is None else _Mask(redaction, "message_appended").whole(message)
 
 
 def _rewritten(data: bytes, change: Callable[[Any], Any]) -> bytes:

@@ -64,25 +64,32 @@ class ChunkBuffer:
     """The type of the texts that the last part will have."""
     _texts: list[str] = field(default_factory=list[str])
 
-    def add_text(self, text: str, type: str, now: int) -> None:
-        """Take a text in, which continues the one before it if that has the same type."""
+    def add_text(self, text: str, type: str, now: int) -> bool:
+        """Take a text in, which continues the one before it if that has the same type.
+
+        Returns whether the pieces should be a chunk now. Called for each token.
+        """
         if type == self._type:
             self._texts.append(text)
         else:
             self._close()
             self._type, self._texts = type, [text]
-        self._count(len(text) if text.isascii() else len(text.encode()), now)
+        self.size += len(text) if text.isascii() else len(text.encode())
+        due_at = self.due_at
+        if due_at is None:
+            due_at = self.due_at = self._window_end(now)
+        return now >= due_at or self.size >= self.limit
 
     def add_part(self, part: dict[str, Any], now: int) -> None:
         """Take a part in, as it is."""
         self._close()
         self._parts.append(part)
-        self._count(len(repr(part)), now)
-
-    def _count(self, size: int, now: int) -> None:
-        self.size += size
+        self.size += len(repr(part))
         if self.due_at is None:
-            self.due_at = (now // self.window + 1) * self.window
+            self.due_at = self._window_end(now)
+
+    def _window_end(self, now: int) -> int:
+        return (now // self.window + 1) * self.window
 
     def _close(self) -> None:
         if self._type is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import (
+    Any,
+    NotRequired,  # pydantic cannot read typing's before 3.12
+)
 
-from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
+from typing_extensions import TypedDict
 
 from eventlog.events import Event
 
@@ -43,12 +46,16 @@ class TokenUsage(TypedDict, total=False):
 
 
 class OwnerData(TypedDict):
-    """The process that holds a lease: enough to prove on the same host that it is gone."""
+    """The process that holds a lease: enough to prove on the same host that it is gone.
+
+    With a ``presence``, the store may prove it for processes in other containers.
+    """
 
     host: str
     boot: str
     pid: int
     started: str
+    presence: NotRequired[str]
 
 
 class FollowUp(TypedDict):

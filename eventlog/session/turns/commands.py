@@ -25,6 +25,7 @@ from eventlog.session.turns.events import (
     TurnRenewed,
 )
 from eventlog.session.turns.fence import turn_lost
+from eventlog.session.turns.state import owner_name
 from eventlog.session.turns.steps import StepOfTurn, turn_event_id
 from eventlog.session.turns.unfinished import end_unfinished
 from eventlog.session.version_ranges import contains, withdrawal_of
@@ -52,17 +53,11 @@ __all__ = [
     "CompleteTurnStep",
     "EndTurn",
     "RenewTurn",
-    "owner_name",
 ]
 
 
 BEGUN_AGAIN: Final = "its turn was begun again"
 """The reason for which a message of an attempt before is interrupted."""
-
-
-def owner_name(owner: OwnerData | None) -> str:
-    """Return what a person calls the owner of a turn."""
-    return "an unknown process" if owner is None else f"process {owner['pid']} on {owner['host']}"
 
 
 class Begun(NamedTuple):
@@ -73,6 +68,7 @@ class Begun(NamedTuple):
     """The version of its ``turn_begun``; of a completed one, of the record with its result."""
     is_done: bool = False
     steps: dict[str, int] = {}  # noqa: RUF012 - never changed
+    lease_until: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +101,10 @@ class BeginTurn(Command[Begun]):
 
     gathers = True
     ends_turns = True
+
+    def content(self) -> Any:
+        # Not who begins it, and when: with one key the same command may be given by others again.
+        return (self.turn_id, self.lease, self.stale_seconds, self.resumes, self.on_error)
 
     def gather(self, facts: Facts, state: SessionState) -> Command[Begun]:
         if state.status != "open":
@@ -194,7 +194,8 @@ class BeginTurn(Command[Begun]):
     def result(self, recorded: Sequence[Recorded]) -> Begun:
         last = recorded[-1]
         event = cast("TurnBegun", last.event)
-        return Begun(event.attempt, last.version, steps=dict(event.steps))
+        steps = dict(event.steps)
+        return Begun(event.attempt, last.version, steps=steps, lease_until=event.lease_until)
 
 
 def _is_taken(facts: Facts, state: SessionState, turn: Turn) -> bool:
@@ -209,8 +210,8 @@ def _is_taken(facts: Facts, state: SessionState, turn: Turn) -> bool:
 
 
 @dataclass(slots=True, eq=False)
-class RenewTurn(Command[None]):
-    """Extend the lease of a turn."""
+class RenewTurn(Command[int]):
+    """Extend the lease of a turn; the result is its new end."""
 
     fence: TurnFence
     lease: int
@@ -228,8 +229,8 @@ class RenewTurn(Command[None]):
         event = TurnRenewed(turn=turn.turn_id, attempt=turn.attempt, lease_until=until)
         return [Draft(event)]
 
-    def result(self, recorded: Sequence[Recorded]) -> None:
-        return None
+    def result(self, recorded: Sequence[Recorded]) -> int:
+        return cast("TurnRenewed", recorded[0].event).lease_until
 
 
 @dataclass(slots=True, eq=False)

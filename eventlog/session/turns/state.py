@@ -15,7 +15,7 @@ from eventlog.session.version_ranges import VersionRange
 if TYPE_CHECKING:
     from eventlog.records import Record
 
-__all__ = ["Turn", "TurnFence", "fence_in"]
+__all__ = ["Turn", "TurnFence", "fence_in", "owner_name"]
 
 
 class TurnFence(NamedTuple):
@@ -27,6 +27,13 @@ class TurnFence(NamedTuple):
     def as_metadata(self) -> bytes:
         """Return the metadata that says no more than what a record belongs to."""
         return pydantic_core.to_json({"turn": self.turn_id, "attempt": self.attempt})
+
+
+def owner_name(owner: OwnerData | None) -> str:
+    """Return what a person calls the owner of a turn: a process, or who holds its fence."""
+    if owner is None:
+        return "an unknown process"
+    return f"process {owner['pid']} on {owner['host']}" if owner["pid"] else owner["host"]
 
 
 @dataclass(slots=True)

@@ -6,16 +6,63 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from eventlog.cli.output import counted, one_line
 from eventlog.clock import format_time
 from eventlog.errors import CorruptError
 from eventlog.recorded import Recorded
 from eventlog.session.commit import archive_id
 from eventlog.session.parts import Call, Media, Reading, readings_of
+from eventlog.visible_text import counted, one_line
 
-__all__ = ["call_gist", "gist", "media_gist", "message_gist", "time_cell"]
+__all__ = [
+    "EVENT_COLUMNS",
+    "actor_of",
+    "call_gist",
+    "event_cells",
+    "gist",
+    "media_gist",
+    "message_gist",
+    "time_cell",
+    "tokens_of",
+]
 
 GIST_LENGTH: Final = 110
+
+EVENT_COLUMNS: Final = ("version", "time (UTC)", "type", "actor", "tokens", "what")
+"""The headings of `event_cells`; the last column has sentences."""
+
+
+def event_cells(recorded: Recorded) -> tuple[object, ...]:
+    """Return an event as a row of the tables of events."""
+    return (
+        recorded.version,
+        time_cell(recorded),
+        recorded.type,
+        actor_of(recorded),
+        tokens_of(recorded),
+        gist(recorded),
+    )
+
+
+def actor_of(recorded: Recorded) -> str | None:
+    """Return who caused an event, if that was recorded and can be read."""
+    try:
+        return recorded.metadata.actor
+    except CorruptError:
+        return None
+
+
+def tokens_of(recorded: Recorded) -> int | None:
+    """Return the tokens that an event records: the estimate for messages, what model calls cost.
+
+    None if it records none, or cannot be read.
+    """
+    try:
+        event: Any = recorded.event
+    except CorruptError:
+        return None
+    usage = getattr(event, "usage", None)
+    found = getattr(usage, "total_tokens", None) if usage else getattr(event, "tokens", None)
+    return found if isinstance(found, int) else getattr(event, "estimated_tokens", None)
 
 
 def time_cell(recorded: Recorded) -> str:

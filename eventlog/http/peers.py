@@ -1,0 +1,128 @@
+"""What a peer may do to a connection before and after its request: uvicorn itself has no limit there.
+
+A header may take a while and have some bytes, and an answer that is not read is given up. A request's
+body is limited by the application, which knows what its bytes are for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from eventlog.http.limits import Limits
+
+__all__ = ["bounded_protocol"]
+
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+_TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """Return the protocol of connections with these limits."""
+
+    class Bounded(_BoundedProtocol):
+        limits_of_peers = limits
+
+    return Bounded
+
+
+class _Timer:
+    """Calls a function once, unless it is ended before."""
+
+    def __init__(self) -> None:
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._handle is not None
+
+    def begin(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]
+    ) -> None:
+        self.end()
+        self._handle = loop.call_later(seconds, call)
+
+    def end(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class _BoundedProtocol(HttpToolsProtocol):
+    """One connection. A request that comes whole costs it two assignments, and no timer."""
+
+    limits_of_peers: Limits
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._in_header = True
+        self._header_bytes = 0
+        self._header_timer = _Timer()
+        self._write_timer = _Timer()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._header_timer.end()
+        self._write_timer.end()
+        super().connection_lost(exc)
+
+    # ---- the header ---------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle = self.cycle
+        if not self._in_header and not (cycle is None or cycle.response_complete):
+            return
+        if self.transport.is_closing():
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > self.limits_of_peers.header_bytes:
+            self._refuse(_TOO_LARGE)
+        elif not self._header_timer.runs:
+            self._await_header()
+
+    def on_message_begin(self) -> None:
+        self._in_header = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_header, self._header_bytes = False, 0
+        if self._header_timer.runs:
+            self._header_timer.end()
+        super().on_headers_complete()
+
+    def _await_header(self) -> None:
+        seconds = self.limits_of_peers.header_seconds
+        self._header_timer.begin(self.loop, seconds, self._refuse_late)
+
+    def _refuse_late(self) -> None:
+        self._refuse(_TOO_LATE)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Close the connection; say why, unless another answer is on its way."""
+        self._header_timer.end()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(answer)
+        self.transport.close()
+
+    # ---- the answer ---------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        seconds = self.limits_of_peers.write_seconds
+        self._write_timer.begin(self.loop, seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._write_timer.end()
+        super().resume_writing()

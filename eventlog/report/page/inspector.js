@@ -1,0 +1,408 @@
+// All sessions of a store, live, from the server that this page came from.
+
+import { button, element, fill } from "./elements.js";
+import { SessionView } from "./session_view.js";
+import { Tables, Window } from "./states.js";
+import { counted, grouped, timeText } from "./wording.js";
+
+const PAGE = 500;
+const PAGES_KEPT = 24;
+const LIST_EVERY = 3000;
+
+/** Asks the server, with the token that was given. */
+class Server {
+  constructor() {
+    this.token = null;
+  }
+
+  headers(more) {
+    return this.token === null ? more : { ...more, Authorization: `Bearer ${this.token}` };
+  }
+
+  async json(path, query = {}) {
+    const given = Object.entries(query).filter(([, value]) => value !== "");
+    const answer = await fetch(`inspector/${path}?${new URLSearchParams(given)}`, { headers: this.headers({}) });
+    if (!answer.ok) throw new Refusal(answer.status, (await answer.json()).error?.message ?? answer.statusText);
+    return answer.json();
+  }
+
+  async post(path, body) {
+    const answer = await fetch(`api/v1/${path}`, {
+      method: "POST",
+      headers: this.headers({ "Content-Type": "application/json" }),
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Refusal(answer.status, (await answer.json()).error?.message ?? answer.statusText);
+    return answer.json();
+  }
+
+  /** Call with the version of each new event, until the signal says to stop. */
+  async follow(session, after, signal, seen) {
+    let from = after;
+    while (!signal.aborted) {
+      try {
+        const answer = await fetch(`api/v1/sessions/${encodeURIComponent(session)}/events?after=${from}`, {
+          headers: this.headers({ Accept: "text/event-stream" }),
+          signal,
+        });
+        if (!answer.ok) return;
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        let rest = "";
+        for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
+          const lines = (rest + value).split("\n");
+          rest = lines.pop();
+          const ids = lines.filter((line) => line.startsWith("id: "));
+          if (ids.length > 0) seen((from = Number(ids.at(-1).slice(4))));
+        }
+      } catch {
+        if (signal.aborted) return;
+      }
+      await new Promise((go) => setTimeout(go, 1000));
+    }
+  }
+}
+
+class Refusal extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** A session of the server: what is large comes in pages, a few of which are kept. */
+class ServerSource {
+  constructor(server, about) {
+    this.server = server;
+    this.session = about.session;
+    this.path = `sessions/${encodeURIComponent(about.session)}`;
+    this.first = 0;
+    this.head = about.head;
+    this.machines = about.machines;
+    this.findings = [];
+    this.contexts = [];
+    this.redaction = null;
+    this.pages = new Map();
+    this.windows = new Map();
+    this.waiting = new Set();
+    this.arrived = () => {};
+    this.seen = new Map();
+  }
+
+  static async open(server, session) {
+    return new ServerSource(server, await server.json(`sessions/${encodeURIComponent(session)}/about`));
+  }
+
+  kept(cache, key, value) {
+    cache.delete(key);
+    cache.set(key, value);
+    if (cache.size > PAGES_KEPT) cache.delete(cache.keys().next().value);
+    return value;
+  }
+
+  /** Take over that there are more events. */
+  grow(head) {
+    this.head = Math.max(this.head, head);
+    const last = Math.floor((this.head - 1) / PAGE) * PAGE;
+    for (const cache of [this.pages, this.windows])
+      for (const [after, window] of cache)
+        if (after === last || window.count < PAGE) cache.delete(after);
+  }
+
+  async page(after) {
+    const known = this.pages.get(after);
+    if (known !== undefined) return known;
+    const document = await this.server.json(`${this.path}/lines`, { after });
+    return this.kept(this.pages, after, new Window(document, new Tables(document.values, document.paths)));
+  }
+
+  async window(version) {
+    const after = Math.max(0, Math.floor((version - 1) / PAGE) * PAGE);
+    const known = this.windows.get(after);
+    if (known !== undefined && version <= after + known.count) return known;
+    const document = await this.server.json(`${this.path}/window`, { after });
+    const window = new Window(document, new Tables(document.values, document.paths));
+    window.leftOut = document.left_out;
+    return this.kept(this.windows, after, window);
+  }
+
+  /** Return the line of an event if it is here; else it comes, and the list is drawn again. */
+  lineNow(version) {
+    const after = Math.floor((version - 1) / PAGE) * PAGE;
+    const known = this.pages.get(after);
+    if (known !== undefined) return known.holds(version) ? known.line(version) : null;
+    if (!this.waiting.has(after)) {
+      this.waiting.add(after);
+      this.page(after)
+        .then(() => this.arrived())
+        .catch(() => {})
+        .finally(() => this.waiting.delete(after));
+    }
+    return null;
+  }
+
+  async line(version) {
+    const page = await this.page(Math.floor((version - 1) / PAGE) * PAGE);
+    return page.holds(version) ? page.line(version) : null;
+  }
+
+  async state(version) {
+    const after = Math.max(0, Math.floor((version - 1) / PAGE) * PAGE);
+    const known = this.windows.get(after);
+    if (known === undefined || version > after + known.count) {
+      const document = await this.server.json(`${this.path}/state`, { version });
+      const tables = new Tables(document.values, document.paths);
+      const none = { type: [], time: [], changes: [], whole: document.whole, after: version };
+      const state = new Window(none, tables).state(version);
+      state.leftOut = document.left_out;
+      return state;
+    }
+    const state = known.state(version);
+    state.leftOut = known.leftOut;
+    return state;
+  }
+
+  async changed(version) {
+    return version > 0 ? (await this.window(version)).changed(version) : [];
+  }
+
+  async blame(path, names, version) {
+    return this.server.json(`${this.path}/blame`, { path: JSON.stringify(path), version });
+  }
+
+  async filtered({ text, type, actor }) {
+    if (text === "" && type === "" && actor === "") return null;
+    return (await this.server.json(`${this.path}/found`, { text, type, actor })).versions;
+  }
+
+  /** Return the names that were seen so far. */
+  names() {
+    const types = new Set();
+    const actors = new Set();
+    for (const window of this.pages.values()) {
+      for (const place of window.columns.type) types.add(window.tables.values[place]);
+      for (const place of window.columns.actor) actors.add(window.tables.values[place]);
+    }
+    actors.delete("");
+    const sorted = (names) => [...names].sort().map((name) => [name, null]);
+    return { types: sorted(types), actors: sorted(actors) };
+  }
+
+  series() {
+    return null;
+  }
+
+  async steps(path, version) {
+    const steps = [];
+    let until = version;
+    while (until > 0 && steps.length < 12) {
+      const change = await this.blame(path, [], until);
+      if (change === null) break;
+      steps.unshift({ version: change.version, state: change.after });
+      until = change.version - 1;
+    }
+    return steps;
+  }
+}
+
+/** The list of sessions, and one of them if the address names it. */
+export class Inspector {
+  constructor(root, settings, extras, help) {
+    this.server = new Server();
+    this.settings = settings;
+    this.extras = extras;
+    this.place = element("div", { class: "place" });
+    this.skip = 0;
+    fill(root, this.place, help);
+    window.addEventListener("hashchange", () => this.follow());
+    setInterval(() => this.shown === undefined && !document.hidden && this.refresh(), LIST_EVERY);
+    this.build();
+  }
+
+  build() {
+    this.rows = element("tbody", null);
+    this.count = element("p", { class: "count", role: "status" });
+    const again = () => {
+      this.skip = 0;
+      return this.refresh();
+    };
+    this.text = element("input", { type: "search", placeholder: "Search ids", "aria-label": "Search sessions", oninput: again });
+    this.owner = element("input", { type: "search", placeholder: "Owner", "aria-label": "Owner", oninput: again });
+    this.state = element(
+      "select",
+      { "aria-label": "State", onchange: again },
+      ...["", "open", "blocked", "running", "adopting", "closed", "deleted"].map((name) =>
+        element("option", { value: name }, name === "" ? "all states" : name),
+      ),
+    );
+    const heads = ["session", "state", "events", "last event (UTC)"];
+    this.more = button("Show the next ones", () => {
+      this.skip += 200;
+      return this.refresh();
+    }, { class: "plain-button", hidden: true });
+    this.back = button("Back to the first ones", again, { class: "plain-button", hidden: true });
+    this.list = element(
+      "main",
+      { class: "list" },
+      element("div", { class: "bar" }, element("h1", null, "Sessions"), element("span", { class: "spring" }), ...this.extras()),
+      element("div", { class: "choice" }, this.text, this.owner, this.state),
+      this.count,
+      element(
+        "table",
+        { "aria-label": "Sessions" },
+        element("thead", null, element("tr", null, ...heads.map((name) => element("th", { scope: "col" }, name)))),
+        this.rows,
+      ),
+      this.back,
+      " ",
+      this.more,
+    );
+  }
+
+  async refresh() {
+    const asked = (this.asked = (this.asked ?? 0) + 1);
+    try {
+      const found = await this.server.json("sessions", {
+        text: this.text.value.trim(),
+        owner: this.owner.value.trim(),
+        state: this.state.value,
+        skip: this.skip,
+      });
+      if (asked !== this.asked) return;
+      fill(this.count, counted(found.count, "session"));
+      fill(this.rows, ...found.sessions.map(sessionRow));
+      this.more.hidden = this.skip + found.sessions.length >= found.count;
+      this.back.hidden = this.skip === 0;
+    } catch (error) {
+      if (error.status === 401) this.askForToken();
+      else fill(this.count, `The server did not answer: ${error.message}`);
+    }
+  }
+
+  askForToken() {
+    if (this.asking) return;
+    this.asking = true;
+    const input = element("input", { type: "password", autocomplete: "off", "aria-label": "Token", required: true });
+    const enter = (event) => {
+      event.preventDefault();
+      this.server.token = input.value;
+      this.asking = false;
+      this.follow();
+    };
+    fill(
+      this.place,
+      element(
+        "form",
+        { class: "token", onsubmit: enter },
+        element("h1", null, "Sessions"),
+        element("p", null, "This server asks for its token. It is kept in this page alone."),
+        input,
+        element("button", { type: "submit", class: "plain-button" }, "Show the sessions"),
+      ),
+    );
+    input.focus();
+  }
+
+  async follow() {
+    this.stopping?.abort();
+    const found = /^#(.+?)(?:@(\d{1,15}))?$/.exec(location.hash);
+    if (found === null) {
+      this.shown = undefined;
+      fill(this.place, this.list);
+      document.title = "Sessions · eventlog";
+      await this.refresh();
+      document.documentElement.dataset.ready = "yes";
+      return;
+    }
+    const session = decodeURIComponent(found[1]);
+    try {
+      await this.open(session, found[2] === undefined ? null : Number(found[2]));
+    } catch (error) {
+      if (error.status === 401) this.askForToken();
+      else fill(this.place, element("main", { class: "list" }, element("h1", null, session), element("p", { class: "lead" }, error.message), element("a", { href: "#" }, "All sessions")));
+    }
+    document.documentElement.dataset.ready = "yes";
+  }
+
+  async open(session, version) {
+    if (this.shown?.source.session !== session) {
+      const source = await ServerSource.open(this.server, session);
+      this.live = version === null || version >= source.head;
+      const note = element("span", { class: "when" });
+      const buttons = [...this.actionButtons(session, note), note, ...this.extras()];
+      const title = [element("a", { href: "#", class: "up", "aria-label": "All sessions" }, "‹ "), session];
+      const view = new SessionView(source, (name, at) => this.moved(name, at), { title, buttons });
+      source.arrived = () => {
+        view.timeline.offer();
+        view.timeline.draw();
+      };
+      this.shown = view;
+      fill(this.place, view.root);
+      document.title = `${session} · eventlog`;
+    }
+    const view = this.shown;
+    await view.show(version ?? view.source.head);
+    this.stopping = new AbortController();
+    this.server.follow(session, view.source.head, this.stopping.signal, (head) => this.grown(view, head));
+  }
+
+  /** Events came: go on to the newest one, unless an earlier one is looked at. */
+  grown(view, head) {
+    const was_last = view.version >= view.source.head;
+    view.source.grow(head);
+    clearTimeout(this.growing);
+    this.growing = setTimeout(() => view.grown(was_last || this.live), 100);
+    this.live = was_last;
+  }
+
+  moved(session, version) {
+    this.live = version >= this.shown.source.head;
+    history.replaceState(null, "", `#${encodeURIComponent(session)}@${version}`);
+  }
+
+  // ---- buttons ---------------------------------------------------------------------------------
+
+  actionButtons(session, note) {
+    if (!this.settings.actions) return [];
+    const name = encodeURIComponent(session);
+    const act = (label, path) => async () => {
+      const blocked = this.shown.roots.get("meta")?.get("blocked_by");
+      const there = path(blocked ?? this.unfinished());
+      if (there === null) {
+        fill(note, "No archive waits for that.");
+        return;
+      }
+      if (!window.confirm(`${label} ${there.split("/").at(-2)} of ${session}?`)) return;
+      try {
+        const answer = await this.server.post(`sessions/${name}/${there}`, { reason: "asked for in the inspector" });
+        fill(note, `${label}: ${answer.status ?? "done"}`);
+      } catch (error) {
+        fill(note, error.message);
+      }
+    };
+    const of_archive = (verb) => (archive) => (archive === null ? null : `archives/${archive}/${verb}`);
+    const buttons = [
+      button("Retry", act("Retry", of_archive("retry")), { class: "act" }),
+      button("Abandon", act("Abandon", of_archive("abandon")), { class: "act" }),
+    ];
+    if (this.settings.stops) buttons.push(button("Stop", act("Stop", () => "stop"), { class: "act" }));
+    return buttons;
+  }
+
+  unfinished() {
+    for (const [name, fields] of this.shown.roots.get("archives") ?? new Map())
+      if (!["completed", "abandoned"].includes(fields.get("state"))) return name;
+    return null;
+  }
+}
+
+function sessionRow(line) {
+  const state = line.blocked ? `${line.status}, blocked` : line.running ? `${line.status}, running` : line.status;
+  return element(
+    "tr",
+    null,
+    element("th", { scope: "row", dir: "auto" }, element("a", { href: `#${encodeURIComponent(line.session_id)}` }, line.session_id)),
+    element("td", null, element("span", { class: line.blocked ? "state wrong" : "state" }, state)),
+    element("td", null, grouped(line.version)),
+    element("td", { class: "when" }, timeText(Date.parse(line.last_record_at) * 1000)),
+  );
+}

@@ -1,0 +1,198 @@
+"""All that a report says of one session, from one fold of its records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlog.errors import CorruptError
+from eventlog.exchange.bundle.redacting import redacted_record
+from eventlog.forensics.picture import Picture, Pictures, Values
+from eventlog.forensics.predicates import quick_predicates
+from eventlog.recorded import Recorded
+from eventlog.redaction import redact
+from eventlog.report.contexts import contexts
+from eventlog.report.drawing import drawings
+from eventlog.report.film import BY_FIELD, WINDOW, Frames, Window
+from eventlog.report.tables import Tables, json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from eventlog.exchange.bundle.format import Redaction
+    from eventlog.finding import Finding
+    from eventlog.forensics.past import Past
+    from eventlog.records import Record
+
+__all__ = ["SessionReport"]
+
+WORTH_A_LOOK: Final = frozenset({"token_jump", "first_error", "first_retry"})
+"""The predicates that find what often led to something; the others find what is wrong."""
+
+ATTEMPTS: Final = 3
+"""From how many attempts on something is a loop."""
+
+CONTEXTUAL: Final = frozenset({"context_given", "turn_begun"})
+
+
+class SessionReport:
+    """The data of a session between two versions, as a page shows it."""
+
+    def __init__(
+        self,
+        past: Past,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        redaction: Redaction | None = "secrets",
+        verified: Iterable[Finding] = (),
+    ) -> None:
+        self.after = after
+        self.until = past.head if until is None else until
+        self._past = past
+        self._redaction: Redaction | None = redaction
+        self._tables = Tables()
+        self._windows: list[Window] = []
+        self._findings = [_verified(finding) for finding in verified]
+        self._contextual: list[Recorded] = []
+        past.store.shelter.read(self._fold)
+        self._contexts: list[dict[str, Any]] = past.store.shelter.read(
+            contexts, past, self._contextual, self._tables, redaction
+        )
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing that was found is wrong."""
+        return not any(finding["is_wrong"] for finding in self._findings)
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the data as JSON, piece by piece."""
+        head = {
+            "session": self._past.session,
+            "head": self.until,
+            "after": self.after,
+            "redaction": self._redaction,
+            "findings": self._findings,
+            "contexts": self._contexts,
+            "machines": drawings(),
+        }
+        yield json_text(head)[:-1]
+        yield ',"windows":['
+        for number, window in enumerate(self._windows):
+            yield f"{',' if number else ''}{json_text(window.document())}"
+        yield "]"
+        for name, texts in self._tables.parts.items():
+            yield f',"{name}":['
+            yield ",".join(texts)
+            yield "]"
+        yield "}"
+
+    # ---- the fold -----------------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        fold = Pictures(self._past.session)
+        picture = fold.initial()
+        frames: Frames | None = None
+        checks = _Checks()
+        is_readable = True
+        for record in self._records():
+            recorded = self._masked(record)
+            if record.version > self.after and frames is None:
+                frames = Frames(self._tables, picture)
+            window = None if frames is None else self._window(frames, record.version)
+            if is_readable:
+                try:
+                    picture = fold.apply(picture, recorded)
+                    checks.look(recorded, picture)
+                except CorruptError as error:
+                    is_readable = False
+                    self._findings.append(_unreadable(record.version, error))
+            if window is not None and frames is not None:
+                changes = frames.after(picture) if is_readable else []
+                window.add(recorded, changes, picture.session.window.tokens)
+            if record.type in CONTEXTUAL and record.version > self.after and is_readable:
+                self._contextual.append(recorded)
+        self._findings += checks.findings()
+
+    def _records(self) -> Iterator[Record]:
+        """Yield the records up to the last one that the store can read."""
+        if not self.until:
+            return
+        try:
+            yield from self._past.records(0, self.until)
+        except CorruptError as error:
+            version = self._windows[-1].after + len(self._windows[-1]) if self._windows else 0
+            self._findings.append(_unreadable(version + 1, error))
+
+    def _masked(self, record: Record) -> Recorded:
+        return Recorded(redacted_record(record, self._redaction, keeps_values=True).record)
+
+    def _window(self, frames: Frames, version: int) -> Window:
+        """Return the window that an event belongs to; a new one begins with the state before it."""
+        if not self._windows or len(self._windows[-1]) == WINDOW:
+            self._windows.append(Window(self._tables, version - 1, frames.whole()))
+        return self._windows[-1]
+
+
+class _Checks:
+    """What the shipped predicates find, each with its first place and how often; what failed for good
+    and still does at the end; and what was begun again and again."""
+
+    def __init__(self) -> None:
+        self._predicates = quick_predicates(WINDOW)
+        self._found: dict[str, dict[str, Any]] = {}
+        self._failed: dict[str, dict[str, Any]] = {}
+        self._loops: dict[str, dict[str, Any]] = {}
+
+    def look(self, recorded: Recorded, picture: Picture) -> None:
+        for root, key in _entries_of(picture.touched):
+            self._note(recorded.version, root, key, Values(picture)[root][key])
+        for name, predicate in self._predicates.items():
+            said = predicate(recorded, picture)
+            if not said:
+                continue
+            if name in self._found:
+                self._found[name]["count"] += 1
+            else:
+                found = _finding(name, recorded.version, said)
+                self._found[name] = {**found, "is_wrong": name not in WORTH_A_LOOK}
+
+    def _note(self, version: int, root: str, key: str, entry: dict[str, Any]) -> None:
+        """Note what an entry says of attempts and of failure, whatever machine it goes through."""
+        name = f"{entry.get('archive_id') or entry.get('kind') or ''} {key}".strip()
+        if entry.get("state") == "terminal_failed":
+            said = f"{name}: {entry.get('error') or 'no error given'}"
+            self._failed[key] = _finding("failed for good", version, said)
+        else:
+            self._failed.pop(key, None)
+        attempts = entry.get("attempts", entry.get("attempt"))
+        if isinstance(attempts, int) and attempts >= ATTEMPTS:
+            said = f"{root.removesuffix('s')} {name} was begun {attempts} times"
+            first = self._loops.get(key, {"version": version})["version"]
+            self._loops[key] = {**_finding("again and again", first, said), "is_wrong": False}
+
+    def findings(self) -> list[dict[str, Any]]:
+        loops = [found for key, found in self._loops.items() if key not in self._failed]
+        found = [*self._failed.values(), *self._found.values(), *loops]
+        return sorted(found, key=lambda each: not each["is_wrong"])
+
+
+def _entries_of(touched: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {(root, key) for root, key in touched if root in BY_FIELD and root != "archives"}
+
+
+def _finding(source: str, version: int | None, detail: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "version": version,
+        "detail": detail[:500],
+        "count": 1,
+        "is_wrong": True,
+    }
+
+
+def _verified(finding: Finding) -> dict[str, Any]:
+    return _finding(f"verify: {finding.kind}", finding.version, redact(finding.detail))
+
+
+def _unreadable(version: int, error: CorruptError) -> dict[str, Any]:
+    return _finding("unreadable", version, f"no state from here on: {redact(str(error))}")

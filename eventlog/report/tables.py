@@ -1,0 +1,101 @@
+"""Values and paths of a report, each written once and named by its place in a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from eventlog.error_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventlog.forensics.paths import Path
+
+__all__ = ["TEXT_LENGTH", "Tables", "json_text", "shortened"]
+
+TEXT_LENGTH: Final = 2_000
+"""Characters of a text that are shown; a command shows the rest."""
+
+LIST_LENGTH: Final = 200
+"""Entries of a list or object that are shown."""
+
+KEY_LENGTH: Final = 255
+
+DEPTH: Final = 24
+"""How deep values are shown; deeper ones are shown as JSON text."""
+
+LARGEST_INTEGER: Final = 2**53 - 1
+"""The largest integer that every reader of JSON keeps."""
+
+
+def shortened(value: Any, depth: int = 0) -> Any:
+    """Return a value with long texts cut, long lists too; a mark says how much is missing.
+
+    Whatever it holds, the result is small, and every reader of JSON reads it alike.
+    """
+    if isinstance(value, str):
+        return _cut(value, TEXT_LENGTH)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST_INTEGER else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if depth >= DEPTH:
+        return _cut(json.dumps(value, ensure_ascii=False, default=str), TEXT_LENGTH)
+    if isinstance(value, dict):
+        return _shortened_object(value, depth)
+    if isinstance(value, (list, tuple)):
+        return _shortened_list(cast("list[Any]", value), depth)
+    return _cut(str(value), TEXT_LENGTH)
+
+
+def _shortened_object(fields: dict[Any, Any], depth: int) -> dict[str, Any]:
+    names = list(fields)[:LIST_LENGTH]
+    shown = {_cut(str(name), KEY_LENGTH): shortened(fields[name], depth + 1) for name in names}
+    if len(fields) > LIST_LENGTH:
+        shown["…"] = f"{len(fields) - LIST_LENGTH:,} more"
+    return shown
+
+
+def _shortened_list(entries: list[Any], depth: int) -> list[Any]:
+    shown = [shortened(entry, depth + 1) for entry in entries[:LIST_LENGTH]]
+    more = len(entries) - LIST_LENGTH
+    return [*shown, f"… {more:,} more"] if more > 0 else shown
+
+
+def _cut(text: str, length: int) -> str:
+    text = printable(text)
+    if len(text) <= length:
+        return text
+    return f"{text[:length]}…⟨{len(text) - length:,} more characters⟩"
+
+
+def json_text(value: Any) -> str:
+    """Return JSON that may stand in a page: nothing in it ends a script or begins a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c") if "<" in text else text
+
+
+class Tables:
+    """The values and paths that changes name."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, int] = {}
+        self._paths: dict[Path, int] = {}
+
+    def value(self, value: Any) -> int:
+        """Return the place of a value, shortened, in the table of values."""
+        text = json_text(shortened(value))
+        return self._values.setdefault(text, len(self._values))
+
+    def path(self, path: Path) -> int:
+        """Return the place of a path."""
+        return self._paths.setdefault(path, len(self._paths))
+
+    @property
+    def parts(self) -> dict[str, Iterable[str]]:
+        """The tables as JSON, entry by entry."""
+        return {"values": self._values, "paths": [json_text(path) for path in self._paths]}
