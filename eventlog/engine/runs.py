@@ -53,7 +53,7 @@ def stop_command(engine: Engine, core: Core, run_id: str | None, reason: str | N
 def owner_gone(core: Core) -> int | None:
     """Return the version of the open turn's beginning if its owner is proven to have ended."""
     turn = core.state.turn
-    gone = turn is not None and turn.owner is not None and is_gone(turn.owner)
+    gone = turn is not None and turn.owner is not None and is_gone(turn.owner, core.store.inner)
     return turn.begun if gone and turn is not None else None
 
 
