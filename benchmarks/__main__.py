@@ -29,6 +29,8 @@ _QUICK = Scale(
     archives=40,
     writes=300,
     commits=2,
+    reported=600,
+    inspected=1_200,
     pressed_seconds=1.0,
 )
 _PEERS = (

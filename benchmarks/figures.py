@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, http, jetstream, ours, postgres, streams, views, wal
+from benchmarks import contenders, http, jetstream, ours, pages, postgres, streams, views, wal
 from benchmarks.workload import Timing, best_of, quickest
 from eventlog import Session
 
@@ -33,6 +33,8 @@ class Scale:
     archives: int = 2_000
     writes: int = 3_000
     commits: int = 20
+    reported: int = 10_000
+    inspected: int = 300_000
     pressed_seconds: float = 60.0
 
 
@@ -209,6 +211,37 @@ def _looking_back(scale: Scale) -> Iterator[Row]:
         yield Row(
             f"bisect {events:,} events", f"{timing.wall:.2f} s", {}, "≤ 2 s", timing.wall <= 2
         )
+
+
+def _pages(scale: Scale) -> Iterator[Row]:
+    if pages.CHROMIUM is None:
+        yield Row("not measured", "Chromium is not installed")
+        return
+    with _folder() as new:
+        path, page = new("report"), new("report").with_suffix(".html")
+        pages.fill_session(path, scale.reported)
+        made = pages.made(path, page)
+        what = f"report of {scale.reported:,} events"
+        yield Row(f"{what}: CPU to make it", f"{made.cpu:.2f} s", {}, "≤ 5 s", made.cpu <= 5)
+        size = made.size / 1_000_000
+        yield Row(f"{what}: size", f"{size:.1f} MB", {}, "≤ 10 MB", size <= 10)
+        seen = pages.browsed(page, scale.reported)
+        for name, wall, cpu, goal in (
+            ("ready", seen.ready, seen.ready_cpu, 500),
+            ("slider", seen.slider, seen.slider_cpu, 30),
+            ("filter", seen.filter, seen.filter_cpu, 150),
+        ):
+            figure = f"{wall:,.0f} ms ({cpu:,.0f} of CPU)"
+            yield Row(f"{what}: {name}", figure, {}, f"≤ {goal} ms", wall <= goal)
+    with _folder() as new:
+        path = new("inspected")
+        pages.fill_session(path, scale.inspected)
+        looked = pages.inspected(path, scale.inspected)
+        what = f"serve, {scale.inspected:,} events"
+        for name, wall in (("list", looked.listed), ("newest events", looked.lines)):
+            yield Row(f"{what}: {name}", f"{wall:,.0f} ms", {}, "≤ 1 s", wall <= 1_000)
+        heap = looked.heap / 1_000_000
+        yield Row(f"{what}: JS heap", f"{heap:.0f} MB", {}, "≤ 200 MB", heap <= 200)
 
 
 def _files(scale: Scale) -> Iterator[Row]:
@@ -490,6 +523,7 @@ FIGURES = (
     Figure("B14", "views of a long session", _views),
     Figure("B13", "streamed messages", _streams),
     Figure("B15", "looking back", _looking_back),
+    Figure("B16", "pages in Chromium", _pages),
     Figure("B17", "list of sessions", _listing),
     Figure("B18", "the WAL beside writers and readers", _wal),
     Figure("B19", "summary without a model", _summaries),

@@ -11,7 +11,7 @@ from eventlog.argument_checks import check_count
 from eventlog.clock import format_time
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
-from eventlog.engine.engine import STALE_TRUST
+from eventlog.engine.farewell import in_spite_of_cancellation, whole
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.steps import check_step_name
 from eventlog.engine.turn_context import fence_of, steps_of
@@ -20,7 +20,7 @@ from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED, CreateSession
-from eventlog.session.commit import Commit, CommitResult
+from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import (
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Role, ToolPart
     from eventlog.session.streams.commands import BegunMessage
     from eventlog.session.tasks.commands import RetryStatus
+    from eventlog.session.turns.commands import Begun
     from eventlog.session.turns.events import OnError
     from eventlog.session.turns.machine import TurnEnd
     from eventlog.session.turns.state import TurnFence
@@ -882,9 +883,15 @@ class AsyncSession:
         See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        trusted = self._fence is None and self._engine.blocking.trusts_time(STALE_TRUST)
-        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        observer = self._engine.blocking.observer
+        engine, in_turn = self._engine, self._fence is not None
+        command = await engine.run(
+            engine.blocking.commit_command,
+            self._core,
+            keep_recent,
+            keep_turn_tokens,
+            in_turn=in_turn,
+        )
+        observer = engine.blocking.observer
         if observer is None:
             result: CommitResult = await self._do(command, by)
             return result
@@ -1145,15 +1152,29 @@ async def _begin(engine: AsyncEngine, run: TurnRun, by: Metadata | None) -> None
     deadline = loop.time() + run.terms.wait_seconds
     while True:
         seen, command = await engine.run(run.prepare)
+        beginning = engine.answer(SessionRequest(run.core, command, by))
         try:
-            begun = await engine.execute(run.core, command, by)
+            begun: Begun = await asyncio.shield(beginning)
             break
         except TurnOpen:
             left = deadline - loop.time()
             if left <= 0:
                 raise
             await engine.wait(seen, min(left, run.longest_wait))
-    await engine.run(run.begun, begun)
+        except asyncio.CancelledError:
+            await in_spite_of_cancellation(_take_in(run, beginning))
+            raise
+    if begun.is_done:
+        await engine.run(run.begun, begun)
+    else:
+        run.begun(begun)
+
+
+async def _take_in(run: TurnRun, beginning: asyncio.Future[Begun]) -> None:
+    """Take in that a turn was begun although the task that began it is cancelled."""
+    begun = await beginning
+    if not begun.is_done:
+        run.begun(begun)
 
 
 class AsyncTurn(AsyncSession):
@@ -1207,7 +1228,11 @@ class AsyncTurn(AsyncSession):
     async def __aenter__(self) -> Self:
         run = self._run
         run.refuse_another_beginning()
-        await _begin(self._engine, run, None)
+        try:
+            await _begin(self._engine, run, None)
+        except BaseException as error:
+            await in_spite_of_cancellation(self._leave(error))
+            raise
         if not run.is_done:
             run.keep_lease()
             run.bind()
@@ -1221,25 +1246,31 @@ class AsyncTurn(AsyncSession):
     ) -> None:
         run = self._run
         run.release()
-        if run.has_ended:
-            return
-        if error is None:
+        if error is not None:
+            await in_spite_of_cancellation(self._leave(error))
+        elif not run.has_ended:
             try:
-                await self.end()
+                await whole(self.end())
             except (LeaseLost, SessionClosed):
                 run.stop()
                 if run.core.state.status == "open":
                     raise
+            except BaseException as failure:
+                await in_spite_of_cancellation(self._leave(failure))
+                raise
+
+    async def _leave(self, error: BaseException) -> None:
+        """End the attempt because of an exception, which goes on whatever becomes of this."""
+        run = self._run
+        if run.attempt and not run.is_open:
+            run.stop()
+        if run.has_ended or not run.attempt:
             return
         try:
-            await self._shielded(run.failure_command(error))
+            await self._do(run.failure_command(error), None)
             run.stop()
-        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+        except Exception as failure:  # noqa: BLE001 - as above
             run.not_ended(failure)
-
-    async def _shielded(self, command: Command[Any]) -> None:
-        """Run a command to its end although the task is cancelled."""
-        await asyncio.shield(asyncio.ensure_future(self._do(command, None)))
 
     async def step(
         self,

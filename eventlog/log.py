@@ -579,10 +579,10 @@ def open_bundle(path: str | PathLike[str]) -> Log:
     It needs neither the log that it was made of nor an application's classes. The file may come from
     anybody: nothing of it is written anywhere, and it is read within limits. Raises `CorruptLog` for
     what is not a bundle or is damaged, `InvalidArgument` for one beyond the limits, and
-    `FileNotFoundError`.
+    `StoreUnavailable` for a file that is not there or cannot be read.
     """
-    from eventlog.exchange.bundle.reading import read_bundle
+    from eventlog.exchange.bundle.reading import read_store
     from eventlog.exchange.bundle.store import BundleStore
 
     text = checked_path("the bundle", path)
-    return Log(BundleStore(read_bundle(text), text))
+    return Log(BundleStore(read_store(text), text))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from eventlog.engine.farewell import in_spite_of_cancellation, whole
+from eventlog.engine.request import SessionRequest
 from eventlog.engine.steps import arguments_digest
 from eventlog.engine.streams import arguments as stream_arguments
 from eventlog.engine.streams.writer import StreamWriter
@@ -18,7 +20,7 @@ from eventlog.session.turns.steps import StepOfTurn
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from eventlog.engine.async_engine import AsyncEngine
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from eventlog.session.turns.state import TurnFence
 
 __all__ = ["AsyncMessageStream", "MessageStream", "StreamTerms", "stream_terms"]
-
-FAREWELL_SECONDS: Final = 10.0
-"""How long a cancelled task waits for the record of what it wrote; the record is made in any case."""
 
 
 class StreamTerms(NamedTuple):
@@ -212,6 +211,21 @@ class _Stream:
             self._message = interrupted
         return interrupted
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether there is nothing to end: the message has ended, or was not begun here."""
+        return self._writer is None or self._writer.is_over
+
+    def _give_back(self) -> None:
+        """Interrupt the message if it was begun and has not ended (I/O)."""
+        if self._writer is None:
+            if not self._is_done:
+                self._free_name()
+        elif self._writer.is_over:
+            self._pump.leave(self._writer)
+        else:
+            self._interrupt_or_log()
+
     def _interrupt_or_log(self) -> None:
         """Interrupt the message; an error must not replace the one that is on its way."""
         try:
@@ -235,13 +249,16 @@ class MessageStream(_Stream):
     def __enter__(self) -> Self:
         command = self._engine.shelter.read(self._prepare)
         try:
-            self._open(
-                self._engine.execute(self._core, command, self._terms.by, fence=self._terms.fence)
-            )
+            self._engine.shelter.write(self._begin, command)
+            return self
         except BaseException:
-            self._free_name()
+            self._engine.shelter.write(self._give_back)
             raise
-        return self
+
+    def _begin(self, command: BeginMessage | AppendMessages) -> None:
+        """Begin the message and take that in, in one call that signal handlers cannot divide (I/O)."""
+        terms = self._terms
+        self._open(self._engine.execute(self._core, command, terms.by, fence=terms.fence))
 
     def __exit__(
         self,
@@ -249,14 +266,13 @@ class MessageStream(_Stream):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_done:
-            return
-        if self._begun.is_over:
-            self._pump.leave(self._begun)
-        elif error is None:
-            self.end()
-        else:
-            self._engine.shelter.write(self._interrupt_or_log)
+        try:
+            if error is None and not self._is_over:
+                self.end()
+        except BaseException:
+            self._engine.shelter.write(self._give_back)
+            raise
+        self._engine.shelter.write(self._give_back)
 
     def write(self, text: str, *, type: str = "text") -> None:
         """Continue the message by a text; one of another ``type`` than the last begins a new part.
@@ -310,17 +326,28 @@ class AsyncMessageStream(_Stream):
         self._engine = engine
 
     async def __aenter__(self) -> Self:
+        terms = self._terms
         command = await self._engine.run(self._prepare)
+        request = SessionRequest(self._core, command, terms.by, fence=terms.fence)
+        beginning = self._engine.answer(request)
         try:
-            self._open(
-                await self._engine.execute(
-                    self._core, command, self._terms.by, fence=self._terms.fence
-                )
-            )
+            self._open(await asyncio.shield(beginning))
+        except asyncio.CancelledError:
+            await in_spite_of_cancellation(self._take_back(beginning))
+            raise
         except BaseException:
             self._free_name()
             raise
         return self
+
+    async def _take_back(self, beginning: asyncio.Future[Any]) -> None:
+        """Interrupt the message that a cancelled task was about to begin, if it was begun."""
+        try:
+            self._open(await beginning)
+        except Exception:  # noqa: BLE001 - it was not begun
+            self._free_name()
+        else:
+            await self._engine.run(self._give_back)
 
     async def __aexit__(
         self,
@@ -328,14 +355,14 @@ class AsyncMessageStream(_Stream):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_done:
-            return
-        if self._begun.is_over:
-            self._pump.leave(self._begun)
-        elif error is None:
-            await self.end()
-        else:
-            await _in_spite_of_cancellation(self._engine.run(self._interrupt_or_log))
+        if error is not None:
+            await in_spite_of_cancellation(self._engine.run(self._give_back))
+        elif not self._is_over:
+            try:
+                await whole(self.end())
+            except BaseException:
+                await in_spite_of_cancellation(self._engine.run(self._give_back))
+                raise
 
     async def write(self, text: str, *, type: str = "text") -> None:
         """Continue the message by a text; one of another ``type`` than the last begins a new part.
@@ -375,23 +402,6 @@ class AsyncMessageStream(_Stream):
     async def interrupt(self) -> Message | None:
         """End the message as interrupted, and return it; None if nothing was written."""
         return await self._engine.run(self._interrupt)
-
-
-async def _in_spite_of_cancellation(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for work that a cancelled task still owes.
-
-    The work runs in a task, which is not cancelled with the caller's. Some libraries cancel a task
-    again at each of its awaits; so waiting goes on in spite of that, for `FAREWELL_SECONDS`. The
-    cancellation itself is on its way as the exception that ends the block.
-    """
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + FAREWELL_SECONDS
-    while not task.done() and loop.time() < deadline:
-        try:
-            await asyncio.wait({task}, timeout=deadline - loop.time())
-        except asyncio.CancelledError:
-            continue
 
 
 def stream_terms(

@@ -14,7 +14,6 @@ from eventlog.argument_checks import check_count
 from eventlog.clock import format_time
 from eventlog.engine import arguments, queries
 from eventlog.engine.chosen_reading import find_in_session
-from eventlog.engine.engine import STALE_TRUST
 from eventlog.engine.steps import check_step_name
 from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.engine.watch import Watch, watch
@@ -22,7 +21,7 @@ from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED, CreateSession
-from eventlog.session.commit import Commit, CommitResult
+from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import (
@@ -994,9 +993,11 @@ class Session:
         if an earlier archive failed for good and the session's policy is to wait for it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        trusted = self._fence is None and self._engine.trusts_time(STALE_TRUST)
-        command = Commit(keep_recent, keep_turn_tokens, ends_stale_turn=trusted)
-        observer = self._engine.observer
+        engine, in_turn = self._engine, self._fence is not None
+        command = engine.shelter.read(
+            engine.commit_command, self._core, keep_recent, keep_turn_tokens, in_turn=in_turn
+        )
+        observer = engine.observer
         if observer is None:
             result: CommitResult = self._do(command, by)
             return result
@@ -1273,14 +1274,13 @@ def _begin(engine: Engine, run: TurnRun, by: Metadata | None) -> None:
     while True:
         seen, command = engine.shelter.read(run.prepare)
         try:
-            begun = engine.execute(run.core, command, by)
+            engine.shelter.write(run.begin, command, by)
             break
         except TurnOpen:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
             engine.shelter.read(engine.store.wait, seen, min(left, run.longest_wait))
-    engine.shelter.read(run.begun, begun)
 
 
 class Turn(Session):
@@ -1335,11 +1335,15 @@ class Turn(Session):
     def __enter__(self) -> Self:
         run = self._run
         run.refuse_another_beginning()
-        _begin(self._engine, run, None)
-        if not run.is_done:
-            self._engine.shelter.write(run.keep_lease)
-            run.bind()
-        return self
+        try:
+            _begin(self._engine, run, None)
+            if not run.is_done:
+                self._engine.shelter.write(run.keep_lease)
+                run.bind()
+            return self
+        except BaseException as error:
+            self._leave(error)
+            raise
 
     def __exit__(
         self,
@@ -1348,21 +1352,31 @@ class Turn(Session):
         traceback: TracebackType | None,
     ) -> None:
         run = self._run
-        run.release()
-        if run.has_ended:
-            return
-        if error is None:
-            try:
+        try:
+            run.release()
+            if error is None and not run.has_ended:
                 self.end()
-            except (LeaseLost, SessionClosed):
-                run.stop()
-                if run.core.state.status == "open":
-                    raise
+        except (LeaseLost, SessionClosed):
+            run.stop()
+            if run.core.state.status == "open":
+                raise
+        except BaseException as interrupt:
+            self._leave(interrupt)
+            raise
+        if error is not None:
+            self._leave(error)
+
+    def _leave(self, error: BaseException) -> None:
+        """End the attempt because of an exception, which goes on whatever becomes of this."""
+        run = self._run
+        if run.attempt and not run.is_open:
+            run.stop()
+        if run.has_ended or not run.attempt:
             return
         try:
             self._do(run.failure_command(error), None)
             run.stop()
-        except Exception as failure:  # noqa: BLE001 - the exception of the block goes on
+        except Exception as failure:  # noqa: BLE001 - as above
             run.not_ended(failure)
 
     def step(

@@ -19,7 +19,7 @@ __all__ = ["CRASH_SHARE", "NIGHTLY", "PARTS", "Share", "examples", "on_two_store
 
 NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
-CRASH_SHARE: Final = 1 if NIGHTLY else 9
+CRASH_SHARE: Final = 1 if NIGHTLY else 18
 """Of how many crash points one is tried."""
 
 

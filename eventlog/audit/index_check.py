@@ -16,6 +16,7 @@ from eventlog.identifiers import from_key_part
 from eventlog.recorded import Recorded
 from eventlog.session.folding import apply
 from eventlog.session.index import (
+    EVENTS,
     SESSIONS,
     SHARED_PREFIXES,
     archive_prefix,
@@ -50,6 +51,9 @@ __all__ = [
     "write_entries",
 ]
 
+SCANNED_EVENTS: Final = 10_000
+"""Event keys of other sessions that are read to verify one session."""
+
 WRITE_PAGE: Final = 1_000
 """Entries per transaction of a rebuild."""
 
@@ -72,10 +76,14 @@ def changes_by(
 def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> list[Finding]:
     """Return the entries of one session that differ from what its events imply.
 
-    Reads all sessions' entries of tasks, due times, idle times and events.
+    Reads all sessions' entries of tasks, due times and idle times. Event keys of all sessions are read
+    if they are not many more than this session's. Otherwise its own are looked up; one that no event
+    leads to is then found by verifying the whole log.
     """
-    prefixes = (archive_prefix(stream), turn_prefix(stream), run_prefix(stream), *SHARED_PREFIXES)
+    shared = (prefix for prefix in SHARED_PREFIXES if prefix != EVENTS)
+    prefixes = (archive_prefix(stream), turn_prefix(stream), run_prefix(stream), *shared)
     entries = chain(
+        _event_entries(store, rebuilt),
         *(store.scan(key, key + "\0") for key in (session_key(stream), blocked_key(stream))),
         *(store.scan(*keys_under(prefix)) for prefix in prefixes),
     )
@@ -85,6 +93,15 @@ def compare_stream(store: Store, stream: str, rebuilt: Mapping[str, bytes]) -> l
         if key in rebuilt or session_of_entry(key, value) == stream
     }
     return [index_finding(stream, found) for found in differing_entries(stored, rebuilt)]
+
+
+def _event_entries(store: Store, rebuilt: Mapping[str, bytes]) -> Iterable[tuple[str, bytes]]:
+    own = [key for key in rebuilt if key.startswith(EVENTS)]
+    limit = SCANNED_EVENTS + 8 * len(own)
+    found = list(store.scan(*keys_under(EVENTS), limit))
+    if len(found) < limit:
+        return found
+    return chain.from_iterable(store.scan(key, key + "\0") for key in own)
 
 
 def differing_entries(

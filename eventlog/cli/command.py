@@ -54,13 +54,16 @@ SUMMARIES: Final = {
     "serve": "Serve the log over HTTP, until stopped.",
     "copy": "Copy a log into another store.",
     "backup": "Write the whole log into one file, while it is in use.",
+    "health": "Show what waits and what is stuck, quickly.",
     "doctor": "Check a store, a session folder or a conversation file.",
     "docs": "Show the documentation.",
 }
 """Every command in the order of ``eventlog --help``, which therefore imports no command."""
 
 
-OF_THE_WHOLE_LOG: Final = frozenset({"demo", "work", "serve", "copy", "backup", "doctor", "docs"})
+OF_THE_WHOLE_LOG: Final = frozenset(
+    {"demo", "work", "serve", "copy", "backup", "health", "doctor", "docs"}
+)
 """The commands that name no session, and so have no ``--owner``."""
 
 

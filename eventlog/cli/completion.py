@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +45,7 @@ def _offered(ctx: click.Context, incomplete: str, ids: Callable[[Log], Iterator[
 
     url = ctx.meta.get("eventlog.store") or ctx.find_root().params.get("store")
     # Whatever is wrong with the log: a shell has no place to say so, and the command will.
-    with suppress(Exception), open_log(str(url)) as log:
+    with suppress(Exception), redirect_stderr(StringIO()), open_log(str(url)) as log:
         fitting = (id for id in ids(log) if id.startswith(incomplete) and _PLAIN.fullmatch(id))
         return list(islice(fitting, OFFERED))
     return []

@@ -51,6 +51,9 @@ PAGES: Final = {
     "report": Page("eventlog", "docs/report.md", "A session as a page, and all of them live."),
     "streams": Page("eventlog", "docs/streams.md", "Messages that are still being written."),
     "http": Page("eventlog", "docs/http.md", "The API over HTTP, its clients and its limits."),
+    "operations": Page(
+        "eventlog", "docs/operations.md", "Backup, upgrade, health, containers, telemetry."
+    ),
     "stores": Page(
         "eventlog.stores", "README.md", "What each store promises and how to set it up."
     ),

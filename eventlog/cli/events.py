@@ -103,7 +103,12 @@ def _belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
     """Return whether a session is the owner's; without an owner, all are."""
     if owner is None:
         return lambda _: True
-    return cache(lambda session: log.session(session, follow_folder=False).meta.owner == owner)
+
+    @cache
+    def belongs(session: str) -> bool:
+        return log.session(session, follow_folder=False).meta.owner == owner
+
+    return belongs
 
 
 def _list(invocation: Invocation, found: Iterator[Recorded]) -> int:

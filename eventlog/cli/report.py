@@ -74,9 +74,8 @@ def report(
             pieces, _ = report_pieces(
                 log, session_ids, after=after, until=until, redaction=redaction
             )
-            stdout = click.get_binary_stream("stdout")
             for piece in pieces:
-                stdout.write(piece.encode())
+                click.echo(piece.encode(), nl=False)
             return
         summary = write_report(
             log, session_ids, output, after=after, until=until, redaction=redaction

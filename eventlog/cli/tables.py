@@ -104,7 +104,7 @@ class Rows:
             columns = [each for each in columns if any(each.sizes)] or columns
             in_table = self._fitting(columns, options.max_width)
         if self._as_blocks or 3 * len(in_table) < 2 * self._count:
-            in_table = set()  # A few rows under headings among many blocks are hard to read.
+            in_table = set[int]()  # A few rows under headings among many blocks are hard to read.
         widths = _widths(columns, in_table, options.max_width)
         if in_table or not self._count:
             yield from _head(columns, widths)

@@ -13,6 +13,7 @@ from eventlog.clock import Clock, JumpWatch, system_clock
 from eventlog.engine.arguments import creation
 from eventlog.engine.committer import Committer
 from eventlog.engine.core_cache import Cores
+from eventlog.engine.distant_leases import ORDINARY_LEASE, believed_lease
 from eventlog.engine.door import Door
 from eventlog.engine.idle_watch import IdleWatch
 from eventlog.engine.request import SessionRequest, run_keeping
@@ -23,7 +24,8 @@ from eventlog.identifiers import IdSource, draw_id
 from eventlog.machine import ABSENT
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.auto_commit import AUTOMATIC, CommitIfDue
-from eventlog.session.index import session_of_stale_key, stale_range
+from eventlog.session.commit import Commit
+from eventlog.session.index import keys_under, session_of_stale_key, stale_key, stale_range
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.store import appends_briefly, store_clock
 from eventlog.telemetry import log_fact
@@ -47,6 +49,9 @@ __all__ = ["Engine"]
 
 STALE_TRUST: Final = 600_000_000
 """Microseconds after a jump of the clock for which no turn counts as stale."""
+
+DISTANT_LIMIT: Final = 256
+"""Turns read per look that end in the distant future."""
 
 
 class Engine:
@@ -271,19 +276,44 @@ class Engine:
         lease_now = self.lease_time()
         now = lease_now or self.clock()
         count = 0
-        for key, _ in list(self.store.scan(*stale_range(now))):
+        for key in self._keys_of_stale_turns(now):
             from eventlog.session.turns.commands import AbandonStaleTurn  # Seldom needed.
 
             core = self.core(session_of_stale_key(key))
             try:
+                believed = believed_lease(core, core.refresh().turn, now)
                 count += self.execute(
-                    core, AbandonStaleTurn(lease_now, estimate=self.estimate_tokens)
+                    core, AbandonStaleTurn(lease_now, believed, estimate=self.estimate_tokens)
                 )
             except LogClosed:
                 raise
             except (ConflictError, CorruptError, InvalidError) as error:
                 log_fact(logging.WARNING, "stale_turn_not_abandoned", error=str(error))
         return count
+
+    def _keys_of_stale_turns(self, now: int) -> list[str]:
+        """Return the keys of the turns that may be stale: because their time has come, or because it is
+        so far away that a clock must have been ahead (I/O)."""
+        start, end = stale_range(now)
+        distant = stale_key(now + ORDINARY_LEASE + STALE_TRUST), keys_under(start)[1]
+        keys = [key for key, _ in self.store.scan(start, end)]
+        return keys + [key for key, _ in self.store.scan(*distant, DISTANT_LIMIT)]
+
+    def commit_command(
+        self, core: Core, keep_recent: int, keep_turn_tokens: int | None, *, in_turn: bool
+    ) -> Commit:
+        """Return the command of a commit; outside of turns it ends one that is stale (I/O)."""
+        if in_turn or not self.trusts_time(STALE_TRUST):
+            return Commit(keep_recent, keep_turn_tokens)
+        lease_now = self.lease_time()
+        believed = believed_lease(core, core.state.turn, lease_now or self.clock())
+        return Commit(
+            keep_recent,
+            keep_turn_tokens,
+            ends_stale_turn=True,
+            lease_now=lease_now,
+            believed=believed,
+        )
 
     # ---- fork and end -------------------------------------------------------------------------
 

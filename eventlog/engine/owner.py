@@ -34,7 +34,9 @@ def this_process(store: Store | None = None) -> OwnerData:
         started = None
     owner = OwnerData(host=_host(), boot=_boot(), pid=pid, started=started or "")
     presence = None if store is None else presence_at(store)
-    return owner if presence is None else OwnerData(**owner, presence=presence)
+    if presence is not None:
+        owner["presence"] = presence
+    return owner
 
 
 def holder_of_fence(name: str) -> OwnerData:

@@ -83,8 +83,8 @@ class SessionRequest(Request):
         self._expected = expected
         self._fence = fence
         self._key = None if metadata is None else metadata.idempotency_key
-        if isinstance(command, KeepingCommand):
-            self.keeps, self.unkept = True, command.unkept
+        if command.keeps_values:
+            self.keeps, self.unkept = True, cast("KeepingCommand[Any]", command).unkept
         self._ids: list[EventId] = []
         self._drafts: Sequence[Draft] = ()
         self._recorded: list[Recorded] = []
@@ -263,9 +263,10 @@ class SessionRequest(Request):
             if self.waits:
                 return False
             command = self._command = command.gather(core.reader, seen)
-        if isinstance(command, KeepingCommand):
+        if command.keeps_values:
             # If the session is not open, the command will be refused, so no value is stored.
-            self.unkept = command.unkept and seen.status == "open"
+            unkept = cast("KeepingCommand[Any]", command).unkept
+            self.unkept = unkept and seen.status == "open"
         return not self.unkept
 
     def _at_expected(self, state: SessionState) -> SessionState | None:

@@ -161,11 +161,12 @@ class Shelter:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Iterator[Entry]:
-        """Yield what a method yields; for the main thread it is read ahead, in pages."""
+        """Return what a method yields; for the main thread it is read ahead, in pages."""
         if self._can_call():
-            yield from verb(*args, **kwargs)
-            return
-        entries = _begun_when_read(verb, args, kwargs)
+            return verb(*args, **kwargs)
+        return self._read_ahead(_begun_when_read(verb, args, kwargs))
+
+    def _read_ahead(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         while True:
             page, error = self.read(_next_page, entries)
             yield from page

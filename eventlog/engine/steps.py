@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -44,8 +43,7 @@ class StepNames:
     """The names of the steps that one attempt has run or is running. Thread-safe."""
 
     def __init__(self) -> None:
-        self._names: set[str] = set()
-        self._mutex = threading.Lock()
+        self._names: dict[str, object] = {}
 
     @contextmanager
     def named(self, name: str) -> Generator[None]:
@@ -60,14 +58,13 @@ class StepNames:
     def reserve(self, name: str) -> None:
         """Take a name; raise `InvalidArgument` if this attempt has used it."""
         check_step_name(name)
-        with self._mutex:
-            if name in self._names:
-                raise name_used(name)
-            self._names.add(name)
+        mine = object()
+        if self._names.setdefault(name, mine) is not mine:  # Atomic, without a lock.
+            raise name_used(name)
 
     def free(self, name: str) -> None:
         """Give a name back, since what had it failed."""
-        self._names.discard(name)
+        self._names.pop(name, None)
 
 
 def name_used(name: str) -> InvalidArgument:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.argument_checks import check_number
+from eventlog.engine.distant_leases import believed_lease
 from eventlog.engine.owner import holder_of_fence, is_gone, this_process
 from eventlog.engine.steps import (
     StoredOutput,
@@ -17,7 +19,7 @@ from eventlog.engine.steps import (
     keep_output,
     name_used,
 )
-from eventlog.engine.turn_context import bind, fence_of, release
+from eventlog.engine.turn_context import Block, bind, fence_of, release
 from eventlog.engine.turn_steps import TurnSteps
 from eventlog.error_text import shown
 from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from eventlog.engine.engine import Engine
     from eventlog.engine.heartbeat import Beat
     from eventlog.positions import Position
+    from eventlog.records import Metadata
     from eventlog.session.commands import AppendMessages
     from eventlog.session.turns.machine import TurnEnd
 
@@ -116,6 +119,8 @@ class TurnRun:
         self.result: Any = None
         self._beat: Beat | None = None
         self._is_ended = False
+        self._block: Block | None = None
+        self._process = os.getpid()
 
     @property
     def fence(self) -> TurnFence:
@@ -126,11 +131,14 @@ class TurnRun:
 
     def bind(self) -> None:
         """Have commands on the session that the running code gives belong to the turn."""
-        bind(self.core, self.fence, self.steps)
+        self._block = bind(self.core, self.fence, self.steps)
 
     def release(self) -> None:
-        """Undo `bind`."""
-        release(self.core, self.fence)
+        """Undo `bind`. A forked child that leaves the block leaves the turn to its parent."""
+        if self._block is not None:
+            release(self._block)
+        if self._process != os.getpid():
+            self.stop()
 
     def digest(self, arguments: Sequence[object], named: Mapping[str, object]) -> str:
         """Return a digest of the arguments of a step."""
@@ -171,6 +179,7 @@ class TurnRun:
         """Return the command that begins the turn, with what is known of the open one's owner."""
         terms, turn = self.terms, self.core.refresh().turn
         lease = int(terms.lease_seconds * 1_000_000)
+        lease_now = self._engine.lease_time()
         store = self._engine.store.inner
         gone = turn is not None and turn.owner is not None and is_gone(turn.owner, store)
         return BeginTurn(
@@ -181,13 +190,18 @@ class TurnRun:
             resumes=terms.resumes,
             on_error=terms.on_error,
             owner_gone=turn.begun if gone and turn is not None else None,
-            lease_now=self._engine.lease_time(),
+            lease_now=lease_now,
             expires_leases=self._engine.trusts_time(lease),
+            believed=believed_lease(self.core, turn, lease_now or self._engine.clock()),
             estimate=self._engine.estimate_tokens,
         )
 
+    def begin(self, command: BeginTurn, by: Metadata | None) -> None:
+        """Begin the turn and take that in, in one call that signal handlers cannot divide (I/O)."""
+        self.begun(self._engine.execute(self.core, command, by))
+
     def begun(self, begun: Begun) -> None:
-        """Take in that the turn was begun, or had ended with a result before."""
+        """Take in that the turn was begun, or had ended with a result before (then I/O)."""
         self.attempt, self.is_done = begun.attempt, begun.is_done
         self.begun_at_version, self.lease_until = begun.version, begun.lease_until
         self.steps.resume(begun.steps, begun.version)
@@ -295,6 +309,12 @@ class TurnRun:
         self.stop()
         self._is_ended = True
         self.result = result
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the attempt was begun and has not ended, by what is known here."""
+        turn = self.core.state.turn
+        return self.attempt > 0 and turn is not None and turn.fence == self.fence
 
     @property
     def is_done_with(self) -> bool:

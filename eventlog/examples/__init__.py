@@ -1,1 +1,1 @@
-"""Programs to copy from, each one file: they run as they are, and the tests run them."""
+"""Programs to begin with; the suite runs them. ``python -m eventlog.examples.NAME`` runs one."""

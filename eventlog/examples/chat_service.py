@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -93,7 +93,7 @@ def service(
     """Return the application for the log at a URL."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
         async with eventlog.open_async(url, auto_commit=policy) as log:
             worker = AsyncWorker(log, finalizer)
             working = asyncio.create_task(worker.run()) if with_worker else None

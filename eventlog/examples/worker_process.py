@@ -47,8 +47,12 @@ def main() -> None:
 
     with eventlog.open(given.url) as log:
         worker = Worker(log, Finalizer(summarize, name="beginnings"))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
+
+        def stop(signal_number: int, frame: object) -> None:
+            worker.stop(grace_seconds=10)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         print(f"{worker.name} works on {given.url}", flush=True)
         if given.once:
             worker.run_once()

@@ -106,6 +106,7 @@ class Backup:
         files.create(drawn).close()
         temporary = f"{self._folder}/{drawn}"
         try:
+            self._make_as_private(temporary)
             self._fill(temporary)
             report = self._finish(temporary)
             self._publish(temporary)
@@ -115,6 +116,14 @@ class Backup:
                     Path(temporary + suffix).unlink()
         files.sync_folder("")
         return report
+
+    def _make_as_private(self, temporary: str) -> None:
+        """Let nobody read the backup who may not read the log, if that is in local files."""
+        store = self._door.inner
+        place = getattr(store, "path", None) or getattr(store, "folder", None)
+        with suppress(OSError, TypeError, ValueError):
+            allowed = Path(place or "").stat().st_mode & 0o666
+            Path(temporary).chmod(Path(temporary).stat().st_mode & allowed | 0o600)
 
     def _fill(self, temporary: str) -> None:
         pages = cast(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "blame", "diff"]
 
-_BY_KEY: Final = frozenset({"tail", "archives", "tasks", "turns"})
+_BY_KEY: Final = frozenset({"tail", "archives", "tasks", "turns", "runs"})
 
 
 class Change(NamedTuple):

@@ -211,7 +211,7 @@ class Moment:
 
     def values(self) -> Mapping[str, Any]:
         """Return what paths lead to: ``version``, ``status``, ``meta``, ``tail``, ``archives``,
-        ``tasks``, ``turns``, ``overview`` and ``findings``, as plain values."""
+        ``tasks``, ``turns``, ``runs``, ``overview`` and ``findings``, as plain values."""
         if self._picture is None:
             fold = Pictures(self._past.session)
             self._picture = self._shelter.read(self.project, fold)

@@ -15,8 +15,10 @@ from eventlog.session.index import (
     archive_prefix,
     keys_under,
     read_archive,
+    read_run,
     read_task,
     read_turn,
+    run_prefix,
     turn_prefix,
 )
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventlog.forensics.past import Past
+    from eventlog.session.runs.state import Run
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.turns.state import Turn
 
@@ -46,7 +49,7 @@ def near_picture(past: Past, version: int, messages: int, archives: int) -> Near
     picture = Picture(state.copy())
     _take_messages(past, picture, version, messages)
     left_out = {"tail": state.window.count - len(picture.tail)}
-    turns = _take_index(past, picture, version)
+    turns, runs = _take_index(past, picture, version)
     numbers = sorted(picture.known_archives)
     shown = numbers[-archives:] if archives else []
     for number in shown:
@@ -57,7 +60,7 @@ def near_picture(past: Past, version: int, messages: int, archives: int) -> Near
     if state.overview is not None:
         latest = Recorded(past.record(state.overview.version)).event
         picture.overview = cast("ArchiveFinalized", latest).overview
-    show_entries(picture, shown, turns)
+    show_entries(picture, shown, turns, runs)
     left_out["archives"] = len(numbers) - len(shown)
     return NearPicture(picture, {root: count for root, count in left_out.items() if count})
 
@@ -89,10 +92,11 @@ def _take_messages(past: Past, picture: Picture, version: int, limit: int) -> No
     picture.touched = set()
 
 
-def _take_index(past: Past, picture: Picture, version: int) -> list[Turn]:
-    """Take over the tasks and archives, and return the turns that ended."""
+def _take_index(past: Past, picture: Picture, version: int) -> tuple[list[Turn], list[Run]]:
+    """Take over the tasks and archives, and return the turns that ended, and the runs."""
     session = past.session
     turns: list[Turn] = []
+    runs: list[Run] = []
     for key, value in _entries(past, version):
         if key.startswith(TASKS):
             task = read_task(value)
@@ -103,7 +107,9 @@ def _take_index(past: Past, picture: Picture, version: int) -> list[Turn]:
             picture.known_archives[archive.index] = archive
         elif key.startswith(turn_prefix(session)):
             turns.append(read_turn(value))
-    return turns
+        elif key.startswith(run_prefix(session)):
+            runs.append(read_run(value))
+    return turns, runs
 
 
 def _entries(past: Past, version: int) -> Iterator[tuple[str, bytes]]:
@@ -112,5 +118,6 @@ def _entries(past: Past, version: int) -> Iterator[tuple[str, bytes]]:
     if version != past.head:
         yield from past.entries(version)
         return
-    for prefix in (TASKS, archive_prefix(session), turn_prefix(session)):
+    of_session = (archive_prefix(session), turn_prefix(session), run_prefix(session))
+    for prefix in (TASKS, *of_session):
         yield from store.scan(*keys_under(prefix))

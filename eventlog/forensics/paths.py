@@ -28,10 +28,10 @@ Path: TypeAlias = tuple[str, ...]
 PATH_LENGTH: Final = 4_000
 """Characters of a path that are read."""
 
-_IDS: Final = ("id", "tool_id", "task_id", "archive_id", "turn_id", "type")
+_IDS: Final = ("id", "tool_id", "task_id", "archive_id", "turn_id", "run_id", "type")
 """The fields that name an entry of a list, the first that it has."""
 
-_BY_KEY: Final = frozenset({"tail", "archives", "tasks", "turns", "parts"})
+_BY_KEY: Final = frozenset({"tail", "archives", "tasks", "turns", "runs", "parts"})
 """What holds entries by their keys, which are written in brackets."""
 
 _NAME: Final = re.compile(r"[^\W\d]\w*", re.ASCII)

@@ -19,11 +19,15 @@ from eventlog.session.index import (
     archive_prefix,
     index_changes,
     read_archive,
+    read_run,
     read_task,
     read_turn,
+    run_prefix,
     turn_prefix,
 )
 from eventlog.session.reading import with_result
+from eventlog.session.runs.machine import RUN_MACHINE
+from eventlog.session.runs.view import run_view
 from eventlog.session.state import SessionState
 from eventlog.session.turns.machine import TURN_MACHINE
 from eventlog.session.version_ranges import ascending, contains, without
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from eventlog.session.archive import Archive
     from eventlog.session.events import MessageAppended, ToolResultRecorded
     from eventlog.session.message_data import MessageData
+    from eventlog.session.runs.state import Run
     from eventlog.session.tasks.events import ArchiveFinalized
     from eventlog.session.tasks.state import Task
     from eventlog.session.turns.state import Turn
@@ -61,6 +66,7 @@ ROOTS: Final = (
     "archives",
     "tasks",
     "turns",
+    "runs",
     "overview",
     "findings",
 )
@@ -87,6 +93,7 @@ class Picture:
     archives: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     turns: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     overview: str = ""
     touched: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Where the last record may have changed something, beside the metadata: root and key."""
@@ -105,6 +112,7 @@ class Picture:
             dict(self.archives),
             dict(self.tasks),
             dict(self.turns),
+            dict(self.runs),
             self.overview,
             set(self.touched),
             dict(self.known_archives),
@@ -134,7 +142,7 @@ class Values(Mapping[str, Any]):
                 return getattr(picture.session, root)
             case "findings":
                 return [f"{version}: {why}" for version, why in picture.session.findings]
-            case "tail" | "archives" | "tasks" | "turns" | "overview":
+            case "tail" | "archives" | "tasks" | "turns" | "runs" | "overview":
                 return getattr(picture, root)
             case _:
                 raise KeyError(root)
@@ -166,7 +174,7 @@ class _Meta(Mapping[str, Any]):
 
 def values_of(picture: Picture) -> dict[str, Any]:
     """Return the values that paths lead to, as plain ones that no later record changes but what is
-    in ``tail``, ``archives``, ``tasks`` and ``turns``."""
+    in ``tail``, ``archives``, ``tasks``, ``turns`` and ``runs``."""
     values = Values(picture)
     return {**values, "meta": dict(values["meta"])}
 
@@ -193,7 +201,7 @@ class Pictures(Projection[Picture, Picture]):
         state.touched = set()
         illegal_steps = len(session.findings)
         changes: tuple[IndexEntry, ...] = ()
-        if type_ in INDEXED_TYPES:
+        if type_ in INDEXED_TYPES or type_ in RUN_MACHINE.events:
             before = session.copy()
             apply(session, recorded)
             changes = index_changes(before, [recorded], session)
@@ -224,8 +232,12 @@ def take_message(state: Picture, recorded: Recorded) -> None:
             pass
 
 
-def show_entries(state: Picture, archives: Iterable[int], turns: Iterable[Turn]) -> None:
-    """Show the tasks that are known, some archives, and turns beside the open one."""
+def show_entries(
+    state: Picture, archives: Iterable[int], turns: Iterable[Turn], runs: Iterable[Run]
+) -> None:
+    """Show the tasks that are known, some archives, turns beside the open one, and runs."""
+    for run in runs:
+        state.runs[run.run_id] = _plain(run_view(run)._asdict())
     for task in state.known_tasks.values():
         state.tasks[task.task_id] = _plain(task_view(task, state.known_tasks.get)._asdict())
     for index in archives:
@@ -280,8 +292,8 @@ def _retain(state: Picture, retained: Sequence[VersionRange]) -> None:
 
 
 def _follow_index(state: Picture, recorded: Recorded, changes: tuple[IndexEntry, ...]) -> None:
-    """Take over what became of tasks and archives."""
-    prefix = archive_prefix(recorded.stream)
+    """Take over what became of tasks, archives and runs."""
+    prefix, of_runs = archive_prefix(recorded.stream), run_prefix(recorded.stream)
     moved: set[int] = set()
     for key, value in changes:
         if value is not None and key.startswith(TASKS):
@@ -290,6 +302,10 @@ def _follow_index(state: Picture, recorded: Recorded, changes: tuple[IndexEntry,
             archive = read_archive(value)
             state.known_archives[archive.index] = archive
             moved.add(archive.index)
+        elif value is not None and key.startswith(of_runs):
+            run = read_run(value)
+            state.runs[run.run_id] = _plain(run_view(run)._asdict())
+            state.touched.add(("runs", run.run_id))
     if recorded.type == "archive_finalized":
         _take_overview(state, recorded)
     for _, task_id in [each for each in state.touched if each[0] == "tasks"]:

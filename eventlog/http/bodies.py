@@ -6,7 +6,14 @@ from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from eventlog import ContextPart, ImagePart, InvalidMessage, Message, TextPart, ToolPart
 from eventlog.http.limits import BATCH_MESSAGES, LEASE_SECONDS, PAGE, PAGE_DEFAULT, WAIT_SECONDS
@@ -62,6 +69,21 @@ _PART: Final[dict[str, Any]] = {
     ]
 }
 
+_BLOCK: Final[dict[str, Any]] = {
+    "anyOf": [
+        {
+            "type": "object",
+            "required": ["type", "text"],
+            "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+        },
+        {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": {"type": "string", "not": {"const": "text"}}},
+        },
+    ]
+}
+
 _MESSAGE: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A message with its parts, or a chat message with `content`. Further fields are "
@@ -80,7 +102,10 @@ _MESSAGE: Final[dict[str, Any]] = {
             "type": "array",
             "items": _PART,
         },
-        "content": {"description": "Text or content blocks, as chat APIs have them."},
+        "content": {
+            "description": "Text or content blocks, as chat APIs have them, also calls and results.",
+            "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": _BLOCK}],
+        },
     },
     "anyOf": [{"required": ["parts"]}, {"required": ["content"]}],
     "example": {"role": "user", "parts": [{"type": "text", "text": "How do I deploy?"}]},
@@ -88,6 +113,24 @@ _MESSAGE: Final[dict[str, Any]] = {
 
 PartData: TypeAlias = Annotated[dict[str, Any], WithJsonSchema(_PART)]
 MessageData: TypeAlias = Annotated[dict[str, Any], WithJsonSchema(_MESSAGE)]
+
+
+VERSION: Final = 2**53
+"""Beyond any version; JSON readers hold integers up to here exactly."""
+
+DIGEST: Final = 512
+"""The longest digest of a step's arguments."""
+
+
+SESSION_ID: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+
+def _whole(value: Any) -> Any:
+    """Take a number such as 2.0 for the integer that it is, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
 
 
 class _Strict(BaseModel):
@@ -133,21 +176,14 @@ def _one_of(**types: str) -> ConfigDict:
     return ConfigDict(json_schema_extra={"oneOf": branches})
 
 
-VERSION: Final = 2**53
-"""Beyond any version; JSON readers hold integers up to here exactly."""
-
-DIGEST: Final = 512
-"""The longest digest of a step's arguments."""
-
-
 class Withdraw(_Strict):
     """Which live messages to take out: exactly one of the three."""
 
     model_config = _one_of(last="integer", message_ids="array", after="integer")
 
-    last: int | None = Field(None, ge=0)
+    last: Whole | None = Field(None, ge=0, le=VERSION)
     message_ids: list[str] | None = Field(None, min_length=1)
-    after: int | None = Field(None, ge=0)
+    after: Whole | None = Field(None, ge=0, le=VERSION)
 
 
 class Replace(_Strict):
@@ -157,7 +193,7 @@ class Replace(_Strict):
 
     messages: list[MessageData] = Field(max_length=BATCH_MESSAGES)
     message_ids: list[str] | None = Field(None, min_length=1)
-    after: int | None = Field(None, ge=0)
+    after: Whole | None = Field(None, ge=0, le=VERSION)
 
 
 class Nothing(_Strict):
@@ -167,7 +203,7 @@ class Nothing(_Strict):
 class CreateSession(_Strict):
     """A session to create; without an id it gets one."""
 
-    session_id: str | None = Field(None, min_length=1, max_length=255)
+    session_id: str | None = Field(None, min_length=1, max_length=255, pattern=SESSION_ID)
     project: str | None = None
     workspace: str | None = None
     provider: str | None = None
@@ -187,15 +223,15 @@ class BeginMessage(_Strict):
 class AppendChunk(_Strict):
     """A chunk: a text, or parts. Chunks are numbered from 1; the fence names their producer."""
 
-    fence: int = Field(ge=1)
-    sequence: int = Field(ge=1)
+    fence: Whole = Field(ge=1, le=VERSION)
+    sequence: Whole = Field(ge=1, le=VERSION)
     content: str | list[PartData]
 
 
 class EndMessage(_Strict):
     """The end of a message: as its chunks said, as the given one, or interrupted."""
 
-    fence: int = Field(ge=1)
+    fence: Whole = Field(ge=1, le=VERSION)
     message: MessageData | None = None
     interrupted: bool = False
     step: str | None = Field(None, min_length=1)
@@ -245,7 +281,7 @@ class ToolResult(_Strict):
     output: str
     status: Literal["running", "completed", "error"] = "completed"
     duration_ms: float | None = Field(None, ge=0)
-    occurrence: int | None = Field(None, ge=0)
+    occurrence: Whole | None = Field(None, ge=0, le=VERSION)
 
 
 class Used(_Strict):
@@ -258,8 +294,8 @@ class Used(_Strict):
 class Commit(_Strict):
     """What stays live: the newest messages, or the newest rounds within a number of tokens."""
 
-    keep_recent_count: int = Field(0, ge=0)
-    keep_turn_tokens: int | None = Field(None, ge=0)
+    keep_recent_count: Whole = Field(0, ge=0, le=10_000)
+    keep_turn_tokens: Whole | None = Field(None, ge=0, le=VERSION)
 
 
 class Reason(_Strict):
@@ -325,7 +361,7 @@ class EventsQuery(_Strict):
 class TasksQuery(_Strict):
     """Which tasks, and from where."""
 
-    session: str | None = Field(None, min_length=1, max_length=255)
+    session: str | None = Field(None, min_length=1, max_length=255, pattern=SESSION_ID)
     state: (
         Literal[
             "preparing",

@@ -18,6 +18,7 @@ from eventlog import (
     AsyncLog,
     AsyncSession,
     InvalidArgument,
+    InvalidMessage,
     OwnerMismatch,
     SessionNotFound,
     TaskNotFound,
@@ -38,6 +39,7 @@ __all__ = [
     "idempotency_key",
     "in_order",
     "json_response",
+    "known_messages",
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -162,12 +164,24 @@ class Call:
 
 
 @contextmanager
-def in_order() -> Generator[None]:
+def in_order(code: str = "out_of_order") -> Generator[None]:
     """Refuse what is continued although it did not begin so: the request itself is a sound one."""
     try:
         yield
     except InvalidArgument as error:
-        raise RequestRefused("out_of_order", str(error)) from error
+        raise RequestRefused(code, str(error)) from error
+
+
+@contextmanager
+def known_messages() -> Generator[None]:
+    """Refuse the name of a message or a call that the session does not have."""
+    try:
+        yield
+    except InvalidMessage as error:
+        if error.field not in ("message_ids", "message_id", "tool_id", "occurrence"):
+            raise
+        details = {name: getattr(error, name) for name in ("reason", "field", "line", "index")}
+        raise RequestRefused("message_not_found", str(error), details=details) from None
 
 
 def json_response(

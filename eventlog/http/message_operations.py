@@ -17,7 +17,7 @@ from eventlog.http.bodies import (
     Withdraw,
     checked_message,
 )
-from eventlog.http.call import Call, json_response
+from eventlog.http.call import Call, json_response, known_messages
 from eventlog.http.documents import output_document
 from eventlog.http.routing import Operation
 from eventlog.http.session_operations import done
@@ -66,9 +66,10 @@ async def list_messages(call: Call) -> Response:
 async def record_result(call: Call) -> Response:
     body: ToolResult = call.body
     session = await call.session()
-    await session.record_tool_result(
-        call.path["message_id"], **body.model_dump(), **call.by_expected
-    )
+    with known_messages():
+        await session.record_tool_result(
+            call.path["message_id"], **body.model_dump(), **call.by_expected
+        )
     return done(session)
 
 
@@ -107,16 +108,19 @@ async def get_message(call: Call) -> Response:
 async def withdraw(call: Call) -> Response:
     body: Withdraw = call.body
     session = await call.session()
-    return _withdrawn(session, await session.withdraw(**body.model_dump(), **call.by_expected))
+    with known_messages():
+        messages = await session.withdraw(**body.model_dump(), **call.by_expected)
+    return _withdrawn(session, messages)
 
 
 async def replace(call: Call) -> Response:
     body: Replace = call.body
     messages = [checked_message(fields, index) for index, fields in enumerate(body.messages)]
     session = await call.session()
-    withdrawn = await session.replace(
-        messages=messages, message_ids=body.message_ids, after=body.after, **call.by_expected
-    )
+    with known_messages():
+        withdrawn = await session.replace(
+            messages=messages, message_ids=body.message_ids, after=body.after, **call.by_expected
+        )
     return _withdrawn(session, withdrawn)
 
 

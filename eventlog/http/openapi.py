@@ -30,6 +30,11 @@ _REFERENCE: Final = "#/components/schemas/{model}"
 EVERY: Final = (401, 403, 422, 500, 503)
 """The refusals that any operation may answer with."""
 
+_SCALARS: Final = ["string", "integer", "number", "boolean", "null"]
+"""What a header may be: in it, all of them are texts."""
+
+KEY: Final = r'^([!#-~]{1,255}|"([ !#-\[\]-~]){1,255}")$'
+
 WITH_BODY: Final = (408, 413, 415)
 
 _TEXT: Final = {"type": "string"}
@@ -182,7 +187,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "required": False,
                 "description": "The same key in the same session gets the first outcome again; "
                 "with another payload it is refused.",
-                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,255}$"},
+                "schema": {"type": _SCALARS, "pattern": KEY},
             }
         )
     if operation.conditional:

@@ -19,7 +19,7 @@ from eventlog.http.bodies import (
     SessionsQuery,
     Used,
 )
-from eventlog.http.call import Call, json_response
+from eventlog.http.call import Call, in_order, json_response
 from eventlog.http.documents import archive_document, context_document
 from eventlog.http.principal import ANY
 from eventlog.http.routing import PREFIX, Operation
@@ -158,7 +158,9 @@ async def list_archives(call: Call) -> Response:
 
 async def get_archive(call: Call) -> Response:
     session = await call.session()
-    return json_response(archive_document(await session.archive(call.path["archive_id"])))
+    with in_order("not_completed"):
+        archived = await session.archive(call.path["archive_id"])
+    return json_response(archive_document(archived))
 
 
 async def retry_archive(call: Call) -> Response:
@@ -216,7 +218,7 @@ SESSION_OPERATIONS = (
     ),
     Operation(
         "GET", _ARCHIVE, "get_archive", "Return a completed archive.", "read", get_archive,
-        answers={200: "Archive"}, refusals=(404,),
+        answers={200: "Archive"}, refusals=(404, 409),
     ),
     Operation(
         "POST", f"{_ARCHIVE}/retry", "retry_archive", "Give a failed archive new attempts.",

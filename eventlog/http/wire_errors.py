@@ -51,7 +51,7 @@ _TABLE: Final[dict[str, Kind]] = {
     # The call cannot succeed.
     "InvalidArgument": Kind(422),
     "InvalidMessage": Kind(422, ("reason", "field", "line", "index")),
-    "IllegalTransition": Kind(422, ("subject", "state", "event")),
+    "IllegalTransition": Kind(409, ("subject", "state", "event")),
     "SessionNotFound": Kind(404, ("session_id",)),
     "ArchiveNotFound": Kind(404, ("session_id", "archive_id")),
     "TaskNotFound": Kind(404, ("task_id",)),
@@ -90,6 +90,7 @@ OWN_CODES: Final[dict[str, int]] = {
     "method_not_allowed": 405,
     "session_exists": 409,
     "out_of_order": 409,
+    "not_completed": 409,
     "timeout": 408,
     "too_large": 413,
     "unsupported_media_type": 415,
@@ -120,6 +121,7 @@ _SAME: Final = {
     "duplicate_key": "duplicate_event",
     "message_not_found": "invalid_message",
     "out_of_order": "invalid_argument",
+    "not_completed": "invalid_argument",
 }
 """Codes whose status is that of the request; the library itself has one error for both."""
 

@@ -27,7 +27,7 @@ __all__ = ["BY_FIELD", "WINDOW", "Frames", "Window", "leaves"]
 WINDOW: Final = 500
 """Events between two whole states."""
 
-BY_FIELD: Final = frozenset({"archives", "tasks", "turns"})
+BY_FIELD: Final = frozenset({"archives", "tasks", "turns", "runs"})
 """Roots with entries whose fields change one by one."""
 
 GONE: Final = -1

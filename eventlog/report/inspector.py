@@ -6,12 +6,13 @@ is bounded, however long a session is.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
+
+from pydantic import TypeAdapter, ValidationError
 
 from eventlog import __version__
 from eventlog.engine.listings import Selection, list_sessions
@@ -142,6 +143,9 @@ def _is_in_state(row: Mapping[str, Any], state: str) -> bool:
     return state in ("", row["status"]) or bool(state in ("blocked", "running") and row[state])
 
 
+_NAMES: Final = TypeAdapter(list[str])
+
+
 class _Query:
     """The query of a request; what is missing has a default."""
 
@@ -161,14 +165,9 @@ class _Query:
 
     def names(self, name: str) -> list[str]:
         try:
-            found: Any = json.loads(self._query.get(name, "[]"))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, list) or not all(
-            isinstance(each, str) for each in cast("list[Any]", found)
-        ):
-            raise InvalidArgument(f"{name} must be a JSON list of names")
-        return cast("list[str]", found)
+            return _NAMES.validate_json(self._query.get(name, "[]"))
+        except ValidationError:
+            raise InvalidArgument(f"{name} must be a JSON list of names") from None
 
 
 def _json(document: Any) -> bytes:

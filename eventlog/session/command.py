@@ -135,6 +135,9 @@ class Command(ABC, Generic[Result]):
     """Whether the version that a caller expects is compared with that of the newest message,
     result, withdrawal or commit, instead of with that of the newest record (M3)."""
 
+    keeps_values: ClassVar[bool] = False
+    """Whether it is a `KeepingCommand`; an attribute, since `isinstance` with an abstract class is slow."""
+
     returns_records: ClassVar[bool] = False
     """Whether the caller gets the records themselves, which then need their positions."""
 
@@ -188,6 +191,8 @@ class KeepingCommand(Command[Result]):
     """A command that may name large values; they are stored before it is queued."""
 
     __slots__ = ()
+
+    keeps_values = True
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from eventlog.argument_checks import check_count
 from eventlog.errors import CommitBlocked, InvalidArgument
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventlog.session.command import Facts
     from eventlog.session.state import SessionState
     from eventlog.session.turns.ending import Ending
-    from eventlog.session.turns.state import Turn
+    from eventlog.session.turns.state import BelievedLease, Turn
     from eventlog.session.window import Window
     from eventlog.session.withdrawals.events import MessagesWithdrawn
 
@@ -90,10 +90,23 @@ class Commit(Command[CommitResult]):
     keep_turn_tokens: int | None = None
     ends_stale_turn: bool = False
     """Whether the time can be trusted when it says that the lease of the open turn lapsed."""
+    lease_now: int | None = None
+    """The time of the clock that leases are measured by, if that is not the log's."""
+    believed: BelievedLease | None = None
+    """The lease of the open turn, if it ends later than is believed."""
     ending: Ending | None = None
     """How the open turn is to end if it is stale, once `gather` has read it."""
 
     gathers = True
+
+    def content(self) -> Any:
+        """What was asked for: clocks and turns are no part of it. Its form is that of stored keys."""
+        return {
+            "keep_recent": self.keep_recent,
+            "keep_turn_tokens": self.keep_turn_tokens,
+            "ends_stale_turn": True,
+            "ending": None,
+        }
 
     def __post_init__(self) -> None:
         check_count("keep_recent", self.keep_recent, "messages", highest=KEEP_LIMIT)
@@ -108,7 +121,7 @@ class Commit(Command[CommitResult]):
         require_open(state)
         turn, ends = state.turn, list[Draft]()
         window = state.window
-        if turn is not None and self.ending is not None and turn.stale_at <= now:
+        if turn is not None and self._ends(turn, now):
             ends = self._end(state, turn)
             window = _without_turn(state, ends)
         session = state.session_id
@@ -153,6 +166,11 @@ class Commit(Command[CommitResult]):
 
     def reads_stored(self, state: SessionState) -> bool:
         return state.turn is not None and self.ends_stale_turn
+
+    def _ends(self, turn: Turn, now: int) -> bool:
+        """Return whether the open turn is stale."""
+        now = self.lease_now or now
+        return self.ending is not None and turn.stale_from(self.believed) <= now
 
     def _end(self, state: SessionState, turn: Turn) -> list[Draft]:
         """Return the drafts that abandon the open turn."""

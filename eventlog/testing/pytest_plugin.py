@@ -5,6 +5,7 @@ pytest_plugins = ["eventlog.testing.pytest_plugin"]
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +37,7 @@ def crash_everywhere(request: pytest.FixtureRequest) -> Callable[..., CrashRepor
     def explore(program: Program, check: Check, **options: Any) -> CrashReport:
         writer = request.config.get_terminal_writer()
         if writer.hasmarkup:  # A terminal, which the output of the test does not reach.
-            options.setdefault("progress", lambda line: _show(writer, line))
+            options.setdefault("progress", partial(_show, writer))
         report = every_crash(program, check, **options)
         report.name = request.node.name
         _reports.append(report)

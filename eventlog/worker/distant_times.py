@@ -10,10 +10,9 @@ lease before the span is over.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final, cast
 
-from eventlog.errors import CorruptError
+from eventlog.engine.first_seen import first_seen
 from eventlog.recorded import Recorded
 from eventlog.session.index import read_task, task_key
 from eventlog.session.tasks.events import TaskClaimed
@@ -71,19 +70,8 @@ class DistantTimes:
         return least
 
     def _first_seen(self, store: Store, task: DueTask, now: int) -> int:
-        key = f"distant/{task.task_id}"
-        try:
-            blob = store.get_blob(key)
-            known = None if blob is None else json.loads(blob.data)
-        except (CorruptError, ValueError):
-            known = None
-        match known:
-            case {"due_at": task.due_at, "fence": task.fence, "seen": int(seen)} if seen <= now:
-                return seen
-            case _:
-                fields = {"due_at": task.due_at, "fence": task.fence, "seen": now}
-                store.put_blob(key, json.dumps(fields).encode())
-                return now
+        mark = {"due_at": task.due_at, "fence": task.fence}
+        return first_seen(store, task.task_id, mark, now)
 
 
 def _recorded_lease(store: Store, task: DueTask) -> int:

@@ -63,10 +63,12 @@ _OPTIONS: Final = (
     "tls_ca",
     "tls_cert",
     "tls_key",
+    "mode",
 )
 _WRITE: Final = (
     "write nats://user:password@host:4222,host:4222, with ?stream=NAME, ?replicas=NUMBER, "
-    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE and ?patience=SECONDS if need be; "
+    "?durability=process|power, ?monitor=URL,URL, ?credentials=FILE, ?patience=SECONDS and ?mode=ro if "
+    "need be; "
     "tls:// or ?tls=true for TLS, with ?tls_ca=FILE, ?tls_cert=FILE and ?tls_key=FILE; / and @ in a "
     "password as %2F and %40"
 )
@@ -90,6 +92,7 @@ class LogAddress(NamedTuple):
     credentials: str | None = None
     patience: float = 15.0
     """Seconds for which a call is tried again while a cluster has no leader."""
+    reads_only: bool = False
     tls: tuple[str | None, str | None, str | None] | None = None
     """The files of authorities, certificate and key for TLS; None for a connection without."""
 
@@ -118,6 +121,8 @@ def split_url(url: str, options: dict[str, str]) -> LogAddress:
             )
     if durability == "none" or durability not in get_args(Durability):
         raise InvalidArgument(f"durability={durability!r}: choose process or power")
+    if options.get("mode", "rw") not in ("rw", "ro"):
+        raise InvalidArgument(f"mode={options['mode']!r}: choose one of rw, ro")
     if not _NAME.fullmatch(stream):
         raise InvalidArgument(f"stream={stream!r}: take 1 to 64 of A-Z, a-z, 0-9, _ and -")
     return LogAddress(
@@ -129,6 +134,7 @@ def split_url(url: str, options: dict[str, str]) -> LogAddress:
         monitors=tuple(filter(None, options.get("monitor", "").split(","))),
         credentials=options.get("credentials"),
         patience=_number(options, "patience") if "patience" in options else 15.0,
+        reads_only=options.get("mode") == "ro",
         tls=_tls_files(parts.scheme, options),
     )
 
@@ -201,7 +207,8 @@ def check_server(client: Client, where: str) -> None:
 async def ensure(client: Client, place: LogAddress) -> dict[str, Any]:
     """Create the streams of a log, or check the existing ones; return the settings in force.
 
-    Raises `UnsupportedStore` for streams that are not a log's.
+    Raises `UnsupportedStore` for streams that are not a log's; for a log that is only read,
+    `StoreUnavailable` if there is none.
     """
     try:
         await ask(client, "INFO", {})
@@ -271,6 +278,8 @@ async def _ensure_stream(
     except APIError as error:
         if error.err_code != _ABSENT:
             raise
+        if place.reads_only:
+            raise StoreUnavailable(f"{place.where}: there is no log; check ?stream=NAME") from error
         try:
             answer = await ask(client, f"STREAM.CREATE.{name}", config)
         except APIError as error:

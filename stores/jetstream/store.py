@@ -22,6 +22,7 @@ from eventlog.errors import (
     Indeterminate,
     TooLarge,
     UnavailableError,
+    UnsupportedStore,
 )
 from eventlog.store import (
     ANY,
@@ -101,7 +102,8 @@ def open_store(url: str, location: str, options: dict[str, str]) -> JetStreamSto
     number of nodes that have a copy. ``?durability=power`` requires that the log survives a loss of
     power; the store verifies that at the nodes' monitoring ports, ``?monitor=URL,URL,URL``.
     ``?credentials=FILE`` is a NATS credentials file. ``?patience=SECONDS`` is how long a call is tried
-    again while the cluster has no leader (default 15). ``tls://`` or ``?tls=true`` requires TLS, with
+    again while the cluster has no leader (default 15). ``?mode=ro`` reads and changes nothing.
+    ``tls://`` or ``?tls=true`` requires TLS, with
     ``?tls_ca=FILE``, ``?tls_cert=FILE`` and ``?tls_key=FILE`` instead of the system's certificates.
     """
     return JetStreamStore(split_url(url, options))
@@ -138,6 +140,7 @@ class JetStreamStore:
     def __init__(self, place: LogAddress) -> None:
         self.place = place
         self.durability: Durability = place.durability
+        self.reads_only = place.reads_only
         self._where = place.where
         self._subjects = Subjects(place.stream)
         self._start()
@@ -243,6 +246,12 @@ class JetStreamStore:
                 "look, restore it"
             )
 
+    def _refuse_if_read_only(self) -> None:
+        if self.reads_only:
+            raise UnsupportedStore(
+                f"{self._where} was opened with mode=ro; open it without to write to it"
+            )
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise closed(self._where)
@@ -253,6 +262,7 @@ class JetStreamStore:
         answers: list[Appended | EventLogError] = []
         with self._lock:
             self._refuse_if_closed()
+            self._refuse_if_read_only()
             self._check_end()
             for part in split_batch(batch, max_bytes=BATCH_BYTES, max_records=BATCH_LIMIT):
                 try:
@@ -383,6 +393,7 @@ class JetStreamStore:
         yield from self._index.scan(start, end, limit)
 
     def put_index(self, entries: Sequence[IndexEntry]) -> None:
+        self._refuse_if_read_only()
         messages = [
             Message(0, self._subjects.entries, {}, data) for data in self._entry_pages(entries)
         ]
@@ -408,6 +419,7 @@ class JetStreamStore:
                     yield from self._entry_pages([entry])
 
     def put_blob(self, key: str, data: bytes, expected: Expected = ANY) -> int:
+        self._refuse_if_read_only()
         attempts = Attempts(self.place.patience, self._where)
         try:
             return self._blobs.put(

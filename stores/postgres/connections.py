@@ -30,7 +30,7 @@ POOL_SECONDS: Final = 10.0
 OLDEST: Final = 16
 """The oldest major version of the server that is tested."""
 
-OPTIONS: Final = frozenset({"schema", "durability", "pool_size"})
+OPTIONS: Final = frozenset({"schema", "durability", "pool_size", "mode"})
 """The URL parameters of this store; all others are libpq's."""
 
 _DEFAULTS: Final = {
@@ -81,9 +81,9 @@ def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
         said = public_url(" ".join(str(error).split()))
         raise InvalidArgument(
             f"{said}; write postgresql://user@host/database, with ?schema=NAME, "
-            "?durability=power|process and ?pool_size=NUMBER if need be"
+            "?durability=power|process, ?pool_size=NUMBER and ?mode=ro if need be"
         ) from error
-    if "," in str(given.get("host", "")):
+    if "," in str(given.get("host", "")) and options.get("mode") != "ro":
         given.setdefault("target_session_attrs", "read-write")
     if "@" in f"{given.get('host', '')}{given.get('port', '')}{given.get('dbname', '')}":
         raise InvalidArgument(
@@ -96,9 +96,11 @@ def split_conninfo(url: str) -> tuple[str, dict[str, str]]:
 class Connector:
     """Opens connections and checks that the server is as the store needs it."""
 
-    def __init__(self, conninfo: str, durability: Durability) -> None:
+    def __init__(self, conninfo: str, durability: Durability, *, reads_only: bool = False) -> None:
         self.conninfo = conninfo
         self.durability = durability
+        self.reads_only = reads_only
+        """Whether the server is only read, so that a standby will do."""
         given = conninfo_to_dict(conninfo)
         host, database = given.get("host", "localhost"), given.get("dbname", given.get("user", ""))
         self.where = f"PostgreSQL {database}@{host}"
@@ -128,7 +130,9 @@ class Connector:
         row = connection.execute(_LOOK_OVER).fetchone()
         assert row is not None
         read_only, encoding, *settings = row[: 2 + len(SETTINGS)]
-        if read_only:
+        if self.reads_only:
+            connection.execute("SET default_transaction_read_only = on")
+        elif read_only:
             raise StoreUnavailable(
                 f"{self.where} is read-only, as a standby is; connect to the primary: name all "
                 "hosts in the URL, with target_session_attrs=read-write"
@@ -137,7 +141,7 @@ class Connector:
             raise UnsupportedStore(
                 f"{self.where} is encoded in {encoding}; create a database with ENCODING 'UTF8'"
             )
-        if self.durability == "power":
+        if self.durability == "power" and not self.reads_only:
             self._check_power(settings)
 
     def _check_power(self, settings: list[str]) -> None:

@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from eventlog.errors import InvalidArgument, UnsupportedStore
+from eventlog.errors import InvalidArgument, StoreUnavailable, UnsupportedStore
 
 if TYPE_CHECKING:
     from typing import Any
 
     from psycopg import Connection
 
-__all__ = ["Statements", "applied_migrations", "ensure_schema", "newest_migration"]
+__all__ = [
+    "Statements",
+    "applied_migrations",
+    "ensure_schema",
+    "newest_migration",
+    "require_schema",
+]
 
 LOCK: Final = 0x45764C67
 """The first half of the advisory lock's key, ``EvLg`` in ASCII; the second is the schema's."""
@@ -63,6 +69,20 @@ def ensure_schema(connection: Connection[Any], statements: Statements, where: st
                     (number, name),
                 )
     _keep_ascending(connection, statements)
+
+
+def require_schema(connection: Connection[Any], statements: Statements, where: str) -> None:
+    """Raise `StoreUnavailable` if there is no log, and `UnsupportedStore` for one of another schema."""
+    applied = applied_migrations(connection, statements, where)
+    if not applied:
+        raise StoreUnavailable(
+            f"{where}: there is no log in the schema {statements.schema!r}; check ?schema=NAME"
+        )
+    if _pending(connection, statements, where):
+        raise UnsupportedStore(
+            f"{where} has schema {applied}, and this eventlog reads {newest_migration()}; open it "
+            "once without mode=ro, which migrates it"
+        )
 
 
 def newest_migration() -> int:

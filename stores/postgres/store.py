@@ -24,6 +24,7 @@ from eventlog.errors import (
     InvalidArgument,
     StoreUnavailable,
     TooLarge,
+    UnsupportedStore,
     VersionConflict,
 )
 from eventlog.store import (
@@ -48,7 +49,13 @@ from eventlog.stores.postgres.checks import findings, server_settings
 from eventlog.stores.postgres.connections import Connector, Pool, is_quiet, split_conninfo
 from eventlog.stores.postgres.errors import closed, mapped, mapped_errors
 from eventlog.stores.postgres.notifications import Notifications
-from eventlog.stores.postgres.schema import Statements, applied_migrations, ensure_schema
+from eventlog.stores.postgres.presence import SessionPresence
+from eventlog.stores.postgres.schema import (
+    Statements,
+    applied_migrations,
+    ensure_schema,
+    require_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +136,8 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
 
     ``?schema=NAME`` is the schema that holds the log (default ``eventlog``). ``?durability=process``
     accepts a server that may lose its latest commits in a loss of power. ``?pool_size=NUMBER`` limits
-    the connections for everything except appends (default 10).
+    the connections for everything except appends (default 10). ``?mode=ro`` reads and changes nothing,
+    also on a standby.
     """
     conninfo, own = split_conninfo(url)
     try:
@@ -141,13 +149,14 @@ def open_store(url: str, location: str, options: dict[str, str]) -> PostgresStor
         schema=own.get("schema", SCHEMA),
         durability=cast("Durability", own.get("durability", "power")),
         pool_size=pool_size,
+        mode=own.get("mode", "rw"),
     )
 
 
 def has_log(url: str) -> bool:
     """Return whether there is a log at a URL."""
     conninfo, own = split_conninfo(url)
-    connector = Connector(conninfo, "process")
+    connector = Connector(conninfo, "process", reads_only=own.get("mode") == "ro")
     with connector.connect() as connection, mapped_errors(connector.where):
         statements = Statements(own.get("schema", SCHEMA))
         return applied_migrations(connection, statements, connector.where) > 0
@@ -165,19 +174,24 @@ class PostgresStore:
         schema: str = SCHEMA,
         durability: Durability = "power",
         pool_size: int = 10,
+        mode: str = "rw",
     ) -> None:
+        if mode not in ("rw", "ro"):
+            raise InvalidArgument(f"mode={mode!r}: choose one of rw, ro")
         if durability == "none" or durability not in get_args(Durability):
             raise InvalidArgument(f"durability={durability!r}: choose power or process")
         if pool_size < 1:
             raise InvalidArgument(f"pool_size={pool_size}: at least one connection is needed")
         self.durability: Durability = durability
         self.schema = schema
-        self._connector = Connector(conninfo, durability)
+        self.reads_only = mode == "ro"
+        self._connector = Connector(conninfo, durability, reads_only=self.reads_only)
         self._where = self._connector.where
         self._statements = Statements(schema)
         self._pool_size = pool_size
         with self._connector.connect() as connection, mapped_errors(self._where):
-            ensure_schema(connection, self._statements, self._where)
+            prepare = require_schema if self.reads_only else ensure_schema
+            prepare(connection, self._statements, self._where)
         self._start()
 
     def _start(self) -> None:
@@ -186,11 +200,13 @@ class PostgresStore:
         self._writer: psycopg.Connection[Any] | None = None
         self._notifications = Notifications(self._connector.connect, f"eventlog {self.schema}")
         self._pool = Pool(self._connector, self._pool_size)
+        self._presence = SessionPresence(self._connector.connect, self._plain_rows)
 
     # ---- appending ----------------------------------------------------------------------------
 
     def append(self, batch: Sequence[Append]) -> list[Appended | EventLogError]:
         answers: list[Appended | EventLogError] = []
+        self._refuse_if_read_only()
         with self._write_lock:
             for part in split_batch(batch, max_bytes=CALL_BYTES, max_records=RECORDS_LIMIT):
                 try:
@@ -248,6 +264,12 @@ class PostgresStore:
         if base is not None:
             self._notifications.announce()
         return base
+
+    def _refuse_if_read_only(self) -> None:
+        if self.reads_only:
+            raise UnsupportedStore(
+                f"{self._where} was opened with mode=ro; open it without to write to it"
+            )
 
     def _open_writer(self) -> psycopg.Connection[Any]:
         if self._closed:
@@ -383,6 +405,7 @@ class PostgresStore:
 
     def _write(self, statement: str, *arguments: Any) -> list[Any]:
         """Run one writing statement as a separate transaction, and return its rows."""
+        self._refuse_if_read_only()
         with self._borrowed() as connection:
             try:
                 with mapped_errors(self._where):
@@ -408,6 +431,18 @@ class PostgresStore:
         """Return the server's time: the one clock of all hosts (see `eventlog.store.StoreClock`)."""
         return int(self._rows(_NOW)[0][0])
 
+    def presence(self) -> str | None:
+        if self._closed:
+            raise closed(self._where)
+        return self._presence.name()
+
+    def is_gone(self, presence: str) -> bool | None:
+        return self._presence.is_gone(presence)
+
+    def _plain_rows(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        with self._borrowed() as connection, mapped_errors(self._where):
+            return connection.execute(statement, arguments).fetchall()
+
     def reopen_after_fork(self) -> None:
         """Leave the connections to the parent, and begin with none.
 
@@ -415,7 +450,7 @@ class PostgresStore:
         """
         if self._closed:
             return
-        _inherited.extend((self._pool, self._writer))
+        _inherited.extend((self._pool, self._writer, self._presence))
         self._notifications.forget()
         self._start()
 
@@ -424,6 +459,7 @@ class PostgresStore:
             if self._closed:
                 return
             self._closed = True
+            self._presence.end()
             self._notifications.close()
             self._drop_writer()
             self._pool.close()

@@ -11,6 +11,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pydantic_core import from_json
+
 from eventlog.errors import CorruptLog
 from eventlog.store import EMPTY_HEAD, Head
 from eventlog.stores.sqlite.tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
@@ -247,7 +249,7 @@ def _indexed_places(
 
 def _read_run(positions: str) -> list[int]:
     try:
-        found = json.loads(positions)
+        found = from_json(positions)
     except (ValueError, TypeError):
         found = None
     if not isinstance(found, list) or set(map(type, cast("list[object]", found))) != {int}:

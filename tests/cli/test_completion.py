@@ -67,6 +67,15 @@ def test_the_store_and_the_owner_of_the_command_line_count(
     assert offered("show", "--store", ids.store, ending="a") == ["a/b"]
 
 
+def test_nothing_is_said_beside_what_is_offered(
+    ids: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line that names how evidence was opened would be printed into the user's prompt."""
+    monkeypatch.setenv("EVENTLOG_STORE", f"{ids.store}?mode=ro")
+    assert offered("show", ending="a") == ["a/b"]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_log_that_cannot_be_read_offers_nothing_and_is_not_created(
     run: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,9 @@ READING = {
     "ls": ["ls", "--counts"],
     "show": ["show", "s", "--history"],
     "timeline": ["timeline", "s"],
+    "events": ["events"],
+    "runs": ["runs"],
+    "report": ["report", "s", "-o", "OUT/case.html"],
     "find": ["find", "service/api"],
     "at": ["at", "s@7"],
     "diff": ["diff", "s@3", "s@9"],
@@ -28,6 +31,7 @@ READING = {
     "export": ["export", "s"],
     "verify": ["verify"],
     "doctor": ["doctor"],
+    "health": ["health"],
     "bundle": ["bundle", "s", "-o", "OUT/case.zip"],
     "backup": ["backup", "OUT/backup.db"],
     "materialize": ["materialize", "s", "OUT/folder"],
@@ -37,7 +41,19 @@ READING = {
 """A call of every command that only reads the log; OUT is a folder elsewhere."""
 
 WRITING = {
-    *("demo", "import", "append", "commit", "work", "retry", "abandon", "policy", "fork"),
+    *(
+        "demo",
+        "import",
+        "append",
+        "commit",
+        "work",
+        "retry",
+        "abandon",
+        "policy",
+        "fork",
+        "enqueue",
+        "stop",
+    ),
     *("serve", "docs"),  # The one runs until it is stopped, the other needs no log.
 }
 
@@ -119,4 +135,10 @@ def test_every_reading_command_reads_what_a_killed_process_left(tmp_path: Path, 
     assert {name: answer for name, answer in answers.items() if answer[0] != 0} == {}
     after = {path.name: path.read_bytes() for path in folder.iterdir() if "shm" not in path.name}
     assert after == before
-    assert {path.name for path in out.iterdir()} == {"case.zip", "backup.db", "copy.db", "folder"}
+    assert {path.name for path in out.iterdir()} == {
+        "case.zip",
+        "case.html",
+        "backup.db",
+        "copy.db",
+        "folder",
+    }

@@ -320,9 +320,10 @@ def test_a_terminal_shows_per_session_what_runs_waits_and_failed(
         execute(log, "chat-2", claim)
         watching.look()
         console.print(watching.live.get_renderable())
-    bar, *table = Text.from_ansi(screen.getvalue()).plain.splitlines()
+    bar, heading, rule, *table = Text.from_ansi(screen.getvalue()).plain.splitlines()
     assert "1/4" in bar
-    assert [line.split() for line in table] == [
+    assert set(rule) == {"─"}
+    assert [line.split() for line in (heading, *table)] == [
         ["session", "running", "waiting", "completed", "failed", "why"],
         ["chat-2", "archive_001", "2", "0"],
         [

@@ -230,6 +230,18 @@ def test_an_id_wider_than_the_terminal_is_left_whole() -> None:
     assert laid_out(20, ("n" * 60, "open", 3, "")) == f"{'n' * 60}\n  state open\n  messages 3\n"
 
 
+@pytest.mark.parametrize("width", [1, 2, 5, 13, 29, 53, 97])
+def test_at_no_width_is_a_name_broken_or_a_row_lost(width: int) -> None:
+    rows = [
+        (f"id-{'x' * size}-{size}", "terminal_failed", size, "why " * size) for size in range(30)
+    ]
+    shown = laid_out(width, *rows)
+    for name, state, _, _ in rows:
+        assert name in shown
+        assert shown.count(state) == len(rows)
+    assert laid_out(width, *rows[:1])
+
+
 def test_a_table_of_no_rows_has_its_headings() -> None:
     assert laid_out(80).splitlines()[0] == "session  state  messages  what"
 

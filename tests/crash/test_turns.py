@@ -9,6 +9,7 @@ import pytest
 from eventlog import Message
 from eventlog.testing import CrashFound, Host, every_crash
 from eventlog.testing.inside import core_of
+from tests.shares import CRASH_SHARE
 
 if TYPE_CHECKING:
     from eventlog import Session
@@ -81,7 +82,7 @@ def _exact(host: Host) -> list[str]:
 
 
 def test_a_loop_of_turns_is_exact_wherever_it_is_crashed() -> None:
-    report = every_crash(_loop, _exact, every=9)
+    report = every_crash(_loop, _exact, every=CRASH_SHARE)
 
     assert report.points > 5
     assert report.images > 20
@@ -97,4 +98,4 @@ def test_the_same_loop_without_turns_doubles_inputs() -> None:
         return said
 
     with pytest.raises(CrashFound):
-        every_crash(_loop_without_turns, check, every=2)
+        every_crash(_loop_without_turns, check, every=CRASH_SHARE)

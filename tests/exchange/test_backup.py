@@ -19,7 +19,7 @@ import pytest
 import eventlog
 from eventlog import Finalizer, InvalidArgument, Log, Message, Worker
 from eventlog.audit.index_check import compare_index
-from eventlog.errors import EventLogError, FolderUnavailable, StoreUnavailable
+from eventlog.errors import EventLogError, FolderUnavailable, LogClosed, StoreUnavailable
 from eventlog.exchange import backup as backing_up
 from eventlog.stores.sqlite import backup as pages
 
@@ -136,6 +136,34 @@ def test_names_that_urls_would_misread_are_taken_as_they_are(log: Log, folder: P
     log.backup("a ü?mode=ro#%41.db")
 
     assert (folder / "a ü?mode=ro#%41.db").is_file()
+
+
+@pytest.mark.parametrize("url", STORES[1:])
+def test_a_backup_is_as_private_as_the_log(url: str, folder: Path) -> None:
+    folder.chmod(0o755)
+    with eventlog.open(f"{url}?permissions=0600") as log:
+        fill(log)
+        log.backup("backup.db")
+
+    assert (folder / "backup.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_closed_log_has_no_backup(folder: Path) -> None:
+    for url in STORES:
+        log = eventlog.open(url)
+        log.close()
+        with pytest.raises(LogClosed):
+            log.backup("backup.db")
+    assert not (folder / "backup.db").exists()
+    assert leftovers(folder) == []
+
+
+def test_a_log_is_no_backup_of_itself(folder: Path) -> None:
+    with eventlog.open("sqlite:///log.db") as log:
+        fill(log)
+        with pytest.raises(InvalidArgument, match="is there already"):
+            log.backup("log.db")
+        assert_sound(log)
 
 
 # ---- under load -------------------------------------------------------------------------------

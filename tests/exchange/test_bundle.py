@@ -24,6 +24,7 @@ from eventlog.errors import (
     HistoryConflict,
     InvalidArgument,
     SessionNotFound,
+    StoreUnavailable,
     UnsupportedStore,
 )
 from eventlog.exchange.bundle.format import Limits
@@ -366,9 +367,11 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="pipe"):
+    with pytest.raises(StoreUnavailable, match="pipe"):
         eventlog.open_bundle(tmp_path / "pipe")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StoreUnavailable, match="pipe"):
+        eventlog.open(f"bundle:///{tmp_path / 'pipe'}")
+    with pytest.raises(StoreUnavailable, match="No such file"):
         eventlog.open_bundle(tmp_path / "nothing.zip")
     for text in (b"", b"PK\x03\x04", b"hello"):
         (tmp_path / "x.zip").write_bytes(text)

@@ -334,3 +334,42 @@ def _publish(server: str, subject: str, data: bytes) -> None:
         with connection.makefile("rb") as stream:
             while not stream.readline().startswith(b"PONG"):
                 continue
+
+
+# ---- only read --------------------------------------------------------------------------------
+
+
+def test_a_log_that_is_only_read_shows_everything_and_takes_nothing(nats_url: str) -> None:
+    """U3: reading writes no snapshot, no entry, no checkpoint, and no command gets through."""
+    with eventlog.open(nats_url) as log:
+        session = log.session("s", create=True)
+        with session.turn("t"):
+            session.append(Message.user("question", id="m"))
+        session.commit()
+        session.append(Message.user("live", id="n"))
+        told = [recorded.record for recorded in log.read("s")]
+    separator = "&" if "?" in nats_url else "?"
+    with eventlog.open(f"{nats_url}{separator}mode=ro") as log:
+        session = log.session("s")
+        assert [message.id for message in session.history()] == ["m", "n"]
+        assert [turn.state for turn in session.turns()] == ["completed"]
+        assert session.at(version=3).version == 3
+        assert log.verify("s") == []
+        for write in (
+            lambda: session.append(Message.user("more")),
+            lambda: session.turn("u").__enter__(),
+            lambda: session.stream().__enter__(),
+            session.commit,
+            lambda: log.store.put_index([("a/b", b"")]),
+            lambda: log.store.put_blob("a", b""),
+        ):
+            with pytest.raises(UnsupportedStore, match="mode=ro"):
+                write()
+    with eventlog.open(nats_url) as log:
+        assert [recorded.record for recorded in log.read("s")] == told
+
+
+def test_where_no_log_is_none_is_made_by_only_reading(nats_url: str) -> None:
+    for _ in range(2):
+        assert "there is no log" in str(refusal(f"{nats_url}&mode=ro"))
+    assert "choose one of rw, ro" in str(refusal(f"{nats_url}&mode=r"))

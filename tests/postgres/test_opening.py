@@ -14,7 +14,7 @@ from eventlog.engine.opening import open_store
 from eventlog.errors import CorruptLog, EventLogError
 from eventlog.store import Store
 from eventlog.testing.conformance import draft
-from eventlog.testing.servers.postgres import GUARDED, PostgresServer
+from eventlog.testing.servers.postgres import GUARDED, PostgresPair, PostgresServer
 
 Query = Callable[..., list[tuple[object, ...]]]
 
@@ -292,3 +292,54 @@ def test_several_hosts_are_tried_until_one_takes_writes(
             log.session("s", create=True).append(Message.user("hello"))
 
             assert log.store.settings()["server"] == f"127.0.0.1:{server.port}"
+
+
+# ---- only read --------------------------------------------------------------------------------
+
+
+def test_a_log_that_is_only_read_shows_everything_and_takes_nothing(postgres_url: str) -> None:
+    """U3: reading writes no snapshot, no entry, no checkpoint, and no command gets through."""
+    with eventlog.open(postgres_url) as log:
+        session = log.session("s", create=True)
+        with session.turn("t"):
+            session.append(Message.user("question", id="m"))
+        session.commit()
+        session.append(Message.user("live", id="n"))
+        told = [recorded.record for recorded in log.read("s")]
+    separator = "&" if "?" in postgres_url else "?"
+    with eventlog.open(f"{postgres_url}{separator}mode=ro") as log:
+        session = log.session("s")
+        assert [message.id for message in session.history()] == ["m", "n"]
+        assert [turn.state for turn in session.turns()] == ["completed"]
+        assert session.at(version=3).version == 3
+        assert log.verify("s") == []
+        for write in (
+            lambda: session.append(Message.user("more")),
+            lambda: session.turn("u").__enter__(),
+            lambda: session.stream().__enter__(),
+            session.commit,
+            lambda: log.store.put_index([("a/b", b"")]),
+            lambda: log.store.put_blob("a", b""),
+        ):
+            with pytest.raises(UnsupportedStore, match="mode=ro"):
+                write()
+    with eventlog.open(postgres_url) as log:
+        assert [recorded.record for recorded in log.read("s")] == told
+
+
+def test_where_no_log_is_none_is_made_by_only_reading(postgres_url: str) -> None:
+    for _ in range(2):
+        assert "there is no log" in str(refusal(f"{postgres_url}&mode=ro"))
+    assert "choose one of rw, ro" in str(refusal(f"{postgres_url}&mode=r"))
+
+
+def test_a_standby_can_be_read() -> None:
+    """A log whose primary has gone is evidence, too."""
+    with PostgresPair(18) as pair:
+        applied = pair.primary.url(options="-c%20synchronous_commit%3Dremote_apply")
+        with eventlog.open(applied) as log:
+            log.session("s", create=True).append(Message.user("hello"))
+        assert "read-only" in str(refusal(pair.standby.url()))
+        with eventlog.open(pair.standby.url(mode="ro")) as log:
+            assert [message.text for message in log.session("s").history()] == ["hello"]
+            assert log.verify("s") == []

@@ -1,11 +1,13 @@
 """The chat service of the examples, with a summariser that refuses what is poisoned.
 
-Arguments: the URL of the log; ``cured`` to refuse nothing. Says the port at which it serves.
+Arguments: the URL of the log; ``cured`` to refuse nothing; a number of bytes that no file may exceed,
+as on a disk that is full. Says the port at which it serves.
 """
 
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import sys
 
@@ -30,4 +32,6 @@ def main(url: str, *, cured: bool) -> None:
 
 
 if __name__ == "__main__":
+    for most in filter(str.isdigit, sys.argv[2:]):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
     main(sys.argv[1], cured="cured" in sys.argv[2:])

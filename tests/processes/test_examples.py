@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +54,7 @@ def wait_for(url: str, *types: str) -> None:
 
 
 @contextmanager
-def example(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def example(module: str, *arguments: str) -> Generator[subprocess.Popen[str]]:
     """Run an example by its name, as its docstring says."""
     root = str(Path(eventlog.__file__).parents[1])
     process = subprocess.Popen(
@@ -149,6 +149,37 @@ def test_another_question_under_an_id_that_was_used_is_refused(
     ] == ["one"]
 
 
+def test_a_disk_that_takes_no_more_refuses_questions_and_loses_none_that_was_answered(
+    tmp_path: Path, start: START
+) -> None:
+    url = f"sqlite:///{tmp_path}/chat.db"
+    full = start("chatting.py", url, 600_000)
+    port = int(full.line())
+    answered: list[str] = []
+    refused: dict[str, Any] = {}
+    while not refused:
+        name = f"q-{len(answered)}"
+        body = {"id": name, "text": f"{name} {'x' * 15_000}"}
+        status, document = call(port, "POST", "/chats/ada", body)
+        if status == 200:
+            answered.append(name)
+        else:
+            refused = document
+            assert status == 503, document
+    assert "disk" in refused["error"]
+    assert answered
+    assert call(port, "GET", "/health")[0] == 200  # Whoever reads is served.
+    full.kill()
+
+    port = int(start("chatting.py", url).line())  # Somebody made room.
+    for name in (*answered, f"q-{len(answered)}"):
+        ask(port, "ada", name, f"{name} {'x' * 15_000}")
+    _, messages = call(port, "GET", "/chats/ada")
+    asked = [each["text"].split()[0] for each in messages if each["role"] == "user"]
+    assert asked == [*answered, f"q-{len(answered)}"]
+    assert len(messages) == 2 * len(asked)
+
+
 # ---- poisoned ---------------------------------------------------------------------------------
 
 
@@ -184,7 +215,8 @@ def test_a_poisoned_archive_is_seen_and_stops_no_chat_and_is_cured(
         finalized = next(
             found for found in log.follow(tokens, ["archive_finalized"]) if found.stream == "bad"
         )
-        assert finalized.event.archive == 1
+        event: Any = finalized.event
+        assert event.archive == 1
         assert len(bad.history()) == 12
     assert call(port, "GET", "/health")[1]["blocked_sessions"] == 0
 
@@ -222,6 +254,7 @@ def test_a_worker_that_was_killed_is_replaced_at_once(tmp_path: Path) -> None:
         session = log.session("ada", create=True)
         session.append(Message.user("hello"))
         task = session.commit().task_id
+        assert task is not None
         with example("worker_process", url) as worker:
             next(iter(log.follow(None, ["task_claimed", "archive_finalized"])))
             worker.kill()

@@ -44,3 +44,17 @@ def test_parent_and_children_write_without_losing_a_message(
         check_laws(opened.store)
         opened.session("s1").append(eventlog.Message.user("afterwards"))
     account[f"forks of a log that was {how}"] += 3
+
+
+def test_a_child_that_leaves_the_block_of_a_turn_leaves_the_turn_to_its_parent(
+    tmp_path: Path, start: Callable[..., Script]
+) -> None:
+    """T5: what a child's exception ends is the child."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    script = start("forked_in_turn.py", url)
+    script.rest()
+    assert script.process.returncode == 0
+    with eventlog.open(url) as log:
+        session = log.session("s")
+        assert [turn.state for turn in session.turns()] == ["completed"]
+        assert [message.text for message in session.tail()] == ["question", "half and half"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any
 import pytest
 
 import eventlog.report.session
-from eventlog import InvalidArgument, Log, Message, Session, SessionNotFound
+from eventlog import (
+    InvalidArgument,
+    Log,
+    Message,
+    PlainRun,
+    RestartPolicy,
+    Session,
+    SessionNotFound,
+    Supervisor,
+)
 from eventlog.forensics.picture import ROOTS
 from eventlog.report import report_pieces, write_report
 from eventlog.report.document import MODULES, page_script
@@ -20,7 +30,8 @@ from eventlog.report.session import SessionReport
 from eventlog.report.tables import json_text, shortened
 from eventlog.session.messages import message_data
 from eventlog.session_face import past_of
-from tests.report.conftest import HOSTILE
+from eventlog.testing.clock import FakeClock
+from tests.report.conftest import HOSTILE, say
 
 Flat = dict[tuple[str, ...], Any]
 
@@ -105,6 +116,40 @@ def test_the_state_is_what_the_readers_of_a_session_say_of_that_moment(session: 
                 assert {path[2]: shown[path] for path in shown if path[:2] == (root, key)} == fields
 
 
+def test_runs_are_shown_with_the_path_that_they_took(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    def agent(run: PlainRun) -> str:
+        if run.attempt == 1:
+            raise RuntimeError("provider died")
+        return "done"
+
+    session.enqueue(say("user", "queued", "In the queue."))
+    restarts = RestartPolicy(delays=(1,))
+    for _ in range(3):
+        asyncio.run(Supervisor(log, agent, restarts=restarts).run_once())
+        clock.advance(30)
+    document = data_of(session, redaction=None)
+
+    for version in range(session.version + 1):
+        assert shown_at(document, version) == folded_at(session, version)
+    shown = shown_at(document, session.version)
+    for view in log.runs(session.id):
+        fields = {
+            path[2]: value for path, value in shown.items() if path[:2] == ("runs", view.run_id)
+        }
+        assert fields == json.loads(json_text(shortened(view._asdict())))
+    path = document["paths"].index(["runs", view.run_id, "state"])
+    states = [
+        document["values"][pairs[place + 1]]
+        for window in document["windows"]
+        for pairs in window["changes"]
+        for place in range(0, len(pairs), 2)
+        if pairs[place] == path
+    ]
+    assert states == ["idle", "running", "backing_off", "running", "completed"]
+
+
 def test_a_part_of_a_session_begins_with_the_state_before_it(session: Session) -> None:
     document = data_of(session, after=20, until=30, redaction=None)
 
@@ -115,9 +160,10 @@ def test_a_part_of_a_session_begins_with_the_state_before_it(session: Session) -
 
 def test_every_root_of_paths_is_in_the_data_or_known_to_be_left_out(session: Session) -> None:
     """What is added to what paths lead to is shown without a change here."""
+    session.enqueue(Message.user("And one in the queue."))
     roots = {path[0] for path in data_of(session)["paths"]}
 
-    assert roots | {"version", "findings"} == set(ROOTS) | {"findings"}
+    assert roots | {"version", "findings"} == set(ROOTS)
 
 
 def test_the_machines_of_the_session_and_of_its_entries_are_drawn() -> None:
@@ -126,6 +172,7 @@ def test_the_machines_of_the_session_and_of_its_entries_are_drawn() -> None:
     assert names["status"] == "session"
     assert names["tasks"] == "task"
     assert names["turns"] == "turn"
+    assert names["runs"] == "run"
     for drawing in drawings():
         places = [(state["column"], state["row"]) for state in drawing["states"]]
         assert len(set(places)) == len(places)

@@ -135,6 +135,7 @@ def test_a_click_on_a_value_shows_the_event_that_set_it(
     here = show(report)
     page = here.page
     here.panel("Metadata")
+    change = None
     for field in ("pending_tokens", "commit_count", "owner", "last_message_at"):
         row = page.get_by_role("row", name=field.replace("_", " ").capitalize())
         row.get_by_role("button").first.click()
@@ -144,7 +145,8 @@ def test_a_click_on_a_value_shows_the_event_that_set_it(
         assert change is not None
         assert f"event {change.version}, {change.event.type}" in note.inner_text()
 
-    note.get_by_role("button", name="event").click()
+    assert change is not None
+    page.locator(".blame").get_by_role("button", name="event").click()
     here.at(change.version)
 
 

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 import eventlog
-from eventlog import EventLogError, Log, LogClosed, Message, Session
+from eventlog import EventLogError, Log, LogClosed, Message, MessageStream, Session, Turn
 from eventlog.records import Append, Appended
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.interrupting import Interrupted, Interrupter
@@ -74,6 +74,35 @@ def _nothing(_: Log, __: Session) -> int:
     return 0
 
 
+def _in_turn(_: Log, session: Session, __: Path) -> None:
+    with session.turn("t") as turn:
+        if not turn.done:
+            session.append(ONE)
+
+
+def _turn(log: Log, session: Session) -> int:
+    """Return how many messages a turn has left, if it has come to an end."""
+    if any(turn.state == "open" for turn in session.turns()):
+        return -1  # Its owner is alive, so it would stay open.
+    return _messages(log, session)
+
+
+def _streamed(_: Log, session: Session, __: Path) -> None:
+    with session.stream(message_id="m") as out:
+        out.write("hello")
+
+
+def _stream(log: Log, session: Session) -> int:
+    return -1 if session.streams() else _messages(log, session)
+
+
+UNAVOIDABLE: Final = tuple(
+    f"{method.__code__.co_filename}:{method.__code__.co_firstlineno} in __exit__"
+    for method in (Turn.__exit__, MessageStream.__exit__)
+)
+"""Where a handler runs before the first line of the method that would end what is open. The lease ends
+then, since nobody renews it any more."""
+
 OPERATIONS: Final = {
     "append": Operation(lambda _, s, __: s.append(ONE), _messages, 1),
     "extend": Operation(lambda _, s, __: s.extend(TWO), _messages, 2),
@@ -94,6 +123,8 @@ OPERATIONS: Final = {
     "adopt": Operation(
         lambda log, _, folder: log.adopt(folder / "foreign", "adopted"), _adopted, 2
     ),
+    "turn": Operation(_in_turn, _turn, 1),
+    "stream": Operation(_streamed, _stream, 1),
     "close": Operation(lambda log, _, __: log.close(), _nothing, 0),
 }
 
@@ -188,6 +219,9 @@ def test_an_interrupt_at_any_point_leaves_a_usable_log_and_no_half_call(
             in_another_thread(log.close, "no point")
             break
         points[f"{name} on {place.name}"] += 1
+        if interrupter.place in UNAVOIDABLE:
+            in_another_thread(log.close, interrupter.place)
+            continue
         # At once: what was interrupted has come to its end, one way or the other.
         _go_on(log, session, operation, interrupter.place, may_be_closed=name == "close")
         with closing(place.reopen()) as again:
@@ -324,6 +358,28 @@ def test_a_signal_handler_may_use_the_log_at_any_point_of_a_call(place: Place) -
                 if not interrupter.run(partial(call, log, session)):
                     break
         assert log.verify("s") == log.verify("other") == []
+
+
+def test_a_signal_handler_may_write_to_the_stream_that_it_interrupts_and_close_its_log() -> None:
+    """Closing ends the message in another thread, which waits for no lock of the one interrupted."""
+    with alarm(PATIENCE_SECONDS):
+        for at in count(1):
+            log = eventlog.open("memory:")
+            out = log.session("s", create=True).stream(message_id="m").__enter__()
+
+            def handle(log: Log = log, out: MessageStream = out) -> None:
+                out.write("from the handler")
+                log.close()
+
+            if not Interrupter(at, handle).run(partial(_write, out)):
+                log.close()
+                break
+    assert at > 10
+
+
+def _write(out: MessageStream) -> None:
+    with suppress(EventLogError):  # Which says that the handler has closed the log.
+        out.write("hello")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ CALLS: Final = ("compile", "match", "search", "sub", "split", "findall", "findit
 
 LOCAL: Final = {
     "number": ["M3"],
-    "form": [form for form, _ in redaction._FORMS],
+    "form": [form for form, _, _ in redaction._FORMS],
     "pattern": [
         phrases.pattern.pattern
         for module in (summary_text, intents)

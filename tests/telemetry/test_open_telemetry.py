@@ -116,6 +116,7 @@ def test_a_commit_and_its_finalisation_are_spans_and_an_append_is_none(
     assert process.kind is SpanKind.CONSUMER
     step = measured.named("step summary")
     assert step.parent is not None
+    assert process.context is not None
     assert step.parent.span_id == process.context.span_id
 
 
@@ -132,8 +133,11 @@ def test_later_work_is_linked_to_what_queued_it_and_is_no_child_of_it(
     process = measured.named("process finalise")
     (link,) = process.links
     assert link.context.trace_id == request.get_span_context().trace_id
-    assert link.context.span_id == measured.named("commit").parent.span_id  # type: ignore[union-attr]
+    commit = measured.named("commit")
+    assert commit.parent is not None
+    assert link.context.span_id == commit.parent.span_id
     assert process.parent is None
+    assert process.context is not None
     assert process.context.trace_id != link.context.trace_id
     (prepared,) = [each for each in log.read("s") if each.type == "commit_prepared"]
     assert f"{link.context.trace_id:032x}" in str(prepared.metadata.traceparent)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,15 +19,17 @@ from eventlog import (
     Session,
     Summary,
     SummaryRequest,
+    TurnOpen,
     Worker,
 )
 from eventlog.clock import format_time, parse_time
 from eventlog.session.index import read_task
 from eventlog.session.tasks.commands import ClaimTask, RenewLease
 from eventlog.session.tasks.events import OwnerData
+from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import execute
-from tests.shares import examples
+from tests.shares import examples, on_two_stores
 
 LEASE = 300_000_000
 YEARS = 10 * 365 * 86_400
@@ -252,3 +257,156 @@ def test_a_session_of_a_distant_year_is_shown(log: Log, clock: FakeClock) -> Non
     assert session.meta.updated_at.startswith("+11026-")
     assert [entry.time[:7] for entry in log.read("s", limit=1)] == ["+11026-"]
     assert [view.created_at[:7] for view in log.tasks()] == ["+11026-"]
+
+
+# ---- turns and streams --------------------------------------------------------------------------
+
+
+def begin_ahead(log: Log, clock: FakeClock, *, seconds: float = YEARS, lease: float = 60.0) -> None:
+    """Begin a turn with a stream while the clock is ahead, then set it right; the owner is not seen
+    again, and cannot be proven dead."""
+    log.session("s", create=True).append(Message.user("before"))
+    clock.jump(seconds)
+    begun = contextvars.copy_context()
+
+    def begin() -> None:
+        turn = log.session("s").turn("t", lease_seconds=lease).__enter__()
+        turn.append(Message.user("question"))
+        turn.begin_message("assistant", message_id="m")
+
+    begun.run(begin)
+    clock.jump(-seconds)
+    clock.advance(2 * 300)  # The jump is long ago.
+
+
+@on_two_stores
+def test_a_turn_is_begun_again_one_lease_after_its_distant_end_was_seen(
+    log: Log, rival: Log, clock: FakeClock
+) -> None:
+    begin_ahead(log, clock)
+    session = rival.session("s")
+    with pytest.raises(TurnOpen), session.turn("t"):
+        pass
+    clock.advance(59)
+    with pytest.raises(TurnOpen), session.turn("t"):
+        pass
+    clock.advance(1)
+    with session.turn("t") as turn:
+        assert turn.attempt == 2
+    assert [message.text for message in session.tail()] == ["before"]
+
+
+@on_two_stores
+def test_a_longer_lease_of_a_turn_is_believed_for_its_own_length(
+    log: Log, rival: Log, clock: FakeClock
+) -> None:
+    begin_ahead(log, clock, lease=3_600)
+    session = rival.session("s")
+    for seconds in (0, 3_599):
+        clock.advance(seconds)
+        with pytest.raises(TurnOpen), session.turn("t"):
+            pass
+    clock.advance(1)
+    with session.turn("t") as turn:
+        assert turn.attempt == 2
+
+
+@pytest.mark.parametrize("by", ["another turn", "a commit", "a worker"])
+def test_a_turn_with_a_distant_end_is_abandoned_as_any_other(
+    by: str, log: Log, rival: Log, clock: FakeClock
+) -> None:
+    """F2b, T5: one lease and ``stale_seconds`` after it was first seen."""
+    begin_ahead(log, clock)
+
+    def look() -> None:
+        match by:
+            case "another turn":
+                with suppress(TurnOpen), rival.session("s").turn("u"):
+                    pass
+            case "a commit":
+                rival.session("s").commit()
+            case _:
+                Worker(rival).run_once()
+
+    look()
+    clock.advance(659)
+    look()
+    assert rival.session("s").turns()[0].state == "open"
+    clock.advance(1)
+    look()
+    assert rival.session("s").turns()[0].state == "abandoned"
+    assert rival.session("s").streams() == ()
+
+
+@on_two_stores
+@pytest.mark.parametrize("by", ["a command", "a worker"])
+def test_a_stream_with_a_distant_end_is_interrupted_one_lease_after_it_was_seen(
+    by: str, log: Log, rival: Log, clock: FakeClock
+) -> None:
+    log.session("s", create=True).append(Message.user("before"))
+    clock.jump(YEARS)
+    begun = log.session("s").begin_message("assistant", message_id="m")
+    log.session("s").append_chunk("m", begun.fence, 1, "half an ")
+    clock.jump(-YEARS)
+    clock.advance(2 * 300)
+
+    def look() -> None:
+        if by == "a command":
+            rival.session("s").append(Message.user("next"))
+        else:
+            Worker(rival).run_once()
+
+    look()
+    clock.advance(59)
+    look()
+    assert len(rival.session("s").streams()) == 1
+    clock.advance(1)
+    look()
+    assert rival.session("s").streams() == ()
+    assert "half an " in [message.text for message in rival.session("s").tail()]
+
+
+@on_two_stores
+def test_an_owner_of_a_turn_that_is_alive_keeps_it_in_spite_of_its_distant_end(
+    log: Log, rival: Log, clock: FakeClock
+) -> None:
+    log.session("s", create=True)
+    clock.jump(YEARS)
+    with log.session("s").turn("t") as turn:
+        clock.jump(-YEARS)
+        clock.advance(2 * 300)
+        with pytest.raises(TurnOpen), contextvars.Context().run(rival.session("s").turn, "u"):
+            pass
+        clock.advance(30)
+        turn._run.renew()  # As the thread of the log does.
+        clock.advance(59)
+        with pytest.raises(TurnOpen):
+            contextvars.Context().run(rival.session("s").turn("t").__enter__)
+        turn.append(Message.user("still mine"))
+    assert rival.session("s").turns()[0].state == "completed"
+
+
+class ClockedStore(MemoryStore):
+    """A store with a clock that is right for all its users."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def now(self) -> int:
+        return self._clock()
+
+
+def test_a_commit_believes_the_clock_of_the_store_about_a_turn_not_the_one_of_its_machine() -> None:
+    right, ahead = FakeClock(), FakeClock()
+    store = ClockedStore(right)
+    ahead.jump(YEARS)
+    with Log(store, clock=right) as log, Log(store, clock=ahead) as other:
+        session = log.session("s", create=True)
+        session.append(Message.user("before"))
+        with session.turn("t"):
+            session.append(Message.user("question"))
+            assert other.session("s").refresh().message_count == 2
+            assert other.session("s").commit().archived == 1
+            session.append(Message.user("more"))
+        assert log.session("s").turns()[0].state == "completed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from eventlog.errors import CorruptLog, InvalidArgument, UnknownEventType
 from eventlog.events import event_class
 from eventlog.exchange.copying import copy_log
 from eventlog.session.index import EVENTS, keys_under
+from eventlog.stores.memory import MemoryStore
 from eventlog.testing.wrapping import StoreCall, WrappedStore
 
 
@@ -298,3 +300,29 @@ def test_keys_in_metadata_that_nobody_could_have_written_make_no_entries() -> No
     (record,) = draft("a", 1).records
     for wrong in (b'{"keys":7}', b'{"keys":["a//b","",7,"\\u0000"]}', b'["keys"]', b'{"keys"'):
         assert keys_of(record._replace(metadata=wrong)) == ()
+
+
+def test_verifying_one_session_reads_a_bounded_number_of_the_keys_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A1: and finds a key of this session's that is missing or wrong all the same."""
+    monkeypatch.setattr("eventlog.audit.index_check.SCANNED_EVENTS", 10)
+    store = MemoryStore()
+    with eventlog.Log(store) as log:
+        steps(log, "a", ("1", 1), ("2", 2))
+        for number in range(100):
+            steps(log, f"b{number}", (str(number), 1))
+        read: list[str] = []
+        scan = store.scan
+
+        def counting(start: str, end: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+            for key, value in scan(start, end, limit):
+                read.append(key)
+                yield key, value
+
+        monkeypatch.setattr(store, "scan", counting)
+        assert log.verify("a") == []
+        assert 0 < sum(key.startswith("event/") for key in read) < 60
+        (lost, _), *_ = scan("event/run/1/a", "event/run/1/b")
+        store.put_index([(lost, None)])
+        assert [finding.kind for finding in log.verify("a")] == ["index"]

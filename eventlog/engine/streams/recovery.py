@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventlog.engine.distant_leases import ORDINARY_LEASE, believed_until
 from eventlog.engine.owner import is_gone, is_this_process
 from eventlog.session.index import STREAMS, keys_under, stream_entry
 from eventlog.store import store_clock
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eventlog.session.streams.state import Stream
     from eventlog.session.tasks.events import OwnerData
     from eventlog.session.tokens import TokenEstimator
-    from eventlog.session.turns.state import Turn, TurnFence
+    from eventlog.session.turns.state import TurnFence
 
 __all__ = ["StreamRecovery"]
 
@@ -64,7 +65,7 @@ class StreamRecovery:
             for stream in state.streams.values()
             if stream.message_id != own
             and (stream.turn is None or not (spares_turns or stream.turn == own_turn))
-            and self._is_lost(stream, state.turn)
+            and self._is_lost(stream, state)
         }
         if not lapsed:
             return None
@@ -72,13 +73,16 @@ class StreamRecovery:
 
         return InterruptStreams(lapsed, self._estimate)
 
-    def _is_lost(self, stream: Stream, turn: Turn | None) -> bool:
-        until, owner = stream.lease_end(turn), stream.owner
-        if stream.turn is not None and turn is not None and turn.owner is not None:
-            owner = turn.owner
+    def _is_lost(self, stream: Stream, state: SessionState) -> bool:
+        turn, owner = state.turn, stream.owner
+        until, version = stream.lease_end(turn), stream.fence
+        if stream.turn is not None and turn is not None:
+            owner, version = turn.owner or owner, turn.begun
         if until is None or self._is_gone(owner):
             return True
-        return until <= self._now() and self._is_steady(stream.lease)
+        now, session = self._now(), state.session_id
+        until = believed_until(self._store, session, version, until, stream.lease, now)
+        return until <= now and self._is_steady(stream.lease)
 
     def _is_gone(self, owner: OwnerData) -> bool:
         return not is_this_process(owner) and is_gone(owner, self.store)
@@ -97,5 +101,6 @@ class StreamRecovery:
         now = self._now()
         for key, value in self._store.scan(*keys_under(STREAMS)):
             session, due, owners = stream_entry(key, value)
-            if due <= now or any(map(self._is_gone, owners)):
+            is_distant = due - now > ORDINARY_LEASE  # By a clock that was ahead, or a long lease.
+            if due <= now or is_distant or any(map(self._is_gone, owners)):
                 yield session

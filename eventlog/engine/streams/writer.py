@@ -59,8 +59,6 @@ class StreamWriter:
         self._options = options
         self._by = by
         self._now = now
-        self._lock = threading.Lock()
-        """Held for moments, by whoever adds or takes pieces."""
         self._storing = threading.Lock()
         """Held by the one that stores a chunk: chunks are stored one after the other."""
         self._buffer = ChunkBuffer(options.window, options.chunk_bytes)
@@ -75,20 +73,17 @@ class StreamWriter:
 
     def add_text(self, text: str, type: str) -> bool:
         """Take a text; return whether a chunk is due, which somebody must store."""
+        if self._error is not None or self.is_over:
+            self._refuse()
         now = self._now()
-        with self._lock:
-            if self._error is not None or self.is_over:
-                self._refuse()
-            return self._buffer.add_text(text, type, now)
+        return self._buffer.add_text(text, type, now)
 
     def add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""
+        self._raise_error()
         now = self._now()
-        with self._lock:
-            if self._error is not None or self.is_over:
-                self._refuse()
-            self._buffer.add_part(part, now)
-            return self._buffer.is_due(now)
+        self._buffer.add_part(part, now)
+        return self._buffer.is_due(now)
 
     def _refuse(self) -> None:
         if self._error is not None:
@@ -151,7 +146,7 @@ class StreamWriter:
 
     def disown(self) -> None:
         """Have every further call refused: in a forked child, since the parent goes on writing."""
-        self._lock, self._storing = threading.Lock(), threading.Lock()
+        self._storing = threading.Lock()
         self._error = LeaseLost(
             *self.begun[:2], "the process was forked, and its parent writes it", of="message"
         )
@@ -188,8 +183,7 @@ class StreamWriter:
             return None
         chunk = self._unstored
         if chunk is None:
-            with self._lock:
-                parts = self._buffer.take()
+            parts = self._buffer.take()
             number = self._sequence + 1
             chunk = self._unstored = stream_arguments.chunk_of(
                 self._engine, self._core, *self.begun[:2], number, parts

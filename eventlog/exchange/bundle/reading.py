@@ -13,7 +13,7 @@ import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from eventlog.errors import CorruptLog, EventLogError, InvalidArgument
+from eventlog.errors import CorruptLog, EventLogError, InvalidArgument, StoreUnavailable
 from eventlog.exchange.bundle.format import (
     ENTRY,
     FORMAT,
@@ -36,7 +36,14 @@ if TYPE_CHECKING:
 
     from eventlog.records import Record
 
-__all__ = ["Bundle", "BundledSession", "is_bundle", "read_bundle", "read_bundle_bytes"]
+__all__ = [
+    "Bundle",
+    "BundledSession",
+    "is_bundle",
+    "read_bundle",
+    "read_bundle_bytes",
+    "read_store",
+]
 
 _DIGEST_BYTES = 32
 
@@ -73,6 +80,15 @@ def read_bundle(path: str | PathLike[str], limits: Limits | None = None) -> Bund
     import os
 
     return read_bundle_bytes(LocalFiles().read(os.fspath(path), limits.file), str(path), limits)
+
+
+def read_store(path: str, limits: Limits | None = None) -> Bundle:
+    """Read a bundle as a store is opened: a file that cannot be read is `StoreUnavailable`."""
+    try:
+        return read_bundle(path, limits)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StoreUnavailable(f"{path}: {reason}; check the path and its permissions") from error
 
 
 def read_bundle_bytes(

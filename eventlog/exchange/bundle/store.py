@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from eventlog.audit.index_check import rebuilt_entries
 from eventlog.errors import InvalidArgument, UnsupportedStore
 from eventlog.exchange.bundle.format import Limits
-from eventlog.exchange.bundle.reading import Bundle, read_bundle
+from eventlog.exchange.bundle.reading import Bundle, read_store
 from eventlog.records import EMPTY_HEAD, START, Head, Position
 from eventlog.session.values import value_key
 from eventlog.store import ANY, Blob
@@ -43,7 +43,7 @@ def open_store(url: str, location: str, options: dict[str, str]) -> BundleStore:
         except ValueError:
             raise InvalidArgument(f"{public_url(url)}: max_bytes takes a number") from None
         limits = limits._replace(file=most, content=4 * most)
-    return BundleStore(read_bundle(location, limits), location)
+    return BundleStore(read_store(location, limits), location)
 
 
 def has_log(url: str) -> bool | None:

@@ -79,7 +79,7 @@ class Pages {
     }
     document.title = `${name} · eventlog`;
     await view.show(name === session && version !== null ? version : view.source.head);
-    document.documentElement.dataset.ready = "yes";
+    document.documentElement.dataset.ready = performance.now().toFixed(1);
   }
 }
 

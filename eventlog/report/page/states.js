@@ -48,6 +48,17 @@ export class Window {
 
   /** Return the state after a version, by the text of each path: its path and its value. */
   state(version) {
+    return this.look(version).state;
+  }
+
+  /** Return what an event changed, with what was there before. */
+  changed(version) {
+    return this.look(version).changed;
+  }
+
+  /** Apply the changes up to a version to the whole state; the last one is kept. */
+  look(version) {
+    if (this.looked?.version === version) return this.looked;
     const { paths, values, keys } = this.tables;
     const state = new Map();
     const take = (pairs) => {
@@ -58,25 +69,21 @@ export class Window {
       }
     };
     take(this.whole);
-    for (let place = 0; place < version - this.after; place += 1) take(this.changes[place]);
-    return state;
-  }
-
-  /** Return what an event changed, with what was there before. */
-  changed(version) {
-    const before = this.state(version - 1);
-    const { paths, values, keys } = this.tables;
-    const pairs = this.changes[version - this.after - 1];
-    const found = [];
-    for (let at = 0; at < pairs.length; at += 2) {
-      const old = before.get(keys[pairs[at]]);
-      found.push({
-        path: paths[pairs[at]],
-        before: old === undefined ? undefined : old[1],
-        after: pairs[at + 1] === GONE ? undefined : values[pairs[at + 1]],
-      });
+    const last = version - this.after - 1;
+    for (let place = 0; place < last; place += 1) take(this.changes[place]);
+    const changed = [];
+    if (last >= 0) {
+      const pairs = this.changes[last];
+      for (let at = 0; at < pairs.length; at += 2)
+        changed.push({
+          path: paths[pairs[at]],
+          before: state.get(keys[pairs[at]])?.[1],
+          after: pairs[at + 1] === GONE ? undefined : values[pairs[at + 1]],
+        });
+      take(pairs);
     }
-    return found;
+    this.looked = { version, state, changed };
+    return this.looked;
   }
 
   /** Return the last version up to one at which a path changed, with its value; null if none. */

@@ -5,7 +5,7 @@ What an event demands, such as a call of a tool or the end, is stored by whoever
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
 from typing import Any, Final, NamedTuple
 
 from eventlog.session.streams.content import joined_parts, text_part
@@ -44,68 +44,74 @@ class WriterOptions(NamedTuple):
     in_background: bool = True
 
 
-@dataclass(slots=True)
 class ChunkBuffer:
     """Pieces that are not in a chunk yet. Times are in microseconds of a clock that never goes back.
 
     Windows lie on a grid that is the same for all messages of a process. So the chunks of messages
     that are written at once are due at once, and share a durable transaction; none waits for longer
     than a window.
+
+    Any thread may add, and one at a time may take, without a lock: a signal handler runs between any
+    two instructions of the main thread, and may write to the message itself, or close the log and so
+    wait for whoever stores. The ends of a deque are atomic.
     """
 
-    window: int
-    limit: int = CHUNK_BYTES
-    size: int = 0
-    """Bytes of text, or of an estimate where a part is no text."""
-    due_at: int | None = None
-    """When the pieces are due at the latest; None if there are none."""
-    _parts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    _type: str | None = None
-    """The type of the texts that the last part will have."""
-    _texts: list[str] = field(default_factory=list[str])
+    __slots__ = ("_added", "_limit", "_window", "size")
+
+    def __init__(self, window: int, limit: int = CHUNK_BYTES) -> None:
+        self._window, self._limit = window, limit
+        self._added: deque[tuple[int, str, str | dict[str, Any]]] = deque()
+        """When each piece was added, and its type and text, or nothing and its part."""
+        self.size = 0
+        """Bytes of text, or of an estimate where a part is no text. If somebody adds while another
+        adds or takes, it may be too small by a piece until the next chunk."""
 
     def add_text(self, text: str, type: str, now: int) -> bool:
         """Take a text in, which continues the one before it if that has the same type.
 
         Returns whether the pieces should be a chunk now. Called for each token.
         """
-        if type == self._type:
-            self._texts.append(text)
-        else:
-            self._close()
-            self._type, self._texts = type, [text]
+        self._added.append((now, type, text))
         self.size += len(text) if text.isascii() else len(text.encode())
-        due_at = self.due_at
-        if due_at is None:
-            due_at = self.due_at = self._window_end(now)
-        return now >= due_at or self.size >= self.limit
+        return self.is_due(now)
 
     def add_part(self, part: dict[str, Any], now: int) -> None:
         """Take a part in, as it is."""
-        self._close()
-        self._parts.append(part)
+        self._added.append((now, "", part))
         self.size += len(repr(part))
-        if self.due_at is None:
-            self.due_at = self._window_end(now)
 
-    def _window_end(self, now: int) -> int:
-        return (now // self.window + 1) * self.window
-
-    def _close(self) -> None:
-        if self._type is not None:
-            self._parts.append(text_part("".join(self._texts), self._type))
-            self._type = None
+    @property
+    def due_at(self) -> int | None:
+        """When the pieces are due at the latest; None if there are none."""
+        try:
+            first, _, _ = self._added[0]
+        except IndexError:
+            return None
+        return (first // self._window + 1) * self._window
 
     def __bool__(self) -> bool:
-        return self.due_at is not None
+        return bool(self._added)
 
     def is_due(self, now: int) -> bool:
         """Return whether the pieces should be a chunk now."""
-        return self.due_at is not None and (now >= self.due_at or self.size >= self.limit)
+        due = self.due_at
+        return due is not None and (now >= due or self.size >= self._limit)
 
     def take(self) -> list[dict[str, Any]]:
         """Return the parts of the next chunk, and begin another."""
-        self._close()
-        parts, self._parts = self._parts, []
-        self.size, self.due_at = 0, None
+        parts: list[dict[str, Any]] = []
+        texts, last = list[str](), ""
+        while self._added:
+            _, type, piece = self._added.popleft()
+            if texts and type != last:
+                parts.append(text_part("".join(texts), last))
+                texts = []
+            if isinstance(piece, str):
+                texts.append(piece)
+                last = type
+            else:
+                parts.append(piece)
+        if texts:
+            parts.append(text_part("".join(texts), last))
+        self.size = 0
         return joined_parts(parts)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from eventlog.session.tasks.events import OwnerData
     from eventlog.session.turns.events import OnError, TurnEvent
     from eventlog.session.turns.machine import TurnEnd
-    from eventlog.session.turns.state import Turn, TurnFence
+    from eventlog.session.turns.state import BelievedLease, Turn, TurnFence
     from eventlog.session.withdrawals.planning import Plan, PlanFacts
 
 __all__ = [
@@ -88,6 +88,8 @@ class BeginTurn(Command[Begun]):
     """The current time of the clock that leases are measured by, if that is not the log's."""
     expires_leases: bool = True
     """Whether the time can be trusted when it says that a lease has ended."""
+    believed: BelievedLease | None = None
+    """The lease of the open turn, if it ends later than is believed."""
     past: Turn | None = None
     """The turn as its last attempt left it, once `gather` has found it."""
     plan: Plan | None = None
@@ -184,9 +186,9 @@ class BeginTurn(Command[Begun]):
         """Raise `TurnOpen` unless this turn may be begun although another attempt is open."""
         is_gone = turn.begun == self.owner_gone
         if turn.turn_id == self.turn_id:
-            is_free = is_gone or (self.expires_leases and turn.lease_until <= now)
+            is_free = is_gone or (self.expires_leases and turn.lease_end(self.believed) <= now)
         else:
-            is_free = self.expires_leases and turn.stale_at <= now
+            is_free = self.expires_leases and turn.stale_from(self.believed) <= now
         if not is_free:
             age, left = (now - turn.begun_at) / 1e6, (turn.lease_until - now) / 1e6
             raise TurnOpen(session, turn.turn_id, owner_name(turn.owner), age, left)
@@ -348,6 +350,7 @@ class AbandonStaleTurn(Command[bool]):
     """Abandon the open turn if its lease lapsed too long ago; return whether it was."""
 
     lease_now: int | None = None
+    believed: BelievedLease | None = None
     ending: Ending | None = None
     estimate: TokenEstimator = estimate_tokens
 
@@ -368,7 +371,8 @@ class AbandonStaleTurn(Command[bool]):
         self, state: SessionState, now: int, ids: IdSource
     ) -> Sequence[Draft] | Outcome[bool]:
         turn = state.turn
-        if state.status != "open" or turn is None or turn.stale_at > (self.lease_now or now):
+        now = self.lease_now or now
+        if state.status != "open" or turn is None or turn.stale_from(self.believed) > now:
             return Outcome(False)
         return end_drafts(state, self.ending or Ending(), abandoned(turn))
 

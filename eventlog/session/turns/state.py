@@ -15,7 +15,7 @@ from eventlog.session.version_ranges import VersionRange
 if TYPE_CHECKING:
     from eventlog.records import Record
 
-__all__ = ["Turn", "TurnFence", "fence_in", "owner_name"]
+__all__ = ["BelievedLease", "Turn", "TurnFence", "fence_in", "owner_name"]
 
 
 class TurnFence(NamedTuple):
@@ -27,6 +27,17 @@ class TurnFence(NamedTuple):
     def as_metadata(self) -> bytes:
         """Return the metadata that says no more than what a record belongs to."""
         return pydantic_core.to_json({"turn": self.turn_id, "attempt": self.attempt})
+
+
+class BelievedLease(NamedTuple):
+    """The lease of an open turn that says that it ends in the distant future."""
+
+    begun: int
+    """The version of the ``turn_begun``."""
+    lease_until: int
+    """What the turn says."""
+    until: int
+    """Until when that is believed."""
 
 
 def owner_name(owner: OwnerData | None) -> str:
@@ -73,10 +84,20 @@ class Turn:
         """The fence of the current attempt."""
         return TurnFence(self.turn_id, self.attempt)
 
+    def lease_end(self, believed: BelievedLease | None) -> int:
+        """Return when the lease ends: as it says, unless it was found not to be believed."""
+        if believed is None or believed[:2] != (self.begun, self.lease_until):
+            return self.lease_until
+        return believed.until
+
     @property
     def stale_at(self) -> int:
         """When the turn may be abandoned by others, if its lease is not renewed before."""
-        return self.lease_until + int(self.stale_seconds * 1_000_000)
+        return self.stale_from(None)
+
+    def stale_from(self, believed: BelievedLease | None) -> int:
+        """Return the same where a lease may have been found not to be believed."""
+        return self.lease_end(believed) + int(self.stale_seconds * 1_000_000)
 
     def note_message(self, record: Record) -> None:
         """Take in a message that was appended while the turn is open, if it is the attempt's."""

@@ -79,6 +79,24 @@ class TaskRules(ProgramMachine):
                 self.fail(by, pick=0, fatal=False, delay=0)
             self.program.clock.advance(LEASE / 1_000_000 + 1)
 
+    @precondition(lambda self: self.model.lane_head() is not None)
+    @rule(by=actors, rival=actors, late=st.sampled_from(["renew", "summarize", "finalize", "fail"]))
+    def owner_is_late(self, by: By, rival: By, late: str) -> None:
+        """Let a lease end while its worker is busy, another claim the task, and the first one write."""
+        head, before = self.model.lane_head(), len(self.owned)
+        assert head is not None
+        self._claim(by, head.index)
+        self.program.clock.advance(LEASE / 1_000_000 + 1)
+        self._claim(rival, head.index)
+        if len(self.owned) < before + 2:
+            return
+        if late == "fail":
+            self.fail(by, pick=1, fatal=False, delay=0)
+        else:
+            {"renew": self.renew, "summarize": self.summarize, "finalize": self.finalize}[late](
+                by, 1
+            )
+
     def _claim(self, by: By, index: int, gone: int | None = None) -> None:
         task_id = self.program.task_id(index)
         command = ClaimTask(task_id, "worker", FEIGNED_OWNER, LEASE, self.model.attempts, gone)

@@ -1,0 +1,61 @@
+"""``eventlog health``: what waits in a log and what is stuck, quickly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from eventlog.cli.command import Invocation, command
+
+if TYPE_CHECKING:
+    from eventlog.cli.terminal import Terminal
+
+__all__ = ["health"]
+
+_LINES: Final = {
+    "durability": "an acknowledged write survives",
+    "queue_depth": "tasks queued",
+    "running": "tasks running",
+    "due": "tasks that wait for a worker",
+    "oldest_due_seconds": "the oldest of them waits",
+    "expired_leases": "leases expired",
+    "blocked_sessions": "sessions blocked",
+    "lag_events": "events behind the checkpoint",
+    "lag_seconds": "the oldest of those waits",
+    "wal_bytes": "write-ahead log",
+    "wal_readers": "read by",
+}
+"""The fields of `eventlog.Health`, as they are shown."""
+
+
+@command("health")
+@click.option("--after", metavar="CHECKPOINT", help="How far a follower is that stopped there.")
+def health(invocation: Invocation, after: str | None) -> None:
+    """Reads the index and folds nothing: a few milliseconds, however large the log is, so it is fit for
+    a probe. It fails only if the log cannot be read (exit code 5 or 6); what is stuck is for people to
+    look at. `eventlog doctor` checks the storage itself, and takes longer.
+    """
+    with invocation.open() as log:
+        found = log.health(after=after)
+    invocation.answer(found._asdict(), lambda terminal: _print(terminal, found._asdict()))
+
+
+def _print(terminal: Terminal, document: dict[str, Any]) -> None:
+    terminal.pairs(
+        {
+            text: _shown(name, document[name])
+            for name, text in _LINES.items()
+            if document[name] not in (None, ())
+        }
+    )
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("_seconds"):
+        return f"{value:,.1f} s"
+    if name == "wal_bytes":
+        return f"{value / 1e6:,.1f} MB"
+    if name == "wal_readers":
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
