@@ -476,7 +476,7 @@ class Log:
         Where the log has the session, what is new in the file is appended; a session that went on
         since stays as it is. Raises `HistoryConflict`, and changes nothing, for a session with another
         beginning; `InvalidArgument` for a redacted bundle or one of several sessions; `CorruptLog`
-        for a file that is not a bundle or is damaged; and `FileNotFoundError`.
+        for a file that is not a bundle or is damaged; `FileNotFoundError`; and `FolderUnavailable`.
         """
         core = self._engine.shelter.write(late_verbs.resume, self._engine, path)
         return Session(self._engine, core)

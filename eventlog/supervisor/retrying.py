@@ -12,7 +12,8 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 from eventlog.clock import Clock, system_clock
 from eventlog.errors import NonRetryableError, RetryableError, UnsupportedFeature
@@ -30,9 +31,16 @@ from eventlog.worker.retry_policy import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tenacity import RetryCallState
 
 __all__ = ["CallAttempt", "CallTerms", "retry_calls", "retrying", "retrying_plain"]
+
+
+class _TryState(Protocol):
+    """What tenacity says of a try: the names of its `RetryCallState` that are used here."""
+
+    attempt_number: int
+    outcome: Any
+    next_action: Any
 
 
 class CallAttempt(NamedTuple):
@@ -64,6 +72,10 @@ class CallTerms:
             return True  # A cancellation, or the end of the process.
         return self.classify(error) == "fatal"
 
+    def may_pass(self, error: BaseException) -> bool:
+        """Return whether another try may succeed."""
+        return not self.is_fatal(error)
+
     def checked(self, result: Any) -> Any:
         """Return a result; raise `NonRetryableError` or `RetryableError` for an error as text."""
         found = self.classify_result(result)
@@ -72,7 +84,7 @@ class CallTerms:
         kind = NonRetryableError if found == "fatal" else RetryableError
         raise kind(f"the call returned an error as text: {result}")
 
-    def delay(self, state: RetryCallState) -> float:
+    def delay(self, state: _TryState) -> float:
         """Return the seconds before the next try: drawn, and at least what the service asked for."""
         drawn = self.policy.delay(state.attempt_number, self.draw())
         error = None if state.outcome is None else state.outcome.exception()
@@ -85,19 +97,18 @@ class CallTerms:
         return {
             "stop": tenacity.stop_after_attempt(self.policy.attempts),
             "wait": self.delay,
-            "retry": tenacity.retry_if_exception(lambda error: not self.is_fatal(error)),
+            "retry": tenacity.retry_if_exception(self.may_pass),
             "reraise": True,
         }
 
 
 def _tenacity() -> Any:
     try:
-        import tenacity
+        return import_module("tenacity")
     except ImportError as error:
         raise UnsupportedFeature(
             "tenacity is not installed; pip install 'eventlog-sessions[runs]'"
         ) from error
-    return tenacity
 
 
 async def retrying(
@@ -133,7 +144,7 @@ async def retry_calls(
 ) -> Any:
     """Call a function as `retrying` does."""
 
-    async def told(state: RetryCallState, attempt: CallAttempt | None = None) -> None:
+    async def told(state: _TryState, attempt: CallAttempt | None = None) -> None:
         if tell is None:
             return
         answer = tell(attempt or _failed(state))
@@ -166,7 +177,7 @@ def retrying_plain(
 ) -> Any:
     """Call a plain function as `retrying` does, in the calling thread."""
 
-    def told(state: RetryCallState) -> None:
+    def told(state: _TryState) -> None:
         if tell is not None:
             tell(_failed(state))
 
@@ -187,7 +198,7 @@ def retrying_plain(
     return loop(tried)
 
 
-def _failed(state: RetryCallState) -> CallAttempt:
+def _failed(state: _TryState) -> CallAttempt:
     """Return a try that is followed by another one."""
     error = None if state.outcome is None else state.outcome.exception()
     seconds = 0.0 if state.next_action is None else float(state.next_action.sleep)

@@ -743,13 +743,14 @@ def test_a_closed_session_holds_up_nobody(log: Log, session: Session, clock: Fak
 
 
 def test_options_are_checked(log: Log) -> None:
-    for options in (
+    wrong: list[dict[str, Any]] = [
         {"stale_seconds": 0},
         {"concurrency": 0},
         {"lease_seconds": float("nan")},
         {"providers": ["claude"]},
         {"providers": [Provider("a"), Provider("a")]},
-    ):
+    ]
+    for options in wrong:
         with pytest.raises(InvalidArgument):
             Supervisor(log, answer, **options)
     with pytest.raises(InvalidArgument):

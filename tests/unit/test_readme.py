@@ -15,6 +15,7 @@ README = TREE / "README.md"
 RUN_AS_A_WHOLE = {
     "README.md": 6,
     "eventlog/docs/guide.md": 16,
+    "eventlog/docs/runs.md": 3,
     "eventlog/docs/turns.md": 6,
     "eventlog/docs/tutorial.md": 4,
 }

@@ -98,9 +98,17 @@ def resume_bundle(path: str | PathLike[str], store: Store) -> str:
 
     Of a session that the log has, what is new is appended; one that has gone on since stays as it is.
     Raises `HistoryConflict` for one with another beginning, `InvalidArgument` for a redacted bundle
-    and for one of several sessions, `CorruptLog` for a file that is none, and `FileNotFoundError`.
+    and for one of several sessions, `CorruptLog` for a file that is none, `FileNotFoundError`, and
+    `FolderUnavailable` for one that cannot be read.
     """
-    bundle = read_bundle(checked_path("the bundle", path))
+    text = checked_path("the bundle", path)
+    try:
+        bundle = read_bundle(text)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FolderUnavailable(text, reason, "name another file") from error
     if len(bundle.sessions) != 1:
         raise InvalidArgument(
             f"{os.fspath(path)} holds {len(bundle.sessions)} sessions; `eventlog import` brings in "

@@ -321,7 +321,7 @@ class SettleRun(Command[Settled]):
 
     def _event(self, run: Run, now: int) -> tuple[RunEvent, RunEnd | None]:
         """Return the event that settles the attempt, and how it ends the run, if it does."""
-        of = {"task_id": run.run_id, "attempt": run.attempt}
+        of: dict[str, Any] = {"task_id": run.run_id, "attempt": run.attempt}
         how = self.how
         if run.stop is not None and how in ("crashed", "lost", "released"):
             return RunCancelled(**of, reason=run.stop), "cancelled"
