@@ -299,11 +299,9 @@ class Engine:
         keys = [key for key, _ in self.store.scan(start, end)]
         return keys + [key for key, _ in self.store.scan(*distant, DISTANT_LIMIT)]
 
-    def commit_command(
-        self, core: Core, keep_recent: int, keep_turn_tokens: int | None, *, in_turn: bool
-    ) -> Commit:
-        """Return the command of a commit; outside of turns it ends one that is stale (I/O)."""
-        if in_turn or not self.trusts_time(STALE_TRUST):
+    def commit_command(self, core: Core, keep_recent: int, keep_turn_tokens: int | None) -> Commit:
+        """Return the command of a commit that may end a stale turn; see `may_end_turn` (I/O)."""
+        if not self.trusts_time(STALE_TRUST):
             return Commit(keep_recent, keep_turn_tokens)
         lease_now = self.lease_time()
         believed = believed_lease(

@@ -8,13 +8,15 @@ block it does: they are part of the turn, and have lost it.
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import asyncio
+
     from eventlog.engine.core import Core
     from eventlog.engine.turn_steps import TurnSteps
     from eventlog.session.turns.state import TurnFence
@@ -41,6 +43,11 @@ class Block:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
+    asyncio = sys.modules.get(
+        "asyncio"
+    )  # Whoever runs in a task has imported it, which takes a while.
+    if asyncio is None:
+        return None
     try:
         return asyncio.current_task()
     except RuntimeError:

@@ -124,7 +124,7 @@ def _arrow(left: int, text: str) -> list[str]:
     y = _TOP + _BOX[1] // 2
     right = left + _STEP - _BOX[0] - 16
     return [
-        f'<path class="arrow" d="M{left} {y}H{right}"/>',
+        f'<path class="arrow" d="M {left} {y} H {right}"/>',
         f'<text class="soft" x="{(left + right) / 2}" y="{y - 8}" text-anchor="middle">{text}</text>',
     ]
 

@@ -21,8 +21,6 @@ TREE: Final = Path(__file__).parents[2]
 PAGES: Final[Mapping[str, str]] = {
     "README.md": "",
     "eventlog/docs/guide.md": "",
-    "eventlog/docs/operations.md": "",
-    "eventlog/docs/runs.md": "",
     "eventlog/docs/tutorial.md": "",
     "eventlog/docs/turns.md": "",
     "eventlog/docs/web-services.md": "",
