@@ -49,7 +49,8 @@ def _current_task() -> asyncio.Task[Any] | None:
     if asyncio is None:
         return None
     try:
-        return asyncio.current_task()
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        return task
     except RuntimeError:
         return None
 
