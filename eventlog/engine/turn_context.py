@@ -43,16 +43,14 @@ class Block:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    asyncio = sys.modules.get(
-        "asyncio"
-    )  # Whoever runs in a task has imported it, which takes a while.
-    if asyncio is None:
+    loaded = sys.modules.get("asyncio")  # A task has imported it; whoever has none need not (B11).
+    if loaded is None:
         return None
     try:
-        task: asyncio.Task[Any] | None = asyncio.current_task()
-        return task
+        task: asyncio.Task[Any] | None = loaded.current_task()
     except RuntimeError:
         return None
+    return task
 
 
 class _Bound(NamedTuple):
