@@ -8,12 +8,14 @@ of a short call another handler takes its place, which remembers that Ctrl-C was
 
 A program that handles any other signal in Python, or Ctrl-C in another way (asyncio does), is not
 touched: setting a handler also resets what `signal.siginterrupt` says of it, which nobody can read back
-and restore; and a handler may use the log, which it could not do while its thread is in a call. Calls that
-may last are never made this way, since nobody could end the waiting.
+and restore; and a handler may use the log, which it could not do while its thread is in a call. A trace function,
+as debuggers have and tests that interrupt a program anywhere, may raise where a handler may. Calls that may
+last are never made this way, since nobody could end the waiting.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from signal import SIGINT, default_int_handler, valid_signals
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HeldInterrupt", "call_uninterrupted", "is_only_ctrl_c_handled"]
+__all__ = ["HeldInterrupt", "call_uninterrupted", "is_only_ctrl_c_handled", "is_traced"]
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -55,12 +57,19 @@ class HeldInterrupt:
         self.came = True
 
 
+def is_traced() -> bool:
+    """Return whether the calling thread has a trace function."""
+    return sys.gettrace() is not None
+
+
 def is_only_ctrl_c_handled() -> bool:
     """Return whether no signal runs Python code, but Ctrl-C if it has Python's own handler.
 
-    It costs two microseconds.
+    False under a trace function, too. It costs two microseconds.
     """
     global _unhandled  # noqa: PLW0603 - a process has one set of handlers
+    if is_traced():
+        return False
     own = getsignal(SIGINT)
     if own is not default_int_handler and callable(own):
         return False

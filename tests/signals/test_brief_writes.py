@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,12 @@ def handled(number: int, handler: Any) -> Generator[None]:
         yield
     finally:
         signal.signal(number, before)
+
+
+@pytest.fixture(autouse=True)
+def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trace functions of these tests press Ctrl-C, and never raise by themselves."""
+    monkeypatch.setattr(interrupts, "is_traced", lambda: False)
 
 
 def append_again(log: Log) -> bool:
@@ -188,3 +195,16 @@ def test_only_ctrl_c_is_handled_in_a_program_without_handlers() -> None:
     assert is_only_ctrl_c_handled()
     with handled(signal.SIGHUP, signal.SIG_IGN):
         assert is_only_ctrl_c_handled()
+
+
+def test_an_append_runs_in_another_thread_under_a_trace_function_which_may_raise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    before = sys.gettrace()
+    with Log(Noting()) as log:
+        sys.settrace(lambda *_: None)
+        try:
+            assert not append_again(log)
+        finally:
+            sys.settrace(before)
