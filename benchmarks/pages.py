@@ -108,13 +108,12 @@ def _page() -> Generator[tuple[Any, Any]]:
         page = browser.new_context(viewport={"width": 1600, "height": 900}).new_page()
         metrics = page.context.new_cdp_session(page)
         metrics.send("Performance.enable", {"timeDomain": "threadTicks"})
-        yield (
-            page,
-            lambda: {
-                each["name"]: each["value"]
-                for each in metrics.send("Performance.getMetrics")["metrics"]
-            },
-        )
+
+        def read() -> dict[str, float]:
+            found: list[Any] = metrics.send("Performance.getMetrics")["metrics"]
+            return {each["name"]: each["value"] for each in found}
+
+        yield page, read
         browser.close()
 
 

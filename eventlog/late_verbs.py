@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from eventlog.adoption.commands import Adoption
     from eventlog.engine.core import Core
+    from eventlog.engine.door import Door
     from eventlog.engine.engine import Engine
     from eventlog.engine.streams.reading import StreamView
     from eventlog.engine.turns import TurnRun
-    from eventlog.exchange.backup import BackupReport
+    from eventlog.exchange.backup import Backup, BackupReport
     from eventlog.exchange.bundle.format import Redaction
     from eventlog.exchange.bundle.writing import BundleReport
     from eventlog.forensics.bisect import Found
@@ -171,11 +172,15 @@ def bundle(
 def backup(
     engine: Engine, path: Path, advance: Callable[[int, int], object] | None
 ) -> BackupReport:
-    """Back the log up; see `eventlog.Log.backup`."""
+    """Back the log up; see `eventlog.Log.backup`. The only one that shelters itself."""
+    making = engine.shelter.read(_backup, engine.store, path, advance)
+    return engine.shelter.run(making.run, making.give_up)
+
+
+def _backup(store: Door, path: Path, advance: Callable[[int, int], object] | None) -> Backup:
     from eventlog.exchange.backup import Backup
 
-    making = Backup(engine.store, path, *(() if advance is None else (advance,)))
-    return engine.shelter.run(making.run, making.give_up)
+    return Backup(store, path, *(() if advance is None else (advance,)))
 
 
 def turn(engine: Engine, core: Core, terms: tuple[Any, ...]) -> TurnRun:

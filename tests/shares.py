@@ -43,7 +43,7 @@ on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], 
 
 
 _MEASURED: Final = frozenset(
-    {"cli", "docs", "exchange", "folder", "http", "projections", "sqlite", "unit"}
+    {"cli", "docs", "exchange", "folder", "http", "projections", "report", "sqlite", "unit"}
 )
 """The folders of tests that branch coverage is measured with."""
 
@@ -73,13 +73,14 @@ def _is_measured(item: pytest.Item) -> bool:
     """Return whether `.ci/run` counts branches while a test runs, which nearly doubles its time.
 
     So the library is measured on SQLite, and not again on every store; not measured are searches, which
-    take the same branches again and again, and tests that read the source.
+    take the same branches again and again, tests that read the source, and those of a browser.
     """
     return (
         item.path.parent.name in _MEASURED
         and item.path.name not in _OF_THE_SOURCE
         and _store_of(item) in (None, "sqlite")
         and not _is_search(item)
+        and "browser" not in getattr(item, "fixturenames", ())
     )
 
 

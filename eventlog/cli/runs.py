@@ -97,6 +97,7 @@ def _print(terminal: Terminal, found: list[RunView]) -> None:
             )
             for run in found
         ],
+        prose=["what"],
     )
 
 

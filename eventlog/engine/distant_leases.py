@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from eventlog.engine.first_seen import first_seen
 from eventlog.identifiers import key_part
+from eventlog.recorded import Recorded
 from eventlog.session.streams.coalescing import LEASE_SECONDS
 from eventlog.session.turns.state import BelievedLease
 
 if TYPE_CHECKING:
-    from eventlog.engine.core import Core
     from eventlog.session.turns.events import TurnBegun
     from eventlog.session.turns.state import Turn
     from eventlog.store import Store
@@ -40,14 +40,14 @@ def believed_until(
     return min(until, first_seen(store, name, {"until": until}, now) + lease)
 
 
-def believed_lease(core: Core, turn: Turn | None, now: int) -> BelievedLease | None:
+def believed_lease(store: Store, session: str, turn: Turn | None, now: int) -> BelievedLease | None:
     """Return until when the lease of the open turn is believed, if that is not what it says (I/O)."""
     if turn is None or turn.lease_until - now <= ORDINARY_LEASE:
         return None
-    recorded = core.reader.record(turn.begun)
-    if recorded is None:
+    begun = next(store.read(session, after=turn.begun - 1, until=turn.begun), None)
+    if begun is None:
         return None
-    lease = cast("TurnBegun", recorded.event).lease_until - recorded.record.time
+    lease = cast("TurnBegun", Recorded(begun).event).lease_until - begun.time
     lease = max(ORDINARY_LEASE, min(lease, LONGEST_LEASE))
-    until = believed_until(core.store, core.session, turn.begun, turn.lease_until, lease, now)
+    until = believed_until(store, session, turn.begun, turn.lease_until, lease, now)
     return BelievedLease(turn.begun, turn.lease_until, until)

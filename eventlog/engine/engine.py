@@ -281,7 +281,7 @@ class Engine:
 
             core = self.core(session_of_stale_key(key))
             try:
-                believed = believed_lease(core, core.refresh().turn, now)
+                believed = believed_lease(self.store, core.session, core.refresh().turn, now)
                 count += self.execute(
                     core, AbandonStaleTurn(lease_now, believed, estimate=self.estimate_tokens)
                 )
@@ -299,14 +299,14 @@ class Engine:
         keys = [key for key, _ in self.store.scan(start, end)]
         return keys + [key for key, _ in self.store.scan(*distant, DISTANT_LIMIT)]
 
-    def commit_command(
-        self, core: Core, keep_recent: int, keep_turn_tokens: int | None, *, in_turn: bool
-    ) -> Commit:
-        """Return the command of a commit; outside of turns it ends one that is stale (I/O)."""
-        if in_turn or not self.trusts_time(STALE_TRUST):
+    def commit_command(self, core: Core, keep_recent: int, keep_turn_tokens: int | None) -> Commit:
+        """Return the command of a commit that may end a stale turn; see `may_end_turn` (I/O)."""
+        if not self.trusts_time(STALE_TRUST):
             return Commit(keep_recent, keep_turn_tokens)
         lease_now = self.lease_time()
-        believed = believed_lease(core, core.state.turn, lease_now or self.clock())
+        believed = believed_lease(
+            self.store, core.session, core.state.turn, lease_now or self.clock()
+        )
         return Commit(
             keep_recent,
             keep_turn_tokens,

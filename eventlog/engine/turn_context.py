@@ -8,13 +8,15 @@ block it does: they are part of the turn, and have lost it.
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import asyncio
+
     from eventlog.engine.core import Core
     from eventlog.engine.turn_steps import TurnSteps
     from eventlog.session.turns.state import TurnFence
@@ -41,10 +43,14 @@ class Block:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
+    loaded = sys.modules.get("asyncio")  # A task has imported it; whoever has none need not (B11).
+    if loaded is None:
+        return None
     try:
-        return asyncio.current_task()
+        task: asyncio.Task[Any] | None = loaded.current_task()
     except RuntimeError:
         return None
+    return task
 
 
 class _Bound(NamedTuple):

@@ -192,7 +192,9 @@ class TurnRun:
             owner_gone=turn.begun if gone and turn is not None else None,
             lease_now=lease_now,
             expires_leases=self._engine.trusts_time(lease),
-            believed=believed_lease(self.core, turn, lease_now or self._engine.clock()),
+            believed=believed_lease(
+                self._engine.store, self.core.session, turn, lease_now or self._engine.clock()
+            ),
             estimate=self._engine.estimate_tokens,
         )
 

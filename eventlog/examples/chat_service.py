@@ -68,7 +68,8 @@ async def answer(context: Context) -> AsyncIterator[str]:
 
 async def reply(session: AsyncSession, asked: Question, answer: Answer) -> str:
     """Store the question and its answer, once, and return the answer."""
-    async with session.turn(asked.id, resume=True, wait_seconds=30) as turn:
+    # What a failed attempt stored is withdrawn, so that no commit archives half a turn.
+    async with session.turn(asked.id, resume=True, wait_seconds=30, on_error="withdraw") as turn:
         if not turn.done:
             await session.append(Message.user(asked.text, id=asked.id))
             async with session.stream("answer") as out:

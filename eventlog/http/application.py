@@ -34,6 +34,7 @@ from eventlog.http.message_operations import MESSAGE_OPERATIONS
 from eventlog.http.openapi import document_of
 from eventlog.http.principal import ANY, Authorize, Principal
 from eventlog.http.routing import PREFIX, Routes, raw_path
+from eventlog.http.run_operations import RUN_OPERATIONS
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
 from eventlog.http.turn_operations import TURN_OPERATIONS
@@ -50,6 +51,7 @@ ROUTES: Final = Routes(
         *MESSAGE_OPERATIONS,
         *STREAM_OPERATIONS,
         *TURN_OPERATIONS,
+        *RUN_OPERATIONS,
         *LOG_OPERATIONS,
         *EVENT_OPERATIONS,
     )

@@ -20,6 +20,7 @@ from eventlog import (
     Health,
     InvalidArgument,
     Recorded,
+    RunView,
     SessionClosed,
     SessionNotFound,
     TaskView,
@@ -162,6 +163,20 @@ class AsyncClient:
             page = await self._connection.send(request)
             for document in page["tasks"]:
                 yield documents.task_from(document)
+            after = page["next"]
+            if after is None:
+                return
+
+    async def runs(
+        self, session: str | None = None, state: str | None = None
+    ) -> AsyncIterator[RunView]:
+        """Yield runs, filtered by session and state; see `eventlog.Log.runs`."""
+        after: str | None = None
+        while True:
+            request = wire.get("runs", session=session, state=state, after=after)
+            page = await self._connection.send(request)
+            for document in page["runs"]:
+                yield documents.run_from(document)
             after = page["next"]
             if after is None:
                 return

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from eventlog import LogClosed
 from eventlog.http import wire
 from eventlog.http.wire import By, Sent
 
@@ -29,6 +30,8 @@ class AsyncConnection:
 
     async def send(self, request: Sent) -> Any:
         """Make a request, again if need be, and return the document of its answer."""
+        if self.http.is_closed:
+            raise LogClosed
         for attempt in count(1):
             response: httpx2.Response | None = None
             error: httpx2.TransportError | None = None

@@ -38,10 +38,12 @@ __all__ = [
     "RecordStep",
     "RenewTurn",
     "Replace",
+    "RunsQuery",
     "SessionQuery",
     "SessionsQuery",
     "SoundMessage",
     "StepQuery",
+    "StopRun",
     "TailQuery",
     "TasksQuery",
     "ToolResult",
@@ -130,7 +132,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
+# The bounds come first: only so do they reach the schema.
+Count: TypeAlias = Annotated[int, Field(ge=0, le=VERSION), BeforeValidator(_whole)]
+Number: TypeAlias = Annotated[int, Field(ge=1, le=VERSION), BeforeValidator(_whole)]
+Kept: TypeAlias = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_whole)]
 
 
 class _Strict(BaseModel):
@@ -181,9 +186,9 @@ class Withdraw(_Strict):
 
     model_config = _one_of(last="integer", message_ids="array", after="integer")
 
-    last: Whole | None = Field(None, ge=0, le=VERSION)
+    last: Count | None = None
     message_ids: list[str] | None = Field(None, min_length=1)
-    after: Whole | None = Field(None, ge=0, le=VERSION)
+    after: Count | None = None
 
 
 class Replace(_Strict):
@@ -193,7 +198,7 @@ class Replace(_Strict):
 
     messages: list[MessageData] = Field(max_length=BATCH_MESSAGES)
     message_ids: list[str] | None = Field(None, min_length=1)
-    after: Whole | None = Field(None, ge=0, le=VERSION)
+    after: Count | None = None
 
 
 class Nothing(_Strict):
@@ -223,15 +228,15 @@ class BeginMessage(_Strict):
 class AppendChunk(_Strict):
     """A chunk: a text, or parts. Chunks are numbered from 1; the fence names their producer."""
 
-    fence: Whole = Field(ge=1, le=VERSION)
-    sequence: Whole = Field(ge=1, le=VERSION)
+    fence: Number
+    sequence: Number
     content: str | list[PartData]
 
 
 class EndMessage(_Strict):
     """The end of a message: as its chunks said, as the given one, or interrupted."""
 
-    fence: Whole = Field(ge=1, le=VERSION)
+    fence: Number
     message: MessageData | None = None
     interrupted: bool = False
     step: str | None = Field(None, min_length=1)
@@ -281,7 +286,7 @@ class ToolResult(_Strict):
     output: str
     status: Literal["running", "completed", "error"] = "completed"
     duration_ms: float | None = Field(None, ge=0)
-    occurrence: Whole | None = Field(None, ge=0, le=VERSION)
+    occurrence: Count | None = None
 
 
 class Used(_Strict):
@@ -294,8 +299,15 @@ class Used(_Strict):
 class Commit(_Strict):
     """What stays live: the newest messages, or the newest rounds within a number of tokens."""
 
-    keep_recent_count: Whole = Field(0, ge=0, le=10_000)
-    keep_turn_tokens: Whole | None = Field(None, ge=0, le=VERSION)
+    keep_recent_count: Kept = 0
+    keep_turn_tokens: Count | None = None
+
+
+class StopRun(_Strict):
+    """Which run to cancel, and why."""
+
+    run_id: str | None = Field(None, min_length=1)
+    reason: str | None = None
 
 
 class Reason(_Strict):
@@ -391,6 +403,26 @@ class StepQuery(_Strict):
     """The digest of the arguments that the step was done with."""
 
     digest: str = Field("", max_length=DIGEST)
+
+
+class RunsQuery(_Strict):
+    """Which runs, and from where."""
+
+    session: str | None = Field(None, min_length=1, max_length=255, pattern=SESSION_ID)
+    state: (
+        Literal[
+            "idle",
+            "running",
+            "backing_off",
+            "completed",
+            "cancelled",
+            "failed",
+            "abandoned",
+        ]
+        | None
+    ) = None
+    after: str | None = None
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE)
 
 
 class OutputQuery(_Strict):

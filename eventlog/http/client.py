@@ -16,6 +16,7 @@ from eventlog import (
     Health,
     InvalidArgument,
     Recorded,
+    RunView,
     SessionClosed,
     SessionNotFound,
     TaskView,
@@ -158,6 +159,18 @@ class Client:
             page = self._connection.send(request)
             for document in page["tasks"]:
                 yield documents.task_from(document)
+            after = page["next"]
+            if after is None:
+                return
+
+    def runs(self, session: str | None = None, state: str | None = None) -> Iterator[RunView]:
+        """Yield runs, filtered by session and state; see `eventlog.Log.runs`."""
+        after: str | None = None
+        while True:
+            request = wire.get("runs", session=session, state=state, after=after)
+            page = self._connection.send(request)
+            for document in page["runs"]:
+                yield documents.run_from(document)
             after = page["next"]
             if after is None:
                 return

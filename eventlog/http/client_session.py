@@ -226,7 +226,7 @@ class ClientSession:
         **by: Unpack[By],
     ) -> tuple[Message, ...]:
         """Take live messages out of the session for good, and return them."""
-        ids = None if message_ids is None else list(message_ids)
+        ids = wire.sent_ids(message_ids)
         body = {"last": last, "message_ids": ids, "after": after}
         return self._withdrawn("withdraw", body, expected, by)
 
@@ -240,7 +240,7 @@ class ClientSession:
         **by: Unpack[By],
     ) -> tuple[Message, ...]:
         """Put messages in the place of live ones, and return those that are withdrawn."""
-        ids = None if message_ids is None else list(message_ids)
+        ids = wire.sent_ids(message_ids)
         sent = wire.sent_messages(messages, None)
         body = {"messages": sent, "message_ids": ids, "after": after}
         return self._withdrawn("replace", body, expected, by)
@@ -254,7 +254,10 @@ class ClientSession:
     def _withdrawn(
         self, verb: str, body: Any, expected: int | Literal["any"], by: By
     ) -> tuple[Message, ...]:
-        document = self._post("messages", verb, body=body, by=by, expected=expected)
+        # With a version, what is repeated is recognised by itself.
+        document = self._post(
+            "messages", verb, body=body, by=by, expected=expected, keyed=expected == ANY
+        )
         return tuple(documents.message_from(message) for message in document["withdrawn"])
 
     def used(
@@ -352,6 +355,24 @@ class ClientSession:
             chunk_bytes=chunk_bytes,
             by=by,
         )
+
+    # ---- runs ---------------------------------------------------------------------------------
+
+    def enqueue(self, message: Message | dict[str, Any], **by: Unpack[By]) -> str:
+        """Queue a message for a run, which a supervisor executes; return the run's id."""
+        body = wire.sent_message(message, by.get("idempotency_key"))
+        document = self._post("inbound", body=body, by=by, keyed=False)
+        run_id: str = document["run_id"]
+        return run_id
+
+    def stop_run(
+        self, run_id: str | None = None, *, reason: str | None = None, **by: Unpack[Origin]
+    ) -> str | None:
+        """Cancel a run, by default the one that is executed; return its id. None if there is none."""
+        body = {"run_id": run_id, "reason": reason}
+        document = self._post("stop", body=body, by=by, keyed=False)
+        stopped: str | None = document["run_id"]
+        return stopped
 
     # ---- turns --------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from eventlog import (
     Record,
     Recorded,
     RecordedStep,
+    RunView,
     SessionMeta,
     StoredMessage,
     TaskView,
@@ -41,6 +42,7 @@ __all__ = [
     "output_document",
     "output_from",
     "recorded_from",
+    "run_from",
     "step_from",
     "stored_from",
     "task_from",
@@ -88,6 +90,11 @@ def turn_from(document: dict[str, Any]) -> TurnView:
     """Read a turn."""
     view = cast("TurnView", _known(TurnView, document))
     return view._replace(steps=tuple(view.steps))
+
+
+def run_from(document: dict[str, Any]) -> RunView:
+    """Read a run."""
+    return cast("RunView", _known(RunView, document))
 
 
 def step_from(document: dict[str, Any]) -> RecordedStep:

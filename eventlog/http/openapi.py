@@ -15,6 +15,7 @@ from eventlog import (
     CommitResult,
     ContextStats,
     Health,
+    RunView,
     SessionMeta,
     TaskView,
     ToolOutput,
@@ -122,6 +123,10 @@ def _answers() -> dict[str, Any]:
         "Step": _object(**_VERSIONED, step=_TEXT, output={}, messages=messages),
         "Turn": _view(TurnView),
         "Turns": _object(turns=_list_of(_refers("Turn")), next=_optional(dict(_TEXT))),
+        "Queued": _object(**_VERSIONED, run_id=_TEXT),
+        "Stopped": _object(**_VERSIONED, run_id=_optional(dict(_TEXT))),
+        "Run": _view(RunView),
+        "Runs": _object(runs=_list_of(_refers("Run")), next=_optional(dict(_TEXT))),
         "Done": _object(**_VERSIONED),
         "Output": {
             **_object(**_view(ToolOutput)["properties"], next_offset=_optional(dict(_COUNT))),

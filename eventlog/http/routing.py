@@ -93,7 +93,7 @@ class Routes:
             operation = methods.get(method)
             if operation is not None:
                 return operation, _values(operation.parameters, segments)
-            allowed |= set(methods)
+            allowed = allowed or {*methods}  # The description goes by the most fixed path, too.
         if allowed:
             allow = ", ".join(sorted(allowed))
             raise RequestRefused(

@@ -46,6 +46,7 @@ __all__ = [
     "post",
     "request_options",
     "sent_content",
+    "sent_ids",
     "sent_message",
     "sent_messages",
     "streamed",
@@ -185,7 +186,9 @@ def sent_message(message: Message | dict[str, Any], key: str | None) -> dict[str
     """Return a message as it is sent: with an id, unless a key of the caller stands for it."""
     if isinstance(message, Message):
         fields = message.as_data()
-        drawn = {"id", "created_at"} - message.model_fields_set if key is not None else set[str]()
+        # A time that was drawn is no part of what makes two messages the same: the server draws it.
+        drawn = {"created_at"} if key is None else {"id", "created_at"}
+        drawn -= message.model_fields_set
         return {name: value for name, value in fields.items() if name not in drawn}
     return message if key is not None or "id" in message else {"id": str(uuid4()), **message}
 
@@ -195,6 +198,13 @@ def sent_messages(
 ) -> list[dict[str, Any]]:
     """Return messages as they are sent."""
     return [sent_message(message, key) for message in messages]
+
+
+def sent_ids(message_ids: Sequence[str] | None) -> list[str] | None:
+    """Return ids as they are sent; one text alone is no list of them."""
+    if isinstance(message_ids, str):
+        raise InvalidArgument("message_ids must be a list of ids, not a single text")
+    return None if message_ids is None else list(message_ids)
 
 
 def sent_content(content: str | Sequence[Mapping[str, Any] | ToolPart]) -> Any:

@@ -59,6 +59,7 @@ _TABLE: Final[dict[str, Kind]] = {
     "SessionClosed": Kind(410, ("session_id", "how")),
     "LogClosed": Kind(503),
     "UnsupportedStore": Kind(422),
+    "UnsupportedFeature": Kind(422),
     "TooLarge": Kind(413, ("stream", "size", "limit")),
     "InvalidError": Kind(422),
     # The stored bytes.

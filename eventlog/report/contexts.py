@@ -45,7 +45,7 @@ class _Maker:
     def __init__(self, past: Past, tables: Tables, redaction: Redaction | None) -> None:
         self._past = past
         self._tables = tables
-        self._redaction = redaction
+        self._redaction: Redaction | None = redaction
 
     @staticmethod
     def each(events: Iterable[Recorded], make: Any) -> Iterable[dict[str, Any]]:

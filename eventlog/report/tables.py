@@ -46,7 +46,8 @@ def shortened(value: Any, depth: int = 0) -> Any:
     if depth >= DEPTH:
         return _cut(json.dumps(value, ensure_ascii=False, default=str), TEXT_LENGTH)
     if isinstance(value, dict):
-        return _shortened_object(value, depth)
+        fields: dict[Any, Any] = value
+        return _shortened_object(fields, depth)
     if isinstance(value, (list, tuple)):
         return _shortened_list(cast("list[Any]", value), depth)
     return _cut(str(value), TEXT_LENGTH)

@@ -212,10 +212,16 @@ class SQLiteStore:
         connection.execute("BEGIN IMMEDIATE")
         if self._others_write:
             self._others_write = lookup.catch_up(connection)
+        known = lookup.tail.last
         work = Batch(lookup, connection, batch)
         answers = work.run()
-        if work.is_current or not (work.rows or lookup.catch_up(connection)):
+        if work.is_current:
             return work, answers
+        if not work.rows:
+            lookup.catch_up(connection)
+            # Not whether this has found anything: a reader may have caught up since the answers.
+            if lookup.tail.last == known:
+                return work, answers
         connection.execute("ROLLBACK")
         self._others_write = True
         return self._run(connection, batch)

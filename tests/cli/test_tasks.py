@@ -104,7 +104,8 @@ def test_work_once_finalises_all_that_is_due_and_says_how_many(run: CommandLine)
         converse(run, session)
         run("commit", session)
     document = run.json("work", "--once", "--name", "nightly", "--concurrency", "2")
-    assert document == {"worker": "nightly", "completed": 3, "retry": 0, "failed": 0}
+    counts = {"completed": 3, "retry": 0, "failed": 0}
+    assert document == {"worker": "nightly", **counts, "waiting": []}
     assert {task["state"] for task in run.json("tasks")} == {"completed"}
     assert run.json("work", "--once")["completed"] == 0
 

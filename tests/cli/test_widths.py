@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, list[tuple[str, ...]]]] = {
     "import_": [("doctor", "torn.jsonl"), ("import", "talk.jsonl", "--session", SESSION + "b")],
     "import_folder": [("doctor", "foreign")],
     "ls": [("ls",), ("ls", "--counts")],
+    "runs": [("runs",)],
     "show": [("show", SESSION), ("show", SESSION, "--events")],
     "tasks": [("tasks",)],
     "timeline": [("timeline", SESSION)],
@@ -77,6 +78,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             session.commit(keep_recent=0, actor=ACTOR)
         Worker(log, Finalizer(refuse)).run_once()
         log.session(SESSION).attach_folder(folder / "folder")
+        for name in (SESSION, OTHER):
+            log.session(name).enqueue(Message.user("Look into it."), actor=ACTOR)
         log.session("gone", create=True).append(Message.user("farewell"))
     with closing(sqlite3.connect(folder / "agent.db")) as connection, connection:
         connection.execute("UPDATE records SET data = replace(data, 'farewell', 'welcome!')")

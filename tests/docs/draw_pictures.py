@@ -90,7 +90,7 @@ def session_picture() -> str:
         (
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
             'markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">'
-            '<path d="M0 0L8 4L0 8z"/></marker></defs>'
+            '<path d="m0 0L8 4L0 8z"/></marker></defs>'
         ),
     ]
     for place, column in enumerate(_COLUMNS):
@@ -124,7 +124,7 @@ def _arrow(left: int, text: str) -> list[str]:
     y = _TOP + _BOX[1] // 2
     right = left + _STEP - _BOX[0] - 16
     return [
-        f'<path class="arrow" d="M{left} {y}H{right}"/>',
+        f'<path class="arrow" d="M {left} {y} H {right}"/>',
         f'<text class="soft" x="{(left + right) / 2}" y="{y - 8}" text-anchor="middle">{text}</text>',
     ]
 

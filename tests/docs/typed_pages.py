@@ -21,13 +21,15 @@ TREE: Final = Path(__file__).parents[2]
 PAGES: Final[Mapping[str, str]] = {
     "README.md": "",
     "eventlog/docs/guide.md": "",
-    "eventlog/docs/runs.md": "",
     "eventlog/docs/tutorial.md": "",
     "eventlog/docs/turns.md": "",
     "eventlog/docs/web-services.md": "",
     "eventlog/testing/README.md": "",
     "eventlog/docs/streams.md": "",
     "eventlog/docs/http.md": "from eventlog import AsyncLog, Message\n\nlog: AsyncLog\n",
+    "eventlog/docs/operations.md": "",
+    "eventlog/docs/report.md": "",
+    "eventlog/docs/runs.md": "",
 }
 """The pages, and what stands before the blocks of those that are fragments."""
 

@@ -330,3 +330,19 @@ def test_a_client_has_its_token_and_its_time() -> None:
     assert [*client.sessions(workspace="a b", newest_first=True)] == []
     assert seen[0].headers["authorization"] == "Bearer a token"
     assert str(seen[0].url) == "http://h:1/logs/api/v1/sessions?workspace=a+b&newest_first=true"
+
+
+def test_a_client_queues_messages_for_runs_and_stops_them(api: Api) -> None:
+    with api.client() as client:
+        session = client.session("s", create=True)
+        message = Message.user("question")
+        first = session.enqueue(message)
+        assert session.enqueue(message) == first
+        second = session.enqueue({"role": "user", "content": "x"}, idempotency_key="k")
+        assert [run.run_id for run in client.runs()] == [first, second]
+        assert [*client.runs("s", "idle")] == [*api.log.runs("s", "idle")]
+        assert session.stop_run(first, reason="not needed") == first
+        assert session.stop_run() is None
+        assert [run.run_id for run in client.runs(state="cancelled")] == [first]
+        assert [*api.client("eve").runs()] == []
+        assert session.stop_run("01a22c5f-f8d5-7000-91ef-494b2e6c57e4") is None

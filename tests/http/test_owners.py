@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "append_chunk": {"fence": 0, "sequence": 1, "content": "mine"},
     "end_message": {"fence": 0},
     "record_step": {"output": "mine"},
+    "enqueue": {"role": "user", "content": "mine"},
     "replace": {"after": 0, "messages": [{"role": "user", "content": "mine"}]},
 }
 
@@ -43,6 +44,7 @@ def with_a_secret(loop: Loop) -> Api:
     session.commit()
     api.work()
     session.append(Message.user(SECRET))
+    session.enqueue(Message.user(SECRET))
     with session.turn("done") as turn:
         turn.end(SECRET)
     turn = session.begin_turn("turn", resume=True)
@@ -64,7 +66,10 @@ def paths_of(api: Api) -> dict[str, str]:
     }
 
 
-CREATING = ("create_session", "append_message", "append_batch", "begin_message", "begin_turn")
+CREATING = (
+    *("create_session", "append_message", "append_batch"),
+    *("begin_message", "begin_turn", "enqueue"),
+)
 
 
 @pytest.mark.parametrize("operation", ROUTES.operations, ids=lambda it: it.name)
@@ -171,6 +176,7 @@ def request_of(step: Step, tasks: list[str]) -> tuple[str, dict[str, Any]]:
         "append_chunk": {"fence": step.number, "sequence": 1, "content": text},
         "end_message": {"fence": step.number},
         "begin_turn": {"resume": True},
+        "enqueue": said,
         "record_step": {"output": text},
         "end_turn": {"result": text},
         "replace": {"after": 0, "messages": [{"role": "user", "content": text}]},

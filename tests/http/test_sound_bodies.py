@@ -93,7 +93,7 @@ ROUTES = Routes(
         ("POST", b"a/fixed/b", "POST /a/{id}/b", {"id": "fixed"}),
         ("PUT", b"a/fixed/b", "PUT /a/{id}/{name}", {"id": "fixed", "name": "b"}),
         ("GET", b"a/x/b", "GET /a/{id}/b", {"id": "x"}),
-        ("GET", b"a/%2F/%C3%A9", "GET /a/{id}/{name}", {"id": "/", "name": "é"}),
+        ("GET", b"a/%2F/%c3%a9", "GET /a/{id}/{name}", {"id": "/", "name": "é"}),
         ("GET", "a/é/b".encode(), "GET /a/{id}/b", {"id": "é"}),
     ],
 )

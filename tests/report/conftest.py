@@ -159,7 +159,7 @@ def show(browser: Browser) -> Iterator[Callable[..., Shown]]:
     shown: list[Shown] = []
 
     def open_file(path: Path, place: str = "", **options: Any) -> Shown:
-        settings = {"locale": "en-GB", "timezone_id": "UTC", **options}
+        settings: dict[str, Any] = {"locale": "en-GB", "timezone_id": "UTC", **options}
         context = browser.new_context(**settings)
         contexts.append(context)
         here = Shown(context.new_page())

@@ -142,6 +142,23 @@ def take_a_turn(case: Case) -> None:
         case.session.append(Message.user("in a turn"))
 
 
+def begin_and_hold_a_turn(case: Case) -> None:
+    turn = case.session.begin_turn("t")
+    held = case.session.held_turn(turn.fence)
+    held.append(Message.user("in a turn that others began"))
+    held.end()
+
+
+def enqueue_and_stop(case: Case) -> None:
+    run_id = case.session.enqueue(Message.user("to be run"))
+    assert case.session.stop_run(run_id) == run_id
+
+
+def save_and_resume(case: Case) -> None:
+    case.log.save("s", case.folder / "saved")
+    case.log.resume(case.folder / "saved")
+
+
 def watch_and_look(case: Case) -> None:
     watch = case.session.watch(Count())
     case.session.append(Message.user("four"))
@@ -216,6 +233,10 @@ SESSION_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "watch": watch_and_look,
     "turn": take_a_turn,
     "turns": lambda case: case.session.turns(),
+    "begin_turn": begin_and_hold_a_turn,
+    "held_turn": begin_and_hold_a_turn,
+    "enqueue": enqueue_and_stop,
+    "stop_run": enqueue_and_stop,
     "begin_message": lambda case: case.session.begin_message(),
     "append_chunk": write_a_stream,
     "end_message": write_a_stream,
@@ -251,6 +272,10 @@ LOG_CALLS: Final[dict[str, Callable[[Case], object]]] = {
     "durability": lambda case: case.log.durability,
     "find": lambda case: list(case.log.find("a")),
     "health": lambda case: case.log.health(),
+    "runs": lambda case: list(case.log.runs()),
+    "save": save_and_resume,
+    "resume": save_and_resume,
+    "backup": lambda case: case.log.backup(case.folder / "backup.db"),
     "close": lambda case: case.log.close(),
 }
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 import eventlog
-from eventlog import DuplicateEvent, Message, VersionConflict
+from eventlog import DuplicateEvent, EventLogError, Message, VersionConflict
 from eventlog.records import Appended
 from eventlog.stores.sqlite import SQLiteStore
+from eventlog.stores.sqlite.batch import Batch
 from eventlog.stores.sqlite.tail import MERGE_AT
 from eventlog.testing.conformance import draft, make_record, unplaced
 
@@ -128,6 +129,28 @@ def test_a_store_that_was_idle_while_much_was_written_catches_up(
     assert isinstance(answer, Appended)
     assert [record.version for record in first.read("s", after=3 * MERGE_AT)] == [3 * MERGE_AT + 1]
     assert second.check() == []
+
+
+def test_an_append_is_not_refused_for_what_a_reader_has_seen_by_then(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader shares the tail: what it finds is news for the append, which was decided before."""
+    first, second = stores
+    second.append([draft("s", 1, expected=0)])
+    second.append([draft("s", 1, expected=1)])
+    first.append([draft("s", 1, expected=2)])
+    decide = Batch.run
+
+    def run(batch: Batch) -> list[Appended | EventLogError]:
+        answers = decide(batch)
+        with ThreadPoolExecutor(1) as reader:
+            assert reader.submit(second.head, "s").result().version == 3
+        return answers
+
+    monkeypatch.setattr(Batch, "run", run)
+    (answer,) = second.append([draft("s", 1, expected=3)])
+
+    assert isinstance(answer, Appended)
 
 
 def test_readers_see_whole_streams_while_others_append_and_merge(stores: Stores) -> None:

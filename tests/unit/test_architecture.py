@@ -602,7 +602,14 @@ def test_every_error_has_the_one_root_and_is_of_one_kind() -> None:
 
 def test_errors_are_defined_in_one_place() -> None:
     """Others are for within: they never leave the library."""
-    within = {"CacheDamaged", "EmptySummary", "RequestRefused", "Unstorable", "UnusableResult"}
+    within = {
+        "CacheDamaged",
+        "EmptySummary",
+        "NotThere",
+        "RequestRefused",
+        "Unstorable",
+        "UnusableResult",
+    }
     elsewhere = {
         node.name
         for name, text in SHIPPED.sources.items()

@@ -60,12 +60,16 @@ ELSEWHERE = {
     "cli/refold.py": "the file that a user names, new where it is written",
     "cli/import_.py": "the file that a user names, which may be a pipe, and stdin",
     "cli/opening.py": "is there a log at the path that a user names",
+    "exchange/backup.py": "a new SQLite file beside the one that a user names, and its name",
     "exchange/databases.py": "a copy of a SQLite file and its journals, opened through the layer",
     "exchange/quarantine.py": "a new file beside the one that a user names",
+    "presence.py": "files of a lock beside the store, and /proc",
+    "report/document.py": "the page in the package",
     "stores/postgres/schema.py": "the migrations in the package",
     "stores/sqlite/errors.py": "/dev/null, to find out whether descriptors are exhausted",
     "stores/sqlite/evidence.py": "a copy of a SQLite file and its journal in a new folder",
     "stores/sqlite/schema.py": "the migrations in the package",
+    "stores/sqlite/wal.py": "/proc",
     "engine/owner.py": "/proc",
 }
 """Modules that reach files by themselves, and which."""

@@ -57,6 +57,7 @@ def of_session() -> dict[str, tuple[Any, ...]]:
         "abandon": ("archive_001",),
         "abandon_call": ("m2", "u"),
         "queue_task": ("acme.index",),
+        "enqueue": (Message.user("later"),),
         "record": (Noted(),),
         "assign_project": ("p",),
         "set_failed_archives": ("block",),
@@ -85,6 +86,9 @@ CREATING: Final = {"ensure_created"}
 
 TURNS: Final = {"turn", "begin_turn"}
 """What is begun in a block, or held by a fence; tests/unit/test_held_turns.py tries it."""
+
+RUNS: Final = {"stop_run"}
+"""What is done to a run that an agent executes; tests/runs tries it."""
 
 FILTERING: Final = {"timeline"}
 """Methods that take an actor to look for."""
@@ -130,7 +134,7 @@ def test_every_command_takes_its_origin(cls: type, names: Any) -> None:
         and name not in FILTERING
     }
 
-    assert {*taking} - FORKING - IN_PIECES - CREATING - TURNS == {*names}
+    assert {*taking} - FORKING - IN_PIECES - CREATING - TURNS - RUNS == {*names}
     assert [name for name, taken in taking.items() if taken != {*ORIGIN}] == []
 
 

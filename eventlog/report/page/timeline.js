@@ -23,7 +23,7 @@ export class Timeline {
         role: "listbox",
         tabindex: "0",
         "aria-label": "Events",
-        onscroll: () => this.draw(),
+        onscroll: () => this.draw(false, false),
         onkeydown: (event) => this.pressed(event),
       },
       this.space,
@@ -140,7 +140,7 @@ export class Timeline {
       this.list.scrollTop = Math.max(0, top - clientHeight / 3);
   }
 
-  draw(all = false) {
+  draw(all = false, again = true) {
     this.space.style.height = `${this.size * ROW}px`;
     const seen = this.list.clientHeight || 600;
     let first = Math.max(0, Math.floor(this.list.scrollTop / ROW) - BEYOND);
@@ -150,6 +150,10 @@ export class Timeline {
       first = Math.max(0, Math.min(middle - PRINTED / 2, this.size - PRINTED));
       last = Math.min(this.size, first + PRINTED);
     }
+    // Going to a version scrolls as well: the rows that are there already stay.
+    if (!again && this.first === first && this.last === last) return;
+    this.first = first;
+    this.last = last;
     const rows = [];
     for (let place = first; place < last; place += 1) rows.push(this.row(place));
     this.space.replaceChildren(...rows);
