@@ -533,6 +533,19 @@ def test_a_run_whose_lease_lapsed_has_crashed_and_goes_on(
     check(log)
 
 
+def test_a_supervisor_with_longer_leases_keeps_its_runs(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    (run_id,) = queued(session, "m1")
+    begin = BeginTurn(run_id, ELSEWHERE, 200_000_000, 600.0, resumes=True)
+    execute(log, "s", StartRun(run_id, "elsewhere", "claude", begin))
+
+    work(log, answer, clock, for_seconds=150, lease_seconds=10)
+    assert states(log) == ["running"]
+    work(log, answer, clock, for_seconds=70, lease_seconds=10)
+    assert states(log) == ["completed"]
+
+
 def test_an_owner_that_is_proven_dead_is_not_waited_for(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
