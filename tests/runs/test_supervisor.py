@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -601,6 +604,32 @@ def test_a_silent_run_is_failed_before_the_queue_goes_on(
     check(log)
 
 
+def test_others_are_no_sign_of_a_silent_run(log: Log, session: Session, clock: FakeClock) -> None:
+    """R6: a user who waits for an answer, and asks again, must not keep a run that hangs."""
+    (first,) = queued(session, "m1")
+
+    async def agent(run: Run) -> str:
+        if run.prompt.id == "m1":
+            await asyncio.sleep(3600)
+        return "done"
+
+    async def main() -> None:
+        supervisor = Supervisor(log, agent, draw=lambda: 1.0, stale_seconds=60)
+        running = asyncio.create_task(supervisor.run())
+        for number in range(9):
+            await asyncio.sleep(10)
+            session.append(Message.user("is anybody there?"))
+            session.enqueue(Message.user(f"again {number}"))
+        await asyncio.sleep(5)
+        supervisor.stop()
+        await running
+
+    JumpingTime(clock).run(main())
+    assert run_of(log, first).error == "it had no event but heartbeats for 60 s"
+    assert set(states(log)) == {"failed", "completed"}
+    check(log)
+
+
 def test_a_run_that_others_settled_ends(log: Log, session: Session, clock: FakeClock) -> None:
     (run_id,) = queued(session, "m1")
     ended: list[str] = []
@@ -745,6 +774,26 @@ def test_a_run_of_which_a_commit_took_a_part_has_failed(
     assert states(log) == ["failed"]
     assert "TurnClosed" in (run_of(log, run_id).error or "")
     check(log)
+
+
+@pytest.mark.parametrize("stale_seconds", [0.5, 21_600.0])
+def test_a_damaged_session_holds_up_nobody(
+    tmp_path: Path, clock: FakeClock, stale_seconds: float
+) -> None:
+    """P10: whether the lease of its run has lapsed, or the run is silent for too long."""
+    with eventlog.open(f"sqlite:///{tmp_path}/log.db", clock=clock) as log:
+        for name in ("bad", "good"):
+            queued(log.session(name, create=True), "m1")
+        begun_elsewhere(log, next(log.runs("bad")).run_id, "bad")
+    clock.advance(1)
+    with closing(sqlite3.connect(tmp_path / "log.db")) as database, database:
+        damage = "UPDATE records SET data = '{garbage' WHERE type = 'run_started'"
+        assert database.execute(damage).rowcount == 1
+
+    with eventlog.open(f"sqlite:///{tmp_path}/log.db", clock=clock) as log:
+        work(log, answer, clock, for_seconds=65, stale_seconds=stale_seconds)
+        assert states(log, "good") == ["completed"]
+        assert states(log, "bad") == ["running"]
 
 
 def test_a_closed_session_holds_up_nobody(log: Log, session: Session, clock: FakeClock) -> None:
