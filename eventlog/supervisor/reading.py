@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventlog.codec import decode_metadata
@@ -48,7 +49,7 @@ class SessionReader:
         found: list[tuple[Core, Run, int]] = []
         for session in self._sessions():
             core = self._engine.core(session)
-            silent = self._read(core, lambda core=core: _silent_run(core, limit))
+            silent = self._read(core, partial(_silent_run, core, limit))
             if silent is not None:
                 found.append((core, *silent))
         return found

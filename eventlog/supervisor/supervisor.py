@@ -315,7 +315,9 @@ class RunLoop:
 
     async def _begin_one(self, candidate: _Candidate) -> None:
         due, core, run, recorded = candidate
-        choice = await choose(self._terms.providers, recorded, run.gone)
+        choice = await self._unless_stopped(choose(self._terms.providers, recorded, run.gone))
+        if choice is None:
+            return
         if choice.refusals:
             await self._abandon(core, run, choice)
             return
@@ -343,6 +345,17 @@ class RunLoop:
             await self._carry_out(core, turn, run, started, choice.provider)
         elif not started.is_over:
             self._declined[due.task_id] = due
+
+    async def _unless_stopped(self, question: Coroutine[Any, Any, Choice]) -> Choice | None:
+        """Return the answer to a question that is asked of users' code; None if this is stopped."""
+        asked = asyncio.create_task(question)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([asked, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return asked.result() if asked.done() else None
+        finally:
+            asked.cancel()
+            stopping.cancel()
 
     async def _abandon(self, core: Core, run: Run, choice: Choice) -> None:
         """Abandon a run that nobody can process (R4)."""
