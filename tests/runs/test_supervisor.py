@@ -40,7 +40,7 @@ from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import core_of, execute
 from eventlog.testing.jumping import JumpingTime
-from tests.runs.driving import check, run_of, types
+from tests.runs.driving import check, run_of, settle, start, types
 
 ELSEWHERE = OwnerData(host="elsewhere", boot="", pid=1, started="")
 
@@ -553,6 +553,38 @@ def test_a_supervisor_with_longer_leases_keeps_its_runs(
     assert states(log) == ["completed"]
 
 
+@pytest.mark.parametrize(
+    ("how", "options", "after"),
+    [
+        ("queued", {}, 0),
+        ("released", {}, 0),
+        ("crashed", {}, 4),
+        ("crashed", {"least_delay": 100_000_000}, 100),
+    ],
+)
+def test_a_clock_that_was_ahead_delays_no_run(
+    clock: FakeClock, how: Any, options: dict[str, Any], after: int
+) -> None:
+    """F2: what a machine recorded whose clock was a day ahead is due as soon as it would be."""
+    store, ahead = MemoryStore(), FakeClock()
+    ahead.advance(86_400)
+    with Log(store, clock=ahead) as log, Log(store, clock=clock) as right:
+        (run_id,) = queued(log.session("s", create=True), "m1")
+        if how != "queued":
+            start(log, run_id)
+            settle(log, run_id, how, **options)
+        before = clock()
+        begun: list[float] = []
+
+        async def agent(run: Run) -> None:
+            begun.append((clock() - before) / 1_000_000)
+
+        work(right, agent, clock, for_seconds=after + 12)
+        assert len(begun) == 1
+        assert after <= begun[0] <= after + 6
+        check(right)
+
+
 def test_an_owner_that_is_proven_dead_is_not_waited_for(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
@@ -574,8 +606,6 @@ def test_a_run_that_kills_its_process_is_counted(
         assert run_of(log, run_id).state == "running"
         work(log, answer, clock, for_seconds=0.5, concurrency=1)
         clock.advance(61)
-        from tests.runs.driving import settle
-
         settle(log, run_id, "lost", "its supervisor was lost")
         clock.advance(4)
     assert states(log) == ["failed"]

@@ -184,7 +184,9 @@ class StartRun(Command[Started]):
         run = state.runs.get(self.run_id)
         if run is None or self.queued is None or not self._is_next(state, run):
             return Outcome(Started())
-        if run.due_at > now and run.due_at != self.distrusted:
+        # One that is idle waits for nothing: a clock that was ahead when it was queued does not count.
+        is_early = run.state == "backing_off" and run.due_at > now
+        if is_early and run.due_at != self.distrusted:
             return Outcome(Started())
         decided = self.begin.decide(state, now, ids)
         if isinstance(decided, Outcome):  # Whoever ended the turn did not know of the run.
