@@ -214,6 +214,10 @@ class Attempt:
     async def _judge(self, called: asyncio.Task[Any]) -> RunState | None:
         if called.done() and not called.cancelled():
             called.exception()  # Retrieved, whatever becomes of it.
+        if self.begun.turn.is_done_with:  # The agent has ended its turn, and so its run.
+            if called.done() and not called.cancelled() and (error := called.exception()):
+                self._log("agent_failed_after_its_turn", error)
+            return "completed"
         wish = self._wish
         if wish is not None and not self._came_to_an_end(called):
             how, reason = wish
@@ -233,8 +237,6 @@ class Attempt:
 
     async def _complete(self, result: Any) -> RunState | None:
         turn = self.begun.turn
-        if turn.is_done_with:
-            return "completed"  # The agent has ended its turn, and so its run.
         found = self._class_of_result(result)
         if found is not None:
             said = redacted(f"the agent returned an error as text: {as_text(result)}")
@@ -249,9 +251,6 @@ class Attempt:
         if isinstance(error, LeaseLost) and await self._engine.run(self._is_lost):
             self._log("lease_lost", error)
             return None
-        if self.begun.turn.is_done_with:
-            self._log("agent_failed_after_its_turn", error)
-            return "completed"
         gone = holds(error, ProviderGone)
         kind: ErrorClass = "transient" if gone else self._class_of(error)
         delay = retry_after(error, self._engine.clock())

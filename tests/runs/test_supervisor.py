@@ -856,6 +856,21 @@ def test_an_agent_that_ends_its_turn_without_a_result_ends_its_run_so(
     check(log)
 
 
+def test_a_run_whose_turn_the_agent_ended_is_completed_and_counted(
+    log: Log, session: Session
+) -> None:
+    (run_id,) = queued(session, "m1")
+
+    async def agent(run: Run) -> None:
+        await run.turn.end("done")
+        await run.session.append(Message.assistant("too late"))  # It is refused.
+
+    assert asyncio.run(Supervisor(log, agent).run_once()) == 1
+    assert run_of(log, run_id).state == "completed"
+    assert [message.text for message in session.tail()] == ["m1"]
+    check(log)
+
+
 def _nested(depth: int) -> ExceptionGroup[Exception]:
     error: ExceptionGroup[Exception] = ExceptionGroup("all of it", [ValueError("wrong")])
     for _ in range(depth):
