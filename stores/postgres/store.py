@@ -441,7 +441,7 @@ class PostgresStore:
 
     def _plain_rows(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
         with self._borrowed() as connection, mapped_errors(self._where):
-            return connection.execute(statement, arguments).fetchall()
+            return connection.execute(statement.encode(), arguments).fetchall()
 
     def reopen_after_fork(self) -> None:
         """Leave the connections to the parent, and begin with none.
