@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LARGEST_COUNT",
     "check_bounds",
+    "check_callable",
     "check_count",
     "check_number",
     "check_seconds",
@@ -53,6 +54,12 @@ def check_count(
         bounds = f"{lowest} or more" if highest is None else f"from {lowest} to {highest:,}"
         found = value if abs(value) <= LARGEST_COUNT else "a number of more than 63 bits"
         raise InvalidArgument(f"{name} is {found}; it must be a number of {counts}, {bounds}")
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Raise `InvalidArgument` unless a value can be called."""
+    if not callable(value):
+        raise InvalidArgument(f"{name} is {shown(value)}; it must be a function")
 
 
 def check_seconds(name: str, value: Any, *, may_be_zero: bool = False) -> None:

@@ -10,14 +10,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from eventlog.aio import AsyncLog, async_engine_of
+from eventlog.argument_checks import check_seconds
 from eventlog.async_session_face import AsyncSession, AsyncTurn
 from eventlog.engine.async_engine import AsyncEngine
+from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 from eventlog.identifiers import new_id
 from eventlog.log import Log, engine_of
 from eventlog.session.runs.budget import RestartPolicy
 from eventlog.session_face import Session, Turn
-from eventlog.supervisor.providers import Provider
+from eventlog.supervisor.providers import Provider, checked_providers
 from eventlog.supervisor.retrying import retry_calls, retrying_plain
 from eventlog.supervisor.supervisor import RunLoop
 from eventlog.supervisor.terms import Terms
@@ -258,16 +260,18 @@ class Supervisor:
     ) -> None:
         if not callable(agent):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidArgument("agent is not callable; give a function that takes a run")
+        if not isinstance(log, (Log, AsyncLog)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"log is {shown(log)}; it must be a Log or an AsyncLog")
         self._log = log
         self._function: Callable[..., Any] = agent
         self._is_plain = not _is_asynchronous(agent)
         self._terms = Terms(
-            providers=tuple(providers),
-            restarts=restarts or RestartPolicy(),
+            providers=checked_providers(providers),
+            restarts=RestartPolicy() if restarts is None else restarts,
             stale_seconds=stale_seconds,
             concurrency=concurrency,
             lease_seconds=lease_seconds,
-            name=name or f"supervisor-{new_id()[:13]}",
+            name=f"supervisor-{new_id()[:13]}" if name in (None, "") else name,
             classify=classifier,
             classify_result=result_classifier,
             draw=draw,
@@ -295,6 +299,7 @@ class Supervisor:
         there. May be called from any thread or a signal handler, also before `run`. A supervisor that
         was stopped cannot be started again.
         """
+        check_seconds("grace_seconds", grace_seconds, may_be_zero=True)
         self._stopped = grace_seconds
         if self._running is not None:
             running, loop = self._running
@@ -324,10 +329,22 @@ class Supervisor:
         async def carry_out(attempt: Attempt) -> Any:
             turn = attempt.begun.turn
             turn.bind()  # In the context of the agent's own task, which ends with it.
-            form = PlainRun if self._is_plain else Run
-            return await call(self._function, form(engine, attempt))
+            if self._is_plain:
+                return await call(self._plain, PlainRun(engine, attempt))
+            return await call(self._function, Run(engine, attempt))
 
         return carry_out
+
+    def _plain(self, run: PlainRun) -> Any:
+        answer = self._function(run)
+        if not inspect.isawaitable(answer):
+            return answer
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise InvalidArgument(
+            "the agent is a plain function and returned something to await; give the asynchronous "
+            "function itself, or functools.partial() of it"
+        )
 
 
 def _is_asynchronous(function: Callable[..., Any]) -> bool:

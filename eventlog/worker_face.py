@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from eventlog.aio import AsyncLog, async_engine_of
+from eventlog.argument_checks import check_seconds
 from eventlog.engine.async_engine import AsyncEngine
 from eventlog.identifiers import new_id
 from eventlog.log import Log, engine_of
@@ -76,6 +77,7 @@ class AsyncWorker:
 
         Call it in the worker's event loop. A worker that was stopped cannot be started again.
         """
+        check_seconds("grace_seconds", grace_seconds, may_be_zero=True)
         self._loop.stop(grace_seconds)
 
 
@@ -145,6 +147,7 @@ class Worker:
         May be called from any thread or a signal handler, also before `run`. A worker that was
         stopped cannot be started again.
         """
+        check_seconds("grace_seconds", grace_seconds, may_be_zero=True)
         self._stopped = grace_seconds
         if (running := self._running) is not None:
             running.stop(grace_seconds)

@@ -19,6 +19,7 @@ from eventlog.errors import (
     ConflictError,
     EventLogError,
     InvalidArgument,
+    InvalidError,
     LeaseLost,
     ProviderGone,
     UnavailableError,
@@ -30,7 +31,14 @@ from eventlog.session.turns.fence import turn_lost
 from eventlog.storable import check_text
 from eventlog.supervisor.retrying import CallTerms
 from eventlog.telemetry import log_fact
-from eventlog.worker.retry_policy import RetryPolicy, classify, retry_after
+from eventlog.worker.retry_policy import (
+    RetryPolicy,
+    as_text,
+    classify,
+    classify_result,
+    holds,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -196,7 +204,14 @@ class Attempt:
             asked.cancel()
 
     async def _record(self, called: asyncio.Task[Any]) -> RunState | None:
-        """Record how the agent ended."""
+        """Record how the agent ended; what cannot even be judged was a crash."""
+        try:
+            return await self._judge(called)
+        except Exception as problem:  # noqa: BLE001 - errors, results and classifiers are a user's
+            self._log("attempt_not_judged", problem)
+            return await self._fail(redacted(problem), "transient")
+
+    async def _judge(self, called: asyncio.Task[Any]) -> RunState | None:
         if called.done() and not called.cancelled():
             called.exception()  # Retrieved, whatever becomes of it.
         wish = self._wish
@@ -220,15 +235,14 @@ class Attempt:
         turn = self.begun.turn
         if turn.is_done_with:
             return "completed"  # The agent has ended its turn, and so its run.
-        found = self._terms.classify_result(result)
+        found = self._class_of_result(result)
         if found is not None:
-            kind: ErrorClass = "fatal" if found == "fatal" else "transient"
-            return await self._fail(f"the agent returned an error as text: {result}", kind)
+            said = redacted(f"the agent returned an error as text: {as_text(result)}")
+            return await self._fail(said, "fatal" if found == "fatal" else "transient")
         try:
-            command = turn.end_command(result)
-        except InvalidArgument as error:
+            written = await self._write(turn.end_command(result), fenced=True)
+        except InvalidError as error:  # Another attempt would be paid, and end alike.
             return await self._fail(redacted(error), "fatal")
-        written = await self._write(command, fenced=True)
         return "completed" if written is not None else None
 
     async def _crash(self, error: BaseException) -> RunState | None:
@@ -262,6 +276,13 @@ class Attempt:
         is_fatal = found == "fatal"
         return "fatal" if is_fatal else "transient"
 
+    def _class_of_result(self, result: Any) -> ErrorClass | None:
+        try:
+            return self._terms.classify_result(result)
+        except Exception as problem:  # noqa: BLE001 - the classifier may be a user's
+            self._log("classifier_failed", problem)
+            return classify_result(result)
+
     # ---- its records --------------------------------------------------------------------------
 
     async def _settle(
@@ -277,12 +298,19 @@ class Attempt:
             provider_gone=provider_gone,
             estimate=self._engine.estimate_tokens,
         )
-        settled = await self._write(command)
+        try:
+            settled = await self._write(command)
+        except InvalidError as error:
+            self._log("run_unrecorded", error)
+            return None
         state: RunState | None = None if settled is None else settled.state
         return state
 
     async def _write(self, command: Command[Any], *, fenced: bool = False) -> Any:
-        """Record something to its end, whoever is cancelled, within a time limit; None if it failed."""
+        """Record something to its end, whoever is cancelled, within a time limit; None if it failed.
+
+        Raises `InvalidError` for what the store does not take.
+        """
         fence = self.begun.turn.fence if fenced else None
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + RECORDING_SECONDS
@@ -298,6 +326,8 @@ class Attempt:
             except ConflictError as error:
                 self._log("lease_lost", error)
                 return None
+            except InvalidError:
+                raise
             except EventLogError as error:
                 self._log("run_unrecorded", error)
                 return None
@@ -324,13 +354,6 @@ def _checked_usage(usage: Mapping[str, int]) -> dict[str, int]:
             raise InvalidArgument(f"usage has {shown(name)}; it may have {known}")
         check_count(f"usage[{name!r}]", count, "tokens")
     return dict(usage)
-
-
-def holds(error: BaseException, kind: type[BaseException]) -> bool:
-    """Return whether an error is of a kind, or a group with one that is."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(holds(each, kind) for each in error.exceptions)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType, reportUnknownArgumentType]
-    return isinstance(error, kind)
 
 
 def _threadsafe(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *given: Any) -> None:

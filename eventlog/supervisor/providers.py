@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from eventlog.argument_checks import check_callable
 from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 from eventlog.redaction import redacted
@@ -13,9 +15,12 @@ from eventlog.storable import check_text
 from eventlog.worker.callables import call
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
 __all__ = ["Choice", "Provider", "checked_providers", "choose"]
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a provider may take to say whether it is available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,8 @@ class Provider:
     """A provider by name, with whatever the agent needs to call it.
 
     ``is_available`` says whether it can be used at all: a plain or asynchronous function, which is
-    asked before each attempt. If it raises, the provider is not available. A provider without
+    asked before each attempt. If it raises, or does not answer within 10 s, the provider is not
+    available. A provider without
     sessions of its own has ``keeps_sessions=False``; before the first call the session then gets an id
     for it, see `Session.memory_session`.
     """
@@ -36,14 +42,24 @@ class Provider:
     def __post_init__(self) -> None:
         if not check_text("name", self.name, longest=200):
             raise InvalidArgument("name is empty; give the provider's name")
+        if self.is_available is not None:
+            check_callable("is_available", self.is_available)
 
     async def answers(self) -> str | None:
         """Return why the provider cannot be used; None if it can."""
         if self.is_available is None:
             return None
+        # In a task of its own: neither a cancellation in it, nor that it hangs, is the supervisor's.
+        asked = asyncio.create_task(call(self.is_available))
         try:
-            return None if await call(self.is_available) else f"{self.name} is not available"
-        except Exception as error:  # noqa: BLE001 - a user's function
+            await asyncio.wait({asked}, timeout=ANSWER_SECONDS)
+        finally:
+            asked.cancel()
+        if not asked.done():
+            return f"{self.name} is not available (no answer within {ANSWER_SECONDS:g} s)"
+        try:
+            return None if asked.result() else f"{self.name} is not available"
+        except (Exception, asyncio.CancelledError, GeneratorExit) as error:  # noqa: BLE001 - a user's function
             return f"{self.name} is not available ({redacted(error)})"
 
 
@@ -58,6 +74,8 @@ class Choice:
 
 def checked_providers(providers: Sequence[Provider]) -> tuple[Provider, ...]:
     """Return the providers; raise `InvalidArgument` for other values, and for a name given twice."""
+    if isinstance(providers, str) or not isinstance(providers, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument(f"providers is {shown(providers)}; it must be a list of Provider")
     for provider in providers:
         if not isinstance(provider, Provider):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgument(f"providers has {shown(provider)}; it must be a Provider")

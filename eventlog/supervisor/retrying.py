@@ -10,21 +10,24 @@ import asyncio
 import inspect
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from eventlog.clock import Clock, system_clock
-from eventlog.errors import NonRetryableError, RetryableError, UnsupportedFeature
+from eventlog.errors import LeaseLost, NonRetryableError, RetryableError, UnsupportedFeature
 from eventlog.redaction import redacted
 from eventlog.worker.callables import call as call_function
 from eventlog.worker.retry_policy import (
     Classifier,
     ResultClassifier,
     RetryPolicy,
+    as_text,
     classify,
     classify_result,
+    holds,
     retry_after,
 )
 
@@ -68,8 +71,8 @@ class CallTerms:
 
     def is_fatal(self, error: BaseException) -> bool:
         """Return whether no other try is to follow an error."""
-        if not isinstance(error, Exception):
-            return True  # A cancellation, or the end of the process.
+        if not isinstance(error, Exception) or holds(error, LeaseLost):
+            return True  # A cancellation, the end of the process, or that of the attempt.
         return self.classify(error) == "fatal"
 
     def may_pass(self, error: BaseException) -> bool:
@@ -82,7 +85,7 @@ class CallTerms:
         if found is None:
             return result
         kind = NonRetryableError if found == "fatal" else RetryableError
-        raise kind(f"the call returned an error as text: {result}")
+        raise kind(f"the call returned an error as text: {as_text(result)}")
 
     def delay(self, state: _TryState) -> float:
         """Return the seconds before the next try: drawn, and at least what the service asked for."""
@@ -144,29 +147,29 @@ async def retry_calls(
 ) -> Any:
     """Call a function as `retrying` does."""
 
-    async def told(state: _TryState, attempt: CallAttempt | None = None) -> None:
-        if tell is None:
-            return
-        answer = tell(attempt or _failed(state))
+    async def told(attempt: CallAttempt) -> None:
+        answer = None if tell is None else tell(attempt)
         if inspect.isawaitable(answer):
             await answer
 
-    loop = _tenacity().AsyncRetrying(sleep=sleep, before_sleep=told, **terms.options())
+    async def told_failed(state: _TryState) -> None:
+        await told(_failed(state))
+
+    tries = _Tries()
+    loop = _tenacity().AsyncRetrying(sleep=sleep, before_sleep=told_failed, **terms.options())
 
     async def tried() -> Any:
-        number = cast("int", loop.statistics.get("attempt_number", 1))
-        try:
-            result = terms.checked(await call_function(call))
-        except BaseException as error:
-            if terms.is_fatal(error) or number >= terms.policy.attempts:
-                refused = CallAttempt(number, "refused", redacted(error), None)
-                if isinstance(error, Exception):
-                    await told(cast("Any", None), refused)
-            raise
-        await told(cast("Any", None), CallAttempt(number, "succeeded", None, None, result))
-        return result
+        with tries.one():
+            return terms.checked(await call_function(call))
 
-    return await loop(tried)
+    try:
+        result = await loop(tried)
+    except Exception as error:
+        if error is tries.error:
+            await told(tries.refused())
+        raise
+    await told(tries.succeeded(result))
+    return result
 
 
 def retrying_plain(
@@ -177,25 +180,57 @@ def retrying_plain(
 ) -> Any:
     """Call a plain function as `retrying` does, in the calling thread."""
 
-    def told(state: _TryState) -> None:
+    def told(attempt: CallAttempt) -> None:
         if tell is not None:
-            tell(_failed(state))
+            tell(attempt)
 
-    loop = _tenacity().Retrying(sleep=sleep or _sleep, before_sleep=told, **terms.options())
+    tries = _Tries()
+    loop = _tenacity().Retrying(
+        sleep=sleep or _sleep, before_sleep=lambda state: told(_failed(state)), **terms.options()
+    )
 
     def tried() -> Any:
-        number = cast("int", loop.statistics.get("attempt_number", 1))
-        try:
-            result = terms.checked(call())
-        except Exception as error:
-            if tell is not None and (terms.is_fatal(error) or number >= terms.policy.attempts):
-                tell(CallAttempt(number, "refused", redacted(error), None))
-            raise
-        if tell is not None:
-            tell(CallAttempt(number, "succeeded", None, None, result))
-        return result
+        with tries.one():
+            return terms.checked(call())
 
-    return loop(tried)
+    try:
+        result = loop(tried)
+    except Exception as error:
+        if error is tries.error:
+            told(tries.refused())
+        raise
+    told(tries.succeeded(result))
+    return result
+
+
+class _Tries:
+    """The tries of a call, counted.
+
+    The last one is told of once it is over: an error of whoever is told must not repeat a call that
+    was paid.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.error: Exception | None = None
+        """What the latest try raised."""
+
+    @contextmanager
+    def one(self) -> Generator[None]:
+        """Count a try, and note what it raises."""
+        self.number += 1
+        self.error = None
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
+
+    def succeeded(self, result: Any) -> CallAttempt:
+        return CallAttempt(self.number, "succeeded", None, None, result)
+
+    def refused(self) -> CallAttempt:
+        return CallAttempt(self.number, "refused", redacted(self.error or ""), None)
 
 
 def _failed(state: _TryState) -> CallAttempt:

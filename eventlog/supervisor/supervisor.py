@@ -24,13 +24,13 @@ from eventlog.errors import (
     UnavailableError,
 )
 from eventlog.redaction import redacted
-from eventlog.session.index import due_prefix, keys_under
 from eventlog.session.messages import Message
 from eventlog.session.runs.commands import OWNER_LOST, SettleRun, Started, StartRun
 from eventlog.session.runs.machine import INBOUND
 from eventlog.session.turns.commands import Begun
 from eventlog.supervisor.attempt import Attempt, BegunRun
 from eventlog.supervisor.providers import Choice, Provider, choose
+from eventlog.supervisor.reading import SessionReader
 from eventlog.telemetry import log_fact
 from eventlog.worker.distant_times import DistantTimes
 from eventlog.worker.due import DueTask, due_tasks, seconds_until_due
@@ -64,9 +64,6 @@ STALE_TURN_SECONDS: Final = 600.0
 STALE_LOOK_SECONDS: Final = 60.0
 """The longest time between two looks for runs that have been silent for too long."""
 
-HEARTBEATS: Final = frozenset({"turn_renewed", "lease_renewed"})
-"""Events that say no more than that a process is alive."""
-
 STOPPED: Final = "the supervisor was stopped"
 
 
@@ -99,6 +96,7 @@ class RunLoop:
         self._terms = terms
         self._agent = agent
         self._is_plain = is_plain
+        self._reader = SessionReader(engine.blocking)
         self._leases = LeaseClock(engine, terms.lease_seconds)
         longest_delay = int(max(terms.restarts.delays) * 1_000_000)
         self._distant_times = DistantTimes(self._leases.lease, longest_delay)
@@ -198,10 +196,10 @@ class RunLoop:
                 attempt.ask("cancelled", run.stop, at_once=False)
 
     def _states_of(self, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Run | None]]:
-        return [
-            (attempt, attempt.begun.core.refresh().runs.get(attempt.begun.run_id))
-            for attempt in attempts
-        ]
+        """Return the attempts with their runs, but for sessions that cannot be read (I/O)."""
+        reader = self._reader
+        read = [(each, reader.run_of(each.begun.core, each.begun.run_id)) for each in attempts]
+        return [(attempt, found[0]) for attempt, found in read if found is not None]
 
     # ---- runs that are silent for too long ----------------------------------------------------
 
@@ -210,7 +208,7 @@ class RunLoop:
         if now < self._stale_look:
             return 0
         self._stale_look = now + min(STALE_LOOK_SECONDS, self._terms.stale_seconds / 4)
-        found = await self._engine.run(self._stale)
+        found = await self._engine.run(self._reader.silent_runs, self._terms.stale_seconds)
         count = 0
         for core, run, version in found:
             command = SettleRun(
@@ -223,30 +221,6 @@ class RunLoop:
             )
             count += await self._settle(core, command)
         return count
-
-    def _stale(self) -> list[tuple[Core, Run, int]]:
-        """Return the runs that are executed and silent for too long (I/O)."""
-        if not self._engine.blocking.trusts_time(int(self._terms.stale_seconds * 1_000_000)):
-            return []
-        limit = self._engine.clock() - int(self._terms.stale_seconds * 1_000_000)
-        found: list[tuple[Core, Run, int]] = []
-        for _, value in list(self._engine.store.scan(*keys_under(due_prefix(INBOUND)))):
-            session = _running_session(value)
-            if session is None:
-                continue
-            core = self._engine.core(session)
-            state = core.refresh()
-            run = state.next_run()
-            if run is None or run.state != "running" or run.started_at > limit:
-                continue
-            if self._last_sign(core) <= limit:
-                found.append((core, run, state.version))
-        return found
-
-    def _last_sign(self, core: Core) -> int:
-        """Return the time of a session's last event that is no heartbeat (I/O)."""
-        records = self._engine.store.read(core.session, reverse=True)
-        return next((record.time for record in records if record.type not in HEARTBEATS), 0)
 
     # ---- runs that are due --------------------------------------------------------------------
 
@@ -341,7 +315,9 @@ class RunLoop:
 
     async def _begin_one(self, candidate: _Candidate) -> None:
         due, core, run, recorded = candidate
-        choice = await choose(self._terms.providers, recorded, run.gone)
+        choice = await self._unless_stopped(choose(self._terms.providers, recorded, run.gone))
+        if choice is None:
+            return
         if choice.refusals:
             await self._abandon(core, run, choice)
             return
@@ -369,6 +345,17 @@ class RunLoop:
             await self._carry_out(core, turn, run, started, choice.provider)
         elif not started.is_over:
             self._declined[due.task_id] = due
+
+    async def _unless_stopped(self, question: Coroutine[Any, Any, Choice]) -> Choice | None:
+        """Return the answer to a question that is asked of users' code; None if this is stopped."""
+        asked = asyncio.create_task(question)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([asked, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return asked.result() if asked.done() else None
+        finally:
+            asked.cancel()
+            stopping.cancel()
 
     async def _abandon(self, core: Core, run: Run, choice: Choice) -> None:
         """Abandon a run that nobody can process (R4)."""
@@ -499,14 +486,3 @@ def _prompt(core: Core, version: int) -> Message:
 def _without_sessions(provider: Provider | None) -> str | None:
     """Return the name of a provider that has no sessions of its own."""
     return None if provider is None or provider.keeps_sessions else provider.name
-
-
-def _running_session(value: bytes) -> str | None:
-    """Return the session of a ``due/`` entry whose run is executed; None for any other."""
-    import pydantic_core
-
-    try:
-        fields = pydantic_core.from_json(value)
-        return str(fields["session"]) if fields["state"] == "running" else None
-    except (ValueError, KeyError, TypeError):
-        return None  # Whoever looks for due runs logs it.

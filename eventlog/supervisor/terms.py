@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eventlog.argument_checks import check_count, check_seconds
+from eventlog.argument_checks import check_callable, check_count, check_seconds
+from eventlog.error_text import shown
+from eventlog.errors import InvalidArgument
 from eventlog.session.runs.budget import RestartPolicy
 from eventlog.storable import check_text
-from eventlog.supervisor.providers import Provider, checked_providers
+from eventlog.supervisor.providers import Provider
 from eventlog.worker.retry_policy import Classifier, ResultClassifier
 
 __all__ = ["Terms"]
@@ -29,7 +31,11 @@ class Terms:
     draw: Callable[[], float]
 
     def __post_init__(self) -> None:
-        checked_providers(self.providers)
+        if not isinstance(self.restarts, RestartPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument(f"restarts is {shown(self.restarts)}; it must be a RestartPolicy")
+        check_callable("classifier", self.classify)
+        check_callable("result_classifier", self.classify_result)
+        check_callable("draw", self.draw)
         check_text("name", self.name)
         check_count("concurrency", self.concurrency, "runs at once", lowest=1)
         check_seconds("lease_seconds", self.lease_seconds)

@@ -20,6 +20,7 @@ from eventlog.session.tasks.state import PUBLISH_AFTER
 from eventlog.worker.retry_policy import LONGEST_HINT
 
 if TYPE_CHECKING:
+    from eventlog.session.turns.events import TurnBegun
     from eventlog.store import Store
     from eventlog.worker.due_task import DueTask
 
@@ -27,6 +28,8 @@ __all__ = ["DistantTimes"]
 
 LONGEST_LEASE: Final = 86_400_000_000
 """The longest recorded lease that is waited for, in microseconds."""
+
+_TURN_BEGUN: Final = "turn_begun"
 
 
 class DistantTimes:
@@ -75,11 +78,14 @@ class DistantTimes:
 
 
 def _recorded_lease(store: Store, task: DueTask) -> int:
-    """Return the length of the lease that the owner claimed, by its own clock; 0 if unknown."""
-    claim = next(store.read(task.session, after=task.fence - 1, until=task.fence), None)
-    if claim is None or claim.type != TaskClaimed.event_type:
-        return 0
-    return cast("TaskClaimed", Recorded(claim).event).lease_until - claim.time
+    """Return the length of the lease that the owner took, by its own clock; 0 if unknown.
+
+    A task's is in its claim. A run's is that of its turn, which is begun right after the run.
+    """
+    for record in store.read(task.session, after=task.fence - 1, until=task.fence + 1):
+        if record.type in (TaskClaimed.event_type, _TURN_BEGUN):
+            return cast("TaskClaimed | TurnBegun", Recorded(record).event).lease_until - record.time
+    return 0
 
 
 def _recorded_delay(store: Store, task: DueTask) -> int:

@@ -9,7 +9,7 @@ from datetime import UTC
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from eventlog.argument_checks import check_count, check_seconds
-from eventlog.error_text import text_of
+from eventlog.error_text import shown, text_of
 from eventlog.errors import (
     CorruptError,
     InvalidError,
@@ -24,8 +24,10 @@ __all__ = [
     "ErrorClass",
     "ResultClassifier",
     "RetryPolicy",
+    "as_text",
     "classify",
     "classify_result",
+    "holds",
     "retry_after",
 ]
 
@@ -134,8 +136,7 @@ def classify(error: BaseException) -> ErrorClass:
     if isinstance(error, (RetryableError, UnavailableError)):
         return "transient"
     if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return "fatal" if "fatal" in map(classify, group.exceptions) else "transient"
+        return "fatal" if "fatal" in map(classify, _members(error)) else "transient"
     status = next((found for found in map(_http_status, _chain(error)) if found), None)
     text = text_of(error)[:READ_CHARACTERS]
     if status == 429 or (status is None and _BUSY.search(text)):
@@ -151,6 +152,23 @@ def classify(error: BaseException) -> ErrorClass:
     if isinstance(error, (ValueError, TypeError, LookupError, AttributeError)):
         return "fatal"
     return "transient"
+
+
+def holds(error: BaseException, kind: type[BaseException]) -> bool:
+    """Return whether an error is of a kind, or a group with one that is."""
+    return any(isinstance(each, kind) for each in (error, *_members(error)))
+
+
+def _members(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors in a group and in the groups in it, however deep; of any other error, itself."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            group = cast("BaseExceptionGroup[BaseException]", each)
+            waiting.extend(reversed(group.exceptions))
+        else:
+            yield each
 
 
 def _class_of_status(status: int) -> ErrorClass:
@@ -196,12 +214,17 @@ def classify_result(result: object) -> ErrorClass | None:
     text = result.overview if isinstance(result, Summary) else result
     if not isinstance(text, str) or len(text) >= ERROR_TEXT_LENGTH:
         return None
-    text = text.strip()
+    text = str.__str__(text).strip()
     if _TOO_LONG.match(text) or _REFUSED.match(text):
         return "fatal"
     if _PASSING.match(text):
         return "transient"
     return _class_of_error_text(text) if _ERROR_TEXT.match(text) else None
+
+
+def as_text(result: object) -> str:
+    """Return the text of a result that stands for an error; it is cut where it is recorded."""
+    return str.__str__(result) if isinstance(result, str) else shown(result)
 
 
 def _class_of_error_text(text: str) -> ErrorClass | None:
@@ -249,8 +272,11 @@ def _hints(error: BaseException, now: int) -> Iterator[int]:
 
 def _number(said: str | float | None, unit: int) -> Iterator[int]:
     try:
-        yield int(float("" if said is None else said) * unit)
-    except (ValueError, OverflowError):
+        number = float("" if said is None else said)
+        yield LONGEST_HINT if number * unit > LONGEST_HINT else int(number * unit)
+    except OverflowError:  # A whole number that no float holds, or minus infinity.
+        yield LONGEST_HINT if isinstance(said, int) and said > 0 else 0
+    except ValueError:
         return
 
 

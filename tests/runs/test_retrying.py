@@ -11,6 +11,7 @@ import pytest
 from eventlog import (
     CallAttempt,
     InvalidArgument,
+    LeaseLost,
     Log,
     Message,
     NonRetryableError,
@@ -18,6 +19,7 @@ from eventlog import (
     RetryPolicy,
     Run,
     Session,
+    StoreUnavailable,
     Supervisor,
     UnsupportedFeature,
     retrying,
@@ -134,6 +136,43 @@ def test_the_wait_is_drawn_and_capped() -> None:
 
     asyncio.run(main())
     assert slept == [5, 0, 15]
+
+
+@pytest.mark.parametrize("ends", ["hello", Answered(401), Answered(503)])
+def test_whoever_is_told_repeats_no_call(ends: Any) -> None:
+    """An error of what records a try, such as an outage of the store, costs nothing more."""
+    paid: list[int] = []
+
+    def call() -> str:
+        paid.append(1)
+        if isinstance(ends, Exception):
+            raise ends
+        return str(ends)
+
+    def tell(attempt: CallAttempt) -> None:
+        if attempt.outcome != "failed":
+            raise StoreUnavailable("gone")
+
+    async def main() -> None:
+        await retrying(call, RetryPolicy(2, base_seconds=0), on_attempt=tell)
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(main())
+    assert len(paid) == (2 if str(ends) == "status 503" else 1)
+
+
+def test_a_call_whose_attempt_is_over_is_not_tried_again() -> None:
+    lost = LeaseLost("t", 1, "it is over", of="turn")
+    for error in (lost, ExceptionGroup("both", [ConnectionError(), lost])):
+        found, slept, attempts = tried(failing(error))
+        assert (found, slept) == (error, [])
+        assert [attempt.outcome for attempt in attempts] == ["refused"]
+
+
+@pytest.mark.parametrize("hint", [1e300, 10**400, float("inf")], ids=["long", "longer", "for ever"])
+def test_a_service_that_asks_for_too_long_is_given_an_hour(hint: float) -> None:
+    _, slept, _ = tried(failing(Answered(503, hint)))
+    assert slept == [3600.0]
 
 
 def test_a_cancelled_call_is_not_tried_again() -> None:

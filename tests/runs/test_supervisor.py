@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 import eventlog
 from eventlog import (
     AsyncLog,
+    EventLogError,
     InvalidArgument,
     LeaseLost,
     Log,
@@ -25,11 +29,14 @@ from eventlog import (
     Run,
     Session,
     Supervisor,
+    TooLarge,
 )
 from eventlog.engine.owner import this_process
 from eventlog.session.runs.commands import StartRun
 from eventlog.session.tasks.events import OwnerData
 from eventlog.session.turns.commands import BeginTurn
+from eventlog.store import Append, Appended
+from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.inside import core_of, execute
 from eventlog.testing.jumping import JumpingTime
@@ -533,6 +540,19 @@ def test_a_run_whose_lease_lapsed_has_crashed_and_goes_on(
     check(log)
 
 
+def test_a_supervisor_with_longer_leases_keeps_its_runs(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    (run_id,) = queued(session, "m1")
+    begin = BeginTurn(run_id, ELSEWHERE, 200_000_000, 600.0, resumes=True)
+    execute(log, "s", StartRun(run_id, "elsewhere", "claude", begin))
+
+    work(log, answer, clock, for_seconds=150, lease_seconds=10)
+    assert states(log) == ["running"]
+    work(log, answer, clock, for_seconds=70, lease_seconds=10)
+    assert states(log) == ["completed"]
+
+
 def test_an_owner_that_is_proven_dead_is_not_waited_for(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
@@ -585,6 +605,32 @@ def test_a_silent_run_is_failed_before_the_queue_goes_on(
     assert states(log) == ["failed", "completed"]
     assert run_of(log, first).error == "it had no event but heartbeats for 600 s"
     assert states(log, "quiet") == ["idle"]  # It worked all the time, and was released.
+    check(log)
+
+
+def test_others_are_no_sign_of_a_silent_run(log: Log, session: Session, clock: FakeClock) -> None:
+    """R6: a user who waits for an answer, and asks again, must not keep a run that hangs."""
+    (first,) = queued(session, "m1")
+
+    async def agent(run: Run) -> str:
+        if run.prompt.id == "m1":
+            await asyncio.sleep(3600)
+        return "done"
+
+    async def main() -> None:
+        supervisor = Supervisor(log, agent, draw=lambda: 1.0, stale_seconds=60)
+        running = asyncio.create_task(supervisor.run())
+        for number in range(9):
+            await asyncio.sleep(10)
+            session.append(Message.user("is anybody there?"))
+            session.enqueue(Message.user(f"again {number}"))
+        await asyncio.sleep(5)
+        supervisor.stop()
+        await running
+
+    JumpingTime(clock).run(main())
+    assert run_of(log, first).error == "it had no event but heartbeats for 60 s"
+    assert set(states(log)) == {"failed", "completed"}
     check(log)
 
 
@@ -700,6 +746,36 @@ def test_a_provider_without_sessions_gets_an_id_before_the_first_call(
     check(log)
 
 
+async def _hangs() -> bool:
+    await asyncio.sleep(86_400)
+    return True
+
+
+async def _is_cancelled() -> bool:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("is_available", [_hangs, _is_cancelled])
+def test_a_provider_that_does_not_answer_is_not_available(
+    log: Log, session: Session, clock: FakeClock, is_available: Any
+) -> None:
+    """R3, R4: whatever the question to a provider does, the supervisor goes on."""
+    queued(session, "m1", "m2")
+    providers = [Provider("claude", is_available=is_available), Provider("gemini")]
+    work(log, answer, clock, providers=providers, for_seconds=30)
+    assert states(log) == ["completed", "completed"]
+    assert {run.provider for run in log.runs()} == {"gemini"}
+
+
+def test_a_supervisor_stops_while_a_provider_is_asked(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    queued(session, "m1")
+    work(log, answer, clock, providers=[Provider("claude", is_available=_hangs)], for_seconds=1)
+    assert clock() < FakeClock()() + 2_000_000
+    assert states(log) == ["idle"]
+
+
 # ---- what else can go wrong -------------------------------------------------------------------
 
 
@@ -734,6 +810,132 @@ def test_a_run_of_which_a_commit_took_a_part_has_failed(
     check(log)
 
 
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+def test_an_agent_that_ends_its_turn_without_a_result_ends_its_run_so(
+    log: Log, session: Session, clock: FakeClock, how: str
+) -> None:
+    (run_id,) = queued(session, "m1")
+
+    async def agent(run: Run) -> str:
+        await run.turn.fail("not today", cancelled=how == "cancelled")
+        return "dropped"
+
+    work(log, agent, clock, for_seconds=90)
+    view = run_of(log, run_id)
+    assert (view.state, view.attempt, view.error) == (how, 1, "not today")
+    check(log)
+
+
+def _nested(depth: int) -> ExceptionGroup[Exception]:
+    error: ExceptionGroup[Exception] = ExceptionGroup("all of it", [ValueError("wrong")])
+    for _ in range(depth):
+        error = ExceptionGroup("all of it", [error])
+    return error
+
+
+class _Unreadable(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise RuntimeError("not to be read")
+
+
+def _odd_classifier(_: object) -> Any:
+    raise RuntimeError("the classifier is broken")
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "options"),
+    [
+        (_nested(5_000), "failed", {}),
+        (_Unreadable("API Error: 500"), "failed", {}),
+        ({"a": 1}, "completed", {"result_classifier": _odd_classifier}),
+        (ValueError("wrong"), "failed", {"classifier": _odd_classifier}),
+    ],
+    ids=["a deep group", "an odd result", "a result classifier", "a classifier"],
+)
+def test_however_an_attempt_ends_its_end_is_recorded_at_once(
+    log: Log, session: Session, clock: FakeClock, ends: Any, state: str, options: dict[str, Any]
+) -> None:
+    (run_id,) = queued(session, "m1")
+
+    async def agent(run: Run) -> Any:
+        if isinstance(ends, Exception):
+            raise ends
+        return ends
+
+    work(log, agent, clock, **options)
+    view = run_of(log, run_id)
+    assert view.state == state
+    assert not any(event.owner_lost for event in events(log, "run_crashed"))
+    check(log)
+
+
+class _Small(MemoryStore):
+    """A store that does not take the ends of turns."""
+
+    def _append(self, append: Append) -> Appended | EventLogError:
+        if any(record.type == "turn_completed" for record in append.records):
+            return TooLarge(append.stream, "the append", 2, 1)
+        return super()._append(append)
+
+
+def test_a_result_that_the_store_does_not_take_fails_the_run(clock: FakeClock) -> None:
+    with Log(_Small(), clock=clock) as log:
+        (run_id,) = queued(log.session("s", create=True), "m1")
+        work(log, answer, clock)
+        view = run_of(log, run_id)
+        assert (view.state, view.attempt) == ("failed", 1)
+        assert "TooLarge" in (view.error or "")
+        check(log)
+
+
+def test_an_error_returned_as_text_is_recorded_without_its_secret(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    """G5."""
+    (run_id,) = queued(session, "m1")
+    secret = "sk-ant-api03-" + "aB3" * 31
+
+    async def agent(run: Run) -> str:
+        return f"Invalid API key: {secret}"
+
+    work(log, agent, clock)
+    assert "Invalid API key" in (run_of(log, run_id).error or "")
+    assert not any(secret.encode() in entry.record.data for entry in log.read("s"))
+
+
+def test_an_asynchronous_agent_behind_a_plain_function_is_refused(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    (run_id,) = queued(session, "m1")
+    work(log, lambda run: answer(cast("Run", run)), clock)
+    view = run_of(log, run_id)
+    assert view.state == "failed"
+    assert "give the asynchronous function itself" in (view.error or "")
+    assert [message.text for message in session.tail()] == ["m1"]
+
+
+@pytest.mark.parametrize("stale_seconds", [0.5, 21_600.0])
+def test_a_damaged_session_holds_up_nobody(
+    tmp_path: Path, clock: FakeClock, stale_seconds: float
+) -> None:
+    """P10: whether the lease of its run has lapsed, or the run is silent for too long."""
+    with eventlog.open(f"sqlite:///{tmp_path}/log.db", clock=clock) as log:
+        for name in ("bad", "good"):
+            queued(log.session(name, create=True), "m1")
+        begun_elsewhere(log, next(log.runs("bad")).run_id, "bad")
+    clock.advance(1)
+    with closing(sqlite3.connect(tmp_path / "log.db")) as database, database:
+        damage = "UPDATE records SET data = '{garbage' WHERE type = 'run_started'"
+        assert database.execute(damage).rowcount == 1
+
+    with eventlog.open(f"sqlite:///{tmp_path}/log.db", clock=clock) as log:
+        work(log, answer, clock, for_seconds=65, stale_seconds=stale_seconds)
+        assert states(log, "good") == ["completed"]
+        assert states(log, "bad") == ["running"]
+
+
 def test_a_closed_session_holds_up_nobody(log: Log, session: Session, clock: FakeClock) -> None:
     queued(session, "m1")
     session.close()
@@ -749,6 +951,13 @@ def test_options_are_checked(log: Log) -> None:
         {"lease_seconds": float("nan")},
         {"providers": ["claude"]},
         {"providers": [Provider("a"), Provider("a")]},
+        {"providers": "claude"},
+        {"providers": 5},
+        {"restarts": 5},
+        {"name": 5},
+        {"classifier": "fatal"},
+        {"result_classifier": 5},
+        {"draw": 0.5},
     ]
     for options in wrong:
         with pytest.raises(InvalidArgument):
@@ -756,7 +965,14 @@ def test_options_are_checked(log: Log) -> None:
     with pytest.raises(InvalidArgument):
         Provider("")
     with pytest.raises(InvalidArgument):
+        Provider("a", is_available=True)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument):
         Supervisor(log, "agent")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument):
+        Supervisor("memory:", answer)  # type: ignore[arg-type]
+    for seconds in (-1, float("nan"), "10", 10**400, None):
+        with pytest.raises(InvalidArgument):
+            Supervisor(log, answer).stop(seconds)  # type: ignore[arg-type]
     supervisor = Supervisor(log, answer, name="mine", restarts=RestartPolicy(0))
     assert supervisor.name == "mine"
     supervisor.stop()

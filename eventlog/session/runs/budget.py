@@ -34,6 +34,9 @@ class RestartPolicy:
 
     def __post_init__(self) -> None:
         check_count("consecutive", self.consecutive, "restarts")
+        for name in ("delays", "window"):
+            if not isinstance(found := getattr(self, name), (tuple, list)):
+                raise InvalidArgument(f"{name} is {shown(found)}; it must be a tuple of numbers")
         if not self.delays:
             raise InvalidArgument("delays is empty; give the seconds before the first restart")
         for seconds in self.delays:

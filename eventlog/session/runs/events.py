@@ -6,12 +6,15 @@ They are events of the run's task, too: the task of an inbound message has no ot
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from eventlog.session.message_data import MessageData
 from eventlog.session.tasks.events import TaskEvent, TokenUsage
+
+if TYPE_CHECKING:
+    from eventlog.session.runs.machine import RunEnd
 
 __all__ = [
     "MessageEnqueued",
@@ -25,6 +28,7 @@ __all__ = [
     "RunReleased",
     "RunStarted",
     "RunStopRequested",
+    "ended_run",
 ]
 
 
@@ -115,3 +119,16 @@ class RunAbandoned(RunEvent, type="run_abandoned"):
     """Nobody can execute the run, or nobody is to."""
 
     reason: str
+
+
+def ended_run(run_id: str, attempt: int, how: RunEnd, said: Any) -> RunEvent:
+    """Return the event that ends a run as its turn ended; ``said`` is the error, or the reason."""
+    match how:
+        case "completed":
+            return RunCompleted(task_id=run_id, attempt=attempt)
+        case "failed":
+            return RunFailed(task_id=run_id, attempt=attempt, error=said)
+        case "cancelled":
+            return RunCancelled(task_id=run_id, attempt=attempt, reason=said)
+        case "abandoned":
+            return RunAbandoned(task_id=run_id, attempt=attempt, reason=said)

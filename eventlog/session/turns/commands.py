@@ -328,12 +328,14 @@ class EndTurn(Command[int]):
         return [*drafts[:-1], *self._end_of_run(state), end]
 
     def _end_of_run(self, state: SessionState) -> list[Draft]:
-        """Return what completes the run that the turn is part of, if it is part of one (R5)."""
-        if self.how != "completed" or self.fence.turn_id not in state.runs:
+        """Return what ends the run that the turn is part of, if it is part of one, in the same way
+        (R5)."""
+        run = state.runs.get(self.fence.turn_id)
+        if run is None or not run.is_waiting:
             return []
-        from eventlog.session.runs.events import RunCompleted  # Few sessions have runs.
+        from eventlog.session.runs.events import ended_run  # Few sessions have runs.
 
-        return [Draft(RunCompleted(task_id=self.fence.turn_id, attempt=self.fence.attempt))]
+        return [Draft(ended_run(*self.fence, self.how, self.value))]
 
     def event_ids(self, session: str) -> Sequence[EventId]:
         return [turn_event_id(session, self.fence, "end", self.how)]
