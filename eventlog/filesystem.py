@@ -26,6 +26,7 @@ it must be read, or written again.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
@@ -53,6 +54,7 @@ __all__ = [
     "make_file",
     "permissions_named",
     "replace_file",
+    "replace_named_file",
 ]
 
 
@@ -230,6 +232,20 @@ def replace_file(
         with suppress(OSError):
             files.remove(name)
         raise
+
+
+def replace_named_file(files: FileTree, name: str, data: bytes) -> None:
+    """Create or replace a file that a caller named, durably; see `replace_file`.
+
+    What is there must be a file: putting one in the place of a FIFO, a device such as ``/dev/stdout``,
+    or a link would break what others use. Raises `OSError`.
+    """
+    kind = files.kind(name)
+    if kind not in (None, "file"):
+        found = {"folder": "a folder", "link": "a link"}.get(kind, "a FIFO, a socket or a device")
+        raise OSError(errno.EEXIST, f"it is {found}, which is not replaced", name)
+    replace_file(files, name, data)
+    files.sync_folder("")
 
 
 def _create_drawn(files: FileTree, name_with: Callable[[str], str], like: str) -> tuple[str, File]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from eventlog import __version__
 from eventlog.argument_checks import checked_path
 from eventlog.errors import FolderUnavailable, InvalidArgument
-from eventlog.filesystem import LocalFiles, replace_file
+from eventlog.filesystem import LocalFiles, replace_named_file
 from eventlog.forensics.as_of import checked_version
 from eventlog.report.document import pages
 from eventlog.report.session import SessionReport
@@ -93,8 +93,7 @@ def write_report(
     folder, name = os.path.split(os.path.abspath(text))  # noqa: PTH100 - a link stays one
     files = LocalFiles().under(folder)
     try:
-        replace_file(files, name, data)
-        files.sync_folder("")
+        replace_named_file(files, name, data)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FolderUnavailable(folder, f"{name}: {reason}", "name another file") from error

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from eventlog import DuplicateEvent, InvalidArgument, Log, Message, Session, SessionClosed
+from eventlog import (
+    DuplicateEvent,
+    InvalidArgument,
+    Log,
+    Message,
+    MessageWithdrawn,
+    Session,
+    SessionClosed,
+)
 from eventlog.session.turns.commands import EndTurn
 from eventlog.session.turns.state import TurnFence
 from eventlog.testing.clock import FakeClock
@@ -51,6 +59,21 @@ def test_what_the_session_has_is_not_queued(log: Log, session: Session) -> None:
     session.append(user("m1"))
     with pytest.raises(DuplicateEvent, match="in the session already"):
         session.enqueue(user("m1"))
+
+
+def test_what_was_withdrawn_is_not_queued(log: Log, session: Session) -> None:
+    """M13."""
+    session.append(user("m1"))
+    session.withdraw(message_ids=["m1"])
+    with pytest.raises(MessageWithdrawn, match="of version 2 was withdrawn at version 3"):
+        session.enqueue(user("m1"))
+
+    run_id = session.enqueue(user("m2"))
+    start(log, run_id)
+    settle(log, run_id, "failed")
+    session.withdraw(message_ids=["m2"])
+    assert session.enqueue(user("m2")) == run_id  # As a repetition.
+    check(log)
 
 
 def test_a_message_that_was_appended_meanwhile_is_not_appended_twice(

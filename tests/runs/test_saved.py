@@ -26,6 +26,7 @@ from eventlog import (
     cleanup,
     latest_saved,
 )
+from eventlog.report.writing import write_report
 from eventlog.testing.clock import FakeClock
 from tests.runs.driving import check
 
@@ -106,6 +107,27 @@ def test_a_save_takes_the_place_of_the_one_before(log: Log, tmp_path: Path) -> N
         log.save("nobody", tmp_path / "n.zip")
     with pytest.raises(FolderUnavailable):
         log.save("s", tmp_path / "missing" / "s.zip")
+
+
+def test_a_save_takes_the_place_of_a_file_alone(log: Log, tmp_path: Path) -> None:
+    """G3: a FIFO, a socket or a device that the program's user may replace stays what it is."""
+    log.session("s", create=True).append(Message.user("x"))
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "folder").mkdir()
+
+    def there() -> dict[str, tuple[int, int]]:
+        found = ((path.name, path.lstat()) for path in tmp_path.iterdir())
+        return {name: (status.st_mode, status.st_ino) for name, status in found}
+
+    before = there()
+
+    for name in before:
+        with pytest.raises(FolderUnavailable, match="which is not replaced"):
+            log.save("s", tmp_path / name)
+        with pytest.raises(FolderUnavailable, match="which is not replaced"):
+            write_report(log, ["s"], tmp_path / name)
+    assert there() == before
 
 
 def test_what_is_no_saved_session_is_refused(log: Log, other: Log, tmp_path: Path) -> None:

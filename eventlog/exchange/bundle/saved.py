@@ -79,6 +79,8 @@ def cleanup(
         if saved.last < limit:
             try:
                 files.remove(saved.name)
+            except FileNotFoundError:  # Somebody else cleans up, too.
+                continue
             except OSError as error:
                 raise _unavailable(text, error) from error
             count += 1

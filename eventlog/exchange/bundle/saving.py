@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eventlog.argument_checks import checked_path
 from eventlog.errors import FolderUnavailable, InvalidArgument
 from eventlog.exchange.bundle.writing import BundleReport, bundle_bytes
-from eventlog.filesystem import LocalFiles, replace_file
+from eventlog.filesystem import LocalFiles, replace_named_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,7 @@ def write_bundle(
         if not replace and files.kind(name) is not None:
             raise InvalidArgument(f"{text} is there already; name another file")
         data, report = bundle_bytes(store, sessions, redaction)
-        replace_file(files, name, data)
-        files.sync_folder("")
+        replace_named_file(files, name, data)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FolderUnavailable(folder, f"{name}: {reason}", "name another file") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
-from eventlog.errors import DuplicateEvent, LeaseLost
+from eventlog.errors import DuplicateEvent, LeaseLost, MessageWithdrawn
 from eventlog.identifiers import derived_id, format_id
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome, require_open
 from eventlog.session.events import MessageAppended
@@ -67,8 +67,8 @@ class EnqueueMessage(KeepingCommand[str]):
 
     appends: AppendMessages
     """The message, checked; its large outputs are stored before it is queued."""
-    is_there: bool = False
-    """Whether the session has a message with this id already, once `gather` has looked."""
+    newest: Newest | None = None
+    """What the session has under the message's id, once `gather` has looked."""
 
     gathers = True
 
@@ -81,8 +81,7 @@ class EnqueueMessage(KeepingCommand[str]):
         return replace(self, appends=cast("AppendMessages", self.appends.keep(values, state)))
 
     def gather(self, facts: Facts, state: SessionState) -> Command[str]:
-        newest = facts.newest([message_key(self._message_id)])[0]
-        return replace(self, is_there=newest.version is not None)
+        return replace(self, newest=facts.newest([message_key(self._message_id)])[0])
 
     def reads_stored(self, state: SessionState) -> bool:
         return True
@@ -93,10 +92,16 @@ class EnqueueMessage(KeepingCommand[str]):
 
     def decide(self, state: SessionState, now: int, ids: IdSource) -> Sequence[Draft]:
         require_open(state)
-        if self.is_there or self._message_id in state.streams:
+        newest, message_id = self.newest, self._message_id
+        is_there = newest is not None and newest.version is not None
+        if is_there or message_id in state.streams:
             raise DuplicateEvent(
                 state.session_id,
-                f"message {self._message_id!r} is in the session already; queue one with another id",
+                f"message {message_id!r} is in the session already; queue one with another id",
+            )
+        if newest is not None and newest.withdrawn:
+            raise MessageWithdrawn(
+                state.session_id, message_id, newest.withdrawn, newest.withdrawn_at
             )
         data = (self.appends.stored or self.appends.data)[0]
         event = MessageEnqueued(
