@@ -432,9 +432,7 @@ class PostgresStore:
         return int(self._rows(_NOW)[0][0])
 
     def presence(self) -> str | None:
-        if self._closed:
-            raise closed(self._where)
-        return self._presence.name()
+        return None if self._closed else self._presence.name()
 
     def is_gone(self, presence: str) -> bool | None:
         return self._presence.is_gone(presence)
