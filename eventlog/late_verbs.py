@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from eventlog.argument_checks import check_callable
 from eventlog.engine.queries import known_task
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ def backup(
     engine: Engine, path: Path, advance: Callable[[int, int], object] | None
 ) -> BackupReport:
     """Back the log up; see `eventlog.Log.backup`. The only one that shelters itself."""
+    if advance is not None:
+        check_callable("advance", advance)
     making = engine.shelter.read(_backup, engine.store, path, advance)
     return engine.shelter.run(making.run, making.give_up)
 

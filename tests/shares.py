@@ -43,7 +43,19 @@ on_two_stores: Final = pytest.mark.parametrize("log_url", ["memory", "sqlite"], 
 
 
 _MEASURED: Final = frozenset(
-    {"cli", "docs", "exchange", "folder", "http", "projections", "report", "sqlite", "unit"}
+    {
+        "cli",
+        "docs",
+        "exchange",
+        "folder",
+        "http",
+        "projections",
+        "report",
+        "runs",
+        "sqlite",
+        "telemetry",
+        "unit",
+    }
 )
 """The folders of tests that branch coverage is measured with."""
 

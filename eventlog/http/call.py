@@ -77,6 +77,8 @@ class Service:
             if create:
                 raise
             raise SessionNotFound(session_id) from None
+        if not session.version and not create:
+            raise SessionNotFound(session_id)  # Another request is about to create it.
         if session.version:
             self._open[owner, session_id] = session
             if len(self._open) > KEPT:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -79,7 +79,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request.
         if not self._in_header and not (cycle is None or cycle.response_complete):
             return
         if self.transport.is_closing():
@@ -112,7 +112,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._header_timer.end()
         if self.transport.is_closing():
             return
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request.
         if cycle is None or cycle.response_complete:
             self.transport.write(answer)
         self.transport.close()

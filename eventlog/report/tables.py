@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from eventlog.error_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from eventlog.forensics.paths import Path
 
@@ -46,14 +46,13 @@ def shortened(value: Any, depth: int = 0) -> Any:
     if depth >= DEPTH:
         return _cut(json.dumps(value, ensure_ascii=False, default=str), TEXT_LENGTH)
     if isinstance(value, dict):
-        fields: dict[Any, Any] = value
-        return _shortened_object(fields, depth)
+        return _shortened_object(cast("Mapping[Any, Any]", value), depth)
     if isinstance(value, (list, tuple)):
         return _shortened_list(cast("list[Any]", value), depth)
     return _cut(str(value), TEXT_LENGTH)
 
 
-def _shortened_object(fields: dict[Any, Any], depth: int) -> dict[str, Any]:
+def _shortened_object(fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     names = list(fields)[:LIST_LENGTH]
     shown = {_cut(str(name), KEY_LENGTH): shortened(fields[name], depth + 1) for name in names}
     if len(fields) > LIST_LENGTH:

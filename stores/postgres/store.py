@@ -432,16 +432,14 @@ class PostgresStore:
         return int(self._rows(_NOW)[0][0])
 
     def presence(self) -> str | None:
-        if self._closed:
-            raise closed(self._where)
-        return self._presence.name()
+        return None if self._closed else self._presence.name()
 
     def is_gone(self, presence: str) -> bool | None:
         return self._presence.is_gone(presence)
 
     def _plain_rows(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
         with self._borrowed() as connection, mapped_errors(self._where):
-            return connection.execute(statement, arguments).fetchall()
+            return connection.execute(statement.encode(), arguments).fetchall()
 
     def reopen_after_fork(self) -> None:
         """Leave the connections to the parent, and begin with none.

@@ -140,9 +140,11 @@ def test_findings_can_be_read_on_a_terminal_of_80_columns(tmp_path: Path) -> Non
     done = CliRunner(env={"COLUMNS": "80", "FORCE_COLOR": "1"}).invoke(application, words)
 
     lines = re.sub(r"\x1b\[[0-9;]*m", "", done.output).splitlines()
-    at = lines.index("not_a_file  notes.txt")
+    at = lines.index("not_a_file  file notes.txt")
     said = " ".join(line.strip() for line in lines[at + 1 : at + 3])
-    assert said.startswith("it is a link, and links are not followed; not opened and not kept")
+    assert said.startswith(
+        "found it is a link, and links are not followed adopting not opened and not kept"
+    )
     assert all(len(line) <= 80 for line in lines[:-1])
 
 

@@ -25,6 +25,8 @@ __all__ = ["RemoteLog", "Served"]
 class Served:
     """A log that is served on a port of this machine, from a thread."""
 
+    _serving: asyncio.Task[None]
+
     def __init__(self, loop: Loop, log: Log) -> None:
         self.log = log
         self._loop = loop

@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.packaging
 
 TREE = Path(__file__).parents[2]
-SHIPPED = ("*.py", "*.sql", "*.json", "*.typed", "*.md", "*.html", "*.css", "*.js")
+SHIPPED = ("*.py", "*.sql", "*.json", "*.typed", "*.md", "*.html", "*.css", "*.js", "*.svg")
 """What the folders of the package may hold; its pages are shown by ``eventlog docs``."""
 
 

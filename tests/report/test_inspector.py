@@ -263,6 +263,16 @@ def test_a_button_gives_a_failed_archive_new_attempts(
     assert (view.archive_id, view.state) == ("archive_002", "pending")
 
 
+def test_a_button_stops_the_run_of_a_session_if_there_is_one(visit: Callable[..., Shown]) -> None:
+    here = visit("#bot-7")
+    here.page.locator("#panel[data-version]").wait_for()
+    here.page.on("dialog", lambda dialog: dialog.accept())
+
+    here.page.get_by_role("button", name="Stop").click()
+
+    here.page.get_by_text("No run to stop.").wait_for()
+
+
 def test_without_actions_there_is_no_button(log: Log) -> None:
     said = [json.loads(re.findall(rb'id="settings">(.*?)</script>', Inspector(log, actions=each).page)[0])
             for each in (False, True)]  # fmt: skip

@@ -364,28 +364,27 @@ export class Inspector {
   actionButtons(session, note) {
     if (!this.settings.actions) return [];
     const name = encodeURIComponent(session);
-    const act = (label, path) => async () => {
-      const blocked = this.shown.roots.get("meta")?.get("blocked_by");
-      const there = path(blocked ?? this.unfinished());
-      if (there === null) {
-        fill(note, "No archive waits for that.");
-        return;
-      }
-      if (!window.confirm(`${label} ${there.split("/").at(-2)} of ${session}?`)) return;
+    const send = async (label, subject, path, outcome) => {
+      if (!window.confirm(`${label} ${subject} of ${session}?`)) return;
       try {
-        const answer = await this.server.post(`sessions/${name}/${there}`, { reason: "asked for in the inspector" });
-        fill(note, `${label}: ${answer.status ?? "done"}`);
+        const answer = await this.server.post(`sessions/${name}/${path}`, { reason: "asked for in the inspector" });
+        fill(note, outcome(answer));
       } catch (error) {
         fill(note, error.message);
       }
     };
-    const of_archive = (verb) => (archive) => (archive === null ? null : `archives/${archive}/${verb}`);
-    const buttons = [
-      button("Retry", act("Retry", of_archive("retry")), { class: "act" }),
-      button("Abandon", act("Abandon", of_archive("abandon")), { class: "act" }),
+    const act = (label, verb) => async () => {
+      const archive = this.shown.roots.get("meta")?.get("blocked_by") ?? this.unfinished();
+      if (archive === null) fill(note, "No archive waits for that.");
+      else await send(label, archive, `archives/${archive}/${verb}`, (answer) => `${label}: ${answer.status ?? "done"}`);
+    };
+    const stop = () =>
+      send("Stop", "the run", "stop", (answer) => (answer.run_id === null ? "No run to stop." : `Stop: run ${answer.run_id}`));
+    return [
+      button("Retry", act("Retry", "retry"), { class: "act" }),
+      button("Abandon", act("Abandon", "abandon"), { class: "act" }),
+      button("Stop", stop, { class: "act" }),
     ];
-    if (this.settings.stops) buttons.push(button("Stop", act("Stop", () => "stop"), { class: "act" }));
-    return buttons;
   }
 
   unfinished() {

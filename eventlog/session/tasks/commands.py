@@ -450,7 +450,7 @@ class AbandonTask(_OperatorsCommand[None]):
     def gather(self, facts: Facts, state: SessionState) -> Command[None]:
         task = self._unfinished(state)
         if task is None or task.kind != INBOUND:
-            return _OperatorsCommand.gather(self, facts, state)
+            return _OperatorsCommand[None].gather(self, facts, state)
         from eventlog.session.runs.commands import SettleRun  # Few sessions have runs.
 
         settle = SettleRun(task.task_id, "abandoned", self.reason or "abandoned")
