@@ -184,10 +184,11 @@ def retrying_plain(
         if tell is not None:
             tell(attempt)
 
+    def told_failed(state: _TryState) -> None:
+        told(_failed(state))
+
     tries = _Tries()
-    loop = _tenacity().Retrying(
-        sleep=sleep or _sleep, before_sleep=lambda state: told(_failed(state)), **terms.options()
-    )
+    loop = _tenacity().Retrying(sleep=sleep or _sleep, before_sleep=told_failed, **terms.options())
 
     def tried() -> Any:
         with tries.one():

@@ -136,7 +136,8 @@ def classify(error: BaseException) -> ErrorClass:
     if isinstance(error, (RetryableError, UnavailableError)):
         return "transient"
     if isinstance(error, BaseExceptionGroup):
-        return "fatal" if "fatal" in map(classify, _members(error)) else "transient"
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return "fatal" if "fatal" in map(classify, _members(group)) else "transient"
     status = next((found for found in map(_http_status, _chain(error)) if found), None)
     text = text_of(error)[:READ_CHARACTERS]
     if status == 429 or (status is None and _BUSY.search(text)):
