@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from math import inf
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from eventlog.argument_checks import check_count, check_seconds
@@ -273,10 +274,11 @@ def _hints(error: BaseException, now: int) -> Iterator[int]:
 
 def _number(said: str | float | None, unit: int) -> Iterator[int]:
     try:
-        number = float("" if said is None else said)
-        yield LONGEST_HINT if number * unit > LONGEST_HINT else int(number * unit)
-    except OverflowError:  # A whole number that no float holds, or minus infinity.
-        yield LONGEST_HINT if isinstance(said, int) and said > 0 else 0
+        yield int(float("" if said is None else said) * unit)
+    except OverflowError:  # Infinity says nothing; a whole number that no float holds is one.
+        is_whole = said.isdecimal() if isinstance(said, str) else said not in (inf, -inf)
+        if is_whole:
+            yield 0 if isinstance(said, int) and said < 0 else LONGEST_HINT
     except ValueError:
         return
 
