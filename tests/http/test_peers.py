@@ -25,6 +25,7 @@ def serving(limits: Limits, use: Callable[[int], Awaitable[None]], *, messages: 
     async def main() -> None:
         log = Log(MemoryStore())
         session = log.session("s", create=True)
+        session.ensure_created()
         for _ in range(messages):
             session.append(Message.user("x" * LARGE))
         ports: asyncio.Queue[int] = asyncio.Queue()
