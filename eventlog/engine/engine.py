@@ -300,7 +300,7 @@ class Engine:
         return keys + [key for key, _ in self.store.scan(*distant, DISTANT_LIMIT)]
 
     def commit_command(self, core: Core, keep_recent: int, keep_turn_tokens: int | None) -> Commit:
-        """Return the command of a commit that may end a stale turn; see `may_end_turn` (I/O)."""
+        """Return the command of a commit beside an open turn, which it ends if that is stale (I/O)."""
         if not self.trusts_time(STALE_TRUST):
             return Commit(keep_recent, keep_turn_tokens)
         lease_now = self.lease_time()

@@ -43,7 +43,7 @@ class Block:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    loaded = sys.modules.get("asyncio")  # A task has imported it; whoever has none need not (B11).
+    loaded = sys.modules.get("asyncio")  # Only who runs in a task has to import it (B11).
     if loaded is None:
         return None
     try:
