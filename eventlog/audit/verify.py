@@ -183,7 +183,7 @@ class _Reading:
             else:
                 yield record
             if version == snapshot.version and state.version == version:
-                snapshot.compare(record, state)
+                snapshot.reached(record, state)
 
     def _unfolded_at(self) -> int | None:
         return None if self._unfolded is None else self._unfolded.version

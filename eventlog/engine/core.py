@@ -17,6 +17,7 @@ from eventlog.engine.snapshots import (
     LEAVING_INTERVAL,
     SNAPSHOT_INTERVAL,
     SnapshotSchedule,
+    keep_snapshot,
     replay_stream,
     replay_weight,
     write_snapshot,
@@ -296,7 +297,8 @@ class Core:
         size = write_snapshot(
             self.store, self.session, self._fold, state, state.version, state.hash
         )
-        self._snapshot_schedule.written(size)
+        keep_snapshot(self.store, self._fold, state, self._snapshot_schedule.version)
+        self._snapshot_schedule.written(size, state.version)
         return size > 0
 
     def leave_snapshot(self) -> bool:

@@ -7,6 +7,9 @@ A snapshot is a blob ``snapshot/{stream}/{projection}`` of one header line and t
 It is used only if the fingerprint is that of the current fold, the SHA-256 of the state is
 ``digest``, and the stream's record at ``version`` has ``hash``. So a snapshot is not trusted if it
 is damaged, was made by other code, or belongs to a history that was rolled back or replaced (L12).
+
+Of each session some snapshots stay when newer ones are written, for looking back: the first one of
+every `KEPT_EVERY` versions, as ``snapshot/{stream}/session/{versions // KEPT_EVERY}``.
 """
 
 from __future__ import annotations
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
     from eventlog.store import Store
 
 __all__ = [
+    "KEPT_EVERY",
     "LEAVING_INTERVAL",
     "SNAPSHOT_INTERVAL",
     "Replayed",
     "SnapshotSchedule",
+    "keep_snapshot",
     "project_stream",
+    "read_snapshot",
     "replay_stream",
     "replay_weight",
     "write_snapshot",
@@ -54,6 +60,11 @@ _BYTES_PER_INTERVAL: Final = 65_536
 is not rewritten faster than the log itself grows."""
 
 
+KEPT_EVERY: Final = 8_192
+"""Versions for each snapshot that is kept for looking back: what a look at any version folds at most,
+or twice that where a process was killed before it wrote one. They are a hundredth of the log."""
+
+
 class Replayed(NamedTuple):
     """A state up to date with its stream, and how much was replayed for it."""
 
@@ -64,10 +75,13 @@ class Replayed(NamedTuple):
     """Weight of the records that were folded because the snapshot does not have them."""
     snapshot_size: int = 0
     """Bytes of the state in the snapshot that was used."""
+    snapshot_version: int = 0
+    """The version of that snapshot."""
 
 
-def snapshot_key(stream: str, projection: Projection[Any, Any]) -> str:
-    return f"snapshot/{key_part(stream)}/{projection.name}"
+def snapshot_key(stream: str, projection: Projection[Any, Any], kept: int | None = None) -> str:
+    key = f"snapshot/{key_part(stream)}/{projection.name}"
+    return key if kept is None else f"{key}/{kept}"
 
 
 def replay_weight(record: Record) -> int:
@@ -78,20 +92,23 @@ def replay_weight(record: Record) -> int:
 class SnapshotSchedule:
     """When the next snapshot of a state pays, by the weight of the records since the last one."""
 
-    __slots__ = ("_size", "since")
+    __slots__ = ("_size", "since", "version")
 
     def __init__(self, since: int = 0, size: int = 0) -> None:
         self.since = since
         """The weight of the records that are not in the last snapshot."""
+        self.version = 0
+        """The version of the last snapshot, 0 if there is none."""
         self._size = size
 
     def restart(self, replayed: Replayed) -> None:
         """Start over from a replay."""
         self.since, self._size = replayed.since_snapshot, replayed.snapshot_size
+        self.version = replayed.snapshot_version
 
-    def written(self, size: int) -> None:
-        """Note the size of a snapshot that was just written."""
-        self._size = size
+    def written(self, size: int, version: int) -> None:
+        """Note the size and the version of a snapshot that was just written."""
+        self._size, self.version = size, version
 
     def is_due(self, interval: int = SNAPSHOT_INTERVAL) -> bool:
         """Return whether the records since the last snapshot pay for writing one of its size."""
@@ -125,8 +142,13 @@ def write_snapshot(
     state: State,
     version: int,
     hash: bytes,
+    *,
+    kept: int | None = None,
 ) -> int:
-    """Store the snapshot of a state; return its size. A failure is logged, never raised."""
+    """Store the snapshot of a state; return its size. A failure is logged, never raised.
+
+    It takes the place of the one before, or is the ``kept`` one of some versions.
+    """
     try:
         data = projection.dump(state)
         if data is None:
@@ -138,7 +160,7 @@ def write_snapshot(
             "digest": hashlib.sha256(data).hexdigest(),
         }
         blob = json.dumps(header).encode() + b"\n" + data
-        store.put_blob(snapshot_key(stream, projection), blob)
+        store.put_blob(snapshot_key(stream, projection, kept), blob)
     except Exception as error:  # noqa: BLE001 - a cache that cannot be written must not stop work
         log_fact(logging.WARNING, "snapshot_failed", stream=stream, error=str(error))
         return 0
@@ -152,14 +174,27 @@ class StoredSnapshot(NamedTuple):
     replayed: Replayed | None
 
 
-def read_snapshot(store: Store, stream: str, projection: Projection[Any, Any]) -> StoredSnapshot:
+def keep_snapshot(
+    store: Store, projection: Projection[SessionState, Any], state: SessionState, last: int
+) -> None:
+    """Keep the snapshot of a session's state for looking back, if none was taken of the `KEPT_EVERY`
+    versions around it: the one before it is of version ``last``."""
+    place = state.version // KEPT_EVERY
+    if place > last // KEPT_EVERY:
+        stream, version, hash_ = state.session_id, state.version, state.hash
+        write_snapshot(store, stream, projection, state, version, hash_, kept=place)
+
+
+def read_snapshot(
+    store: Store, stream: str, projection: Projection[Any, Any], kept: int | None = None
+) -> StoredSnapshot:
     """Read a snapshot; of no use is one that is damaged, or that other code has written.
 
     Whether it is of the history that the stream has now is left to the caller: the record at its
     version must have its hash.
     """
     try:
-        blob = store.get_blob(snapshot_key(stream, projection))
+        blob = store.get_blob(snapshot_key(stream, projection, kept))
     except CorruptLog as error:
         log_fact(logging.WARNING, "snapshot_ignored", stream=stream, reason=str(error))
         return StoredSnapshot(True, None)
@@ -186,7 +221,7 @@ def _decoded(blob: bytes, stream: str, projection: Projection[Any, Any]) -> Repl
     state = projection.load(data)
     if isinstance(state, SessionState) and (state.session_id, state.version) != (stream, version):
         raise ValueError("it is of another session, or of another version")
-    return Replayed(state, version, bytes.fromhex(header["hash"]), 0, len(data))
+    return Replayed(state, version, bytes.fromhex(header["hash"]), 0, len(data), version)
 
 
 def _fold_rest(
@@ -202,4 +237,4 @@ def _fold_rest(
             yield record
 
     state = projection.fold(start.state, counted())
-    return Replayed(state, version, hash_, weight, start.snapshot_size)
+    return Replayed(state, version, hash_, weight, start.snapshot_size, start.snapshot_version)

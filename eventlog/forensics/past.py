@@ -1,6 +1,7 @@
 """The past of one session: its state at any version, and a store that ends there.
 
-States are kept along the way, so that the next one asked for is folded from near by. What a store
+States are kept along the way, so that the next one asked for is folded from near by; some of them
+in the store, so that another process need not fold the session from its beginning. What a store
 says at a version follows from the records up to it: reading goes the ways that it goes on the log
 itself, on a store that has nothing behind that version.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from eventlog.engine.core import Core
 from eventlog.engine.door import Door
-from eventlog.engine.snapshots import read_snapshot
+from eventlog.engine.snapshots import KEPT_EVERY, keep_snapshot, read_snapshot
 from eventlog.errors import InvalidArgument, UnsupportedStore
 from eventlog.recorded import Recorded
 from eventlog.records import EMPTY_HEAD, START, Head
@@ -49,7 +50,9 @@ class Past:
         self._kept: list[SessionState] = []
         """States of some versions, ascending."""
         self._index = _IndexHistory(door, core.session)
-        self._looked_for_snapshot = False
+        self._fold = SessionFold(core.session)
+        self._places_read: set[int | None] = set()
+        """The places whose snapshots were looked for: None is that of the newest."""
 
     @property
     def head(self) -> int:
@@ -86,24 +89,42 @@ class Past:
                 if state.version == before:
                     break
                 self._keep(state)
+                self._store_if_first(state, before)
             return state
 
     def _from(self, version: int) -> SessionState:
         """Return the nearest state that is known, not to be changed."""
-        if not self._looked_for_snapshot:
-            self._looked_for_snapshot = True
-            self._take_snapshot()
+        self._take_snapshot(None)
+        for place in range(version // KEPT_EVERY, 0, -1):
+            known = self._known(version)
+            if known.version // KEPT_EVERY >= place:
+                return known
+            self._take_snapshot(place)
+        return self._known(version)
+
+    def _known(self, version: int) -> SessionState:
         place = bisect_right(self._kept, version, key=_version_of)
         return self._kept[place - 1] if place else SessionState(self.session)
 
-    def _take_snapshot(self) -> None:
-        """Begin with the snapshot that opening the session begins with, if it is a good one."""
-        found = read_snapshot(self.store, self.session, SessionFold(self.session)).replayed
+    def _take_snapshot(self, place: int | None) -> None:
+        """Take over the snapshot that opening the session begins with, or the one that was kept of a
+        place, if it is a good one."""
+        if place in self._places_read:
+            return
+        self._places_read.add(place)
+        found = read_snapshot(self.store, self.session, self._fold, place).replayed
         if found is None:
             return
         anchor = next(self.records(found.version - 1, found.version), None)
         if anchor is not None and anchor.hash == found.hash:
-            self._kept.append(found.state)
+            at = bisect_left(self._kept, found.version, key=_version_of)
+            self._kept.insert(at, found.state)
+
+    def _store_if_first(self, state: SessionState, before: int) -> None:
+        """Store a state that was folded from version ``before`` for other processes, if none is kept
+        there: nothing in a log that grew while it was open, everything in one that was copied."""
+        if not self.store.reads_only:
+            keep_snapshot(self.store, self._fold, state, before)
 
     def _keep(self, state: SessionState) -> None:
         place = bisect_left(self._kept, state.version, key=_version_of)
