@@ -65,8 +65,9 @@ class StreamPump:
             self._writers.pop(id(writer), None)
 
     def ring(self) -> None:
-        """Have the thread look at once."""
-        self._bell.put(None)
+        """Have the thread look at once; one that was called and has not come yet is not called again."""
+        if self._bell.empty():
+            self._bell.put(None)
 
     def close(self) -> None:
         """End the messages that are still being written, as interrupted."""

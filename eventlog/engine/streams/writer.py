@@ -75,8 +75,7 @@ class StreamWriter:
         """Take a text; return whether a chunk is due, which somebody must store."""
         if self._error is not None or self.is_over:
             self._refuse()
-        now = self._now()
-        return self._buffer.add_text(text, type, now)
+        return self._buffer.add_text(text, type, self._now())
 
     def add_part(self, part: dict[str, Any]) -> bool:
         """Do the same with a part."""

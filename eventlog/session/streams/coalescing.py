@@ -71,9 +71,16 @@ class ChunkBuffer:
 
         Returns whether the pieces should be a chunk now. Called for each token.
         """
-        self._added.append((now, type, text))
+        added = self._added
+        added.append((now, type, text))
         self.size += len(text) if text.isascii() else len(text.encode())
-        return self.is_due(now)
+        try:
+            first, _, _ = added[0]
+        except IndexError:  # Another thread has just taken it.
+            return False
+        # As `is_due` does; two calls less for each token.
+        window = self._window
+        return now // window > first // window or self.size >= self._limit
 
     def add_part(self, part: dict[str, Any], now: int) -> None:
         """Take a part in, as it is."""
