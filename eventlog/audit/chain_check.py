@@ -45,6 +45,7 @@ class ChainCheck:
         self, stream: str, digests: Mapping[int, tuple[bytes, bytes]] | None = None
     ) -> None:
         self._record_hash = record_hasher(stream)
+        self._hash_of = self._hash_over_digests if digests else self._record_hash
         self._digests = digests or {}
         """Of redacted records, by version: the digests of the data and metadata that were there."""
         self.redacted = 0
@@ -58,19 +59,20 @@ class ChainCheck:
         """Check the next record."""
         if not self._rest:
             hash_ = record.hash
-            if record.version == self._expected and hash_ == self._hash_of(record):
+            expected = self._expected
+            if record.version == expected and hash_ == self._hash_of(self._previous, record):
                 self._previous = hash_
-                self._expected += 1
+                self._expected = expected + 1
                 return
         if len(self._rest) <= LOOKAHEAD:
             self._rest.append(record)
 
-    def _hash_of(self, record: Record) -> bytes:
+    def _hash_over_digests(self, previous: bytes, record: Record) -> bytes:
         gone = self._digests.get(record.version)
         if gone is None:
-            return self._record_hash(self._previous, record)
+            return self._record_hash(previous, record)
         self.redacted += 1
-        return hash_over_digests(self._previous, record, *gone)
+        return hash_over_digests(previous, record, *gone)
 
     def finding(self) -> Finding | None:
         """Return the first place where the chain is broken, or None; call it after the last record."""

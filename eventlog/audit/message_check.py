@@ -19,18 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["problem_of_message"]
 
-_PLAIN: Final = re.compile(
+_BEGINNING: Final = (
     rb'\{"message":\{"id":"[!#-\[\]-~]{1,255}",'
     rb'"role":"(?:system|developer|user|assistant|tool)",'
-    rb'"parts":\[\{"type":"text","text":"[^"\\]*(?:\\.[^"\\]*)*"\}\],"created_at":"[!#-\[\]-~]*"\}'
+    rb'"parts":\[\{"type":"text","text":"'
 )
+_END: Final = rb'"\}\],"created_at":"[!#-\[\]-~]*"\}'
+
+_begins: Final = re.compile(_BEGINNING).match
+_ends: Final = re.compile(_END).match
+_is_plain: Final = re.compile(rb'%b[^"\\]*(?:\\.[^"\\]*)*%b' % (_BEGINNING, _END)).match
 """How the data of a message of one text begins; the replay has read it as JSON."""
+
+_BACKSLASH: Final = ord("\\")
 
 
 def problem_of_message(record: Record) -> Finding | None:
     """Return what is wrong with a recorded message that can be folded, but not given back."""
-    if _PLAIN.match(record.data) is not None:
-        return None
+    data = record.data
+    beginning = _begins(data)
+    if beginning is not None:
+        # The text of most messages has no quotation mark: then the first one ends it.
+        end = data.find(b'"', beginning.end())
+        if data[end - 1] != _BACKSLASH and _ends(data, end) is not None:
+            return None
+        if _is_plain(data) is not None:
+            return None
     try:
         event = decode_event(record)
         if isinstance(event, MessageAppended):
