@@ -155,6 +155,8 @@ INDEXED_TYPES: Final = (
 _BELONGING_TYPES: Final = frozenset({"session_created", "adoption_begun", "folder_adopted"})
 """The event types after which the entries of the workspace and of the owner are written, too."""
 
+_MESSAGE: Final = MessageAppended.event_type
+
 SESSIONS: Final = "session/"
 TASKS: Final = "task/"
 DUE: Final = "due/"
@@ -350,7 +352,12 @@ def read_event_key(entry: str) -> EventKey:
 
 def changes_index(state: SessionState, record: Record) -> bool:
     """Return whether a record may change an entry of the session."""
-    return b'"keys"' in record.metadata or may_change_index(state, record.type, record.time)
+    if b'"keys"' in record.metadata:
+        return True
+    type_ = record.type
+    if type_ == _MESSAGE and state.auto_commit is None:  # Nearly all are; a call less for each.
+        return False
+    return may_change_index(state, type_, record.time)
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:
@@ -361,7 +368,7 @@ def may_change_index(state: SessionState, type: str, time: int) -> bool:
     if type in INDEXED_TYPES:
         return True
     policy = state.auto_commit
-    if type != MessageAppended.event_type or policy is None or policy.idle_seconds is None:
+    if type != _MESSAGE or policy is None or policy.idle_seconds is None:
         return False
     idle = idle_from(state)
     return idle is None or idle != idle_from(state, last_message_at=time)
@@ -378,13 +385,17 @@ def index_changes(
         illegal = {version for version, _ in after.findings[len(before.findings) :]}
         recorded = [entry for entry in recorded if entry.version not in illegal]
     changes: dict[str, bytes | None] = {}
-    _index_session(changes, recorded, after)
+    types = {entry.record.type for entry in recorded}
+    if not types.isdisjoint(SESSION_TYPES):
+        _index_session(changes, types, after)
     touched = _touched_tasks(before, recorded, after)
     for task in touched:
         changes[task_key(task.task_id)] = _json(task)
     _index_archives(changes, before, recorded)
-    _index_turns(changes, before, recorded, after)
-    _index_runs(changes, before, recorded, after)
+    if not types.isdisjoint(ENDED_BY):
+        _index_turns(changes, before, recorded, after)
+    if not types.isdisjoint(RUN_MACHINE.events):
+        _index_runs(changes, before, recorded, after)
     old = {**_due_entries(before, touched), **_timed_entries(before)}
     new = {**_due_entries(after, touched), **_timed_entries(after)}
     for key in old.keys() - new.keys():
@@ -401,12 +412,7 @@ def _json(value: Any) -> bytes:
     return pydantic_core.to_json(value)
 
 
-def _index_session(
-    changes: dict[str, bytes | None], recorded: Sequence[Recorded], after: SessionState
-) -> None:
-    types = {entry.type for entry in recorded}
-    if types.isdisjoint(SESSION_TYPES):
-        return
+def _index_session(changes: dict[str, bytes | None], types: set[str], after: SessionState) -> None:
     value = {"created_at": after.created_at, "status": after.status}
     changes[session_key(after.session_id)] = _json(value)
     if types.isdisjoint(_BELONGING_TYPES):
@@ -478,8 +484,6 @@ def _index_turns(
     after: SessionState,
 ) -> None:
     """Note the turns that records end, as each was right before its end."""
-    if not any(entry.type in ENDED_BY for entry in recorded):
-        return
     state = before.copy()
     for entry in recorded:
         turn = state.turn
@@ -567,6 +571,8 @@ def _blocked_entry(state: SessionState) -> dict[str, dict[str, Any]]:
 
 def _timed_entries(state: SessionState) -> dict[str, dict[str, Any]]:
     """Return the entries that say what the session waits for."""
+    if state.auto_commit is None and state.turn is None and not state.failed and not state.streams:
+        return {}  # As it is with most.
     return {
         **_idle_entry(state),
         **_stale_entry(state),

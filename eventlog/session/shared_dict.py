@@ -81,6 +81,8 @@ class SharedDict(MutableMapping[Key, Value]):
         return key in self._changed or (key in self._base and key not in self._gone)
 
     def __len__(self) -> int:
+        if not self._changed and not self._gone:
+            return len(self._base)
         added = sum(key not in self._base for key in self._changed)
         hidden = sum(key not in self._changed for key in self._gone)
         return len(self._base) + added - hidden

@@ -97,20 +97,30 @@ class SessionState:
 
     def copy(self) -> SessionState:
         """Return a copy; folding records into it does not affect this one."""
-        copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
-        for name in _CONTAINERS:
-            setattr(copied, name, getattr(self, name).copy())
-        if self.turn is not None:
-            copied.turn = self.turn.copy()
+        copied = self._copy_all_but_window()
+        copied.window = self.window.copy()
         return copied
 
     def for_reading(self) -> SessionState:
         """Return a state that readers may look at while this one is folded further."""
-        copied = SessionState(*_values(self))
-        for name in _CONTAINERS:
-            if name != "window":
-                setattr(copied, name, getattr(self, name).copy())
+        copied = self._copy_all_but_window()
         copied.window = self.window.shared()
+        return copied
+
+    def _copy_all_but_window(self) -> SessionState:
+        copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
+        # One by one, which takes half the time of a loop over their names.
+        copied.memories = self.memories.copy()
+        copied.usage = self.usage.copy()
+        copied.memory_sessions = self.memory_sessions.copy()
+        copied.archives = self.archives.copy()
+        copied.tasks = self.tasks.copy()
+        copied.runs = self.runs.copy()
+        copied.streams = self.streams.copy()
+        copied.lane = self.lane.copy()
+        copied.failed = self.failed.copy()
+        copied.unused = self.unused.copy()
+        copied.findings = self.findings.copy()
         if self.turn is not None:
             copied.turn = self.turn.copy()
         return copied
@@ -191,18 +201,3 @@ class SessionState:
 
 
 _values: Final = attrgetter(*(each.name for each in fields(SessionState)))
-
-_CONTAINERS: Final = (
-    "memories",
-    "usage",
-    "memory_sessions",
-    "window",
-    "archives",
-    "tasks",
-    "runs",
-    "streams",
-    "lane",
-    "failed",
-    "unused",
-    "findings",
-)
