@@ -150,16 +150,28 @@ def _replay(scale: Scale) -> Iterator[Row]:
             "≤ 1 µs",
             machine.microseconds <= 1,
         )
-        reading = best_of(scale.runs, lambda: ours.reading(path, count))
-        verified = best_of(scale.runs, lambda: ours.verifying(path, count))
-        on_top = verified.microseconds - reading.microseconds
-        yield Row(
-            "verify the chain, per event on top of reading",
-            f"{on_top:.2f} µs",
-            {},
-            "≤ 2 µs (B8)",
-            on_top <= 2,
+
+
+def _verify(scale: Scale) -> Iterator[Row]:
+    count = scale.replayed
+    with _folder() as new:
+        path = new("ours")
+        ours.fill(path, count)
+        # In turn, so that a busy machine slows all of them alike.
+        kinds = (ours.reading, ours.verifying, ours.verifying_all)
+        rounds = [[measure(path, count) for measure in kinds] for _ in range(scale.runs)]
+        reading, chain, everything = (
+            min(each.cpu_microseconds for each in timings) for timings in zip(*rounds, strict=True)
         )
+        for name, took, goal in (("the chain", chain, 2), ("everything", everything, 8)):
+            on_top = took - reading
+            yield Row(
+                f"verify {name}, per event on top of reading ({reading:.2f} µs)",
+                f"{on_top:.2f} µs of CPU",
+                {},
+                f"≤ {goal} µs",
+                on_top <= goal,
+            )
 
 
 def _opening(scale: Scale) -> Iterator[Row]:
@@ -512,10 +524,11 @@ def _wal(scale: Scale) -> Iterator[Row]:
 FIGURES = (
     Figure("B1", "one session", _one_session),
     Figure("B2", "many sessions", _many_sessions),
-    Figure("B3", "replay and verify (B8)", _replay),
+    Figure("B3", "replay", _replay),
     Figure("B4", "opening", _opening),
     Figure("B6", "commit", _commit),
     Figure("B7", "finalising, with a summary that costs nothing", _tasks),
+    Figure("B8", "verify", _verify),
     Figure("B9", "PostgreSQL", _postgres),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),

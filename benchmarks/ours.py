@@ -20,7 +20,7 @@ from pathlib import Path
 import eventlog
 from benchmarks.workload import Timing, messages, timed
 from eventlog import AsyncWorker, Finalizer, Summary, SummaryRequest
-from eventlog.audit.verify import verify_chain
+from eventlog.audit.verify import verify_chain, verify_session
 from eventlog.projection import replay
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.projection import SessionFold
@@ -41,6 +41,7 @@ __all__ = [
     "start_time",
     "state_only",
     "verifying",
+    "verifying_all",
 ]
 
 
@@ -172,6 +173,16 @@ def verifying(path: Path, count: int) -> Timing:
         with timed(count) as result:
             finding = verify_chain(store.read("chat"))
     assert finding is None
+    return result()
+
+
+def verifying_all(path: Path, count: int) -> Timing:
+    """Read and verify all that follows from the events of a session, but not its index."""
+    with eventlog.open(_url(path)) as log:
+        store: Store = log.store
+        with timed(count) as result:
+            verified = verify_session(store, "chat")
+    assert not verified.findings
     return result()
 
 
