@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlite_utils.utils import sqlite3 as of_sqlite_utils
+from sqlite_utils import utils
 
 import eventlog
 from eventlog.sqlite_driver import driver_name, sqlite3
@@ -49,8 +49,8 @@ def test_one_that_cannot_be_loaded_counts_as_none(package: Path) -> None:
 
 def test_sqlite_utils_uses_the_same_copy() -> None:
     """Two copies in one process that have one file open take each other's locks away."""
-    assert of_sqlite_utils.sqlite_version == sqlite3.sqlite_version
-    assert of_sqlite_utils.connect is sqlite3.connect
+    assert vars(utils)["sqlite3"].sqlite_version == sqlite3.sqlite_version
+    assert vars(utils)["sqlite3"].connect is sqlite3.connect
 
 
 def test_a_log_says_which_it_uses(tmp_path: Path) -> None:
