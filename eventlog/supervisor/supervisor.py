@@ -38,6 +38,7 @@ from eventlog.worker.lease_clock import LeaseClock
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
     from eventlog.records import Position
     from eventlog.session.runs.events import MessageEnqueued
     from eventlog.session.runs.state import Run
@@ -245,7 +246,7 @@ class RunLoop:
         """Settle a run whose owner is lost: it crashed, and that counts."""
         core = self._engine.core(due.session)
         try:
-            gone = await self._engine.run(_owner_gone, self._engine, core)
+            gone = await self._engine.run(_owner_gone, self._engine.blocking, core)
         except EventLogError as error:
             self._decline(due, error)
             return 0
@@ -470,7 +471,7 @@ class RunLoop:
         log_fact(logging.WARNING, fact, supervisor=name, **fields, error=redacted(error))
 
 
-def _owner_gone(engine: AsyncEngine, core: Core) -> int | None:
+def _owner_gone(engine: Engine, core: Core) -> int | None:
     core.refresh()
     return owner_gone(engine, core)
 
