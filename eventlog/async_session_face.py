@@ -424,7 +424,7 @@ class AsyncSession:
             idempotency_key,
             by,
             expected,
-            self._fence,
+            fence_of(self._core),
         )
         appended: Message = await self._engine.answer(request)
         return appended

@@ -448,7 +448,7 @@ class Session:
             idempotency_key,
             by,
             expected,
-            self._fence,
+            fence_of(self._core),
         )
         appended: Message = self._engine.append_one(request)
         return appended
