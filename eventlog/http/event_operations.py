@@ -44,7 +44,7 @@ async def list_events(call: Call) -> Response:
     session = await call.session()
     after = _after(call, query)
     types = None if query.types is None else frozenset(query.types.split(","))
-    if wants_stream(call.request.headers.get("accept", "")):
+    if wants_stream(call.request.field(b"accept") or ""):
         return await _stream(call, session, after, types)
     page = await _read(call, session, after, types, query.limit)
     if query.wait_seconds and not page.is_final(session):
@@ -54,7 +54,7 @@ async def list_events(call: Call) -> Response:
 
 def _after(call: Call, query: EventsQuery) -> int:
     """Return the version to go on after: the browser's, on reconnecting, before the one asked."""
-    last = call.request.headers.get("last-event-id")
+    last = call.request.field(b"last-event-id")
     if not last:
         return query.after or 0
     if not (last.isascii() and last.isdigit() and len(last) < 17):

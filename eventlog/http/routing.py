@@ -17,7 +17,7 @@ from starlette.responses import Response
 from eventlog.http.principal import Action
 from eventlog.http.wire_errors import RequestRefused
 
-__all__ = ["PREFIX", "Handler", "Operation", "Routes"]
+__all__ = ["PREFIX", "Handler", "Operation", "Routes", "only", "raw_path"]
 
 PREFIX: Final = "/api/v1"
 
@@ -95,13 +95,18 @@ class Routes:
                 return operation, _values(operation.parameters, segments)
             allowed = allowed or {*methods}  # The description goes by the most fixed path, too.
         if allowed:
-            allow = ", ".join(sorted(allowed))
-            raise RequestRefused(
-                "method_not_allowed",
-                f"this path takes {allow}, not {method}",
-                headers=(("Allow", allow),),
-            )
+            raise only(sorted(allowed), method)
         raise RequestRefused("not_found", "no operation has this path; see /openapi.json")
+
+
+def only(methods: Iterable[str], method: str) -> RequestRefused:
+    """Return the refusal of a method that a path does not take."""
+    allow = ", ".join(methods)
+    return RequestRefused(
+        "method_not_allowed",
+        f"this path takes {allow}, not {method}",
+        headers=(("Allow", allow),),
+    )
 
 
 class _Shape:
