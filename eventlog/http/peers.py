@@ -22,6 +22,9 @@ _TOO_LARGE: Final = (
 )
 _TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
+_JOINED_BYTES: Final = 64 * 1024
+"""Bodies beyond this are not copied to join them with their head."""
+
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol of connections with these limits."""
@@ -52,6 +55,43 @@ class _Timer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+
+class _WholeAnswer:
+    """The transport of one answer: its head waits for its body, for one system call and one packet.
+
+    Only a head that says how long its body is waits, since that body comes at once.
+    """
+
+    __slots__ = ("_cycle", "_head", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
+        self._cycle = cycle
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        head, cycle = self._head, self._cycle
+        if head is None and cycle.response_started:
+            is_whole = cycle.chunked_encoding is False and cycle.scope["method"] != "HEAD"
+            self._head = data if is_whole else b""
+            if is_whole:
+                return
+        elif head:
+            self._head = b""
+            if len(data) <= _JOINED_BYTES:
+                data = head + data
+            else:
+                self._transport.write(head)
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)  # Its body failed; the peer sees that it is missing.
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class _BoundedProtocol(HttpToolsProtocol):
@@ -99,6 +139,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._header_timer.runs:
             self._header_timer.end()
         super().on_headers_complete()
+        # The answer has not begun: its task runs later.
+        self.cycle.transport = cast("asyncio.Transport", _WholeAnswer(self.cycle, self.transport))
 
     def _await_header(self) -> None:
         seconds = self.limits_of_peers.header_seconds
