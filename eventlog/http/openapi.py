@@ -191,7 +191,8 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "The same key in the same session gets the first outcome again; "
-                "with another payload it is refused.",
+                "with another payload it is refused. A message with an id takes none beside it: its "
+                "id is its key.",
                 "schema": {"type": _SCALARS, "pattern": KEY},
             }
         )
