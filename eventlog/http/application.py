@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import pydantic_core
@@ -106,7 +105,9 @@ def create_app(
     The log stays open; who opened it closes it.
     """
     opened = log if isinstance(log, AsyncLog) else AsyncLog(log)
-    return Application(opened, authorize, frozenset(hosts), limits or Limits(), pages)
+    return Application(
+        opened, authorize, frozenset(map(str.lower, hosts)), limits or Limits(), pages
+    )
 
 
 class Application:
@@ -267,23 +268,11 @@ class Application:
             if not content and not operation.body_required:
                 content = b"{}"
             else:
-                _check_media_type(request)
+                request.check_json()
             try:
                 call.body = read_body(model, content)
             except ValidationError as error:
                 raise invalid_fields(error) from None
-
-
-@lru_cache(maxsize=64)
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-def _check_media_type(request: Received) -> None:
-    if not _is_json(request.field(b"content-type") or ""):
-        raise RequestRefused(
-            "unsupported_media_type", "send the body as Content-Type: application/json"
-        )
 
 
 def _page(content: bytes) -> Response:

@@ -227,7 +227,7 @@ _TRACEPARENT: Final = re.compile(
     r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
 )
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
-_VERSION: Final = re.compile(r'"?([0-9]{1,17})"?', re.ASCII)
+_VERSION: Final = re.compile(r'([0-9]{1,17})|"([0-9]{1,17})"', re.ASCII)
 _KEY: Final = re.compile(
     r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"|([\x21\x23-\x7e]+)', re.ASCII
 )
@@ -283,7 +283,7 @@ def expected_version(request: Received) -> int | None:
     found = _VERSION.fullmatch(header.strip())
     if found is None:
         raise RequestRefused("invalid_argument", 'If-Match must be one version, such as "17"')
-    return int(found[1])
+    return int(found[1] or found[2])
 
 
 def fence_of(request: Received, needed: bool) -> int | None:
@@ -292,7 +292,7 @@ def fence_of(request: Received, needed: bool) -> int | None:
     if header is None and not needed:
         return None
     found = _VERSION.fullmatch((header or "").strip())
-    fence = 0 if found is None else int(found[1])
+    fence = 0 if found is None else int(found[1] or found[2])
     if not fence:
         raise RequestRefused(
             "invalid_argument", "Eventlog-Fence must be the fence with which the turn was begun"

@@ -203,7 +203,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "The version that the session must be at; 412 if it is not.",
-                "schema": {"type": "string", "pattern": '^"?[0-9]{1,17}"?$'},
+                "schema": {"type": "string", "pattern": '^([0-9]{1,17}|"[0-9]{1,17}")$'},
             }
         )
     if operation.fenced:
@@ -213,7 +213,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": operation.fenced == "must",
                 "description": "The fence of the turn that the command belongs to.",
-                "schema": {"type": "string", "pattern": '^"?[1-9][0-9]{0,15}"?$'},
+                "schema": {"type": "string", "pattern": '^([1-9][0-9]{0,15}|"[1-9][0-9]{0,15}")$'},
             }
         )
     if operation.body is not None:

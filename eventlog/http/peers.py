@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from eventlog.http.limits import Limits
@@ -138,9 +139,22 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._in_header, self._header_bytes = False, 0
         if self._header_timer.runs:
             self._header_timer.end()
+        if not self.url.startswith(b"/"):
+            self._take_host_from_url()
         super().on_headers_complete()
+        # Trailers of a chunked body are no part of the header: they come to a list of their own.
+        self.headers = []
         # The answer has not begun: its task runs later.
         self.cycle.transport = cast("asyncio.Transport", _WholeAnswer(self.cycle, self.transport))
+
+    def _take_host_from_url(self) -> None:
+        """Let the host of a URL, as proxies are sent it, count in place of the field."""
+        parsed = httptools.parse_url(self.url)
+        if parsed.host:
+            host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
+            port = b"" if parsed.port is None else b":%d" % parsed.port
+            self.headers[:] = [field for field in self.headers if field[0] != b"host"]
+            self.headers.append((b"host", host + port))
 
     def _await_header(self) -> None:
         seconds = self.limits_of_peers.header_seconds

@@ -7,6 +7,7 @@ dictionary, and a body that is there already needs no timer.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Generator
 from functools import lru_cache
 from typing import Any, Final
@@ -20,9 +21,12 @@ from eventlog.http.wire_errors import RequestRefused
 
 __all__ = ["Received", "authority_of", "host_name"]
 
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.~-]+))(?::[0-9]*)?", re.ASCII)
+
 _ONCE: Final = frozenset(
     {
         b"authorization",
+        b"content-encoding",
         b"content-length",
         b"content-type",
         b"eventlog-causation-id",
@@ -58,6 +62,17 @@ class Received(Request):
     def has(self, name: bytes) -> bool:
         """Return whether there is a header field."""
         return name in self._fields
+
+    def check_json(self) -> None:
+        """Raise `RequestRefused` unless the body is JSON, as it is and not packed."""
+        if not _is_json(self.field(b"content-type") or ""):
+            raise RequestRefused(
+                "unsupported_media_type", "send the body as Content-Type: application/json"
+            )
+        encoding = self._fields.get(b"content-encoding", b"identity").lower()
+        transfer = self._fields.get(b"transfer-encoding", b"chunked").lower()
+        if encoding != b"identity" or transfer != b"chunked":
+            raise RequestRefused("unsupported_media_type", "send the body without compression")
 
     async def content(self, limits: Limits) -> bytes:
         """Return the body; raises `RequestRefused` as soon as it is too large or takes too long."""
@@ -144,13 +159,16 @@ def _too_large(limit: int) -> RequestRefused:
     )
 
 
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
 @lru_cache(maxsize=64)  # Few differ, and each may be 64 KiB long.
 def host_name(host: str) -> str:
     """Return the name in a ``Host`` field, without the port; an empty text if it is none."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).lower()
 
 
 @lru_cache(maxsize=64)

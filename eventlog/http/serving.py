@@ -129,6 +129,7 @@ async def serve(
             port=port,
             http=bounded_protocol(limits),
             log_config=None,
+            log_level="error",  # Warnings are about requests; a peer could fill the log with them.
             access_log=False,
             server_header=False,
             proxy_headers=False,
