@@ -133,6 +133,9 @@ DIGEST: Final = 512
 SESSION_ID: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 
+_RUN_ID: Final = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+
+
 def _whole(value: Any) -> Any:
     """Take a number such as 2.0 for the integer that it is, as JSON Schema does."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -312,7 +315,7 @@ class Commit(_Strict):
 class StopRun(_Strict):
     """Which run to cancel, and why."""
 
-    run_id: str | None = Field(None, min_length=1)
+    run_id: str | None = Field(None, pattern=_RUN_ID)
     reason: str | None = None
 
 
