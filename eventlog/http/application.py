@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import pydantic_core
@@ -83,6 +84,11 @@ _OVERLOADED: Final = Failure(
     503, "overloaded", "too many requests at once; try again", {}, (("Retry-After", "1"),)
 )
 
+_STOPPED: Final = Failure(
+    *(503, "indeterminate", "the server stops; repeat the request with its key", {}),
+    (("Retry-After", "1"), ("Connection", "close")),
+)
+
 
 def create_app(
     log: AsyncLog | Log,
@@ -136,6 +142,11 @@ class Application:
         Call it in the event loop of the server. Readers connect again and go on where they were.
         """
         self._service.watch.end()
+
+    async def refuse_stopped(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that was cut off since the server stops, unless its answer has begun."""
+        with suppress(RuntimeError):
+            await _refusal(_STOPPED, scope)(scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

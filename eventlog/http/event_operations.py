@@ -15,7 +15,8 @@ from eventlog import AsyncSession, EventLogError, Recorded
 from eventlog.http.bodies import EventsQuery
 from eventlog.http.call import Call, json_response
 from eventlog.http.documents import event_document
-from eventlog.http.limits import SCANNED
+from eventlog.http.limits import EVENT_BYTES, SCANNED
+from eventlog.http.paging import EventReader
 from eventlog.http.routing import Operation
 from eventlog.http.watching import Subscription
 from eventlog.http.wire_errors import RequestRefused, failure_of
@@ -89,13 +90,16 @@ async def _read(
     page = Page(after)
     await session.refresh()
     scan = limit if types is None else SCANNED
-    async for recorded in call.log.read(session.id, after=after, limit=scan):
-        page.scanned = recorded.version
-        page.is_whole = page.scanned < after + scan
-        if types is None or recorded.type in types:
-            page.events.append(recorded)
-            if len(page.events) == limit:
-                break
+    size = 0
+    async with aclosing(EventReader(call.log, session.id).after(after, scan)) as found:
+        async for recorded in found:
+            page.scanned = recorded.version
+            page.is_whole = page.scanned < after + scan
+            if types is None or recorded.type in types:
+                page.events.append(recorded)
+                size += len(recorded.record.data)
+                if len(page.events) == limit or size >= EVENT_BYTES:
+                    break
     return page
 
 
@@ -132,9 +136,10 @@ async def _stream(
 async def _has_more(
     call: Call, session: AsyncSession, after: int, types: frozenset[str] | None
 ) -> bool:
-    async for recorded in call.log.read(session.id, after=after):
-        if types is None or recorded.type in types:
-            return True
+    async with aclosing(EventReader(call.log, session.id).after(after)) as found:
+        async for recorded in found:
+            if types is None or recorded.type in types:
+                return True
     return False
 
 
@@ -164,13 +169,15 @@ async def _follow(
     subscription: Subscription,
 ) -> AsyncGenerator[bytes, None]:
     is_closed = session.meta.status in CLOSED
+    reader = EventReader(call.log, session.id)
     while True:
         subscription.look()
-        async for recorded in call.log.read(session.id, after=after):
-            after = recorded.version
-            is_closed = is_closed or recorded.type in ENDS
-            if types is None or recorded.type in types:
-                yield sent_event(recorded)
+        async with aclosing(reader.after(after)) as found:
+            async for recorded in found:
+                after = recorded.version
+                is_closed = is_closed or recorded.type in ENDS
+                if types is None or recorded.type in types:
+                    yield sent_event(recorded)
         if is_closed or call.service.watch.has_ended:
             return
         if not await subscription.wait(call.service.limits.heartbeat_seconds):

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from eventlog.http.limits import Limits
 
-__all__ = ["bounded_protocol"]
+__all__ = ["BoundedProtocol", "bounded_protocol"]
 
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -30,7 +30,7 @@ _JOINED_BYTES: Final = 64 * 1024
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol of connections with these limits."""
 
-    class Bounded(_BoundedProtocol):
+    class Bounded(BoundedProtocol):
         limits_of_peers = limits
 
     return Bounded
@@ -95,7 +95,7 @@ class _WholeAnswer:
         return self._transport.is_closing()
 
 
-class _BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection. A request that comes whole costs it two assignments, and no timer."""
 
     limits_of_peers: Limits
@@ -172,6 +172,14 @@ class _BoundedProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self.transport.write(answer)
         self.transport.close()
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def end_stream(self) -> None:
+        """Cut off a peer that does not read its stream, which cannot be ended in good order."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request.
+        if cycle is not None and cycle.chunked_encoding and self.flow.write_paused:
+            self.transport.abort()
 
     # ---- the answer ---------------------------------------------------------------------------
 

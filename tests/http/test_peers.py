@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -109,10 +110,10 @@ class Timers:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._calls: dict[peers._Timer, Callable[[], None]] = {}
-        self._first: peers._BoundedProtocol | None = None
+        self._first: peers.BoundedProtocol | None = None
         self._received = 0
-        made = peers._BoundedProtocol.connection_made
-        received = peers._BoundedProtocol.data_received
+        made = peers.BoundedProtocol.connection_made
+        received = peers.BoundedProtocol.data_received
 
         def begin(timer: peers._Timer, loop: object, seconds: float, call: Any) -> None:
             timer.end()
@@ -120,17 +121,17 @@ class Timers:
             cancel = partial(self._calls.pop, timer, None)
             timer._handle = cast("Any", SimpleNamespace(cancel=cancel))
 
-        def connection_made(protocol: peers._BoundedProtocol, transport: Any) -> None:
+        def connection_made(protocol: peers.BoundedProtocol, transport: Any) -> None:
             self._first = self._first or protocol
             made(protocol, transport)
 
-        def data_received(protocol: peers._BoundedProtocol, data: bytes) -> None:
+        def data_received(protocol: peers.BoundedProtocol, data: bytes) -> None:
             received(protocol, data)
             self._received += len(data) if protocol is self._first else 0
 
         monkeypatch.setattr(peers._Timer, "begin", begin)
-        monkeypatch.setattr(peers._BoundedProtocol, "connection_made", connection_made)
-        monkeypatch.setattr(peers._BoundedProtocol, "data_received", data_received)
+        monkeypatch.setattr(peers.BoundedProtocol, "connection_made", connection_made)
+        monkeypatch.setattr(peers.BoundedProtocol, "data_received", data_received)
 
     def has_come(self, size: int) -> bool:
         """Return whether the first connection has that many bytes, and its answers are written."""
@@ -159,26 +160,66 @@ def test_half_a_body_is_answered_and_the_connection_closed() -> None:
     serving(Limits(body_seconds=0.3), use)
 
 
+def test_a_request_that_the_end_cuts_off_is_asked_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eventlog.http.serving.GRACE_SECONDS", 0)
+    head = b"POST /api/v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+
+    async def use(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        signal.raise_signal(signal.SIGTERM)
+        answer = await reader.read()
+        assert answer.startswith(b"\r\nHTTP/1.1 503 ")
+        assert b"indeterminate" in answer
+        writer.close()
+
+    serving(Limits(), use)
+
+
+def test_a_peer_that_reads_nothing_of_a_stream_does_not_hold_up_the_end() -> None:
+    cut = asyncio.Event()
+
+    async def use(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+        request = START.replace(b"sessions", b"sessions/s/events")
+        writer.write(request + b"Accept: text/event-stream\r\n\r\n")
+        await reader.readline()
+        assert await is_served(port)
+        signal.raise_signal(signal.SIGTERM)
+        with suppress(ConnectionResetError):
+            while await reader.read(100_000):
+                pass
+        cut.set()
+        writer.close()
+
+    serving(Limits(), use, messages=60)
+    assert cut.is_set()
+
+
 def test_a_peer_that_reads_nothing_is_cut_off_and_others_are_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What waits for it is no more than the buffers of one connection."""
-    waiting: dict[peers._BoundedProtocol, int] = {}
+    waiting: dict[peers.BoundedProtocol, int] = {}
     cut = asyncio.Event()
-    connection_lost = peers._BoundedProtocol.connection_lost
-    pause_writing = peers._BoundedProtocol.pause_writing
+    connection_lost = peers.BoundedProtocol.connection_lost
+    pause_writing = peers.BoundedProtocol.pause_writing
 
-    def noted(self: peers._BoundedProtocol, error: Exception | None) -> None:
+    def noted(self: peers.BoundedProtocol, error: Exception | None) -> None:
         if self in waiting:
             cut.set()
         connection_lost(self, error)
 
-    def paused(self: peers._BoundedProtocol) -> None:
+    def paused(self: peers.BoundedProtocol) -> None:
         waiting[self] = self.transport.get_write_buffer_size()
         pause_writing(self)
 
-    monkeypatch.setattr(peers._BoundedProtocol, "connection_lost", noted)
-    monkeypatch.setattr(peers._BoundedProtocol, "pause_writing", paused)
+    monkeypatch.setattr(peers.BoundedProtocol, "connection_lost", noted)
+    monkeypatch.setattr(peers.BoundedProtocol, "pause_writing", paused)
 
     async def use(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
