@@ -308,6 +308,15 @@ class Used(_Strict):
 class Commit(_Strict):
     """What stays live: the newest messages, or the newest rounds within a number of tokens."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"keep_turn_tokens": {"type": "null"}}},
+                {"properties": {"keep_recent_count": {"const": 0}}},
+            ]
+        }
+    )
+
     keep_recent_count: Kept = 0
     keep_turn_tokens: Count | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import pytest
 import schemathesis
@@ -48,7 +48,7 @@ CONFIG: Final = {
 REPEATED: Final = "duplicate_key"
 """The code of a request with a key that an earlier one had; its status, 422, is that of invalid ones."""
 
-Check: TypeAlias = Callable[[Case], None]
+Check: TypeAlias = Callable[["Case[Any]"], None]
 
 EDGES: Final = 60
 """Of how many cases at the edges of the schema the suite sends one."""
@@ -69,7 +69,9 @@ def described() -> Iterator[Any]:
         app = create_app(log, authorize=authorize, hosts=("*",))
         config = SchemathesisConfig.from_dict(CONFIG)
         described = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
-        with get_client(app) as client:  # One for all requests: each starts a thread and a loop.
+        with get_client(
+            cast("Any", app)
+        ) as client:  # One for all requests: each starts a thread and a loop.
             yield described, client
 
 
@@ -83,7 +85,7 @@ def check(described: tuple[Any, Any]) -> Check:
     return partial(check_answer, client=described[1])
 
 
-def check_answer(case: Case, client: Any) -> None:
+def check_answer(case: Case[Any], client: Any) -> None:
     """Send a request and look at the answer with every check of schemathesis."""
     if is_contradiction(case):
         return
@@ -95,14 +97,14 @@ def check_answer(case: Case, client: Any) -> None:
     )
 
 
-def do_not_wait(case: Case) -> None:
+def do_not_wait(case: Case[Any]) -> None:
     """Let a request that may wait, for an event or a turn, wait for nothing."""
     for said in (case.query, case.body):
         if isinstance(said, dict) and isinstance(seconds := said.get("wait_seconds"), int | float):
             said["wait_seconds"] = 0 if 0 <= seconds <= WAIT_SECONDS else seconds
 
 
-def is_contradiction(case: Case) -> bool:
+def is_contradiction(case: Case[Any]) -> bool:
     """Return whether a request has two keys: OpenAPI cannot say that one of two places is empty.
 
     A message's id is its key; with an `Idempotency-Key` beside it the answer is 422, and the
@@ -123,7 +125,7 @@ def test_what_the_description_allows_is_taken(operation: Any, check: Check) -> N
         case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE), is_there=st.booleans()
     )
     @search(2)
-    def send(case: Case, is_there: bool) -> None:
+    def send(case: Case[Any], is_there: bool) -> None:
         if is_there:
             case.path_parameters.update(
                 {name: THERE[name] for name in {*THERE} & {*case.path_parameters}}
@@ -136,7 +138,7 @@ def test_what_the_description_allows_is_taken(operation: Any, check: Check) -> N
 def test_what_the_description_forbids_is_refused(operation: Any, check: Check) -> None:
     @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
     @search(2)
-    def send(case: Case) -> None:
+    def send(case: Case[Any]) -> None:
         check(case)
 
     send()
