@@ -64,6 +64,9 @@ _OF_THE_SOURCE: Final = frozenset(
 )
 """Tests that read the source of the library and run little of it."""
 
+_SEARCHES: Final = frozenset({"test_described.py"})
+"""Tests that draw by a library of their own."""
+
 _SERVERS: Final = frozenset({"nats_cluster", "nats_server", "postgres", "start_postgres"})
 """The fixtures that start servers."""
 
@@ -78,7 +81,8 @@ def _is_search(item: pytest.Item) -> bool:
     """Return whether a test tries one case after another: what is drawn, or crash after crash."""
     fixtures: frozenset[str] = frozenset(getattr(item, "fixturenames", ()))
     function = getattr(item, "function", None)
-    return "share" in fixtures or bool(getattr(function, "is_hypothesis_test", False))
+    is_drawn = bool(getattr(function, "is_hypothesis_test", False))
+    return "share" in fixtures or is_drawn or item.path.name in _SEARCHES
 
 
 def _is_measured(item: pytest.Item) -> bool:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Collection, Mapping
-from functools import lru_cache, partial
+from contextlib import suppress
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import pydantic_core
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log, VersionConflict
 from eventlog.http.bodies import read_body
 from eventlog.http.call import (
     Call,
+    JsonResponse,
     Service,
-    checked,
     checked_query,
     expected_version,
     fence_of,
     idempotency_key,
+    invalid_fields,
 )
 from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
 from eventlog.http.limits import Limits
@@ -33,7 +32,8 @@ from eventlog.http.log_operations import LOG_OPERATIONS
 from eventlog.http.message_operations import MESSAGE_OPERATIONS
 from eventlog.http.openapi import document_of
 from eventlog.http.principal import ANY, Authorize, Principal
-from eventlog.http.routing import PREFIX, Routes, raw_path
+from eventlog.http.received import Received, authority_of, host_name
+from eventlog.http.routing import PREFIX, Routes, only, raw_path
 from eventlog.http.run_operations import RUN_OPERATIONS
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
@@ -84,6 +84,11 @@ _OVERLOADED: Final = Failure(
     503, "overloaded", "too many requests at once; try again", {}, (("Retry-After", "1"),)
 )
 
+_STOPPED: Final = Failure(
+    *(503, "indeterminate", "the server stops; repeat the request with its key", {}),
+    (("Retry-After", "1"), ("Connection", "close")),
+)
+
 
 def create_app(
     log: AsyncLog | Log,
@@ -106,7 +111,9 @@ def create_app(
     The log stays open; who opened it closes it.
     """
     opened = log if isinstance(log, AsyncLog) else AsyncLog(log)
-    return Application(opened, authorize, frozenset(hosts), limits or Limits(), pages)
+    return Application(
+        opened, authorize, frozenset(map(str.lower, hosts)), limits or Limits(), pages
+    )
 
 
 class Application:
@@ -125,6 +132,7 @@ class Application:
         self._service = Service(log, limits)
         self._authorize = authorize
         self._hosts = hosts
+        self._any_host = "*" in hosts
         self._limits = limits
         self._requests = self._streams = 0
 
@@ -135,18 +143,27 @@ class Application:
         """
         self._service.watch.end()
 
+    async def refuse_stopped(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that was cut off since the server stops, unless its answer has begun."""
+        with suppress(RuntimeError):
+            await _refusal(_STOPPED, scope)(scope, receive, send)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-        elif wants_stream(_accept(scope)):
+        if scope["type"] != "http":
+            await _answer_other(scope, receive, send)
+            return
+        try:
+            request = Received(scope, receive)
+        except RequestRefused as refused:
+            await _refusal(refused.failure, scope)(scope, receive, send)
+            return
+        if wants_stream(request.field(b"accept") or ""):
             if self._streams >= self._limits.streams:
                 await _refusal(_OVERLOADED, scope)(scope, receive, send)
                 return
             self._streams += 1
             try:
-                await self._serve(scope, receive, send)
+                await (await self._answer(request))(scope, receive, send)
             finally:
                 self._streams -= 1
         elif self._requests >= self._limits.requests:
@@ -154,63 +171,69 @@ class Application:
         else:
             self._requests += 1
             try:
-                await self._serve(scope, receive, send)
+                await (await self._answer(request))(scope, receive, send)
             finally:
                 self._requests -= 1
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _Request(scope, receive)
+    async def _answer(self, request: Received) -> ASGIApp:
+        scope = request.scope
         call: Call | None = None
         try:
             self._check_origin(request)
             path = raw_path(scope)
-            if path == b"/openapi.json":
-                response = _json(document_of(ROUTES.operations))
-            elif self._pages is not None and path == b"/" and request.method in ("GET", "HEAD"):
-                response = _page(self._pages.page)
-            elif self._pages is not None and path.startswith(_INSPECTOR):
-                response = await self._inspected(self._pages, request, path)
-            else:
+            if path.startswith(_PREFIX):
                 call = await self._let_in(request, path)
                 await self._read(call)
-                response = await call.operation.handler(call)
+                return await call.operation.handler(call)
+            return await self._answer_beside(request, path)
         except ClientDisconnect:
-            return
+            return _nothing
         except (DuplicateEvent, VersionConflict) as error:
-            response = _refusal(_failed_condition(error, call), scope)
+            return _refusal(_failed_condition(error, call), scope)
         except EventLogError as error:
-            response = _refusal(failure_of(error), scope)
+            return _refusal(failure_of(error), scope)
         except Exception:
             logging.getLogger("eventlog").exception("request_failed")
             failure = Failure(500, "internal_error", "the server failed; its log says why", {})
-            response = _refusal(failure, scope)
-        await response(scope, receive, send)
+            return _refusal(failure, scope)
+
+    async def _answer_beside(self, request: Received, path: bytes) -> Response:
+        """Answer what is no operation of the API: its description, and the page."""
+        method = request.method
+        if path == b"/openapi.json":
+            if method not in ("GET", "HEAD"):
+                raise only(("GET",), method)
+            return JsonResponse(document_of(ROUTES.operations))
+        if self._pages is not None and path == b"/" and method in ("GET", "HEAD"):
+            return _page(self._pages.page)
+        if self._pages is not None and path.startswith(_INSPECTOR):
+            return await self._inspected(self._pages, request, path)
+        raise RequestRefused("not_found", f"the API is under {PREFIX}; see /openapi.json")
 
     # ---- who, what and from where -------------------------------------------------------------
 
-    def _check_origin(self, request: Request) -> None:
+    def _check_origin(self, request: Received) -> None:
         """Refuse what a page of another site had a browser send (also where DNS was rebound)."""
-        headers = request.headers
-        host = headers.get("host", "")
-        if "*" not in self._hosts and _hostname(host) not in self._hosts:
+        host = request.field(b"host") or ""
+        if not self._any_host and host_name(host) not in self._hosts:
             raise RequestRefused("forbidden", "this Host is not served here")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        origin = request.field(b"origin")
+        if origin is not None and authority_of(origin) != host.lower():
             raise RequestRefused("forbidden", "pages of another origin are not served")
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        if request.field(b"sec-fetch-site") in ("cross-site", "same-site"):
             raise RequestRefused("forbidden", "pages of another site are not served")
 
-    async def _let_in(self, request: Request, path: bytes) -> Call:
-        method = "GET" if request.method == "HEAD" else request.method
-        if not path.startswith(_PREFIX):
-            raise RequestRefused("not_found", f"the API is under {PREFIX}; see /openapi.json")
+    async def _let_in(self, request: Received, path: bytes) -> Call:
+        method = request.scope["method"]
+        if method == "HEAD":
+            method = "GET"
         operation, values = ROUTES.find(method, path[len(_PREFIX) :].split(b"/"))
         principal = await self._principal(request)
         if operation.action not in principal.actions:
             raise RequestRefused("forbidden", f"the action {operation.action!r} is not granted")
         return Call(self._service, request, operation, principal, values)
 
-    async def _inspected(self, pages: Pages, request: Request, path: bytes) -> Response:
+    async def _inspected(self, pages: Pages, request: Received, path: bytes) -> Response:
         """Answer what the page asks for, for a principal who may read."""
         principal = await self._principal(request)
         if request.method != "GET" or "read" not in principal.actions:
@@ -223,9 +246,9 @@ class Application:
             raise RequestRefused("not_found", "the page of this version asks for nothing there")
         return Response(data, 200, {"Cache-Control": "no-store"}, "application/json")
 
-    async def _principal(self, request: Request) -> Principal:
+    async def _principal(self, request: Received) -> Principal:
         found = self._authorize(request)
-        principal = await found if inspect.isawaitable(found) else found
+        principal = found if found is None or isinstance(found, Principal) else await found
         if principal is None:
             raise RequestRefused(
                 "unauthorized",
@@ -238,101 +261,29 @@ class Application:
 
     async def _read(self, call: Call) -> None:
         operation, request = call.operation, call.request
-        call.query = checked_query(operation.query, request)
+        if operation.query is not None or request.scope["query_string"]:
+            call.query = checked_query(operation.query, request)
         if operation.keyed:
             call.key = idempotency_key(request)
         if operation.conditional:
             call.expected = expected_version(request)
-        elif "if-match" in request.headers:
+        elif request.has(b"if-match"):
             raise RequestRefused("invalid_argument", "this operation does not take If-Match")
         if operation.fenced:
             call.fence = fence_of(request, operation.fenced == "must")
-        elif "eventlog-fence" in request.headers:
+        elif request.has(b"eventlog-fence"):
             raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
         model = operation.body
         if model is not None:
-            content = await self._content(request)
+            content = await request.content(self._limits)
             if not content and not operation.body_required:
                 content = b"{}"
             else:
-                _check_media_type(request)
-            call.body = checked(partial(read_body, model, content))
-
-    async def _content(self, request: Request) -> bytes:
-        """Return the body, refused as soon as it is too large or takes too long."""
-        limit = self._limits.body_bytes
-        length = request.headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length[:19]) > limit:
-            raise _too_large(limit)
-        content = b""
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                while True:
-                    said = await request.receive()
-                    if said["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    content = said.get("body", b"")
-                    size += len(content)
-                    if size > limit:
-                        raise _too_large(limit)
-                    pieces.append(content)
-                    if not said.get("more_body", False):
-                        break
-        except TimeoutError:
-            raise RequestRefused(
-                "timeout", "the body did not come in time", headers=(("Connection", "close"),)
-            ) from None
-        return content if len(pieces) == 1 else b"".join(pieces)
-
-
-def _too_large(limit: int) -> RequestRefused:
-    return RequestRefused(
-        "too_large",
-        f"the body has more than {limit:,} bytes",
-        headers=(("Connection", "close"),),  # What is still coming is not read.
-    )
-
-
-class _Headers(Headers):
-    """The headers of a request, found by name without a search: a request looks for ten."""
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(scope=scope)
-        # The first of several is the one that counts.
-        self._first = {
-            str(name, "latin-1"): str(value, "latin-1")
-            for name, value in reversed(scope["headers"])
-        }
-
-    def __getitem__(self, key: str) -> str:
-        return self._first[key.lower()]
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._first
-
-
-class _Request(Request):
-    _found: Headers | None = None
-
-    @property
-    def headers(self) -> Headers:
-        if self._found is None:
-            self._found = _Headers(self.scope)
-        return self._found
-
-
-@lru_cache(maxsize=64)
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-def _check_media_type(request: Request) -> None:
-    if not _is_json(request.headers.get("content-type", "")):
-        raise RequestRefused(
-            "unsupported_media_type", "send the body as Content-Type: application/json"
-        )
+                request.check_json()
+            try:
+                call.body = read_body(model, content)
+            except ValidationError as error:
+                raise invalid_fields(error) from None
 
 
 def _page(content: bytes) -> Response:
@@ -345,14 +296,6 @@ def _page(content: bytes) -> Response:
     return Response(content, 200, headers, "text/html; charset=utf-8")
 
 
-@lru_cache(maxsize=64)  # Few differ, and each may be 64 KiB long.
-def _hostname(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
-
-
 def _accept(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"accept":
@@ -363,8 +306,16 @@ def _accept(scope: Scope) -> str:
 # ---- answers ----------------------------------------------------------------------------------
 
 
-def _json(document: Any) -> Response:
-    return Response(pydantic_core.to_json(document), 200, media_type="application/json")
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nobody: the client is gone."""
+
+
+async def _answer_other(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what is no request of HTTP: the server's start and end, and web sockets."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
 
 
 def _failed_condition(error: DuplicateEvent | VersionConflict, call: Call | None) -> Failure:

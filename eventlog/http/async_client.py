@@ -212,9 +212,9 @@ class AsyncClient:
                 if until is not None and document["version"] > until:
                     return
                 yield documents.recorded_from(document)
-            if len(page["events"]) < size:
+            if not page["events"]:
                 return
-            after, left = page["next"], None if left is None else left - size
+            after, left = page["next"], None if left is None else left - len(page["events"])
 
     async def follow(
         self, session: str, *, after: int = 0, types: Sequence[str] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -53,6 +54,11 @@ __all__ = [
     "read_body",
 ]
 
+ID_CHARACTERS: Final = 512
+"""The longest id of a message."""
+
+_MESSAGE_ID: Final = re.compile(rf"[^\x00-\x1f\x7f]{{1,{ID_CHARACTERS}}}")
+
 _ROLES: Final = ["system", "developer", "user", "assistant", "tool"]
 
 _PARTS: Final = (TextPart, ContextPart, ImagePart, ToolPart)
@@ -95,7 +101,7 @@ _MESSAGE: Final[dict[str, Any]] = {
         "id": {
             "type": "string",
             "minLength": 1,
-            "maxLength": 512,
+            "maxLength": ID_CHARACTERS,
             "pattern": r"^[^\x00-\x1f\x7f]+$",
         },
         "role": {"type": "string", "enum": _ROLES},
@@ -125,6 +131,9 @@ DIGEST: Final = 512
 
 
 SESSION_ID: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+
+_RUN_ID: Final = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
 
 def _whole(value: Any) -> Any:
@@ -220,7 +229,7 @@ class BeginMessage(_Strict):
     """A message to write in chunks; its lease is renewed by each of them."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"] = "assistant"
-    message_id: str | None = Field(None, min_length=1, max_length=512)
+    message_id: str | None = Field(None, min_length=1, max_length=ID_CHARACTERS)
     fields: dict[str, Any] | None = None
     lease_seconds: float = Field(LEASE_SECONDS, ge=1, le=86_400)
 
@@ -299,6 +308,15 @@ class Used(_Strict):
 class Commit(_Strict):
     """What stays live: the newest messages, or the newest rounds within a number of tokens."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"keep_turn_tokens": {"type": "null"}}},
+                {"properties": {"keep_recent_count": {"const": 0}}},
+            ]
+        }
+    )
+
     keep_recent_count: Kept = 0
     keep_turn_tokens: Count | None = None
 
@@ -306,7 +324,7 @@ class Commit(_Strict):
 class StopRun(_Strict):
     """Which run to cancel, and why."""
 
-    run_id: str | None = Field(None, min_length=1)
+    run_id: str | None = Field(None, pattern=_RUN_ID)
     reason: str | None = None
 
 
@@ -457,6 +475,7 @@ def checked_message(fields: dict[str, Any], index: int | None = None) -> Message
     One in the form of a chat API is returned as it is, since the library reads it.
     """
     if "parts" not in fields:
+        _check_id(fields, index)
         return fields
     text = pydantic_core.to_json(fields, inf_nan_mode="constants")
     try:
@@ -465,3 +484,11 @@ def checked_message(fields: dict[str, Any], index: int | None = None) -> Message
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(place) for place in first["loc"]) or None
         raise InvalidMessage(first["msg"], field=field, index=index) from error
+
+
+def _check_id(fields: dict[str, Any], index: int | None) -> None:
+    """Refuse an id that is none: the library would keep it beside one that it draws."""
+    id_ = fields.get("id", "as good as any")
+    if not (isinstance(id_, str) and _MESSAGE_ID.fullmatch(id_)):
+        reason = f"it must be a text of 1 to {ID_CHARACTERS} characters without control characters"
+        raise InvalidMessage(reason, field="id", index=index)

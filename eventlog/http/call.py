@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
 from starlette.responses import Response
 
 from eventlog import (
@@ -26,18 +25,21 @@ from eventlog import (
 )
 from eventlog.http.limits import Limits
 from eventlog.http.principal import ANY, Principal
+from eventlog.http.received import Received
 from eventlog.http.routing import Operation
 from eventlog.http.watching import Waiters
 from eventlog.http.wire_errors import RequestRefused
 
 __all__ = [
     "Call",
+    "JsonResponse",
     "Service",
     "checked_query",
     "expected_version",
     "fence_of",
     "idempotency_key",
     "in_order",
+    "invalid_fields",
     "json_response",
     "known_messages",
 ]
@@ -57,22 +59,24 @@ class Service:
         self.watch = Waiters(log)
         self._open: OrderedDict[tuple[str | None, str], AsyncSession] = OrderedDict()
 
-    async def session(
-        self, principal: Principal, session_id: str, *, create: bool = False, **options: Any
-    ) -> AsyncSession:
-        """Open a session of the principal's owner.
-
-        Another owner's raises what one that does not exist raises; with ``create``, what one that
-        is taken raises.
-        """
-        owner = None if principal.owner is ANY else str(principal.owner)
+    def known_session(self, owner: str | None, session_id: str) -> AsyncSession | None:
+        """Return a session that was opened before; None if it must be opened."""
         # Whose a session is never changes, so one that exists need not be opened again.
         known = self._open.get((owner, session_id))
         if known is not None:
             self._open.move_to_end((owner, session_id))
-            return known
+        return known
+
+    async def open_session(
+        self, owner: str | None, session_id: str, *, create: bool = False
+    ) -> AsyncSession:
+        """Open a session of an owner, or of anybody.
+
+        Another owner's raises what one that does not exist raises; with ``create``, what one that
+        is taken raises.
+        """
         try:
-            session = await self.log.session(session_id, create=create, owner=owner, **options)
+            session = await self.log.session(session_id, create=create, owner=owner)
         except OwnerMismatch:
             if create:
                 raise
@@ -91,7 +95,7 @@ class Call:
     """A request that was let in, with what it says."""
 
     service: Service
-    request: Request
+    request: Received
     operation: Operation
     principal: Principal
     path: dict[str, str]
@@ -110,14 +114,14 @@ class Call:
     @property
     def by(self) -> dict[str, Any]:
         """Who and what a command is recorded with."""
-        headers = self.request.headers
+        field = self.request.field
         by: dict[str, Any] = {
             "actor": self.principal.actor,
-            "correlation_id": headers.get("eventlog-correlation-id"),
-            "causation_id": headers.get("eventlog-causation-id"),
+            "correlation_id": field(b"eventlog-correlation-id"),
+            "causation_id": field(b"eventlog-causation-id"),
             "idempotency_key": self.key,
         }
-        traceparent = headers.get("traceparent")
+        traceparent = field(b"traceparent")
         # As the standard wants it, what cannot be read is ignored.
         if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
             by["trace"] = traceparent
@@ -143,16 +147,24 @@ class Call:
 
     async def session(self, *, create: bool = False) -> AsyncSession:
         """Open the session that the path names: as the turn's, if the request has a fence."""
-        session = await self.service.session(self.principal, self.path["session_id"], create=create)
+        session = await self._session(self.path["session_id"], create)
         if self.fence is None:
             return session
         with in_order():
             return await session.held_turn(self.fence)
 
+    async def _session(self, session_id: str, create: bool) -> AsyncSession:
+        principal, service = self.principal, self.service
+        owner = None if principal.owner is ANY else str(principal.owner)
+        known = service.known_session(owner, session_id)
+        if known is not None:
+            return known
+        return await service.open_session(owner, session_id, create=create)
+
     async def owns(self, session_id: str) -> bool:
         """Return whether a session is one that the principal may see."""
         try:
-            await self.service.session(self.principal, session_id)
+            await self._session(session_id, False)
         except SessionNotFound:
             return False
         return True
@@ -186,12 +198,27 @@ def known_messages() -> Generator[None]:
         raise RequestRefused("message_not_found", str(error), details=details) from None
 
 
+_JSON: Final = (b"content-type", b"application/json")
+
+
+class JsonResponse(Response):
+    """A JSON document as an answer; of a session with its version as the ``ETag``."""
+
+    def __init__(self, document: Any, status: int = 200, version: int | None = None) -> None:
+        # What the class above does, without encoding fields that never differ.
+        self.status_code = status
+        self.background = None
+        self.body = body = pydantic_core.to_json(document)
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), _JSON]
+        if version is not None:
+            self.raw_headers.append((b"etag", b'"%d"' % version))
+
+
 def json_response(
     document: Any, status: int = 200, *, session: AsyncSession | None = None
 ) -> Response:
     """Return an answer; with a session, its version as the ``ETag``."""
-    headers = None if session is None else {"ETag": f'"{session.version}"'}
-    return Response(pydantic_core.to_json(document), status, headers, "application/json")
+    return JsonResponse(document, status, None if session is None else session.version)
 
 
 # ---- what a request says ----------------------------------------------------------------------
@@ -200,7 +227,7 @@ _TRACEPARENT: Final = re.compile(
     r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII
 )
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
-_VERSION: Final = re.compile(r'"?([0-9]{1,17})"?', re.ASCII)
+_VERSION: Final = re.compile(r'([0-9]{1,17})|"([0-9]{1,17})"', re.ASCII)
 _KEY: Final = re.compile(
     r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"|([\x21\x23-\x7e]+)', re.ASCII
 )
@@ -208,7 +235,7 @@ _KEY: Final = re.compile(
 KEY_CHARACTERS: Final = 255
 
 
-def checked_query(model: type[Model] | None, request: Request) -> Model | None:
+def checked_query(model: type[Model] | None, request: Received) -> Model | None:
     """Read the query; unknown and repeated names are refused, and numbers are digits."""
     sent: dict[str, Any] = {}
     for name, value in request.query_params.multi_items() if request.scope["query_string"] else ():
@@ -216,7 +243,12 @@ def checked_query(model: type[Model] | None, request: Request) -> Model | None:
             said = "is given twice" if name in sent else "is no parameter of this operation"
             raise _invalid([(name, said)])
         sent[name] = _typed(model, name, value)
-    return None if model is None else checked(lambda: model.model_validate(sent))
+    if model is None:
+        return None
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        raise invalid_fields(error) from None
 
 
 def _typed(model: type[BaseModel], name: str, text: str) -> Any:
@@ -228,15 +260,12 @@ def _typed(model: type[BaseModel], name: str, text: str) -> Any:
     return text
 
 
-def checked(validate: Any) -> Any:
-    """Validate, or raise the refusal that names each wrong field."""
-    try:
-        return validate()
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise _invalid(
-            [(".".join(str(place) for place in entry["loc"]), entry["msg"]) for entry in found[:20]]
-        ) from None
+def invalid_fields(error: ValidationError) -> RequestRefused:
+    """Return the refusal that names each wrong field."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return _invalid(
+        [(".".join(str(place) for place in entry["loc"]), entry["msg"]) for entry in found[:20]]
+    )
 
 
 def _invalid(problems: list[tuple[str, str]]) -> RequestRefused:
@@ -246,24 +275,24 @@ def _invalid(problems: list[tuple[str, str]]) -> RequestRefused:
     return RequestRefused("invalid_argument", text, details={"errors": errors})
 
 
-def expected_version(request: Request) -> int | None:
+def expected_version(request: Received) -> int | None:
     """Read ``If-Match``: a version, in quotes as ``ETag`` has it, or bare."""
-    header = request.headers.get("if-match")
+    header = request.field(b"if-match")
     if header is None:
         return None
     found = _VERSION.fullmatch(header.strip())
     if found is None:
         raise RequestRefused("invalid_argument", 'If-Match must be one version, such as "17"')
-    return int(found[1])
+    return int(found[1] or found[2])
 
 
-def fence_of(request: Request, needed: bool) -> int | None:
+def fence_of(request: Received, needed: bool) -> int | None:
     """Read ``Eventlog-Fence``: the version at which an attempt at a turn began."""
-    header = request.headers.get("eventlog-fence")
+    header = request.field(b"eventlog-fence")
     if header is None and not needed:
         return None
     found = _VERSION.fullmatch((header or "").strip())
-    fence = 0 if found is None else int(found[1])
+    fence = 0 if found is None else int(found[1] or found[2])
     if not fence:
         raise RequestRefused(
             "invalid_argument", "Eventlog-Fence must be the fence with which the turn was begun"
@@ -271,9 +300,9 @@ def fence_of(request: Request, needed: bool) -> int | None:
     return fence
 
 
-def idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Received) -> str | None:
     """Read ``Idempotency-Key``: a string in quotes, as the draft has it, or bare."""
-    header = request.headers.get("idempotency-key")
+    header = request.field(b"idempotency-key")
     if header is None:
         return None
     found = _KEY.fullmatch(header.strip())

@@ -15,7 +15,8 @@ from eventlog import AsyncSession, EventLogError, Recorded
 from eventlog.http.bodies import EventsQuery
 from eventlog.http.call import Call, json_response
 from eventlog.http.documents import event_document
-from eventlog.http.limits import SCANNED
+from eventlog.http.limits import EVENT_BYTES, SCANNED
+from eventlog.http.paging import EventReader
 from eventlog.http.routing import Operation
 from eventlog.http.watching import Subscription
 from eventlog.http.wire_errors import RequestRefused, failure_of
@@ -44,7 +45,7 @@ async def list_events(call: Call) -> Response:
     session = await call.session()
     after = _after(call, query)
     types = None if query.types is None else frozenset(query.types.split(","))
-    if wants_stream(call.request.headers.get("accept", "")):
+    if wants_stream(call.request.field(b"accept") or ""):
         return await _stream(call, session, after, types)
     page = await _read(call, session, after, types, query.limit)
     if query.wait_seconds and not page.is_final(session):
@@ -54,7 +55,7 @@ async def list_events(call: Call) -> Response:
 
 def _after(call: Call, query: EventsQuery) -> int:
     """Return the version to go on after: the browser's, on reconnecting, before the one asked."""
-    last = call.request.headers.get("last-event-id")
+    last = call.request.field(b"last-event-id")
     if not last:
         return query.after or 0
     if not (last.isascii() and last.isdigit() and len(last) < 17):
@@ -89,13 +90,16 @@ async def _read(
     page = Page(after)
     await session.refresh()
     scan = limit if types is None else SCANNED
-    async for recorded in call.log.read(session.id, after=after, limit=scan):
-        page.scanned = recorded.version
-        page.is_whole = page.scanned < after + scan
-        if types is None or recorded.type in types:
-            page.events.append(recorded)
-            if len(page.events) == limit:
-                break
+    size = 0
+    async with aclosing(EventReader(call.log, session.id).after(after, scan)) as found:
+        async for recorded in found:
+            page.scanned = recorded.version
+            page.is_whole = page.scanned < after + scan
+            if types is None or recorded.type in types:
+                page.events.append(recorded)
+                size += len(recorded.record.data)
+                if len(page.events) == limit or size >= EVENT_BYTES:
+                    break
     return page
 
 
@@ -132,9 +136,10 @@ async def _stream(
 async def _has_more(
     call: Call, session: AsyncSession, after: int, types: frozenset[str] | None
 ) -> bool:
-    async for recorded in call.log.read(session.id, after=after):
-        if types is None or recorded.type in types:
-            return True
+    async with aclosing(EventReader(call.log, session.id).after(after)) as found:
+        async for recorded in found:
+            if types is None or recorded.type in types:
+                return True
     return False
 
 
@@ -164,13 +169,15 @@ async def _follow(
     subscription: Subscription,
 ) -> AsyncGenerator[bytes, None]:
     is_closed = session.meta.status in CLOSED
+    reader = EventReader(call.log, session.id)
     while True:
         subscription.look()
-        async for recorded in call.log.read(session.id, after=after):
-            after = recorded.version
-            is_closed = is_closed or recorded.type in ENDS
-            if types is None or recorded.type in types:
-                yield sent_event(recorded)
+        async with aclosing(reader.after(after)) as found:
+            async for recorded in found:
+                after = recorded.version
+                is_closed = is_closed or recorded.type in ENDS
+                if types is None or recorded.type in types:
+                    yield sent_event(recorded)
         if is_closed or call.service.watch.has_ended:
             return
         if not await subscription.wait(call.service.limits.heartbeat_seconds):

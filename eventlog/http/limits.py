@@ -8,6 +8,7 @@ from typing import Final
 __all__ = [
     "BATCH_MESSAGES",
     "CHUNK_BYTES",
+    "EVENT_BYTES",
     "LEASE_SECONDS",
     "PAGE",
     "PAGE_DEFAULT",
@@ -27,6 +28,9 @@ PAGE_DEFAULT: Final = 100
 
 SCANNED: Final = 10_000
 """The most events that one request for events looks at, for those of the types that it names."""
+
+EVENT_BYTES: Final = 4 * 1024 * 1024
+"""How many bytes of events a page of a list has, beyond its last event: then it is shorter than asked."""
 
 WAIT_SECONDS: Final = 60
 """The longest time for which a request for events may wait."""

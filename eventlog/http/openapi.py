@@ -191,7 +191,8 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "The same key in the same session gets the first outcome again; "
-                "with another payload it is refused.",
+                "with another payload it is refused. A message with an id takes none beside it: its "
+                "id is its key.",
                 "schema": {"type": _SCALARS, "pattern": KEY},
             }
         )
@@ -202,7 +203,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "The version that the session must be at; 412 if it is not.",
-                "schema": {"type": "string", "pattern": '^"?[0-9]{1,17}"?$'},
+                "schema": {"type": "string", "pattern": '^([0-9]{1,17}|"[0-9]{1,17}")$'},
             }
         )
     if operation.fenced:
@@ -212,7 +213,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "in": "header",
                 "required": operation.fenced == "must",
                 "description": "The fence of the turn that the command belongs to.",
-                "schema": {"type": "string", "pattern": '^"?[1-9][0-9]{0,15}"?$'},
+                "schema": {"type": "string", "pattern": '^([1-9][0-9]{0,15}|"[1-9][0-9]{0,15}")$'},
             }
         )
     if operation.body is not None:

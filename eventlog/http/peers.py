@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from eventlog.http.limits import Limits
 
-__all__ = ["bounded_protocol"]
+__all__ = ["BoundedProtocol", "bounded_protocol"]
 
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -22,11 +23,14 @@ _TOO_LARGE: Final = (
 )
 _TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
+_JOINED_BYTES: Final = 64 * 1024
+"""Bodies beyond this are not copied to join them with their head."""
+
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol of connections with these limits."""
 
-    class Bounded(_BoundedProtocol):
+    class Bounded(BoundedProtocol):
         limits_of_peers = limits
 
     return Bounded
@@ -54,7 +58,44 @@ class _Timer:
             self._handle = None
 
 
-class _BoundedProtocol(HttpToolsProtocol):
+class _WholeAnswer:
+    """The transport of one answer: its head waits for its body, for one system call and one packet.
+
+    Only a head that says how long its body is waits, since that body comes at once.
+    """
+
+    __slots__ = ("_cycle", "_head", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
+        self._cycle = cycle
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        head, cycle = self._head, self._cycle
+        if head is None and cycle.response_started:
+            is_whole = cycle.chunked_encoding is False and cycle.scope["method"] != "HEAD"
+            self._head = data if is_whole else b""
+            if is_whole:
+                return
+        elif head:
+            self._head = b""
+            if len(data) <= _JOINED_BYTES:
+                data = head + data
+            else:
+                self._transport.write(head)
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)  # Its body failed; the peer sees that it is missing.
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
+class BoundedProtocol(HttpToolsProtocol):
     """One connection. A request that comes whole costs it two assignments, and no timer."""
 
     limits_of_peers: Limits
@@ -98,7 +139,22 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._in_header, self._header_bytes = False, 0
         if self._header_timer.runs:
             self._header_timer.end()
+        if not self.url.startswith(b"/"):
+            self._take_host_from_url()
         super().on_headers_complete()
+        # Trailers of a chunked body are no part of the header: they come to a list of their own.
+        self.headers = []
+        # The answer has not begun: its task runs later.
+        self.cycle.transport = cast("asyncio.Transport", _WholeAnswer(self.cycle, self.transport))
+
+    def _take_host_from_url(self) -> None:
+        """Let the host of a URL, as proxies are sent it, count in place of the field."""
+        parsed = httptools.parse_url(self.url)
+        if parsed.host:
+            host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
+            port = b"" if parsed.port is None else b":%d" % parsed.port
+            self.headers[:] = [field for field in self.headers if field[0] != b"host"]
+            self.headers.append((b"host", host + port))
 
     def _await_header(self) -> None:
         seconds = self.limits_of_peers.header_seconds
@@ -116,6 +172,14 @@ class _BoundedProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self.transport.write(answer)
         self.transport.close()
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def end_stream(self) -> None:
+        """Cut off a peer that does not read its stream, which cannot be ended in good order."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request.
+        if cycle is not None and cycle.chunked_encoding and self.flow.write_paused:
+            self.transport.abort()
 
     # ---- the answer ---------------------------------------------------------------------------
 

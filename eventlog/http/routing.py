@@ -6,6 +6,7 @@ no separator.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -17,9 +18,11 @@ from starlette.responses import Response
 from eventlog.http.principal import Action
 from eventlog.http.wire_errors import RequestRefused
 
-__all__ = ["PREFIX", "Handler", "Operation", "Routes"]
+__all__ = ["PREFIX", "Handler", "Operation", "Routes", "only", "raw_path"]
 
 PREFIX: Final = "/api/v1"
+
+_NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Response]]
 """Answers a `Call`, which knows its operation: so the operation does not know the call."""
@@ -95,13 +98,18 @@ class Routes:
                 return operation, _values(operation.parameters, segments)
             allowed = allowed or {*methods}  # The description goes by the most fixed path, too.
         if allowed:
-            allow = ", ".join(sorted(allowed))
-            raise RequestRefused(
-                "method_not_allowed",
-                f"this path takes {allow}, not {method}",
-                headers=(("Allow", allow),),
-            )
+            raise only(sorted(allowed), method)
         raise RequestRefused("not_found", "no operation has this path; see /openapi.json")
+
+
+def only(methods: Iterable[str], method: str) -> RequestRefused:
+    """Return the refusal of a method that a path does not take."""
+    allow = ", ".join(methods)
+    return RequestRefused(
+        "method_not_allowed",
+        f"this path takes {allow}, not {method}",
+        headers=(("Allow", allow),),
+    )
 
 
 class _Shape:
@@ -130,13 +138,21 @@ class _Shape:
 def _values(parameters: Iterable[tuple[int, str]], segments: list[bytes]) -> dict[str, str]:
     try:
         return {
-            name: (unquote_to_bytes(raw) if b"%" in (raw := segments[place]) else raw).decode()
+            name: (_unescaped(raw) if b"%" in (raw := segments[place]) else raw).decode()
             for place, name in parameters
         }
     except UnicodeDecodeError:
         raise RequestRefused(
             "not_found", "an id in the path is not UTF-8; write it percent-encoded"
         ) from None
+
+
+def _unescaped(raw: bytes) -> bytes:
+    if _NO_ESCAPE.search(raw):
+        raise RequestRefused(
+            "not_found", "a % in the path begins no two hexadecimal digits; write it as %25"
+        )
+    return unquote_to_bytes(raw)
 
 
 def raw_path(scope: Mapping[str, Any]) -> bytes:

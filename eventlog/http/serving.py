@@ -13,11 +13,12 @@ from typing import Final
 
 import uvicorn
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
 from eventlog import AsyncLog, InvalidArgument
 from eventlog.http.application import LOOPBACK, Pages, create_app
 from eventlog.http.limits import Limits
-from eventlog.http.peers import bounded_protocol
+from eventlog.http.peers import BoundedProtocol, bounded_protocol
 from eventlog.http.principal import ANY, Authorize, Principal
 
 __all__ = ["by_token", "hosts_for", "is_loopback", "new_loop", "serve"]
@@ -122,13 +123,23 @@ async def serve(
         limits=limits,
         pages=pages,
     )
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or not server.should_exit:
+                raise
+            await app.refuse_stopped(scope, receive, send)
+
     server = _Server(
         uvicorn.Config(
-            app,
+            served,
             host=host,
             port=port,
             http=bounded_protocol(limits),
             log_config=None,
+            log_level="error",  # Warnings are about requests; a peer could fill the log with them.
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -141,6 +152,9 @@ async def serve(
     def stop() -> None:
         server.should_exit = True
         app.end_streams()
+        for connection in [*server.server_state.connections]:
+            if isinstance(connection, BoundedProtocol):
+                connection.end_stream()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -156,6 +156,9 @@ Part: TypeAlias = Annotated[
 ]
 
 
+_OF_A_TEXT: Final = frozenset({"type", "text"})
+"""The fields that are set in a part that is a text and nothing else."""
+
 _FINISHED: Final = frozenset({TextPart, ContextPart, ImagePart})
 
 
@@ -260,6 +263,17 @@ class Message(BaseModel):
 
     def as_data(self) -> dict[str, Any]:
         """Return the message as the dictionary that it was built from, with its id and time."""
+        parts = self.parts
+        if type(parts) is tuple and len(parts) == 1 and not self.__pydantic_extra__:
+            part = parts[0]
+            if type(part) is TextPart and part.model_fields_set == _OF_A_TEXT:
+                # Nearly all messages; the serializer takes ten times as long.
+                return {
+                    "id": self.id,
+                    "role": self.role,
+                    "parts": ({"type": part.type, "text": part.text},),
+                    "created_at": self.created_at,
+                }
         given = self.model_dump(exclude_unset=True)
         return {"id": self.id, **given, "created_at": self.created_at}
 

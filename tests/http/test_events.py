@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 
-from eventlog import Message
+from eventlog import AsyncLog, Message, Recorded
+from eventlog.http import paging
 from tests.http.api import Api, until
 from tests.http.test_gate import Raw
 from tests.http.test_operations import code
@@ -232,3 +233,57 @@ def test_a_stream_of_a_log_that_is_closed_ends_with_the_error(api: Api) -> None:
 
     said = api.loop.run(main())
     assert said.startswith('event: error\ndata: {"error":{"code":"log_closed"')
+
+
+# ---- large events -----------------------------------------------------------------------------
+
+
+class Counted:
+    """Reads a log, and notes how many events are asked for at a time."""
+
+    def __init__(self, log: AsyncLog) -> None:
+        self.log = log
+        self.asked: list[int] = []
+
+    def read(self, session: str, *, after: int, limit: int) -> AsyncIterator[Recorded]:
+        self.asked.append(limit)
+        return self.log.read(session, after=after, limit=limit)
+
+
+def test_a_slow_reader_keeps_one_large_event_or_a_page_of_small_ones(api: Api) -> None:
+    """Each reader holds its page as long as it likes: a hundred of them held 6 GB."""
+    session = api.log.session("s", create=True)
+    for size in [5] * 30 + [paging.PAGE_BYTES] * 4 + [5] * 30:
+        session.append(Message.user("x" * size))
+
+    async def read() -> tuple[list[int], list[int]]:
+        counted = Counted(AsyncLog(api.log))
+        reader = paging.EventReader(cast("Any", counted), "s")
+        found = [recorded.version async for recorded in reader.after(0)]
+        some = [recorded.version async for recorded in reader.after(1, 3)]
+        assert some == [2, 3, 4]
+        return found, counted.asked
+
+    found, asked = api.loop.run(read())
+    assert found == list(range(1, session.version + 1))
+    assert asked[:4] == [1, 4, 16, 64]
+    assert asked[4:8] == [
+        10,
+        1,
+        4,
+        1,
+    ]  # The ten small ones behind 21, then one large one at a time.
+
+
+def test_a_page_of_large_events_is_shorter_than_asked(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventlog.http.event_operations.EVENT_BYTES", 3_000)
+    for number in range(7):
+        api.append("s", f"{number}" * 1_000)
+    page = api("GET", "sessions/s/events").json()
+    assert 0 < len(page["events"]) < 8
+    assert page["next"] == len(page["events"])
+    with api.client() as client:
+        assert [recorded.version for recorded in client.read("s")] == list(range(1, 9))
+        assert [recorded.version for recorded in client.read("s", limit=6)] == list(range(1, 7))

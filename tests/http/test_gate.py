@@ -12,8 +12,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from eventlog.http import ANY, Limits, Principal, create_app
-from eventlog.http.application import Application
+from eventlog.http.application import ROUTES, Application
+from eventlog.http.routing import raw_path
 from eventlog.http.serving import by_token, hosts_for, is_loopback
+from eventlog.http.wire_errors import RequestRefused
 from tests.http.api import Api, authorize
 from tests.http.test_operations import code
 
@@ -30,6 +32,9 @@ MESSAGE = {"role": "user", "content": "hi"}
         {"Host": "evil.example"},
         {"Host": "localhost.evil.example:8137"},
         {"Host": "[bad"},
+        {"Host": "evil.example@localhost"},
+        {"Host": "localhost/evil.example"},
+        {"Host": "localhost:evil"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://localhost:3000"},
@@ -42,6 +47,42 @@ def test_what_a_page_of_another_site_sends_is_refused(api: Api, headers: dict[st
         answer = api(method, path, json=MESSAGE, headers=headers)
         assert code(answer) == (403, "forbidden")
     assert [*api.log.sessions()] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "Host", "Idempotency-Key", "If-Match", "Eventlog-Fence", "Content-Type"],
+)
+def test_a_field_that_is_given_twice_is_refused(api: Api, name: str) -> None:
+    """A proxy in front may have looked at the one that we would pass over."""
+    given = {"Authorization": "Bearer ada", "Host": "localhost", "Content-Type": "application/json"}
+    headers = [*given.items(), (name, given.get(name, "1")), (name, "2")]
+    answer = api.http.post("sessions/s/messages", json=MESSAGE, headers=headers)
+    assert code(answer) == (422, "invalid_argument")
+    assert name.lower() in answer.json()["error"]["message"]
+    assert [*api.log.sessions()] == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Encoding": "gzip"}, {"Transfer-Encoding": "gzip, chunked"}]
+)
+def test_a_body_that_is_packed_is_not_read(api: Api, headers: dict[str, str]) -> None:
+    answer = api("POST", "sessions/s/messages", json=MESSAGE, headers=headers)
+    assert code(answer) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["100%", "%zz", "%ff", "a%0"])
+def test_an_id_that_is_not_escaped_is_found_nowhere(api: Api, path: str) -> None:
+    scope: dict[str, Any] = {"type": "http", "raw_path": f"/api/v1/sessions/{path}".encode()}
+    with pytest.raises(RequestRefused, match="in the path"):
+        ROUTES.find("GET", raw_path(scope).removeprefix(b"/api/v1/").split(b"/"))
+
+
+@pytest.mark.parametrize("id_", ["", "\0", "a\nb", "x" * 513, 7, None])
+def test_an_id_that_is_none_is_refused_in_every_form_of_a_message(api: Api, id_: Any) -> None:
+    for form in ({"content": "hi"}, {"parts": [{"type": "text", "text": "hi"}]}):
+        answer = api("POST", "sessions/s/messages", json={"role": "user", "id": id_, **form})
+        assert code(answer) == (422, "invalid_message")
 
 
 @pytest.mark.parametrize(

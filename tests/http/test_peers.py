@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -13,6 +17,7 @@ from eventlog import AsyncLog, Log, Message
 from eventlog.http import Limits, peers
 from eventlog.http.serving import serve
 from eventlog.stores.memory import MemoryStore
+from tests.http.api import until
 
 START = b"GET /api/v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 LARGE = 400_000
@@ -83,15 +88,62 @@ WHOLE = START + b"\r\n"
     ],
 )
 def test_a_header_that_does_not_end_is_answered_and_the_connection_closed(
-    sent: list[bytes], answers: list[bytes]
+    sent: list[bytes], answers: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    timers = Timers(monkeypatch)
+
     async def use(port: int) -> None:
-        said, served = await asyncio.gather(said_to(port, sent), is_served(port))
+        saying = asyncio.ensure_future(said_to(port, sent))
+        await until(lambda: timers.has_come(sum(map(len, sent))))
+        assert await is_served(port)
+        timers.ring()
+        said = await saying
         found = [piece.split(b" ")[1] for piece in said.split(b"HTTP/1.1")[1:]]
         assert found == answers, said
-        assert served
+        assert await is_served(port)
 
-    serving(Limits(header_seconds=0.3), use)
+    serving(Limits(), use)
+
+
+class Timers:
+    """The timers of connections, which ring when the test says so; and what comes on the first one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._calls: dict[peers._Timer, Callable[[], None]] = {}
+        self._first: peers.BoundedProtocol | None = None
+        self._received = 0
+        made = peers.BoundedProtocol.connection_made
+        received = peers.BoundedProtocol.data_received
+
+        def begin(timer: peers._Timer, loop: object, seconds: float, call: Any) -> None:
+            timer.end()
+            self._calls[timer] = call
+            cancel = partial(self._calls.pop, timer, None)
+            timer._handle = cast("Any", SimpleNamespace(cancel=cancel))
+
+        def connection_made(protocol: peers.BoundedProtocol, transport: Any) -> None:
+            self._first = self._first or protocol
+            made(protocol, transport)
+
+        def data_received(protocol: peers.BoundedProtocol, data: bytes) -> None:
+            received(protocol, data)
+            self._received += len(data) if protocol is self._first else 0
+
+        monkeypatch.setattr(peers._Timer, "begin", begin)
+        monkeypatch.setattr(peers.BoundedProtocol, "connection_made", connection_made)
+        monkeypatch.setattr(peers.BoundedProtocol, "data_received", data_received)
+
+    def has_come(self, size: int) -> bool:
+        """Return whether the first connection has that many bytes, and its answers are written."""
+        first = self._first
+        if first is None or first.transport.is_closing():
+            return first is not None
+        cycle: Any = first.cycle
+        return self._received == size and (cycle is None or cycle.response_complete)
+
+    def ring(self) -> None:
+        for call in [*self._calls.values()]:
+            call()
 
 
 def test_half_a_body_is_answered_and_the_connection_closed() -> None:
@@ -108,26 +160,66 @@ def test_half_a_body_is_answered_and_the_connection_closed() -> None:
     serving(Limits(body_seconds=0.3), use)
 
 
+def test_a_request_that_the_end_cuts_off_is_asked_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eventlog.http.serving.GRACE_SECONDS", 0)
+    head = b"POST /api/v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+
+    async def use(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        signal.raise_signal(signal.SIGTERM)
+        answer = await reader.read()
+        assert answer.startswith(b"\r\nHTTP/1.1 503 ")
+        assert b"indeterminate" in answer
+        writer.close()
+
+    serving(Limits(), use)
+
+
+def test_a_peer_that_reads_nothing_of_a_stream_does_not_hold_up_the_end() -> None:
+    cut = asyncio.Event()
+
+    async def use(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+        request = START.replace(b"sessions", b"sessions/s/events")
+        writer.write(request + b"Accept: text/event-stream\r\n\r\n")
+        await reader.readline()
+        assert await is_served(port)
+        signal.raise_signal(signal.SIGTERM)
+        with suppress(ConnectionResetError):
+            while await reader.read(100_000):
+                pass
+        cut.set()
+        writer.close()
+
+    serving(Limits(), use, messages=60)
+    assert cut.is_set()
+
+
 def test_a_peer_that_reads_nothing_is_cut_off_and_others_are_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What waits for it is no more than the buffers of one connection."""
-    waiting: dict[peers._BoundedProtocol, int] = {}
+    waiting: dict[peers.BoundedProtocol, int] = {}
     cut = asyncio.Event()
-    connection_lost = peers._BoundedProtocol.connection_lost
-    pause_writing = peers._BoundedProtocol.pause_writing
+    connection_lost = peers.BoundedProtocol.connection_lost
+    pause_writing = peers.BoundedProtocol.pause_writing
 
-    def noted(self: peers._BoundedProtocol, error: Exception | None) -> None:
+    def noted(self: peers.BoundedProtocol, error: Exception | None) -> None:
         if self in waiting:
             cut.set()
         connection_lost(self, error)
 
-    def paused(self: peers._BoundedProtocol) -> None:
+    def paused(self: peers.BoundedProtocol) -> None:
         waiting[self] = self.transport.get_write_buffer_size()
         pause_writing(self)
 
-    monkeypatch.setattr(peers._BoundedProtocol, "connection_lost", noted)
-    monkeypatch.setattr(peers._BoundedProtocol, "pause_writing", paused)
+    monkeypatch.setattr(peers.BoundedProtocol, "connection_lost", noted)
+    monkeypatch.setattr(peers.BoundedProtocol, "pause_writing", paused)
 
     async def use(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
@@ -141,3 +233,62 @@ def test_a_peer_that_reads_nothing_is_cut_off_and_others_are_served(
         writer.transport.abort()
 
     serving(Limits(write_seconds=0.3), use, messages=60)
+
+
+def test_fields_behind_a_body_are_no_part_of_its_header() -> None:
+    head = b"POST /api/v1/sessions/s/messages HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b'{"role": "user", "content": "hi"}'
+    trailers = b"Host: evil.example\r\nIf-Match: 99\r\nConnection: close\r\n"
+
+    async def use(port: int) -> None:
+        whole = head + b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(whole)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+        writer.close()
+
+    serving(Limits(), use)
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        (b"http://127.0.0.1/api/v1/sessions", b"200"),
+        (b"http://evil.example/api/v1/sessions", b"403"),
+    ],
+)
+def test_the_host_of_a_whole_url_counts_in_place_of_the_field(url: bytes, status: bytes) -> None:
+    async def use(port: int) -> None:
+        request = START.replace(b"/api/v1/sessions", url) + b"Connection: close\r\n\r\n"
+        assert (await said_to(port, [request])).split(b" ")[1] == status
+
+    serving(Limits(), use)
+
+
+def test_an_answer_goes_out_in_one_piece() -> None:
+    """Its head waits for a body that comes at once, and for no other."""
+    sent: list[bytes] = []
+    transport = SimpleNamespace(write=sent.append, close=lambda: None)
+
+    def answered(length: bool | None, *pieces: bytes, method: str = "GET") -> list[bytes]:
+        cycle = SimpleNamespace(response_started=False, chunked_encoding=None, scope={})
+        cycle.scope["method"] = method
+        answer = peers._WholeAnswer(cast("Any", cycle), cast("Any", transport))
+        answer.write(b"100")
+        cycle.response_started, cycle.chunked_encoding = True, length
+        for piece in pieces:
+            answer.write(piece)
+        answer.close()
+        said = [*sent]
+        sent.clear()
+        return said[1:]
+
+    assert answered(False, b"head", b"body") == [b"headbody"]
+    assert answered(False, b"head", b"body", b"more") == [b"headbody", b"more"]
+    assert answered(False, b"head", b"") == [b"head"]
+    assert answered(False, b"head") == [b"head"]
+    assert answered(False, b"head", b"x" * 70_000) == [b"head", b"x" * 70_000]
+    assert answered(False, b"head", method="HEAD") == [b"head"]
+    assert answered(True, b"head", b"body") == [b"head", b"body"]
+    assert answered(None, b"head") == [b"head"]
