@@ -425,7 +425,7 @@ def renamed_entry(entries: dict[str, bytes], drawn: random.Random) -> bytes:
         name + "/",
         name.upper(),
         "sessions/2/x",
-        "",
+        " ",
         ".",
         other,
     ]
