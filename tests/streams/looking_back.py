@@ -14,7 +14,7 @@ from eventlog.exchange.bundle.reading import read_bundle_bytes
 from eventlog.exchange.bundle.store import BundleStore
 from eventlog.exchange.bundle.writing import bundle_bytes
 from eventlog.exchange.copying import copy_log
-from eventlog.records import START, Append
+from eventlog.records import START, Append, Position
 from eventlog.session_face import core_of
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.files import FilesBacking
@@ -110,9 +110,10 @@ def _expect_places(log: Log) -> None:
         assert session.at(time=time).version == version
     for each in recorded[:: max(1, len(recorded) // 5)]:
         assert session.at(position=each.position).version == each.version
-    for beyond in ({"version": session.version + 1}, {"position": log.position() + 1}):
-        with pytest.raises(InvalidArgument):
-            session.at(**beyond)
+    with pytest.raises(InvalidArgument):
+        session.at(version=session.version + 1)
+    with pytest.raises(InvalidArgument):
+        session.at(position=Position(log.position() + 1))
     assert session.at(time="9999-01-01T00:00:00Z").version == session.version
 
 
