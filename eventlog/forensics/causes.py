@@ -263,8 +263,9 @@ class Causes:
             case "archive_finalized":
                 for follow_up in event.follow_ups:
                     self._tasks[follow_up["task_id"]] = version
-            case _ if isinstance(event, TurnEvent):
-                self._note_turn(version, event)
+            case _:
+                if isinstance(event, TurnEvent):
+                    self._note_turn(version, event)
 
     def _note_message(self, version: int, message: MessageData) -> None:
         self._messages[message["id"]] = version
