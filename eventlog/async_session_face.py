@@ -267,7 +267,7 @@ class AsyncSession:
     async def watch(self, projection: Projection[Any, View]) -> Watch[View]:
         """Fold the session through a projection as records come; `Watch.view` reads it without I/O.
 
-        Its `Watch.view` is read without awaiting. See `Session.watch`.
+        The view is read without awaiting. See `Session.watch`.
         """
         shelter = self._engine.blocking.shelter
         return await self._engine.run(watch, self._core, shelter, projection)
@@ -309,8 +309,8 @@ class AsyncSession:
         return AsyncMoment(self._engine, moment)
 
     async def diff(self, first: int, second: int) -> tuple[Change, ...]:
-        """Return what is different at version ``second`` from what was at ``first``, by path, each
-        with the event that changed it last.
+        """Return how version ``second`` differs from ``first``, path by path, each with the event
+        that changed it last.
 
         See `Session.diff`.
         """
@@ -345,8 +345,8 @@ class AsyncSession:
         until: str | datetime | None = None,
         text: str | None = None,
     ) -> tuple[Recorded, ...]:
-        """Return the events in order that are of one of ``types``, by ``actor``, from ``since`` to
-        ``until``, and say ``text`` in any case; what is not given does not matter.
+        """Return the events, in order, of these ``types``, by this ``actor``, from ``since`` to
+        ``until``, that contain ``text`` in upper or lower case. A filter that is left out admits all.
 
         See `Session.timeline`.
         """

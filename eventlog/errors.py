@@ -206,7 +206,7 @@ class OwnerMismatch(ConflictError):
 
 
 class MessageWithdrawn(ConflictError):
-    """The message was taken out of the session, so it takes no result and no second appending.
+    """The message was taken out of the session: it gets no result, and cannot be appended again.
 
     ``version`` is that of the message, ``withdrawn_at`` that of the event that withdrew it.
     """

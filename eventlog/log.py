@@ -418,8 +418,10 @@ class Log:
         """Return what is wrong with a session, the first bad version first; an empty list if
         nothing is.
 
-        Checks the hash chain, and that the state machines allow every recorded step. Raises
-        `SessionNotFound`.
+        Checks the hash chain, that the state machines allow every recorded step, and what is derived
+        from the events: no message is missing or twice, snapshots equal a full fold, large values
+        have their digests, and index entries follow from the events. Damaged bytes are findings,
+        too. Raises `SessionNotFound`.
         """
         session_id = check_session_id(session)
         findings = self._engine.shelter.read(late_verbs.verify, self._engine.store, session_id)
@@ -490,7 +492,7 @@ class Log:
         """Write the whole log into a new local file, as it is at one moment, while others write to it.
 
         The file is a log in SQLite, from whatever store: open it, or copy it into another store. All
-        that was acknowledged before the call is in it, but for what a PostgreSQL does not show to
+        that was acknowledged before the call is in it, except what PostgreSQL does not show to
         readers yet; nothing is in it without what came before. It has a log id of its own, so
         checkpoints of this log are refused there. Session folders are not part of a log.
 

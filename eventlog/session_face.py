@@ -314,8 +314,8 @@ class Session:
         return self._engine.shelter.read(late_verbs.at, self._past, version, time, position)
 
     def diff(self, first: int, second: int) -> tuple[Change, ...]:
-        """Return what is different at version ``second`` from what was at ``first``, by path, each
-        with the event that changed it last.
+        """Return how version ``second`` differs from ``first``, path by path, each with the event
+        that changed it last.
 
         Paths lead to what `Moment.values` has: ``meta.pending_tokens``, ``tail[m-1].role``,
         ``archives[archive_001].state``. Raises `InvalidArgument` for a version that the session has
@@ -352,8 +352,8 @@ class Session:
         until: str | datetime | None = None,
         text: str | None = None,
     ) -> tuple[Recorded, ...]:
-        """Return the events in order that are of one of ``types``, by ``actor``, from ``since`` to
-        ``until``, and say ``text`` in any case; what is not given does not matter.
+        """Return the events, in order, of these ``types``, by this ``actor``, from ``since`` to
+        ``until``, that contain ``text`` in upper or lower case. A filter that is left out admits all.
 
         Filters choose what is returned and change no state. Raises `InvalidArgument` for a time
         without a zone.
@@ -366,8 +366,11 @@ class Session:
         """Return the event at a version and what led to it, the nearest cause first.
 
         With ``tree``, the event and all that it led to, each with its depth and followed by what it
-        led to itself. A cause is what the metadata name, or the step before of the same task, or the
-        message that made the call.
+        led to itself. A cause is the event that the metadata name, or else follows from what the
+        event is about: a result from the message that made the call, a message from the step or
+        turn that it was said in, a turn from its run, a run from the queued message, and an event
+        of a task from the one before it. Raises `InvalidArgument` for a version that the session
+        has not reached.
         """
         return self._engine.shelter.read(late_verbs.why, self._past, version, tree)
 
@@ -920,8 +923,8 @@ class Session:
     def turns(self, turn_id: str | None = None) -> tuple[TurnView, ...]:
         """Return the session's turns: how each ended, and the open one; or the one with an id.
 
-        Ended ones come first, by id; the open one is the last. Only with ``turn_id`` a completed turn
-        comes with its result; none is returned for an unknown id.
+        Those that have ended come first, by id; the open one is the last. A completed turn has its
+        result only if it is asked for by ``turn_id``; for an unknown id the tuple is empty.
         """
         return self._engine.shelter.read(queries.read_turns, self._core, turn_id)
 

@@ -54,6 +54,7 @@ _MEASURED: Final = frozenset(
         "runs",
         "sqlite",
         "telemetry",
+        "turns",
         "unit",
     }
 )
@@ -121,7 +122,7 @@ def _is_quick(item: pytest.Item) -> bool:
     """Return whether a test belongs to the quick ones: no server, no disk, and no search."""
     fixtures: frozenset[str] = frozenset(getattr(item, "fixturenames", ()))
     return (
-        item.path.parent.name in ("docs", "unit")
+        item.path.parent.name in ("docs", "turns", "unit")
         and _store_of(item) in (None, "memory")
         and not fixtures & _SERVERS
         and not _is_search(item)

@@ -26,8 +26,9 @@ __all__ = ["why"]
 @version_option
 @click.option("--tree", is_flag=True, help="Show what the event led to instead.")
 def why(invocation: Invocation, place: str, version: int | None, tree: bool) -> None:
-    """A cause is what the metadata of an event name, or follows from what it is about: the step of
-    the task before it, the message that made a call.
+    """A cause is what the metadata of an event name, or follows from what it is about: the message
+    that made a call, the attempt at a turn, the message that waited for a run, the step of the task
+    before it.
     """
     session_id, version = place_of(place, version)
     if version is None:

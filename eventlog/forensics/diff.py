@@ -23,7 +23,7 @@ _BY_KEY: Final = frozenset({"tail", "archives", "tasks", "turns", "runs"})
 
 
 class Change(NamedTuple):
-    """A path whose value changed; None is what was, or is, not there."""
+    """A path whose value changed; ``before`` or ``after`` is None where there was nothing."""
 
     path: str
     before: Any

@@ -19,7 +19,7 @@ __all__ = ["GivenContext", "contexts_given", "made_again"]
 
 
 class GivenContext(NamedTuple):
-    """A context that was handed over, made again from what its event names."""
+    """A context that was handed to a model, rebuilt from what its event names."""
 
     version: int
     """That of the event."""

@@ -219,7 +219,7 @@ class Moment:
 
     @contextmanager
     def seen_as(self, picture: Picture) -> Generator[Moment]:
-        """Show the values of a picture that is at hand, for as long as it does not go on."""
+        """Show the values of a picture that was folded already, for as long as it is not folded further."""
         self._picture = picture
         try:
             yield self

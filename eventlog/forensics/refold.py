@@ -43,7 +43,7 @@ class Divergence(NamedTuple):
 
 
 class Refolded(NamedTuple):
-    """What folding a session again came to."""
+    """The result of folding a session again."""
 
     version: int
     """Up to where the session was folded."""

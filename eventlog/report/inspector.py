@@ -18,6 +18,7 @@ from eventlog import __version__
 from eventlog.engine.listings import Selection, list_sessions
 from eventlog.errors import CorruptError, InvalidArgument, OwnerMismatch, SessionNotFound
 from eventlog.forensics.as_of import checked_version
+from eventlog.forensics.causes import why
 from eventlog.forensics.diff import blame
 from eventlog.forensics.near_picture import near_picture
 from eventlog.forensics.paths import Path, format_path
@@ -52,6 +53,9 @@ ARCHIVES: Final = 100
 
 FOUND: Final = 2_000
 """Events that a search returns: the first ones."""
+
+CAUSES: Final = 12
+"""Causes that are shown of an event."""
 
 OPEN: Final = 64
 """Sessions whose past is kept, with what was folded of it."""
@@ -253,6 +257,20 @@ def _found(past: Past, query: _Query) -> bytes:
     return _json({"versions": versions, "is_whole": len(versions) < FOUND})
 
 
+def _why(past: Past, query: _Query) -> bytes:
+    """Return what led to an event, the nearest cause first."""
+    found = why(past, query.number("version", past.head))
+    steps = [
+        {"version": cause.version, "type": cause.event.type, "reason": shortened(cause.reason)}
+        for cause in found[1 : CAUSES + 1]
+    ]
+    outside = found[-1].outside
+    if outside is not None and len(steps) < CAUSES:
+        reason = f"event {outside}, which is not here"
+        steps.append({"version": 0, "type": "", "reason": shortened(reason)})
+    return _json(steps)
+
+
 _ANSWERS: Final[dict[str, Callable[[Any, Any], bytes]]] = {
     "about": _session,
     "lines": _lines,
@@ -260,4 +278,5 @@ _ANSWERS: Final[dict[str, Callable[[Any, Any], bytes]]] = {
     "state": _state,
     "blame": _blame,
     "found": _found,
+    "why": _why,
 }

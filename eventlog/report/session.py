@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import CorruptError
 from eventlog.exchange.bundle.redacting import redacted_record
+from eventlog.forensics.causes import Causes
 from eventlog.forensics.picture import Picture, Pictures, Values
 from eventlog.forensics.predicates import quick_predicates
 from eventlog.recorded import Recorded
@@ -52,6 +53,8 @@ class SessionReport:
         self._redaction: Redaction | None = redaction
         self._tables = Tables()
         self._windows: list[Window] = []
+        self._causes: list[int] = []
+        """For each event the version of its cause, or 0, and the place of the reason."""
         self._findings = [_verified(finding) for finding in verified]
         self._contextual: list[Recorded] = []
         past.store.shelter.read(self._fold)
@@ -74,6 +77,7 @@ class SessionReport:
             "findings": self._findings,
             "contexts": self._contexts,
             "machines": drawings(),
+            "causes": self._causes,
         }
         yield json_text(head)[:-1]
         yield ',"windows":['
@@ -92,10 +96,11 @@ class SessionReport:
         fold = Pictures(self._past.session)
         picture = fold.initial()
         frames: Frames | None = None
-        checks = _Checks()
+        checks, causes = _Checks(), Causes()
         is_readable = True
         for record in self._records():
             recorded = self._masked(record)
+            link = causes.link(recorded)
             if record.version > self.after and frames is None:
                 frames = Frames(self._tables, picture)
             window = None if frames is None else self._window(frames, record.version)
@@ -109,6 +114,7 @@ class SessionReport:
             if window is not None and frames is not None:
                 changes = frames.after(picture) if is_readable else []
                 window.add(recorded, changes, picture.session.window.tokens)
+                self._causes += (link.cause or 0, self._tables.value(link.text))
             if record.type in CONTEXTUAL and record.version > self.after and is_readable:
                 self._contextual.append(recorded)
         self._findings += checks.findings()

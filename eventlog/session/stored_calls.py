@@ -15,16 +15,16 @@ from eventlog.session.parts import answerable, output_of, readings_of
 from eventlog.session.values import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventlog.session.events import ToolResultRecorded
     from eventlog.session.message_data import MessageData
     from eventlog.session.parts import Reading
 
-__all__ = ["StoredCalls"]
+__all__ = ["StoredCalls", "named_calls"]
 
 NAMED_IDS: Final = 20
-"""So many ids of calls are named in an error."""
+"""How many ids of calls an error names."""
 
 
 @dataclass(slots=True)
@@ -80,11 +80,9 @@ class StoredCalls:
         """Return how many calls have this id; raise `InvalidMessage` if none of them is meant."""
         count = self._counts.get(tool_id, 0)
         if not count:
-            ids = [id_ for id_, _ in self._calls]
-            more = f" and {len(ids) - NAMED_IDS:,} more" if len(ids) > NAMED_IDS else ""
+            has = named_calls([id_ for id_, _ in self._calls])
             raise InvalidMessage(
-                f"message {self._message_id!r} has no call {tool_id!r}; "
-                f"it has {ids[:NAMED_IDS]}{more}",
+                f"message {self._message_id!r} has no call {tool_id!r}; it has {has}",
                 field="tool_id",
             )
         if occurrence is not None and occurrence >= count:
@@ -131,3 +129,11 @@ def _shows_result(found: Reading) -> bool:
 
 def _digest(output: str) -> str:
     return digest_of(output.encode("utf-8", "surrogatepass"))
+
+
+def named_calls(ids: Sequence[str]) -> str:
+    """Return the ids of calls as an error says them, at most 20."""
+    if not ids:
+        return "no calls"
+    more = f" and {len(ids) - NAMED_IDS:,} more" if len(ids) > NAMED_IDS else ""
+    return ", ".join(map(repr, ids[:NAMED_IDS])) + more

@@ -29,9 +29,8 @@ class Provider:
 
     ``is_available`` says whether it can be used at all: a plain or asynchronous function, which is
     asked before each attempt. If it raises, or does not answer within 10 s, the provider is not
-    available. A provider without
-    sessions of its own has ``keeps_sessions=False``; before the first call the session then gets an id
-    for it, see `Session.memory_session`.
+    available. A provider without sessions of its own has ``keeps_sessions=False``; before the first
+    call the session then gets an id for it, see `Session.memory_session`.
     """
 
     name: str

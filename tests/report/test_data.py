@@ -150,6 +150,32 @@ def test_runs_are_shown_with_the_path_that_they_took(
     assert states == ["idle", "running", "backing_off", "running", "completed"]
 
 
+def causes_in(document: dict[str, Any], version: int) -> list[tuple[int, str]]:
+    """Follow the causes of an event as the page does."""
+    found: list[tuple[int, str]] = []
+    while version > document["after"]:
+        place = 2 * (version - document["after"] - 1)
+        version, reason = document["causes"][place : place + 2]
+        if not document["values"][reason]:
+            break
+        found.append((version, document["values"][reason]))
+    return found
+
+
+def test_the_causes_of_each_event_are_in_the_data(session: Session) -> None:
+    session.append(say("user", "late", "of elsewhere"), causation_id="elsewhere")
+    document = data_of(session)
+
+    for version in range(1, session.version):
+        causes = [(cause.version, cause.reason) for cause in session.why(version)[1:]]
+        assert causes_in(document, version) == causes
+    assert any(len(causes_in(document, version)) > 3 for version in range(session.version))
+    outside = [(0, "event elsewhere, which is not here")]
+    assert causes_in(document, session.version) == outside
+    part = data_of(session, after=20)
+    assert causes_in(part, session.version) == outside
+
+
 def test_a_part_of_a_session_begins_with_the_state_before_it(session: Session) -> None:
     document = data_of(session, after=20, until=30, redaction=None)
 

@@ -201,6 +201,24 @@ def test_a_version_is_shown_as_in_a_report(
     ).wait_for()
 
 
+def test_what_led_to_an_event_is_the_servers_answer(
+    visit: Callable[..., Shown], served: tuple[str, str]
+) -> None:
+    with eventlog.open(f"{served[1]}?mode=ro") as log:
+        session = log.session("bot-7", follow_folder=False)
+        version = next(
+            event.version for event in session.timeline() if len(session.why(event.version)) == 4
+        )
+        causes = session.why(version)[1:]
+    here = visit(f"#bot-7@{version}")
+    here.at(version)
+    here.panel("Changes")
+    panel = here.page.locator("#panel")
+    panel.get_by_text("What led to it").click()
+    panel.get_by_role("button", name=f"event {causes[-1].version}", exact=True).click()
+    here.at(causes[-1].version)
+
+
 def test_events_are_shown_as_they_come(
     visit: Callable[..., Shown], served: tuple[str, str]
 ) -> None:

@@ -150,6 +150,27 @@ def test_a_click_on_a_value_shows_the_event_that_set_it(
     here.at(change.version)
 
 
+def test_what_led_to_an_event_is_one_click_away(report: Path, session: Session, show: Show) -> None:
+    version = next(
+        event.version for event in session.timeline() if len(session.why(event.version)) == 4
+    )
+    causes = session.why(version)[1:]
+    here = show(report)
+    here.go(f"#bot-7@{version}")
+    here.panel("Changes")
+    panel = here.page.locator("#panel")
+
+    panel.get_by_text("What led to it").click()
+    panel.get_by_role("listitem").last.wait_for()
+    said = panel.get_by_role("listitem").all_inner_texts()
+    assert [text for text in said if text.startswith("event")] == [
+        f"event {cause.version} {cause.event.type}: {cause.reason}" for cause in causes
+    ]
+    panel.get_by_role("button", name=f"event {causes[-1].version}", exact=True).click()
+    here.at(causes[-1].version)
+    assert here.problems == []
+
+
 def test_a_click_on_a_tools_output_shows_the_result_and_not_the_call(
     report: Path, session: Session, show: Show
 ) -> None:

@@ -50,7 +50,7 @@ class _Saved(NamedTuple):
 def latest_saved(folder: str | PathLike[str], workspace: str | None = None) -> str | None:
     """Return the path of the newest saved session of a workspace in a folder, or None.
 
-    Newest is the one whose last event is. Without a workspace all saved sessions are looked at.
+    The newest is the one with the latest last event. Without a workspace all saved sessions are looked at.
     Damaged files are passed over with a warning. Raises `FolderUnavailable`.
     """
     text = checked_path("the folder", folder)

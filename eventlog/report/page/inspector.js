@@ -169,6 +169,10 @@ class ServerSource {
     return this.server.json(`${this.path}/blame`, { path: JSON.stringify(path), version });
   }
 
+  async why(version) {
+    return version > 0 ? this.server.json(`${this.path}/why`, { version }) : [];
+  }
+
   async filtered({ text, type, actor }) {
     if (text === "" && type === "" && actor === "") return null;
     return (await this.server.json(`${this.path}/found`, { text, type, actor })).versions;

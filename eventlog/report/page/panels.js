@@ -86,6 +86,7 @@ async function changesPanel(view) {
         ),
     changed.length === 0 && tail.length === 0 && given.length === 0 ? empty("This event changed nothing that is shown.") : null,
     changed.length === 0 ? null : changeTable(changed.slice(0, ROWS), view),
+    causesView(view),
     eventDetails(view),
   );
 }
@@ -111,16 +112,43 @@ function changeTable(changes, view) {
   );
 }
 
+/** What led to the event, looked for when it is wanted: the nearest cause first. */
+function causesView(view) {
+  const summary = element("summary", null, "What led to it");
+  const details = element("details", { class: "details" }, summary);
+  const fill = async () => {
+    const causes = await view.source.why(view.version);
+    details.replaceChildren(summary, causesList(causes, view), whyCommand("From the command line: ", view, ""));
+  };
+  details.addEventListener("toggle", () => fill().catch((error) => details.append(empty(String(error.message)))), { once: true });
+  return details;
+}
+
+function causesList(causes, view) {
+  if (causes.length === 0) return empty("No event of this session is known to have led to it.");
+  const entry = ({ version, type, reason }) => {
+    const name = `event ${version}`;
+    const isHere = version > view.source.first;
+    const place = isHere ? button(name, () => view.actions.go(version), { class: "value" }) : version > 0 ? name : null;
+    return element("li", null, place, type === "" ? " " : ` ${type}: `, element("span", { class: "quiet", dir: "auto" }, reason));
+  };
+  return element("ol", { class: "plain" }, ...causes.map(entry));
+}
+
+function whyCommand(said, view, options) {
+  const place = `${view.source.session}@${view.version}`;
+  return element("p", { class: "note" }, said, element("code", { class: "command" }, `eventlog why ${shellWord(place)}${options}`));
+}
+
 function eventDetails(view) {
   const { data, about } = view.line;
-  const place = `${view.source.session}@${view.version}`;
   return element(
     "details",
     { class: "details" },
     element("summary", null, "The event as it is stored"),
     json(data),
     Object.keys(about ?? {}).length === 0 ? null : json(about),
-    element("p", { class: "note" }, "What led to it: ", element("code", { class: "command" }, `eventlog why ${shellWord(place)}`)),
+    whyCommand("What followed from it: ", view, " --tree"),
   );
 }
 

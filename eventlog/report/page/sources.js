@@ -2,6 +2,9 @@
 
 import { inside, isEqual, Tables, Window } from "./states.js";
 
+/** Causes that are shown of an event. */
+const CAUSES = 12;
+
 /** A session whose data is in the page. */
 export class FileSource {
   constructor(document) {
@@ -14,6 +17,7 @@ export class FileSource {
     this.findings = document.findings;
     this.contexts = document.contexts;
     this.machines = document.machines;
+    this.causes = document.causes;
     this.windows = document.windows.map((window) => new Window(window, tables));
   }
 
@@ -69,6 +73,21 @@ export class FileSource {
       last = { version: change.version, before: undefined, after: value };
     }
     return last;
+  }
+
+  /** Return what led to an event, the nearest cause first; a cause of version 0 is not here. */
+  async why(version) {
+    const chain = [];
+    let at = version;
+    while (chain.length < CAUSES && at > this.first) {
+      const place = 2 * (at - this.first - 1);
+      at = this.causes[place];
+      const reason = this.tables.values[this.causes[place + 1]];
+      if (reason === "") break;
+      const type = at > this.first ? this.lineNow(at).type : "";
+      chain.push({ version: at, type, reason });
+    }
+    return chain;
   }
 
   /** Return the versions of the events that a filter admits; null where it admits all. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventlog.errors import InvalidMessage
-from eventlog.session.stored_calls import NAMED_IDS
+from eventlog.session.stored_calls import named_calls
 from eventlog.session.streams.folding import result_digest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def streamed_occurrence(
     if not count:
         raise InvalidMessage(
             f"message {stream.message_id!r} is still being written and has no call {tool_id!r} so "
-            f"far; it has {list(stream.calls[:NAMED_IDS])}",
+            f"far; it has {named_calls(stream.calls)}",
             field="tool_id",
         )
     if occurrence is not None:
