@@ -58,7 +58,7 @@ class _AnyRun:
 
     @property
     def prompt(self) -> Message:
-        """The message that was queued; it is in the tail already."""
+        """The message that was queued, as the session has it; it is in the tail already."""
         return self._attempt.begun.prompt
 
     @property

@@ -81,6 +81,9 @@ class SessionState:
     """The tasks that are neither completed nor abandoned, by id; others are in the log's index."""
     runs: SharedDict[str, Run] = field(default_factory=SharedDict[str, Run])
     """The runs that are not over, and those that failed, by id, in the order of their messages."""
+    queued: SharedDict[str, str] | None = None
+    """The runs that append their message when they begin, by its id: it is taken until then. None if
+    there are none, as for nearly every session: so an append need not look."""
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
     """The messages that are being written, by id, in the order in which they began."""
     lane: list[int] = field(default_factory=list[int])
@@ -100,8 +103,7 @@ class SessionState:
         copied = SessionState(*_values(self))  # A fifth of what `replace` takes.
         for name in _CONTAINERS:
             setattr(copied, name, getattr(self, name).copy())
-        if self.turn is not None:
-            copied.turn = self.turn.copy()
+        copied._copy_parts(self)
         return copied
 
     def for_reading(self) -> SessionState:
@@ -111,9 +113,15 @@ class SessionState:
             if name != "window":
                 setattr(copied, name, getattr(self, name).copy())
         copied.window = self.window.shared()
-        if self.turn is not None:
-            copied.turn = self.turn.copy()
+        copied._copy_parts(self)
         return copied
+
+    def _copy_parts(self, other: SessionState) -> None:
+        """Copy what few sessions have from another state."""
+        if other.turn is not None:
+            self.turn = other.turn.copy()
+        if other.queued is not None:
+            self.queued = other.queued.copy()
 
     def as_seen(self, creation: SessionCreated | None) -> SessionState:
         """Return the state that commands see: for a new session, the one it will begin with."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
     from eventlog.records import Position
+    from eventlog.session.events import MessageAppended
     from eventlog.session.runs.events import MessageEnqueued
     from eventlog.session.runs.state import Run
     from eventlog.supervisor.terms import Terms
@@ -372,7 +373,7 @@ class RunLoop:
         self, core: Core, turn: TurnRun, run: Run, started: Started, provider: Provider | None
     ) -> None:
         turn.begun(Begun(started.attempt, started.version, steps=started.steps))
-        prompt = await self._engine.run(_prompt, core, run.queued)
+        prompt = await self._engine.run(_prompt, core, started.message or run.queued)
         begun = BegunRun(core, turn, run.run_id, started.attempt, prompt, provider)
         attempt = Attempt(self._engine, self._terms, begun, self._agent, is_plain=self._is_plain)
         self._attempts[run.run_id] = attempt
@@ -477,9 +478,9 @@ def _owner_gone(core: Core) -> int | None:
 
 
 def _prompt(core: Core, version: int) -> Message:
-    """Return the message that was queued at a version (I/O)."""
+    """Return the message that was appended, or queued, at a version (I/O)."""
     recorded = core.reader.record(version)
-    event = cast("MessageEnqueued", recorded.event if recorded else None)
+    event = cast("MessageAppended | MessageEnqueued", recorded.event if recorded else None)
     return Message.model_validate(event.message)
 
 
