@@ -1,8 +1,9 @@
 """One attempt of a run: the agent in a task of its own, its lease, and the record of its end (R3).
 
 The agent's task is never awaited but only waited for, so nothing that happens in it reaches the
-supervisor: neither its exceptions, nor a cancellation by a generator that it left half-read. Whether
-it was cancelled because somebody wanted that, only this side knows, and says so in `ask`.
+supervisor: neither its exceptions, nor a cancellation by a generator that it left half-read, nor one
+of all the tasks that it can find. Whether it was cancelled because somebody wanted that, only this side
+knows, and says so in `ask`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from eventlog.error_text import shown
 from eventlog.errors import (
     ConflictError,
     EventLogError,
+    Indeterminate,
     InvalidArgument,
     InvalidError,
     LeaseLost,
@@ -29,6 +31,7 @@ from eventlog.session.runs.commands import RecordModelCall, SettleRun
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.turns.fence import turn_lost
 from eventlog.storable import check_text
+from eventlog.supervisor.guarded import GuardedTask, UsersCode, is_being_cancelled
 from eventlog.supervisor.retrying import CallTerms
 from eventlog.telemetry import log_fact
 from eventlog.worker.retry_policy import (
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     from eventlog.supervisor.terms import Terms
     from eventlog.worker.retry_policy import ErrorClass
 
-__all__ = ["Attempt", "BegunRun"]
+__all__ = ["STOPPED", "Attempt", "BegunRun"]
 
 UNWINDING_SECONDS: Final = 10.0
 """How long a cancelled agent may take to end before its supervisor goes on without it."""
@@ -66,6 +69,8 @@ RECORDING_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 """The pauses between these tries double from the first to the last."""
+
+STOPPED: Final = "the supervisor was stopped"
 
 Usage: TypeAlias = "Callable[[Any], Mapping[str, int]]"
 
@@ -100,6 +105,7 @@ class Attempt:
         self.begun = begun
         self._agent = agent
         self._is_plain = is_plain
+        self._code = UsersCode()
         self._called: asyncio.Task[Any] | None = None
         self._wish: tuple[Wish, str] | None = None
         self._asked = asyncio.Event()
@@ -170,26 +176,27 @@ class Attempt:
         loop = asyncio.get_running_loop()
         turn = self.begun.turn
         turn.keep_lease(lambda error: _threadsafe(loop, self.ask, "lost", str(error)))
-        called = self._called = asyncio.create_task(self._guarded())
+        called = self._called = GuardedTask(self._guarded(), self._code)
         if self._wish is not None:
             called.cancel()
         try:
             await self._ended(called)
         except asyncio.CancelledError:  # The whole loop ends.
-            self.ask("released", "the supervisor was stopped")
+            self.ask("released", STOPPED)
             with suppress(asyncio.CancelledError):
-                await self._settle("released", "the supervisor was stopped")
+                await self._release(STOPPED)
             raise
         finally:
             turn.stop()
         return await self._record(called)
 
     async def _guarded(self) -> Any:
+        self._code.enter()
         return await self._agent(self)
 
     async def _ended(self, called: asyncio.Task[Any]) -> None:
         """Wait for the agent; once it was cancelled, not for ever."""
-        asked = asyncio.create_task(self._asked.wait())
+        asked = GuardedTask(self._asked.wait())
         try:
             await asyncio.wait({called, asked}, return_when=asyncio.FIRST_COMPLETED)
             if called.done():
@@ -221,6 +228,8 @@ class Attempt:
         wish = self._wish
         if wish is not None and not self._came_to_an_end(called):
             how, reason = wish
+            if how == "released":
+                return await self._release(reason)
             return None if how == "lost" else await self._settle(how, reason)
         if called.cancelled():
             return await self._crash(RuntimeError("the agent cancelled itself"))
@@ -228,6 +237,15 @@ class Attempt:
         if error is not None:
             return await self._crash(error)
         return await self._complete(called.result())
+
+    async def _release(self, reason: str) -> RunState | None:
+        """Record that the supervisor was stopped; if the agent itself may have done that, it crashed.
+
+        Otherwise an agent that ends its supervisor each time would be paid for ever (R1).
+        """
+        if self._code.has_reached_out:
+            return await self._crash(RuntimeError("the agent cancelled tasks of its supervisor"))
+        return await self._settle("released", reason)
 
     def _came_to_an_end(self, called: asyncio.Task[Any]) -> bool:
         """Return whether the agent was done although it was to stop: a plain one that did not know."""
@@ -316,8 +334,7 @@ class Attempt:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                request = SessionRequest(self.begun.core, command, fence=fence)
-                return await asyncio.shield(self._engine.answer(request))
+                return await self._answer(SessionRequest(self.begun.core, command, fence=fence))
             except UnavailableError as error:
                 self._log("store_unavailable", error)
                 if loop.time() + pause > give_up_at:
@@ -332,6 +349,16 @@ class Attempt:
                 return None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _answer(self, request: SessionRequest) -> Any:
+        """Return the answer to a request, also where whoever is cancelled is not this task."""
+        answer = self._engine.answer(request)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if is_being_cancelled() or not answer.cancelled():
+                raise
+        raise Indeterminate("the task that waited for the answer was cancelled")
 
     def _log(self, fact: str, error: BaseException) -> None:
         log_fact(logging.WARNING, fact, **self._who(), error=redacted(error))

@@ -28,7 +28,8 @@ from eventlog.session.messages import Message
 from eventlog.session.runs.commands import OWNER_LOST, SettleRun, Started, StartRun
 from eventlog.session.runs.machine import INBOUND
 from eventlog.session.turns.commands import Begun
-from eventlog.supervisor.attempt import Attempt, BegunRun
+from eventlog.supervisor.attempt import STOPPED, Attempt, BegunRun
+from eventlog.supervisor.guarded import GuardedTask, is_being_cancelled
 from eventlog.supervisor.providers import Choice, Provider, choose
 from eventlog.supervisor.reading import SessionReader
 from eventlog.telemetry import log_fact
@@ -64,8 +65,6 @@ STALE_TURN_SECONDS: Final = 600.0
 
 STALE_LOOK_SECONDS: Final = 60.0
 """The longest time between two looks for runs that have been silent for too long."""
-
-STOPPED: Final = "the supervisor was stopped"
 
 
 class _Candidate(NamedTuple):
@@ -192,7 +191,8 @@ class RunLoop:
         """Have the own attempts end that somebody asked to stop, or that others have settled."""
         for attempt, run in await self._engine.run(self._states_of, [*self._attempts.values()]):
             if run is None or run.state != "running" or run.attempt != attempt.begun.attempt:
-                attempt.ask("lost", "others have settled the run")
+                if not attempt.begun.turn.is_ending:  # Else it may have ended its run itself.
+                    attempt.ask("lost", "others have settled the run")
             elif run.stop is not None:
                 attempt.ask("cancelled", run.stop, at_once=False)
 
@@ -271,6 +271,10 @@ class RunLoop:
         """Settle a run; return 1 if there was something to do, else 0."""
         try:
             settled = await self._engine.execute(core, command)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            return 0  # An agent cancelled what waited for the answer; the next look finds out.
         except (LogClosed, UnavailableError):
             raise
         except EventLogError as error:
@@ -285,13 +289,13 @@ class RunLoop:
         """
         candidates = [each for due in found if (each := await self._candidate(due)) is not None]
         begins = await asyncio.gather(
-            *(self._begin_one(each) for each in candidates), return_exceptions=True
+            *(GuardedTask(self._begin_one(each)) for each in candidates), return_exceptions=True
         )
         failure: BaseException | None = None
         for candidate, problem in zip(candidates, begins, strict=True):
             if isinstance(problem, (LogClosed, UnavailableError)):
                 failure = problem
-            elif isinstance(problem, EventLogError):
+            elif isinstance(problem, (EventLogError, asyncio.CancelledError)):
                 self._decline(candidate.due, problem)
             elif isinstance(problem, BaseException):
                 raise problem
@@ -349,8 +353,7 @@ class RunLoop:
 
     async def _unless_stopped(self, question: Coroutine[Any, Any, Choice]) -> Choice | None:
         """Return the answer to a question that is asked of users' code; None if this is stopped."""
-        asked = asyncio.create_task(question)
-        stopping = asyncio.create_task(self._stopping.wait())
+        asked, stopping = GuardedTask(question), GuardedTask(self._stopping.wait())
         try:
             await asyncio.wait([asked, stopping], return_when=asyncio.FIRST_COMPLETED)
             return asked.result() if asked.done() else None
@@ -377,7 +380,7 @@ class RunLoop:
         begun = BegunRun(core, turn, run.run_id, started.attempt, prompt, provider)
         attempt = Attempt(self._engine, self._terms, begun, self._agent, is_plain=self._is_plain)
         self._attempts[run.run_id] = attempt
-        task = self._running[run.run_id] = asyncio.create_task(attempt.run())
+        task = self._running[run.run_id] = GuardedTask(attempt.run())
         task.add_done_callback(self._ring)
         if self._stopping.is_set():
             attempt.ask("released", STOPPED)
@@ -403,7 +406,7 @@ class RunLoop:
 
     async def _until(self, news: Coroutine[Any, Any, Any]) -> None:
         """Wait for the bell or the news, whichever comes first."""
-        waits = [asyncio.create_task(self._bell.wait()), asyncio.create_task(news)]
+        waits = [GuardedTask(self._bell.wait()), GuardedTask(news)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -92,7 +92,7 @@ def test_what_was_withdrawn_is_not_queued(log: Log, session: Session) -> None:
         lambda session, message: session.replace(message_ids=["m0"], messages=[message]),
         lambda session, message: session.begin_message(message.role, message_id=message.id),
         lambda session, message: session.stream(message_id=message.id).__enter__(),
-        lambda session, message: _step_of_another_turn(session, message),
+        _step_of_another_turn,
     ],
     ids=["append", "expected", "extend", "record", "replace", "edit", "begin", "stream", "step"],
 )
