@@ -81,6 +81,11 @@ def test_what_was_withdrawn_is_not_queued(log: Log, session: Session) -> None:
     check(log)
 
 
+def _step_of_another_turn(session: Session, message: Message) -> None:
+    with session.turn("another") as turn:
+        turn.step("say", lambda: None, messages=[message])
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -113,11 +118,6 @@ def test_the_id_of_a_queued_message_is_taken_whatever_the_content(
     with pytest.raises(DuplicateEvent, match="id of message 'm1' was used before"):
         session.append(Message.user("something else", id="m1"))
     check(log)
-
-
-def _step_of_another_turn(session: Session, message: Message) -> None:
-    with session.turn("another") as turn:
-        turn.step("say", lambda: None, messages=[message])
 
 
 def test_an_id_is_free_again_once_its_run_is_over_without_a_start(

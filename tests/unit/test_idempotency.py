@@ -254,7 +254,7 @@ def test_a_batch_that_is_stored_in_part_is_a_duplicate(session: Session) -> None
         session.extend(batch)
     session.append(batch[1])
     session.extend(batch)
-    with pytest.raises(DuplicateEvent, match="in another order .*'a' at .*'b' at "):
+    with pytest.raises(DuplicateEvent, match=r"in another order .*'a' at .*'b' at "):
         session.extend(batch[::-1])
 
     assert session.version == version + 1
