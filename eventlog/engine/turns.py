@@ -23,7 +23,7 @@ from eventlog.engine.turn_context import Block, bind, fence_of, release
 from eventlog.engine.turn_steps import TurnSteps
 from eventlog.error_text import shown
 from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
-from eventlog.redaction import redacted
+from eventlog.redaction import redacted, redacted_with_causes
 from eventlog.session.turns.commands import (
     BeginTurn,
     Begun,
@@ -304,7 +304,7 @@ class TurnRun:
         return EndTurn(
             self.fence,
             how,
-            redacted(error),
+            redacted(error) if isinstance(error, str) else redacted_with_causes(error),
             withdraws=self.terms.on_error == "withdraw",
             estimate=self._engine.estimate_tokens,
         )

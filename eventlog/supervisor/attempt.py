@@ -26,13 +26,13 @@ from eventlog.errors import (
     ProviderGone,
     UnavailableError,
 )
-from eventlog.redaction import redacted
+from eventlog.redaction import redacted, redacted_with_causes
 from eventlog.session.runs.commands import RecordModelCall, SettleRun
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.turns.fence import turn_lost
 from eventlog.storable import check_text
 from eventlog.supervisor.guarded import GuardedTask, UsersCode, is_being_cancelled
-from eventlog.supervisor.retrying import CallTerms
+from eventlog.supervisor.retrying import CallableFailed, CallTerms
 from eventlog.telemetry import log_fact
 from eventlog.worker.retry_policy import (
     RetryPolicy,
@@ -148,26 +148,44 @@ class Attempt:
 
     async def record_call(self, name: str, made: CallAttempt, usage: Usage | None) -> None:
         """Record one try of a call."""
-        command = self._call_command(name, made, usage)
+        command, problem = self._call_command(name, made, usage)
         await self._engine.execute(self.begun.core, command, fence=self.begun.turn.fence)
+        if problem is not None:
+            raise problem
 
     def record_call_plainly(self, name: str, made: CallAttempt, usage: Usage | None) -> None:
         """Record one try of a call, from the thread of a plain agent."""
-        command = self._call_command(name, made, usage)
+        command, problem = self._call_command(name, made, usage)
         engine = self._engine.blocking
         engine.execute(self.begun.core, command, fence=self.begun.turn.fence)
+        if problem is not None:
+            raise problem
 
-    def _call_command(self, name: str, made: CallAttempt, usage: Usage | None) -> RecordModelCall:
-        succeeded = made.outcome == "succeeded" and usage is not None
-        return RecordModelCall(
+    def _call_command(
+        self, name: str, made: CallAttempt, usage: Usage | None
+    ) -> tuple[RecordModelCall, InvalidArgument | None]:
+        """Return the command that records a try, and what is wrong with its usage: it was made all
+        the same."""
+        cost: dict[str, int] = {}
+        problem: InvalidArgument | None = None
+        if made.outcome == "succeeded" and usage is not None:
+            try:
+                cost = _checked_usage(usage(made.result))
+            except InvalidArgument as error:
+                problem = error
+            except Exception as error:  # noqa: BLE001 - a user's function
+                problem = CallableFailed("usage", error)
+                problem.__cause__ = error
+        command = RecordModelCall(
             self.begun.turn.fence,
             check_text("name", name, longest=200),
             made.number,
             made.outcome,
             made.error,
             made.delay_seconds,
-            _checked_usage(usage(made.result)) if succeeded and usage is not None else {},
+            cost,
         )
+        return command, problem
 
     # ---- the attempt --------------------------------------------------------------------------
 
@@ -216,7 +234,7 @@ class Attempt:
             return await self._judge(called)
         except Exception as problem:  # noqa: BLE001 - errors, results and classifiers are a user's
             self._log("attempt_not_judged", problem)
-            return await self._fail(redacted(problem), "transient")
+            return await self._fail(redacted_with_causes(problem), "transient")
 
     async def _judge(self, called: asyncio.Task[Any]) -> RunState | None:
         if called.done() and not called.cancelled():
@@ -262,7 +280,7 @@ class Attempt:
         try:
             written = await self._write(turn.end_command(result), fenced=True)
         except InvalidError as error:  # Another attempt would be paid, and end alike.
-            return await self._fail(redacted(error), "fatal")
+            return await self._fail(redacted_with_causes(error), "fatal")
         return "completed" if written is not None else None
 
     async def _crash(self, error: BaseException) -> RunState | None:
@@ -272,7 +290,8 @@ class Attempt:
         gone = holds(error, ProviderGone)
         kind: ErrorClass = "transient" if gone else self._class_of(error)
         delay = retry_after(error, self._engine.clock())
-        return await self._fail(redacted(error), kind, delay=delay, provider_gone=gone)
+        said = redacted_with_causes(error)
+        return await self._fail(said, kind, delay=delay, provider_gone=gone)
 
     def _is_lost(self) -> bool:
         return turn_lost(self.begun.core.refresh(), self.begun.turn.fence) is not None

@@ -391,6 +391,27 @@ def test_5_errors_of_children_are_classified_by_what_is_in_them(
     assert (calls, states(log)) == ([1], ["failed"])
 
 
+def test_5_what_is_recorded_of_a_group_has_the_errors_in_it_and_their_causes(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    (run_id,) = queued(session, "m1")
+
+    async def agent(run: Run) -> None:
+        async def child() -> None:
+            raise NonRetryableError("no answer") from ConnectionResetError("reset")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child())
+
+    work(log, agent, clock)
+    said = (
+        "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception) "
+        "[NonRetryableError: no answer (from ConnectionResetError: reset)]"
+    )
+    assert run_of(log, run_id).error == said
+    assert [event.error for event in events(log, "turn_failed")] == [said]
+
+
 def test_6_a_scope_may_be_entered_and_left_by_the_agent_in_its_one_task(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
