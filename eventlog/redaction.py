@@ -332,12 +332,18 @@ class _Causes:
             inside.append("…")
         if inside:
             text = f"{text} [{'; '.join(inside)}]"
-        if cause is None or not self._is_new(cause):
+        if cause is None or not self._is_new(cause) or _says(text, cause):
             return text
         return f"{text} (from {self.text_of(cause, depth + 1)})"
 
     def _is_new(self, error: BaseException) -> bool:
         return len(self._seen) < CAUSES and id(error) not in self._seen
+
+
+def _says(text: str, cause: BaseException) -> bool:
+    """Return whether a text has the type and the text of a cause already."""
+    name, _, said = redacted(cause).partition(": ")
+    return name in text and said in text
 
 
 def _behind(error: BaseException) -> tuple[tuple[BaseException, ...], BaseException | None]:

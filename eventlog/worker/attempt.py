@@ -222,9 +222,9 @@ class Attempt:
         called.add_done_callback(_retrieve)
         try:
             return await asyncio.shield(called)
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError:
             if called.cancelled():
-                raise RuntimeError("the callable cancelled itself") from error
+                raise RuntimeError("the callable cancelled itself") from None
             raise
 
     async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:

@@ -345,6 +345,8 @@ def test_a_recorded_error_has_what_it_was_raised_from_and_the_errors_of_a_group(
         "[ConnectionResetError: reset (from OSError: socket of [redacted]); ValueError: [redacted]])"
     )
     assert redacted_with_causes(ValueError("alone")) == "ValueError: alone"
+    told = _raised_from(RuntimeError("the callable raised SystemExit(3)"), SystemExit(3))
+    assert redacted_with_causes(told) == "RuntimeError: the callable raised SystemExit(3)"
 
 
 def test_each_of_many_long_causes_gets_a_share() -> None:
