@@ -31,7 +31,7 @@ from eventlog.session.runs.commands import RecordModelCall, SettleRun
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.turns.fence import turn_lost
 from eventlog.storable import check_text
-from eventlog.supervisor.guarded import GuardedTask, UsersCode, is_being_cancelled
+from eventlog.supervisor.guarded import GuardedTask, UsersCode, is_being_cancelled, leave_behind
 from eventlog.supervisor.retrying import CallableFailed, CallTerms
 from eventlog.telemetry import log_fact
 from eventlog.worker.retry_policy import (
@@ -206,11 +206,17 @@ class Attempt:
             raise
         finally:
             turn.stop()
+            if called.done() and not called.cancelled():
+                called.exception()  # Retrieved, whatever becomes of it.
         return await self._record(called)
 
     async def _guarded(self) -> Any:
         self._code.enter()
-        return await self._agent(self)
+        try:
+            return await self._agent(self)
+        except KeyboardInterrupt:  # It ends the loop, and what is running with it.
+            self._code.has_reached_out = True
+            raise
 
     async def _ended(self, called: asyncio.Task[Any]) -> None:
         """Wait for the agent; once it was cancelled, not for ever."""
@@ -225,6 +231,7 @@ class Attempt:
                 await asyncio.wait({called}, timeout=UNWINDING_SECONDS)
             if not called.done():
                 log_fact(logging.ERROR, "agent_ignores_cancellation", **self._who())
+                leave_behind(called)
         finally:
             asked.cancel()
 
@@ -237,8 +244,6 @@ class Attempt:
             return await self._fail(redacted_with_causes(problem), "transient")
 
     async def _judge(self, called: asyncio.Task[Any]) -> RunState | None:
-        if called.done() and not called.cancelled():
-            called.exception()  # Retrieved, whatever becomes of it.
         if self.begun.turn.is_done_with:  # The agent has ended its turn, and so its run.
             if called.done() and not called.cancelled() and (error := called.exception()):
                 self._log("agent_failed_after_its_turn", error)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["GuardedTask", "UsersCode", "is_being_cancelled"]
+__all__ = ["GuardedTask", "UsersCode", "is_being_cancelled", "leave_behind"]
 
 Result = TypeVar("Result")
 
@@ -75,6 +75,12 @@ def _is_around(code: UsersCode | None, inner: UsersCode | None) -> bool:
     while inner is not code and inner is not None:
         inner = inner.outer
     return inner is code
+
+
+def leave_behind(task: asyncio.Task[Any]) -> None:
+    """Have nobody wait any more for a task that never ends: also not `asyncio.run`, which at its end
+    waits for every task of the loop, so that a program could not exit."""
+    asyncio._unregister_task(task)  # pyright: ignore  # Documented for who extends asyncio.
 
 
 def is_being_cancelled() -> bool:

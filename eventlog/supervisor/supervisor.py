@@ -355,7 +355,8 @@ class RunLoop:
         """Return the answer to a question that is asked of users' code; None if this is stopped."""
         asked, stopping = GuardedTask(question), GuardedTask(self._stopping.wait())
         try:
-            await asyncio.wait([asked, stopping], return_when=asyncio.FIRST_COMPLETED)
+            waits: list[asyncio.Task[Any]] = [asked, stopping]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             return asked.result() if asked.done() else None
         finally:
             asked.cancel()

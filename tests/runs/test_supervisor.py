@@ -373,6 +373,31 @@ def test_4_an_agent_that_never_ends_is_left_behind(
     assert [message.text for message in session.tail()] == ["m1", "m2"]
 
 
+def test_4_an_agent_that_swallows_everything_keeps_no_program_from_its_end(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    """R7: `asyncio.run` waits for every task of its loop, for that of the agent no more."""
+    queued(session, "m1")
+    swallowed: list[str] = []
+
+    async def agent(run: Run) -> None:
+        while len(swallowed) < 1_000:
+            try:
+                await asyncio.sleep(3600)
+            except BaseException as error:  # noqa: BLE001 - what it is about
+                swallowed.append(type(error).__name__)
+
+    async def main() -> None:
+        supervisor = Supervisor(log, agent)
+        asyncio.get_running_loop().call_later(1, supervisor.stop)
+        await supervisor.run()
+
+    JumpingTime(clock).run(main())
+    assert states(log) == ["idle"]
+    assert swallowed == ["CancelledError"]
+    check(log)
+
+
 def test_5_errors_of_children_are_classified_by_what_is_in_them(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
@@ -859,6 +884,10 @@ async def _from_a_thread(run: Run) -> None:
     await asyncio.sleep(5)
 
 
+async def _the_whole_program(run: Run) -> None:
+    raise KeyboardInterrupt
+
+
 async def _only_itself(run: Run) -> None:
     task = asyncio.current_task()
     assert task is not None
@@ -877,7 +906,7 @@ async def _all_but_itself(run: Run) -> None:
     "cancel",
     [
         *(_from_within, _from_a_child, _from_a_callback, _from_a_thread, _only_itself),
-        _all_but_itself,
+        *(_all_but_itself, _the_whole_program),
     ],
 )
 def test_an_agent_that_cancels_its_supervisor_is_counted_however_often_that_is_started(
@@ -893,7 +922,7 @@ def test_an_agent_that_cancels_its_supervisor_is_counted_however_often_that_is_s
             await cancel(run)
 
     for _ in range(12):
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, KeyboardInterrupt):
             work(log, agent, clock)
 
     assert begun == ["m1"] * 4 + ["m2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
@@ -317,8 +317,10 @@ def test_no_repr_has_a_password(url: str) -> None:
 
 # ---- causes -----------------------------------------------------------------------------------
 
+Raised = TypeVar("Raised", bound=BaseException)
 
-def _raised_from(error: BaseException, cause: BaseException) -> BaseException:
+
+def _raised_from(error: Raised, cause: BaseException) -> Raised:
     error.__cause__ = cause
     return error
 
