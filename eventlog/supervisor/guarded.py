@@ -80,7 +80,8 @@ def _is_around(code: UsersCode | None, inner: UsersCode | None) -> bool:
 def leave_behind(task: asyncio.Task[Any]) -> None:
     """Have nobody wait any more for a task that never ends: also not `asyncio.run`, which at its end
     waits for every task of the loop, so that a program could not exit."""
-    asyncio._unregister_task(task)  # pyright: ignore  # Documented for who extends asyncio.
+    # Documented among the functions for those who extend asyncio.
+    asyncio._unregister_task(task)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def is_being_cancelled() -> bool:

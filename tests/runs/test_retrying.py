@@ -178,7 +178,8 @@ def test_a_function_beside_the_call_that_raises_is_named_and_the_error_of_the_ca
         raise original
 
     async def main() -> None:
-        await retrying(call, on_attempt=attempts.append, **{name: _broken})
+        broken: dict[str, Any] = {name: _broken}
+        await retrying(call, on_attempt=attempts.append, **broken)
 
     with pytest.raises(InvalidArgument, match=f"{name} raised KeyError: 'a bug'") as raised:
         asyncio.run(main())
@@ -227,7 +228,7 @@ def test_in_a_run_the_call_and_its_error_are_recorded_whatever_is_broken(
         run.call(call, usage=_broken)
 
     chosen: Any = agent if style == "async" else plain
-    classifier = {"classifier": _broken} if what == "classifier" else {}
+    classifier: dict[str, Any] = {"classifier": _broken} if what == "classifier" else {}
     asyncio.run(Supervisor(log, chosen, **classifier).run_once())
 
     view = run_of(log, run_id)
