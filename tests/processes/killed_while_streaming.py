@@ -1,7 +1,7 @@
 """Kill a process with signal 9 at each step of its writes while a message streams, one per step.
 
 Arguments: a folder; what a step is, as in `killed_at_each_step`; and, to take every third step only, 3
-and the number of the first one. After each kill two processes recover at once, and a third looks at
+and the number of the first one, counted from where the first message begins. After each kill two processes recover at once, and a third looks at
 what is there: each message once, ``interrupted`` if its end was not acknowledged, with all that was
 acknowledged and at most one chunk more. Says one line: the steps, how many processes were killed, and
 how many messages were interrupted.
@@ -28,10 +28,11 @@ CHUNKS = {
 """The messages, by their ids, and what is written to them."""
 
 
-def scenario(log: Log, told: Path) -> None:
+def scenario(log: Log, steps: DeadlySteps, told: Path) -> None:
     """Stream two messages, and note each step that was acknowledged."""
     session = log.session(CHAT, create=True)
     session.append(Message.user("tell me", id="m1"))
+    told.with_suffix(".before").write_text(str(steps.count))
     first, second = CHUNKS
     begun = session.begin_message(message_id=first)
     tell(told, first, "begun")
@@ -56,7 +57,7 @@ def tell(told: Path, message: str, what: str) -> None:
 def run(kind: str, path: Path, last: int) -> int:
     steps = DeadlySteps(last)
     log = Log(stepped(kind, path, steps))
-    scenario(log, path.with_suffix(".told"))
+    scenario(log, steps, path.with_suffix(".told"))
     log.close()
     return steps.count
 
@@ -133,7 +134,8 @@ def _acknowledged(path: Path, message: str) -> list[str]:
 
 def main(folder: Path, kind: str, every: int = 1, first: int = 1) -> None:
     steps = in_a_child(lambda: run(kind, folder / "calm.db", NEVER))
-    shared = range(first, steps + 1, every)
+    before = int((folder / "calm.before").read_text())
+    shared = range(before + first, steps + 1, every)
     interrupted = 0
     for last in shared:
         path = folder / f"{last}.db"

@@ -178,11 +178,10 @@ def test_a_message_that_streamed_in_a_killed_process_is_there_once_with_all_that
     account: Counter[str],
 ) -> None:
     """K4, M7: also where two processes recover at once."""
-    every = share.every * rounds(3, 2) // 2
-    script = start("killed_while_streaming.py", tmp_path, kind, every, share.first)
+    script = start("killed_while_streaming.py", tmp_path, kind, share.every, share.first)
     (told,) = script.rest()
     assert script.process.returncode == 0
     steps, killed, interrupted = map(int, told.split())
     assert steps > 50
-    assert interrupted > 0
+    assert 0 < interrupted <= killed
     account[f"processes killed at one of their {kind} while a message streamed"] += killed
