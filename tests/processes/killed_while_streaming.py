@@ -1,10 +1,10 @@
 """Kill a process with signal 9 at each step of its writes while a message streams, one per step.
 
 Arguments: a folder; what a step is, as in `killed_at_each_step`; and, to take every third step only, 3
-and the number of the first one, counted from where the first message begins. After each kill two processes recover at once, and a third looks at
-what is there: each message once, ``interrupted`` if its end was not acknowledged, with all that was
-acknowledged and at most one chunk more. Says one line: the steps, how many processes were killed, and
-how many messages were interrupted.
+and the number of the first one, counted from where the first message begins. After each kill two
+processes recover at once, and a third looks at what is there: each message once, ``interrupted`` if its
+end was not acknowledged, with all that was acknowledged and at most one chunk more. Says one line: the
+steps, how many processes were killed, and how many messages were interrupted.
 """
 
 from __future__ import annotations
