@@ -13,13 +13,24 @@ import os
 import signal
 import sys
 from pathlib import Path
-
-from killed_at_each_step import CHAT, NEVER, DeadlySteps, Unsynced, in_a_child, stepped
+from typing import TYPE_CHECKING
 
 from eventlog import Log, Message
 from eventlog.stores.files import FilesStore
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.model.laws import check_laws
+
+if TYPE_CHECKING:
+    from tests.processes.killed_at_each_step import (
+        CHAT,
+        NEVER,
+        DeadlySteps,
+        Unsynced,
+        in_a_child,
+        stepped,
+    )
+else:
+    from killed_at_each_step import CHAT, NEVER, DeadlySteps, Unsynced, in_a_child, stepped
 
 CHUNKS = {
     "by hand": ["Once ", "upon ", "a ", "time"],

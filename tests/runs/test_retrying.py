@@ -233,12 +233,9 @@ def test_in_a_run_the_call_and_its_error_are_recorded_whatever_is_broken(
 
     view = run_of(log, run_id)
     assert (view.state, view.calls, paid) == ("failed", 1, [1])
-    said = "CallableFailed: {} raised KeyError: 'a bug'; correct the function (from {})"
-    if what == "classifier":
-        cause = "NonRetryableError: key [redacted] is wrong"
-    else:
-        cause = "KeyError: 'a bug'"
-    assert view.error == said.format(what, cause)
+    said = f"CallableFailed: {what} raised KeyError: 'a bug'; correct the function"
+    cause = " (from NonRetryableError: key [redacted] is wrong)" if what == "classifier" else ""
+    assert view.error == said + cause
     check(log)
 
 
