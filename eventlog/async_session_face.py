@@ -103,7 +103,7 @@ class AsyncSession:
         self, command: Command[Any], by: Metadata | None, expected: Expected = ANY
     ) -> Any:
         request = SessionRequest(self._core, command, by, expected, self._fence)
-        return await self._engine.answer(request)
+        return await self._engine.answered(request)
 
     @property
     def _fence(self) -> TurnFence | None:

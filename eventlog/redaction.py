@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from eventlog.error_text import printable, text_of
 
-__all__ = ["ERROR_LENGTH", "MARK", "redact", "redact_url", "redacted"]
+__all__ = ["ERROR_LENGTH", "MARK", "redact", "redact_url", "redacted", "redacted_with_causes"]
 
 ERROR_LENGTH: Final = 500
 """Characters of an error that are kept in an event."""
 
 READ_LENGTH: Final = 10 * ERROR_LENGTH
 """Characters of an error that are searched for secrets; the rest is never shown."""
+
+CAUSES_DEEP: Final = 5
+"""How far the causes of an error, and the groups in it, are followed."""
+
+CAUSES: Final = 12
+"""How many errors a recorded one shows, itself included."""
+
+LEAST_SHARE: Final = 40
+"""The fewest characters of each of them."""
 
 MARK: Final = "[redacted]"
 """What replaces a secret."""
@@ -283,5 +292,68 @@ def redacted(error: BaseException | str) -> str:
         text = printable(error)
     else:
         text = f"{printable(type(error).__name__)}: {text_of(error)}"
-    text = redact(text[:READ_LENGTH])
-    return text if len(text) <= ERROR_LENGTH else text[: ERROR_LENGTH - 1] + "…"
+    return _cut(redact(text[:READ_LENGTH]), ERROR_LENGTH)
+
+
+def redacted_with_causes(error: BaseException) -> str:
+    """Return an error's text with what it was raised from, and with the errors in a group: ``[…]``.
+
+    It has no secrets and at most `ERROR_LENGTH` characters, of which each error gets a share.
+    """
+    whole = _Causes(ERROR_LENGTH)
+    text = whole.text_of(error)
+    if len(text) > ERROR_LENGTH and whole.count > 1:
+        share = ERROR_LENGTH // whole.count - len(" (from )")
+        text = _Causes(max(LEAST_SHARE, share)).text_of(error)
+    return _cut(text, ERROR_LENGTH)
+
+
+class _Causes:
+    """Writes an error with its causes, so many of them, with at most ``share`` characters each."""
+
+    def __init__(self, share: int) -> None:
+        self._share = share
+        self._seen: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        """How many errors were written."""
+        return len(self._seen)
+
+    def text_of(self, error: BaseException, depth: int = 0) -> str:
+        """Return the text of an error and of those behind it."""
+        self._seen.add(id(error))
+        text = _cut(redacted(error), self._share)
+        if depth == CAUSES_DEEP:
+            return text
+        members, cause = _behind(error)
+        inside = [self.text_of(each, depth + 1) for each in members if self._is_new(each)]
+        if len(inside) < len(members):
+            inside.append("…")
+        if inside:
+            text = f"{text} [{'; '.join(inside)}]"
+        if cause is None or not self._is_new(cause) or _says(text, cause):
+            return text
+        return f"{text} (from {self.text_of(cause, depth + 1)})"
+
+    def _is_new(self, error: BaseException) -> bool:
+        return len(self._seen) < CAUSES and id(error) not in self._seen
+
+
+def _says(text: str, cause: BaseException) -> bool:
+    """Return whether a text has the type and the text of a cause already."""
+    name, _, said = redacted(cause).partition(": ")
+    return name in text and said in text
+
+
+def _behind(error: BaseException) -> tuple[tuple[BaseException, ...], BaseException | None]:
+    """Return the members of a group, and what an error was raised from."""
+    try:
+        members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        return tuple(cast("tuple[BaseException, ...]", members)), error.__cause__
+    except Exception:  # noqa: BLE001 - a property of a user's class
+        return (), None
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

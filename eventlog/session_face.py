@@ -948,7 +948,8 @@ class Session:
 
         The message's id is its idempotency key, here and in `append`: queuing it again changes nothing
         and returns the same id. Raises `InvalidMessage`, `SessionClosed`, and `DuplicateEvent` if
-        another message has this id or the session has the message already.
+        another message has this id or the session has the message already. Until the run has begun,
+        its id is taken: `append` and whatever else records messages raise `DuplicateEvent` for it.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace)
         command = self._engine.shelter.read(

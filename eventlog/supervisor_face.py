@@ -58,7 +58,7 @@ class _AnyRun:
 
     @property
     def prompt(self) -> Message:
-        """The message that was queued; it is in the tail already."""
+        """The message that was queued, as the session has it; it is in the tail already."""
         return self._attempt.begun.prompt
 
     @property
@@ -98,7 +98,11 @@ class Run(_AnyRun):
 
     @property
     def turn(self) -> AsyncTurn:
-        """The turn of the run; ending it completes the run."""
+        """The turn of the run; ending it completes the run.
+
+        What the agent does after that is no part of the run: only the end of the supervisor cancels
+        it, and the next message of the session may begin meanwhile.
+        """
         return self._turn
 
     async def step(
@@ -169,7 +173,10 @@ class PlainRun(_AnyRun):
 
     @property
     def turn(self) -> Turn:
-        """The turn of the run; ending it completes the run."""
+        """The turn of the run; ending it completes the run.
+
+        What the agent does after that is no part of the run; see `Run.turn`.
+        """
         return self._turn
 
     def step(

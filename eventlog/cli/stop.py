@@ -6,6 +6,8 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
+from eventlog.cli.exits import ExitCode
+from eventlog.identifiers import format_id, parse_id
 
 __all__ = ["stop"]
 
@@ -21,20 +23,24 @@ def stop(
     run_id: str | None,
     actor: str | None,
     reason: str | None,
-) -> None:
+) -> ExitCode:
     """Cancels the run that is executed, or waits for its restart.
 
-    Its supervisor keeps what has arrived, and ends it; messages behind it in the queue stay there.
+    Its supervisor keeps what has arrived, and ends it; messages behind it in the queue stay there. A
+    run that is over is left as it is; one that the session does not have is exit code 3.
     """
     with invocation.open(session_id) as log:
         session = log.session(session_id, follow_folder=False)
         stopped = session.stop_run(run_id, actor=actor, reason=reason)
-        runs = [] if stopped is None else [run for run in log.runs(session_id) if run[0] == stopped]
-    state = runs[0].state if runs else None
+        meant = None if run_id is None else format_id(parse_id(run_id))
+        found = [run for run in log.runs(session_id) if run.run_id in (stopped, meant)]
+    state = found[0].state if found else None
     document = {"session_id": session_id, "run_id": stopped, "state": state}
-    said = (
-        f"{session_id}: no run to stop"
-        if stopped is None
-        else f"{session_id}: run {stopped} is {'asked to stop' if state == 'running' else state}"
-    )
-    invocation.answer(document, lambda terminal: terminal.line(said))
+    if found:
+        said = f"run {found[0].run_id} is {'asked to stop' if state == 'running' else state}"
+    elif meant is None:
+        said = "no run to stop"
+    else:
+        said = f"no run {meant}; `eventlog runs --session` lists those of a session"
+    invocation.answer(document, lambda terminal: terminal.line(f"{session_id}: {said}"))
+    return ExitCode.OK if found or meant is None else ExitCode.NOT_FOUND

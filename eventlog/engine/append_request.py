@@ -80,6 +80,7 @@ class MessageRequest(Request):
         if (
             state.status != "open"
             or state.streams
+            or state.queued is not None
             or self._fallback is not None
             or (self._fence is not None and turn_lost(state, self._fence) is not None)
         ):

@@ -70,23 +70,24 @@ class AsyncEngine:
         fence: TurnFence | None = None,
     ) -> Any:
         """Decide, store and fold a command, write the folder, and return the result."""
-        return await self.answer(SessionRequest(core, command, metadata, expected, fence))
+        return await self.answered(SessionRequest(core, command, metadata, expected, fence))
+
+    async def answered(self, request: Request) -> Any:
+        """Do as `answer` says in the calling task: there is no other one that might be cancelled."""
+        while True:
+            if request.unkept:
+                await self.run(request.keep_values)
+            future = request.awaited_by(asyncio.get_running_loop())
+            self.blocking.submit(request)
+            follower = request.subject.follower
+            answer = await (future if follower is None else self._written(future, follower))
+            if not request.unkept:
+                return answer
 
     def answer(self, request: Request) -> asyncio.Future[Any]:
         """Store a request's large values, queue it, and return the future of its answer."""
         if request.keeps:
-            return asyncio.ensure_future(self._answer_keeping(request))
-        return self._queue(request)
-
-    async def _answer_keeping(self, request: Request) -> Any:
-        while True:
-            if request.unkept:
-                await self.run(request.keep_values)
-            answer = await self._queue(request)
-            if not request.unkept:
-                return answer
-
-    def _queue(self, request: Request) -> asyncio.Future[Any]:
+            return asyncio.ensure_future(self.answered(request))
         future = request.awaited_by(asyncio.get_running_loop())
         self.blocking.submit(request)
         follower = request.subject.follower

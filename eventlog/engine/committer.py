@@ -146,6 +146,10 @@ class Request:
         """Return whether the append was stored after all; if so, set the result."""
         raise NotImplementedError
 
+    def refused(self, answer: EventLogError) -> EventLogError:
+        """Return the error of a request that the store refused with an answer."""
+        return answer
+
     def keep_values(self) -> None:
         """Store the missing values; called before queuing, never on the thread that writes."""
         raise NotImplementedError
@@ -442,7 +446,7 @@ class Committer:
                 request.error = answer or request.error
             elif answer is not None:
                 broken.add(subject)
-                request.error = answer
+                request.error = request.refused(answer)
             answered.append(request)
 
     def _resolve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pydantic_core
 from pydantic_core import PydanticSerializationError, ValidationError
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from eventlog.session.turns.state import TurnFence
 
 __all__ = ["SessionRequest", "request_after_round", "run_keeping"]
+
+NAMED: Final = 5
+"""How many of the stored events an error names."""
 
 
 class SessionRequest(Request):
@@ -193,6 +196,27 @@ class SessionRequest(Request):
 
     def after_round(self) -> Request | None:
         return request_after_round(self._core)
+
+    def refused(self, answer: EventLogError) -> EventLogError:
+        """Return the store's refusal; of a batch of which a part is stored, with the part's names."""
+        if not isinstance(answer, DuplicateEvent) or len(self._recorded) < 2:
+            return answer
+        by_id = {entry.record.event_id: entry for entry in self._recorded}
+        try:
+            found = self._core.reader.versions(list(by_id))
+        except EventLogError:
+            return answer
+        stored = sorted((version, _named(by_id[event_id])) for event_id, version in found.items())
+        if not stored:
+            return answer
+        how = "in another order" if len(stored) == len(by_id) else "already"
+        names = ", ".join(f"{name} at version {version}" for version, name in stored[:NAMED])
+        more = ", …" if len(stored) > NAMED else ""
+        return DuplicateEvent(
+            self._core.session,
+            f"{len(stored)} of {len(by_id)} events are stored {how} ({names}{more}); "
+            "repeat the whole batch as it was, or leave out what is stored",
+        )
 
     # ---- inside -------------------------------------------------------------------------------
 
@@ -379,10 +403,11 @@ class SessionRequest(Request):
         if command.repeats(recorded, self._drafts):
             self.result = command.result(recorded)
         else:
+            other = recorded[command.other(recorded)]
             self.error = DuplicateEvent(
                 core.session,
-                f"the event id of version {own[0]} was used before with other content; "
-                "take another id or idempotency key",
+                f"the id of {_named(other)} was used before with other content, at version "
+                f"{other.version}; take another id or idempotency key",
             )
 
     def _withdrawn(self, recorded: Sequence[Recorded]) -> EventLogError | None:
@@ -459,6 +484,20 @@ class SessionRequest(Request):
 
     def _record(self, version: int) -> Recorded:
         return cast("Recorded", self._core.reader.record(version))
+
+
+def _named(entry: Recorded) -> str:
+    """Return what users know an event by: its message, or its call (M3)."""
+    event: Any = entry.event
+    match entry.type:
+        case "message_appended":
+            return f"message {event.message['id']!r}"
+        case "message_enqueued":
+            return f"the queued message {event.message['id']!r}"
+        case "tool_result_recorded":
+            return f"the result of call {event.tool_id!r} of message {event.message_id!r}"
+        case _:
+            return f"the event {entry.type}"
 
 
 def request_after_round(core: Core) -> SessionRequest | None:

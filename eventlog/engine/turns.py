@@ -23,7 +23,7 @@ from eventlog.engine.turn_context import Block, bind, fence_of, release
 from eventlog.engine.turn_steps import TurnSteps
 from eventlog.error_text import shown
 from eventlog.errors import ConflictError, InvalidArgument, LogClosed, TurnOpen
-from eventlog.redaction import redacted
+from eventlog.redaction import redacted, redacted_with_causes
 from eventlog.session.turns.commands import (
     BeginTurn,
     Begun,
@@ -119,6 +119,7 @@ class TurnRun:
         self.result: Any = None
         self._beat: Beat | None = None
         self._is_ended = False
+        self._is_ending = False
         self._block: Block | None = None
         self._process = os.getpid()
 
@@ -287,6 +288,7 @@ class TurnRun:
     def end_command(self, result: Any) -> EndTurn:
         """Return the command that completes the turn with a result."""
         copied, _ = as_json("the result of the turn", result)
+        self._is_ending = True
         return EndTurn(self.fence, "completed", copied, estimate=self._engine.estimate_tokens)
 
     def failure_command(self, error: BaseException) -> EndTurn:
@@ -298,10 +300,11 @@ class TurnRun:
         """Return the command that ends the turn without a result."""
         if not isinstance(error, BaseException):
             check_text("error", error)
+        self._is_ending = True
         return EndTurn(
             self.fence,
             how,
-            redacted(error),
+            redacted(error) if isinstance(error, str) else redacted_with_causes(error),
             withdraws=self.terms.on_error == "withdraw",
             estimate=self._engine.estimate_tokens,
         )
@@ -322,6 +325,11 @@ class TurnRun:
     def is_done_with(self) -> bool:
         """Whether the turn was ended through this object."""
         return self._is_ended
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a command to end the turn was made here: so that may be recorded already."""
+        return self._is_ending
 
     def stop(self) -> None:
         """Renew the lease no more."""

@@ -15,12 +15,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from eventlog.errors import SessionClosed, SessionNotFound
+from eventlog.errors import DuplicateEvent, SessionClosed, SessionNotFound
 from eventlog.events import Event
 from eventlog.machine import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from eventlog.session.turns.state import Turn, TurnFence
     from eventlog.session.version_ranges import VersionRange
 
-__all__ = ["Command", "Draft", "Facts", "KeepingCommand", "Outcome", "require_open"]
+__all__ = [
+    "Command",
+    "Draft",
+    "Facts",
+    "KeepingCommand",
+    "Outcome",
+    "refuse_queued",
+    "require_open",
+]
 
 Result = TypeVar("Result")
 
@@ -186,6 +194,10 @@ class Command(ABC, Generic[Result]):
             entry.event == draft.event for entry, draft in zip(recorded, drafts, strict=True)
         )
 
+    def other(self, recorded: Sequence[Recorded]) -> int:
+        """Return the place of the first stored record with other content, if it does not repeat them."""
+        return 0
+
 
 class KeepingCommand(Command[Result]):
     """A command that may name large values; they are stored before it is queued."""
@@ -214,3 +226,18 @@ def require_open(state: SessionState) -> None:
         if state.status == ABSENT:
             raise SessionNotFound(state.session_id)
         raise SessionClosed(state.session_id, state.status)
+
+
+def refuse_queued(state: SessionState, message_ids: Iterable[str]) -> None:
+    """Raise `DuplicateEvent` if one of the messages waits in the queue, whatever its content.
+
+    A message that others record under its id would be the one that its run finds in the session, and
+    stands outside of the run's turn.
+    """
+    for message_id in message_ids:
+        run_id = None if state.queued is None else state.queued.get(message_id)
+        if run_id is not None:
+            raise DuplicateEvent(
+                state.session_id,
+                f"message {message_id!r} is queued, and run {run_id} will append it; take another id",
+            )

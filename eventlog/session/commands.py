@@ -17,7 +17,15 @@ from eventlog.errors import (
 from eventlog.events import Event, is_builtin_type
 from eventlog.identifiers import derived_id
 from eventlog.machine import ABSENT
-from eventlog.session.command import Command, Draft, Facts, KeepingCommand, Outcome, require_open
+from eventlog.session.command import (
+    Command,
+    Draft,
+    Facts,
+    KeepingCommand,
+    Outcome,
+    refuse_queued,
+    require_open,
+)
 from eventlog.session.events import (
     ContextsUsed,
     FailedArchives,
@@ -40,7 +48,7 @@ from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tok
 from eventlog.session.tool_output import CallId, same_output, select_large
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from eventlog.identifiers import EventId, IdSource
     from eventlog.recorded import Recorded
@@ -108,6 +116,8 @@ class AppendMessages(Command[tuple[Message, ...]]):
             require_open(state)
         if state.streams:
             self._refuse_streaming(state)
+        if state.queued is not None:
+            refuse_queued(state, [message.id for message in self.messages])
         if self.newest is not None and not self.reuses:
             self._refuse_withdrawn(state.session_id)
         trusted = MessageAppended.trusted
@@ -143,11 +153,20 @@ class AppendMessages(Command[tuple[Message, ...]]):
         return tuple(map(_as_recorded, self.messages, self.data, recorded))
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
-        return all(
-            isinstance(entry.event, MessageAppended)
-            and same_message(entry.event.message, data, message)
-            for entry, data, message in zip(recorded, self.data, self.messages, strict=True)
-        )
+        return next(self._others(recorded), None) is None
+
+    def other(self, recorded: Sequence[Recorded]) -> int:
+        return next(self._others(recorded), 0)
+
+    def _others(self, recorded: Sequence[Recorded]) -> Iterator[int]:
+        """Yield the places of records that are not these messages."""
+        given = zip(recorded, self.data, self.messages, strict=True)
+        for place, (entry, data, message) in enumerate(given):
+            event = entry.event
+            if not isinstance(event, MessageAppended) or not same_message(
+                event.message, data, message
+            ):
+                yield place
 
 
 def _as_recorded(message: Message, data: MessageData, recorded: Recorded) -> Message:

@@ -36,7 +36,7 @@ class SessionFold(Projection[SessionState, SessionState]):
     """The state on which the commands of one session are decided."""
 
     name = "session"
-    schema = 8
+    schema = 9
     types = None
 
     def __init__(self, session_id: str = "") -> None:

@@ -81,6 +81,9 @@ class SessionState:
     """The tasks that are neither completed nor abandoned, by id; others are in the log's index."""
     runs: SharedDict[str, Run] = field(default_factory=SharedDict[str, Run])
     """The runs that are not over, and those that failed, by id, in the order of their messages."""
+    queued: SharedDict[str, str] | None = None
+    """The runs that append their message when they begin, by its id: it is taken until then. None if
+    there are none, as for nearly every session: so an append need not look."""
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
     """The messages that are being written, by id, in the order in which they began."""
     lane: list[int] = field(default_factory=list[int])
@@ -123,6 +126,8 @@ class SessionState:
         copied.findings = self.findings.copy()
         if self.turn is not None:
             copied.turn = self.turn.copy()
+        if self.queued is not None:
+            copied.queued = self.queued.copy()
         return copied
 
     def as_seen(self, creation: SessionCreated | None) -> SessionState:

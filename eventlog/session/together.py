@@ -118,5 +118,11 @@ class RecordTogether(KeepingCommand["tuple[Recorded, ...]"]):
         of_messages = [drafts[place] for place in places] if drafts else ()
         return all(others) and self.appends.repeats(messages, of_messages)
 
+    def other(self, recorded: Sequence[Recorded]) -> int:
+        places = [place for place, event in enumerate(self.events) if event is None]
+        if self.appends is None:
+            return 0
+        return places[self.appends.other([recorded[place] for place in places])]
+
     def result(self, recorded: Sequence[Recorded]) -> tuple[Recorded, ...]:
         return tuple(recorded)

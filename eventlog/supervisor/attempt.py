@@ -1,8 +1,9 @@
 """One attempt of a run: the agent in a task of its own, its lease, and the record of its end (R3).
 
 The agent's task is never awaited but only waited for, so nothing that happens in it reaches the
-supervisor: neither its exceptions, nor a cancellation by a generator that it left half-read. Whether
-it was cancelled because somebody wanted that, only this side knows, and says so in `ask`.
+supervisor: neither its exceptions, nor a cancellation by a generator that it left half-read, nor one
+of all the tasks that it can find. Whether it was cancelled because somebody wanted that, only this side
+knows, and says so in `ask`.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from eventlog.error_text import shown
 from eventlog.errors import (
     ConflictError,
     EventLogError,
+    Indeterminate,
     InvalidArgument,
     InvalidError,
     LeaseLost,
     ProviderGone,
     UnavailableError,
 )
-from eventlog.redaction import redacted
+from eventlog.redaction import redacted, redacted_with_causes
 from eventlog.session.runs.commands import RecordModelCall, SettleRun
 from eventlog.session.tasks.events import TokenUsage
 from eventlog.session.turns.fence import turn_lost
 from eventlog.storable import check_text
-from eventlog.supervisor.retrying import CallTerms
+from eventlog.supervisor.guarded import GuardedTask, UsersCode, is_being_cancelled, leave_behind
+from eventlog.supervisor.retrying import CallableFailed, CallTerms
 from eventlog.telemetry import log_fact
 from eventlog.worker.retry_policy import (
     RetryPolicy,
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     from eventlog.supervisor.terms import Terms
     from eventlog.worker.retry_policy import ErrorClass
 
-__all__ = ["Attempt", "BegunRun"]
+__all__ = ["STOPPED", "Attempt", "BegunRun"]
 
 UNWINDING_SECONDS: Final = 10.0
 """How long a cancelled agent may take to end before its supervisor goes on without it."""
@@ -66,6 +69,8 @@ RECORDING_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 """The pauses between these tries double from the first to the last."""
+
+STOPPED: Final = "the supervisor was stopped"
 
 Usage: TypeAlias = "Callable[[Any], Mapping[str, int]]"
 
@@ -100,6 +105,7 @@ class Attempt:
         self.begun = begun
         self._agent = agent
         self._is_plain = is_plain
+        self._code = UsersCode()
         self._called: asyncio.Task[Any] | None = None
         self._wish: tuple[Wish, str] | None = None
         self._asked = asyncio.Event()
@@ -142,26 +148,44 @@ class Attempt:
 
     async def record_call(self, name: str, made: CallAttempt, usage: Usage | None) -> None:
         """Record one try of a call."""
-        command = self._call_command(name, made, usage)
+        command, problem = self._call_command(name, made, usage)
         await self._engine.execute(self.begun.core, command, fence=self.begun.turn.fence)
+        if problem is not None:
+            raise problem
 
     def record_call_plainly(self, name: str, made: CallAttempt, usage: Usage | None) -> None:
         """Record one try of a call, from the thread of a plain agent."""
-        command = self._call_command(name, made, usage)
+        command, problem = self._call_command(name, made, usage)
         engine = self._engine.blocking
         engine.execute(self.begun.core, command, fence=self.begun.turn.fence)
+        if problem is not None:
+            raise problem
 
-    def _call_command(self, name: str, made: CallAttempt, usage: Usage | None) -> RecordModelCall:
-        succeeded = made.outcome == "succeeded" and usage is not None
-        return RecordModelCall(
+    def _call_command(
+        self, name: str, made: CallAttempt, usage: Usage | None
+    ) -> tuple[RecordModelCall, InvalidArgument | None]:
+        """Return the command that records a try, and what is wrong with its usage: it was made all
+        the same."""
+        cost: dict[str, int] = {}
+        problem: InvalidArgument | None = None
+        if made.outcome == "succeeded" and usage is not None:
+            try:
+                cost = _checked_usage(usage(made.result))
+            except InvalidArgument as error:
+                problem = error
+            except Exception as error:  # noqa: BLE001 - a user's function
+                problem = CallableFailed("usage", error)
+                problem.__cause__ = error
+        command = RecordModelCall(
             self.begun.turn.fence,
             check_text("name", name, longest=200),
             made.number,
             made.outcome,
             made.error,
             made.delay_seconds,
-            _checked_usage(usage(made.result)) if succeeded and usage is not None else {},
+            cost,
         )
+        return command, problem
 
     # ---- the attempt --------------------------------------------------------------------------
 
@@ -170,26 +194,33 @@ class Attempt:
         loop = asyncio.get_running_loop()
         turn = self.begun.turn
         turn.keep_lease(lambda error: _threadsafe(loop, self.ask, "lost", str(error)))
-        called = self._called = asyncio.create_task(self._guarded())
+        called = self._called = GuardedTask(self._guarded(), self._code)
         if self._wish is not None:
             called.cancel()
         try:
             await self._ended(called)
         except asyncio.CancelledError:  # The whole loop ends.
-            self.ask("released", "the supervisor was stopped")
+            self.ask("released", STOPPED)
             with suppress(asyncio.CancelledError):
-                await self._settle("released", "the supervisor was stopped")
+                await self._release(STOPPED)
             raise
         finally:
             turn.stop()
+            if called.done() and not called.cancelled():
+                called.exception()  # Retrieved, whatever becomes of it.
         return await self._record(called)
 
     async def _guarded(self) -> Any:
-        return await self._agent(self)
+        self._code.enter()
+        try:
+            return await self._agent(self)
+        except KeyboardInterrupt:  # It ends the loop, and what is running with it.
+            self._code.has_reached_out = True
+            raise
 
     async def _ended(self, called: asyncio.Task[Any]) -> None:
         """Wait for the agent; once it was cancelled, not for ever."""
-        asked = asyncio.create_task(self._asked.wait())
+        asked = GuardedTask(self._asked.wait())
         try:
             await asyncio.wait({called, asked}, return_when=asyncio.FIRST_COMPLETED)
             if called.done():
@@ -200,6 +231,7 @@ class Attempt:
                 await asyncio.wait({called}, timeout=UNWINDING_SECONDS)
             if not called.done():
                 log_fact(logging.ERROR, "agent_ignores_cancellation", **self._who())
+                leave_behind(called)
         finally:
             asked.cancel()
 
@@ -209,11 +241,9 @@ class Attempt:
             return await self._judge(called)
         except Exception as problem:  # noqa: BLE001 - errors, results and classifiers are a user's
             self._log("attempt_not_judged", problem)
-            return await self._fail(redacted(problem), "transient")
+            return await self._fail(redacted_with_causes(problem), "transient")
 
     async def _judge(self, called: asyncio.Task[Any]) -> RunState | None:
-        if called.done() and not called.cancelled():
-            called.exception()  # Retrieved, whatever becomes of it.
         if self.begun.turn.is_done_with:  # The agent has ended its turn, and so its run.
             if called.done() and not called.cancelled() and (error := called.exception()):
                 self._log("agent_failed_after_its_turn", error)
@@ -221,6 +251,8 @@ class Attempt:
         wish = self._wish
         if wish is not None and not self._came_to_an_end(called):
             how, reason = wish
+            if how == "released":
+                return await self._release(reason)
             return None if how == "lost" else await self._settle(how, reason)
         if called.cancelled():
             return await self._crash(RuntimeError("the agent cancelled itself"))
@@ -228,6 +260,15 @@ class Attempt:
         if error is not None:
             return await self._crash(error)
         return await self._complete(called.result())
+
+    async def _release(self, reason: str) -> RunState | None:
+        """Record that the supervisor was stopped; if the agent itself may have done that, it crashed.
+
+        Otherwise an agent that ends its supervisor each time would be paid for ever (R1).
+        """
+        if self._code.has_reached_out:
+            return await self._crash(RuntimeError("the agent cancelled tasks of its supervisor"))
+        return await self._settle("released", reason)
 
     def _came_to_an_end(self, called: asyncio.Task[Any]) -> bool:
         """Return whether the agent was done although it was to stop: a plain one that did not know."""
@@ -244,7 +285,7 @@ class Attempt:
         try:
             written = await self._write(turn.end_command(result), fenced=True)
         except InvalidError as error:  # Another attempt would be paid, and end alike.
-            return await self._fail(redacted(error), "fatal")
+            return await self._fail(redacted_with_causes(error), "fatal")
         return "completed" if written is not None else None
 
     async def _crash(self, error: BaseException) -> RunState | None:
@@ -254,7 +295,8 @@ class Attempt:
         gone = holds(error, ProviderGone)
         kind: ErrorClass = "transient" if gone else self._class_of(error)
         delay = retry_after(error, self._engine.clock())
-        return await self._fail(redacted(error), kind, delay=delay, provider_gone=gone)
+        said = redacted_with_causes(error)
+        return await self._fail(said, kind, delay=delay, provider_gone=gone)
 
     def _is_lost(self) -> bool:
         return turn_lost(self.begun.core.refresh(), self.begun.turn.fence) is not None
@@ -316,8 +358,7 @@ class Attempt:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                request = SessionRequest(self.begun.core, command, fence=fence)
-                return await asyncio.shield(self._engine.answer(request))
+                return await self._answer(SessionRequest(self.begun.core, command, fence=fence))
             except UnavailableError as error:
                 self._log("store_unavailable", error)
                 if loop.time() + pause > give_up_at:
@@ -332,6 +373,16 @@ class Attempt:
                 return None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _answer(self, request: SessionRequest) -> Any:
+        """Return the answer to a request, also where whoever is cancelled is not this task."""
+        answer = self._engine.answer(request)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if is_being_cancelled() or not answer.cancelled():
+                raise
+        raise Indeterminate("the task that waited for the answer was cancelled")
 
     def _log(self, fact: str, error: BaseException) -> None:
         log_fact(logging.WARNING, fact, **self._who(), error=redacted(error))

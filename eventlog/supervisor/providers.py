@@ -12,6 +12,7 @@ from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 from eventlog.redaction import redacted
 from eventlog.storable import check_text
+from eventlog.supervisor.guarded import GuardedTask, UsersCode
 from eventlog.worker.callables import call
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Provider:
         if self.is_available is None:
             return None
         # In a task of its own: neither a cancellation in it, nor that it hangs, is the supervisor's.
-        asked = asyncio.create_task(call(self.is_available))
+        code = UsersCode()
+        asked = GuardedTask(self._asked(self.is_available, code), code)
         try:
             await asyncio.wait({asked}, timeout=ANSWER_SECONDS)
         finally:
@@ -60,6 +62,10 @@ class Provider:
             return None if asked.result() else f"{self.name} is not available"
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:  # noqa: BLE001 - a user's function
             return f"{self.name} is not available ({redacted(error)})"
+
+    async def _asked(self, question: Callable[[], Any], code: UsersCode) -> Any:
+        code.enter()
+        return await call(question)
 
 
 class Choice:

@@ -17,8 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from eventlog.clock import Clock, system_clock
-from eventlog.errors import LeaseLost, NonRetryableError, RetryableError, UnsupportedFeature
-from eventlog.redaction import redacted
+from eventlog.errors import (
+    InvalidArgument,
+    LeaseLost,
+    NonRetryableError,
+    RetryableError,
+    UnsupportedFeature,
+)
+from eventlog.redaction import redacted, redacted_with_causes
 from eventlog.worker.callables import call as call_function
 from eventlog.worker.retry_policy import (
     Classifier,
@@ -35,7 +41,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 
-__all__ = ["CallAttempt", "CallTerms", "retry_calls", "retrying", "retrying_plain"]
+__all__ = [
+    "CallAttempt",
+    "CallTerms",
+    "CallableFailed",
+    "retry_calls",
+    "retrying",
+    "retrying_plain",
+]
 
 
 class _TryState(Protocol):
@@ -44,6 +57,22 @@ class _TryState(Protocol):
     attempt_number: int
     outcome: Any
     next_action: Any
+
+
+class CallableFailed(InvalidArgument):
+    """A function that was given beside the call raised, so nobody knows what to do about the call."""
+
+    def __init__(self, name: str, problem: BaseException) -> None:
+        super().__init__(f"{name} raised {redacted(problem)}; correct the function")
+
+
+@contextmanager
+def _asking(name: str, error: BaseException | None) -> Generator[None]:
+    """Ask a function of users about a call; if it raises, the call's own error is the cause."""
+    try:
+        yield
+    except Exception as problem:  # noqa: BLE001 - a user's function
+        raise CallableFailed(name, problem) from (error or problem)
 
 
 class CallAttempt(NamedTuple):
@@ -57,6 +86,8 @@ class CallAttempt(NamedTuple):
     error: str | None
     delay_seconds: float | None
     result: Any = None
+    raised: BaseException | None = None
+    """What the try raised; ``error`` is its text, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +104,10 @@ class CallTerms:
         """Return whether no other try is to follow an error."""
         if not isinstance(error, Exception) or holds(error, LeaseLost):
             return True  # A cancellation, the end of the process, or that of the attempt.
-        return self.classify(error) == "fatal"
+        if isinstance(error, CallableFailed):
+            return True
+        with _asking("classifier", error):
+            return self.classify(error) == "fatal"
 
     def may_pass(self, error: BaseException) -> bool:
         """Return whether another try may succeed."""
@@ -81,17 +115,21 @@ class CallTerms:
 
     def checked(self, result: Any) -> Any:
         """Return a result; raise `NonRetryableError` or `RetryableError` for an error as text."""
-        found = self.classify_result(result)
+        with _asking("result_classifier", None):
+            found = self.classify_result(result)
+            is_fatal = found == "fatal"
         if found is None:
             return result
-        kind = NonRetryableError if found == "fatal" else RetryableError
+        kind = NonRetryableError if is_fatal else RetryableError
         raise kind(f"the call returned an error as text: {as_text(result)}")
 
     def delay(self, state: _TryState) -> float:
         """Return the seconds before the next try: drawn, and at least what the service asked for."""
-        drawn = self.policy.delay(state.attempt_number, self.draw())
         error = None if state.outcome is None else state.outcome.exception()
-        asked = 0 if error is None else retry_after(error, self.clock())
+        with _asking("draw", error):
+            drawn = self.policy.delay(state.attempt_number, self.draw())
+        with _asking("clock", error):
+            asked = 0 if error is None else retry_after(error, self.clock())
         return max(drawn, asked) / 1_000_000
 
     def options(self) -> dict[str, Any]:
@@ -133,10 +171,29 @@ async def retrying(
     Errors that were returned as text count as errors. ``on_attempt`` is called after each try, also an
     asynchronous one; in a run, `Run.call` records each as an event instead.
 
-    Needs the extra ``runs``; without it raises `UnsupportedFeature`.
+    If one of ``classifier``, ``result_classifier``, ``draw`` and ``clock`` raises, no other try is made:
+    `InvalidArgument` says which one, and is raised from the error of the call. Needs the extra ``runs``;
+    without it raises `UnsupportedFeature`.
     """
     terms = CallTerms(policy or RetryPolicy(), classifier, result_classifier, draw, clock)
-    return await retry_calls(call, terms, on_attempt, sleep)
+    tell = None if on_attempt is None else _telling(on_attempt)
+    return await retry_calls(call, terms, tell, sleep)
+
+
+def _telling(on_attempt: Callable[[CallAttempt], Any]) -> Callable[[CallAttempt], Any]:
+    """Return what tells of a try, and raises its own error from that of the call."""
+
+    async def tell(attempt: CallAttempt) -> None:
+        try:
+            answer = on_attempt(attempt)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception as problem:
+            if problem.__cause__ is None and attempt.raised not in (None, problem):
+                raise problem from attempt.raised
+            raise
+
+    return tell
 
 
 async def retry_calls(
@@ -165,7 +222,7 @@ async def retry_calls(
     try:
         result = await loop(tried)
     except Exception as error:
-        if error is tries.error:
+        if tries.ended_with(error):
             await told(tries.refused())
         raise
     await told(tries.succeeded(result))
@@ -197,7 +254,7 @@ def retrying_plain(
     try:
         result = loop(tried)
     except Exception as error:
-        if error is tries.error:
+        if tries.ended_with(error):
             told(tries.refused())
         raise
     told(tries.succeeded(result))
@@ -227,19 +284,25 @@ class _Tries:
             self.error = error
             raise
 
+    def ended_with(self, error: Exception) -> bool:
+        """Return whether an error is that of the last try, or says that nobody can judge that one."""
+        cannot_judge = isinstance(error, CallableFailed) and error.__cause__ is self.error
+        return error is self.error or cannot_judge
+
     def succeeded(self, result: Any) -> CallAttempt:
         return CallAttempt(self.number, "succeeded", None, None, result)
 
     def refused(self) -> CallAttempt:
-        return CallAttempt(self.number, "refused", redacted(self.error or ""), None)
+        said = "" if self.error is None else redacted_with_causes(self.error)
+        return CallAttempt(self.number, "refused", said, None, raised=self.error)
 
 
 def _failed(state: _TryState) -> CallAttempt:
     """Return a try that is followed by another one."""
     error = None if state.outcome is None else state.outcome.exception()
     seconds = 0.0 if state.next_action is None else float(state.next_action.sleep)
-    said = None if error is None else redacted(error)
-    return CallAttempt(state.attempt_number, "failed", said, seconds)
+    said = None if error is None else redacted_with_causes(error)
+    return CallAttempt(state.attempt_number, "failed", said, seconds, raised=error)
 
 
 def _sleep(seconds: float) -> None:

@@ -27,7 +27,8 @@ from eventlog.session.messages import Message
 from eventlog.session.runs.commands import OWNER_LOST, SettleRun, Started, StartRun
 from eventlog.session.runs.machine import INBOUND
 from eventlog.session.turns.commands import Begun
-from eventlog.supervisor.attempt import Attempt, BegunRun
+from eventlog.supervisor.attempt import STOPPED, Attempt, BegunRun
+from eventlog.supervisor.guarded import GuardedTask, is_being_cancelled
 from eventlog.supervisor.providers import Choice, Provider, choose
 from eventlog.supervisor.reading import SessionReader
 from eventlog.telemetry import log_fact
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from eventlog.engine.core import Core
     from eventlog.engine.engine import Engine
     from eventlog.records import Position
+    from eventlog.session.events import MessageAppended
     from eventlog.session.runs.events import MessageEnqueued
     from eventlog.session.runs.state import Run
     from eventlog.supervisor.terms import Terms
@@ -63,8 +65,6 @@ STALE_TURN_SECONDS: Final = 600.0
 
 STALE_LOOK_SECONDS: Final = 60.0
 """The longest time between two looks for runs that have been silent for too long."""
-
-STOPPED: Final = "the supervisor was stopped"
 
 
 class _Candidate(NamedTuple):
@@ -191,7 +191,8 @@ class RunLoop:
         """Have the own attempts end that somebody asked to stop, or that others have settled."""
         for attempt, run in await self._engine.run(self._states_of, [*self._attempts.values()]):
             if run is None or run.state != "running" or run.attempt != attempt.begun.attempt:
-                attempt.ask("lost", "others have settled the run")
+                if not attempt.begun.turn.is_ending:  # Else it may have ended its run itself.
+                    attempt.ask("lost", "others have settled the run")
             elif run.stop is not None:
                 attempt.ask("cancelled", run.stop, at_once=False)
 
@@ -270,6 +271,10 @@ class RunLoop:
         """Settle a run; return 1 if there was something to do, else 0."""
         try:
             settled = await self._engine.execute(core, command)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            return 0  # An agent cancelled what waited for the answer; the next look finds out.
         except (LogClosed, UnavailableError):
             raise
         except EventLogError as error:
@@ -284,13 +289,13 @@ class RunLoop:
         """
         candidates = [each for due in found if (each := await self._candidate(due)) is not None]
         begins = await asyncio.gather(
-            *(self._begin_one(each) for each in candidates), return_exceptions=True
+            *(GuardedTask(self._begin_one(each)) for each in candidates), return_exceptions=True
         )
         failure: BaseException | None = None
         for candidate, problem in zip(candidates, begins, strict=True):
             if isinstance(problem, (LogClosed, UnavailableError)):
                 failure = problem
-            elif isinstance(problem, EventLogError):
+            elif isinstance(problem, (EventLogError, asyncio.CancelledError)):
                 self._decline(candidate.due, problem)
             elif isinstance(problem, BaseException):
                 raise problem
@@ -348,10 +353,10 @@ class RunLoop:
 
     async def _unless_stopped(self, question: Coroutine[Any, Any, Choice]) -> Choice | None:
         """Return the answer to a question that is asked of users' code; None if this is stopped."""
-        asked = asyncio.create_task(question)
-        stopping = asyncio.create_task(self._stopping.wait())
+        asked, stopping = GuardedTask(question), GuardedTask(self._stopping.wait())
         try:
-            await asyncio.wait([asked, stopping], return_when=asyncio.FIRST_COMPLETED)
+            waits: list[asyncio.Task[Any]] = [asked, stopping]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             return asked.result() if asked.done() else None
         finally:
             asked.cancel()
@@ -372,11 +377,11 @@ class RunLoop:
         self, core: Core, turn: TurnRun, run: Run, started: Started, provider: Provider | None
     ) -> None:
         turn.begun(Begun(started.attempt, started.version, steps=started.steps))
-        prompt = await self._engine.run(_prompt, core, run.queued)
+        prompt = await self._engine.run(_prompt, core, started.message or run.queued)
         begun = BegunRun(core, turn, run.run_id, started.attempt, prompt, provider)
         attempt = Attempt(self._engine, self._terms, begun, self._agent, is_plain=self._is_plain)
         self._attempts[run.run_id] = attempt
-        task = self._running[run.run_id] = asyncio.create_task(attempt.run())
+        task = self._running[run.run_id] = GuardedTask(attempt.run())
         task.add_done_callback(self._ring)
         if self._stopping.is_set():
             attempt.ask("released", STOPPED)
@@ -402,7 +407,7 @@ class RunLoop:
 
     async def _until(self, news: Coroutine[Any, Any, Any]) -> None:
         """Wait for the bell or the news, whichever comes first."""
-        waits = [asyncio.create_task(self._bell.wait()), asyncio.create_task(news)]
+        waits = [GuardedTask(self._bell.wait()), GuardedTask(news)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -477,9 +482,9 @@ def _owner_gone(engine: Engine, core: Core) -> int | None:
 
 
 def _prompt(core: Core, version: int) -> Message:
-    """Return the message that was queued at a version (I/O)."""
+    """Return the message that was appended, or queued, at a version (I/O)."""
     recorded = core.reader.record(version)
-    event = cast("MessageEnqueued", recorded.event if recorded else None)
+    event = cast("MessageAppended | MessageEnqueued", recorded.event if recorded else None)
     return Message.model_validate(event.message)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from eventlog.engine.queries import read_archived
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import ConflictError, LeaseLost, UnavailableError
-from eventlog.redaction import redacted
+from eventlog.redaction import redacted, redacted_with_causes
 from eventlog.session.commit import archive_id
 from eventlog.session.tasks.commands import (
     CompleteStep,
@@ -222,9 +222,9 @@ class Attempt:
         called.add_done_callback(_retrieve)
         try:
             return await asyncio.shield(called)
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError:
             if called.cancelled():
-                raise RuntimeError("the callable cancelled itself") from error
+                raise RuntimeError("the callable cancelled itself") from None
             raise
 
     async def _complete(self, outcome: Any, own_step: CompleteStep | None = None) -> None:
@@ -282,7 +282,7 @@ class Attempt:
         command = FailAttempt(
             self._task_id,
             self._fence,
-            error=redacted(error),
+            error=redacted_with_causes(error),
             fatal=self._class_of(error) == "fatal",
             attempts=self._terms.retry.attempts,
             delay=self._delay_after(error),

@@ -167,3 +167,21 @@ def test_a_process_killed_at_any_step_that_it_writes_leaves_what_can_be_finished
     steps, killed = map(int, told.split())
     assert steps > 20
     account[f"processes killed at one of their {kind}"] += killed
+
+
+@pytest.mark.parametrize("kind", ["statements", "writes", "files"])
+def test_a_message_that_streamed_in_a_killed_process_is_there_once_with_all_that_was_acknowledged(
+    kind: str,
+    tmp_path: Path,
+    share: Share,
+    start: Callable[..., Script],
+    account: Counter[str],
+) -> None:
+    """K4, M7: also where two processes recover at once."""
+    script = start("killed_while_streaming.py", tmp_path, kind, share.every, share.first)
+    (told,) = script.rest()
+    assert script.process.returncode == 0
+    steps, killed, interrupted = map(int, told.split())
+    assert steps > 50
+    assert 0 < interrupted <= killed
+    account[f"processes killed at one of their {kind} while a message streamed"] += killed

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from eventlog import (
@@ -10,8 +13,10 @@ from eventlog import (
     Log,
     Message,
     MessageWithdrawn,
+    Run,
     Session,
     SessionClosed,
+    Supervisor,
 )
 from eventlog.session.turns.commands import EndTurn
 from eventlog.session.turns.state import TurnFence
@@ -76,16 +81,105 @@ def test_what_was_withdrawn_is_not_queued(log: Log, session: Session) -> None:
     check(log)
 
 
-def test_a_message_that_was_appended_meanwhile_is_not_appended_twice(
+def _step_of_another_turn(session: Session, message: Message) -> None:
+    with session.turn("another") as turn:
+        turn.step("say", lambda: None, messages=[message])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda session, message: session.append(message),
+        lambda session, message: session.append(message, expected=session.version),
+        lambda session, message: session.extend([Message.user("x", id="x"), message]),
+        lambda session, message: session.record(message),
+        lambda session, message: session.replace(after=0, messages=[message]),
+        lambda session, message: session.replace(message_ids=["m0"], messages=[message]),
+        lambda session, message: session.begin_message(message.role, message_id=message.id),
+        lambda session, message: session.stream(message_id=message.id).__enter__(),
+        _step_of_another_turn,
+    ],
+    ids=["append", "expected", "extend", "record", "replace", "edit", "begin", "stream", "step"],
+)
+@pytest.mark.parametrize("text", ["m1", "something else"])
+def test_the_id_of_a_queued_message_is_taken_whatever_the_content(
+    log: Log, session: Session, record: Any, text: str
+) -> None:
+    session.append(user("m0"))
+    run_id = session.enqueue(user("m1"))
+
+    with pytest.raises(DuplicateEvent, match=f"message 'm1' is queued, and run {run_id} will"):
+        record(session, Message.user(text, id="m1"))
+
+    assert session.enqueue(user("m1")) == run_id
+    assert start(log, run_id).attempt == 1
+    assert [(each.id, each.text) for each in session.tail()] == [("m0", "m0"), ("m1", "m1")]
+    assert session.append(user("m1")).text == "m1"  # As a repetition of the run's own append.
+    with pytest.raises(DuplicateEvent, match="id of message 'm1' was used before"):
+        session.append(Message.user("something else", id="m1"))
+    check(log)
+
+
+def test_an_id_is_free_again_once_its_run_is_over_without_a_start(
+    log: Log, session: Session
+) -> None:
+    first, second = session.enqueue(user("m1")), session.enqueue(user("m2"))
+    settle(log, first, "abandoned")
+    session.stop_run(second)
+    session.extend([user("m1"), user("m2")])
+    assert [message.id for message in session.tail()] == ["m1", "m2"]
+    assert core_of(log, "s").state.queued is None
+    check(log)
+
+
+def test_a_failed_run_keeps_the_id_of_the_message_that_it_never_appended(
+    log: Log, session: Session
+) -> None:
+    """It may be queued again."""
+    run_id = session.enqueue(user("m1"))
+    settle(log, run_id, "failed")
+    with pytest.raises(DuplicateEvent, match="is queued"):
+        session.append(user("m1"))
+    assert session.retry(run_id) == "accepted"
+    assert start(log, run_id).attempt == 1
+    check(log)
+
+
+def test_a_run_answers_the_message_that_was_put_in_the_place_of_its_own(
     log: Log, session: Session
 ) -> None:
     run_id = session.enqueue(user("m1"))
-    session.append(user("m1"))
+    start(log, run_id)
+    settle(log, run_id, "released")
+    session.replace(message_ids=["m1"], messages=[Message.user("corrected", id="m1")])
 
-    assert start(log, run_id).attempt == 1
+    prompts: list[str] = []
 
-    assert [message.id for message in session.tail()] == ["m1"]
+    async def agent(run: Run) -> None:
+        prompts.append(run.prompt.text)
+
+    assert asyncio.run(Supervisor(log, agent).run_once()) == 1
+    assert prompts == ["corrected"]
+    assert [message.text for message in session.tail()] == ["corrected"]
     check(log)
+
+
+def test_a_message_that_a_fork_has_under_the_id_is_answered_and_not_appended_twice(
+    log: Log, session: Session
+) -> None:
+    session.append(user("m0"))
+    session.enqueue(user("m1"))
+    forked = session.fork("t", edit={2: Message.user("other", id="m1")})
+    prompts: list[str] = []
+
+    async def agent(run: Run) -> None:
+        prompts.append(f"{run.session.id} {run.prompt.text}")
+
+    assert asyncio.run(Supervisor(log, agent).run_once()) == 2
+    assert sorted(prompts) == ["s m1", "t other"]
+    assert [message.text for message in forked.tail()] == ["other"]
+    check(log)
+    check(log, "t")
 
 
 def test_an_attempt_begins_run_turn_and_message_in_one_append(log: Log, session: Session) -> None:

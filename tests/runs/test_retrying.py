@@ -161,6 +161,84 @@ def test_whoever_is_told_repeats_no_call(ends: Any) -> None:
     assert len(paid) == (2 if str(ends) == "status 503" else 1)
 
 
+def _broken(*_: object) -> Any:
+    raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("name", ["classifier", "draw", "clock"])
+def test_a_function_beside_the_call_that_raises_is_named_and_the_error_of_the_call_survives(
+    name: str,
+) -> None:
+    original = Answered(503)
+    paid: list[int] = []
+    attempts: list[CallAttempt] = []
+
+    def call() -> None:
+        paid.append(1)
+        raise original
+
+    async def main() -> None:
+        broken: dict[str, Any] = {name: _broken}
+        await retrying(call, on_attempt=attempts.append, **broken)
+
+    with pytest.raises(InvalidArgument, match=f"{name} raised KeyError: 'a bug'") as raised:
+        asyncio.run(main())
+    assert raised.value.__cause__ is original
+    assert isinstance(raised.value.__context__, KeyError)
+    assert paid == [1]
+    assert [(each.outcome, each.raised) for each in attempts] == [("refused", original)]
+
+
+def test_a_result_that_nobody_can_judge_is_not_paid_again() -> None:
+    found, slept, attempts = tried(failing(), result_classifier=_broken)
+    assert isinstance(found, InvalidArgument)
+    assert "result_classifier raised KeyError" in str(found)
+    assert (slept, [each.outcome for each in attempts]) == ([], ["refused"])
+
+
+def test_what_is_told_of_a_try_and_raises_has_the_error_of_the_call_as_its_cause() -> None:
+    original = Answered(503)
+
+    async def main() -> None:
+        await retrying(failing(original), on_attempt=_broken)
+
+    with pytest.raises(KeyError) as raised:
+        asyncio.run(main())
+    assert raised.value.__cause__ is original
+
+
+@pytest.mark.parametrize("style", ["async", "plain"])
+@pytest.mark.parametrize("what", ["classifier", "usage"])
+def test_in_a_run_the_call_and_its_error_are_recorded_whatever_is_broken(
+    log: Log, session: Session, style: str, what: str
+) -> None:
+    run_id = session.enqueue(Message.user("x"))
+    paid: list[int] = []
+
+    def call() -> str:
+        paid.append(1)
+        if what == "classifier":
+            raise NonRetryableError("key sk-0123456789abcdef is wrong")
+        return "hello"
+
+    async def agent(run: Run) -> None:
+        await run.call(call, usage=_broken)
+
+    def plain(run: PlainRun) -> None:
+        run.call(call, usage=_broken)
+
+    chosen: Any = agent if style == "async" else plain
+    classifier: dict[str, Any] = {"classifier": _broken} if what == "classifier" else {}
+    asyncio.run(Supervisor(log, chosen, **classifier).run_once())
+
+    view = run_of(log, run_id)
+    assert (view.state, view.calls, paid) == ("failed", 1, [1])
+    said = f"CallableFailed: {what} raised KeyError: 'a bug'; correct the function"
+    cause = " (from NonRetryableError: key [redacted] is wrong)" if what == "classifier" else ""
+    assert view.error == said + cause
+    check(log)
+
+
 def test_a_call_whose_attempt_is_over_is_not_tried_again() -> None:
     lost = LeaseLost("t", 1, "it is over", of="turn")
     for error in (lost, ExceptionGroup("both", [ConnectionError(), lost])):

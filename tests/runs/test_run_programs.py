@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from eventlog import LeaseLost, Log, Message, RestartPolicy, Session
+from eventlog import DuplicateEvent, LeaseLost, Log, Message, RestartPolicy, Session
 from eventlog.session.commands import AppendMessages
 from eventlog.session.runs.commands import SettleRun
 from eventlog.session.turns.commands import CompleteTurnStep, EndTurn, RenewTurn
@@ -189,6 +189,20 @@ class Runs(RuleBasedStateMachine):
             return False
         # A repetition has the outcome of the first time, whoever owns the turn now.
         return owns
+
+    @rule(which=st.integers(0, 3), who=st.integers(0, 1), text=st.sampled_from("xy"))
+    def append(self, which: int, who: int, text: str) -> None:
+        """Append under the id of a message that is queued, or was; others are left alone."""
+        if which >= len(self.runs) or (self.runs[which].state in ENDS - {"failed"}):
+            return
+        message, run = Message.user(text, id=f"m{which}"), self.runs[which]
+        try:
+            self.logs[who].session("s").append(message)
+        except DuplicateEvent:
+            assert not run.attempt or text == "y"
+        else:
+            assert run.attempt
+            assert text == "x"
 
     @rule(which=st.integers(0, 3), who=st.integers(0, 1))
     def retry(self, which: int, who: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import closing
+from contextlib import closing, suppress
+from contextvars import Context
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -372,6 +373,31 @@ def test_4_an_agent_that_never_ends_is_left_behind(
     assert [message.text for message in session.tail()] == ["m1", "m2"]
 
 
+def test_4_an_agent_that_swallows_everything_keeps_no_program_from_its_end(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    """R7: `asyncio.run` waits for every task of its loop, for that of the agent no more."""
+    queued(session, "m1")
+    swallowed: list[str] = []
+
+    async def agent(run: Run) -> None:
+        while len(swallowed) < 1_000:
+            try:
+                await asyncio.sleep(3600)
+            except BaseException as error:  # noqa: BLE001 - what it is about
+                swallowed.append(type(error).__name__)
+
+    async def main() -> None:
+        supervisor = Supervisor(log, agent)
+        asyncio.get_running_loop().call_later(1, supervisor.stop)
+        await supervisor.run()
+
+    JumpingTime(clock).run(main())
+    assert states(log) == ["idle"]
+    assert swallowed == ["CancelledError"]
+    check(log)
+
+
 def test_5_errors_of_children_are_classified_by_what_is_in_them(
     log: Log, session: Session, clock: FakeClock
 ) -> None:
@@ -388,6 +414,27 @@ def test_5_errors_of_children_are_classified_by_what_is_in_them(
 
     work(log, agent, clock)
     assert (calls, states(log)) == ([1], ["failed"])
+
+
+def test_5_what_is_recorded_of_a_group_has_the_errors_in_it_and_their_causes(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    (run_id,) = queued(session, "m1")
+
+    async def agent(run: Run) -> None:
+        async def child() -> None:
+            raise NonRetryableError("no answer") from ConnectionResetError("reset")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child())
+
+    work(log, agent, clock)
+    said = (
+        "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception) "
+        "[NonRetryableError: no answer (from ConnectionResetError: reset)]"
+    )
+    assert run_of(log, run_id).error == said
+    assert [event.error for event in events(log, "turn_failed")] == [said]
 
 
 def test_6_a_scope_may_be_entered_and_left_by_the_agent_in_its_one_task(
@@ -804,6 +851,208 @@ def test_a_supervisor_stops_while_a_provider_is_asked(
     work(log, answer, clock, providers=[Provider("claude", is_available=_hangs)], for_seconds=1)
     assert clock() < FakeClock()() + 2_000_000
     assert states(log) == ["idle"]
+
+
+# ---- agents that cancel what they find --------------------------------------------------------
+
+
+def _cancel_all() -> None:
+    """Cancel every task of the loop, as a clean-up of one's own tasks may do by mistake."""
+    for task in asyncio.all_tasks():
+        task.cancel()
+
+
+async def _from_within(run: Run) -> None:
+    _cancel_all()
+    await asyncio.sleep(1)
+
+
+async def _from_a_child(run: Run) -> None:
+    async def child() -> None:
+        _cancel_all()
+
+    await asyncio.gather(asyncio.create_task(child()), asyncio.sleep(5))
+
+
+async def _from_a_callback(run: Run) -> None:
+    asyncio.get_running_loop().call_later(1, _cancel_all)
+    await asyncio.sleep(5)
+
+
+async def _from_a_thread(run: Run) -> None:
+    await asyncio.to_thread(asyncio.get_running_loop().call_soon_threadsafe, _cancel_all)
+    await asyncio.sleep(5)
+
+
+async def _the_whole_program(run: Run) -> None:
+    raise KeyboardInterrupt
+
+
+async def _only_itself(run: Run) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(1)
+
+
+async def _all_but_itself(run: Run) -> None:
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(5)
+    raise RetryableError("it broke")
+
+
+@pytest.mark.parametrize(
+    "cancel",
+    [
+        *(_from_within, _from_a_child, _from_a_callback, _from_a_thread, _only_itself),
+        *(_all_but_itself, _the_whole_program),
+    ],
+)
+def test_an_agent_that_cancels_its_supervisor_is_counted_however_often_that_is_started(
+    log: Log, session: Session, clock: FakeClock, cancel: Any
+) -> None:
+    """R1: also where the supervisor itself ends, since its awaiter was cancelled."""
+    queued(session, "m1", "m2")
+    begun: list[str] = []
+
+    async def agent(run: Run) -> None:
+        begun.append(run.prompt.id)
+        if run.prompt.id == "m1":
+            await cancel(run)
+
+    for _ in range(12):
+        with suppress(asyncio.CancelledError, KeyboardInterrupt):
+            work(log, agent, clock)
+
+    assert begun == ["m1"] * 4 + ["m2"]
+    assert states(log) == ["failed", "completed"]
+    check(log)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_an_agent_that_cancels_all_tasks_leaves_the_supervisor_and_other_agents_alone(
+    log: Log, session: Session, clock: FakeClock, is_nested: bool
+) -> None:
+    """R3: the agent of another session, and the question whether a provider is available, too."""
+    other = log.session("t", create=True)
+    (first,) = queued(session, "m1")
+    queued(other, "n1", "n2")
+    kept: list[asyncio.Task[Any]] = []
+
+    async def agent(run: Run) -> str:
+        if run.run_id == first:
+            for task in asyncio.all_tasks() - {*kept, asyncio.current_task()}:
+                task.cancel()
+        await asyncio.sleep(1)
+        return "done"
+
+    async def is_available() -> bool:
+        await asyncio.sleep(0.5)
+        return True
+
+    async def supervise() -> None:
+        supervisor = Supervisor(log, agent, [Provider("claude", is_available=is_available)])
+        kept.append(asyncio.create_task(supervisor.run()))
+        await asyncio.sleep(20)
+        supervisor.stop()
+        await kept[-1]
+
+    async def main() -> None:
+        kept.append(cast("Any", asyncio.current_task()))
+        if not is_nested:
+            await supervise()
+            return
+        # An agent of another log, which supervises in turn.
+        with Log(MemoryStore(), clock=clock) as outer:
+            outer.session("o", create=True).enqueue(Message.user("x"))
+
+            async def outer_agent(run: Run) -> None:
+                kept.append(cast("Any", asyncio.current_task()))
+                await supervise()
+
+            assert await Supervisor(outer, outer_agent).run_once() == 1
+
+    JumpingTime(clock).run(main())
+
+    assert states(log) == ["completed"]
+    assert states(log, "t") == ["completed", "completed"]
+    assert {run.attempt for run in log.runs()} == {1}
+    check(log)
+    check(log, "t")
+
+
+def test_a_classifier_that_cancels_the_running_task_changes_nothing(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    (run_id,) = queued(session, "m1")
+    begun: list[int] = []
+
+    async def agent(run: Run) -> None:
+        begun.append(run.attempt)
+        raise RetryableError("it broke")
+
+    def classifier(error: BaseException) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return "transient"
+
+    work(log, agent, clock, classifier=classifier)
+    assert begun == [1, 2, 3, 4]
+    assert (
+        run_of(log, run_id).error == "RetryableError: it broke (after 3 restarts without progress)"
+    )
+
+
+def test_a_stop_from_outside_still_releases(log: Log, session: Session, clock: FakeClock) -> None:
+    """R7: an application that cancels all its tasks stops its supervisor, whose runs do not count."""
+    (run_id,) = queued(session, "m1")
+
+    async def agent(run: Run) -> None:
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(2, _cancel_all)
+        await Supervisor(log, agent).run()
+
+    for _ in range(6):
+        with pytest.raises(asyncio.CancelledError):
+            JumpingTime(clock).run(main())
+    assert (run_of(log, run_id).state, run_of(log, run_id).restarts) == ("idle", 0)
+    check(log)
+
+
+def test_what_an_agent_does_after_the_end_of_its_turn_may_finish(
+    log: Log, session: Session, clock: FakeClock
+) -> None:
+    """It is no part of the run: the next one begins meanwhile, and only a stop cancels it."""
+    queued(session, "m1", "m2", "m3")
+    done: list[str] = []
+
+    async def agent(run: Run) -> None:
+        id_ = run.prompt.id
+        if id_ == "m2":
+            await run.turn.fail("no")
+        else:
+            await run.turn.end({"id": id_})
+        done.append(f"{id_} ended")
+        Context().run(session.stop_run)  # As from elsewhere: there is none to stop.
+        try:
+            await asyncio.sleep(3600 if id_ == "m3" else 20)
+            done.append(f"{id_} went on")
+        except asyncio.CancelledError:
+            done.append(f"{id_} cancelled")
+            raise
+
+    work(log, agent, clock, for_seconds=60)
+
+    assert states(log) == ["completed", "failed", "completed"]
+    assert sorted(each for each in done if "ended" not in each) == [
+        "m1 went on", "m2 went on", "m3 cancelled",
+    ]  # fmt: skip
+    assert done.index("m3 ended") < done.index("m1 went on")
+    check(log)
 
 
 # ---- what else can go wrong -------------------------------------------------------------------

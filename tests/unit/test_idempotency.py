@@ -216,6 +216,26 @@ def test_a_message_id_is_its_key(session: Session) -> None:
     assert [message.text for message in session.tail()] == ["first", "hello"]
 
 
+def test_a_refusal_names_the_message_that_is_another_one(session: Session) -> None:
+    """M3: in a batch of which all ids are known, and beside an application's event, too."""
+    session.extend([Message.user("a", id="a"), Message.user("b", id="b")])
+    session.record(Noted(text="x"), Message.user("c", id="c"), idempotency_key="k")
+    at = session.version
+
+    with pytest.raises(DuplicateEvent, match=f"message 'b' was used before .* {at - 2};"):
+        session.extend([Message.user("a", id="a"), Message.user("other", id="b")])
+    with pytest.raises(DuplicateEvent, match=f"message 'c' was used before .* {at};"):
+        session.record(Message.user("other", id="c"))
+    session.append({"id": "d", "role": "assistant", "parts": [CALL]})
+    session.record_tool_result("d", "t", "1")
+    with pytest.raises(DuplicateEvent, match="result of call 't' of message 'd' was used"):
+        session.record_tool_result("d", "t", "2")
+    assert session.version == at + 2
+
+
+CALL = {"type": "tool", "tool_id": "t", "tool_name": "f", "tool_status": "running"}
+
+
 def test_a_message_id_and_a_key_are_one_too_many(session: Session) -> None:
     with pytest.raises(InvalidArgument, match="leave out one of the two"):
         session.append(Message.user("a", id="m"), idempotency_key="k")
@@ -229,11 +249,12 @@ def test_a_batch_that_is_stored_in_part_is_a_duplicate(session: Session) -> None
     version = session.version
 
     batch = [Message.user("a", id="a"), Message.user("b", id="b")]
-    with pytest.raises(DuplicateEvent):
+    named = r"1 of 2 events are stored already \(message 'a' at version \d+\)"
+    with pytest.raises(DuplicateEvent, match=named):
         session.extend(batch)
     session.append(batch[1])
     session.extend(batch)
-    with pytest.raises(DuplicateEvent):
+    with pytest.raises(DuplicateEvent, match=r"in another order .*'a' at .*'b' at "):
         session.extend(batch[::-1])
 
     assert session.version == version + 1

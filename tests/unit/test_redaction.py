@@ -5,14 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
 import eventlog
 from eventlog import EventLogError, redaction, store_url
 from eventlog.cli.command import Invocation
-from eventlog.redaction import MARK, redact, redacted
+from eventlog.redaction import (
+    ERROR_LENGTH,
+    MARK,
+    redact,
+    redacted,
+    redacted_with_causes,
+)
 from eventlog.store_url import public_url
 from eventlog.stores.jetstream.opening import split_url
 from tests.growing import grows, no_collections
@@ -307,3 +313,66 @@ def test_no_repr_has_a_password(url: str) -> None:
 
     assert V not in repr(split_url(f"nats://{location}", options))
     assert V not in repr(Invocation(url))
+
+
+# ---- causes -----------------------------------------------------------------------------------
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+def _raised_from(error: Raised, cause: BaseException) -> Raised:
+    error.__cause__ = cause
+    return error
+
+
+class _Closed(Exception):
+    """An error whose text, cause and members cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    @property
+    def __cause__(self) -> BaseException | None:  # type: ignore[override]
+        raise RuntimeError("no cause")
+
+
+def test_a_recorded_error_has_what_it_was_raised_from_and_the_errors_of_a_group() -> None:
+    key = "sk-0123456789abcdef"
+    reset = _raised_from(ConnectionResetError("reset"), OSError(f"socket of {key}"))
+    inner = ExceptionGroup("two", [reset, ValueError(key)])
+    error = _raised_from(RuntimeError("the call failed"), inner)
+
+    assert redacted_with_causes(error) == (
+        "RuntimeError: the call failed (from ExceptionGroup: two (2 sub-exceptions) "
+        "[ConnectionResetError: reset (from OSError: socket of [redacted]); ValueError: [redacted]])"
+    )
+    assert redacted_with_causes(ValueError("alone")) == "ValueError: alone"
+    told = _raised_from(RuntimeError("the callable raised SystemExit(3)"), SystemExit(3))
+    assert redacted_with_causes(told) == "RuntimeError: the callable raised SystemExit(3)"
+
+
+def test_each_of_many_long_causes_gets_a_share() -> None:
+    members = [OSError(f"{number} " + "x" * 10_000) for number in range(4)]
+    text = redacted_with_causes(
+        _raised_from(RuntimeError("y" * 10_000), ExceptionGroup("g", members))
+    )
+    assert len(text) <= ERROR_LENGTH
+    assert all(f"OSError: {number} x" in text for number in range(4))
+
+
+def test_what_is_behind_an_error_is_bounded_whatever_it_is() -> None:
+    first, second = RuntimeError("first"), RuntimeError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert redacted_with_causes(first) == "RuntimeError: first (from RuntimeError: second)"
+
+    many = ExceptionGroup("many", [ValueError(str(number)) for number in range(100_000)])
+    assert redacted_with_causes(many).endswith("ValueError: 10; …]")
+
+    deep: Exception = ValueError("the innermost")
+    for _ in range(400):
+        deep = ExceptionGroup("g", [deep])
+    assert redacted_with_causes(deep).count("ExceptionGroup") == 6
+
+    assert "its text cannot be read" in redacted_with_causes(_Closed())
+    assert "its text cannot be read" in redacted_with_causes(ExceptionGroup("g", [_Closed()]))
+    assert redacted_with_causes(RuntimeError("\ud83d")) == "RuntimeError: \\ud83d"

@@ -128,6 +128,8 @@ class Started(NamedTuple):
     version: int = 0
     """The version of its ``turn_begun``."""
     steps: dict[str, int] = {}  # noqa: RUF012 - never changed
+    message: int = 0
+    """The version of the run's message in the session."""
     is_over: bool = False
     """Whether the run was found to be over, since its turn has a result."""
 
@@ -225,7 +227,8 @@ class StartRun(Command[Started]):
         drafts: Sequence[Draft],
         fence: TurnFence,
     ) -> list[Draft]:
-        """Return the append of the message, unless the session has it."""
+        """Return the append of the message, unless the session has it: one that was put in its place
+        between two attempts is what the run answers then."""
         newest, plan = self.newest, self.begin.plan
         assert newest is not None  # `gather` has set it together with the rest.
         key = newest.key
@@ -238,11 +241,18 @@ class StartRun(Command[Started]):
         return [Draft(appended, derived_id(state.session_id, key), turn=fence)]
 
     def result(self, recorded: Sequence[Recorded]) -> Started:
-        for entry in recorded:
-            if entry.type == "turn_begun":
-                event = cast("Any", entry.event)
-                return Started(event.attempt, entry.version, dict(event.steps))
-        return Started(is_over=True)
+        begun = next((entry for entry in recorded if entry.type == "turn_begun"), None)
+        if begun is None:
+            return Started(is_over=True)
+        event = cast("Any", begun.event)
+        last = recorded[-1]
+        message = last.version if last.type == MessageAppended.event_type else self._message_there
+        return Started(event.attempt, begun.version, dict(event.steps), message)
+
+    @property
+    def _message_there(self) -> int:
+        """The version of the message that the session had before; 0 if it is unknown."""
+        return (self.newest and self.newest.version) or 0
 
 
 How = Literal["crashed", "lost", "released", "cancelled", "failed", "abandoned"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.session.runs.machine import RUN_MACHINE, WAITING
 from eventlog.session.runs.state import advanced, enqueued_run
+from eventlog.session.shared_dict import SharedDict
 from eventlog.session.stepping import report
 from eventlog.session.tasks import folding as task_folding
 from eventlog.session.tasks.state import advance, queued_message
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from eventlog.records import Record
     from eventlog.session.runs.events import MessageEnqueued
+    from eventlog.session.runs.state import Run
     from eventlog.session.state import SessionState
     from eventlog.session.tasks.events import TaskEvent
 
@@ -27,7 +29,10 @@ def _enqueued(state: SessionState, record: Record, event: MessageEnqueued) -> No
         report(state, record, f"task {event.task_id} is there already")
         return
     state.tasks[event.task_id] = task
-    state.runs[event.task_id] = enqueued_run(record, event)
+    run = state.runs[event.task_id] = enqueued_run(record, event)
+    if state.queued is None:
+        state.queued = SharedDict[str, str]()
+    state.queued[run.message_id] = run.run_id
 
 
 def fold_run(state: SessionState, record: Record, event: TaskEvent) -> None:
@@ -44,6 +49,17 @@ def fold_run(state: SessionState, record: Record, event: TaskEvent) -> None:
         state.runs[run.run_id], state.tasks[run.run_id] = moved, moved_task
     else:
         del state.runs[run.run_id], state.tasks[run.run_id]
+    if moved.attempt or run.run_id not in state.runs:
+        _appended(state, run)
+
+
+def _appended(state: SessionState, run: Run) -> None:
+    """Note that a run appends its message no more: it has, or never will."""
+    queued = state.queued
+    if queued is not None and queued.get(run.message_id) == run.run_id:
+        del queued[run.message_id]
+        if not queued:
+            state.queued = None
 
 
 def _retried(state: SessionState, record: Record, event: TaskEvent) -> None:

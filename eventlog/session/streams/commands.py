@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from eventlog.clock import format_time
 from eventlog.errors import DuplicateEvent, InvalidArgument, LeaseLost
 from eventlog.identifiers import derived_id
-from eventlog.session.command import Command, Draft, Facts, KeepingCommand, require_open
+from eventlog.session.command import (
+    Command,
+    Draft,
+    Facts,
+    KeepingCommand,
+    refuse_queued,
+    require_open,
+)
 from eventlog.session.events import MessageAppended
 from eventlog.session.keeping import check_kept, keep_outputs
 from eventlog.session.message_data import MessageData, message_key
@@ -139,6 +146,7 @@ class BeginMessage(Command[BegunMessage]):
             raise DuplicateEvent(
                 state.session_id, f"message {message_id!r} {is_now}; take another id"
             )
+        refuse_queued(state, [message_id])
         message = cast("MessageData", {"created_at": format_time(now), **self.data})
         until = None if self.in_turn else (self.holder.lease_now or now) + self.lease
         event = MessageBegun(

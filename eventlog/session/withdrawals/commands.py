@@ -10,7 +10,14 @@ import pydantic_core
 
 from eventlog.errors import DuplicateEvent, InvalidMessage
 from eventlog.identifiers import derived_id
-from eventlog.session.command import Command, Draft, KeepingCommand, Outcome, require_open
+from eventlog.session.command import (
+    Command,
+    Draft,
+    KeepingCommand,
+    Outcome,
+    refuse_queued,
+    require_open,
+)
 from eventlog.session.commit import archive_id
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_data import key_again, message_key
@@ -186,6 +193,7 @@ class ReplaceMessages(WithdrawMessages, KeepingCommand[int]):
         appends = self.appends
         if appends is None or (self.plan is None and not appends.messages):
             return Outcome(0)
+        refuse_queued(state, [message.id for message in appends.messages])
         at = state.version + 1
         moves = [entry.version for entry in self.moved if entry.version not in self.replaced]
         drafts: list[Draft] = []
