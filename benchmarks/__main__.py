@@ -1,19 +1,27 @@
-"""Run the benchmarks: `python -m benchmarks [FIGURE ...] [--quick]`."""
+"""Run the benchmarks: `python -m benchmarks [FIGURE ...]`."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import platform
 import sqlite3
 import sys
 import tempfile
+import time
+import traceback
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ours
-from benchmarks.figures import FIGURES, Row, Scale
+from benchmarks import markdown, ours
+from benchmarks.drawing import DRAWINGS
+from benchmarks.figures import FIGURES, Figure, Row, Scale
+from benchmarks.results import Result
 
 _QUICK = Scale(
     appends=100,
@@ -24,6 +32,7 @@ _QUICK = Scale(
     tasks=64,
     peer_tasks=16,
     runs=1,
+    turns=2,
     seconds=1.0,
     trials=1,
     archives=40,
@@ -32,20 +41,49 @@ _QUICK = Scale(
     reported=600,
     inspected=1_200,
     pressed_seconds=1.0,
+    waited_seconds=0.5,
+    lengths=(100, 300),
+    listed=(10, 30),
 )
-_PEERS = (
-    "sqlite3",
-    "write + fdatasync",
-    "psycopg",
-    "nats-py",
+
+_BUSY = 0.5
+"""The load from which a machine is called busy, before anything is measured."""
+
+_NAMED = (
+    "msgspec",
     "eventsourcing",
     "openai-agents",
+    "google-adk",
+    "langgraph-checkpoint-sqlite",
     "dbos",
+    "huey",
 )
 
 
 def main() -> int:
     """Measure and print; the exit code does not depend on the goals, because machines differ."""
+    parser = _parser()
+    arguments = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    if arguments.read is not None:
+        recorded = json.loads(arguments.read.read_text("utf-8"))
+        results = [Result.from_json(fields) for fields in recorded["figures"]]
+        for result in results:
+            console.print(_table(result))
+    else:
+        recorded = {"machine": _machine()}
+        console.print(markdown.machine_line(recorded["machine"]), highlight=False)
+        _warn_if_busy(console)
+        results = [
+            _measured(figure, _QUICK if arguments.quick else Scale(), console)
+            for figure in _wanted(parser, arguments.figures)
+        ]
+        recorded["load"] = f"{os.getloadavg()[0]:.1f}"
+    _keep(arguments, recorded, results)
+    return int(any(result.failed for result in results))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = [figure.name for figure in FIGURES]
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"some of {names}")
@@ -54,38 +92,96 @@ def main() -> int:
         action="store_true",
         help="small sizes: checks that everything runs, measures nothing",
     )
-    arguments = parser.parse_args()
-    wanted = {name.upper() for name in arguments.figures} or set(names)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the results as SVG")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables as Markdown to a file"
+    )
+    parser.add_argument(
+        "--read", type=Path, metavar="FILE", help="show what --json wrote, and measure nothing"
+    )
+    return parser
+
+
+def _wanted(parser: argparse.ArgumentParser, figures: list[str]) -> list[Figure]:
+    names = [figure.name for figure in FIGURES]
+    wanted = {name.upper() for name in figures} or set(names)
     if wanted - set(names):
         parser.error(f"unknown figure {sorted(wanted - set(names))}; there are {names}")
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    _introduce(console)
-    for figure in FIGURES:
-        if figure.name in wanted:
-            rows = list(figure.measure(_QUICK if arguments.quick else Scale()))
-            console.print(_table(f"{figure.name}: {figure.title}", rows))
-    return 0
+    return [figure for figure in FIGURES if figure.name in wanted]
 
 
-def _introduce(console: Console) -> None:
+def _measured(figure: Figure, scale: Scale, console: Console) -> Result:
+    """Measure one figure and print it; what is missing, or fails, is a line and ends nothing else."""
+    rows: list[Row] = []
+    failed = False
+    try:
+        rows.extend(figure.measure(scale))
+    except ImportError as error:
+        rows.append(Row("not measured", f"{error.name} is not installed"))
+    except Exception as error:  # noqa: BLE001 - the other figures are measured all the same
+        traceback.print_exc()
+        rows.append(Row("not measured", f"failed: {type(error).__name__}"))
+        failed = True
+    result = Result(figure.name, figure.title, figure.about, rows, failed)
+    console.print(_table(result))
+    return result
+
+
+def _keep(arguments: argparse.Namespace, recorded: dict[str, Any], results: list[Result]) -> None:
+    """Write the files that were asked for."""
+    recorded["figures"] = [result.as_json() for result in results]
+    if arguments.json is not None:
+        text = json.dumps(recorded, indent=1, ensure_ascii=False)
+        arguments.json.write_text(f"{text}\n", "utf-8")
+    if arguments.markdown is not None:
+        arguments.markdown.write_text(markdown.tables(results) + "\n", "utf-8")
+    if arguments.plot is not None:
+        arguments.plot.mkdir(parents=True, exist_ok=True)
+        for name, draw in DRAWINGS.items():
+            (arguments.plot / f"{name}.svg").write_text(draw(results), "utf-8")
+
+
+def _machine() -> dict[str, str]:
+    """Return what the figures depend on, as far as it can be asked."""
     with tempfile.TemporaryDirectory() as folder:
         read_back = ours.settings(Path(folder) / "settings.db")
-    console.print(
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; "
-        f"ours as read back: {read_back}"
-    )
+    found = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "Python": platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+        "processors": str(os.cpu_count()),
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "ours as read back": read_back,
+    }
+    for name in _NAMED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
-def _table(title: str, rows: list[Row]) -> Table:
-    peers = [peer for peer in _PEERS if any(peer in row.others for row in rows)]
-    table = Table(title=title, title_justify="left")
+def _warn_if_busy(console: Console) -> None:
+    load = os.getloadavg()[0]
+    if load > _BUSY:
+        console.print(
+            f"This machine is busy (load {load:.1f}): rates are lower than on a quiet one, waits "
+            "longer, and only ratios of what was measured in turn mean much."
+        )
+
+
+def _table(result: Result) -> Table:
+    peers = list(dict.fromkeys(peer for row in result.rows for peer in row.others))
+    about = f"\n{result.about}" if result.about else ""
+    table = Table(title=f"{result.name}: {result.title}{about}", title_justify="left")
     table.add_column("what")
     table.add_column("eventlog", justify="right")
     for peer in peers:
-        table.add_column(f"{peer} (we are …× as fast)" if peers else peer, justify="right")
+        table.add_column(f"{peer} (we are …× as fast)", justify="right")
     table.add_column("goal")
     table.add_column("met")
-    for row in rows:
+    for row in result.rows:
         met = "" if row.met is None else "yes" if row.met else "no"
         others = [row.others.get(peer, "") for peer in peers]
         table.add_row(row.name, row.ours, *others, row.goal, met)

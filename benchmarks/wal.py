@@ -12,9 +12,9 @@ from typing import NamedTuple
 import eventlog
 from eventlog import AsyncSession, Message
 
-__all__ = ["Pressure", "under_pressure"]
+__all__ = ["PAGES", "Pressure", "under_pressure"]
 
-_PAGES = """
+PAGES = """
 import sys, time, eventlog
 end, count = time.monotonic() + float(sys.argv[2]), 0
 with eventlog.open(sys.argv[1]) as log:
@@ -78,7 +78,7 @@ def under_pressure(path: Path, seconds: float, hold_seconds: float | None) -> Pr
 def _reader(
     url: str, seconds: float, hold_seconds: float | None, number: int
 ) -> subprocess.Popen[bytes]:
-    program = _PAGES if hold_seconds is None else _HOLDS
+    program = PAGES if hold_seconds is None else _HOLDS
     arguments = [url, str(seconds), str(hold_seconds), str(number)]
     return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
 
