@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sqlite3
@@ -13,12 +12,12 @@ import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import markdown, ours
+from benchmarks import markdown, ours, recording
+from benchmarks.about import ABOUT
 from benchmarks.drawing import DRAWINGS
 from benchmarks.figures import FIGURES, Figure, Row, Scale
 from benchmarks.results import Result
@@ -64,22 +63,27 @@ def main() -> int:
     """Measure and print; the exit code does not depend on the goals, because machines differ."""
     parser = _parser()
     arguments = parser.parse_args()
+    wanted = _wanted(parser, arguments.figures)
+    if arguments.share < 1:
+        parser.error("--share is a number from 1 on")
+    if arguments.quick and arguments.record:
+        parser.error("--quick measures nothing that could be recorded")
+    scale = _QUICK if arguments.quick else Scale().share(arguments.share)
     console = Console(width=None if sys.stdout.isatty() else 200)
     if arguments.read is not None:
-        recorded = json.loads(arguments.read.read_text("utf-8"))
-        results = [Result.from_json(fields) for fields in recorded["figures"]]
+        machine, results = recording.load(arguments.read)
+        names = {figure.name for figure in wanted}
+        results = [result for result in results if result.name in names]
         for result in results:
             console.print(_table(result))
     else:
-        recorded = {"machine": _machine()}
-        console.print(markdown.machine_line(recorded["machine"]), highlight=False)
+        machine, results = _machine(), []
+        console.print(markdown.machine_line(machine), highlight=False)
         _warn_if_busy(console)
-        results = [
-            _measured(figure, _QUICK if arguments.quick else Scale(), console)
-            for figure in _wanted(parser, arguments.figures)
-        ]
-        recorded["load"] = f"{os.getloadavg()[0]:.1f}"
-    _keep(arguments, recorded, results)
+        for figure in wanted:
+            results.append(_measured(figure, scale, console))
+            _keep(arguments, machine, results)  # Whoever interrupts it has what was measured.
+    _keep(arguments, machine, results)
     return int(any(result.failed for result in results))
 
 
@@ -92,6 +96,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="small sizes: checks that everything runs, measures nothing",
     )
+    parser.add_argument(
+        "--share",
+        type=int,
+        default=1,
+        metavar="N",
+        help="on a slow machine: an Nth of the operations and of the seconds",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the results as SVG")
     parser.add_argument(
@@ -99,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--read", type=Path, metavar="FILE", help="show what --json wrote, and measure nothing"
+    )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="let the documentation show the results: benchmarks/recorded.json, pages and drawings",
     )
     return parser
 
@@ -115,6 +131,7 @@ def _measured(figure: Figure, scale: Scale, console: Console) -> Result:
     """Measure one figure and print it; what is missing, or fails, is a line and ends nothing else."""
     rows: list[Row] = []
     failed = False
+    before = os.getloadavg()[0]
     try:
         rows.extend(figure.measure(scale))
     except ImportError as error:
@@ -123,23 +140,26 @@ def _measured(figure: Figure, scale: Scale, console: Console) -> Result:
         traceback.print_exc()
         rows.append(Row("not measured", f"failed: {type(error).__name__}"))
         failed = True
-    result = Result(figure.name, figure.title, figure.about, rows, failed)
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    share = "" if scale.appends >= Scale.appends else f", {scale.appends:,} appends a run"
+    measured = f"measured {day}{share}, load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
+    result = Result(figure.name, figure.title, ABOUT[figure.name], rows, measured, failed)
     console.print(_table(result))
     return result
 
 
-def _keep(arguments: argparse.Namespace, recorded: dict[str, Any], results: list[Result]) -> None:
+def _keep(arguments: argparse.Namespace, machine: dict[str, str], results: list[Result]) -> None:
     """Write the files that were asked for."""
-    recorded["figures"] = [result.as_json() for result in results]
     if arguments.json is not None:
-        text = json.dumps(recorded, indent=1, ensure_ascii=False)
-        arguments.json.write_text(f"{text}\n", "utf-8")
+        recording.write(arguments.json, machine, results)
     if arguments.markdown is not None:
-        arguments.markdown.write_text(markdown.tables(results) + "\n", "utf-8")
+        arguments.markdown.write_text(markdown.tables(machine, results) + "\n", "utf-8")
     if arguments.plot is not None:
         arguments.plot.mkdir(parents=True, exist_ok=True)
         for name, draw in DRAWINGS.items():
             (arguments.plot / f"{name}.svg").write_text(draw(results), "utf-8")
+    if arguments.record:
+        recording.record(machine, results, [figure.name for figure in FIGURES])
 
 
 def _machine() -> dict[str, str]:
@@ -147,11 +167,9 @@ def _machine() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         read_back = ours.settings(Path(folder) / "settings.db")
     found = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
         "processors": str(os.cpu_count()),
-        "load before": f"{os.getloadavg()[0]:.1f}",
         "ours as read back": read_back,
     }
     for name in _NAMED:

@@ -54,7 +54,9 @@ def throughput(results: Iterable[Result]) -> str:
         if result.name not in ("B1", "B2", "B7"):
             continue
         for row in result.rows:
-            lines += _bars(row, f"{result.title}: {row.name.partition(';')[0]}", top)
+            name = row.name.partition(";")[0]
+            title = f"tasks finalised, {name}" if result.name == "B7" else f"appends, {name}"
+            lines += _bars(row, title, top)
             top += 34 + 22 * len(row.numbers) + 16
     about = "Durable operations per second, by library; longer is faster."
     return _svg(top, about, lines)
@@ -67,13 +69,13 @@ def _bars(row: Row, title: str, top: int) -> list[str]:
     for number, (name, found) in enumerate(_by_rate(row)):
         y = top + 34 + 22 * number
         width = room * found.median / most
+        low, high = LEFT + room * found.low / most, LEFT + room * found.high / most
         kind = "ours" if name == "eventlog" else "other"
         lines += [
             _text("right", LEFT - 10, y + 13, name.replace("_", "-")),
             f'<rect class="{kind}" x="{LEFT}" y="{y + 2}" width="{width:.1f}" height="15" rx="2"/>',
-            f'<path class="spread" d="M{LEFT + room * found.low / most:.1f} {y + 9.5}'
-            f'H{LEFT + room * found.high / most:.1f}"/>',
-            _text("soft", LEFT + room * found.high / most + 8, y + 14, f"{found.median:,.0f}/s"),
+            f'<path class="spread" d="M{low:.1f} {y + 9.5}H{high:.1f}"/>',
+            _text("soft", high + 8, y + 14, f"{found.median:,.0f}/s"),
         ]
     return lines
 
@@ -117,7 +119,10 @@ def growth(results: Iterable[Result]) -> str:
 def latency(results: Iterable[Result]) -> str:
     """Draw how long appends take, by the share of appends that take longer."""
     curves = [
-        (row.name.partition(", ")[2].partition(";")[0], [(1 / (1 - x), y) for x, y in row.curve])
+        (
+            row.name.partition(", ")[2].partition(";")[0].replace("`", ""),
+            [(1 / (1 - x), y) for x, y in row.curve],
+        )
         for found in results
         if found.name == "B21"
         for row in found.rows

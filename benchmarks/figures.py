@@ -7,16 +7,12 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks import contenders, growth, latency, ours, streams, views, wal
+from benchmarks import contenders, growth, latency, ours, servers, streams, views, wal
 from benchmarks.contenders import peer
 from benchmarks.results import Figure, Row, Scale, Spread, against, in_turns, rate, spread
-from benchmarks.workload import Timing, best_of, quickest
+from benchmarks.workload import Timing, best_of, compared, quickest, written
 from eventlog import Session
-
-if TYPE_CHECKING:
-    from benchmarks import jetstream
 
 __all__ = ["FIGURES", "Figure", "Row", "Scale"]
 
@@ -27,14 +23,6 @@ def _folder() -> Generator[Callable[[str], Path]]:
     with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
         numbers = iter(range(1_000_000))
         yield lambda name: Path(folder) / f"{name}-{next(numbers)}.db"
-
-
-def _rate(timing: Timing) -> str:
-    return f"{timing.per_second:,.0f}/s"
-
-
-def _against(timing: Timing, other: Timing) -> str:
-    return f"{_rate(other)} ({timing.per_second / other.per_second:.2f}×)"
 
 
 def _rates(timings: dict[str, list[Timing]]) -> dict[str, Spread]:
@@ -290,8 +278,8 @@ def _files(scale: Scale) -> Iterator[Row]:
             what = "one session, one append at a time" if sessions == 1 else "64 sessions at once"
             yield Row(
                 f"files: {what}; {mine.cpu_microseconds:.1f} µs of CPU each",
-                _rate(mine),
-                {"write + fdatasync": _against(mine, plain)},
+                written(mine),
+                {"write + fdatasync": compared(mine, plain)},
             )
 
 
@@ -342,51 +330,6 @@ def _tasks(scale: Scale) -> Iterator[Row]:
         "≥ 2,000/s, ≥ 5 × dbos",
         lambda found: found["eventlog"].median >= 2_000 and _times(found, ("dbos",)) >= 5,
     )
-
-
-def _postgres(scale: Scale) -> Iterator[Row]:
-    from benchmarks import postgres
-
-    with postgres.server() as server:
-        plain = best_of(scale.runs, lambda: postgres.plain_inserts(server, scale.appends))
-        mine = best_of(scale.runs, lambda: ours.appends(postgres.new_log(server), scale.appends))
-        yield Row("1 session, synchronous", _rate(mine), {"psycopg": _against(mine, plain)})
-        count = scale.many // 4
-        plain = best_of(scale.runs, lambda: postgres.best_plain_inserts(server, count, 64))
-        mine = best_of(scale.runs, lambda: ours.appends_async(postgres.new_log(server), count, 64))
-        yield Row(
-            f"64 sessions at once, asyncio; {mine.cpu_microseconds:.1f} µs of CPU each",
-            _rate(mine),
-            {"psycopg": _against(mine, plain)},
-            "≥ 0.8 × psycopg with 64 connections",
-            mine.per_second >= 0.8 * plain.per_second,
-        )
-
-
-def _postgres_feed(scale: Scale) -> Iterator[Row]:
-    from benchmarks import postgres
-
-    yield Row(f"8 writers on 64 streams for {scale.seconds:g} s", postgres.follow(scale.seconds))
-
-
-def _postgres_killed(scale: Scale) -> Iterator[Row]:
-    from benchmarks import postgres
-
-    for trial, line in enumerate(postgres.kill_server(scale.trials, scale.writes), 1):
-        yield Row(f"server killed under load, trial {trial}", line)
-
-
-def _postgres_failed_over(scale: Scale) -> Iterator[Row]:
-    from benchmarks import postgres
-
-    for trial, line in enumerate(postgres.kill_primary(scale.trials, scale.writes), 1):
-        yield Row(f"primary killed under load, standby promoted, trial {trial}", line)
-
-
-def _postgres_archives(scale: Scale) -> Iterator[Row]:
-    from benchmarks import postgres
-
-    yield Row("two worker processes", postgres.finish_archives(scale.archives))
 
 
 def _views(scale: Scale) -> Iterator[Row]:
@@ -482,7 +425,7 @@ def _http(scale: Scale) -> Iterator[Row]:
     cost = timing.cpu_microseconds
     yield Row(
         f"a durable append over HTTP, 16 connections; {cost:.0f} µs of the server's CPU",
-        _rate(timing),
+        written(timing),
         {},
         "≤ 200 µs",
         cost <= 200,
@@ -508,44 +451,6 @@ def _imports(_: Scale) -> Iterator[Row]:
             )
 
 
-def _jetstream(scale: Scale) -> Iterator[Row]:
-    from benchmarks import jetstream
-
-    for what, start in (("one server", jetstream.single), ("three servers", jetstream.cluster)):
-        with start() as servers:
-            yield _jetstream_row(f"{what}, one session", scale.runs, servers, scale.appends // 3, 1)
-            many = f"{what}, 64 sessions at once"
-            yield _jetstream_row(many, scale.runs, servers, scale.many // 4, 64)
-
-
-def _jetstream_row(
-    what: str, runs: int, servers: jetstream.Servers, count: int, sessions: int
-) -> Row:
-    from benchmarks import jetstream
-
-    def append() -> Timing:
-        url = jetstream.new_log(servers)
-        return ours.appends(url, count) if sessions == 1 else ours.appends_async(url, count, 64)
-
-    plain = best_of(runs, lambda: jetstream.plain_publishes(servers, count, sessions))
-    mine = best_of(runs, append)
-    what = f"{what}; {mine.cpu_microseconds:.0f} µs of CPU each"
-    return Row(what, _rate(mine), {"nats-py": _against(mine, plain)})
-
-
-def _jetstream_killed(scale: Scale) -> Iterator[Row]:
-    from benchmarks import jetstream
-
-    for trial, line in enumerate(jetstream.kill_leader(scale.trials, scale.writes), 1):
-        yield Row(f"trial {trial}: leader of three killed -9 under load", line)
-
-
-def _jetstream_archives(scale: Scale) -> Iterator[Row]:
-    from benchmarks import jetstream
-
-    yield Row("two worker processes", jetstream.finish_archives(scale.archives))
-
-
 def _wal(scale: Scale) -> Iterator[Row]:
     for readers, hold in (("that page through the log", None), ("of 0.1 s each", 0.1)):
         with _folder() as new:
@@ -561,71 +466,6 @@ def _wal(scale: Scale) -> Iterator[Row]:
         )
 
 
-_FLAT = 1.5
-"""How much slower an operation on the longest session may be than on the shortest."""
-
-
-def _growth(scale: Scale) -> Iterator[Row]:
-    with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
-        curves = growth.grown(scale.lengths, scale.turns, Path(folder))
-    shortest, longest = scale.lengths[0], scale.lengths[-1]
-    for name, curve in curves.items():
-        first, last = curve[shortest].median, curve[longest].median
-        most = max(found.median for found in curve.values())
-        yield Row(
-            name,
-            f"{first * 1e3:.3f} ms at {shortest:,} messages, {last * 1e3:.3f} ms at {longest:,}; "
-            f"at most {most / first:.2f} × the first",
-            {},
-            f"≤ {_FLAT} × the first",
-            most <= _FLAT * first,
-            "ms",
-            {
-                f"{length:,}": Spread(*(x * 1e3 for x in found[:3]), found.runs)
-                for length, found in curve.items()
-            },
-            [(length, found.median * 1e3) for length, found in curve.items()],
-        )
-
-
-def _list_growth(scale: Scale) -> Iterator[Row]:
-    with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
-        curve = growth.lists(scale.listed, scale.runs, Path(folder))
-    for count, found in curve.items():
-        each = found.median * 1e6
-        yield Row(
-            f"list {count:,} sessions, per session",
-            f"{each:.1f} µs",
-            {},
-            "≤ 20 µs",
-            each <= 20,
-            "µs",
-            {"eventlog": Spread(*(x * 1e6 for x in found[:3]), found.runs)},
-            [(count, each)],
-        )
-
-
-def _latency(scale: Scale) -> Iterator[Row]:
-    limits = {"alone": (0.015, 0.025), "beside 4 readers": (None, 0.050)}
-    for name, programs in latency.BESIDE.items():
-        with _folder() as new:
-            seen = latency.waits(new("waits"), scale.waited_seconds, programs)
-        at = dict(zip(latency.SHARES, seen.at, strict=True))
-        p99, p999 = limits.get(name, (None, None))
-        goals = [f"p99 ≤ {p99 * 1e3:.0f} ms"] if p99 else []
-        goals += [f"p99.9 ≤ {p999 * 1e3:.0f} ms"] if p999 else []
-        yield Row(
-            f"64 sessions, {name}; {seen.per_second:,.0f}/s",
-            f"p50 {at[0.5] * 1e3:.1f} ms, p99 {at[0.99] * 1e3:.1f} ms, p99.9 {at[0.999] * 1e3:.1f} ms",
-            {},
-            ", ".join(goals),
-            (p99 is None or at[0.99] <= p99) and at[0.999] <= p999 if p999 else None,
-            "ms",
-            {},
-            [(share, seconds * 1e3) for share, seconds in at.items()],
-        )
-
-
 FIGURES = (
     Figure("B1", "one session", _one_session),
     Figure("B2", "many sessions", _many_sessions),
@@ -633,7 +473,7 @@ FIGURES = (
     Figure("B4", "opening", _opening),
     Figure("B6", "commit", _commit),
     Figure("B7", "finalising, with a summary that costs nothing", _tasks),
-    Figure("B9", "PostgreSQL", _postgres),
+    Figure("B9", "PostgreSQL", servers.postgres_appends),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
     Figure("B12", "appends over HTTP", _http),
@@ -645,15 +485,15 @@ FIGURES = (
     Figure("B18", "the WAL beside writers and readers", _wal),
     Figure("B19", "summary without a model", _summaries),
     Figure("B20", "whole conversations", _whole),
-    Figure("B21", "latency of an append", _latency),
-    Figure("GROWTH", "what grows with the length of a session", _growth),
-    Figure("LISTS", "what grows with the number of sessions", _list_growth),
-    Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
-    Figure("K6", "PostgreSQL: server killed", _postgres_killed),
-    Figure("K6F", "PostgreSQL: primary killed, standby promoted", _postgres_failed_over),
-    Figure("P5", "PostgreSQL: worker killed", _postgres_archives),
-    Figure("L8", "JetStream", _jetstream),
-    Figure("K6J", "JetStream: leader killed", _jetstream_killed),
-    Figure("P5J", "JetStream: worker killed", _jetstream_archives),
+    Figure("B21", "latency of an append", latency.latency_rows),
+    Figure("GROWTH", "what grows with the length of a session", growth.growth_rows),
+    Figure("LISTS", "what grows with the number of sessions", growth.list_rows),
+    Figure("L5", "PostgreSQL: followers of concurrent writers", servers.postgres_feed),
+    Figure("K6", "PostgreSQL: server killed", servers.postgres_killed),
+    Figure("K6F", "PostgreSQL: primary killed, standby promoted", servers.postgres_failed_over),
+    Figure("P5", "PostgreSQL: worker killed", servers.postgres_archives),
+    Figure("L8", "JetStream", servers.jetstream_appends),
+    Figure("K6J", "JetStream: leader killed", servers.jetstream_killed),
+    Figure("P5J", "JetStream: worker killed", servers.jetstream_archives),
     Figure("FILES", "appends to plain files", _files),
 )

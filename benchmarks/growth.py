@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,14 +12,14 @@ from typing import Any
 
 import eventlog
 from benchmarks import ours, views
-from benchmarks.results import Spread, spread
+from benchmarks.results import Row, Scale, Spread, spread
 from benchmarks.workload import messages
 from eventlog import Log, Session
 from eventlog.session.tasks.commands import ClaimTask, QueueTask
 from eventlog.session.tasks.events import OwnerData
 from eventlog.testing.inside import execute
 
-__all__ = ["grown", "lists"]
+__all__ = ["grown", "growth_rows", "list_rows", "lists"]
 
 Curves = dict[str, dict[int, Spread]]
 """By operation and length: seconds."""
@@ -111,3 +112,49 @@ def lists(counts: tuple[int, ...], turns: int, folder: Path) -> dict[int, Spread
         for count, path in paths.items():
             taken[count].append(views.listed(path, count).wall / count)
     return {count: spread(found) for count, found in taken.items()}
+
+
+_FLAT = 1.5
+"""How much slower an operation on the longest session may be than on the shortest."""
+
+
+def growth_rows(scale: Scale) -> Iterator[Row]:
+    """Yield a line for each operation."""
+    with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
+        curves = grown(scale.lengths, scale.turns, Path(folder))
+    shortest, longest = scale.lengths[0], scale.lengths[-1]
+    for name, curve in curves.items():
+        first, last = curve[shortest].median, curve[longest].median
+        most = max(found.median for found in curve.values())
+        yield Row(
+            name,
+            f"{first * 1e3:.3f} ms at {shortest:,} messages, {last * 1e3:.3f} ms at {longest:,}; "
+            f"at most {most / first:.2f} × the first",
+            {},
+            f"≤ {_FLAT} × the first",
+            most <= _FLAT * first,
+            "ms",
+            {
+                f"{length:,}": Spread(*(x * 1e3 for x in found[:3]), found.runs)
+                for length, found in curve.items()
+            },
+            [(length, found.median * 1e3) for length, found in curve.items()],
+        )
+
+
+def list_rows(scale: Scale) -> Iterator[Row]:
+    """Yield a line for each number of sessions."""
+    with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
+        curve = lists(scale.listed, scale.runs, Path(folder))
+    for count, found in curve.items():
+        each = found.median * 1e6
+        yield Row(
+            f"list {count:,} sessions, per session",
+            f"{each:.1f} µs",
+            {},
+            "≤ 20 µs",
+            each <= 20,
+            "µs",
+            {"eventlog": Spread(*(x * 1e6 for x in found[:3]), found.runs)},
+            [(count, each)],
+        )

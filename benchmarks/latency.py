@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import eventlog
+from benchmarks.results import Row, Scale
 from benchmarks.wal import PAGES
 from benchmarks.workload import messages
 from eventlog import AsyncSession
 
-__all__ = ["BESIDE", "SHARES", "Waits", "waits"]
+__all__ = ["BESIDE", "SHARES", "Waits", "latency_rows", "waits"]
 
 SESSIONS = 64
 
@@ -97,3 +99,25 @@ async def _append(url: str, seconds: float) -> list[float]:
 
         await asyncio.gather(*(append(session) for session in sessions))
     return taken
+
+
+def latency_rows(scale: Scale) -> Iterator[Row]:
+    """Yield a line for each thing that runs beside the appends."""
+    limits = {"alone": (0.015, 0.025), "beside 4 readers": (None, 0.050)}
+    for name, programs in BESIDE.items():
+        with tempfile.TemporaryDirectory(prefix="eventlog-bench-") as folder:
+            seen = waits(Path(folder, "waits.db"), scale.waited_seconds, programs)
+        at = dict(zip(SHARES, seen.at, strict=True))
+        p99, p999 = limits.get(name, (None, None))
+        goals = [f"p99 ≤ {p99 * 1e3:.0f} ms"] if p99 else []
+        goals += [f"p99.9 ≤ {p999 * 1e3:.0f} ms"] if p999 else []
+        yield Row(
+            f"64 sessions, {name}; {seen.per_second:,.0f}/s",
+            f"p50 {at[0.5] * 1e3:.1f} ms, p99 {at[0.99] * 1e3:.1f} ms, p99.9 {at[0.999] * 1e3:.1f} ms",
+            {},
+            ", ".join(goals),
+            (p99 is None or at[0.99] <= p99) and at[0.999] <= p999 if p999 else None,
+            "ms",
+            {},
+            [(share, seconds * 1e3) for share, seconds in at.items()],
+        )

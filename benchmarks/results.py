@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from benchmarks.workload import Timing
@@ -36,6 +36,17 @@ class Scale:
     waited_seconds: float = 15.0
     lengths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     listed: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
+
+    def share(self, divisor: int) -> Scale:
+        """Return the scale with fewer operations and shorter runs; the lengths of sessions stay."""
+        counts = ("appends", "many", "peer_many", "tasks", "peer_tasks", "archives", "writes")
+        seconds = ("seconds", "pressed_seconds", "waited_seconds")
+        fewer = {
+            name: max(getattr(self, name) // divisor, 256) if divisor > 1 else getattr(self, name)
+            for name in counts
+        }
+        shorter = {name: getattr(self, name) / divisor for name in seconds}
+        return replace(self, **fewer, **shorter)
 
 
 class Spread(NamedTuple):
@@ -71,8 +82,6 @@ class Figure:
     name: str
     title: str
     measure: Callable[[Scale], Iterator[Row]]
-    about: str = ""
-    """One sentence that says what is measured."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Result:
     title: str
     about: str
     rows: list[Row]
+    measured: str = ""
+    """When, and how busy the machine was then."""
     failed: bool = False
 
     def as_json(self) -> dict[str, Any]:
