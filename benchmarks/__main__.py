@@ -64,10 +64,12 @@ def main() -> int:
     parser = _parser()
     arguments = parser.parse_args()
     wanted = _wanted(parser, arguments.figures)
+    if arguments.read is not None and not arguments.read.is_file():
+        parser.error(f"{arguments.read} is no file")
     if arguments.share < 1:
-        parser.error("--share is a number from 1 on")
+        parser.error(f"--share is {arguments.share}; it must be at least 1")
     if arguments.quick and arguments.record:
-        parser.error("--quick measures nothing that could be recorded")
+        parser.error("--quick measures nothing that --record could show")
     scale = _QUICK if arguments.quick else Scale().share(arguments.share)
     console = Console(width=None if sys.stdout.isatty() else 200)
     if arguments.read is not None:

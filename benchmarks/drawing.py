@@ -63,7 +63,7 @@ def throughput(results: Iterable[Result]) -> str:
 
 
 def _bars(row: Row, title: str, top: int) -> list[str]:
-    most = max((found.high for found in row.numbers.values()), default=1.0)
+    most = max((found.high for found in row.numbers.values()), default=1.0) or 1.0
     room = WIDTH - LEFT - RIGHT
     lines = [_text("name", 24, top + 20, title)]
     for number, (name, found) in enumerate(_by_rate(row)):
