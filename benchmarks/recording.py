@@ -10,7 +10,7 @@ from benchmarks.drawing import DRAWINGS
 from benchmarks.markdown import summary, tables
 from benchmarks.results import Result
 
-__all__ = ["DRAWN", "PAGES", "RECORDED", "load", "part_of", "record", "write"]
+__all__ = ["DRAWN", "PAGES", "RECORDED", "load", "part_of", "record", "with_part", "write"]
 
 _ROOT: Final = Path(__file__).parents[1]
 
@@ -51,11 +51,21 @@ def record(machine: dict[str, str], results: list[Result], order: list[str]) -> 
     for name, draw in DRAWINGS.items():
         DRAWN[name].write_text(draw(kept), "utf-8")
     for page, written in PAGES.items():
-        text = page.read_text("utf-8")
-        shown = part_of(text)
-        page.write_text(text.replace(shown, f"\n{written(machine, kept)}\n"), "utf-8")
+        text = with_part(page.read_text("utf-8"), f"\n{written(machine, kept)}\n")
+        page.write_text(text, "utf-8")
 
 
 def part_of(text: str) -> str:
     """Return the part of a page that shows figures, with the line breaks around it."""
-    return text.partition(_BEGIN)[2].partition(_END)[0]
+    _, begin, rest = text.partition(_BEGIN)
+    part, end, _ = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"the page has no part between {_BEGIN!r} and {_END!r}")
+    return part
+
+
+def with_part(text: str, part: str) -> str:
+    """Return a page with another part that shows figures."""
+    before, begin, rest = text.partition(_BEGIN)
+    part_of(text)  # Raises if the page has none.
+    return before + begin + part + rest[rest.index(_END) :]

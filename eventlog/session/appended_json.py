@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["quicker_fold_reader", "quicker_reader", "quicker_writer"]
 
+_OLDEST: Final = (0, 19)
+"""As the extra ``fast`` asks for; an older one that is installed for something else is left alone."""
+
 _PLAIN_FIELDS: Final = 4
 
 _STAND_INS: Final[dict[str, MessageData]] = {
@@ -75,13 +78,23 @@ def quicker_fold_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read_for_fold
 
 
+def _has_msgspec() -> bool:
+    """Return whether a version is installed that is known to read and write as pydantic does."""
+    try:
+        from msgspec import __version__ as version
+    except ImportError:
+        return False
+    found = tuple(int(number) for number in version.split(".")[:2] if number.isdigit())
+    return found >= _OLDEST
+
+
 def _decoder() -> Callable[[bytes], Any] | None:
     """Return what reads a message of one text with no other fields; it raises for everything else."""
-    try:
-        from msgspec import defstruct
-        from msgspec.json import Decoder
-    except ImportError:
+    if not _has_msgspec():
         return None
+    from msgspec import defstruct
+    from msgspec.json import Decoder
+
     text = defstruct(
         "Text", [("text", str)], tag_field="type", tag="text", forbid_unknown_fields=True
     )
@@ -106,10 +119,10 @@ def _is_promising(data: bytes) -> bool:
 
 def quicker_writer() -> Callable[[MessageData, int], bytes]:
     """Return what writes the data, as the same bytes with msgspec and without it."""
-    try:
-        from msgspec.json import Encoder
-    except ImportError:
+    if not _has_msgspec():
         return _write
+    from msgspec.json import Encoder
+
     encode = Encoder().encode
 
     def write_quickly(message: MessageData, tokens: int) -> bytes:

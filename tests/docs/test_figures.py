@@ -39,6 +39,16 @@ def test_a_drawing_shows_the_recorded_figures(name: str) -> None:
     assert set(re.findall(r"https?://[^\s\"<]+", text)) == {"http://www.w3.org/2000/svg"}
 
 
+def test_only_the_part_of_a_page_that_shows_figures_is_written_anew() -> None:
+    begin, end = "<!-- Written by `python -m benchmarks --record`. -->", "<!-- Up to here. -->"
+    page = f"a\n\n{begin}\n{end}\n\nb\n"  # Nothing was recorded yet.
+    once = recording.with_part(page, "\nfigures\n")
+    assert once == f"a\n\n{begin}\nfigures\n{end}\n\nb\n"
+    assert recording.with_part(once, "\n") == page
+    with pytest.raises(ValueError, match="no part"):
+        recording.with_part("a\n", "figures")
+
+
 def test_every_figure_has_a_sentence() -> None:
     assert set(ABOUT) == set(ORDER)
     assert all(sentence.endswith(".") for sentence in ABOUT.values())

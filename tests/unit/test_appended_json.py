@@ -97,6 +97,15 @@ def test_msgspec_reads_and_writes_messages_of_one_text() -> None:
     assert quicker_writer().__name__ == "write_quickly"
 
 
+@pytest.mark.parametrize("version", ["0.18.6", "0.9", "", "dev"])
+def test_an_older_msgspec_is_left_alone(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msgspec.__version__", version)
+    read = _pydantic()
+    assert quicker_reader(read) is read
+    assert quicker_fold_reader(read) is read
+    assert quicker_writer().__name__ == "_write"
+
+
 @given(MESSAGES, TOKENS)
 def test_what_was_written_is_read_alike(message: dict[str, Any], tokens: int) -> None:
     _check_read_alike(_written(message, tokens))
