@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks import markdown, ours, recording
 from benchmarks.about import ABOUT
+from benchmarks.conversations import conversation_rows
 from benchmarks.drawing import DRAWINGS
 from benchmarks.figures import FIGURES, Figure, Row, Scale
 from benchmarks.results import Result
@@ -64,8 +65,13 @@ def main() -> int:
     parser = _parser()
     arguments = parser.parse_args()
     wanted = _wanted(parser, arguments.figures)
-    if arguments.read is not None and not arguments.read.is_file():
-        parser.error(f"{arguments.read} is no file")
+    if arguments.conversations is not None:
+        wanted = [_of_file(arguments.conversations)]
+    for path in (arguments.read, arguments.conversations):
+        if path is not None and not path.is_file():
+            parser.error(f"{path} is no file")
+    if arguments.record and arguments.conversations is not None:
+        parser.error("--record shows figures, and --conversations measures none")
     if arguments.share < 1:
         parser.error(f"--share is {arguments.share}; it must be at least 1")
     if arguments.quick and arguments.record:
@@ -114,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         "--read", type=Path, metavar="FILE", help="show what --json wrote, and measure nothing"
     )
     parser.add_argument(
+        "--conversations",
+        type=Path,
+        metavar="FILE",
+        help="measure with the conversations of a file, in any format that is imported, and no figures",
+    )
+    parser.add_argument(
         "--record",
         action="store_true",
         help="let the documentation show the results: benchmarks/recorded.json, pages and drawings",
@@ -127,6 +139,14 @@ def _wanted(parser: argparse.ArgumentParser, figures: list[str]) -> list[Figure]
     if wanted - set(names):
         parser.error(f"unknown figure {sorted(wanted - set(names))}; there are {names}")
     return [figure for figure in FIGURES if figure.name in wanted]
+
+
+def _of_file(path: Path) -> Figure:
+    return Figure(
+        "FILE",
+        f"conversations of {path.name}",
+        lambda _: conversation_rows(path),
+    )
 
 
 def _measured(figure: Figure, scale: Scale, console: Console) -> Result:
@@ -145,7 +165,7 @@ def _measured(figure: Figure, scale: Scale, console: Console) -> Result:
     day = time.strftime("%Y-%m-%d", time.gmtime())
     share = "" if scale.appends >= Scale.appends else f", {scale.appends:,} appends a run"
     measured = f"measured {day}{share}, load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
-    result = Result(figure.name, figure.title, ABOUT[figure.name], rows, measured, failed)
+    result = Result(figure.name, figure.title, ABOUT.get(figure.name, ""), rows, measured, failed)
     console.print(_table(result))
     return result
 

@@ -59,6 +59,8 @@ def throughput(results: Iterable[Result]) -> str:
             lines += _bars(row, title, top)
             top += 34 + 22 * len(row.numbers) + 16
     about = "Durable operations per second, by library; longer is faster."
+    if not lines:
+        return _svg(60, about, [_text("soft", 24, 36, "not measured")])
     return _svg(top, about, lines)
 
 

@@ -139,6 +139,23 @@ def test_what_is_not_installed_or_fails_is_a_line_and_ends_nothing(
     assert sorted(path.stem for path in Path("drawn").iterdir()) == sorted(DRAWINGS)
 
 
+def test_conversations_of_a_file_are_held_and_archived(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    turns = [{"role": role, "content": "Hello"} for role in ("user", "assistant")] * 15
+    lines = [json.dumps({"id": name, "messages": turns}) for name in ("a", "b")]
+    Path("chats.jsonl").write_text("\n".join(lines), "utf-8")
+    assert _run(monkeypatch, "--conversations", "chats.jsonl") == 0
+    shown = capsys.readouterr().out
+    assert "60 times" in shown  # Appends.
+    assert "30 times" in shown  # Contexts.
+    assert "finalise all archives" in shown
+    Path("empty.jsonl").write_text("", "utf-8")
+    assert _run(monkeypatch, "--conversations", "empty.jsonl") == 0
+    assert "no conversations" in capsys.readouterr().out
+
+
 def test_what_was_written_is_shown_again_without_measuring(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,7 +168,14 @@ def test_what_was_written_is_shown_again_without_measuring(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["B99"], ["--share", "0"], ["--quick", "--record"], ["--read", "missing.json"]]
+    "arguments",
+    [
+        ["B99"],
+        ["--share", "0"],
+        ["--quick", "--record"],
+        ["--read", "missing.json"],
+        ["--conversations", "missing.jsonl"],
+    ],
 )
 def test_what_cannot_be_run_is_refused(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
