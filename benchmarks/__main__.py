@@ -83,7 +83,7 @@ def main() -> int:
         names = {figure.name for figure in wanted}
         results = [result for result in results if result.name in names]
         for result in results:
-            console.print(_table(result))
+            _show(console, result)
     else:
         machine, results = _machine(), []
         console.print(markdown.machine_line(machine), highlight=False)
@@ -166,7 +166,7 @@ def _measured(figure: Figure, scale: Scale, console: Console) -> Result:
     share = "" if scale.appends >= Scale.appends else f", {scale.appends:,} appends a run"
     measured = f"measured {day}{share}, load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
     result = Result(figure.name, figure.title, ABOUT.get(figure.name, ""), rows, measured, failed)
-    console.print(_table(result))
+    _show(console, result)
     return result
 
 
@@ -211,10 +211,15 @@ def _warn_if_busy(console: Console) -> None:
         )
 
 
+def _show(console: Console, result: Result) -> None:
+    console.print(_table(result))
+    if result.about:
+        console.print(f"{result.about}\n", highlight=False)
+
+
 def _table(result: Result) -> Table:
     peers = list(dict.fromkeys(peer for row in result.rows for peer in row.others))
-    about = f"\n{result.about}" if result.about else ""
-    table = Table(title=f"{result.name}: {result.title}{about}", title_justify="left")
+    table = Table(title=f"{result.name}: {result.title}", title_justify="left")
     table.add_column("what")
     table.add_column("eventlog", justify="right")
     for peer in peers:

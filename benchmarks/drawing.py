@@ -49,10 +49,11 @@ _STYLE = """
 def throughput(results: Iterable[Result]) -> str:
     """Draw the rates of B1, B2 and B7: a bar per contender, with the quartiles."""
     lines: list[str] = []
-    top = 8
+    top, note = 8, ""
     for result in results:
         if result.name not in ("B1", "B2", "B7"):
             continue
+        note = note or result.measured
         for row in result.rows:
             name = row.name.partition(";")[0]
             title = f"tasks finalised, {name}" if result.name == "B7" else f"appends, {name}"
@@ -61,7 +62,7 @@ def throughput(results: Iterable[Result]) -> str:
     about = "Durable operations per second, by library; longer is faster."
     if not lines:
         return _svg(60, about, [_text("soft", 24, 36, "not measured")])
-    return _svg(top, about, lines)
+    return _svg(top + 24, about, [*lines, _text("soft", 24, top + 12, note)])
 
 
 def _bars(row: Row, title: str, top: int) -> list[str]:
@@ -111,30 +112,37 @@ def _between(value: float, ends: tuple[float, float], first: float, last: float)
 
 def growth(results: Iterable[Result]) -> str:
     """Draw what operations take on sessions of each length."""
-    curves = [
-        (row.name, row.curve) for found in results if found.name == "GROWTH" for row in found.rows
-    ]
+    shown = [found for found in results if found.name == "GROWTH"]
+    curves = [(row.name, row.curve) for found in shown for row in found.rows]
     about = "Milliseconds of each operation, by the number of messages in the session."
-    return _curves(curves, about, "messages in the session", lambda x: f"{x:,.0f}")
+    return _curves(curves, about, "messages in the session", lambda x: f"{x:,.0f}", _note(shown))
 
 
 def latency(results: Iterable[Result]) -> str:
     """Draw how long appends take, by the share of appends that take longer."""
+    shown = [found for found in results if found.name == "B21"]
     curves = [
         (
             row.name.partition(", ")[2].partition(";")[0].replace("`", ""),
             [(1 / (1 - x), y) for x, y in row.curve],
         )
-        for found in results
-        if found.name == "B21"
+        for found in shown
         for row in found.rows
     ]
     about = "Milliseconds that an append takes, 64 sessions at once, by percentile."
-    return _curves(curves, about, "percentile", lambda x: f"p{100 - 100 / x:.6g}")
+    return _curves(curves, about, "percentile", lambda x: f"p{100 - 100 / x:.6g}", _note(shown))
+
+
+def _note(shown: list[Result]) -> str:
+    return "".join(found.measured for found in shown[:1])
 
 
 def _curves(
-    curves: list[tuple[str, Curve]], about: str, below: str, written: Callable[[float], str]
+    curves: list[tuple[str, Curve]],
+    about: str,
+    below: str,
+    written: Callable[[float], str],
+    note: str,
 ) -> str:
     curves = [(name, [(x, max(y, 1e-3)) for x, y in curve]) for name, curve in curves if curve]
     if not curves:
@@ -153,7 +161,8 @@ def _curves(
         step *= 10
     lines += [_text("soft middle", axes.x(place), 410, written(place)) for place in places]
     lines.append(_text("soft middle", (axes.left + axes.right) / 2, 430, below))
-    return _svg(444, about, lines + _lines(curves, axes))
+    lines.append(_text("soft", 24, 458, note))
+    return _svg(470, about, lines + _lines(curves, axes))
 
 
 def _lines(curves: list[tuple[str, Curve]], axes: _Axes) -> list[str]:

@@ -134,10 +134,7 @@ def growth_rows(scale: Scale) -> Iterator[Row]:
             f"≤ {_FLAT} × the first",
             most <= _FLAT * first,
             "ms",
-            {
-                f"{length:,}": Spread(*(x * 1e3 for x in found[:3]), found.runs)
-                for length, found in curve.items()
-            },
+            {f"{length:,}": found.times(1e3) for length, found in curve.items()},
             [(length, found.median * 1e3) for length, found in curve.items()],
         )
 
@@ -155,6 +152,6 @@ def list_rows(scale: Scale) -> Iterator[Row]:
             "≤ 20 µs",
             each <= 20,
             "µs",
-            {"eventlog": Spread(*(x * 1e6 for x in found[:3]), found.runs)},
+            {"eventlog": found.times(1e6)},
             [(count, each)],
         )

@@ -9,7 +9,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import venv
@@ -277,7 +276,8 @@ def installed() -> Generator[Path]:
         copy = Path(folder, "tree")
         shutil.copytree(tree, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "tests"))
         subprocess.run([*pip, *offline, str(copy)], check=True)
-        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        found = [path for path in sys.path if path.endswith("site-packages")]
+        (packages / "dependencies.pth").write_text("\n".join(found))
         yield python
 
 

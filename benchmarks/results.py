@@ -57,6 +57,10 @@ class Spread(NamedTuple):
     high: float
     runs: int
 
+    def times(self, factor: float) -> Spread:
+        """Return it in another unit."""
+        return Spread(self.median * factor, self.low * factor, self.high * factor, self.runs)
+
 
 @dataclass(frozen=True)
 class Row:
