@@ -175,7 +175,7 @@ def _keep(arguments: argparse.Namespace, machine: dict[str, str], results: list[
     if arguments.json is not None:
         recording.write(arguments.json, machine, results)
     if arguments.markdown is not None:
-        arguments.markdown.write_text(markdown.tables(machine, results) + "\n", "utf-8")
+        arguments.markdown.write_text(markdown.tables(machine, results), "utf-8")
     if arguments.plot is not None:
         arguments.plot.mkdir(parents=True, exist_ok=True)
         for name, draw in DRAWINGS.items():

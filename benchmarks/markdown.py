@@ -11,7 +11,7 @@ __all__ = ["machine_line", "summary", "tables"]
 
 def tables(machine: dict[str, str], results: Iterable[Result]) -> str:
     """Write what was measured on, and each figure with its sentence and its lines."""
-    return "\n\n".join([machine_line(machine), *map(_section, results)])
+    return "\n" + "\n\n".join([machine_line(machine), *map(_section, results)]) + "\n"
 
 
 def machine_line(machine: dict[str, str]) -> str:
@@ -49,18 +49,18 @@ def _met(row: Row) -> str:
     return "" if row.met is None else "met" if row.met else "not met"
 
 
-def summary(results: Iterable[Result]) -> str:
+def summary(_: dict[str, str], results: Iterable[Result]) -> str:
     """Write the sentence of the README."""
     rows = {
         (result.name, place): row for result in results for place, row in enumerate(result.rows)
     }
     one, many = rows.get(("B1", 0)), rows.get(("B2", 0))
     if one is None or many is None:
-        return "`eventlog docs figures` says what was measured, and how."
+        return "\n`eventlog docs figures` says what was measured, and how. "
     return (
-        f"One append at a time reaches {_times(one)} × the rate of raw sqlite3 with the same durability,\n"
-        f"64 sessions together {_times(many)} × (`python -m benchmarks B1 B2`). `eventlog docs figures` says\n"
-        "what was measured, and how."
+        f"\nOne append at a time reaches {_times(one)} × the rate of raw sqlite3 with the same durability, "
+        f"64 sessions\ntogether {_times(many)} × (`python -m benchmarks B1 B2`): `eventlog docs figures` "
+        "has more. "
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +18,8 @@ _ROOT: Final = Path(__file__).parents[1]
 RECORDED: Final = _ROOT / "benchmarks" / "recorded.json"
 DRAWN: Final = {name: _ROOT / "eventlog" / "docs" / f"{name}.svg" for name in DRAWINGS}
 
-PAGES: Final = {
-    _ROOT / "README.md": lambda machine, results: summary(results),
+PAGES: Final[dict[Path, Callable[[dict[str, str], list[Result]], str]]] = {
+    _ROOT / "README.md": summary,
     _ROOT / "eventlog" / "docs" / "figures.md": tables,
 }
 """The pages, and what writes the part of each that shows figures."""
@@ -51,7 +52,7 @@ def record(machine: dict[str, str], results: list[Result], order: list[str]) -> 
     for name, draw in DRAWINGS.items():
         DRAWN[name].write_text(draw(kept), "utf-8")
     for page, written in PAGES.items():
-        text = with_part(page.read_text("utf-8"), f"\n{written(machine, kept)}\n")
+        text = with_part(page.read_text("utf-8"), written(machine, kept))
         page.write_text(text, "utf-8")
 
 

@@ -38,7 +38,10 @@ class Scale:
     listed: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
 
     def share(self, divisor: int) -> Scale:
-        """Return the scale with fewer operations and shorter runs; the lengths of sessions stay."""
+        """Return the scale with fewer operations and shorter runs; the lengths of sessions stay.
+
+        The operations are a multiple of 64, as many as there are sessions at once.
+        """
         counts = ("appends", "many", "peer_many", "tasks", "peer_tasks", "archives", "writes")
         seconds = ("seconds", "pressed_seconds", "waited_seconds")
         fewer = {
@@ -107,17 +110,16 @@ class Result:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Result:
         """Return what `as_json` gave."""
-        rows = [
-            Row(
-                **{
-                    **row,
-                    "numbers": {name: Spread(*found) for name, found in row["numbers"].items()},
-                    "curve": [(x, y) for x, y in row["curve"]],
-                }
-            )
-            for row in fields["rows"]
-        ]
-        return cls(**{**fields, "rows": rows})
+        rows = [_row_from_json(row) for row in fields["rows"]]
+        others: dict[str, Any] = {**fields, "rows": rows}
+        return cls(**others)
+
+
+def _row_from_json(fields: dict[str, Any]) -> Row:
+    numbers = {name: Spread(*found) for name, found in fields["numbers"].items()}
+    others: dict[str, Any] = {**fields, "numbers": numbers}
+    others["curve"] = [(x, y) for x, y in fields["curve"]]
+    return Row(**others)
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:

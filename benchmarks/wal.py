@@ -84,12 +84,13 @@ def _reader(
 
 
 async def _write(url: str, path: Path, seconds: float) -> tuple[list[float], int]:
-    end = time.monotonic() + seconds
+    end = 0.0
     waits: list[float] = []
     largest = 0
 
     async def write(session: AsyncSession) -> None:
-        while (begun := time.monotonic()) < end:
+        while not waits or time.monotonic() < end:
+            begun = time.monotonic()
             await session.append(Message.user("x" * 350))
             waits.append(time.monotonic() - begun)
 
@@ -101,5 +102,6 @@ async def _write(url: str, path: Path, seconds: float) -> tuple[list[float], int
 
     async with eventlog.open_async(url) as log:
         sessions = [await log.session(f"chat-{n}", create=True) for n in range(64)]
+        end = time.monotonic() + seconds
         await asyncio.gather(watch(), *(write(session) for session in sessions))
     return waits, largest
