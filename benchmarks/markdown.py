@@ -31,7 +31,9 @@ def _contenders(row: Row) -> str:
     """Write a line that has peers as a table with a line for each: narrow enough for a terminal."""
     goal = f" (goal: {row.goal}; {_met(row)})" if row.goal else ""
     lines = [("eventlog", row.ours), *row.others.items()]
-    return "\n".join([f"{row.name}{goal}:", "", *_table(["", "(eventlog is …× as fast)"], lines)])
+    return "\n".join(
+        [f"{row.name}{goal}:", "", *_table(["", "and how many times as fast eventlog is"], lines)]
+    )
 
 
 def _lines(rows: list[Row]) -> Iterator[str]:

@@ -44,10 +44,9 @@ class Scale:
         """
         counts = ("appends", "many", "peer_many", "tasks", "peer_tasks", "archives", "writes")
         seconds = ("seconds", "pressed_seconds", "waited_seconds")
-        fewer = {
-            name: max(getattr(self, name) // divisor, 256) if divisor > 1 else getattr(self, name)
-            for name in counts
-        }
+        if divisor == 1:
+            return self
+        fewer = {name: max(getattr(self, name) // divisor // 64 * 64, 256) for name in counts}
         shorter = {name: getattr(self, name) / divisor for name in seconds}
         return replace(self, **fewer, **shorter)
 
