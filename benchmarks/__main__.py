@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sqlite3
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from benchmarks.conversations import conversation_rows
 from benchmarks.drawing import DRAWINGS
 from benchmarks.figures import FIGURES, Figure, Row, Scale
 from benchmarks.results import Result
+from eventlog.sqlite_driver import sqlite3
 
 _QUICK = Scale(
     appends=100,
