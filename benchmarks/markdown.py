@@ -53,16 +53,15 @@ def _met(row: Row) -> str:
 
 def summary(_: dict[str, str], results: Iterable[Result]) -> str:
     """Write the sentence of the README."""
-    rows = {
-        (result.name, place): row for result in results for place, row in enumerate(result.rows)
-    }
-    one, many = rows.get(("B1", 0)), rows.get(("B2", 0))
-    if one is None or many is None:
+    found = {result.name: result for result in results}
+    if "B1" not in found or "B2" not in found:
         return "\n`eventlog docs figures` says what was measured, and how. "
+    one, many = found["B1"], found["B2"]
+    load = one.measured.rpartition(", ")[2]
     return (
-        f"\nOne append at a time reaches {_times(one)} × the rate of raw sqlite3 with the same durability, "
-        f"64 sessions\ntogether {_times(many)} × (`python -m benchmarks B1 B2`): `eventlog docs figures` "
-        "has more. "
+        f"\nOne append at a time reaches {_times(one.rows[0])} × the rate of raw sqlite3 with the same durability, "
+        f"64 sessions\ntogether {_times(many.rows[0])} × (`python -m benchmarks B1 B2`; {load}): "
+        "`eventlog docs figures`. "
     )
 
 

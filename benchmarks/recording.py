@@ -25,7 +25,7 @@ PAGES: Final[dict[Path, Callable[[dict[str, str], list[Result]], str]]] = {
 """The pages, and what writes the part of each that shows figures."""
 
 _BEGIN: Final = "<!-- Written by `python -m benchmarks --record`. -->"
-_END: Final = "<!-- Up to here. -->"
+_END: Final = "<!-- End. -->"
 
 
 def load(path: Path) -> tuple[dict[str, str], list[Result]]:

@@ -40,7 +40,7 @@ def test_a_drawing_shows_the_recorded_figures(name: str) -> None:
 
 
 def test_only_the_part_of_a_page_that_shows_figures_is_written_anew() -> None:
-    begin, end = "<!-- Written by `python -m benchmarks --record`. -->", "<!-- Up to here. -->"
+    begin, end = "<!-- Written by `python -m benchmarks --record`. -->", "<!-- End. -->"
     page = f"a\n\n{begin}\n{end}\n\nb\n"  # Nothing was recorded yet.
     once = recording.with_part(page, "\nfigures\n")
     assert once == f"a\n\n{begin}\nfigures\n{end}\n\nb\n"
