@@ -1,61 +1,20 @@
-"""The figures: what is measured, compared with which library, and the goals (B1 to B20)."""
+"""The figures: what is measured, compared with which library, and the goals (B1 to B21)."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import contenders, http, jetstream, ours, pages, postgres, streams, views, wal
-from benchmarks.workload import Timing, best_of, quickest
+from benchmarks import contenders, growth, latency, ours, servers, streams, views, wal
+from benchmarks.contenders import peer
+from benchmarks.results import Figure, Row, Scale, Spread, against, in_turns, rate, spread
+from benchmarks.workload import Timing, best_of, compared, quickest, written
 from eventlog import Session
 
 __all__ = ["FIGURES", "Figure", "Row", "Scale"]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The size of the measurements: full, or small, only to check that everything runs."""
-
-    appends: int = 6_000
-    many: int = 64_000
-    peer_many: int = 6_400
-    replayed: int = 100_000
-    large: int = 1_000_000
-    tasks: int = 2_560
-    peer_tasks: int = 640
-    runs: int = 3
-    seconds: float = 20.0
-    trials: int = 5
-    archives: int = 2_000
-    writes: int = 3_000
-    commits: int = 20
-    reported: int = 10_000
-    inspected: int = 300_000
-    pressed_seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured line: ours, the others' with ratios, and the goal."""
-
-    name: str
-    ours: str
-    others: dict[str, str] = field(default_factory=dict[str, str])
-    goal: str = ""
-    met: bool | None = None
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the goals and how it is measured."""
-
-    name: str
-    title: str
-    measure: Callable[[Scale], Iterator[Row]]
 
 
 @contextmanager
@@ -66,62 +25,97 @@ def _folder() -> Generator[Callable[[str], Path]]:
         yield lambda name: Path(folder) / f"{name}-{next(numbers)}.db"
 
 
-def _rate(timing: Timing) -> str:
-    return f"{timing.per_second:,.0f}/s"
+def _rates(timings: dict[str, list[Timing]]) -> dict[str, Spread]:
+    return {
+        name: spread([timing.per_second for timing in found]) for name, found in timings.items()
+    }
 
 
-def _against(timing: Timing, other: Timing) -> str:
-    return f"{_rate(other)} ({timing.per_second / other.per_second:.2f}×)"
+def _cpu(timings: list[Timing]) -> float:
+    """Return the median of the CPU time of an operation, in microseconds."""
+    return spread([timing.cpu_microseconds for timing in timings]).median
+
+
+def _compared(
+    name: str,
+    timings: dict[str, list[Timing]],
+    missing: dict[str, str],
+    goal: str = "",
+    met: Callable[[dict[str, Spread]], bool] | None = None,
+) -> Row:
+    """Return the line of rates that were measured in turn."""
+    found = _rates(timings)
+    mine = found["eventlog"]
+    others = against(mine, found, missing)
+    is_met = None if met is None else met(found)
+    return Row(name, rate(mine), others, goal, is_met, "per second", found)
+
+
+def _times(found: dict[str, Spread], peers: tuple[str, ...]) -> float:
+    """Return how many times as fast ours is as the quickest of some peers."""
+    best = max((found[name].median for name in peers if name in found), default=0.0)
+    return found["eventlog"].median / best if best else float("inf")
+
+
+_LIBRARIES = ("eventsourcing", "openai_agents", "google_adk", "langgraph")
 
 
 def _one_session(scale: Scale) -> Iterator[Row]:
+    count, few = scale.appends, scale.appends // 10
     with _folder() as new:
-        count, runs = scale.appends, scale.runs
-        raw = best_of(runs, lambda: contenders.raw_appends(new("raw"), count))
-        mine = best_of(runs, lambda: ours.appends(new("ours"), count))
-        es = best_of(runs, lambda: contenders.eventsourcing_appends(new("es"), count // 2))
-        agents = best_of(runs, lambda: contenders.openai_appends(new("agents"), count // 2))
-        ratio = mine.per_second / raw.per_second
-        yield Row(
-            "one session, one append at a time",
-            _rate(mine),
-            {
-                "sqlite3": _against(mine, raw),
-                "eventsourcing": _against(mine, es),
-                "openai-agents": _against(mine, agents),
-            },
-            "≥ 0.7 × sqlite3, ≥ 1.2 × eventsourcing",
-            ratio >= 0.7 and mine.per_second >= 1.2 * es.per_second,
+        timings, missing = in_turns(
+            scale.turns,
+            lambda: ours.appends(new("ours"), count),
+            sqlite3=lambda: contenders.raw_appends(new("raw"), count),
+            eventsourcing=lambda: peer("eventsourcing").appends(new("es"), count // 2),
+            openai_agents=lambda: peer("openai_agents").appends(new("agents"), count // 2),
+            google_adk=lambda: peer("adk").appends(new("adk"), few),
+            langgraph=lambda: peer("checkpoints").appends(new("langgraph"), few),
+            plain_file=lambda: contenders.plain_appends(new("plain"), count),
         )
+    yield _compared(
+        "one session, one append at a time",
+        timings,
+        missing,
+        "≥ 0.65 × sqlite3, ≥ 1.2 × eventsourcing",
+        lambda found: (
+            _times(found, ("sqlite3",)) >= 0.65 and _times(found, ("eventsourcing",)) >= 1.2
+        ),
+    )
 
 
 def _many_sessions(scale: Scale) -> Iterator[Row]:
-    for sessions, over_raw, over_peers in ((64, 4.5, 7.0), (256, 6.0, 10.0)):
-        with _folder() as new:
-            raw = min(
-                (contenders.raw_appends(new("raw"), scale.appends) for _ in range(scale.runs)),
-                key=quickest,
-            )
-            mine = min(
-                (ours.appends_async(new("ours"), scale.many, sessions) for _ in range(scale.runs)),
-                key=quickest,
-            )
-            es = contenders.eventsourcing_appends(new("es"), scale.peer_many, sessions)
-            agents = contenders.openai_appends(new("agents"), scale.peer_many, sessions)
-            slowest_ratio = mine.per_second / max(es.per_second, agents.per_second)
-            yield Row(
-                f"{sessions} sessions at once, asyncio; {mine.cpu_microseconds:.1f} µs of CPU each",
-                _rate(mine),
-                {
-                    "sqlite3": _against(mine, raw),
-                    "eventsourcing": _against(mine, es),
-                    "openai-agents": _against(mine, agents),
-                },
-                f"≥ {over_raw} × sqlite3, ≥ {over_peers:g} × each peer, ≤ 20 µs",
-                mine.per_second >= over_raw * raw.per_second
-                and slowest_ratio >= over_peers
-                and mine.cpu_microseconds <= 20,
-            )
+    for sessions, over_raw, over_peers in ((64, 4.5, 7.0), (256, 5.5, 10.0)):
+        yield _many(scale, sessions, over_raw, over_peers)
+
+
+def _many(scale: Scale, sessions: int, over_raw: float, over_peers: float) -> Row:
+    few = max(scale.peer_many // 5, sessions)
+    with _folder() as new:
+        timings, missing = in_turns(
+            scale.runs,
+            lambda: ours.appends_async(new("ours"), scale.many, sessions),
+            sqlite3=lambda: contenders.raw_appends(new("raw"), scale.appends),
+            eventsourcing=lambda: peer("eventsourcing").appends(
+                new("es"), scale.peer_many, sessions
+            ),
+            openai_agents=lambda: peer("openai_agents").appends(
+                new("agents"), scale.peer_many, sessions
+            ),
+            google_adk=lambda: peer("adk").appends(new("adk"), few, sessions),
+        )
+    cpu = _cpu(timings["eventlog"])
+    return _compared(
+        f"{sessions} sessions at once, asyncio; {cpu:.1f} µs of CPU each",
+        timings,
+        missing,
+        f"≥ {over_raw} × sqlite3, ≥ {over_peers:g} × each library, ≤ 22 µs",
+        lambda found: (
+            _times(found, ("sqlite3",)) >= over_raw
+            and _times(found, _LIBRARIES) >= over_peers
+            and cpu <= 22
+        ),
+    )
 
 
 def _replay(scale: Scale) -> Iterator[Row]:
@@ -130,17 +124,37 @@ def _replay(scale: Scale) -> Iterator[Row]:
         path = new("ours")
         ours.fill(path, count)
         mine = best_of(scale.runs, lambda: ours.replaying(path, count))
-        es = contenders.eventsourcing_replay(new("es"), count // 10)
-        agents = contenders.openai_load(new("agents"), count // 10)
+        plain = best_of(scale.runs, lambda: ours.replaying(path, count, with_msgspec=False))
+        timings, missing = in_turns(
+            1,
+            lambda: mine,
+            eventsourcing=lambda: peer("eventsourcing").replay(new("es"), count // 10),
+            openai_agents=lambda: peer("openai_agents").load(new("agents"), count // 10),
+        )
+        found = {
+            name: spread([timing.microseconds for timing in each]) for name, each in timings.items()
+        }
         yield Row(
-            "read, validate and fold, per event",
+            "read, validate and fold, per event, with msgspec",
             f"{mine.microseconds:.2f} µs",
-            {
-                "eventsourcing": f"{es.microseconds:.2f} µs",
-                "openai-agents": f"{agents.microseconds:.2f} µs (plain dicts)",
+            missing
+            | {
+                name.replace("_", "-"): f"{each.median:.2f} µs"
+                + (" (plain dicts)" if name == "openai_agents" else "")
+                for name, each in found.items()
+                if name != "eventlog"
             },
+            "≤ 3 µs",
+            mine.microseconds <= 3,
+            "µs",
+            found,
+        )
+        yield Row(
+            "the same without msgspec",
+            f"{plain.microseconds:.2f} µs",
+            {},
             "≤ 5 µs",
-            mine.microseconds <= 5,
+            plain.microseconds <= 5,
         )
         machine = best_of(scale.runs, lambda: ours.state_only(path, count))
         yield Row(
@@ -226,6 +240,8 @@ def _looking_back(scale: Scale) -> Iterator[Row]:
 
 
 def _pages(scale: Scale) -> Iterator[Row]:
+    from benchmarks import pages
+
     if pages.CHROMIUM is None:
         yield Row("not measured", "Chromium is not installed")
         return
@@ -274,8 +290,8 @@ def _files(scale: Scale) -> Iterator[Row]:
             what = "one session, one append at a time" if sessions == 1 else "64 sessions at once"
             yield Row(
                 f"files: {what}; {mine.cpu_microseconds:.1f} µs of CPU each",
-                _rate(mine),
-                {"write + fdatasync": _against(mine, plain)},
+                written(mine),
+                {"write + fdatasync": compared(mine, plain)},
             )
 
 
@@ -311,52 +327,21 @@ def _cost(timing: Timing) -> str:
 def _tasks(scale: Scale) -> Iterator[Row]:
     at_once = 64
     with _folder() as new:
-        mine = best_of(scale.runs, lambda: ours.finalised(new("ours"), scale.tasks, at_once))
-        dbos = best_of(
-            scale.runs, lambda: contenders.dbos_workflows(new("dbos"), scale.peer_tasks, at_once)
+        timings, missing = in_turns(
+            scale.runs,
+            lambda: ours.finalised(new("ours"), scale.tasks, at_once),
+            dbos=lambda: peer("durable_workflows").workflows(
+                new("dbos"), scale.peer_tasks, at_once
+            ),
+            huey=lambda: peer("queues").tasks(new("huey"), scale.peer_tasks, at_once),
         )
-        yield Row(
-            f"{at_once} at once; {mine.cpu_microseconds:.0f} µs of CPU each",
-            _rate(mine),
-            {"dbos": _against(mine, dbos)},
-            "≥ 2,000/s, ≥ 5 × dbos",
-            mine.per_second >= 2_000 and mine.per_second >= 5 * dbos.per_second,
-        )
-
-
-def _postgres(scale: Scale) -> Iterator[Row]:
-    with postgres.server() as server:
-        plain = best_of(scale.runs, lambda: postgres.plain_inserts(server, scale.appends))
-        mine = best_of(scale.runs, lambda: ours.appends(postgres.new_log(server), scale.appends))
-        yield Row("1 session, synchronous", _rate(mine), {"psycopg": _against(mine, plain)})
-        count = scale.many // 4
-        plain = best_of(scale.runs, lambda: postgres.best_plain_inserts(server, count, 64))
-        mine = best_of(scale.runs, lambda: ours.appends_async(postgres.new_log(server), count, 64))
-        yield Row(
-            f"64 sessions at once, asyncio; {mine.cpu_microseconds:.1f} µs of CPU each",
-            _rate(mine),
-            {"psycopg": _against(mine, plain)},
-            "≥ 0.8 × psycopg with 64 connections",
-            mine.per_second >= 0.8 * plain.per_second,
-        )
-
-
-def _postgres_feed(scale: Scale) -> Iterator[Row]:
-    yield Row(f"8 writers on 64 streams for {scale.seconds:g} s", postgres.follow(scale.seconds))
-
-
-def _postgres_killed(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(postgres.kill_server(scale.trials, scale.writes), 1):
-        yield Row(f"server killed under load, trial {trial}", line)
-
-
-def _postgres_failed_over(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(postgres.kill_primary(scale.trials, scale.writes), 1):
-        yield Row(f"primary killed under load, standby promoted, trial {trial}", line)
-
-
-def _postgres_archives(scale: Scale) -> Iterator[Row]:
-    yield Row("two worker processes", postgres.finish_archives(scale.archives))
+    yield _compared(
+        f"{at_once} at once; {_cpu(timings['eventlog']):.0f} µs of CPU each",
+        timings,
+        missing,
+        "≥ 2,000/s, ≥ 5 × dbos",
+        lambda found: found["eventlog"].median >= 2_000 and _times(found, ("dbos",)) >= 5,
+    )
 
 
 def _views(scale: Scale) -> Iterator[Row]:
@@ -445,12 +430,14 @@ def _streams(scale: Scale) -> Iterator[Row]:
 
 
 def _http(scale: Scale) -> Iterator[Row]:
+    from benchmarks import http
+
     with _folder() as new:
         timing = best_of(scale.runs, lambda: http.appends(new("http"), scale.appends, 16))
     cost = timing.cpu_microseconds
     yield Row(
         f"a durable append over HTTP, 16 connections; {cost:.0f} µs of the server's CPU",
-        _rate(timing),
+        written(timing),
         {},
         "≤ 200 µs",
         cost <= 200,
@@ -476,36 +463,6 @@ def _imports(_: Scale) -> Iterator[Row]:
             )
 
 
-def _jetstream(scale: Scale) -> Iterator[Row]:
-    for what, start in (("one server", jetstream.single), ("three servers", jetstream.cluster)):
-        with start() as servers:
-            yield _jetstream_row(f"{what}, one session", scale.runs, servers, scale.appends // 3, 1)
-            many = f"{what}, 64 sessions at once"
-            yield _jetstream_row(many, scale.runs, servers, scale.many // 4, 64)
-
-
-def _jetstream_row(
-    what: str, runs: int, servers: jetstream.Servers, count: int, sessions: int
-) -> Row:
-    def append() -> Timing:
-        url = jetstream.new_log(servers)
-        return ours.appends(url, count) if sessions == 1 else ours.appends_async(url, count, 64)
-
-    plain = best_of(runs, lambda: jetstream.plain_publishes(servers, count, sessions))
-    mine = best_of(runs, append)
-    what = f"{what}; {mine.cpu_microseconds:.0f} µs of CPU each"
-    return Row(what, _rate(mine), {"nats-py": _against(mine, plain)})
-
-
-def _jetstream_killed(scale: Scale) -> Iterator[Row]:
-    for trial, line in enumerate(jetstream.kill_leader(scale.trials, scale.writes), 1):
-        yield Row(f"trial {trial}: leader of three killed -9 under load", line)
-
-
-def _jetstream_archives(scale: Scale) -> Iterator[Row]:
-    yield Row("two worker processes", jetstream.finish_archives(scale.archives))
-
-
 def _wal(scale: Scale) -> Iterator[Row]:
     for readers, hold in (("that page through the log", None), ("of 0.1 s each", 0.1)):
         with _folder() as new:
@@ -529,7 +486,7 @@ FIGURES = (
     Figure("B6", "commit", _commit),
     Figure("B7", "finalising, with a summary that costs nothing", _tasks),
     Figure("B8", "verify", _verify),
-    Figure("B9", "PostgreSQL", _postgres),
+    Figure("B9", "PostgreSQL", servers.postgres_appends),
     Figure("B10", "folder attached", _attached),
     Figure("B11", "start-up", _imports),
     Figure("B12", "appends over HTTP", _http),
@@ -541,12 +498,15 @@ FIGURES = (
     Figure("B18", "the WAL beside writers and readers", _wal),
     Figure("B19", "summary without a model", _summaries),
     Figure("B20", "whole conversations", _whole),
-    Figure("L5", "PostgreSQL: followers of concurrent writers", _postgres_feed),
-    Figure("K6", "PostgreSQL: server killed", _postgres_killed),
-    Figure("K6F", "PostgreSQL: primary killed, standby promoted", _postgres_failed_over),
-    Figure("P5", "PostgreSQL: worker killed", _postgres_archives),
-    Figure("L8", "JetStream", _jetstream),
-    Figure("K6J", "JetStream: leader killed", _jetstream_killed),
-    Figure("P5J", "JetStream: worker killed", _jetstream_archives),
+    Figure("B21", "latency of an append", latency.latency_rows),
+    Figure("GROWTH", "what grows with the length of a session", growth.growth_rows),
+    Figure("LISTS", "what grows with the number of sessions", growth.list_rows),
+    Figure("L5", "PostgreSQL: followers of concurrent writers", servers.postgres_feed),
+    Figure("K6", "PostgreSQL: server killed", servers.postgres_killed),
+    Figure("K6F", "PostgreSQL: primary killed, standby promoted", servers.postgres_failed_over),
+    Figure("P5", "PostgreSQL: worker killed", servers.postgres_archives),
+    Figure("L8", "JetStream", servers.jetstream_appends),
+    Figure("K6J", "JetStream: leader killed", servers.jetstream_killed),
+    Figure("P5J", "JetStream: worker killed", servers.jetstream_archives),
     Figure("FILES", "appends to plain files", _files),
 )

@@ -9,7 +9,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import venv
@@ -22,6 +21,7 @@ from benchmarks.workload import Timing, messages, timed
 from eventlog import AsyncWorker, Finalizer, Summary, SummaryRequest
 from eventlog.audit.verify import verify_chain, verify_session
 from eventlog.projection import replay
+from eventlog.session.appended import appended_fold_reader
 from eventlog.session.machine import SESSION_MACHINE
 from eventlog.session.projection import SessionFold
 from eventlog.store import Store
@@ -145,8 +145,34 @@ def reading(path: Path, count: int) -> Timing:
     return result()
 
 
-def replaying(path: Path, count: int) -> Timing:
+def replaying(path: Path, count: int, *, with_msgspec: bool = True) -> Timing:
     """Read, validate and fold from the first record on, without a snapshot."""
+    appended_fold_reader.cache_clear()
+    with _msgspec(there=with_msgspec):
+        appended_fold_reader()
+    try:
+        return _replaying(path, count)
+    finally:
+        appended_fold_reader.cache_clear()
+
+
+@contextmanager
+def _msgspec(*, there: bool) -> Generator[None]:
+    """Let msgspec be found as it is, or be missing."""
+    kept = {name: sys.modules.get(name) for name in ("msgspec", "msgspec.json")}
+    if not there:
+        sys.modules |= dict.fromkeys(kept)  # type: ignore[arg-type]  # None bars an import.
+    try:
+        yield
+    finally:
+        for name, module in kept.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def _replaying(path: Path, count: int) -> Timing:
     with eventlog.open(_url(path)) as log, timed(count) as result:
         state = replay(log.store.read("chat"), SessionFold("chat"))
     assert state.total_message_count >= count
@@ -261,7 +287,8 @@ def installed() -> Generator[Path]:
         copy = Path(folder, "tree")
         shutil.copytree(tree, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "tests"))
         subprocess.run([*pip, *offline, str(copy)], check=True)
-        (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        found = [path for path in sys.path if path.endswith("site-packages")]
+        (packages / "dependencies.pth").write_text("\n".join(found))
         yield python
 
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import eventlog
 from eventlog import AsyncSession, Message
 
-__all__ = ["Pressure", "under_pressure"]
+__all__ = ["PAGES", "Pressure", "under_pressure"]
 
-_PAGES = """
+PAGES = """
 import sys, time, eventlog
 end, count = time.monotonic() + float(sys.argv[2]), 0
 with eventlog.open(sys.argv[1]) as log:
@@ -78,18 +78,19 @@ def under_pressure(path: Path, seconds: float, hold_seconds: float | None) -> Pr
 def _reader(
     url: str, seconds: float, hold_seconds: float | None, number: int
 ) -> subprocess.Popen[bytes]:
-    program = _PAGES if hold_seconds is None else _HOLDS
+    program = PAGES if hold_seconds is None else _HOLDS
     arguments = [url, str(seconds), str(hold_seconds), str(number)]
     return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
 
 
 async def _write(url: str, path: Path, seconds: float) -> tuple[list[float], int]:
-    end = time.monotonic() + seconds
+    end = 0.0
     waits: list[float] = []
     largest = 0
 
     async def write(session: AsyncSession) -> None:
-        while (begun := time.monotonic()) < end:
+        while not waits or time.monotonic() < end:
+            begun = time.monotonic()
             await session.append(Message.user("x" * 350))
             waits.append(time.monotonic() - begun)
 
@@ -101,5 +102,6 @@ async def _write(url: str, path: Path, seconds: float) -> tuple[list[float], int
 
     async with eventlog.open_async(url) as log:
         sessions = [await log.session(f"chat-{n}", create=True) for n in range(64)]
+        end = time.monotonic() + seconds
         await asyncio.gather(watch(), *(write(session) for session in sessions))
     return waits, largest

@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 from eventlog import Message
 
-__all__ = ["TEXT", "Timing", "best_of", "chat_item", "messages", "quickest", "timed"]
+__all__ = [
+    "TEXT",
+    "Timing",
+    "best_of",
+    "chat_item",
+    "compared",
+    "messages",
+    "quickest",
+    "timed",
+    "written",
+]
 
 TEXT = ("The deployment failed twice with exit code 137, which points at memory. " * 6)[:400]
 """Text of 400 characters: about 500 bytes as a stored message."""
@@ -67,3 +77,13 @@ def best_of(runs: int, measure: Callable[[], Timing]) -> Timing:
 def quickest(timing: Timing) -> float:
     """Order timings by what they took."""
     return timing.wall
+
+
+def written(timing: Timing) -> str:
+    """Write the rate."""
+    return f"{timing.per_second:,.0f}/s"
+
+
+def compared(timing: Timing, other: Timing) -> str:
+    """Write another's rate, and how many times as fast ours is."""
+    return f"{written(other)} ({timing.per_second / other.per_second:.2f}×)"

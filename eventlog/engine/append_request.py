@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pydantic_core
 from pydantic_core import PydanticSerializationError
 
 from eventlog.chain import EMPTY_METADATA, chained_record
@@ -21,6 +20,7 @@ from eventlog.errors import InvalidMessage
 from eventlog.identifiers import derived_id
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Append, Appended, Expected, Metadata, Record
+from eventlog.session.appended import appended_writer
 from eventlog.session.commands import AppendMessages
 from eventlog.session.events import MessageAppended
 from eventlog.session.folding import apply_message
@@ -38,7 +38,6 @@ __all__ = ["MessageRequest"]
 
 _TYPE = MessageAppended.event_type
 _SCHEMA = MessageAppended.event_schema
-_encode = pydantic_core.to_json
 
 
 class MessageRequest(Request):
@@ -89,7 +88,7 @@ class MessageRequest(Request):
             return append
         data = self._data
         try:
-            encoded = _encode({"message": data, "tokens": self._tokens})
+            encoded = appended_writer()(data, self._tokens)
         except PydanticSerializationError as error:
             raise InvalidMessage(f"it cannot be stored as JSON: {error}", field="parts") from error
         stream, now = core.session, core.clock()

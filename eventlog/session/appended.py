@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.codec import decode_event
+from eventlog.session.appended_json import quicker_fold_reader, quicker_reader, quicker_writer
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
 
     from eventlog.records import Record
 
-__all__ = ["APPENDED", "AppendedData", "appended_reader", "read_appended", "read_message"]
+__all__ = [
+    "APPENDED",
+    "AppendedData",
+    "appended_fold_reader",
+    "appended_reader",
+    "appended_writer",
+    "read_appended",
+    "read_message",
+]
 
 APPENDED: Final = MessageAppended.event_type
 _SCHEMA: Final = MessageAppended.event_schema
@@ -46,7 +55,24 @@ class _AppendedMessage(TypedDict):
 @cache
 def appended_reader() -> Callable[[bytes], AppendedData]:
     """Return what reads data of the current schema; it raises `ValidationError`."""
+    return quicker_reader(_plain_reader())
+
+
+@cache
+def appended_fold_reader() -> Callable[[bytes], AppendedData]:
+    """Return what reads as `appended_reader` does for folds, which see no more than the role of a
+    message of one text."""
+    return quicker_fold_reader(_plain_reader())
+
+
+def _plain_reader() -> Callable[[bytes], AppendedData]:
     return TypeAdapter(AppendedData).validator.validate_json
+
+
+@cache
+def appended_writer() -> Callable[[MessageData, int], bytes]:
+    """Return what writes data of the current schema; it raises as `pydantic_core.to_json` does."""
+    return quicker_writer()
 
 
 @cache

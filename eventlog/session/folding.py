@@ -16,7 +16,7 @@ from eventlog.events import is_builtin_type
 from eventlog.recorded import Recorded
 from eventlog.records import Record
 from eventlog.session import folder_folding, message_folding
-from eventlog.session.appended import appended_reader
+from eventlog.session.appended import appended_fold_reader
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_folding import fold_message
 from eventlog.session.runs import folding as run_folding
@@ -94,7 +94,7 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
 
     Raises as `apply` does.
     """
-    read_data = appended_reader()  # All schemas so far have the same fields.
+    read_data = appended_fold_reader()  # All schemas so far have the same fields.
     for entry in records:
         record = entry if type(entry) is Record else cast("Recorded", entry).record
         _, _, _, _, type_, schema, _, data, _, _ = record

@@ -1,0 +1,144 @@
+"""The JSON of ``message_appended``, read and written by msgspec where it is installed.
+
+Nothing differs but the time: msgspec reads and writes messages of one text, which nearly all are, and
+everything else is left to pydantic, which reads it or says what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_core import to_json
+
+from eventlog.session.message_data import MessageData
+from eventlog.session.messages import ROLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["quicker_fold_reader", "quicker_reader", "quicker_writer"]
+
+_OLDEST: Final = (0, 19)
+"""As the extra ``fast`` asks for; an older one that is installed for something else is left alone."""
+
+_PLAIN_FIELDS: Final = 4
+
+_STAND_INS: Final[dict[str, MessageData]] = {
+    role: {"id": "", "role": role, "parts": [{"type": "text", "text": ""}], "created_at": ""}
+    for role in ROLES
+}
+"""What a fold sees of a message of one text: it counts them, and looks at the role alone."""
+
+
+def quicker_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return what reads the data as ``read`` does, and leaves to it all that is unusual."""
+    decode = _decoder()
+    if decode is None:
+        return read
+
+    def read_quickly(data: bytes) -> Any:
+        if not _is_promising(data):
+            return read(data)
+        try:
+            appended = decode(data)
+        except Exception:  # noqa: BLE001 - damaged bytes may raise anything; `read` says what is wrong
+            return read(data)
+        message = appended.message
+        return {
+            "message": {
+                "id": message.id,
+                "role": message.role,
+                "parts": [{"type": "text", "text": message.parts[0].text}],
+                "created_at": message.created_at,
+            },
+            "tokens": appended.tokens,
+        }
+
+    return read_quickly
+
+
+def quicker_fold_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return what reads the data as far as a fold needs it: all is checked, but not all returned.
+
+    The message is a shared one with the same role where it is one text; nobody may change it.
+    """
+    decode = _decoder()
+    if decode is None:
+        return read
+
+    def read_for_fold(data: bytes) -> Any:
+        if not _is_promising(data):
+            return read(data)
+        try:
+            appended = decode(data)
+            return {"message": _STAND_INS[appended.message.role], "tokens": appended.tokens}
+        except Exception:  # noqa: BLE001 - as above, and roles that no message has
+            return read(data)
+
+    return read_for_fold
+
+
+def _has_msgspec() -> bool:
+    """Return whether a version is installed that is known to read and write as pydantic does."""
+    try:
+        from msgspec import __version__ as version
+    except ImportError:
+        return False
+    found = tuple(int(number) for number in version.split(".")[:2] if number.isdigit())
+    return found >= _OLDEST
+
+
+def _decoder() -> Callable[[bytes], Any] | None:
+    """Return what reads a message of one text with no other fields; it raises for everything else."""
+    if not _has_msgspec():
+        return None
+    from msgspec import defstruct
+    from msgspec.json import Decoder
+
+    text = defstruct(
+        "Text", [("text", str)], tag_field="type", tag="text", forbid_unknown_fields=True
+    )
+    message = defstruct(
+        "PlainMessage",
+        [("id", str), ("role", str), ("parts", tuple[text]), ("created_at", str)],  # type: ignore[valid-type]
+        forbid_unknown_fields=True,
+    )
+    appended = defstruct(
+        "Appended", [("message", message), ("tokens", int)], forbid_unknown_fields=True
+    )
+    return Decoder(appended).decode
+
+
+def _is_promising(data: bytes) -> bool:
+    """Return whether the first part is a text, if the id is not very long.
+
+    msgspec takes longer to give up than this takes to find out.
+    """
+    return data.find(b'"text"', 60, 160) > 0
+
+
+def quicker_writer() -> Callable[[MessageData, int], bytes]:
+    """Return what writes the data, as the same bytes with msgspec and without it."""
+    if not _has_msgspec():
+        return _write
+    from msgspec.json import Encoder
+
+    encode = Encoder().encode
+
+    def write_quickly(message: MessageData, tokens: int) -> bytes:
+        # Both write texts alike; numbers, and what else a part may hold, they do not.
+        parts = message["parts"]
+        if len(parts) == 1 and len(message) == _PLAIN_FIELDS and type(tokens) is int:
+            part = parts[0]
+            if len(part) == 2 and type(part.get("text")) is str:
+                try:
+                    return encode({"message": message, "tokens": tokens})
+                except Exception:  # noqa: BLE001 - pydantic says what cannot be written
+                    return _write(message, tokens)
+        return _write(message, tokens)
+
+    return write_quickly
+
+
+def _write(message: MessageData, tokens: int) -> bytes:
+    return to_json({"message": message, "tokens": tokens})
