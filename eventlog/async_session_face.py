@@ -424,7 +424,7 @@ class AsyncSession:
             idempotency_key,
             by,
             expected,
-            fence_of(self._core),
+            self._fence,
         )
         appended: Message = await self._engine.answer(request)
         return appended

@@ -451,7 +451,7 @@ class Session:
             idempotency_key,
             by,
             expected,
-            fence_of(self._core),
+            self._fence,
         )
         appended: Message = self._engine.append_one(request)
         return appended
