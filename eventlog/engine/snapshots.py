@@ -64,6 +64,9 @@ KEPT_EVERY: Final = 8_192
 """Versions for each snapshot that is kept for looking back: what a look at any version folds at most,
 or twice that where a process was killed before it wrote one. They are a hundredth of the log."""
 
+_KEPT_BYTES: Final = 1 << 19
+"""The largest state that is kept: one with thousands of open tasks would fill the disk with copies."""
+
 
 class Replayed(NamedTuple):
     """A state up to date with its stream, and how much was replayed for it."""
@@ -151,7 +154,7 @@ def write_snapshot(
     """
     try:
         data = projection.dump(state)
-        if data is None:
+        if data is None or (kept is not None and len(data) > _KEPT_BYTES):
             return 0
         header = {
             "fingerprint": projection.fingerprint(),

@@ -20,6 +20,7 @@ from eventlog.engine import snapshots
 from eventlog.forensics import past
 from eventlog.projection import replay
 from eventlog.records import Record
+from eventlog.session.folding import apply_records
 from eventlog.session.projection import SessionFold
 from eventlog.session.state import SessionState
 from eventlog.testing.inside import core_of
@@ -66,7 +67,7 @@ def path(filled: Path, tmp_path: Path) -> Path:
 def folded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The versions of the records that were folded in order to look back."""
     versions: list[int] = []
-    fold = past.apply_records
+    fold = apply_records
 
     def noted(state: SessionState, records: Iterator[Record]) -> None:
         def each() -> Iterator[Record]:
@@ -172,3 +173,12 @@ def test_one_that_differs_from_the_events_is_found(path: Path) -> None:
     found = verified(path).findings
     assert [each.kind for each in found] == ["snapshot"] * len(kept(path))
     assert "keep_recent" in found[0].detail
+
+
+def test_a_state_that_is_large_is_not_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_KEPT_BYTES", 64)
+    write(path, "DELETE FROM blobs")
+    with opened(path) as log:
+        log.session("s")
+        assert state_at(log, 4 * EVERY) == replayed(log, 4 * EVERY)
+    assert kept(path) == {}
