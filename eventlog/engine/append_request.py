@@ -101,7 +101,7 @@ class MessageRequest(Request):
             _SCHEMA,
             max(state.time, now),
             encoded,
-            self._metadata(),
+            EMPTY_METADATA if self._by is None and self._fence is None else self._metadata(),
         )
         core.pending.add(self)
         return Append(stream, state.version, (record,), (), state.hash)
