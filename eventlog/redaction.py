@@ -349,8 +349,10 @@ def _says(text: str, cause: BaseException) -> bool:
 def _behind(error: BaseException) -> tuple[tuple[BaseException, ...], BaseException | None]:
     """Return the members of a group, and what an error was raised from."""
     try:
-        members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        return tuple(cast("tuple[BaseException, ...]", members)), error.__cause__
+        if not isinstance(error, BaseExceptionGroup):
+            return (), error.__cause__
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return tuple(group.exceptions), group.__cause__
     except Exception:  # noqa: BLE001 - a property of a user's class
         return (), None
 
