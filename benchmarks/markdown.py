@@ -59,8 +59,9 @@ def summary(_: dict[str, str], results: Iterable[Result]) -> str:
     one, many = found["B1"], found["B2"]
     load = one.measured.rpartition(", ")[2]
     return (
-        f"\nOne append at a time reaches {_times(one.rows[0])} × the rate of raw sqlite3 with the same durability, "
-        f"64 sessions\ntogether {_times(many.rows[0])} × (`python -m benchmarks B1 B2`; {load}): "
+        f"\nOne append at a time reaches {_times(one.rows[0])} × the rate of raw sqlite3 with the same "
+        "durability, 64 sessions together\n"
+        f"{_times(many.rows[0])} × (`python -m benchmarks B1 B2`; {load}): "
         "`eventlog docs figures`. "
     )
 
