@@ -60,7 +60,8 @@ def summary(_: dict[str, str], results: Iterable[Result]) -> str:
     load = one.measured.rpartition(", ")[2]
     return (
         f"\nOne append at a time reaches {_times(one.rows[0])} × the rate of raw sqlite3 with the same "
-        f"durability, 64 sessions\ntogether {_times(many.rows[0])} × (`python -m benchmarks B1 B2`; {load}): "
+        "durability, 64 sessions together\n"
+        f"{_times(many.rows[0])} × (`python -m benchmarks B1 B2`; {load}): "
         "`eventlog docs figures`. "
     )
 
