@@ -231,11 +231,11 @@ async def stop_run(call: Call) -> Response:
 
 async def list_runs(call: Call) -> Response:
     query: RunsQuery = call.query
-    found, more = await page_of(_own_runs(call, query), query.after, query.limit, _id_of)
+    found, more = await page_of(_own_runs(call, query), query.after, query.limit, _run_id_of)
     return json_response({"runs": [run._asdict() for run in found], "next": more})
 
 
-def _id_of(run: RunView) -> str:
+def _run_id_of(run: RunView) -> str:
     return run.run_id
 
 
