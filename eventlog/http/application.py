@@ -34,10 +34,9 @@ from eventlog.http.openapi import document_of
 from eventlog.http.principal import ANY, Authorize, Principal
 from eventlog.http.received import Received, authority_of, host_name
 from eventlog.http.routing import PREFIX, Routes, only, raw_path
-from eventlog.http.run_operations import RUN_OPERATIONS
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
-from eventlog.http.turn_operations import TURN_OPERATIONS
+from eventlog.http.turn_operations import RUN_OPERATIONS, TURN_OPERATIONS
 from eventlog.http.wire_errors import Failure, RequestRefused, failure_of
 
 __all__ = ["LOOPBACK", "ROUTES", "Application", "Pages", "create_app"]

@@ -16,9 +16,8 @@ from eventlog.http.bodies import EventsQuery
 from eventlog.http.call import Call, json_response
 from eventlog.http.documents import event_document
 from eventlog.http.limits import EVENT_BYTES, SCANNED
-from eventlog.http.paging import EventReader
 from eventlog.http.routing import Operation
-from eventlog.http.watching import Subscription
+from eventlog.http.watching import EventReader, Subscription
 from eventlog.http.wire_errors import RequestRefused, failure_of
 
 __all__ = ["EVENT_OPERATIONS", "STREAM", "wants_stream"]

@@ -1,4 +1,7 @@
-"""Waking those who wait for events of a session: one reader of the log serves all of them."""
+"""Reading a session's events page by page, and waking those who wait for more.
+
+One reader of the log serves all who wait. Pages are small in bytes, since a slow reader keeps one.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from eventlog import AsyncLog, EventLogError, Position, UnavailableError
+from eventlog import AsyncLog, EventLogError, Position, Recorded, UnavailableError
 
-__all__ = ["Subscription", "Waiters"]
+__all__ = ["EventReader", "Subscription", "Waiters"]
 
 
 RETRY_SECONDS: Final = 1.0
@@ -98,3 +101,56 @@ class Waiters:
         for waiting in self._waiting.values():
             for subscription in waiting:
                 subscription.wake()
+
+
+# ---- pages ---------------------------------------------------------------------------------------
+
+PAGE_BYTES: Final = 256 * 1024
+"""About how many bytes of events one page has; a larger event is a page by itself."""
+
+PAGE_EVENTS: Final = 256
+
+_GROWTH: Final = 4
+
+
+class EventReader:
+    """Reads events of one session for one reader, who may take any time between two of them.
+
+    The first page is small, and each page says how many events the next one has: a session of large
+    messages is read one by one, and one of small messages as fast as by `AsyncLog.read`.
+    """
+
+    def __init__(self, log: AsyncLog, session_id: str) -> None:
+        self._log = log
+        self._session_id = session_id
+        self._size = 1
+
+    async def after(self, version: int, limit: int | None = None) -> AsyncGenerator[Recorded, None]:
+        """Yield the events after a version that are there now, up to a number of them."""
+        left = limit
+        while left is None or left > 0:
+            size = self._size if left is None else min(self._size, left)
+            read = self._log.read(self._session_id, after=version, limit=size)
+            page = [recorded async for recorded in read]
+            fitting = _fitting(page)
+            is_last = fitting == len(page) < size
+            is_cut = fitting < len(page)
+            # What does not fit is read again, rather than kept until the reader comes to it.
+            del page[fitting:]
+            self._size = max(fitting, 1) if is_cut else min(size * _GROWTH, PAGE_EVENTS)
+            left = None if left is None else left - fitting
+            for recorded in page:
+                version = recorded.version
+                yield recorded
+            if is_last:
+                return
+
+
+def _fitting(page: list[Recorded]) -> int:
+    """Return how many of the first events fit into a page; one does in any case."""
+    size = 0
+    for number, recorded in enumerate(page):
+        size += len(recorded.record.data) + len(recorded.record.metadata)
+        if size > PAGE_BYTES:
+            return max(number, 1)
+    return len(page)

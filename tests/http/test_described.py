@@ -116,8 +116,15 @@ def is_contradiction(case: Case[Any]) -> bool:
     return has_key and any("id" in it for it in messages if isinstance(it, dict))
 
 
+UNHEALTHY: Final = (
+    *(HealthCheck.too_slow, HealthCheck.data_too_large),
+    *(HealthCheck.filter_too_much, HealthCheck.large_base_example),
+)
+"""How schemathesis draws is its own affair."""
+
+
 def search(count: int) -> settings:
-    return settings(examples(count, nightly=250), suppress_health_check=[*HealthCheck])
+    return settings(examples(count, nightly=250), suppress_health_check=UNHEALTHY)
 
 
 def test_what_the_description_allows_is_taken(operation: Any, check: Check) -> None:

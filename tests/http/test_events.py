@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from eventlog import AsyncLog, Message, Recorded
-from eventlog.http import paging
+from eventlog.http import watching
 from tests.http.api import Api, until
 from tests.http.test_gate import Raw
 from tests.http.test_operations import code
@@ -253,12 +253,12 @@ class Counted:
 def test_a_slow_reader_keeps_one_large_event_or_a_page_of_small_ones(api: Api) -> None:
     """Each reader holds its page as long as it likes: a hundred of them held 6 GB."""
     session = api.log.session("s", create=True)
-    for size in [5] * 30 + [paging.PAGE_BYTES] * 4 + [5] * 30:
+    for size in [5] * 30 + [watching.PAGE_BYTES] * 4 + [5] * 30:
         session.append(Message.user("x" * size))
 
     async def read() -> tuple[list[int], list[int]]:
         counted = Counted(AsyncLog(api.log))
-        reader = paging.EventReader(cast("Any", counted), "s")
+        reader = watching.EventReader(cast("Any", counted), "s")
         found = [recorded.version async for recorded in reader.after(0)]
         some = [recorded.version async for recorded in reader.after(1, 3)]
         assert some == [2, 3, 4]
