@@ -120,6 +120,10 @@ def leaves(picture: Picture) -> Iterator[tuple[Path, Any]]:
             yield from (((root, key), value) for key, value in entries.items())
 
 
+INDEXED: Final = ("type", "time", "actor", "line", "inside", "tokens")
+"""What a list of events shows of each."""
+
+
 class Window:
     """Some events in a row: a line about each, what each changed, and the whole state before them."""
 
@@ -152,13 +156,21 @@ class Window:
         self.changes.append(changes)
 
     def document(self) -> dict[str, Any]:
-        """Return the window as plain JSON values, times as differences to the one before."""
+        """Return the window as plain JSON values."""
+        return {**self.lines(), **self.patches()}
+
+    def lines(self) -> dict[str, Any]:
+        """Return what a list shows of the events, times as differences to the one before."""
         times = self.columns["time"]
         since = [time - before for before, time in zip([0, *times], times, strict=False)]
+        columns = {name: self.columns[name] for name in INDEXED}
+        return {"after": self.after, **columns, "time": since}
+
+    def patches(self) -> dict[str, Any]:
+        """Return what the events are and what each changed, with the whole state before them."""
         return {
-            "after": self.after,
-            **self.columns,
-            "time": since,
+            "data": self.columns["data"],
+            "about": self.columns["about"],
             "whole": self.whole,
             "changes": self.changes,
         }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
+from zlib import compress
 
 from eventlog.errors import CorruptError
 from eventlog.exchange.bundle.redacting import redacted_record
@@ -31,6 +34,10 @@ WORTH_A_LOOK: Final = frozenset({"token_jump", "first_error", "first_retry"})
 ATTEMPTS: Final = 3
 """From how many attempts on something is a loop."""
 
+NAMED: Final = ("type", "actor")
+
+LEVEL: Final = 6
+
 CONTEXTUAL: Final = frozenset({"context_given", "turn_begun"})
 
 
@@ -54,7 +61,9 @@ class SessionReport:
         self._windows: list[Window] = []
         self._findings = [_verified(finding) for finding in verified]
         self._contextual: list[Recorded] = []
+        self._starts: list[tuple[int, int]] = []
         past.store.shelter.read(self._fold)
+        self._starts = [(0, 0), *[*self._starts, self._tables.sizes][1:]]
         self._contexts: list[dict[str, Any]] = past.store.shelter.read(
             contexts, past, self._contextual, self._tables, redaction
         )
@@ -65,7 +74,11 @@ class SessionReport:
         return not any(finding["is_wrong"] for finding in self._findings)
 
     def pieces(self) -> Iterator[str]:
-        """Yield the data as JSON, piece by piece."""
+        """Yield the data, line by line: a head as JSON, and parts that a page unpacks when it needs them.
+
+        The first part is the list of events. Then come, for each window and for what is left, two
+        parts: the changes with the paths that they are the first to name, and such values.
+        """
         head = {
             "session": self._past.session,
             "head": self.until,
@@ -74,18 +87,33 @@ class SessionReport:
             "findings": self._findings,
             "contexts": self._contexts,
             "machines": drawings(),
+            "starts": self._starts,
         }
-        yield json_text(head)[:-1]
-        yield ',"windows":['
-        for number, window in enumerate(self._windows):
-            yield f"{',' if number else ''}{json_text(window.document())}"
-        yield "]"
-        for name, texts in self._tables.parts.items():
-            yield f',"{name}":['
-            yield ",".join(texts)
-            yield "]"
-        yield "}"
+        yield json_text(head)
+        yield _packed(json_text(self._list()))
+        tables = self._tables.parts
+        ends = [*self._starts[1:], self._tables.sizes]
+        for place, (start, end) in enumerate(zip(self._starts, ends, strict=True)):
+            values, paths = (
+                tables[name][first:last]
+                for name, first, last in zip(("values", "paths"), start, end, strict=True)
+            )
+            window = self._windows[place].patches() if place < len(self._windows) else {}
+            changes = json_text(window)[:-1] + ("," if window else "")
+            yield _packed(f'{changes}"paths":[{",".join(paths)}]}}')
+            yield _packed(f"[{','.join(values)}]")
 
+    def _list(self) -> dict[str, Any]:
+        """Return the list of events, with the names of types and actors, which are values."""
+        windows = [window.lines() for window in self._windows]
+        named = {place for window in windows for name in NAMED for place in window[name]}
+        values = self._tables.parts["values"]
+        return {
+            "windows": windows,
+            "names": {place: json.loads(values[place]) for place in sorted(named)},
+        }
+
+    # ---- the fold -----
     # ---- the fold -----------------------------------------------------------------------------
 
     def _fold(self) -> None:
@@ -129,8 +157,14 @@ class SessionReport:
     def _window(self, frames: Frames, version: int) -> Window:
         """Return the window that an event belongs to; a new one begins with the state before it."""
         if not self._windows or len(self._windows[-1]) == WINDOW:
+            self._starts.append(self._tables.sizes)
             self._windows.append(Window(self._tables, version - 1, frames.whole()))
         return self._windows[-1]
+
+
+def _packed(text: str) -> str:
+    """Return a text deflated, in Base64: a browser reads a tenth of it, and unpacks it on its own."""
+    return f"\n{b64encode(compress(text.encode(), LEVEL)).decode()}"
 
 
 class _Checks:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from eventlog.error_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from eventlog.forensics.paths import Path
 
@@ -96,6 +96,14 @@ class Tables:
         return self._paths.setdefault(path, len(self._paths))
 
     @property
-    def parts(self) -> dict[str, Iterable[str]]:
+    def parts(self) -> dict[str, list[str]]:
         """The tables as JSON, entry by entry."""
-        return {"values": self._values, "paths": [json_text(path) for path in self._paths]}
+        return {
+            "values": list(self._values),
+            "paths": [json_text(path) for path in self._paths],
+        }
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many values and paths there are."""
+        return len(self._values), len(self._paths)

@@ -2,7 +2,7 @@
 
 import { button, element, fill } from "./elements.js";
 import { SessionView } from "./session_view.js";
-import { Tables, Window } from "./states.js";
+import { Lines, Tables, Window } from "./states.js";
 import { counted, grouped, timeText } from "./wording.js";
 
 const PAGE = 500;
@@ -112,7 +112,7 @@ class ServerSource {
     const known = this.pages.get(after);
     if (known !== undefined) return known;
     const document = await this.server.json(`${this.path}/lines`, { after });
-    return this.kept(this.pages, after, new Window(document, new Tables(document.values, document.paths)));
+    return this.kept(this.pages, after, new Lines(document, (place) => document.values[place]));
   }
 
   async window(version) {
@@ -120,7 +120,7 @@ class ServerSource {
     const known = this.windows.get(after);
     if (known !== undefined && version <= after + known.count) return known;
     const document = await this.server.json(`${this.path}/window`, { after });
-    const window = new Window(document, new Tables(document.values, document.paths));
+    const window = new Window(document, new Tables(document.values, document.paths), after);
     window.leftOut = document.left_out;
     return this.kept(this.windows, after, window);
   }
@@ -151,14 +151,17 @@ class ServerSource {
     if (known === undefined || version > after + known.count) {
       const document = await this.server.json(`${this.path}/state`, { version });
       const tables = new Tables(document.values, document.paths);
-      const none = { type: [], time: [], changes: [], whole: document.whole, after: version };
-      const state = new Window(none, tables).state(version);
+      const state = new Window({ changes: [], whole: document.whole }, tables, version).state(version);
       state.leftOut = document.left_out;
       return state;
     }
     const state = known.state(version);
     state.leftOut = known.leftOut;
     return state;
+  }
+
+  async stored(version) {
+    return (await this.window(version)).stored(version);
   }
 
   async changed(version) {
@@ -179,8 +182,8 @@ class ServerSource {
     const types = new Set();
     const actors = new Set();
     for (const window of this.pages.values()) {
-      for (const place of window.columns.type) types.add(window.tables.values[place]);
-      for (const place of window.columns.actor) actors.add(window.tables.values[place]);
+      for (const place of window.columns.type) types.add(window.nameOf(place));
+      for (const place of window.columns.actor) actors.add(window.nameOf(place));
     }
     actors.delete("");
     const sorted = (names) => [...names].sort().map((name) => [name, null]);

@@ -19,21 +19,20 @@ const KEYS = [
 /** The sessions in the page, one of them shown. */
 class Pages {
   constructor(root) {
-    this.scripts = [...document.querySelectorAll("script.session-data")];
+    this.texts = [...document.querySelectorAll("script.session-data")].map((script) => script.textContent);
     this.views = new Map();
     this.place = element("div", { class: "place" });
-    this.names = this.scripts.map((script) => /^\{"session":("(?:[^"\\]|\\.)*")/.exec(script.textContent)?.[1]).map((text) => JSON.parse(text));
+    this.names = this.texts.map((text) => JSON.parse(/^\{"session":("(?:[^"\\]|\\.)*")/.exec(text)[1]));
     this.help = helpDialog();
     fill(root, this.place, this.help);
     window.addEventListener("hashchange", () => this.follow());
     listen(() => this.shown, this.help);
   }
 
-  view(name) {
+  async view(name) {
     let view = this.views.get(name);
     if (view === undefined) {
-      const script = this.scripts[this.names.indexOf(name)];
-      const source = new FileSource(JSON.parse(script.textContent));
+      const source = await FileSource.open(this.texts[this.names.indexOf(name)]);
       view = new SessionView(source, (session, version) => this.navigate(session, version), this.extras(name));
       this.views.set(name, view);
     }
@@ -51,8 +50,8 @@ class Pages {
     return { title: select, buttons };
   }
 
-  open(name) {
-    const view = this.view(name);
+  async open(name) {
+    const view = await this.view(name);
     this.navigate(name, view.version < 0 ? view.source.head : view.version);
     this.follow();
   }
@@ -71,7 +70,7 @@ class Pages {
   async follow() {
     const { session, version } = placeIn(location.hash);
     const name = this.names.includes(session) ? session : this.names[0];
-    const view = this.view(name);
+    const view = await this.view(name);
     if (this.shown !== view) {
       this.shown = view;
       fill(this.place, view.root);
