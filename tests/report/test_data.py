@@ -31,7 +31,7 @@ from eventlog.report.tables import json_text, shortened
 from eventlog.session.messages import message_data
 from eventlog.session_face import past_of
 from eventlog.testing.clock import FakeClock
-from tests.report.conftest import HOSTILE, say
+from tests.report.conftest import data_in, said_in, say, sessions_in
 
 Flat = dict[tuple[str, ...], Any]
 
@@ -39,10 +39,7 @@ PAGE = Path(eventlog.report.__file__).parent / "page"
 
 
 def data_of(session: Session, **options: Any) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        "".join(SessionReport(past_of(session), **options).pieces())
-    )
-    return document
+    return data_in("".join(SessionReport(past_of(session), **options).pieces()))
 
 
 def shown_at(document: dict[str, Any], version: int) -> Flat:
@@ -214,11 +211,12 @@ def test_what_verifying_finds_is_a_finding(log: Log, session: Session) -> None:
 
 @pytest.mark.parametrize("redaction", ["secrets", "texts"])
 def test_secrets_are_not_in_the_file(log: Log, session: Session, redaction: Any) -> None:
-    text = "".join(report_pieces(log, [session.id], redaction=redaction)[0])
+    text = said_in("".join(report_pieces(log, [session.id], redaction=redaction)[0]))
+    bare = said_in("".join(report_pieces(log, [session.id], redaction=None)[0]))
 
     assert "sk-abcdefghijklmnop1234" not in text
     assert ("What does fare 3 cost?" in text) == (redaction == "secrets")
-    assert "sk-abcdefghijklmnop1234" in "".join(report_pieces(log, [session.id], redaction=None)[0])
+    assert "sk-abcdefghijklmnop1234" in bare
 
 
 def test_no_text_of_a_session_ends_a_script_of_the_page(log: Log, session: Session) -> None:
@@ -226,15 +224,17 @@ def test_no_text_of_a_session_ends_a_script_of_the_page(log: Log, session: Sessi
 
     assert text.count("</script>") == 3  # Settings, data and modules.
     assert "<img" not in text
-    data = re.findall(r'<script type="application/json" class="session-data">(.*?)</script>', text)
-    assert any(
-        HOSTILE
-        in json.dumps(json.loads(each), ensure_ascii=False)
-        .replace("\\u001b", "\x1b")
-        .replace("\\u2028", "\u2028")
-        or "onerror" in each
-        for each in data
-    )
+    assert any("onerror=document.title=1" in json.dumps(each) for each in sessions_in(text))
+
+
+def test_the_head_of_a_sessions_data_cannot_end_its_script(log: Log) -> None:
+    session = log.session("</script><script>alert(1)", create=True)
+    session.append(say("user", "x", "hello"))
+
+    text = "".join(report_pieces(log, [session.id])[0])
+
+    assert text.count("</script>") == 3
+    assert [each["session"] for each in sessions_in(text)] == [session.id]
 
 
 def test_a_title_with_markup_stays_a_title(log: Log) -> None:
