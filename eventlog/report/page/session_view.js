@@ -165,7 +165,7 @@ export class SessionView {
     const asked = this.asked;
     const names = panelNames(this.roots);
     if (!names.includes(this.panel)) this.panel = "changes";
-    fill(this.tabs, ...names.map((name) => this.tab(name)));
+    this.drawTabs(names);
     const panel = await drawPanel(this.panel, this);
     if (asked !== this.asked) return;
     fill(this.body, panel);
@@ -173,23 +173,28 @@ export class SessionView {
     this.body.dataset.version = String(this.version);
   }
 
+  drawTabs(names) {
+    if (names.join() !== this.tabNames?.join()) {
+      this.tabNames = names;
+      this.tabOf = new Map(names.map((name) => [name, this.tab(name)]));
+      fill(this.tabs, ...[...this.tabOf.values()].map((each) => each.root));
+    }
+    for (const [name, { root, count }] of this.tabOf) {
+      const is_shown = name === this.panel;
+      if (root.ariaSelected !== String(is_shown)) {
+        root.ariaSelected = String(is_shown);
+        root.tabIndex = is_shown ? 0 : -1;
+      }
+      const number = panelCount(name, this);
+      const text = number === null || number === 0 ? "" : grouped(number);
+      if (count.textContent !== text) count.textContent = text;
+    }
+  }
+
   tab(name) {
-    const is_shown = name === this.panel;
-    const count = panelCount(name, this);
-    return element(
-      "button",
-      {
-        type: "button",
-        role: "tab",
-        id: `tab-${name}`,
-        "aria-selected": String(is_shown),
-        "aria-controls": "panel",
-        tabindex: is_shown ? "0" : "-1",
-        onclick: () => this.choose(name),
-      },
-      panelLabel(name),
-      count === null || count === 0 ? null : element("span", { class: "number" }, grouped(count)),
-    );
+    const count = element("span", { class: "number" });
+    const attributes = { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => this.choose(name) };
+    return { root: element("button", attributes, panelLabel(name), count), count };
   }
 
   choose(name) {
