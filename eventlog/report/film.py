@@ -7,6 +7,7 @@ nothing, and knows no event: what is true at a version is decided here, by the l
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.codec import records_to_come
@@ -120,6 +121,11 @@ def leaves(picture: Picture) -> Iterator[tuple[Path, Any]]:
             yield from (((root, key), value) for key, value in entries.items())
 
 
+JOINED: Final = re.compile(
+    r"(?<=[\U0001f000-\U0001faff\ufe0f])\\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff])"
+)
+"""The joiner within an emoji, as the escape that a terminal is given: a browser draws one picture."""
+
 INDEXED: Final = ("type", "time", "actor", "line", "inside", "tokens")
 """What a list of events shows of each."""
 
@@ -148,7 +154,7 @@ class Window:
         columns["type"].append(self._tables.value(record.type))
         columns["time"].append(record.time)
         columns["actor"].append(self._tables.value(_actor(about)))
-        columns["line"].append(gist(recorded))
+        columns["line"].append(JOINED.sub("\u200d", gist(recorded)))
         columns["inside"].append(int(records_to_come(record) > 0))
         columns["data"].append(self._tables.value(_without_message(record, data)))
         columns["about"].append(self._tables.value(about))

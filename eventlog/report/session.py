@@ -192,7 +192,7 @@ class _Checks:
 
     def _note(self, version: int, root: str, key: str, entry: dict[str, Any]) -> None:
         """Note what an entry says of attempts and of failure, whatever machine it goes through."""
-        name = f"{entry.get('archive_id') or entry.get('kind') or ''} {key}".strip()
+        name = entry.get("archive_id") or f"{entry.get('kind') or ''} {key}".strip()
         if entry.get("state") == "terminal_failed":
             said = f"{name}: {entry.get('error') or 'no error given'}"
             self._failed[key] = _finding("failed for good", version, said)

@@ -195,6 +195,13 @@ def test_what_is_wrong_comes_first(session: Session) -> None:
     assert wrong == sorted(wrong, reverse=True)
 
 
+def test_an_emoji_of_several_people_stays_one_picture_in_the_list(session: Session) -> None:
+    lines = [line for window in data_of(session)["windows"] for line in window["line"]]
+
+    assert any("👨\u200d👩\u200d👧" in line for line in lines)
+    assert not any("\u202e" in line for line in lines)
+
+
 def test_what_verifying_finds_is_a_finding(log: Log, session: Session) -> None:
     found = eventlog.Finding(session.id, 3, "changed", "the record is not what was written")
 

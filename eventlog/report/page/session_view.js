@@ -148,7 +148,7 @@ export class SessionView {
     }
     fill(
       this.happened,
-      element("h2", null, element("span", { class: "version" }, version), " ", line.type.replaceAll("_", " ")),
+      element("h2", null, element("span", { class: "version" }, grouped(version)), " ", line.type.replaceAll("_", " ")),
       element("p", { class: "gist", dir: "auto" }, line.text),
       element(
         "p",
@@ -292,9 +292,15 @@ function findingList(findings, actions) {
       "li",
       { class: finding.is_wrong ? "wrong" : "" },
       element("span", { class: "source" }, finding.source.replaceAll("_", " ")),
-      finding.version === null ? null : button(`event ${finding.version}`, () => actions.go(finding.version), { class: "value go" }),
-      element("span", { dir: "auto" }, finding.detail),
-      finding.count > 1 ? element("span", { class: "quiet" }, `and ${grouped(finding.count - 1)} more`) : null,
+      finding.version === null
+        ? null
+        : button(`event ${grouped(finding.version)}`, () => actions.go(finding.version), { class: "value go" }),
+      element(
+        "span",
+        { class: "detail" },
+        element("span", { dir: "auto" }, finding.detail),
+        finding.count > 1 ? element("span", { class: "quiet" }, ` and ${grouped(finding.count - 1)} more`) : null,
+      ),
     );
   list.append(...findings.slice(0, FINDINGS).map(row));
   if (findings.length > FINDINGS)

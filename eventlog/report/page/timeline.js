@@ -201,7 +201,7 @@ export class Timeline {
       else row.root.setAttribute(name, value);
     }
     row.attributes = attributes;
-    const texts = { number: String(version), type: "…", time: "", line: "" };
+    const texts = { number: grouped(version), type: "…", time: "", line: "" };
     if (line !== null) {
       texts.type = line.type.replaceAll("_", " ");
       texts.time = timeText(line.time).slice(11, 19);
