@@ -475,7 +475,7 @@ function sessionRow(line, row = element("tr", null, element("th", { scope: "row"
     ),
     element("td", { class: "owner", dir: "auto" }, line.owner ?? ""),
     element("td", { class: "amount" }, grouped(line.version)),
-    element("td", { class: "when" }, timeText(Date.parse(line.last_record_at) * 1000)),
+    element("td", { class: "when" }, timeText(Date.parse(line.last_record_at) * 1000).slice(0, 19)),
   );
   return row;
 }

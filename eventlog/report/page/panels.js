@@ -237,7 +237,7 @@ async function contextView(document, is_open, view) {
   const go = button(`event ${document.version}`, () => view.actions.go(document.version), { class: "value" });
   if (document.problem !== undefined) return element("p", null, go, ` ${document.problem}`);
   const details = element("details", { class: "entry", open: is_open });
-  const first = element("p", { class: "note" }, "recorded by ", go);
+  const first = element("p", { class: "note" }, document.kind === "given" ? "recorded by " : "the turn began with ", go);
   const kind =
     document.kind === "given"
       ? document.is_exact

@@ -56,7 +56,6 @@ export class SessionView {
       "aria-label": "Version number",
       onchange: () => this.go(Number(this.number.value)),
     });
-    this.when = element("span", { class: "when" });
     this.status = element("span", { class: "state" });
     this.happened = element("div", { class: "happened" });
     this.tabs = element("div", { class: "tabs", role: "tablist", "aria-label": "State", onkeydown: (event) => this.tabPressed(event) });
@@ -73,7 +72,6 @@ export class SessionView {
         element("h1", { dir: "auto" }, extras.title),
         this.status,
         element("span", { class: "spring" }),
-        this.when,
         element(
           "div",
           { class: "step" },
@@ -140,7 +138,6 @@ export class SessionView {
     const blocked = this.roots.get("meta")?.get("blocked_by");
     fill(this.status, blocked ? `${status}, blocked by ${blocked}` : status);
     this.status.className = blocked ? "state wrong" : "state";
-    fill(this.when, line === null ? "" : `${timeText(line.time)} UTC`);
     this.slider.setAttribute("aria-valuetext", line === null ? `version ${version}` : `version ${version}, ${line.type}, ${brief(line.text, 80)}`);
     if (line === null) {
       fill(this.happened, element("h2", null, version === 0 ? "Before the first event" : `Version ${version}`));
@@ -153,9 +150,10 @@ export class SessionView {
       element(
         "p",
         { class: "quiet" },
-        line.actor === "" ? "" : `by ${line.actor} · `,
-        line.isInside ? "inside an append, so the session never was in this state · " : "",
-        this.plots === null ? "" : `${grouped(line.tokens)} live tokens`,
+        `${timeText(line.time)} UTC`,
+        line.actor === "" ? "" : ` · by ${line.actor}`,
+        line.isInside ? " · inside an append, so the session never was in this state" : "",
+        this.plots === null ? "" : ` · ${grouped(line.tokens)} live tokens`,
         source.redaction === null ? "" : ` · ${source.redaction} redacted`,
       ),
     );

@@ -211,7 +211,7 @@ export class Timeline {
       const shown = visible(text);
       if (row.texts[name].data !== shown) row.texts[name].data = shown;
     }
-    const kind = /fail|expired|interrupt|abandon/.test(line?.type) ? "type wrong" : "type";
+    const kind = /fail|expired|interrupt|abandon|crash/.test(line?.type) ? "type wrong" : "type";
     if (row.type.className !== kind) row.type.className = kind;
     row.version = version;
   }
