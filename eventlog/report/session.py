@@ -130,7 +130,7 @@ class SessionReport:
             if is_readable:
                 try:
                     picture = fold.apply(picture, recorded)
-                    checks.look(recorded, picture)
+                    checks.look(record, recorded, picture)
                 except CorruptError as error:
                     is_readable = False
                     self._findings.append(_unreadable(record.version, error))
@@ -176,8 +176,13 @@ class _Checks:
         self._found: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, dict[str, Any]] = {}
         self._loops: dict[str, dict[str, Any]] = {}
+        self._calls: dict[str, int] = {}
+        self._again: dict[str, Any] | None = None
 
-    def look(self, recorded: Recorded, picture: Picture) -> None:
+    def look(self, record: Record, recorded: Recorded, picture: Picture) -> None:
+        """Look at a record, as it is and with its secrets masked, and at the state after it."""
+        if b'"tool_name"' in record.data and recorded.type == "message_appended":
+            self._note_calls(record, recorded)
         for root, key in _entries_of(picture.touched):
             self._note(recorded.version, root, key, Values(picture)[root][key])
         for name, predicate in self._predicates.items():
@@ -204,9 +209,37 @@ class _Checks:
             first = self._loops.get(key, {"version": version})["version"]
             self._loops[key] = {**_finding("again and again", first, said), "is_wrong": False}
 
+    def _note_calls(self, record: Record, recorded: Recorded) -> None:
+        """Note calls of a turn that an earlier attempt of it made with the same input.
+
+        What was masked is compared as it is: inputs that differ look alike then.
+        """
+        about = json.loads(record.metadata)
+        turn, attempt = about.get("turn"), about.get("attempt")
+        if not isinstance(turn, str) or not isinstance(attempt, int):
+            return
+        parts = json.loads(record.data)["message"]["parts"]
+        shown: list[Any] = json.loads(recorded.record.data)["message"]["parts"]
+        for part, masked in zip(parts, shown, strict=True):
+            if not part.get("tool_name"):
+                continue
+            call = json.dumps([turn, part["tool_name"], part.get("tool_input")], sort_keys=True)
+            first = self._calls.setdefault(call, attempt)
+            if first == attempt:
+                continue
+            if self._again is None:
+                said = (
+                    f"attempt {attempt} of turn {turn} called {masked.get('tool_name')} again with"
+                )
+                said += f" the input of attempt {first}: what it does may have been done twice"
+                found = _finding("called again", recorded.version, said)
+                self._again = {**found, "is_wrong": False, "count": 0}
+            self._again["count"] += 1
+
     def findings(self) -> list[dict[str, Any]]:
         loops = [found for key, found in self._loops.items() if key not in self._failed]
-        found = [*self._failed.values(), *self._found.values(), *loops]
+        again = [] if self._again is None else [self._again]
+        found = [*self._failed.values(), *again, *self._found.values(), *loops]
         return sorted(found, key=lambda each: not each["is_wrong"])
 
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,23 @@ def tell(log: Log, clock: FakeClock) -> Session:
         clock.advance(100)
     session.extend([say("user", "hostile", HOSTILE), say("assistant", "languages", LANGUAGES)])
     session.append(say("user", "secret", "my key is sk-abcdefghijklmnop1234, keep it"))
+    return session
+
+
+def refund_twice(log: Log, clock: FakeClock) -> Session:
+    """Tell of a turn that dies after its tool did something, and whose next attempt does it again."""
+    session = log.session("refunds", create=True, owner="shop")
+    session.append(say("user", "u-1", "Please refund order 4471, 40 EUR."))
+    for attempt in (1, 2):
+        with suppress(ConnectionError), session.turn("refund-4471", resume=True) as turn:
+            call = Message.call("refund", {"order": "4471", "amount": "40 EUR"})
+            asked = session.append(Message.assistant("I refund it.", tools=(call,)))
+            session.record_tool_result(asked.id, call.tool_id, "refunded 40 EUR", actor="payments")
+            if attempt == 1:
+                raise ConnectionError("the model went away")
+            turn.end({})
+        clock.advance(61)
+    session.append(say("user", "u-2", "You refunded me twice?!"))
     return session
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from eventlog.report.tables import json_text, shortened
 from eventlog.session.messages import message_data
 from eventlog.session_face import past_of
 from eventlog.testing.clock import FakeClock
-from tests.report.conftest import data_in, said_in, say, sessions_in
+from tests.report.conftest import data_in, refund_twice, said_in, say, sessions_in
 
 Flat = dict[tuple[str, ...], Any]
 
@@ -200,6 +201,39 @@ def test_an_emoji_of_several_people_stays_one_picture_in_the_list(session: Sessi
 
     assert any("👨\u200d👩\u200d👧" in line for line in lines)
     assert not any("\u202e" in line for line in lines)
+
+
+@pytest.mark.parametrize("redaction", [None, "secrets", "texts"])
+def test_a_call_that_a_later_attempt_made_again_is_worth_a_look(
+    log: Log, clock: FakeClock, redaction: Any
+) -> None:
+    session = refund_twice(log, clock)
+
+    findings = data_of(session, redaction=redaction)["findings"]
+
+    assert [finding["source"] for finding in findings] == [
+        "called again",
+        "first_error",
+        "first_retry",
+    ]
+    assert findings[0]["detail"].startswith("attempt 2 of turn refund-4471 called refund again")
+    at = session.at(version=findings[0]["version"])
+    assert at.tail(1)[0].role == "assistant"
+
+
+@pytest.mark.parametrize("redaction", [None, "texts"])
+def test_calls_with_other_inputs_or_in_one_attempt_are_no_finding(log: Log, redaction: Any) -> None:
+    session = log.session("s", create=True)
+    for attempt in (1, 2):
+        with suppress(ConnectionError), session.turn("t", resume=True):
+            for number in (attempt, attempt):
+                call = Message.call("find", {"number": number})
+                session.append(Message.assistant("I look.", tools=(call,)))
+            raise ConnectionError
+
+    sources = [finding["source"] for finding in data_of(session, redaction=redaction)["findings"]]
+
+    assert "called again" not in sources
 
 
 def test_what_verifying_finds_is_a_finding(log: Log, session: Session) -> None:

@@ -12,7 +12,7 @@ import pytest
 from eventlog import Log, Session
 from eventlog.report import write_report
 from eventlog.testing.clock import FakeClock
-from tests.report.conftest import LANGUAGES, Shown, say
+from tests.report.conftest import LANGUAGES, Shown, refund_twice, say
 
 Show = Callable[..., Shown]
 
@@ -207,6 +207,30 @@ def test_an_incident_is_found_with_the_mouse_alone(
     page.get_by_role("tab", name="Changes").click()
     page.get_by_text("messages left the live tail").click()
     assert page.locator(".went .message").first.is_visible()
+
+
+def test_who_did_something_twice_is_found_with_the_mouse_alone(
+    log: Log, clock: FakeClock, tmp_path: Path, show: Show
+) -> None:
+    """A customer was refunded twice: by which calls, and why?"""
+    session = refund_twice(log, clock)
+    path = tmp_path / "refunds.html"
+    write_report(log, [session.id], path)
+    page = show(path).page
+
+    finding = page.get_by_role("list", name="Findings").get_by_role("listitem").first
+    assert "Called again" in finding.inner_text() or "called again" in finding.inner_text()
+    finding.get_by_role("button").click()
+    page.locator(".happened").get_by_text('refund(order="4471"').wait_for()
+    page.get_by_role("combobox", name="Type of event").select_option("tool_result_recorded")
+    assert page.get_by_role("option").and_(page.locator(".row")).count() == 2
+    page.get_by_role("combobox", name="Type of event").select_option("turn_failed")
+    page.locator(".row").click()
+    page.locator(".happened").get_by_text("the model went away").wait_for()
+    page.get_by_role("tab", name="Turns").click()
+    turn = page.get_by_role("table", name="refund-4471")
+    turn.wait_for()
+    assert "the model went away" in turn.get_by_role("row", name="Error").inner_text()
 
 
 def test_what_a_model_was_given_is_shown_to_the_letter(

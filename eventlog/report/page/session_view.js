@@ -164,11 +164,21 @@ export class SessionView {
     const names = panelNames(this.roots);
     if (!names.includes(this.panel)) this.panel = "changes";
     this.drawTabs(names);
-    const panel = await drawPanel(this.panel, this);
-    if (asked !== this.asked) return;
+    const name = this.panel;
+    const drawing = drawPanel(name, this);
+    const is_here = () => asked === this.asked && name === this.panel;
+    let panel = await Promise.race([drawing, after(PATIENCE)]);
+    if (!is_here()) return;
+    if (panel === undefined) {
+      fill(this.body, element("p", { class: "empty", role: "status" }, "Looking …"));
+      panel = await drawing;
+    }
+    if (!is_here()) return;
     fill(this.body, panel);
-    this.body.setAttribute("aria-labelledby", `tab-${this.panel}`);
+    this.body.setAttribute("aria-labelledby", `tab-${name}`);
     this.body.dataset.version = String(this.version);
+    // The newest message is the last one; beside the list the panel scrolls by itself.
+    this.body.scrollTop = name === "tail" ? this.body.scrollHeight : 0;
   }
 
   drawTabs(names) {

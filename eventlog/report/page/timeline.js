@@ -6,6 +6,8 @@ import { counted, grouped, timeText, visible } from "./wording.js";
 const ROW = 48;
 const BEYOND = 8;
 const PRINTED = 500;
+// Of an id that is made by the library, the end tells it from others; there is little room in a row.
+const LONG_ID = /\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{8}([0-9a-f]{4})\b/g;
 
 /** Events in order, filtered; a filter chooses what is shown and changes no state. */
 export class Timeline {
@@ -48,7 +50,7 @@ export class Timeline {
     );
     this.offer();
     this.asked = 0;
-    new ResizeObserver(() => this.draw()).observe(this.list);
+    new ResizeObserver(() => this.resized()).observe(this.list);
     this.tell();
   }
 
@@ -135,11 +137,24 @@ export class Timeline {
   }
 
   reveal(version) {
-    const top = Math.max(0, this.placeOf(version)) * ROW;
-    const { scrollTop, clientHeight } = this.list;
+    const { clientHeight } = this.list;
     this.space.style.height = `${this.size * ROW}px`;
-    if (top < scrollTop || top + ROW > scrollTop + clientHeight)
-      this.list.scrollTop = Math.max(0, top - clientHeight / 3);
+    if (!this.isSeen(version, clientHeight))
+      this.list.scrollTop = Math.max(0, Math.max(0, this.placeOf(version)) * ROW - clientHeight / 3);
+  }
+
+  isSeen(version, height) {
+    const top = Math.max(0, this.placeOf(version)) * ROW;
+    const { scrollTop } = this.list;
+    return top >= scrollTop && top + ROW <= scrollTop + height;
+  }
+
+  /** Keep the event that is shown in sight if it was. */
+  resized() {
+    const was_seen = this.isSeen(this.version, this.height ?? 0);
+    this.height = this.list.clientHeight;
+    if (was_seen) this.reveal(this.version);
+    this.draw();
   }
 
   draw(all = false, again = true) {
@@ -205,7 +220,7 @@ export class Timeline {
     if (line !== null) {
       texts.type = line.type.replaceAll("_", " ");
       texts.time = timeText(line.time).slice(11, 19);
-      texts.line = line.text || line.actor;
+      texts.line = (line.text || line.actor).replace(LONG_ID, "…$1");
     }
     for (const [name, text] of Object.entries(texts)) {
       const shown = visible(text);
