@@ -277,7 +277,7 @@ def test_texts_of_all_scripts_are_drawn_in_their_direction(report: Path, show: S
     here = show(report)
     here.panel("Live tail")
 
-    text = here.page.get_by_text(LANGUAGES)
+    text = here.page.locator("#panel").get_by_text(LANGUAGES)
     box = text.bounding_box()
 
     assert box is not None
