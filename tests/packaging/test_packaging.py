@@ -225,3 +225,18 @@ def test_an_installed_wheel_works_beside_a_services_own_folders(service: Service
 
 def test_every_public_name_is_imported_from_where_it_has_always_been(service: Service) -> None:
     assert service.run(IMPORTING) == "True"
+
+
+SOURCES = ("*.md", "*.py", "*.toml", "*.sql", "*.css", "*.js", "*.mjs", "*.html")
+
+
+def test_no_file_holds_a_merge_that_was_not_settled() -> None:
+    files = [path for pattern in SOURCES for path in TREE.rglob(pattern)]
+    assert {TREE / "CHANGELOG.md", TREE / "eventlog" / "log.py"} <= set(files)
+    marks = tuple(mark * 7 + " " for mark in "<>")
+    unsettled = [
+        path.relative_to(TREE).as_posix()
+        for path in files
+        if any(line.startswith(marks) for line in path.read_text("utf-8").splitlines())
+    ]
+    assert unsettled == []

@@ -8,7 +8,6 @@ the repeat takes, and an end that does not fit.
 from __future__ import annotations
 
 import ast
-import gc
 import importlib
 import pkgutil
 import re
@@ -24,6 +23,7 @@ import eventlog
 from eventlog import redaction
 from eventlog.summary import intents
 from eventlog.summary import text as summary_text
+from tests.growing import no_collections
 
 __all__ = ["SIZES", "Use", "slowest", "uses"]
 
@@ -300,9 +300,7 @@ def _problem(use: Use, method: str, pump: Pump) -> str | None:
 def _seconds(pattern: re.Pattern[Any], method: str, text: str) -> float:
     subject: Any = text.encode() if isinstance(pattern.pattern, bytes) else text
     replacement: Any = b"" if isinstance(pattern.pattern, bytes) else ""
-    was_collecting = gc.isenabled()
-    gc.disable()  # A collection of all that a process of tests holds takes longer than the search.
-    try:
+    with no_collections():
         start = time.thread_time()
         if method == "sub":
             pattern.sub(replacement, subject)
@@ -311,6 +309,3 @@ def _seconds(pattern: re.Pattern[Any], method: str, text: str) -> float:
         else:
             getattr(pattern, method)(subject)
         return time.thread_time() - start
-    finally:
-        if was_collecting:
-            gc.enable()
