@@ -351,6 +351,21 @@ def test_an_earlier_version_stays_while_events_come(
     assert here.page.get_by_role("spinbutton", name="Version number").input_value() == "12"
 
 
+@pytest.mark.parametrize("place", ["#nobody", "#%E0%A4%A"])
+def test_a_session_that_is_not_there_is_said_to_be_missing_and_others_are_found_after_it(
+    visit: Callable[..., Shown], place: str
+) -> None:
+    here = visit("#bot-7@12")
+    here.at(12)
+
+    here.page.evaluate("place => { location.hash = place; }", place)
+    here.page.get_by_role("alert").get_by_text("There is no session with this id").wait_for()
+    here.go("#bot-7@12")
+
+    here.page.get_by_role("slider").wait_for()
+    assert not here.page.get_by_role("alert").is_visible()
+
+
 def test_a_search_is_the_servers(visit: Callable[..., Shown]) -> None:
     here = visit("#bot-7@12")
     here.at(12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from eventlog import Log, Session
 from eventlog.report import write_report
 from eventlog.testing.clock import FakeClock
 from tests.report.conftest import LANGUAGES, Shown, refund_twice, say
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Show = Callable[..., Shown]
 
@@ -93,6 +96,33 @@ def test_an_address_leads_to_a_version_and_back_leads_to_where_one_was(
     assert here.page.url.endswith("#bot-7@23")
     here.page.go_back()
     here.at(17)
+
+
+def test_an_address_of_a_version_that_is_not_there_says_so(
+    report: Path, session: Session, show: Show
+) -> None:
+    here = show(report, "#bot-7@9999")
+
+    here.at(session.version)
+
+    note = here.page.get_by_role("status").filter(has_text="There is no version 9,999")
+    assert "this is the last one" in note.inner_text()
+    here.page.get_by_role("button", name="One event back").click()
+    here.at(session.version - 1)
+    assert not note.is_visible()
+
+
+def test_a_file_that_was_damaged_says_so(report: Path, tmp_path: Path, browser: Browser) -> None:
+    text = report.read_text("utf-8")
+    place = text.index('class="session-data"') + 14_000
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(text[:place] + "AAAA" + text[place + 40 :], "utf-8")
+    page = browser.new_context().new_page()
+
+    page.goto(damaged.as_uri())
+
+    page.get_by_role("alert").get_by_text("the file is damaged").wait_for()
+    page.context.close()
 
 
 def test_a_filter_chooses_events_and_changes_no_state(

@@ -298,7 +298,7 @@ export class Inspector {
   /** Follow what is shown, the list or a session; what was followed before is left. */
   listen() {
     this.stopping?.abort();
-    if (document.hidden || this.asking) return;
+    if (document.hidden || this.asking || this.shown === null) return;
     const { signal } = (this.stopping = new AbortController());
     const lost = (error) => this.noted(error);
     const view = this.shown;
@@ -383,14 +383,33 @@ export class Inspector {
       this.listen();
       return;
     }
-    const session = decodeURIComponent(found[1]);
+    let session = found[1];
     try {
+      session = decodeURIComponent(session);
       await this.open(session, found[2] === undefined ? null : Number(found[2]));
     } catch (error) {
       if (error.status === 401) this.askForToken();
-      else fill(this.place, element("main", { class: "list" }, element("h1", null, session), element("p", { class: "lead" }, error.message), element("a", { href: "#" }, "All sessions")));
+      else this.refuse(session, error);
     }
     document.documentElement.dataset.ready = "yes";
+  }
+
+  /** Say why a session cannot be shown; nothing is followed then. */
+  refuse(session, error) {
+    this.stopping?.abort();
+    this.shown = null;
+    document.title = `${session} · eventlog`;
+    const is_missing = error.status === 404 || error instanceof URIError;
+    fill(
+      this.place,
+      element(
+        "main",
+        { class: "list" },
+        element("h1", { dir: "auto" }, session),
+        element("p", { class: "lead", role: "alert" }, is_missing ? "There is no session with this id in the store." : error.message),
+        element("a", { href: "#" }, "All sessions"),
+      ),
+    );
   }
 
   async open(session, version) {
@@ -411,6 +430,7 @@ export class Inspector {
     }
     const view = this.shown;
     await view.show(version ?? view.source.head);
+    view.noteMissing(version);
     this.listen();
   }
 

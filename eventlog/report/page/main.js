@@ -77,7 +77,10 @@ class Pages {
       for (const select of view.root.querySelectorAll(".bar select")) select.value = name;
     }
     document.title = `${name} · eventlog`;
-    await view.show(name === session && version !== null ? version : view.source.head);
+    const wanted = name === session ? version : null;
+    await view.show(wanted ?? view.source.head);
+    view.noteMissing(wanted);
+    if (session !== null && name !== session) view.say(`This page has no session ${session}: this is ${name}.`);
     document.documentElement.dataset.ready = performance.now().toFixed(1);
   }
 }
@@ -145,7 +148,11 @@ function placeIn(hash) {
 
 const root = document.getElementById("page");
 if (settings.mode === "file") {
-  await new Pages(root).follow();
+  const pages = new Pages(root);
+  await pages.follow().catch((error) => {
+    fill(root, element("p", { class: "lead", role: "alert" }, "This page cannot be shown: the file is damaged, or the browser is older than 2023."));
+    throw error;
+  });
 } else {
   const help = helpDialog();
   const inspector = new Inspector(root, settings, () => shownAlways(help), help);

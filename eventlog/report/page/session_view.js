@@ -67,7 +67,7 @@ export class SessionView {
       "div",
       { class: "session" },
       element(
-        "div",
+        "header",
         { class: "bar" },
         element("h1", { dir: "auto" }, extras.title),
         this.status,
@@ -82,9 +82,13 @@ export class SessionView {
         ),
         ...extras.buttons,
       ),
-      this.findings,
-      this.plots === null ? null : this.plots.root,
-      this.slider,
+      element(
+        "section",
+        { class: "versions", "aria-label": "Versions" },
+        this.findings,
+        this.plots === null ? null : this.plots.root,
+        this.slider,
+      ),
       element(
         "main",
         { class: "columns" },
@@ -130,6 +134,18 @@ export class SessionView {
     if (this.changed !== undefined) return;
     this.changed = await changed;
     if (asked === this.asked) await this.draw();
+  }
+
+  /** Say that the version that an address names is not there. */
+  noteMissing(version) {
+    if (version === null || version === this.version) return;
+    const there = version > this.version ? "the last one" : "the first one here";
+    this.say(`There is no version ${grouped(version)}: this is ${there}.`);
+  }
+
+  say(text) {
+    fill(this.note, text, button("×", () => (this.note.hidden = true), { class: "close", "aria-label": "Close" }));
+    this.note.hidden = false;
   }
 
   tell() {
@@ -244,7 +260,7 @@ export class SessionView {
     const what = [pathText(path), ...names].join(" › ");
     this.note.hidden = false;
     if (found === null) {
-      fill(this.note, `${what}: no event up to here set it${this.source.first > 0 ? ", among those shown" : ""}.`);
+      this.say(`${what}: no event up to here set it${this.source.first > 0 ? ", among those shown" : ""}.`);
       return;
     }
     const line = await this.source.line(found.version);
