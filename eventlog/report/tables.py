@@ -73,9 +73,12 @@ def _cut(text: str, length: int) -> str:
     return f"{text[:length]}…⟨{len(text) - length:,} more characters⟩"
 
 
+_encoded: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def json_text(value: Any) -> str:
     """Return JSON that may stand in a page: nothing in it ends a script or begins a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encoded(value)
     return text.replace("<", "\\u003c") if "<" in text else text
 
 

@@ -248,8 +248,8 @@ def test_who_did_something_twice_is_found_with_the_mouse_alone(
     write_report(log, [session.id], path)
     page = show(path).page
 
-    finding = page.get_by_role("list", name="Findings").get_by_role("listitem").first
-    assert "Called again" in finding.inner_text() or "called again" in finding.inner_text()
+    findings = page.get_by_role("list", name="Findings").get_by_role("listitem")
+    finding = findings.filter(has_text="called refund again with the input of attempt 1")
     finding.get_by_role("button").click()
     page.locator(".happened").get_by_text('refund(order="4471"').wait_for()
     page.get_by_role("combobox", name="Type of event").select_option("tool_result_recorded")

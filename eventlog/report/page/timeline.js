@@ -7,7 +7,7 @@ const ROW = 48;
 const BEYOND = 8;
 const PRINTED = 500;
 // Of an id that is made by the library, the end tells it from others; there is little room in a row.
-const LONG_ID = /\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{8}([0-9a-f]{4})\b/g;
+const LONG_ID = /(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{8}([0-9a-f]{4})\b/g;
 
 /** Events in order, filtered; a filter chooses what is shown and changes no state. */
 export class Timeline {
