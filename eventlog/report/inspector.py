@@ -126,7 +126,7 @@ class Inspector:
         lines = store.shelter.read(
             lambda: list(islice(list_sessions(store, Selection(only, None, None, True)), SCANNED))
         )
-        rows = [
+        rows: list[dict[str, Any]] = [
             {**line._asdict(), "running": line.session_id in running}
             for line in lines
             if text in line.session_id.casefold()
@@ -136,7 +136,7 @@ class Inspector:
         shown = rows[start : start + SESSIONS]
         owners = store.shelter.read(_owners, store, shown) if only is None else {}
         for row in shown:
-            row["owner"] = owners.get(row["session_id"], only)
+            row["owner"] = owners.get(str(row["session_id"]), only)
         return _json({"sessions": shown, "count": len(rows)})
 
 

@@ -107,7 +107,7 @@ class SessionReport:
     def _list(self, values: list[str]) -> dict[str, Any]:
         """Return the list of events, with the names of types and actors, which are values."""
         windows = [window.lines() for window in self._windows]
-        named = {place for window in windows for name in NAMED for place in window[name]}
+        named: set[int] = {place for window in windows for name in NAMED for place in window[name]}
         return {
             "windows": windows,
             "names": {place: json.loads(values[place]) for place in sorted(named)},

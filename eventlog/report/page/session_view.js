@@ -117,12 +117,12 @@ export class SessionView {
     this.plots?.show(there);
     this.timeline.show(there);
     this.note.hidden = true;
-    const changed = this.source.changed(there);
     const [state, line] = await Promise.all([
       this.source.state(there),
       there > first ? this.source.line(there) : null,
     ]);
     if (asked !== this.asked) return;
+    const changed = this.source.changed(there);
     this.state = state;
     this.roots = roots(state);
     this.line = line;
