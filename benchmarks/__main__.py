@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from benchmarks import ours
 from benchmarks.figures import FIGURES, Row, Scale
+from eventlog.sqlite_driver import sqlite3
 
 _QUICK = Scale(
     appends=100,

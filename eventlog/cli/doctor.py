@@ -174,8 +174,8 @@ def _warnings(log: Log) -> list[str]:
         needed = ".".join(map(str, SAFE_SQLITE))
         warnings.append(
             f"SQLite {sqlite} is older than {needed}, which mended a rare "
-            "corruption of files that two connections write to at once; upgrade it, or let one "
-            "process at a time write"
+            "corruption of files that two connections write to at once; install "
+            "'eventlog-sessions[sqlite]', which has a newer one, or let one process at a time write"
         )
     wal = wal_of(log.store)
     if wal is not None and wal.readers:

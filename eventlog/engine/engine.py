@@ -91,6 +91,8 @@ class Engine:
         self._pump: StreamPump | None = None
         self._closing = threading.Lock()
         self._heartbeats: dict[float, Heartbeat] = {}
+        self.left_turns: dict[str, int] = {}
+        """Sessions with the ``turn_begun`` of a turn whose block was left, while no end could be stored."""
         _engines.add(self)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from eventlog.engine import arguments
-from eventlog.engine.owner import is_gone
+from eventlog.engine.turns import owner_gone
 from eventlog.error_text import shown
 from eventlog.errors import InvalidArgument
 from eventlog.identifiers import check_session_id, format_id, parse_id
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eventlog.session.messages import Message
     from eventlog.store import Store
 
-__all__ = ["enqueue_command", "list_runs", "owner_gone", "stop_command"]
+__all__ = ["enqueue_command", "list_runs", "stop_command"]
 
 REASON_CHARACTERS = 500
 """The longest reason that is recorded."""
@@ -43,18 +43,11 @@ def stop_command(engine: Engine, core: Core, run_id: str | None, reason: str | N
     return StopRun(
         None if run_id is None else format_id(parse_id(check_text("run_id", run_id))),
         "stopped" if reason is None else check_text("reason", reason, longest=REASON_CHARACTERS),
-        owner_gone=owner_gone(core),
+        owner_gone=owner_gone(engine, core),
         lease_now=engine.lease_time(),
         expires_leases=engine.trusts_time(length),
         estimate=engine.estimate_tokens,
     )
-
-
-def owner_gone(core: Core) -> int | None:
-    """Return the version of the open turn's beginning if its owner is proven to have ended."""
-    turn = core.state.turn
-    gone = turn is not None and turn.owner is not None and is_gone(turn.owner, core.store.inner)
-    return turn.begun if gone and turn is not None else None
 
 
 def list_runs(store: Store, session: str | None, state: RunState | None) -> Iterator[RunView]:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from eventlog.session.commands import AppendMessages
     from eventlog.session.turns.machine import TurnEnd
 
-__all__ = ["TurnRun", "TurnTerms", "turn_terms"]
+__all__ = ["TurnRun", "TurnTerms", "owner_gone", "turn_terms"]
 
 WAIT_SECONDS: Final = 1.0
 """The longest wait between two tries to begin a turn while another one is open."""
@@ -181,7 +181,6 @@ class TurnRun:
         lease = int(terms.lease_seconds * 1_000_000)
         lease_now = self._engine.lease_time()
         store = self._engine.store.inner
-        gone = turn is not None and turn.owner is not None and is_gone(turn.owner, store)
         return BeginTurn(
             terms.turn_id,
             this_process(store) if terms.holder is None else holder_of_fence(terms.holder),
@@ -189,7 +188,7 @@ class TurnRun:
             terms.stale_seconds,
             resumes=terms.resumes,
             on_error=terms.on_error,
-            owner_gone=turn.begun if gone and turn is not None else None,
+            owner_gone=owner_gone(self._engine, self.core),
             lease_now=lease_now,
             expires_leases=self._engine.trusts_time(lease),
             believed=believed_lease(
@@ -207,6 +206,7 @@ class TurnRun:
         self.attempt, self.is_done = begun.attempt, begun.is_done
         self.begun_at_version, self.lease_until = begun.version, begun.lease_until
         self.steps.resume(begun.steps, begun.version)
+        self._engine.left_turns.pop(self.core.session, None)
         if begun.is_done:
             self.has_ended = True
             self.begun_at_version = 0
@@ -330,11 +330,29 @@ class TurnRun:
             self._beat.ended = True
 
     def not_ended(self, error: BaseException) -> None:
-        """Log that the end could not be recorded while another exception goes on."""
+        """Log that the end could not be recorded while another exception goes on.
+
+        Nothing executes the attempt any more, so this process may begin the turn again at once.
+        """
         self.stop()
+        self._engine.left_turns[self.core.session] = self.begun_at_version
         log_fact(logging.WARNING, "turn_not_ended", turn=self.terms.turn_id, error=redacted(error))
 
     def _read_result(self, version: int) -> Any:
         recorded = self.core.reader.record(version)
         event = None if recorded is None else recorded.event
         return event.result if isinstance(event, TurnCompleted) else None
+
+
+def owner_gone(engine: Engine, core: Core) -> int | None:
+    """Return the version of the open turn's beginning if it is proven that nothing executes it.
+
+    Its owner has ended, or it is this process, which left the turn's block without recording an end.
+    """
+    turn = core.state.turn
+    if turn is None:
+        return None
+    if engine.left_turns.get(core.session) == turn.begun:
+        return turn.begun
+    gone = turn.owner is not None and is_gone(turn.owner, engine.store.inner)
+    return turn.begun if gone else None

@@ -14,8 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from eventlog.engine.request import SessionRequest
-from eventlog.engine.runs import owner_gone
-from eventlog.engine.turns import TurnRun, turn_terms
+from eventlog.engine.turns import TurnRun, owner_gone, turn_terms
 from eventlog.errors import (
     EventLogError,
     LogClosed,
@@ -39,6 +38,7 @@ from eventlog.worker.lease_clock import LeaseClock
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine
     from eventlog.engine.core import Core
+    from eventlog.engine.engine import Engine
     from eventlog.records import Position
     from eventlog.session.runs.events import MessageEnqueued
     from eventlog.session.runs.state import Run
@@ -246,7 +246,7 @@ class RunLoop:
         """Settle a run whose owner is lost: it crashed, and that counts."""
         core = self._engine.core(due.session)
         try:
-            gone = await self._engine.run(_owner_gone, core)
+            gone = await self._engine.run(_owner_gone, self._engine.blocking, core)
         except EventLogError as error:
             self._decline(due, error)
             return 0
@@ -471,9 +471,9 @@ class RunLoop:
         log_fact(logging.WARNING, fact, supervisor=name, **fields, error=redacted(error))
 
 
-def _owner_gone(core: Core) -> int | None:
+def _owner_gone(engine: Engine, core: Core) -> int | None:
     core.refresh()
-    return owner_gone(core)
+    return owner_gone(engine, core)
 
 
 def _prompt(core: Core, version: int) -> Message:

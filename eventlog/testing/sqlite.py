@@ -8,11 +8,11 @@ or, at the acknowledgement of a commit, the sync fails.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from eventlog.sqlite_driver import sqlite3
 from eventlog.stores.sqlite.connections import connect
 from eventlog.stores.sqlite.store import SQLiteStore
 from eventlog.testing.crashing import Crash, StepFailed, Steps

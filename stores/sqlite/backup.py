@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
+
+from eventlog.sqlite_driver import sqlite3
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,10 @@ from eventlog.errors import DuplicateEvent, VersionConflict
 from eventlog.store import Appended, repeated
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from eventlog.errors import EventLogError
+    from eventlog.sqlite_driver import sqlite3
     from eventlog.store import Append, Position
     from eventlog.stores.sqlite.lookup import Lookup
     from eventlog.stores.sqlite.tail import End, TailRow

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from eventlog.store import Finding
 
 if TYPE_CHECKING:
-    import sqlite3
+    from eventlog.sqlite_driver import sqlite3
 
 __all__ = ["check_tables"]
 

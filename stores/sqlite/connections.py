@@ -5,10 +5,10 @@ A pragma that fails does not raise, so each one is queried afterwards.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.errors import InvalidArgument, StoreUnavailable
+from eventlog.sqlite_driver import driver_name, sqlite3
 from eventlog.stores.sqlite.errors import mapped_errors
 from eventlog.stores.sqlite.schema import SCHEMA_VERSION, refuse_foreign
 from eventlog.stores.sqlite.wal import KEPT_BYTES
@@ -112,6 +112,7 @@ class Connecting:
         levels = {str(level): name for name, (level, _) in _SYNCHRONOUS.items()}
         return {
             "sqlite": sqlite3.sqlite_version,
+            "driver": driver_name(),
             "schema": str(SCHEMA_VERSION),
             "journal_mode": pragma("journal_mode"),
             "synchronous": levels[pragma("synchronous")],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventlog.errors import CorruptLog, EventLogError, StoreUnavailable, UnsupportedStore
+from eventlog.sqlite_driver import sqlite3
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from eventlog.errors import StoreUnavailable
+from eventlog.sqlite_driver import sqlite3
 
 __all__ = ["Evidence"]
 

@@ -18,8 +18,9 @@ from eventlog.store import EMPTY_HEAD, Head
 from eventlog.stores.sqlite.tail import INSERT_RUN, MERGE_AT, End, Tail, TailRow
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+
+    from eventlog.sqlite_driver import sqlite3
 
 __all__ = ["Lookup"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from eventlog.store import sound_records
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
+    from eventlog.sqlite_driver import sqlite3
     from eventlog.store import Record
     from eventlog.stores.sqlite.lookup import Lookup
 

@@ -7,13 +7,13 @@ creates the tables and the others find them.
 
 from __future__ import annotations
 
-import sqlite3
 from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
 from eventlog.errors import UnsupportedStore
+from eventlog.sqlite_driver import sqlite3
 from eventlog.stores.sqlite.tail import INSERT_RUN, run_rows
 
 __all__ = [

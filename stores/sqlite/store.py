@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 import weakref
 from contextlib import closing, contextmanager, suppress
@@ -29,6 +28,7 @@ from eventlog.errors import (
 )
 from eventlog.filesystem import make_file, permissions_named
 from eventlog.presence import Presence
+from eventlog.sqlite_driver import sqlite3
 from eventlog.store import (
     ANY,
     EMPTY_HEAD,

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from eventlog.sqlite_driver import sqlite3
 from eventlog.store import WalState
 from eventlog.telemetry import log_fact
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pytest
 
 import eventlog
 from eventlog import Message
+from eventlog.sqlite_driver import sqlite3
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import sqlite3
 import struct
 import sys
 import termios
@@ -23,6 +22,7 @@ import eventlog
 import eventlog.cli
 from eventlog import Finalizer, Message, NonRetryableError, Worker
 from eventlog.cli.tables import Rows
+from eventlog.sqlite_driver import sqlite3
 
 SESSION: Final = "0198a6c2-1111-7000-8000-00000000000a"
 OTHER: Final = "a-session-with-a-name-of-more-than-eighty-columns-" + 40 * "x"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from eventlog.sqlite_driver import sqlite3
 from eventlog.store import Store
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.conformance import (

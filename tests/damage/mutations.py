@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import eventlog
 from eventlog import AutoCommitPolicy, Message, ToolOutputPolicy, Worker
 from eventlog.filesystem import LocalFiles
 from eventlog.session.tasks.commands import ClaimTask
+from eventlog.sqlite_driver import sqlite3
 from eventlog.stores.files.blobs import BlobFiles
 from eventlog.stores.files.checksum import checksum_named
 from eventlog.stores.files.frames import (

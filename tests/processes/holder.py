@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
+
+from eventlog.sqlite_driver import sqlite3
 
 
 def main(path: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from itertools import pairwise
@@ -35,6 +34,7 @@ from eventlog.engine.owner import this_process
 from eventlog.session.runs.commands import StartRun
 from eventlog.session.tasks.events import OwnerData
 from eventlog.session.turns.commands import BeginTurn
+from eventlog.sqlite_driver import sqlite3
 from eventlog.store import Append, Appended
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock

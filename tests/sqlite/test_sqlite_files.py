@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from eventlog import (
     StoreUnavailable,
     UnsupportedStore,
 )
+from eventlog.sqlite_driver import sqlite3
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.stores.sqlite.check import check_tables
 from eventlog.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import pytest
 import eventlog
 from eventlog import DuplicateEvent, EventLogError, Message, VersionConflict
 from eventlog.records import Appended
+from eventlog.sqlite_driver import sqlite3
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.stores.sqlite.batch import Batch
 from eventlog.stores.sqlite.tail import MERGE_AT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -15,6 +14,7 @@ import pytest
 
 import eventlog
 from eventlog import Log, Message, StoreUnavailable
+from eventlog.sqlite_driver import sqlite3
 from eventlog.store import Store
 from eventlog.stores.sqlite import SQLiteStore
 from eventlog.testing.conformance import draft

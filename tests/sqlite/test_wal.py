@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -16,6 +15,7 @@ import pytest
 
 import eventlog
 from eventlog import Message
+from eventlog.sqlite_driver import sqlite3
 from eventlog.stores.sqlite import wal
 from eventlog.stores.sqlite.store import SQLiteStore
 from eventlog.stores.sqlite.wal import KEPT_BYTES, LARGE, LIMIT, WalKeeper

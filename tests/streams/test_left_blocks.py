@@ -258,3 +258,79 @@ def test_a_store_that_fails_at_the_end_of_a_turn_leaves_it_failed_not_open() -> 
         with pytest.raises(eventlog.StoreUnavailable), session.turn("t"):
             session.append(Message.user("question"))
         assert [turn.state for turn in session.turns()] == ["failed"]
+
+
+class Full(MemoryStore):
+    """A store on a disk that is full from the ``full_from``-th append on, until somebody frees it."""
+
+    def __init__(self, full_from: int) -> None:
+        super().__init__()
+        self.appends = 0
+        self.full_from = full_from
+
+    def append(self, batch: Any) -> Any:
+        self.appends += 1
+        if self.appends >= self.full_from:
+            raise eventlog.StoreUnavailable("no space is left")
+        return super().append(batch)
+
+    def free(self) -> None:
+        self.full_from = 1 << 60
+
+
+@pytest.mark.parametrize("twin", ["Session", "AsyncSession"])
+def test_a_turn_goes_on_at_once_when_the_disk_has_space_again(twin: str) -> None:
+    """Nothing executes a turn whose block was left, so its own process waits for no lease."""
+
+    def answer_plainly(log: Log) -> None:
+        session = log.session("s", create=True)
+        with session.turn("t", resume=True) as turn:
+            if turn.done:
+                return
+            session.append(Message.user(TEXTS[0]))
+            with session.stream("answer") as out:
+                if not out.done:
+                    out.write("the ")
+                    out.flush()
+                    out.write("answer")
+            turn.step("thank", str, "thanks", messages=lambda text: [Message.user(text)])
+
+    async def in_asyncio(store: Full) -> list[str | None]:
+        async with eventlog.AsyncLog(Log(store)) as log:
+            session = await log.session("s", create=True)
+            with pytest.raises(eventlog.StoreUnavailable):
+                await answer(session)
+            store.free()
+            await answer(session)
+            return [message.text for message in await session.tail()]
+
+    def plainly(store: Full) -> list[str | None]:
+        with Log(store) as log:
+            with pytest.raises(eventlog.StoreUnavailable):
+                answer_plainly(log)
+            store.free()
+            answer_plainly(log)
+            return [message.text for message in log.session("s").tail()]
+
+    for full_from in count(1):
+        store = Full(full_from)
+        try:
+            tail = asyncio.run(in_asyncio(store)) if twin == "AsyncSession" else plainly(store)
+        except pytest.fail.Exception:
+            break  # All was stored before.
+        assert tail == TEXTS
+    assert full_from > 5
+
+
+def test_another_process_waits_for_the_lease_of_a_turn_that_could_not_be_ended() -> None:
+    """It does not know that the block was left, and the owner lives."""
+    store = Full(2)
+    with Log(store) as log, Log(store) as rival:
+        session = log.session("s", create=True)
+        with pytest.raises(eventlog.StoreUnavailable), session.turn("t"):
+            session.append(Message.user("question"))
+        store.free()
+        with pytest.raises(TurnOpen), rival.session("s").turn("t"):
+            pass
+        with session.turn("t") as turn:
+            assert turn.attempt == 2

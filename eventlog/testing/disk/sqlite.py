@@ -11,13 +11,13 @@ connection. All connections of the store share it, taking turns: a transaction e
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import apsw
 
+from eventlog.sqlite_driver import sqlite3
 from eventlog.testing.crashing import Crash
 
 if TYPE_CHECKING:
