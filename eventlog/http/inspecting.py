@@ -25,6 +25,9 @@ AT_ONCE: Final = 4
 PAUSE_SECONDS: Final = 0.5
 """How long a stream of the list waits at least from one list to the next, however much is written."""
 
+RESTS: Final = 4
+"""How much longer it waits than making the last list took: of many sessions that is a while."""
+
 LIST: Final = "sessions"
 
 
@@ -83,19 +86,22 @@ class Inspecting:
         A list that is the same is not sent, so nobody learns when another owner's sessions change.
         """
         watch, heartbeat = self._service.watch, self._service.limits.heartbeat_seconds
+        now = asyncio.get_running_loop().time
         sent: bytes | None = None
         try:
             async with watch.subscription(None) as subscription:
                 while True:
                     subscription.look()
+                    begun = now()
                     data = await read()
+                    pause = max(PAUSE_SECONDS, RESTS * (now() - begun))
                     if data is not None and data != sent:
                         sent = data
                         yield b"data: %s\n\n" % data
                     if watch.has_ended:
                         return
                     if await subscription.wait(heartbeat):
-                        await asyncio.sleep(PAUSE_SECONDS)
+                        await asyncio.sleep(pause)
                     else:
                         yield b": waiting\n\n"
         except EventLogError as error:

@@ -427,11 +427,17 @@ def test_the_page_has_no_data_and_the_data_needs_the_token(served: tuple[str, st
     assert rebound.status_code == 403
 
 
-def test_the_inspector_has_no_serious_barrier(visit: Callable[..., Shown]) -> None:
+@pytest.mark.parametrize(("width", "looks"), [(400, "light"), (1000, "dark")])
+def test_the_inspector_has_no_serious_barrier(
+    visit: Callable[..., Shown], width: int, looks: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    here = visit()
+    here = visit(viewport={"width": width, "height": 900}, color_scheme=looks)
     here.page.get_by_role("row", name="bot-7").wait_for()
 
     found = axe.Axe().run(here.page).response["violations"]
+    here.page.get_by_role("link", name="bot-7").click()
+    here.page.locator("#panel[data-version]").wait_for()
+    found += axe.Axe().run(here.page).response["violations"]
 
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
