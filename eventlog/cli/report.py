@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-LARGE = 50_000_000
+LARGE = 20_000_000
 """Bytes above which browsers become slow."""
 
 

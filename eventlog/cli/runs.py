@@ -9,7 +9,7 @@ import click
 
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
-from eventlog.cli.output import one_line, printable
+from eventlog.cli.output import counted, one_line, printable
 from eventlog.cli.tasks import belonging
 from eventlog.errors import SessionNotFound
 from eventlog.forensics.event_lines import gist
@@ -109,9 +109,9 @@ def _what(run: RunView) -> str:
     if run.supervisor:
         said.append(f"by {run.supervisor}")
     if run.restarts:
-        said.append(f"{run.restarts} restarts")
+        said.append(counted(run.restarts, "restart"))
     if run.fallbacks:
-        said.append(f"{run.fallbacks} fallbacks")
+        said.append(counted(run.fallbacks, "fallback"))
     if total := run.usage.get("total_tokens", 0):
         said.append(f"{total:,} tokens")
     if run.state == "backing_off":

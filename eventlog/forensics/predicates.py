@@ -278,7 +278,7 @@ class _Orphans:
 
 
 def _first_error(recorded: Recorded, picture: Picture) -> str:
-    """An event that says of an error: of an attempt, a lease, an archive or a tool."""
+    """An event that says of an error: of an attempt, a lease, an archive, a turn, a run or a tool."""
     if recorded.type in _ERRORS:
         event: Any = recorded.event
         return f"{recorded.type}: {event.error}"
@@ -299,10 +299,19 @@ def _first_retry(recorded: Recorded, picture: Picture) -> str:
         return f"new attempts were asked for: {event.reason or 'no reason given'}"
     if recorded.type == "task_claimed" and event.attempt > 1:
         return f"attempt {event.attempt} by {event.worker}"
+    if recorded.type in ("turn_begun", "run_started"):
+        begun: Any = recorded.event
+        what = f"turn {begun.turn}" if recorded.type == "turn_begun" else f"run {begun.task_id}"
+        return f"attempt {begun.attempt} of {what}" if begun.attempt > 1 else ""
     return ""
 
 
-_ERRORS: Final = frozenset({"attempt_failed", "archive_failed", "task_failed", "lease_expired"})
+_ERRORS: Final = frozenset(
+    {
+        *("attempt_failed", "archive_failed", "task_failed", "lease_expired"),
+        *("turn_failed", "run_crashed", "run_failed"),
+    }
+)
 _OF_TASKS: Final = frozenset(
     {
         *_ERRORS,

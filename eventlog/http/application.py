@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import pydantic_core
 from pydantic import ValidationError
@@ -27,6 +27,7 @@ from eventlog.http.call import (
     invalid_fields,
 )
 from eventlog.http.event_operations import EVENT_OPERATIONS, wants_stream
+from eventlog.http.inspecting import Inspecting, Pages
 from eventlog.http.limits import Limits
 from eventlog.http.log_operations import LOG_OPERATIONS
 from eventlog.http.message_operations import MESSAGE_OPERATIONS
@@ -60,24 +61,6 @@ PROBLEM: Final = "application/problem+json"
 
 _PREFIX: Final = PREFIX.encode() + b"/"
 _INSPECTOR: Final = b"/inspector/"
-
-PAGES_AT_ONCE: Final = 4
-"""Requests of pages that read at a time: each takes a thread, and the API has others."""
-
-
-class Pages(Protocol):
-    """A page for a browser, and the JSON that it asks for by path and query."""
-
-    @property
-    def page(self) -> bytes: ...
-
-    def data(self, path: str, query: Mapping[str, str], owner: str | None, /) -> bytes | None:
-        """Return the JSON of a path as it was sent, still escaped; None where there is none.
-
-        It is called in a thread. With ``owner``, other owners' sessions do not exist.
-        """
-        ...
-
 
 _OVERLOADED: Final = Failure(
     503, "overloaded", "too many requests at once; try again", {}, (("Retry-After", "1"),)
@@ -126,9 +109,8 @@ class Application:
         limits: Limits,
         pages: Pages | None = None,
     ) -> None:
-        self._pages = pages
-        self._reading = asyncio.Semaphore(PAGES_AT_ONCE)
         self._service = Service(log, limits)
+        self._inspecting = None if pages is None else Inspecting(pages, self._service)
         self._authorize = authorize
         self._hosts = hosts
         self._any_host = "*" in hosts
@@ -203,10 +185,10 @@ class Application:
             if method not in ("GET", "HEAD"):
                 raise only(("GET",), method)
             return JsonResponse(document_of(ROUTES.operations))
-        if self._pages is not None and path == b"/" and method in ("GET", "HEAD"):
-            return _page(self._pages.page)
-        if self._pages is not None and path.startswith(_INSPECTOR):
-            return await self._inspected(self._pages, request, path)
+        if self._inspecting is not None and path == b"/" and method in ("GET", "HEAD"):
+            return self._inspecting.page()
+        if self._inspecting is not None and path.startswith(_INSPECTOR):
+            return await self._inspected(self._inspecting, request, path)
         raise RequestRefused("not_found", f"the API is under {PREFIX}; see /openapi.json")
 
     # ---- who, what and from where -------------------------------------------------------------
@@ -232,18 +214,14 @@ class Application:
             raise RequestRefused("forbidden", f"the action {operation.action!r} is not granted")
         return Call(self._service, request, operation, principal, values)
 
-    async def _inspected(self, pages: Pages, request: Received, path: bytes) -> Response:
+    async def _inspected(self, pages: Inspecting, request: Received, path: bytes) -> Response:
         """Answer what the page asks for, for a principal who may read."""
         principal = await self._principal(request)
         if request.method != "GET" or "read" not in principal.actions:
             raise RequestRefused("forbidden", "the page only reads, and reading is not granted")
         owner = None if principal.owner is ANY else str(principal.owner)
         name = path[len(_INSPECTOR) :].decode("ascii", "replace")
-        async with self._reading:
-            data = await asyncio.to_thread(pages.data, name, dict(request.query_params), owner)
-        if data is None:
-            raise RequestRefused("not_found", "the page of this version asks for nothing there")
-        return Response(data, 200, {"Cache-Control": "no-store"}, "application/json")
+        return await pages.answer(request, name, owner)
 
     async def _principal(self, request: Received) -> Principal:
         found = self._authorize(request)
@@ -283,16 +261,6 @@ class Application:
                 call.body = read_body(model, content)
             except ValidationError as error:
                 raise invalid_fields(error) from None
-
-
-def _page(content: bytes) -> Response:
-    headers = {
-        "Cache-Control": "no-cache",
-        "X-Frame-Options": "DENY",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
-    return Response(content, 200, headers, "text/html; charset=utf-8")
 
 
 def _accept(scope: Scope) -> str:

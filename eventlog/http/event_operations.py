@@ -20,7 +20,7 @@ from eventlog.http.routing import Operation
 from eventlog.http.watching import EventReader, Subscription
 from eventlog.http.wire_errors import RequestRefused, failure_of
 
-__all__ = ["EVENT_OPERATIONS", "STREAM", "wants_stream"]
+__all__ = ["EVENT_OPERATIONS", "STREAM", "STREAM_HEADERS", "wants_stream"]
 
 STREAM: Final = "text/event-stream"
 
@@ -31,7 +31,7 @@ CLOSED: Final = frozenset({"closed", "deleted"})
 
 RECONNECT_MILLISECONDS: Final = 1_000
 
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def wants_stream(accept: str) -> bool:
@@ -127,9 +127,9 @@ async def _stream(
     meta = await session.refresh()
     if meta.status in CLOSED and not await _has_more(call, session, after, types):
         # The one answer after which a browser does not connect again.
-        return Response(status_code=204, headers=_HEADERS)
+        return Response(status_code=204, headers=STREAM_HEADERS)
     events = _events(call, session, after, types)
-    return StreamingResponse(events, 200, _HEADERS, STREAM)
+    return StreamingResponse(events, 200, STREAM_HEADERS, STREAM)
 
 
 async def _has_more(

@@ -20,7 +20,7 @@ RETRY_SECONDS: Final = 1.0
 
 
 class Subscription:
-    """A place to wait for events of one session."""
+    """A place to wait for events of one session, or of all."""
 
     def __init__(self) -> None:
         self._news = asyncio.Event()
@@ -45,7 +45,7 @@ class Waiters:
 
     def __init__(self, log: AsyncLog) -> None:
         self._log = log
-        self._waiting: dict[str, set[Subscription]] = {}
+        self._waiting: dict[str | None, set[Subscription]] = {}
         self._following: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
         self.has_ended = False
@@ -57,8 +57,11 @@ class Waiters:
         self._wake_all()
 
     @asynccontextmanager
-    async def subscription(self, session_id: str) -> AsyncGenerator[Subscription, None]:
-        """Return a subscription that is woken by each event after now, whoever writes it."""
+    async def subscription(self, session_id: str | None) -> AsyncGenerator[Subscription, None]:
+        """Return a subscription that is woken by each event after now, whoever writes it.
+
+        With None it is one to the events of all sessions.
+        """
         subscription = Subscription()
         self._waiting.setdefault(session_id, set()).add(subscription)
         try:
@@ -86,8 +89,9 @@ class Waiters:
                 begun.set()
                 async for recorded in self._log.follow(after):
                     after = recorded.position
-                    for subscription in self._waiting.get(recorded.stream, ()):
-                        subscription.wake()
+                    for name in (recorded.stream, None):
+                        for subscription in self._waiting.get(name, ()):
+                            subscription.wake()
             except UnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

@@ -56,7 +56,7 @@ def page_style() -> str:
 def pages(
     title: str, sessions: Iterable[Iterable[str]], settings: dict[str, Any], *, connects: bool
 ) -> Iterator[str]:
-    """Yield a page, piece by piece, with the data of sessions as JSON in it.
+    """Yield a page, piece by piece, with the data of sessions in it.
 
     It asks for nothing from anywhere, or with ``connects`` from where it came from alone.
     """
@@ -79,7 +79,7 @@ def pages(
     yield head
     yield f'<script type="application/json" id="settings">{json_text(settings)}</script>\n'
     for pieces in sessions:
-        yield '<script type="application/json" class="session-data">'
+        yield '<script type="text/plain" class="session-data">'
         yield from pieces
         yield "</script>\n"
     before, after = rest.split("{{script}}")

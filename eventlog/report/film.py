@@ -7,6 +7,7 @@ nothing, and knows no event: what is true at a version is decided here, by the l
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlog.codec import records_to_come
@@ -120,6 +121,15 @@ def leaves(picture: Picture) -> Iterator[tuple[Path, Any]]:
             yield from (((root, key), value) for key, value in entries.items())
 
 
+JOINED: Final = re.compile(
+    r"(?<=[\U0001f000-\U0001faff\ufe0f])\\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff])"
+)
+"""The joiner within an emoji, as the escape that a terminal is given: a browser draws one picture."""
+
+INDEXED: Final = ("type", "time", "actor", "line", "inside", "tokens")
+"""What a list of events shows of each."""
+
+
 class Window:
     """Some events in a row: a line about each, what each changed, and the whole state before them."""
 
@@ -144,7 +154,7 @@ class Window:
         columns["type"].append(self._tables.value(record.type))
         columns["time"].append(record.time)
         columns["actor"].append(self._tables.value(_actor(about)))
-        columns["line"].append(gist(recorded))
+        columns["line"].append(JOINED.sub("\u200d", gist(recorded)))
         columns["inside"].append(int(records_to_come(record) > 0))
         columns["data"].append(self._tables.value(_without_message(record, data)))
         columns["about"].append(self._tables.value(about))
@@ -152,13 +162,21 @@ class Window:
         self.changes.append(changes)
 
     def document(self) -> dict[str, Any]:
-        """Return the window as plain JSON values, times as differences to the one before."""
+        """Return the window as plain JSON values."""
+        return {**self.lines(), **self.patches()}
+
+    def lines(self) -> dict[str, Any]:
+        """Return what a list shows of the events, times as differences to the one before."""
         times = self.columns["time"]
         since = [time - before for before, time in zip([0, *times], times, strict=False)]
+        columns = {name: self.columns[name] for name in INDEXED}
+        return {"after": self.after, **columns, "time": since}
+
+    def patches(self) -> dict[str, Any]:
+        """Return what the events are and what each changed, with the whole state before them."""
         return {
-            "after": self.after,
-            **self.columns,
-            "time": since,
+            "data": self.columns["data"],
+            "about": self.columns["about"],
             "whole": self.whole,
             "changes": self.changes,
         }

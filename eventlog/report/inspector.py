@@ -30,11 +30,13 @@ from eventlog.report.document import pages
 from eventlog.report.drawing import drawings
 from eventlog.report.film import WINDOW, Frames, Window
 from eventlog.report.tables import Tables, json_text, shortened
+from eventlog.session.index import OWNERS, keys_under, owner_and_session
 from eventlog.session_face import past_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from eventlog.engine.door import Door
     from eventlog.forensics.past import Past
     from eventlog.log import Log
 
@@ -128,14 +130,25 @@ class Inspector:
         lines = store.shelter.read(
             lambda: list(islice(list_sessions(store, Selection(only, None, None, True)), SCANNED))
         )
-        rows = [
+        rows: list[dict[str, Any]] = [
             {**line._asdict(), "running": line.session_id in running}
             for line in lines
             if text in line.session_id.casefold()
         ]
         rows = [row for row in rows if _is_in_state(row, state)]
         start = wanted.number("skip")
-        return _json({"sessions": rows[start : start + SESSIONS], "count": len(rows)})
+        shown = rows[start : start + SESSIONS]
+        owners = store.shelter.read(_owners, store, shown) if only is None else {}
+        for row in shown:
+            row["owner"] = owners.get(str(row["session_id"]), only)
+        return _json({"sessions": shown, "count": len(rows)})
+
+
+def _owners(store: Door, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the owners of some sessions, from the index of owners."""
+    wanted = {row["session_id"] for row in rows}
+    found = (owner_and_session(key) for key, _ in store.scan(*keys_under(OWNERS)))
+    return {session: owner for owner, session in found if session in wanted}
 
 
 def _running(log: Log) -> set[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from eventlog.error_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from eventlog.forensics.paths import Path
 
@@ -73,9 +73,12 @@ def _cut(text: str, length: int) -> str:
     return f"{text[:length]}…⟨{len(text) - length:,} more characters⟩"
 
 
+_encoded: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def json_text(value: Any) -> str:
     """Return JSON that may stand in a page: nothing in it ends a script or begins a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encoded(value)
     return text.replace("<", "\\u003c") if "<" in text else text
 
 
@@ -96,6 +99,14 @@ class Tables:
         return self._paths.setdefault(path, len(self._paths))
 
     @property
-    def parts(self) -> dict[str, Iterable[str]]:
+    def parts(self) -> dict[str, list[str]]:
         """The tables as JSON, entry by entry."""
-        return {"values": self._values, "paths": [json_text(path) for path in self._paths]}
+        return {
+            "values": list(self._values),
+            "paths": [json_text(path) for path in self._paths],
+        }
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many values and paths there are."""
+        return len(self._values), len(self._paths)

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EVENTS",
     "INDEXED_TYPES",
+    "OWNERS",
     "SHARED_PREFIXES",
     "STREAMS",
     "EventKey",
@@ -108,6 +109,7 @@ __all__ = [
     "index_changes",
     "keys_under",
     "may_change_index",
+    "owner_and_session",
     "owner_prefix",
     "prepare_reading",
     "read_archive",
@@ -203,9 +205,18 @@ def workspace_prefix(workspace: str) -> str:
     return f"workspace/{_without_slash(workspace)}/"
 
 
+OWNERS: Final = "owner/"
+
+
 def owner_prefix(owner: str) -> str:
     """Return the prefix of the keys of an owner's sessions; a slash in the name is escaped."""
-    return f"owner/{_without_slash(owner)}/"
+    return f"{OWNERS}{_without_slash(owner)}/"
+
+
+def owner_and_session(key: str) -> tuple[str, str]:
+    """Return what a key under an owner's prefix names."""
+    owner, _, session = key.removeprefix(OWNERS).partition("/")
+    return owner.replace("%2F", "/").replace("%25", "%"), from_key_part(session)
 
 
 def _without_slash(name: str) -> str:

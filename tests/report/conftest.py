@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +37,40 @@ LANGUAGES = "结账服务怎么样 · مرحبا، كيف الحال · שלום
 def say(role: str, id_: str, text: str) -> Message:
     part = {"type": "text", "text": text}
     return Message.model_validate({"id": id_, "role": role, "parts": [part]})
+
+
+def data_in(text: str) -> dict[str, Any]:
+    """Return the data of a session in a report, put together from its parts."""
+    head, packed_list, *packed = text.split("\n")
+    document: dict[str, Any] = {**json.loads(head), "windows": [], "values": [], "paths": []}
+    listed = _unpacked(packed_list)
+    for place, (changes, values) in enumerate(zip(packed[::2], packed[1::2], strict=True)):
+        patches = _unpacked(changes)
+        assert document["starts"][place] == [len(document["values"]), len(document["paths"])]
+        document["paths"] += patches.pop("paths")
+        document["values"] += _unpacked(values)
+        if patches:
+            document["windows"].append({**listed["windows"][place], **patches})
+    assert len(document["windows"]) == len(listed["windows"])
+    document["causes"] = listed["causes"]
+    names = {int(place): name for place, name in listed["names"].items()}
+    assert names == {place: document["values"][place] for place in names}
+    return document
+
+
+def _unpacked(text: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
+
+
+def sessions_in(page: str) -> list[dict[str, Any]]:
+    """Return the data of each session in a report."""
+    pattern = r'<script type="text/plain" class="session-data">([^<]*)</script>'
+    return [data_in(text) for text in re.findall(pattern, page)]
+
+
+def said_in(page: str) -> str:
+    """Return all that a report says: what is written in it, and what is packed."""
+    return page + json.dumps(sessions_in(page), ensure_ascii=False)
 
 
 def _refuse(request: object) -> Any:
@@ -73,6 +112,23 @@ def tell(log: Log, clock: FakeClock) -> Session:
         clock.advance(100)
     session.extend([say("user", "hostile", HOSTILE), say("assistant", "languages", LANGUAGES)])
     session.append(say("user", "secret", "my key is sk-abcdefghijklmnop1234, keep it"))
+    return session
+
+
+def refund_twice(log: Log, clock: FakeClock) -> Session:
+    """Tell of a turn that dies after its tool did something, and whose next attempt does it again."""
+    session = log.session("refunds", create=True, owner="shop")
+    session.append(say("user", "u-1", "Please refund order 4471, 40 EUR."))
+    for attempt in (1, 2):
+        with suppress(ConnectionError), session.turn("refund-4471", resume=True) as turn:
+            call = Message.call("refund", {"order": "4471", "amount": "40 EUR"})
+            asked = session.append(Message.assistant("I refund it.", tools=(call,)))
+            session.record_tool_result(asked.id, call.tool_id, "refunded 40 EUR", actor="payments")
+            if attempt == 1:
+                raise ConnectionError("the model went away")
+            turn.end({})
+        clock.advance(61)
+    session.append(say("user", "u-2", "You refunded me twice?!"))
     return session
 
 

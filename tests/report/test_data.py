@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from eventlog.report.tables import json_text, shortened
 from eventlog.session.messages import message_data
 from eventlog.session_face import past_of
 from eventlog.testing.clock import FakeClock
-from tests.report.conftest import HOSTILE, say
+from tests.report.conftest import data_in, refund_twice, said_in, say, sessions_in
 
 Flat = dict[tuple[str, ...], Any]
 
@@ -39,10 +40,7 @@ PAGE = Path(eventlog.report.__file__).parent / "page"
 
 
 def data_of(session: Session, **options: Any) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        "".join(SessionReport(past_of(session), **options).pieces())
-    )
-    return document
+    return data_in("".join(SessionReport(past_of(session), **options).pieces()))
 
 
 def shown_at(document: dict[str, Any], version: int) -> Flat:
@@ -224,6 +222,46 @@ def test_what_is_wrong_comes_first(session: Session) -> None:
     assert wrong == sorted(wrong, reverse=True)
 
 
+def test_an_emoji_of_several_people_stays_one_picture_in_the_list(session: Session) -> None:
+    lines = [line for window in data_of(session)["windows"] for line in window["line"]]
+
+    assert any("👨\u200d👩\u200d👧" in line for line in lines)
+    assert not any("\u202e" in line for line in lines)
+
+
+@pytest.mark.parametrize("redaction", [None, "secrets", "texts"])
+def test_a_call_that_a_later_attempt_made_again_is_worth_a_look(
+    log: Log, clock: FakeClock, redaction: Any
+) -> None:
+    session = refund_twice(log, clock)
+
+    findings = data_of(session, redaction=redaction)["findings"]
+
+    assert [finding["source"] for finding in findings] == [
+        "called again",
+        "first_error",
+        "first_retry",
+    ]
+    assert findings[0]["detail"].startswith("attempt 2 of turn refund-4471 called refund again")
+    at = session.at(version=findings[0]["version"])
+    assert at.tail(1)[0].role == "assistant"
+
+
+@pytest.mark.parametrize("redaction", [None, "texts"])
+def test_calls_with_other_inputs_or_in_one_attempt_are_no_finding(log: Log, redaction: Any) -> None:
+    session = log.session("s", create=True)
+    for attempt in (1, 2):
+        with suppress(ConnectionError), session.turn("t", resume=True):
+            for number in (attempt, attempt):
+                call = Message.call("find", {"number": number})
+                session.append(Message.assistant("I look.", tools=(call,)))
+            raise ConnectionError
+
+    sources = [finding["source"] for finding in data_of(session, redaction=redaction)["findings"]]
+
+    assert "called again" not in sources
+
+
 def test_what_verifying_finds_is_a_finding(log: Log, session: Session) -> None:
     found = eventlog.Finding(session.id, 3, "changed", "the record is not what was written")
 
@@ -240,11 +278,12 @@ def test_what_verifying_finds_is_a_finding(log: Log, session: Session) -> None:
 
 @pytest.mark.parametrize("redaction", ["secrets", "texts"])
 def test_secrets_are_not_in_the_file(log: Log, session: Session, redaction: Any) -> None:
-    text = "".join(report_pieces(log, [session.id], redaction=redaction)[0])
+    text = said_in("".join(report_pieces(log, [session.id], redaction=redaction)[0]))
+    bare = said_in("".join(report_pieces(log, [session.id], redaction=None)[0]))
 
     assert "sk-abcdefghijklmnop1234" not in text
     assert ("What does fare 3 cost?" in text) == (redaction == "secrets")
-    assert "sk-abcdefghijklmnop1234" in "".join(report_pieces(log, [session.id], redaction=None)[0])
+    assert "sk-abcdefghijklmnop1234" in bare
 
 
 def test_no_text_of_a_session_ends_a_script_of_the_page(log: Log, session: Session) -> None:
@@ -252,15 +291,17 @@ def test_no_text_of_a_session_ends_a_script_of_the_page(log: Log, session: Sessi
 
     assert text.count("</script>") == 3  # Settings, data and modules.
     assert "<img" not in text
-    data = re.findall(r'<script type="application/json" class="session-data">(.*?)</script>', text)
-    assert any(
-        HOSTILE
-        in json.dumps(json.loads(each), ensure_ascii=False)
-        .replace("\\u001b", "\x1b")
-        .replace("\\u2028", "\u2028")
-        or "onerror" in each
-        for each in data
-    )
+    assert any("onerror=document.title=1" in json.dumps(each) for each in sessions_in(text))
+
+
+def test_the_head_of_a_sessions_data_cannot_end_its_script(log: Log) -> None:
+    session = log.session("</script><script>alert(1)", create=True)
+    session.append(say("user", "x", "hello"))
+
+    text = "".join(report_pieces(log, [session.id])[0])
+
+    assert text.count("</script>") == 3
+    assert [each["session"] for each in sessions_in(text)] == [session.id]
 
 
 def test_a_title_with_markup_stays_a_title(log: Log) -> None:

@@ -151,6 +151,7 @@ def visit(browser: Browser, served: tuple[str, str]) -> Iterator[Callable[..., S
         context = browser.new_context(locale="en-GB", timezone_id="UTC", **options)
         here = Shown(context.new_page())
         here.page.on("pageerror", lambda error: here.problems.append(str(error)))
+        here.page.on("request", lambda request: here.requests.append(request.url))
         here.page.goto(f"{served[0]}/{place}")
         here.page.get_by_label("Token").fill(TOKEN)
         here.page.get_by_role("button", name="Show the sessions").click()
@@ -178,6 +179,122 @@ def test_the_list_leads_to_a_session_and_back(visit: Callable[..., Shown]) -> No
     page.locator(".bar").get_by_text("blocked by archive_002").wait_for()
     page.get_by_role("link", name="All sessions").click()
     page.get_by_role("heading", name="Sessions").wait_for()
+
+
+def lists(here: Shown) -> int:
+    """Return how often the page has asked for the list."""
+    return sum("/inspector/sessions?" in url for url in here.requests)
+
+
+def test_the_list_goes_on_by_itself_and_asks_once(
+    visit: Callable[..., Shown], served: tuple[str, str]
+) -> None:
+    here = visit()
+    here.page.get_by_role("row", name="bot-7").wait_for()
+    here.page.get_by_role("link", name="bot-7").focus()
+    before = lists(here)
+
+    for number in range(2):
+        with eventlog.open(served[1]) as log:
+            session = log.session(f"live-{number}", create=True, owner="ben")
+            session.append(say("user", "x", "hello"))
+        row = here.page.get_by_role("row", name=f"live-{number}")
+        row.wait_for()
+        assert "ben" in row.inner_text()
+
+    assert lists(here) == before
+    first = here.page.locator("tbody tr").first
+    assert "live-1" in first.inner_text()
+    assert here.page.evaluate("document.activeElement.textContent") == "bot-7"
+
+
+def test_a_filter_holds_while_sessions_come(
+    visit: Callable[..., Shown], served: tuple[str, str]
+) -> None:
+    here = visit()
+    here.page.get_by_label("Search sessions").fill("wanted")
+    here.page.get_by_text("No session is like that.").wait_for()
+
+    with eventlog.open(served[1]) as log:
+        for name in ("other", "wanted"):
+            log.session(name, create=True).append(say("user", "x", "hello"))
+
+    here.page.get_by_role("row", name="wanted").wait_for()
+    assert here.page.locator("tbody tr").count() == 1
+    here.page.get_by_label("Search sessions").fill("")
+    here.page.get_by_role("row", name="other").wait_for()
+
+
+HIDE = """is_hidden => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => is_hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.mark.parametrize("place", ["", "#bot-7"])
+def test_a_hidden_tab_takes_no_connection_and_is_up_to_date_when_it_is_seen(
+    visit: Callable[..., Shown], served: tuple[str, str], place: str
+) -> None:
+    here = visit(place)
+    here.page.locator("#panel[data-version]" if place else "tbody tr").first.wait_for()
+
+    with here.page.expect_event("requestfailed") as left:
+        here.page.evaluate(HIDE, True)
+    assert "/events?" in left.value.url if place else "/inspector/sessions?" in left.value.url
+    name = f"unseen{len(place)}"
+    with eventlog.open(served[1]) as log:
+        log.session(name if not place else "bot-7", create=not place).append(
+            say("user", name, "Nobody saw this come.")
+        )
+    here.page.evaluate(HIDE, False)
+
+    if place:
+        here.page.locator(".happened").get_by_text("Nobody saw this come.").wait_for()
+    else:
+        here.page.get_by_role("row", name=name).wait_for()
+
+
+def test_a_page_goes_on_when_its_server_is_back(browser: Browser, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/agent.db"
+    with eventlog.open(store) as log:
+        log.session("before", create=True).append(say("user", "x", "hello"))
+    process, url = _serve(store, tmp_path, "0")
+    page = browser.new_context().new_page()
+    try:
+        page.goto(url)
+        page.get_by_role("row", name="before").wait_for()
+        process.kill()
+        process.communicate()
+        page.get_by_role("alert").get_by_text("The server is away").wait_for()
+        with eventlog.open(store) as log:
+            log.session("after", create=True).append(say("user", "x", "hello"))
+        process, again = _serve(store, tmp_path, url.rpartition(":")[2])
+
+        page.get_by_role("row", name="after").wait_for()
+
+        assert again == url
+        assert not page.get_by_role("alert").is_visible()
+    finally:
+        page.context.close()
+        process.kill()
+        process.communicate()
+
+
+def _serve(store: str, folder: Path, port: str) -> tuple[subprocess.Popen[str], str]:
+    """Start a server without a token; return it with its URL."""
+    environment = {name: value for name, value in os.environ.items() if name != "EVENTLOG_TOKEN"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "eventlog", "--store", store, "serve", "--port", port],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    found = re.match(r"serving at (http://127\.0\.0\.1:\d+); ", said)
+    assert found, said
+    return process, found[1]
 
 
 def test_a_version_is_shown_as_in_a_report(
@@ -252,6 +369,21 @@ def test_an_earlier_version_stays_while_events_come(
     assert here.page.get_by_role("spinbutton", name="Version number").input_value() == "12"
 
 
+@pytest.mark.parametrize("place", ["#nobody", "#%E0%A4%A"])
+def test_a_session_that_is_not_there_is_said_to_be_missing_and_others_are_found_after_it(
+    visit: Callable[..., Shown], place: str
+) -> None:
+    here = visit("#bot-7@12")
+    here.at(12)
+
+    here.page.evaluate("place => { location.hash = place; }", place)
+    here.page.get_by_role("alert").get_by_text("There is no session with this id").wait_for()
+    here.go("#bot-7@12")
+
+    here.page.get_by_role("slider").wait_for()
+    assert not here.page.get_by_role("alert").is_visible()
+
+
 def test_a_search_is_the_servers(visit: Callable[..., Shown]) -> None:
     here = visit("#bot-7@12")
     here.at(12)
@@ -313,11 +445,17 @@ def test_the_page_has_no_data_and_the_data_needs_the_token(served: tuple[str, st
     assert rebound.status_code == 403
 
 
-def test_the_inspector_has_no_serious_barrier(visit: Callable[..., Shown]) -> None:
+@pytest.mark.parametrize(("width", "looks"), [(400, "light"), (1000, "dark")])
+def test_the_inspector_has_no_serious_barrier(
+    visit: Callable[..., Shown], width: int, looks: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    here = visit()
+    here = visit(viewport={"width": width, "height": 900}, color_scheme=looks)
     here.page.get_by_role("row", name="bot-7").wait_for()
 
     found = axe.Axe().run(here.page).response["violations"]
+    here.page.get_by_role("link", name="bot-7").click()
+    here.page.locator("#panel[data-version]").wait_for()
+    found += axe.Axe().run(here.page).response["violations"]
 
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []

@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventlog import Log, Session
 from eventlog.report import write_report
 from eventlog.testing.clock import FakeClock
-from tests.report.conftest import LANGUAGES, Shown, say
+from tests.report.conftest import LANGUAGES, Shown, refund_twice, say
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Show = Callable[..., Shown]
 
@@ -93,6 +96,33 @@ def test_an_address_leads_to_a_version_and_back_leads_to_where_one_was(
     assert here.page.url.endswith("#bot-7@23")
     here.page.go_back()
     here.at(17)
+
+
+def test_an_address_of_a_version_that_is_not_there_says_so(
+    report: Path, session: Session, show: Show
+) -> None:
+    here = show(report, "#bot-7@9999")
+
+    here.at(session.version)
+
+    note = here.page.get_by_role("status").filter(has_text="There is no version 9,999")
+    assert "this is the last one" in note.inner_text()
+    here.page.get_by_role("button", name="One event back").click()
+    here.at(session.version - 1)
+    assert not note.is_visible()
+
+
+def test_a_file_that_was_damaged_says_so(report: Path, tmp_path: Path, browser: Browser) -> None:
+    text = report.read_text("utf-8")
+    place = text.index('class="session-data"') + 14_000
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(text[:place] + "AAAA" + text[place + 40 :], "utf-8")
+    page = browser.new_context().new_page()
+
+    page.goto(damaged.as_uri())
+
+    page.get_by_role("alert").get_by_text("the file is damaged").wait_for()
+    page.context.close()
 
 
 def test_a_filter_chooses_events_and_changes_no_state(
@@ -230,6 +260,30 @@ def test_an_incident_is_found_with_the_mouse_alone(
     assert page.locator(".went .message").first.is_visible()
 
 
+def test_who_did_something_twice_is_found_with_the_mouse_alone(
+    log: Log, clock: FakeClock, tmp_path: Path, show: Show
+) -> None:
+    """A customer was refunded twice: by which calls, and why?"""
+    session = refund_twice(log, clock)
+    path = tmp_path / "refunds.html"
+    write_report(log, [session.id], path)
+    page = show(path).page
+
+    findings = page.get_by_role("list", name="Findings").get_by_role("listitem")
+    finding = findings.filter(has_text="called refund again with the input of attempt 1")
+    finding.get_by_role("button").click()
+    page.locator(".happened").get_by_text('refund(order="4471"').wait_for()
+    page.get_by_role("combobox", name="Type of event").select_option("tool_result_recorded")
+    assert page.get_by_role("option").and_(page.locator(".row")).count() == 2
+    page.get_by_role("combobox", name="Type of event").select_option("turn_failed")
+    page.locator(".row").click()
+    page.locator(".happened").get_by_text("the model went away").wait_for()
+    page.get_by_role("tab", name="Turns").click()
+    turn = page.get_by_role("table", name="refund-4471")
+    turn.wait_for()
+    assert "the model went away" in turn.get_by_role("row", name="Error").inner_text()
+
+
 def test_what_a_model_was_given_is_shown_to_the_letter(
     report: Path, session: Session, show: Show
 ) -> None:
@@ -274,7 +328,7 @@ def test_texts_of_all_scripts_are_drawn_in_their_direction(report: Path, show: S
     here = show(report)
     here.panel("Live tail")
 
-    text = here.page.get_by_text(LANGUAGES)
+    text = here.page.locator("#panel").get_by_text(LANGUAGES)
     box = text.bounding_box()
 
     assert box is not None

@@ -53,6 +53,7 @@ _STRUCTURE: Final = frozenset(
             "idempotency_key",
             "command",
         ),
+        *("on_error", "problem"),
     }
 )
 """Fields that hold no text but what tells things apart, or which way they went."""

@@ -2,12 +2,14 @@
 
 import { button, element, fill } from "./elements.js";
 import { SessionView } from "./session_view.js";
-import { Tables, Window } from "./states.js";
+import { Lines, Tables, Window } from "./states.js";
 import { counted, grouped, timeText } from "./wording.js";
 
 const PAGE = 500;
 const PAGES_KEPT = 24;
-const LIST_EVERY = 3000;
+const SOONEST = 1000;
+const LATEST = 15_000;
+const FOR_GOOD = new Set([401, 403, 404, 410]);
 
 /** Asks the server, with the token that was given. */
 class Server {
@@ -22,7 +24,7 @@ class Server {
   async json(path, query = {}) {
     const given = Object.entries(query).filter(([, value]) => value !== "");
     const answer = await fetch(`inspector/${path}?${new URLSearchParams(given)}`, { headers: this.headers({}) });
-    if (!answer.ok) throw new Refusal(answer.status, (await answer.json()).error?.message ?? answer.statusText);
+    if (!answer.ok) throw await refused(answer);
     return answer.json();
   }
 
@@ -32,32 +34,58 @@ class Server {
       headers: this.headers({ "Content-Type": "application/json" }),
       body: JSON.stringify(body),
     });
-    if (!answer.ok) throw new Refusal(answer.status, (await answer.json()).error?.message ?? answer.statusText);
+    if (!answer.ok) throw await refused(answer);
     return answer.json();
   }
 
-  /** Call with the version of each new event, until the signal says to stop. */
-  async follow(session, after, signal, seen) {
-    let from = after;
+  /**
+   * Call with each event of a stream until the signal says to stop. A stream that ends is asked for
+   * again, later each time that nothing came; `lost` is called with why, and with null once it is back.
+   */
+  async listen(address, signal, heard, lost) {
+    let pause = SOONEST;
     while (!signal.aborted) {
       try {
-        const answer = await fetch(`api/v1/sessions/${encodeURIComponent(session)}/events?after=${from}`, {
-          headers: this.headers({ Accept: "text/event-stream" }),
-          signal,
-        });
-        if (!answer.ok) return;
-        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-        let rest = "";
-        for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
-          const lines = (rest + value).split("\n");
-          rest = lines.pop();
-          const ids = lines.filter((line) => line.startsWith("id: "));
-          if (ids.length > 0) seen((from = Number(ids.at(-1).slice(4))));
+        const answer = await fetch(address(), { headers: this.headers({ Accept: "text/event-stream" }), signal });
+        if (answer.status === 204) return;
+        if (!answer.ok) throw await refused(answer);
+        lost(null);
+        for await (const event of eventsIn(answer.body)) {
+          if (event.name === "error") throw new Error(JSON.parse(event.data).error.message);
+          pause = SOONEST;
+          heard(event);
         }
-      } catch {
+      } catch (error) {
         if (signal.aborted) return;
+        lost(error);
+        if (FOR_GOOD.has(error.status)) return;
       }
-      await new Promise((go) => setTimeout(go, 1000));
+      await new Promise((go) => setTimeout(go, pause));
+      pause = Math.min(2 * pause, LATEST);
+    }
+  }
+}
+
+async function refused(answer) {
+  const said = await answer.json().catch(() => null);
+  return new Refusal(answer.status, said?.error?.message ?? (answer.statusText || `status ${answer.status}`));
+}
+
+/** Yield the server-sent events of a body. */
+async function* eventsIn(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let event = { name: "message", id: null, data: "" };
+  for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
+      if (line === "") {
+        if (event.data !== "") yield event;
+        event = { name: "message", id: null, data: "" };
+      } else if (line.startsWith("event: ")) event.name = line.slice(7);
+      else if (line.startsWith("id: ")) event.id = line.slice(4);
+      else if (line.startsWith("data: ")) event.data += line.slice(6);
     }
   }
 }
@@ -112,7 +140,7 @@ class ServerSource {
     const known = this.pages.get(after);
     if (known !== undefined) return known;
     const document = await this.server.json(`${this.path}/lines`, { after });
-    return this.kept(this.pages, after, new Window(document, new Tables(document.values, document.paths)));
+    return this.kept(this.pages, after, new Lines(document, (place) => document.values[place]));
   }
 
   async window(version) {
@@ -120,7 +148,7 @@ class ServerSource {
     const known = this.windows.get(after);
     if (known !== undefined && version <= after + known.count) return known;
     const document = await this.server.json(`${this.path}/window`, { after });
-    const window = new Window(document, new Tables(document.values, document.paths));
+    const window = new Window(document, new Tables(document.values, document.paths), after);
     window.leftOut = document.left_out;
     return this.kept(this.windows, after, window);
   }
@@ -151,14 +179,17 @@ class ServerSource {
     if (known === undefined || version > after + known.count) {
       const document = await this.server.json(`${this.path}/state`, { version });
       const tables = new Tables(document.values, document.paths);
-      const none = { type: [], time: [], changes: [], whole: document.whole, after: version };
-      const state = new Window(none, tables).state(version);
+      const state = new Window({ changes: [], whole: document.whole }, tables, version).state(version);
       state.leftOut = document.left_out;
       return state;
     }
     const state = known.state(version);
     state.leftOut = known.leftOut;
     return state;
+  }
+
+  async stored(version) {
+    return (await this.window(version)).stored(version);
   }
 
   async changed(version) {
@@ -183,8 +214,8 @@ class ServerSource {
     const types = new Set();
     const actors = new Set();
     for (const window of this.pages.values()) {
-      for (const place of window.columns.type) types.add(window.tables.values[place]);
-      for (const place of window.columns.actor) actors.add(window.tables.values[place]);
+      for (const place of window.columns.type) types.add(window.nameOf(place));
+      for (const place of window.columns.actor) actors.add(window.nameOf(place));
     }
     actors.delete("");
     const sorted = (names) => [...names].sort().map((name) => [name, null]);
@@ -217,8 +248,12 @@ export class Inspector {
     this.place = element("div", { class: "place" });
     this.skip = 0;
     fill(root, this.place, help);
+    this.lost = element("p", { class: "lost", role: "alert", hidden: true });
+    root.append(this.lost);
     window.addEventListener("hashchange", () => this.follow());
-    setInterval(() => this.shown === undefined && !document.hidden && this.refresh(), LIST_EVERY);
+    // A tab that nobody sees takes no connection: a browser has six for a server.
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stopping?.abort() : this.listen()));
+    this.rowOf = new Map();
     this.build();
   }
 
@@ -227,7 +262,7 @@ export class Inspector {
     this.count = element("p", { class: "count", role: "status" });
     const again = () => {
       this.skip = 0;
-      return this.refresh();
+      this.listen();
     };
     this.text = element("input", { type: "search", placeholder: "Search ids", "aria-label": "Search sessions", oninput: again });
     this.owner = element("input", { type: "search", placeholder: "Owner", "aria-label": "Owner", oninput: again });
@@ -238,10 +273,11 @@ export class Inspector {
         element("option", { value: name }, name === "" ? "all states" : name),
       ),
     );
-    const heads = ["session", "state", "events", "last event (UTC)"];
+    const heads = ["session", "state", "owner", "events", "last event (UTC)"];
+    this.none = element("p", { class: "empty", hidden: true }, "No session is like that.");
     this.more = button("Show the next ones", () => {
       this.skip += 200;
-      return this.refresh();
+      this.listen();
     }, { class: "plain-button", hidden: true });
     this.back = button("Back to the first ones", again, { class: "plain-button", hidden: true });
     this.list = element(
@@ -256,30 +292,63 @@ export class Inspector {
         element("thead", null, element("tr", null, ...heads.map((name) => element("th", { scope: "col" }, name)))),
         this.rows,
       ),
+      this.none,
       this.back,
       " ",
       this.more,
     );
   }
 
-  async refresh() {
-    const asked = (this.asked = (this.asked ?? 0) + 1);
-    try {
-      const found = await this.server.json("sessions", {
+  /** Follow what is shown, the list or a session; what was followed before is left. */
+  listen() {
+    this.stopping?.abort();
+    if (document.hidden || this.asking || this.shown === null) return;
+    const { signal } = (this.stopping = new AbortController());
+    const lost = (error) => this.noted(error);
+    const view = this.shown;
+    if (view === undefined) {
+      const query = new URLSearchParams({
         text: this.text.value.trim(),
         owner: this.owner.value.trim(),
         state: this.state.value,
-        skip: this.skip,
+        skip: String(this.skip),
       });
-      if (asked !== this.asked) return;
-      fill(this.count, counted(found.count, "session"));
-      fill(this.rows, ...found.sessions.map(sessionRow));
-      this.more.hidden = this.skip + found.sessions.length >= found.count;
-      this.back.hidden = this.skip === 0;
-    } catch (error) {
-      if (error.status === 401) this.askForToken();
-      else fill(this.count, `The server did not answer: ${error.message}`);
+      this.server.listen(() => `inspector/sessions?${query}`, signal, ({ data }) => this.listed(JSON.parse(data)), lost);
+      return;
     }
+    let from = view.source.head;
+    const name = encodeURIComponent(view.source.session);
+    const seen = ({ id }) => this.grown(view, (from = Math.max(from, Number(id))));
+    this.server.listen(() => `api/v1/sessions/${name}/events?after=${from}`, signal, seen, lost);
+  }
+
+  /** Say that the server is away, or that it is back. */
+  noted(error) {
+    this.lost.hidden = error === null;
+    if (error?.status === 401) this.askForToken();
+    else if (error !== null)
+      fill(this.lost, error instanceof TypeError ? "The server is away. What is shown may be old; it is asked again." : error.message);
+  }
+
+  /** Show a list that came; rows that are there already stay, and so does the focus. */
+  listed(found) {
+    fill(this.count, counted(found.count, "session"));
+    this.none.hidden = found.count > 0;
+    this.more.hidden = this.skip + found.sessions.length >= found.count;
+    this.back.hidden = this.skip === 0;
+    const focused = document.activeElement;
+    const known = this.rowOf;
+    this.rowOf = new Map();
+    found.sessions.forEach((line, place) => {
+      const text = JSON.stringify(line);
+      const old = known.get(line.session_id);
+      const row = old?.text === text ? old.row : sessionRow(line, old?.row);
+      this.rowOf.set(line.session_id, { text, row });
+      if (this.rows.children[place] !== row) this.rows.insertBefore(row, this.rows.children[place] ?? null);
+    });
+    while (this.rows.children.length > found.sessions.length) this.rows.lastChild.remove();
+    if (this.rows.contains(focused) && document.activeElement !== focused) focused.focus();
+    document.documentElement.dataset.ready = "yes";
   }
 
   askForToken() {
@@ -290,8 +359,10 @@ export class Inspector {
       event.preventDefault();
       this.server.token = input.value;
       this.asking = false;
+      this.shown = undefined;
       this.follow();
     };
+    this.lost.hidden = true;
     fill(
       this.place,
       element(
@@ -313,18 +384,36 @@ export class Inspector {
       this.shown = undefined;
       fill(this.place, this.list);
       document.title = "Sessions · eventlog";
-      await this.refresh();
-      document.documentElement.dataset.ready = "yes";
+      this.listen();
       return;
     }
-    const session = decodeURIComponent(found[1]);
+    let session = found[1];
     try {
+      session = decodeURIComponent(session);
       await this.open(session, found[2] === undefined ? null : Number(found[2]));
     } catch (error) {
       if (error.status === 401) this.askForToken();
-      else fill(this.place, element("main", { class: "list" }, element("h1", null, session), element("p", { class: "lead" }, error.message), element("a", { href: "#" }, "All sessions")));
+      else this.refuse(session, error);
     }
     document.documentElement.dataset.ready = "yes";
+  }
+
+  /** Say why a session cannot be shown; nothing is followed then. */
+  refuse(session, error) {
+    this.stopping?.abort();
+    this.shown = null;
+    document.title = `${session} · eventlog`;
+    const is_missing = error.status === 404 || error instanceof URIError;
+    fill(
+      this.place,
+      element(
+        "main",
+        { class: "list" },
+        element("h1", { dir: "auto" }, session),
+        element("p", { class: "lead", role: "alert" }, is_missing ? "There is no session with this id in the store." : error.message),
+        element("a", { href: "#" }, "All sessions"),
+      ),
+    );
   }
 
   async open(session, version) {
@@ -345,8 +434,8 @@ export class Inspector {
     }
     const view = this.shown;
     await view.show(version ?? view.source.head);
-    this.stopping = new AbortController();
-    this.server.follow(session, view.source.head, this.stopping.signal, (head) => this.grown(view, head));
+    view.noteMissing(version);
+    this.listen();
   }
 
   /** Events came: go on to the newest one, unless an earlier one is looked at. */
@@ -398,14 +487,19 @@ export class Inspector {
   }
 }
 
-function sessionRow(line) {
-  const state = line.blocked ? `${line.status}, blocked` : line.running ? `${line.status}, running` : line.status;
-  return element(
-    "tr",
-    null,
-    element("th", { scope: "row", dir: "auto" }, element("a", { href: `#${encodeURIComponent(line.session_id)}` }, line.session_id)),
-    element("td", null, element("span", { class: line.blocked ? "state wrong" : "state" }, state)),
-    element("td", null, grouped(line.version)),
-    element("td", { class: "when" }, timeText(Date.parse(line.last_record_at) * 1000)),
+/** Return the row of a session; one that there is keeps its link, which may have the focus. */
+function sessionRow(line, row = element("tr", null, element("th", { scope: "row", dir: "auto" }, element("a", { href: `#${encodeURIComponent(line.session_id)}` }, line.session_id)))) {
+  while (row.children.length > 1) row.lastChild.remove();
+  row.append(
+    element(
+      "td",
+      null,
+      element("span", { class: line.blocked ? "state wrong" : "state" }, line.blocked ? `${line.status}, blocked` : line.status),
+      line.running ? element("span", { class: "state" }, "running") : "",
+    ),
+    element("td", { class: "owner", dir: "auto" }, line.owner ?? ""),
+    element("td", { class: "amount" }, grouped(line.version)),
+    element("td", { class: "when" }, timeText(Date.parse(line.last_record_at) * 1000).slice(0, 19)),
   );
+  return row;
 }

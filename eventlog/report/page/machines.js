@@ -2,17 +2,18 @@
 
 import { drawn, element } from "./elements.js";
 
-const BOX = { width: 112, height: 32 };
-const STEP = { x: 160, y: 64 };
-const MARGIN = 32;
+const BOX = { width: 108, height: 32 };
+const STEP = { x: 140, y: 64 };
+const MARGIN = { x: 4, y: 32 };
+const SMALLEST = 0.8;
 
 /** Return a machine's drawing; `steps` are the states of one entry in order, with their versions. */
 export function machineView(machine, steps, label, actions) {
   const place = new Map(machine.states.map((state) => [state.name, state]));
   const columns = Math.max(...machine.states.map((state) => state.column)) + 1;
   const rows = Math.max(...machine.states.map((state) => state.row)) + 1;
-  const width = (columns - 1) * STEP.x + BOX.width + 2 * MARGIN;
-  const height = (rows - 1) * STEP.y + BOX.height + 2 * MARGIN + 16;
+  const width = (columns - 1) * STEP.x + BOX.width + 2 * MARGIN.x;
+  const height = (rows - 1) * STEP.y + BOX.height + 2 * MARGIN.y;
   const taken = takenBetween(steps);
   const drawing = drawn("svg", {
     viewBox: `0 0 ${width} ${height}`,
@@ -32,7 +33,14 @@ export function machineView(machine, steps, label, actions) {
   const visited = new Set(steps.map((step) => step.state));
   for (const state of machine.states)
     drawing.append(stateView(state, state.name === now, visited.has(state.name), steps, actions));
-  return element("div", { class: "drawing", tabindex: "0", role: "group", "aria-label": label }, drawing);
+  drawing.style.minWidth = `${width * SMALLEST}px`;
+  const shown = element("div", { class: "drawing", tabindex: "0", role: "group", "aria-label": label }, drawing);
+  // Where there is no room for all of it, what is now is in the middle.
+  requestAnimationFrame(() => {
+    const share = (corner(place.get(now)).x + BOX.width / 2) / width;
+    shown.scrollLeft = share * shown.scrollWidth - shown.clientWidth / 2;
+  });
+  return shown;
 }
 
 function takenBetween(steps) {
@@ -56,7 +64,7 @@ function arrowHeads() {
 }
 
 function corner(state) {
-  return { x: MARGIN + state.column * STEP.x, y: MARGIN + state.row * STEP.y };
+  return { x: MARGIN.x + state.column * STEP.x, y: MARGIN.y + state.row * STEP.y };
 }
 
 function arrowView(arrow, place, times) {

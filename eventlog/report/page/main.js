@@ -19,21 +19,20 @@ const KEYS = [
 /** The sessions in the page, one of them shown. */
 class Pages {
   constructor(root) {
-    this.scripts = [...document.querySelectorAll("script.session-data")];
+    this.texts = [...document.querySelectorAll("script.session-data")].map((script) => script.textContent);
     this.views = new Map();
     this.place = element("div", { class: "place" });
-    this.names = this.scripts.map((script) => /^\{"session":("(?:[^"\\]|\\.)*")/.exec(script.textContent)?.[1]).map((text) => JSON.parse(text));
+    this.names = this.texts.map((text) => JSON.parse(/^\{"session":("(?:[^"\\]|\\.)*")/.exec(text)[1]));
     this.help = helpDialog();
     fill(root, this.place, this.help);
     window.addEventListener("hashchange", () => this.follow());
     listen(() => this.shown, this.help);
   }
 
-  view(name) {
+  async view(name) {
     let view = this.views.get(name);
     if (view === undefined) {
-      const script = this.scripts[this.names.indexOf(name)];
-      const source = new FileSource(JSON.parse(script.textContent));
+      const source = await FileSource.open(this.texts[this.names.indexOf(name)]);
       view = new SessionView(source, (session, version) => this.navigate(session, version), this.extras(name));
       this.views.set(name, view);
     }
@@ -51,8 +50,8 @@ class Pages {
     return { title: select, buttons };
   }
 
-  open(name) {
-    const view = this.view(name);
+  async open(name) {
+    const view = await this.view(name);
     this.navigate(name, view.version < 0 ? view.source.head : view.version);
     this.follow();
   }
@@ -71,14 +70,17 @@ class Pages {
   async follow() {
     const { session, version } = placeIn(location.hash);
     const name = this.names.includes(session) ? session : this.names[0];
-    const view = this.view(name);
+    const view = await this.view(name);
     if (this.shown !== view) {
       this.shown = view;
       fill(this.place, view.root);
       for (const select of view.root.querySelectorAll(".bar select")) select.value = name;
     }
     document.title = `${name} · eventlog`;
-    await view.show(name === session && version !== null ? version : view.source.head);
+    const wanted = name === session ? version : null;
+    await view.show(wanted ?? view.source.head);
+    view.noteMissing(wanted);
+    if (session !== null && name !== session) view.say(`This page has no session ${session}: this is ${name}.`);
     document.documentElement.dataset.ready = performance.now().toFixed(1);
   }
 }
@@ -146,7 +148,11 @@ function placeIn(hash) {
 
 const root = document.getElementById("page");
 if (settings.mode === "file") {
-  await new Pages(root).follow();
+  const pages = new Pages(root);
+  await pages.follow().catch((error) => {
+    fill(root, element("p", { class: "lead", role: "alert" }, "This page cannot be shown: the file is damaged, or the browser is older than 2023."));
+    throw error;
+  });
 } else {
   const help = helpDialog();
   const inspector = new Inspector(root, settings, () => shownAlways(help), help);

@@ -2,7 +2,7 @@
 
 import { button, element } from "./elements.js";
 import { cutNote, json, longText } from "./values.js";
-import { brief, counted, missing, timeText } from "./wording.js";
+import { brief, counted, missing, timeText, withoutMark } from "./wording.js";
 
 const IDS = ["id", "tool_id", "task_id", "archive_id", "turn_id", "type"];
 
@@ -65,7 +65,7 @@ function textView(value, path, names, actions) {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   if (path !== null) return longText(text, path, names, actions);
   const more = missing(text);
-  return element("div", null, element("div", { class: "text", dir: "auto" }, text), more && cutNote(more, actions));
+  return element("div", null, element("div", { class: "text", dir: "auto" }, withoutMark(text)), more && cutNote(more, actions));
 }
 
 const SHOWN_OF_A_TOOL = new Set([

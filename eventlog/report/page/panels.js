@@ -3,7 +3,7 @@
 import { breakable, button, element } from "./elements.js";
 import { machineView } from "./machines.js";
 import { messageView } from "./messages.js";
-import { differences, inside } from "./states.js";
+import { differences, Entries, inside } from "./states.js";
 import { blamed, fieldTable, json, longText, valueText } from "./values.js";
 import { brief, counted, grouped, pieces, shellWord, titled } from "./wording.js";
 
@@ -45,7 +45,7 @@ export function panelCount(name, view) {
   const found = view.roots.get(name);
   const more = view.state.leftOut?.[name] ?? 0;
   if (name === "meta" || name === "machines" || name === "compare") return null;
-  return (found instanceof Map ? found.size : 0) + more;
+  return (found instanceof Entries ? found.size : 0) + more;
 }
 
 export function drawPanel(name, view) {
@@ -64,9 +64,9 @@ async function changesPanel(view) {
   if (view.changed === undefined) return empty("Looking for what it changed …");
   const changed = view.changed.filter(({ path }) => path[0] !== "tail" || path.length < 2);
   const tail = view.changed.filter(({ path }) => path[0] === "tail");
-  const came = tail.filter(({ before }) => before === undefined);
-  const went = tail.filter(({ after }) => after === undefined);
-  const other = tail.filter(({ before, after }) => before !== undefined && after !== undefined);
+  const came = tail.filter((change) => change.isNew);
+  const went = tail.filter((change) => change.isGone);
+  const other = tail.filter((change) => !change.isNew && !change.isGone);
   const given = view.source.contexts.filter((each) => each.version === view.version);
   const contexts = await Promise.all(given.map((document) => contextView(document, true, view)));
   return element(
@@ -141,25 +141,28 @@ function whyCommand(said, view, options) {
 }
 
 function eventDetails(view) {
-  const { data, about } = view.line;
-  return element(
-    "details",
-    { class: "details" },
-    element("summary", null, "The event as it is stored"),
-    json(data),
-    Object.keys(about ?? {}).length === 0 ? null : json(about),
-    whyCommand("What followed from it: ", view, " --tree"),
-  );
+  const { version } = view;
+  const details = element("details", { class: "details" }, element("summary", null, "The event as it is stored"));
+  details.addEventListener("toggle", async () => {
+    if (!details.open || details.childElementCount > 1) return;
+    const { data, about } = await view.source.stored(version);
+    details.append(
+      json(data),
+      Object.keys(about ?? {}).length === 0 ? "" : json(about),
+      whyCommand("What followed from it: ", view, " --tree"),
+    );
+  });
+  return details;
 }
 
 // ---- the state ---------------------------------------------------------------------------------
 
 async function tailPanel(view) {
-  const tail = [...(view.roots.get("tail") ?? new Map())];
+  const tail = view.roots.get("tail") ?? new Map();
   const more = view.state.leftOut?.tail ?? 0;
-  if (tail.length === 0) return empty("No message is live.");
+  if (tail.size === 0) return empty("No message is live.");
   const shown = element("div", { class: "conversation" });
-  let first = Math.max(0, tail.length - MESSAGES);
+  let first = Math.max(0, tail.size - MESSAGES);
   const draw = (entries) => entries.map(([id, message]) => messageView(message, ["tail", id], view.actions));
   const earlier = button("", () => {
     const before = Math.max(0, first - MESSAGES);
@@ -199,20 +202,19 @@ async function metaPanel(view) {
 
 async function entriesPanel(view, root) {
   const found = view.roots.get(root);
-  const entries = found instanceof Map ? [...found] : [];
-  if (found !== undefined && !(found instanceof Map)) return json(found);
-  if (entries.length === 0) return empty(`No ${root} at this version.`);
-  const open = entries.slice(-ENTRIES).reverse();
+  if (found !== undefined && !(found instanceof Entries)) return json(found);
+  if (found === undefined || found.size === 0) return empty(`No ${root} at this version.`);
+  const open = found.slice(-ENTRIES).reverse();
   return element(
     "div",
     { class: "entries" },
     ...open.map(([key, fields], place) => entryView(root, key, fields, place < 3, view)),
-    entries.length > ENTRIES ? empty(`and ${counted(entries.length - ENTRIES, "older one")}`) : null,
+    found.size > ENTRIES ? empty(`and ${counted(found.size - ENTRIES, "older one")}`) : null,
   );
 }
 
 function entryView(root, key, fields, is_open, view) {
-  const known = fields instanceof Map ? fields : new Map(Object.entries(fields ?? {}));
+  const known = fields instanceof Entries ? fields : new Map(Object.entries(fields ?? {}));
   const state = known.get("state");
   const details = element("details", { class: "entry", open: is_open });
   details.append(
@@ -263,7 +265,7 @@ async function contextView(document, is_open, view) {
   const go = button(`event ${document.version}`, () => view.actions.go(document.version), { class: "value" });
   if (document.problem !== undefined) return element("p", null, go, ` ${document.problem}`);
   const details = element("details", { class: "entry", open: is_open });
-  const first = element("p", { class: "note" }, "recorded by ", go);
+  const first = element("p", { class: "note" }, document.kind === "given" ? "recorded by " : "the turn began with ", go);
   const kind =
     document.kind === "given"
       ? document.is_exact
@@ -310,11 +312,11 @@ async function machinesPanel(view) {
       shown.push(element("h3", null, "Session"), machineView(machine, steps, "The session", view.actions));
       continue;
     }
-    if (!(entries instanceof Map)) continue;
-    for (const [key, fields] of [...entries].slice(-6).reverse()) {
+    if (!(entries instanceof Entries)) continue;
+    for (const [key, fields] of entries.slice(-6).reverse()) {
       const steps = await view.source.steps([machine.root, key, "state"], view.version);
-      const kind = fields instanceof Map ? (fields.get("kind") ?? key) : key;
-      const archive = fields instanceof Map ? (fields.get("archive_id") ?? "") : "";
+      const kind = fields instanceof Entries ? (fields.get("kind") ?? key) : key;
+      const archive = fields instanceof Entries ? (fields.get("archive_id") ?? "") : "";
       const label = `${titled(machine.name)} ${brief(kind, 48)} ${archive}`;
       shown.push(element("h3", null, label), machineView(machine, steps, label, view.actions), stepList(steps, view));
     }

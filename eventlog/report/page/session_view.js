@@ -56,7 +56,6 @@ export class SessionView {
       "aria-label": "Version number",
       onchange: () => this.go(Number(this.number.value)),
     });
-    this.when = element("span", { class: "when" });
     this.status = element("span", { class: "state" });
     this.happened = element("div", { class: "happened" });
     this.tabs = element("div", { class: "tabs", role: "tablist", "aria-label": "State", onkeydown: (event) => this.tabPressed(event) });
@@ -68,12 +67,11 @@ export class SessionView {
       "div",
       { class: "session" },
       element(
-        "div",
+        "header",
         { class: "bar" },
         element("h1", { dir: "auto" }, extras.title),
         this.status,
         element("span", { class: "spring" }),
-        this.when,
         element(
           "div",
           { class: "step" },
@@ -84,9 +82,13 @@ export class SessionView {
         ),
         ...extras.buttons,
       ),
-      this.findings,
-      this.plots === null ? null : this.plots.root,
-      this.slider,
+      element(
+        "section",
+        { class: "versions", "aria-label": "Versions" },
+        this.findings,
+        this.plots === null ? null : this.plots.root,
+        this.slider,
+      ),
       element(
         "main",
         { class: "columns" },
@@ -115,12 +117,12 @@ export class SessionView {
     this.plots?.show(there);
     this.timeline.show(there);
     this.note.hidden = true;
-    const changed = this.source.changed(there);
     const [state, line] = await Promise.all([
       this.source.state(there),
       there > first ? this.source.line(there) : null,
     ]);
     if (asked !== this.asked) return;
+    const changed = this.source.changed(there);
     this.state = state;
     this.roots = roots(state);
     this.line = line;
@@ -134,13 +136,24 @@ export class SessionView {
     if (asked === this.asked) await this.draw();
   }
 
+  /** Say that the version that an address names is not there. */
+  noteMissing(version) {
+    if (version === null || version === this.version) return;
+    const there = version > this.version ? "the last one" : "the first one here";
+    this.say(`There is no version ${grouped(version)}: this is ${there}.`);
+  }
+
+  say(text) {
+    fill(this.note, text, button("×", () => (this.note.hidden = true), { class: "close", "aria-label": "Close" }));
+    this.note.hidden = false;
+  }
+
   tell() {
     const { line, version, source } = this;
     const status = this.roots.get("status") ?? "not there yet";
     const blocked = this.roots.get("meta")?.get("blocked_by");
     fill(this.status, blocked ? `${status}, blocked by ${blocked}` : status);
     this.status.className = blocked ? "state wrong" : "state";
-    fill(this.when, line === null ? "" : `${timeText(line.time)} UTC`);
     this.slider.setAttribute("aria-valuetext", line === null ? `version ${version}` : `version ${version}, ${line.type}, ${brief(line.text, 80)}`);
     if (line === null) {
       fill(this.happened, element("h2", null, version === 0 ? "Before the first event" : `Version ${version}`));
@@ -148,14 +161,15 @@ export class SessionView {
     }
     fill(
       this.happened,
-      element("h2", null, element("span", { class: "version" }, version), " ", line.type.replaceAll("_", " ")),
+      element("h2", null, element("span", { class: "version" }, grouped(version)), " ", line.type.replaceAll("_", " ")),
       element("p", { class: "gist", dir: "auto" }, line.text),
       element(
         "p",
         { class: "quiet" },
-        line.actor === "" ? "" : `by ${line.actor} · `,
-        line.isInside ? "inside an append, so the session never was in this state · " : "",
-        this.plots === null ? "" : `${grouped(line.tokens)} live tokens`,
+        `${timeText(line.time)} UTC`,
+        line.actor === "" ? "" : ` · by ${line.actor}`,
+        line.isInside ? " · inside an append, so the session never was in this state" : "",
+        this.plots === null ? "" : ` · ${grouped(line.tokens)} live tokens`,
         source.redaction === null ? "" : ` · ${source.redaction} redacted`,
       ),
     );
@@ -165,31 +179,46 @@ export class SessionView {
     const asked = this.asked;
     const names = panelNames(this.roots);
     if (!names.includes(this.panel)) this.panel = "changes";
-    fill(this.tabs, ...names.map((name) => this.tab(name)));
-    const panel = await drawPanel(this.panel, this);
-    if (asked !== this.asked) return;
+    this.drawTabs(names);
+    const name = this.panel;
+    const drawing = drawPanel(name, this);
+    const is_here = () => asked === this.asked && name === this.panel;
+    let panel = await Promise.race([drawing, after(PATIENCE)]);
+    if (!is_here()) return;
+    if (panel === undefined) {
+      fill(this.body, element("p", { class: "empty", role: "status" }, "Looking …"));
+      panel = await drawing;
+    }
+    if (!is_here()) return;
     fill(this.body, panel);
-    this.body.setAttribute("aria-labelledby", `tab-${this.panel}`);
+    this.body.setAttribute("aria-labelledby", `tab-${name}`);
     this.body.dataset.version = String(this.version);
+    // The newest message is the last one; beside the list the panel scrolls by itself.
+    this.body.scrollTop = name === "tail" ? this.body.scrollHeight : 0;
+  }
+
+  drawTabs(names) {
+    if (names.join() !== this.tabNames?.join()) {
+      this.tabNames = names;
+      this.tabOf = new Map(names.map((name) => [name, this.tab(name)]));
+      fill(this.tabs, ...[...this.tabOf.values()].map((each) => each.root));
+    }
+    for (const [name, { root, count }] of this.tabOf) {
+      const is_shown = name === this.panel;
+      if (root.ariaSelected !== String(is_shown)) {
+        root.ariaSelected = String(is_shown);
+        root.tabIndex = is_shown ? 0 : -1;
+      }
+      const number = panelCount(name, this);
+      const text = number === null || number === 0 ? "" : grouped(number);
+      if (count.textContent !== text) count.textContent = text;
+    }
   }
 
   tab(name) {
-    const is_shown = name === this.panel;
-    const count = panelCount(name, this);
-    return element(
-      "button",
-      {
-        type: "button",
-        role: "tab",
-        id: `tab-${name}`,
-        "aria-selected": String(is_shown),
-        "aria-controls": "panel",
-        tabindex: is_shown ? "0" : "-1",
-        onclick: () => this.choose(name),
-      },
-      panelLabel(name),
-      count === null || count === 0 ? null : element("span", { class: "number" }, grouped(count)),
-    );
+    const count = element("span", { class: "number" });
+    const attributes = { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => this.choose(name) };
+    return { root: element("button", attributes, panelLabel(name), count), count };
   }
 
   choose(name) {
@@ -231,7 +260,7 @@ export class SessionView {
     const what = [pathText(path), ...names].join(" › ");
     this.note.hidden = false;
     if (found === null) {
-      fill(this.note, `${what}: no event up to here set it${this.source.first > 0 ? ", among those shown" : ""}.`);
+      this.say(`${what}: no event up to here set it${this.source.first > 0 ? ", among those shown" : ""}.`);
       return;
     }
     const line = await this.source.line(found.version);
@@ -287,9 +316,15 @@ function findingList(findings, actions) {
       "li",
       { class: finding.is_wrong ? "wrong" : "" },
       element("span", { class: "source" }, finding.source.replaceAll("_", " ")),
-      finding.version === null ? null : button(`event ${finding.version}`, () => actions.go(finding.version), { class: "value go" }),
-      element("span", { dir: "auto" }, finding.detail),
-      finding.count > 1 ? element("span", { class: "quiet" }, `and ${grouped(finding.count - 1)} more`) : null,
+      finding.version === null
+        ? null
+        : button(`event ${grouped(finding.version)}`, () => actions.go(finding.version), { class: "value go" }),
+      element(
+        "span",
+        { class: "detail" },
+        element("span", { dir: "auto" }, finding.detail),
+        finding.count > 1 ? element("span", { class: "quiet" }, ` and ${grouped(finding.count - 1)} more`) : null,
+      ),
     );
   list.append(...findings.slice(0, FINDINGS).map(row));
   if (findings.length > FINDINGS)

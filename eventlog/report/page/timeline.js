@@ -1,11 +1,13 @@
 // The list of events: only the rows that can be seen are there.
 
 import { element, fill } from "./elements.js";
-import { counted, grouped, timeText } from "./wording.js";
+import { counted, grouped, timeText, visible } from "./wording.js";
 
 const ROW = 48;
 const BEYOND = 8;
 const PRINTED = 500;
+// Of an id that is made by the library, the end tells it from others; there is little room in a row.
+const LONG_ID = /(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{8}([0-9a-f]{4})\b/g;
 
 /** Events in order, filtered; a filter chooses what is shown and changes no state. */
 export class Timeline {
@@ -13,6 +15,8 @@ export class Timeline {
     this.source = source;
     this.actions = actions;
     this.versions = null;
+    this.rows = [];
+    this.shown = 0;
     this.version = source.head;
     this.blamed = 0;
     this.space = element("div", { class: "space" });
@@ -46,7 +50,7 @@ export class Timeline {
     );
     this.offer();
     this.asked = 0;
-    new ResizeObserver(() => this.draw()).observe(this.list);
+    new ResizeObserver(() => this.resized()).observe(this.list);
     this.tell();
   }
 
@@ -133,11 +137,24 @@ export class Timeline {
   }
 
   reveal(version) {
-    const top = Math.max(0, this.placeOf(version)) * ROW;
-    const { scrollTop, clientHeight } = this.list;
+    const { clientHeight } = this.list;
     this.space.style.height = `${this.size * ROW}px`;
-    if (top < scrollTop || top + ROW > scrollTop + clientHeight)
-      this.list.scrollTop = Math.max(0, top - clientHeight / 3);
+    if (!this.isSeen(version, clientHeight))
+      this.list.scrollTop = Math.max(0, Math.max(0, this.placeOf(version)) * ROW - clientHeight / 3);
+  }
+
+  isSeen(version, height) {
+    const top = Math.max(0, this.placeOf(version)) * ROW;
+    const { scrollTop } = this.list;
+    return top >= scrollTop && top + ROW <= scrollTop + height;
+  }
+
+  /** Keep the event that is shown in sight if it was. */
+  resized() {
+    const was_seen = this.isSeen(this.version, this.height ?? 0);
+    this.height = this.list.clientHeight;
+    if (was_seen) this.reveal(this.version);
+    this.draw();
   }
 
   draw(all = false, again = true) {
@@ -154,36 +171,64 @@ export class Timeline {
     if (!again && this.first === first && this.last === last) return;
     this.first = first;
     this.last = last;
-    const rows = [];
-    for (let place = first; place < last; place += 1) rows.push(this.row(place));
-    this.space.replaceChildren(...rows);
-    const chosen = this.space.querySelector("[aria-selected=true]");
-    if (chosen === null) this.list.removeAttribute("aria-activedescendant");
-    else this.list.setAttribute("aria-activedescendant", chosen.id);
+    // A row that is there already is used again for whatever comes into view.
+    while (this.rows.length < last - first) this.rows.push(this.row());
+    for (let place = first; place < last; place += 1) this.write(this.rows[place - first], place);
+    if (this.shown !== last - first)
+      this.space.replaceChildren(...this.rows.slice(0, last - first).map((row) => row.root));
+    this.shown = last - first;
+    const chosen = this.rows.slice(0, this.shown).find((row) => row.version === this.version);
+    if (chosen === undefined) this.list.removeAttribute("aria-activedescendant");
+    else this.list.setAttribute("aria-activedescendant", chosen.root.id);
   }
 
-  row(place) {
+  /** Return a row for any event. */
+  row() {
+    const texts = Object.fromEntries(["number", "type", "time", "line"].map((name) => [name, document.createTextNode("")]));
+    const type = element("span", { class: "type" }, texts.type);
+    const row = { texts, type, version: 0, attributes: {} };
+    row.root = element(
+      "div",
+      { role: "option", onclick: () => this.actions.go(row.version) },
+      element("span", { class: "version" }, texts.number),
+      type,
+      element("span", { class: "time" }, texts.time),
+      element("span", { class: "line", dir: "auto" }, texts.line),
+    );
+    return row;
+  }
+
+  /** Write an event into a row: what is there already is not touched. */
+  write(row, place) {
     const version = this.versionAt(place);
     const line = this.source.lineNow(version);
-    const is_chosen = version === this.version;
-    const row = element(
-      "div",
-      {
-        class: `row${version === this.blamed ? " blamed" : ""}${version > this.version ? " later" : ""}`,
-        id: `event-${version}`,
-        role: "option",
-        "aria-selected": String(is_chosen),
-        "aria-posinset": place + 1,
-        "aria-setsize": this.size,
-        onclick: () => this.actions.go(version),
-      },
-      element("span", { class: "version" }, version),
-      element("span", { class: /fail|expired|interrupt|abandon/.test(line?.type) ? "type wrong" : "type" }, line === null ? "…" : line.type.replaceAll("_", " ")),
-      element("span", { class: "time" }, line === null ? "" : timeText(line.time).slice(11, 19)),
-      element("span", { class: "line", dir: "auto" }, line === null ? "" : line.text || line.actor),
-    );
-    row.style.top = `${place * ROW}px`;
-    return row;
+    const attributes = {
+      class: `row${version === this.blamed ? " blamed" : ""}${version > this.version ? " later" : ""}`,
+      id: `event-${version}`,
+      "aria-selected": String(version === this.version),
+      "aria-posinset": String(place + 1),
+      "aria-setsize": String(this.size),
+      style: `top:${place * ROW}px`,
+    };
+    for (const [name, value] of Object.entries(attributes)) {
+      if (row.attributes[name] === value) continue;
+      if (name === "style") row.root.style.top = `${place * ROW}px`;
+      else row.root.setAttribute(name, value);
+    }
+    row.attributes = attributes;
+    const texts = { number: grouped(version), type: "…", time: "", line: "" };
+    if (line !== null) {
+      texts.type = line.type.replaceAll("_", " ");
+      texts.time = timeText(line.time).slice(11, 19);
+      texts.line = (line.text || line.actor).replace(LONG_ID, "…$1");
+    }
+    for (const [name, text] of Object.entries(texts)) {
+      const shown = visible(text);
+      if (row.texts[name].data !== shown) row.texts[name].data = shown;
+    }
+    const kind = /fail|expired|interrupt|abandon|crash/.test(line?.type) ? "type wrong" : "type";
+    if (row.type.className !== kind) row.type.className = kind;
+    row.version = version;
   }
 
   pressed(event) {

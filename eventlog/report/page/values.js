@@ -1,7 +1,7 @@
 // Values of any shape, each of which leads to the event that set it.
 
 import { button, element } from "./elements.js";
-import { grouped, missing, timeText, titled, visible } from "./wording.js";
+import { grouped, missing, timeText, titled, visible, withoutMark } from "./wording.js";
 
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)$/;
 
@@ -73,7 +73,7 @@ export function longText(text, path, names, actions) {
   const onclick = () => {
     if (window.getSelection()?.isCollapsed ?? true) actions.blame(path, names);
   };
-  const shown = element("div", { class: "text", dir: "auto", onclick }, text);
+  const shown = element("div", { class: "text", dir: "auto", onclick }, withoutMark(text));
   const more = missing(text);
   return more === null ? shown : element("div", null, shown, cutNote(more, actions));
 }

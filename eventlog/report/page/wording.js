@@ -50,6 +50,11 @@ export function missing(text) {
   return found === null ? null : found[1];
 }
 
+/** Return a text that was cut without how much is missing, which is said beside it. */
+export function withoutMark(text) {
+  return text.replace(CUT, "…");
+}
+
 /** Return a value in one line. */
 export function brief(value, length = 80) {
   if (value === undefined) return "nothing";
