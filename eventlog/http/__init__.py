@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eventlog.http.application import create_app
-    from eventlog.http.async_client import AsyncClient
-    from eventlog.http.client import Client
+    from eventlog.http.clients.async_client import AsyncClient
+    from eventlog.http.clients.client import Client
     from eventlog.http.limits import Limits
     from eventlog.http.principal import ANY, Action, Authorize, Principal
 
 _WHERE = {
     "ANY": "principal",
     "Action": "principal",
-    "AsyncClient": "async_client",
+    "AsyncClient": "clients.async_client",
     "Authorize": "principal",
-    "Client": "client",
+    "Client": "clients.client",
     "Limits": "limits",
     "Principal": "principal",
     "create_app": "application",

@@ -15,7 +15,7 @@ import uvicorn
 
 from eventlog import AsyncLog, Log, Session
 from eventlog.http import ANY, AsyncClient, Client, Principal, create_app
-from eventlog.http.client_session import ClientSession
+from eventlog.http.clients.client_session import ClientSession
 from eventlog.http.serving import _Server
 from tests.http.api import Loop
 

@@ -25,10 +25,10 @@ from eventlog import (
 )
 from eventlog.http import AsyncClient, Client, wire
 from eventlog.http.application import ROUTES
-from eventlog.http.async_client_session import AsyncClientSession, AsyncClientTurn
-from eventlog.http.async_client_stream import AsyncClientStream
-from eventlog.http.client_session import ClientSession, ClientTurn
-from eventlog.http.client_stream import ClientStream
+from eventlog.http.clients.async_client_session import AsyncClientSession, AsyncClientTurn
+from eventlog.http.clients.async_client_stream import AsyncClientStream
+from eventlog.http.clients.client_session import ClientSession, ClientTurn
+from eventlog.http.clients.client_stream import ClientStream
 from eventlog.http.openapi import document_of
 from eventlog.http.wire_errors import _TABLE, CODES, OWN_CODES, error_from, failure_of
 from tests.http.api import Api

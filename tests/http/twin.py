@@ -13,7 +13,7 @@ from typing import Final
 
 import eventlog
 
-FOLDER: Final = Path(eventlog.__file__).parent / "http"
+FOLDER: Final = Path(eventlog.__file__).parent / "http" / "clients"
 NAMES: Final = ("client", "client_session", "client_stream", "connection")
 """The modules that are generated; each from the one with ``async_`` before its name."""
 
@@ -47,7 +47,7 @@ _WORDS: Final = [
 def generated(name: str) -> str:
     """Return the text of a synchronous module."""
     text = (FOLDER / f"async_{name}.py").read_text("utf-8")
-    head = f'"""The plain twin; generated from `eventlog.http.async_{name}`."""'
+    head = f'"""The plain twin; generated from `eventlog.http.clients.async_{name}`."""'
     text = head + text[text.index('"""', 3) + 3 :]
     begin = text.index("\n")
     said, text = text[:begin], text[begin:]

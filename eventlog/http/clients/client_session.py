@@ -1,4 +1,4 @@
-"""The plain twin; generated from `eventlog.http.async_client_session`."""
+"""The plain twin; generated from `eventlog.http.clients.async_client_session`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from eventlog import (
     step_digest,
 )
 from eventlog.http import documents, wire
-from eventlog.http.background import Repeating, outcome, shielded
-from eventlog.http.client_stream import ClientStream
-from eventlog.http.connection import Connection
+from eventlog.http.clients.background import Repeating, outcome, shielded
+from eventlog.http.clients.client_stream import ClientStream
+from eventlog.http.clients.connection import Connection
+from eventlog.http.clients.turn_binding import StepNames, TurnTerms, bind, bound_turn, release
 from eventlog.http.limits import CHUNK_BYTES, LEASE_SECONDS, WINDOW_SECONDS
-from eventlog.http.turn_binding import StepNames, TurnTerms, bind, bound_turn, release
 from eventlog.http.wire import By, Origin
 from eventlog.http.wire_errors import NotThere
 

@@ -1,4 +1,4 @@
-"""How the asynchronous client makes its requests; `eventlog.http.connection` is generated from it."""
+"""How the asynchronous client makes its requests; `eventlog.http.clients.connection` is generated from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plain twin; generated from `eventlog.http.async_connection`."""
+"""The plain twin; generated from `eventlog.http.clients.async_connection`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session on a server, and its turns; `eventlog.http.client_session` is generated from it."""
+"""A session on a server, and its turns; `eventlog.http.clients.client_session` is generated from it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from eventlog import (
     step_digest,
 )
 from eventlog.http import documents, wire
-from eventlog.http.async_client_stream import AsyncClientStream
-from eventlog.http.async_connection import AsyncConnection
-from eventlog.http.background import AsyncRepeating, async_outcome, async_shielded
+from eventlog.http.clients.async_client_stream import AsyncClientStream
+from eventlog.http.clients.async_connection import AsyncConnection
+from eventlog.http.clients.background import AsyncRepeating, async_outcome, async_shielded
+from eventlog.http.clients.turn_binding import StepNames, TurnTerms, bind, bound_turn, release
 from eventlog.http.limits import CHUNK_BYTES, LEASE_SECONDS, WINDOW_SECONDS
-from eventlog.http.turn_binding import StepNames, TurnTerms, bind, bound_turn, release
 from eventlog.http.wire import By, Origin
 from eventlog.http.wire_errors import NotThere
 

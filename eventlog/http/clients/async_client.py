@@ -1,10 +1,14 @@
-"""The plain twin; generated from `eventlog.http.async_client`."""
+"""The client of a log that is served over HTTP, for asyncio; `eventlog.http.clients.client` has its twin.
+
+The twins are generated from the ``async_`` modules (`tests/http/twin.py`), so a change is made here
+alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from time import sleep
 from types import TracebackType
 from typing import Literal, Self
 
@@ -23,15 +27,15 @@ from eventlog import (
     UnavailableError,
 )
 from eventlog.http import documents, wire
-from eventlog.http.client_session import ClientSession
-from eventlog.http.connection import Connection
+from eventlog.http.clients.async_client_session import AsyncClientSession
+from eventlog.http.clients.async_connection import AsyncConnection
 from eventlog.http.wire import By
 
-__all__ = ["Client", "ClientSession"]
+__all__ = ["AsyncClient", "AsyncClientSession"]
 
 
-class Client:
-    """A log that is served over HTTP, with the methods of `eventlog.Log` that it offers.
+class AsyncClient:
+    """A log that is served over HTTP, with the methods of `eventlog.AsyncLog` that it offers.
 
     Results and errors are those of the library. A request that gets no answer, or that the server
     cannot answer now, is made up to ``attempts`` times: each command has a key or an id, so it is
@@ -45,16 +49,16 @@ class Client:
         token: str | None = None,
         timeout: float = wire.TIMEOUT_SECONDS,
         attempts: int = wire.ATTEMPTS,
-        transport: httpx2.BaseTransport | None = None,
-        sleep: Callable[[float], None] = sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         options = wire.client_options(url, token, timeout)
-        http = httpx2.Client(**options, transport=transport)
-        self._connection = Connection(http, attempts, sleep)
+        http = httpx2.AsyncClient(**options, transport=transport)
+        self._connection = AsyncConnection(http, attempts, sleep)
 
     # ---- sessions -----------------------------------------------------------------------------
 
-    def session(
+    async def session(
         self,
         id: str | None = None,
         *,
@@ -64,7 +68,7 @@ class Client:
         provider: str | None = None,
         model: str | None = None,
         failed_archives: Literal["block", "skip"] = "block",
-    ) -> ClientSession:
+    ) -> AsyncClientSession:
         """Open a session; with ``create=True``, one that may not exist yet.
 
         A new session is recorded at once. Raises as `eventlog.Log.session` does; another owner's
@@ -73,7 +77,7 @@ class Client:
         if id is None and not create:
             raise InvalidArgument("give the id of the session, or create=True for a new one")
         if id is not None:
-            session = self._found(id)
+            session = await self._found(id)
             if session is not None:
                 if create and session.meta.status != "open":
                     raise SessionClosed(id, session.meta.status)
@@ -90,32 +94,32 @@ class Client:
         }
         request = wire.post("sessions", body=body, by={})
         try:
-            return ClientSession(self._connection, self._connection.send(request))
+            return AsyncClientSession(self._connection, await self._connection.send(request))
         except ConflictError:
             # Somebody was first: another of one's own clients, or another owner.
-            session = None if id is None else self._found(id)
+            session = None if id is None else await self._found(id)
             if session is None:
                 raise
             return session
 
-    def _found(self, session_id: str) -> ClientSession | None:
+    async def _found(self, session_id: str) -> AsyncClientSession | None:
         try:
-            document = self._connection.send(wire.get("sessions", session_id))
+            document = await self._connection.send(wire.get("sessions", session_id))
         except SessionNotFound:
             return None
-        return ClientSession(self._connection, document)
+        return AsyncClientSession(self._connection, document)
 
-    def sessions(
+    async def sessions(
         self,
         *,
         workspace: str | None = None,
         updated_after: str | datetime | None = None,
         newest_first: bool = False,
-    ) -> Iterator[str]:
+    ) -> AsyncIterator[str]:
         """Yield the ids of the sessions that the token may see, or of those in a workspace."""
         after: str | None = None
         while True:
-            page = self._connection.send(
+            page = await self._connection.send(
                 wire.get(
                     "sessions",
                     workspace=workspace,
@@ -130,76 +134,78 @@ class Client:
             if after is None:
                 return
 
-    def latest_session(self, workspace: str) -> str | None:
+    async def latest_session(self, workspace: str) -> str | None:
         """Return the id of the session in a workspace that was written to last, or None."""
         request = wire.get("sessions", workspace=workspace, newest_first=True, limit=1)
-        found = (self._connection.send(request))["sessions"]
+        found = (await self._connection.send(request))["sessions"]
         return found[0]["session_id"] if found else None
 
-    def exists(self, session: str) -> bool:
+    async def exists(self, session: str) -> bool:
         """Return whether a session has any record, even if it is closed or deleted."""
-        return self._found(session) is not None
+        return await self._found(session) is not None
 
     # ---- tasks --------------------------------------------------------------------------------
 
-    def task(self, task_id: str) -> TaskView:
+    async def task(self, task_id: str) -> TaskView:
         """Return a task by its id; raises `TaskNotFound`."""
-        return documents.task_from(self._connection.send(wire.get("tasks", task_id)))
+        return documents.task_from(await self._connection.send(wire.get("tasks", task_id)))
 
-    def tasks(
+    async def tasks(
         self,
         session: str | None = None,
         state: str | None = None,
         kind: str | None = None,
-    ) -> Iterator[TaskView]:
+    ) -> AsyncIterator[TaskView]:
         """Yield tasks, the oldest first, filtered by session, state and kind."""
         after: str | None = None
         while True:
             request = wire.get("tasks", session=session, state=state, kind=kind, after=after)
-            page = self._connection.send(request)
+            page = await self._connection.send(request)
             for document in page["tasks"]:
                 yield documents.task_from(document)
             after = page["next"]
             if after is None:
                 return
 
-    def runs(self, session: str | None = None, state: str | None = None) -> Iterator[RunView]:
+    async def runs(
+        self, session: str | None = None, state: str | None = None
+    ) -> AsyncIterator[RunView]:
         """Yield runs, filtered by session and state; see `eventlog.Log.runs`."""
         after: str | None = None
         while True:
             request = wire.get("runs", session=session, state=state, after=after)
-            page = self._connection.send(request)
+            page = await self._connection.send(request)
             for document in page["runs"]:
                 yield documents.run_from(document)
             after = page["next"]
             if after is None:
                 return
 
-    def retry(self, task_id: str, *, reason: str | None = None, **by: Unpack[By]) -> str:
+    async def retry(self, task_id: str, *, reason: str | None = None, **by: Unpack[By]) -> str:
         """Give a failed task of any kind new attempts; see `eventlog.Log.retry`."""
-        session = (self.task(task_id)).session_id
-        return self._connection.retry(session, task_id, reason, by)
+        session = (await self.task(task_id)).session_id
+        return await self._connection.retry(session, task_id, reason, by)
 
-    def abandon(self, task_id: str, *, reason: str | None = None, **by: Unpack[By]) -> None:
+    async def abandon(self, task_id: str, *, reason: str | None = None, **by: Unpack[By]) -> None:
         """Abandon an unfinished task of any kind; what waits for it goes on."""
-        session = (self.task(task_id)).session_id
-        self._connection.abandon(session, task_id, reason, by)
+        session = (await self.task(task_id)).session_id
+        await self._connection.abandon(session, task_id, reason, by)
 
     # ---- records ------------------------------------------------------------------------------
 
-    def read(
+    async def read(
         self,
         session: str,
         *,
         after: int = 0,
         until: int | None = None,
         limit: int | None = None,
-    ) -> Iterator[Recorded]:
+    ) -> AsyncIterator[Recorded]:
         """Yield a session's events with ``after < version <= until``, lazily."""
         left = limit
         while left is None or left > 0:
             size = 1_000 if left is None else min(left, 1_000)
-            page = self._connection.send(
+            page = await self._connection.send(
                 wire.get("sessions", session, "events", after=after, limit=size)
             )
             for document in page["events"]:
@@ -210,9 +216,9 @@ class Client:
                 return
             after, left = page["next"], None if left is None else left - len(page["events"])
 
-    def follow(
+    async def follow(
         self, session: str, *, after: int = 0, types: Sequence[str] | None = None
-    ) -> Iterator[Recorded]:
+    ) -> AsyncIterator[Recorded]:
         """Yield the events of a session after a version, then wait for new ones until it is closed.
 
         A connection that is lost is made again, and goes on after the last event. Raises
@@ -233,15 +239,15 @@ class Client:
             )
             options = wire.request_options(request)
             try:
-                with self._connection.http.stream(
+                async with self._connection.http.stream(
                     **options, timeout=wire.STREAM_SECONDS
                 ) as response:
                     if not response.is_success:
-                        response.read()
+                        await response.aread()
                         wire.answer_of(response)
                     if response.status_code == 204:
                         return
-                    for event in httpx2.EventSource(response, wire.EVENT_BYTES):
+                    async for event in httpx2.EventSource(response, wire.EVENT_BYTES):
                         recorded = wire.streamed(event)
                         if recorded is not None:
                             attempt, after = 0, recorded.version
@@ -256,25 +262,25 @@ class Client:
             pause = wire.try_again_after(attempt, self._connection.attempts, response)
             if pause is None:
                 raise lost
-            self._connection.sleep(pause)
+            await self._connection.sleep(pause)
 
-    def health(self) -> Health:
+    async def health(self) -> Health:
         """Return what waits in the log, what is stuck, and since when; for an operator's token."""
-        return documents.health_from(self._connection.send(wire.get("health")))
+        return documents.health_from(await self._connection.send(wire.get("health")))
 
     # ---- end ----------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections; the log stays open where it is served."""
-        self._connection.http.close()
+        await self._connection.http.aclose()
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        await self.close()

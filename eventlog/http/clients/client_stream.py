@@ -1,25 +1,25 @@
-"""A message that a client writes while it arrives; `eventlog.http.client_stream` is generated from it."""
+"""The plain twin; generated from `eventlog.http.clients.async_client_stream`."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from asyncio import Lock
 from collections.abc import Mapping
+from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from eventlog import EventLogError, InvalidArgument, Message, ToolPart, step_digest
 from eventlog.http import wire
-from eventlog.http.background import AsyncRepeating, async_shielded
-from eventlog.http.turn_binding import StepNames
+from eventlog.http.clients.background import Repeating, shielded
+from eventlog.http.clients.turn_binding import StepNames
 from eventlog.http.wire import Origin
 
-__all__ = ["AsyncClientStream"]
+__all__ = ["ClientStream"]
 
 
-class AsyncClientStream:
-    """A message that is being written, with the methods of `eventlog.AsyncMessageStream`.
+class ClientStream:
+    """A message that is being written, with the methods of `eventlog.MessageStream`.
 
     What is written is sent in chunks: when it has ``chunk_bytes``, ``window_seconds`` after it came, at
     a call and at the end. A chunk that gets no answer is sent again as it was.
@@ -50,7 +50,7 @@ class AsyncClientStream:
         self._lease_seconds = lease_seconds
         self._chunk_bytes = chunk_bytes
         self._by: Origin = by
-        self._repeating = AsyncRepeating(window_seconds, self.flush)
+        self._repeating = Repeating(window_seconds, self.flush)
         self._lock = Lock()
         self._mutex = threading.Lock()
         """Held while the buffer is changed; the other one, while a chunk is sent."""
@@ -104,23 +104,23 @@ class AsyncClientStream:
 
     # ---- the block ----------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         if self._fence or self._is_done:
             raise InvalidArgument("a stream writes one message; open another one")
         if self._step is None:
-            await self._begin()
+            self._begin()
             return self
         with self._names.named(self._step):
-            found = await self._turn.resume_step(self._step, self._digest)
+            found = self._turn.resume_step(self._step, self._digest)
             if found is None:
-                await self._begin()
+                self._begin()
             else:
                 message: Message = found.messages[-1]
                 self._message, self._message_id, self._is_done = message, message.id, True
         return self
 
-    async def _begin(self) -> None:
-        begun = await self._session.begin_message(
+    def _begin(self) -> None:
+        begun = self._session.begin_message(
             self._role,
             message_id=self._message_id,
             fields=self._fields,
@@ -130,7 +130,7 @@ class AsyncClientStream:
         self._message_id, self._fence = begun.message_id, begun.fence
         self._repeating.begin()
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -139,20 +139,20 @@ class AsyncClientStream:
         if self._is_done or self._has_ended:
             return
         if error is None:
-            await self.end()
+            self.end()
         else:
-            await async_shielded(self._interrupt_or_log)
+            shielded(self._interrupt_or_log)
 
-    async def _interrupt_or_log(self) -> None:
+    def _interrupt_or_log(self) -> None:
         """Interrupt the message; an error must not replace the one that is on its way."""
         try:
-            await self.interrupt()
+            self.interrupt()
         except EventLogError as error:
             logging.getLogger("eventlog").warning("stream_not_interrupted error=%s", error)
 
     # ---- writing ------------------------------------------------------------------------------
 
-    async def write(self, text: str, *, type: str = "text") -> None:
+    def write(self, text: str, *, type: str = "text") -> None:
         """Continue the message by a text; one of another ``type`` than the last begins a new part.
 
         Raises `LeaseLost`, once the text is sent, if the message was ended by others.
@@ -170,60 +170,60 @@ class AsyncClientStream:
                 self._buffer.append({"type": type, "text": text})
             self._bytes += len(text.encode("utf-8", "replace"))
         if self._bytes >= self._chunk_bytes:
-            await self.flush()
+            self.flush()
 
-    async def add(self, part: ToolPart | Mapping[str, Any]) -> None:
+    def add(self, part: ToolPart | Mapping[str, Any]) -> None:
         """Add a whole part, such as an image or a call; it is stored when this returns."""
         self._refuse_unless_open()
         with self._mutex:
             self._buffer += wire.sent_content([part])
-        await self.flush()
+        self.flush()
 
-    async def call(
+    def call(
         self, tool_name: str, tool_input: dict[str, Any], *, tool_id: str | None = None
     ) -> ToolPart:
         """Add a tool call and return its part, which has the call's id, once it is stored."""
         part = Message.call(tool_name, tool_input, tool_id=tool_id)
-        await self.add(part)
+        self.add(part)
         return part
 
-    async def flush(self) -> None:
+    def flush(self) -> None:
         """Return once everything written so far is stored."""
-        async with self._lock:
+        with self._lock:
             while self._sending or self._buffer:
                 with self._mutex:
                     if not self._sending:
                         self._sending, self._buffer, self._bytes = self._buffer, [], 0
                 number = self._sequence + 1
-                await self._session.append_chunk(self.id, self._fence, number, self._sending)
+                self._session.append_chunk(self.id, self._fence, number, self._sending)
                 self._sequence, self._sending = number, []
 
-    async def end(self, message: Message | dict[str, Any] | None = None) -> Message:
+    def end(self, message: Message | dict[str, Any] | None = None) -> Message:
         """End the message and return it, as it was recorded.
 
         Without ``message`` it is what was written; a given one takes its place, under the same id.
         """
         self._refuse_unless_open()
         self._repeating.end()
-        await self.flush()
+        self.flush()
         step: dict[str, Any] = {}
         if self._step is not None:
             step = {"step": self._step, "digest": self._digest}
-        ended: Message = await self._session.end_message(
+        ended: Message = self._session.end_message(
             self.id, self._fence, message, **step, **self._by
         )
         self._message, self._has_ended = ended, True
         return ended
 
-    async def interrupt(self) -> Message | None:
+    def interrupt(self) -> Message | None:
         """End the message as interrupted, and return it; None if nothing was written."""
         self._refuse_unless_open()
         self._repeating.end()
         self._has_ended = True
         if self._step is not None:
             self._names.free(self._step)
-        await self.flush()
-        interrupted: Message | None = await self._session.interrupt_message(
+        self.flush()
+        interrupted: Message | None = self._session.interrupt_message(
             self.id, self._fence, **self._by
         )
         self._message = interrupted
