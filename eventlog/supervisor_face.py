@@ -100,8 +100,8 @@ class Run(_AnyRun):
     def turn(self) -> AsyncTurn:
         """The turn of the run; ending it completes the run.
 
-        What the agent does after that is no part of the run: only the end of the supervisor cancels
-        it, and the next message of the session may begin meanwhile.
+        The run is over then. What the agent does afterwards is cancelled only when the supervisor ends,
+        and the next message of the session may begin meanwhile.
         """
         return self._turn
 
@@ -175,7 +175,7 @@ class PlainRun(_AnyRun):
     def turn(self) -> Turn:
         """The turn of the run; ending it completes the run.
 
-        What the agent does after that is no part of the run; see `Run.turn`.
+        What the agent does afterwards is outside of the run; see `Run.turn`.
         """
         return self._turn
 
