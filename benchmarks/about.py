@@ -13,6 +13,7 @@ ABOUT: Final = {
     "B4": "Opening a session whose log is open, as a service does for each request.",
     "B6": "A commit of the live messages, compared with an append to the same session.",
     "B7": "Tasks claimed, run and completed by one worker, durably, whose function does nothing.",
+    "B8": "Verifying a session, in CPU time per event on top of reading it: the hash chain alone, and everything.",
     "B9": "Durable appends to PostgreSQL 18, compared with plain inserts of psycopg.",
     "B10": "An append with a session folder that follows the log, compared with one without.",
     "B11": "A new interpreter, with the package installed as users have it.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
 
-__all__ = ["print_session", "show"]
+__all__ = ["budget_option", "print_context", "print_session", "show"]
 
 CONTEXT_OF_ONE_LINE: Final = 30
 """Characters printed on both sides of a match; JSON has more."""
@@ -47,6 +47,16 @@ _META = (
 """The metadata that is printed for people, if set; JSON has all of it."""
 
 
+budget_option = click.option(
+    "--budget",
+    type=click.IntRange(min=0),
+    default=128_000,
+    show_default=True,
+    metavar="TOKENS",
+    help="With --context: the token budget.",
+)
+
+
 @command("show")
 @click.argument("session_id", metavar="SESSION", shell_complete=session_ids)
 @click.option("--events", "as_events", is_flag=True, help="List the events instead.")
@@ -57,14 +67,7 @@ _META = (
     is_flag=True,
     help="Show what a model is given: the latest overview and the messages it does not cover.",
 )
-@click.option(
-    "--budget",
-    type=click.IntRange(min=0),
-    default=128_000,
-    show_default=True,
-    metavar="TOKENS",
-    help="With --context: the token budget.",
-)
+@budget_option
 @click.option(
     "--last",
     type=click.IntRange(min=0),
@@ -220,10 +223,11 @@ def _show_events(invocation: Invocation, session_id: str, last: int | None) -> N
 def _show_context(invocation: Invocation, session_id: str, budget: int, *, full: bool) -> None:
     with invocation.open(session_id) as log:
         document = context_document(log.session(session_id).context(budget))
-    invocation.answer(document, lambda terminal: _print_context(terminal, document, full=full))
+    invocation.answer(document, lambda terminal: print_context(terminal, document, full=full))
 
 
-def _print_context(terminal: Terminal, document: dict[str, Any], *, full: bool) -> None:
+def print_context(terminal: Terminal, document: dict[str, Any], *, full: bool) -> None:
+    """Print what a model is given, or was."""
     stats = document["stats"]
     terminal.line(
         f"{stats['included']} of {counted(stats['total'], 'message')}, "

@@ -77,7 +77,8 @@ def tasks(
             for view in log.tasks(session_id, state, kind)
             if belongs(view.session_id)
         ]
-    invocation.answer(documents, lambda terminal: _print(terminal, documents))
+    chosen = state is not None or kind is not None or session_id is not None
+    invocation.answer(documents, lambda terminal: _print(terminal, documents, is_choice=chosen))
 
 
 def belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
@@ -116,9 +117,9 @@ def _watch(log: Log, wanted: Wanted) -> None:
             watching.follow()
 
 
-def _print(terminal: Terminal, documents: list[dict[str, Any]]) -> None:
+def _print(terminal: Terminal, documents: list[dict[str, Any]], *, is_choice: bool) -> None:
     if not documents:
-        terminal.line("no tasks; `eventlog commit` begins one")
+        terminal.line("no such tasks" if is_choice else "no tasks; `eventlog commit` begins one")
         return
     terminal.table(
         ("session", "archive", "kind", "state", "attempts", "updated (UTC)", "what"),

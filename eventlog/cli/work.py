@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -73,7 +75,8 @@ LOOK_SECONDS: Final = 0.2
     "--finalizer",
     "target",
     metavar="MODULE:NAME",
-    help="Your eventlog.Finalizer, with your summarizer and extractors.",
+    help="Your eventlog.Finalizer, with your summarizer and extractors, or your summarizer alone. "
+    "Modules of the current folder are found.",
 )
 @click.option(
     "--extractive",
@@ -141,14 +144,20 @@ def _refuse_if_made_elsewhere(log: Log) -> None:
 
 
 def _load(target: str) -> Finalizer:
+    """Return what a name stands for; modules of the current folder are found, too."""
     module, _, name = target.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise click.UsageError(f"--finalizer {target}: {error}") from error
-    if not isinstance(found, Finalizer):
-        raise click.UsageError(f"--finalizer {target} is not an eventlog.Finalizer")
-    return found
+    if isinstance(found, Finalizer):
+        return found
+    if not callable(found) or isinstance(found, type):
+        raise click.UsageError(
+            f"--finalizer {target} is neither an eventlog.Finalizer nor a function that summarises"
+        )
+    return Finalizer(found)
 
 
 async def _work(

@@ -40,6 +40,8 @@ def mapped(error: sqlite3.Error, path: str) -> EventLogError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return _refused(path, "cannot be written; check its owner and mode")
         case sqlite3.SQLITE_CANTOPEN:
+            if os.path.isdir(path):
+                return UnsupportedStore(f"{path} is a folder; name a file, which may be new")
             return _not_opened(path)
         case sqlite3.SQLITE_IOERR if _is_full(path):
             return StoreUnavailable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,8 @@ from eventlog.testing.inside import execute
 from eventlog.worker.due import seconds_until_due
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import CommandLine
 
 
@@ -158,7 +161,28 @@ def test_something_else_than_a_finalizer_is_refused(run: CommandLine, finalizers
     converse(run)
     answer = run("work", "--once", "--finalizer", f"{finalizers}:nothing")
     assert answer.code == 2
-    assert "is not an eventlog.Finalizer" in answer.stderr
+    assert "is neither an eventlog.Finalizer nor a function" in answer.stderr
+
+
+def test_a_summarizer_in_a_module_of_the_current_folder_is_enough(
+    run: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / "my_service.py").write_text(
+        "from eventlog import Summary\n\n\n"
+        "def summarize(request):\n"
+        "    return Summary(overview='# by the service', abstract='short')\n"
+    )
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    converse(run)
+    run("commit", "chat-1")
+    answer = run("work", "--once", "--finalizer", "my_service:summarize")
+    assert (answer.code, "1 task completed" in answer.stdout) == (0, True)
+    assert "# by the service" in run("show", "chat-1", "--context").stdout
+    assert run("at", "chat-1", "--context").stdout == run("show", "chat-1", "--context").stdout
+    assert run("tasks", "--state", "failed").stdout == "no such tasks\n"
 
 
 def test_work_reports_what_failed_and_why(run: CommandLine, finalizers: str) -> None:

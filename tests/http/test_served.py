@@ -24,7 +24,7 @@ from eventlog.cli.application import application
 from eventlog.http import Client
 
 ROOT = Path(eventlog.__file__).parents[1]
-EXPORTS = "export EVENTLOG_STORE=sqlite:///agent.db PYTHONPATH=. api=http://127.0.0.1:8137/api/v1"
+EXPORTS = "export EVENTLOG_STORE=sqlite:///agent.db api=http://127.0.0.1:8137/api/v1"
 """What the page sets; here the server has a port of its own."""
 
 
