@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def no_collections() -> Iterator[None]:
+def no_collections() -> Generator[None]:
     """Hold the collector back: a pass over all that a process of tests holds costs more than what is measured."""
     was_collecting = gc.isenabled()
     gc.disable()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.engine.engine import Engine
     from eventlog.log import Log
+    from eventlog.worker.requests import Summarizer
 
 __all__ = ["work"]
 
@@ -157,7 +158,7 @@ def _load(target: str) -> Finalizer:
         raise click.UsageError(
             f"--finalizer {target} is neither an eventlog.Finalizer nor a function that summarises"
         )
-    return Finalizer(found)
+    return Finalizer(cast("Summarizer", found))
 
 
 async def _work(

@@ -42,6 +42,7 @@ from eventlog import (
     Finalizer,
     InvalidError,
     Message,
+    UnavailableError,
 )
 
 Answer: TypeAlias = Callable[[Context], AsyncIterator[str]]
@@ -139,10 +140,12 @@ async def refused(request: Request, error: Exception) -> Response:
     if isinstance(error, ValidationError):
         wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
         return JSONResponse({"error": wrong}, 422)
+    if isinstance(error, UnavailableError):
+        return JSONResponse({"error": str(error)}, 503, {"Retry-After": "1"})
     if isinstance(error, InvalidError):
         status = 404 if isinstance(error, LookupError) else 422
     else:
-        status = 409 if isinstance(error, ConflictError) else 503
+        status = 409 if isinstance(error, ConflictError) else 500  # A damaged log, for instance.
     return JSONResponse({"error": str(error)}, status)
 
 

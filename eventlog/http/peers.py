@@ -152,7 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
         parsed = httptools.parse_url(self.url)
         if parsed.host:
             host = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host
-            port = b"" if parsed.port is None else b":%d" % parsed.port
+            port = b":%d" % parsed.port if parsed.port else b""
             self.headers[:] = [field for field in self.headers if field[0] != b"host"]
             self.headers.append((b"host", host + port))
 

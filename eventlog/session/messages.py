@@ -156,7 +156,7 @@ Part: TypeAlias = Annotated[
 ]
 
 
-_OF_A_TEXT: Final = frozenset({"type", "text"})
+_OF_A_TEXT: Final = {"type", "text"}
 """The fields that are set in a part that is a text and nothing else."""
 
 _FINISHED: Final = frozenset({TextPart, ContextPart, ImagePart})

@@ -368,9 +368,12 @@ def test_what_is_behind_an_error_is_bounded_whatever_it_is() -> None:
     many = ExceptionGroup("many", [ValueError(str(number)) for number in range(100_000)])
     assert redacted_with_causes(many).endswith("ValueError: 10; …]")
 
+    def in_a_group(error: Exception) -> Exception:
+        return ExceptionGroup("g", [error])
+
     deep: Exception = ValueError("the innermost")
     for _ in range(400):
-        deep = ExceptionGroup("g", [deep])
+        deep = in_a_group(deep)
     assert redacted_with_causes(deep).count("ExceptionGroup") == 6
 
     assert "its text cannot be read" in redacted_with_causes(_Closed())
