@@ -278,11 +278,18 @@ def test_what_is_being_written_when_a_worker_is_stopped_is_not_dropped(log: Log)
     class Stopping(AsyncEngine):
         def answer(self, request: Any) -> asyncio.Future[Any]:
             future = super().answer(request)
+            self.look(request)
+            return future
+
+        async def answered(self, request: Any) -> Any:
+            asyncio.get_running_loop().call_soon(self.look, request)  # Once it is queued.
+            return await super().answered(request)
+
+        def look(self, request: Any) -> None:
             if isinstance(request._command, FinalizeArchive):
                 asyncio.get_running_loop().call_soon(worker.stop, 0)
             elif isinstance(request._command, ReleaseTask):
                 gate.set()
-            return future
 
     async def hold(request: SummaryRequest) -> Summary:
         log.store.append = held  # type: ignore[method-assign]
