@@ -207,9 +207,11 @@ def _block(console: Console, columns: Sequence[_Column], row: int, room: int) ->
         else:
             line.append(" " * GAP).append_text(item)
     yield _whole(line)
-    sentences = [column for column in others if column.is_prose and column.sizes[row]]
+    sentences = [column for column in others if column.is_prose]
     for column in sentences:
-        # Two sentences in a row are told apart by their names.
+        if not column.sizes[row]:
+            continue
+        # Sentences of several columns are told apart by their names, also where only one is there.
         named = (f"{column.name} ", "dim") if len(sentences) > 1 else ""
         text = Text.assemble(named, column.cells[row])
         for piece in _wrapped(console, text, max(room - GAP, 1)):
