@@ -362,7 +362,7 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(EventLogError, match="cannot be opened"):
+    with pytest.raises(UnsupportedStore, match="is a folder; name a file"):
         SQLiteStore(tmp_path)
 
 
