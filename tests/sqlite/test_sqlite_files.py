@@ -14,7 +14,6 @@ import eventlog
 from eventlog import (
     CorruptError,
     CorruptLog,
-    EventLogError,
     InvalidArgument,
     Message,
     StoreUnavailable,
