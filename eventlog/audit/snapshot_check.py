@@ -1,8 +1,7 @@
 """Compare the snapshots of a session with the whole replay of its events.
 
 A snapshot that opening would ignore (made by other code, damaged, of another history) does no harm
-and is not checked. One that opening would trust, or a look back, must equal
-the replayed state.
+and is not checked. One that opening or looking back would trust must equal the replayed state.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from eventlog.offloop import IdleCall
 from eventlog.records import ANY, Expected, Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     from eventlog.engine.committer import Follower, Request
     from eventlog.engine.core import Core
@@ -77,10 +77,7 @@ class AsyncEngine:
         while True:
             if request.unkept:
                 await self.run(request.keep_values)
-            future = request.awaited_by(asyncio.get_running_loop())
-            self.blocking.submit(request)
-            follower = request.subject.follower
-            answer = await (future if follower is None else self._written(future, follower))
+            answer = await self._queue(request)
             if not request.unkept:
                 return answer
 
@@ -88,12 +85,15 @@ class AsyncEngine:
         """Store a request's large values, queue it, and return the future of its answer."""
         if request.keeps:
             return asyncio.ensure_future(self.answered(request))
+        queued = self._queue(request)
+        return queued if isinstance(queued, asyncio.Future) else asyncio.ensure_future(queued)
+
+    def _queue(self, request: Request) -> asyncio.Future[Any] | Coroutine[Any, Any, Any]:
+        """Queue a request now; return what its answer is awaited by."""
         future = request.awaited_by(asyncio.get_running_loop())
         self.blocking.submit(request)
         follower = request.subject.follower
-        return (
-            future if follower is None else asyncio.ensure_future(self._written(future, follower))
-        )
+        return future if follower is None else self._written(future, follower)
 
     async def _written(self, future: asyncio.Future[Any], follower: Follower) -> Any:
         """Return the answer once the records are written to the attached folder, too."""

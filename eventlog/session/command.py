@@ -231,11 +231,13 @@ def require_open(state: SessionState) -> None:
 def refuse_queued(state: SessionState, message_ids: Iterable[str]) -> None:
     """Raise `DuplicateEvent` if one of the messages waits in the queue, whatever its content.
 
-    A message that others record under its id would be the one that its run finds in the session, and
-    stands outside of the run's turn.
+    A message that others record under its id would be the one that its run finds in the session, though
+    it is outside of the run's turn.
     """
+    if state.queued is None:
+        return
     for message_id in message_ids:
-        run_id = None if state.queued is None else state.queued.get(message_id)
+        run_id = state.queued.get(message_id)
         if run_id is not None:
             raise DuplicateEvent(
                 state.session_id,

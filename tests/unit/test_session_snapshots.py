@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -302,3 +303,16 @@ def test_any_state_is_read_back_from_its_snapshot_and_goes_on_from_there(
     assert fold.dump(loaded) == fold.dump(before)
     whole = fold.fold(fold.initial(), records)
     assert fold.dump(fold.fold(loaded, records[cut:])) == fold.dump(whole)
+
+
+def test_a_copy_of_a_state_shares_nothing_that_is_changed_in_place() -> None:
+    """Every container of a state is copied, also one that a later field adds."""
+    state = SessionState("s")
+    containers = [
+        each.name for each in fields(SessionState) if hasattr(getattr(state, each.name), "copy")
+    ]
+    assert {"tasks", "lane", "window"} <= set(containers)
+
+    shared = [name for name in containers if getattr(state.copy(), name) is getattr(state, name)]
+
+    assert shared == []
