@@ -20,7 +20,7 @@ from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED, CreateSession
-from eventlog.session.commit import Commit, CommitResult
+from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import (
@@ -109,14 +109,6 @@ class AsyncSession:
     def _fence(self) -> TurnFence | None:
         """The fence of the turn that the calling code is part of, if it is part of one."""
         return fence_of(self._core)
-
-    @property
-    def _may_end_turn(self) -> bool:
-        """Whether a commit looks at the open turn, which may be stale; that takes I/O.
-
-        Without one it takes none, so that calls that are made together keep their order.
-        """
-        return self._core.state.turn is not None and self._fence is None
 
     @property
     def _steps(self) -> TurnSteps | None:
@@ -891,14 +883,11 @@ class AsyncSession:
         See `Session.commit`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
-        engine = self._engine
-        if self._may_end_turn:
-            command = await engine.run(
-                engine.blocking.commit_command, self._core, keep_recent, keep_turn_tokens
-            )
-        else:
-            command = Commit(keep_recent, keep_turn_tokens)
-        observer = engine.blocking.observer
+        engine, kept = self._engine.blocking, (keep_recent, keep_turn_tokens)
+        command = engine.plain_commit(self._core, self._fence, *kept) or await self._engine.run(
+            engine.commit_command, self._core, *kept
+        )
+        observer = engine.observer
         if observer is None:
             result: CommitResult = await self._do(command, by)
             return result

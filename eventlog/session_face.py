@@ -21,7 +21,7 @@ from eventlog.errors import LeaseLost, SessionClosed, TurnOpen
 from eventlog.recorded import Recorded
 from eventlog.records import ANY, Expected, Metadata
 from eventlog.session.commands import ABANDONED, CreateSession
-from eventlog.session.commit import Commit, CommitResult
+from eventlog.session.commit import CommitResult
 from eventlog.session.context import Context, SearchContext
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import (
@@ -108,14 +108,6 @@ class Session:
     def _fence(self) -> TurnFence | None:
         """The fence of the turn that the calling code is part of, if it is part of one."""
         return fence_of(self._core)
-
-    @property
-    def _may_end_turn(self) -> bool:
-        """Whether a commit looks at the open turn, which may be stale; that takes I/O.
-
-        Without one it takes none, so that calls that are made together keep their order.
-        """
-        return self._core.state.turn is not None and self._fence is None
 
     @property
     def _steps(self) -> TurnSteps | None:
@@ -666,6 +658,10 @@ class Session:
         lost the turn raise `LeaseLost`. There a ``name`` makes the message a step, whose name is used
         once in an attempt: with ``resume``, one that an earlier attempt finished is appended again,
         and ``done`` is true; look at it before you write. Outside of a turn a name has no effect.
+
+        If the block is never left, the end of the turn, of the session or of the log interrupts the
+        message, with all that was written; it is no finished step. Only the death of the process, or
+        an end that another process brings, loses what came after the last chunk.
         """
         self._engine.shelter.read(import_module, "eventlog.message_streams")
         from eventlog.message_streams import MessageStream, stream_terms
@@ -1006,12 +1002,10 @@ class Session:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         engine = self._engine
-        if self._may_end_turn:
-            command = engine.shelter.read(
-                engine.commit_command, self._core, keep_recent, keep_turn_tokens
-            )
-        else:
-            command = Commit(keep_recent, keep_turn_tokens)
+        kept = keep_recent, keep_turn_tokens
+        command = engine.plain_commit(self._core, self._fence, *kept) or engine.shelter.read(
+            engine.commit_command, self._core, *kept
+        )
         observer = engine.observer
         if observer is None:
             result: CommitResult = self._do(command, by)

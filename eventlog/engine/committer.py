@@ -108,9 +108,10 @@ class Request:
     waits: bool
     """Whether it was not decided because it must follow others of this round: in a later round."""
     keeps: bool
-    """Whether it may name large values, which `keep_values` stores before it is queued."""
+    """Whether something may have to be stored before it is queued, which `keep_values` does: large
+    values, or the rest of messages that it ends."""
     unkept: bool
-    """Whether it was not decided because a value is missing, which must be stored first."""
+    """Whether `keep_values` is to be called, since something is missing that must be stored first."""
     predecessor: Request | None
     """What must be stored before it, found when it was to be decided; set together with `waits`."""
     loop: AbstractEventLoop | None
@@ -151,7 +152,7 @@ class Request:
         return answer
 
     def keep_values(self) -> None:
-        """Store the missing values; called before queuing, never on the thread that writes."""
+        """Store what is missing; called before queuing, never on the thread that writes."""
         raise NotImplementedError
 
     def after_round(self) -> Request | None:

@@ -84,6 +84,8 @@ class Core:
         """Whether `after_round` may have something to do."""
         self.follower: Follower | None = None
         """Writes the attached folder, if this process owns it."""
+        self.writers: set[Writing] = set()
+        """Who writes unfinished messages of the session in this process."""
         self.watches: tuple[weakref.ref[Watching], ...] = ()
         """The live projections of this session that somebody still refers to."""
         self._snapshot_schedule = SnapshotSchedule()
@@ -171,6 +173,7 @@ class Core:
         self.pending = Pending()
         self._trusted = False
         self.follower = None  # The parent owns the folder.
+        self.writers = set()  # It goes on writing the messages, too.
         for watching in self._watching():
             watching.begin_anew_after_fork()
 
@@ -349,6 +352,14 @@ class Core:
             self.wants_after_round = schedule.since >= self._after_round_from
         if self.follower is not None:
             self.follower.note(request.recorded())
+
+
+class Writing(Protocol):
+    """The producer of an unfinished message (`eventlog.engine.streams.writer.StreamWriter`)."""
+
+    def store_rest(self) -> None:
+        """Store what was written so far; errors are the producer's (I/O)."""
+        ...
 
 
 class Watching(Protocol):

@@ -301,6 +301,19 @@ class Engine:
         keys = [key for key, _ in self.store.scan(start, end)]
         return keys + [key for key, _ in self.store.scan(*distant, DISTANT_LIMIT)]
 
+    def plain_commit(
+        self,
+        core: Core,
+        fence: TurnFence | None,
+        keep_recent: int,
+        keep_turn_tokens: int | None,
+    ) -> Commit | None:
+        """Return the command of a commit that need not look at the open turn, which may be stale; None if
+        `commit_command` must. No I/O, so that calls that are made together keep their order."""
+        if core.state.turn is not None and fence is None:
+            return None
+        return Commit(keep_recent, keep_turn_tokens)
+
     def commit_command(self, core: Core, keep_recent: int, keep_turn_tokens: int | None) -> Commit:
         """Return the command of a commit beside an open turn, which it ends if that is stale (I/O)."""
         if not self.trusts_time(STALE_TRUST):

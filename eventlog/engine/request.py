@@ -88,6 +88,8 @@ class SessionRequest(Request):
         self._key = None if metadata is None else metadata.idempotency_key
         if command.keeps_values:
             self.keeps, self.unkept = True, cast("KeepingCommand[Any]", command).unkept
+        elif command.ends_turns and core.writers:
+            self.keeps = self.unkept = True
         self._ids: list[EventId] = []
         self._drafts: Sequence[Draft] = ()
         self._recorded: list[Recorded] = []
@@ -189,6 +191,11 @@ class SessionRequest(Request):
 
     def keep_values(self) -> None:
         core, command = self._core, self._command
+        if (
+            command.ends_turns
+        ):  # What is written here and waits for its window belongs to what ends.
+            for writer in tuple(core.writers):
+                writer.store_rest()
         if isinstance(command, KeepingCommand):
             self._command = command.keep(core.reader, core.state.as_seen(core.creation))
         self.decisions = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from eventlog.errors import (
     DuplicateEvent,
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from eventlog.session.state import SessionState
     from eventlog.session.stored_calls import StoredCalls
     from eventlog.session.streams.events import ResultKept
-    from eventlog.session.streams.interrupting import Arrived
     from eventlog.session.streams.state import Stream
     from eventlog.session.tool_output import Limit
     from eventlog.session.turns.ending import Ending
@@ -580,45 +579,44 @@ class EndingSession(Command[None]):
 
     reason: str | None = None
     ending: Ending | None = None
-    """How the open turn ends, once `gather` has read it."""
+    """How the open turn, and what is being written, end; once `gather` has read it."""
     estimate: TokenEstimator = estimate_tokens
-    found: dict[str, Arrived] | None = None
-    """What arrived of the messages that are being written, once `gather` has read it."""
 
     gathers = True
     ends_turns = True
+    unnamed_reason: ClassVar[str]
+    """Why the work ends if the caller does not say."""
 
     def gather(self, facts: Facts, state: SessionState) -> Command[None]:
-        if state.streams and state.status == "open":
-            from eventlog.session.streams.interrupting import arrived  # As below.
-
-            self = replace(self, found=arrived(facts, state, state.streams.values()))  # noqa: PLW0642
-        if state.turn is None:
+        turn = state.turn
+        if state.status != "open" or (turn is None and not state.streams):
             return self
         from eventlog.session.turns.ending import gather_ending  # Few sessions have turns.
+        from eventlog.session.turns.unfinished import end_unfinished
 
-        return replace(self, ending=gather_ending(facts, state, withdraws=False))
+        drafts, after, later = end_unfinished(
+            facts, state, self.estimate, self.why, outside_too=True
+        )
+        withdraws = turn is not None and turn.on_error == "withdraw"
+        ending = gather_ending(later, after, withdraws=withdraws)
+        return replace(self, ending=ending._replace(unfinished=drafts))
 
     def reads_stored(self, state: SessionState) -> bool:
         return state.turn is not None or bool(state.streams)
 
-    def _end_of_work(self, state: SessionState, reason: str) -> list[Draft]:
+    @property
+    def why(self) -> str:
+        """Why what is unfinished ends."""
+        return self.reason or self.unnamed_reason
+
+    def end_of_work(self, state: SessionState) -> list[Draft]:
         """Return the events that end what is unfinished: messages first, then their turn."""
-        return [*self._interruptions(state, reason), *self._end_of_turn(state, reason)]
-
-    def _interruptions(self, state: SessionState, reason: str) -> list[Draft]:
-        if not self.found:
+        if self.ending is None:
             return []
-        from eventlog.session.streams.interrupting import interruptions
+        from eventlog.session.turns.ending import abandoned, end_drafts
 
-        return interruptions(state, self.found, self.estimate, reason)
-
-    def _end_of_turn(self, state: SessionState, reason: str) -> list[Draft]:
-        if state.turn is None or state.status != "open":
-            return []
-        from eventlog.session.turns.ending import Ending, abandoned, end_drafts
-
-        return end_drafts(state, self.ending or Ending(), abandoned(state.turn, reason))
+        end = None if state.turn is None else abandoned(state.turn, self.why)
+        return end_drafts(state, self.ending, end)
 
     def result(self, recorded: Sequence[Recorded]) -> None:
         return None
@@ -642,20 +640,23 @@ def _abandoned_runs(state: SessionState, reason: str, *, failed: bool = False) -
 class CloseSession(EndingSession):
     """Close the session to further messages; open archives are still finalised."""
 
+    unnamed_reason = "session closed"
+
     def decide(
         self, state: SessionState, now: int, ids: IdSource
     ) -> Sequence[Draft] | Outcome[None]:
         if state.status == "closed":
             return Outcome(None)
         require_open(state)
-        reason = self.reason or "session closed"
-        ends = [*self._end_of_work(state, reason), *_abandoned_runs(state, reason)]
+        ends = [*self.end_of_work(state), *_abandoned_runs(state, self.why)]
         return [*ends, Draft(SessionClosedEvent(reason=self.reason))]
 
 
 @dataclass(slots=True, eq=False)
 class DeleteSession(EndingSession):
     """Take the session out of use and abandon its open tasks (M1); its records stay."""
+
+    unnamed_reason = "session deleted"
 
     def decide(
         self, state: SessionState, now: int, ids: IdSource
@@ -664,7 +665,7 @@ class DeleteSession(EndingSession):
             raise SessionNotFound(state.session_id)
         if state.status == "deleted":
             raise SessionClosed(state.session_id, state.status)
-        reason = self.reason or "session deleted"
+        reason = self.why
         abandoned = [
             Draft(
                 ArchiveAbandoned(task_id=task.task_id, reason=reason)
@@ -675,5 +676,4 @@ class DeleteSession(EndingSession):
             if task.kind != INBOUND
         ]
         abandoned += _abandoned_runs(state, reason, failed=True)
-        ends = self._end_of_work(state, reason)
-        return [*ends, *abandoned, Draft(SessionDeleted(reason=self.reason))]
+        return [*self.end_of_work(state), *abandoned, Draft(SessionDeleted(reason=self.reason))]

@@ -1,6 +1,7 @@
 """Kill a process with signal 9 at each step of its writes while a message streams, one per step.
 
-Arguments: a folder; what a step is, as in `killed_at_each_step`; and, to take every third step only, 3
+Arguments: a folder; what a step is, as in `killed_at_each_step`, or the URL of a PostgreSQL database,
+where a step is a message between the process and the server; and, to take every third step only, 3
 and the number of the first one, counted from where the first message begins. After each kill two
 processes recover at once, and a third looks at what is there: each message once, ``interrupted`` if its
 end was not acknowledged, with all that was acknowledged and at most one chunk more. Says one line: the
@@ -12,13 +13,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from eventlog import Log, Message
+import psycopg  # noqa: F401 - once here rather than in every child
+
+from eventlog import Log, Message, Session
+from eventlog.engine.opening import open_store
+from eventlog.store import Store
 from eventlog.stores.files import FilesStore
 from eventlog.stores.sqlite import SQLiteStore
+from eventlog.testing.crashing import Steps
 from eventlog.testing.model.laws import check_laws
+from eventlog.testing.servers.wire import CuttingProxy
 
 if TYPE_CHECKING:
     from tests.processes.killed_at_each_step import (
@@ -65,31 +75,78 @@ def tell(told: Path, message: str, what: str) -> None:
         file.write(f"{message}|{what}\n")
 
 
-def run(kind: str, path: Path, last: int) -> int:
+Scenario = Callable[[Log, DeadlySteps, Path], None]
+
+
+class SteppedProxy(CuttingProxy):
+    """Stands before a server in the process itself; each message, in both directions, is a step."""
+
+    def __init__(self, host: str, port: int, steps: Steps) -> None:
+        self._steps = steps
+        super().__init__(host, port)
+
+    def take(self, name: str) -> bool:
+        with self._lock:
+            self._steps.take(name)
+        return True
+
+
+def is_url(kind: str) -> bool:
+    """Return whether it is a database on a server, where each run may take another number of steps."""
+    return kind.startswith("postgresql:")
+
+
+def place(kind: str, path: Path, steps: Steps | None = None) -> str:
+    """Return the URL of the log of one run, through a proxy if its messages are steps."""
+    schema = f"kill-{sha256(str(path).encode()).hexdigest()[:16]}"
+    parts = urlsplit(kind)
+    address = parts.netloc
+    if steps is not None:
+        assert parts.hostname is not None
+        assert parts.port is not None
+        proxy = SteppedProxy(parts.hostname, parts.port, steps)
+        address = f"{parts.username}@127.0.0.1:{proxy.port}"
+    return parts._replace(netloc=address, query=f"sslmode=disable&schema={schema}").geturl()
+
+
+def opened(kind: str, path: Path, steps: Steps) -> Store:
+    return open_store(place(kind, path, steps)) if is_url(kind) else stepped(kind, path, steps)
+
+
+def run(kind: str, path: Path, last: int, scenario: Scenario) -> int:
     steps = DeadlySteps(last)
-    log = Log(stepped(kind, path, steps))
+    log = Log(opened(kind, path, steps))
     scenario(log, steps, path.with_suffix(".told"))
     log.close()
     return steps.count
 
 
 def reopened(kind: str, path: Path) -> Log:
+    if is_url(kind):
+        return Log(open_store(place(kind, path)))
     if kind == "files":
         return Log(FilesStore(path, files=Unsynced(), writers="many"))
     return Log(SQLiteStore(path))
 
 
-def recover(kind: str, path: Path, number: int, start: int) -> int:
-    """Append as soon as the pipe says so: the producer is proven to have ended, so its streams end."""
+def recover(session: Session, number: int) -> None:
+    """Append: the producer is proven to have ended, so its streams end."""
+    session.append(Message.user("and then?", id=f"after {number}"))
+
+
+def come(
+    kind: str, path: Path, number: int, start: int, recover: Callable[[Session, int], None]
+) -> int:
+    """Recover as soon as the pipe says so."""
     log = reopened(kind, path)
     session = log.session(CHAT, create=True)
     os.read(start, 1)
-    session.append(Message.user("and then?", id=f"after {number}"))
+    recover(session, number)
     log.close()
     return 0
 
 
-def recover_at_once(kind: str, path: Path) -> None:
+def recover_at_once(kind: str, path: Path, recover: Callable[[Session, int], None]) -> None:
     """Have two processes recover, which begin together."""
     start, begin = os.pipe()
     children: list[int] = []
@@ -99,7 +156,7 @@ def recover_at_once(kind: str, path: Path) -> None:
             code = 1
             try:
                 os.close(begin)
-                code = recover(kind, path, number, start)
+                code = come(kind, path, number, start, recover)
             finally:
                 os._exit(code)
         children.append(child)
@@ -120,7 +177,7 @@ def check(kind: str, path: Path) -> int:
     assert len({message.id for message in found}) == len(found)
     interrupted = 0
     for id_, chunks in CHUNKS.items():
-        acknowledged = _acknowledged(path, id_)
+        acknowledged = acknowledged_of(path, id_)
         message = next((each for each in found if each.id == id_), None)
         if message is None:
             assert not acknowledged
@@ -137,26 +194,39 @@ def check(kind: str, path: Path) -> int:
     return interrupted
 
 
-def _acknowledged(path: Path, message: str) -> list[str]:
+def acknowledged_of(path: Path, message: str) -> list[str]:
     told = path.with_suffix(".told")
     lines = told.read_text().splitlines() if told.exists() else []
     return [line.partition("|")[2] for line in lines if line.startswith(f"{message}|")]
 
 
-def main(folder: Path, kind: str, every: int = 1, first: int = 1) -> None:
-    steps = in_a_child(lambda: run(kind, folder / "calm.db", NEVER))
+def kill_at_each(
+    folder: Path,
+    kind: str,
+    every: int,
+    first: int,
+    scenario: Scenario,
+    recover: Callable[[Session, int], None],
+    check: Callable[[str, Path], int],
+) -> None:
+    """Kill a scenario at its steps, recover and check; say what was found."""
+    steps = in_a_child(lambda: run(kind, folder / "calm.db", NEVER, scenario))
     before = int((folder / "calm.before").read_text())
-    shared = range(before + first, steps + 1, every)
-    interrupted = 0
-    for last in shared:
+    killed = counted = 0
+    for last in range(before + first, steps + 1, every):
         path = folder / f"{last}.db"
-        ended = in_a_child(lambda: run(kind, path, last))  # noqa: B023 - called before the next step
-        assert ended == -signal.SIGKILL, f"step {last}: {ended}"
-        recover_at_once(kind, path)
+        ended = in_a_child(lambda: run(kind, path, last, scenario))  # noqa: B023 - called before the next
+        assert ended == -signal.SIGKILL or (is_url(kind) and ended < last), f"step {last}: {ended}"
+        killed += ended < 0
+        recover_at_once(kind, path, recover)
         found = in_a_child(lambda: check(kind, path))  # noqa: B023 - as above
         assert found in (0, 1), f"step {last}: {found}"
-        interrupted += found
-    print(steps, len(shared), interrupted, flush=True)
+        counted += found
+    print(steps, killed, counted, flush=True)
+
+
+def main(folder: Path, kind: str, every: int = 1, first: int = 1) -> None:
+    kill_at_each(folder, kind, every, first, scenario, recover, check)
 
 
 if __name__ == "__main__":

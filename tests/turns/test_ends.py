@@ -198,3 +198,29 @@ def test_the_end_of_a_session_ends_its_turn(
     assert types[:2] == ["tool_result_recorded", "turn_abandoned"]
     assert states(session) == {"t1": "abandoned"}
     check(log, session)
+
+
+@pytest.mark.parametrize("end", ["close", "delete"])
+def test_the_end_of_a_session_withdraws_what_its_turn_was_to_withdraw(
+    log: Log, rival: Log, session: Session, end: str
+) -> None:
+    session.append(user("a"))
+    with session.turn("t1", on_error="withdraw") as turn:
+        turn.extend([user("q"), calling("c", "x")])
+        rival.session("s").append(user("other"))
+        out = turn.stream(message_id="half")
+        out.__enter__()
+        out.write("half")
+        out.flush()
+        version = session.version
+        getattr(rival.session("s"), end)()
+        with pytest.raises((SessionClosed, LeaseLost)):
+            out.end()
+
+    assert states(session) == {"t1": "abandoned"}
+    types = [recorded.type for recorded in log.read("s", after=version)]
+    assert types.index("messages_withdrawn") < types.index("turn_abandoned")
+    assert [message.id for message in session.history()] == ["a", "other"]
+    audit = [message.id for message in session.history(withdrawn=True)]
+    assert audit == ["a", "q", "c", "other", "half"]
+    check(log, session)

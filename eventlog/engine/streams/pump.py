@@ -52,6 +52,7 @@ class StreamPump:
 
     def attend(self, writer: StreamWriter, *, in_background: bool) -> None:
         """Take a writer in until `leave`; with ``in_background`` the thread stores its chunks."""
+        writer.core.writers.add(writer)
         with self._lock:
             self._writers[id(writer)] = writer
             if in_background and self._thread is None:
@@ -61,6 +62,7 @@ class StreamPump:
 
     def leave(self, writer: StreamWriter) -> None:
         """Forget a writer whose message has ended."""
+        writer.core.writers.discard(writer)
         with self._lock:
             self._writers.pop(id(writer), None)
 
@@ -92,6 +94,11 @@ class StreamPump:
                     self._thread = None
                     return
             store_due(self._engine, writers, self.now())
+            for writer in writers:
+                if (
+                    writer.is_finished
+                ):  # Others have ended its message, and its block may never be left.
+                    self.leave(writer)
 
     def _seconds_to_wait(self) -> float:
         with self._lock:

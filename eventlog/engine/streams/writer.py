@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from eventlog.engine.request import SessionRequest
@@ -55,7 +56,7 @@ class StreamWriter:
         """That of the turn which the message is part of, and whose lease is kept elsewhere."""
         self._step = step
         self._engine = engine
-        self._core = core
+        self.core = core
         self._options = options
         self._by = by
         self._now = now
@@ -119,7 +120,7 @@ class StreamWriter:
             if self._buffer or self._unstored is not None:
                 self._store()
             command = stream_arguments.end(
-                self._engine, self._core, *self.begun[:2], message, self._step
+                self._engine, self.core, *self.begun[:2], message, self._step
             )
             ended: Message = self._execute(command)
             self.is_over = True
@@ -131,7 +132,7 @@ class StreamWriter:
         Returns the message; None if nothing was written, or if it has been ended already.
         """
         with self._storing:
-            if self.is_over or self._error is not None:
+            if self.is_finished:
                 return None
             if self._buffer or self._unstored is not None:
                 self._store()
@@ -140,8 +141,14 @@ class StreamWriter:
             self.is_over = True
         return message
 
+    def store_rest(self) -> None:
+        """Store what was written so far, since others end the message; errors are the producer's (I/O)."""
+        with self._storing, suppress(EventLogError):
+            if not self.is_finished and (self._buffer or self._unstored is not None):
+                self._store()
+
     def _execute(self, command: Command[Any]) -> Any:
-        return self._engine.execute(self._core, command, self._by, fence=self._fence)
+        return self._engine.execute(self.core, command, self._by, fence=self._fence)
 
     def disown(self) -> None:
         """Have every further call refused: in a forked child, since the parent goes on writing."""
@@ -151,14 +158,19 @@ class StreamWriter:
         )
 
     def _raise_error(self) -> None:
-        if self._error is not None or self.is_over:
+        if self.is_finished:
             self._refuse()
 
     # ---- storing ------------------------------------------------------------------------------
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more can be stored: the message has ended, here or by others."""
+        return self.is_over or self._error is not None
+
     def is_due(self, now: int) -> bool:
         """Return whether a chunk is to be stored: one without parts where a lease runs out."""
-        if self.is_over or self._error is not None:
+        if self.is_finished:
             return False
         return self._buffer.is_due(now) or now >= self._renewal()
 
@@ -178,16 +190,16 @@ class StreamWriter:
 
         Called by the one that holds `storing`. None if the writing is over.
         """
-        if self.is_over or self._error is not None:
+        if self.is_finished:
             return None
         chunk = self._unstored
         if chunk is None:
             parts = self._buffer.take()
             number = self._sequence + 1
             chunk = self._unstored = stream_arguments.chunk_of(
-                self._engine, self._core, *self.begun[:2], number, parts
+                self._engine, self.core, *self.begun[:2], number, parts
             )
-        return SessionRequest(self._core, chunk, self._by, fence=self._fence)
+        return SessionRequest(self.core, chunk, self._by, fence=self._fence)
 
     def settle(self, error: BaseException | None) -> None:
         """Note what became of a chunk; one that could not be stored is tried again."""
@@ -202,7 +214,7 @@ class StreamWriter:
             log_fact(
                 logging.WARNING,
                 "chunk_not_stored",
-                session_id=self._core.session,
+                session_id=self.core.session,
                 message_id=self.begun.message_id,
                 error=str(error),
             )

@@ -93,11 +93,12 @@ def own_calls(state: SessionState) -> list[PendingCall]:
 def end_drafts(
     state: SessionState,
     ending: Ending,
-    event: TurnEvent,
+    event: TurnEvent | None,
     *,
     without: Collection[int] = (),
 ) -> list[Draft]:
-    """Return the drafts that end the open turn, the last of them with ``event``.
+    """Return the drafts that end what is unfinished, the last of them with ``event``, the end of the open
+    turn, if there is one.
 
     Calls of messages ``without`` which the session is from then on get no result.
     """
@@ -109,7 +110,7 @@ def end_drafts(
         for call, key in ending.calls
         if call.version not in without
     ]
-    return [*drafts, Draft(event)]
+    return drafts if event is None else [*drafts, Draft(event)]
 
 
 def interrupted(call: PendingCall) -> ToolResultRecorded:

@@ -41,14 +41,20 @@ class Unfinished(NamedTuple):
 
 
 def end_unfinished(
-    facts: Facts, state: SessionState, estimate: TokenEstimator, reason: str
+    facts: Facts,
+    state: SessionState,
+    estimate: TokenEstimator,
+    reason: str,
+    *,
+    outside_too: bool = False,
 ) -> Unfinished:
-    """Plan the end of what the open turn has not finished (I/O)."""
+    """Plan the end of what the open turn has not finished; with ``outside_too``, of all that is being
+    written in the session (I/O)."""
     turn = state.turn
     own = [
         stream
         for stream in state.streams.values()
-        if turn is not None and stream.turn == turn.fence
+        if outside_too or (turn is not None and stream.turn == turn.fence)
     ]
     if not own:
         return Unfinished((), state, facts)

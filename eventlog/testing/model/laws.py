@@ -22,6 +22,7 @@ from eventlog.session.tasks.events import (
     TaskEvent,
     TaskReleased,
 )
+from eventlog.session.withdrawals.events import MessagesWithdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +43,10 @@ def expect(what: str, seen: object, expected: object) -> None:
 def check_laws(store: Store, *, attempts: int = 3) -> None:
     """Assert the promises of the library for every session in a store.
 
-    Messages are live or archived, never lost and never both; replays agree to the byte; overviews,
-    the order of archives, leases and attempts are right; the store, the chains and the index have
-    no findings. ``attempts`` is the number of attempts that the workers gave a task. Nothing is
-    written.
+    Messages that were not withdrawn are live or archived, never lost and never both; replays agree
+    to the byte; overviews, the order of archives, leases and attempts are right; the store, the
+    chains and the index have no findings. ``attempts`` is the number of attempts that the workers
+    gave a task. Nothing is written.
     """
     expect("findings of the store", store.check(), [])
     expect("differences of the index", compare_index(store), [])
@@ -71,15 +72,26 @@ def state_bytes(store: Store, session: str) -> bytes:
 
 def archived_messages(events: Sequence[Recorded]) -> dict[int, list[str]]:
     """Return the ids of the messages that each commit took, by archive, as the events say."""
-    said = {
-        recorded.version: recorded.event.message["id"]
-        for recorded in events
-        if isinstance(recorded.event, MessageAppended)
-    }
+    said = _said(events)
     return {
         event.archive: [name for version, name in said.items() if _within(version, event.takes)]
         for event in (recorded.event for recorded in events)
         if isinstance(event, CommitPrepared)
+    }
+
+
+def _said(events: Sequence[Recorded]) -> dict[int, str]:
+    """Return the ids of the messages that no withdrawal took out, by version."""
+    gone = [
+        recorded.event.ranges
+        for recorded in events
+        if isinstance(recorded.event, MessagesWithdrawn)
+    ]
+    return {
+        recorded.version: recorded.event.message["id"]
+        for recorded in events
+        if isinstance(recorded.event, MessageAppended)
+        and not any(_within(recorded.version, ranges) for ranges in gone)
     }
 
 
@@ -108,12 +120,8 @@ def _check_order(events: Sequence[Recorded]) -> None:
 
 
 def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
-    """P1 and P2: every message is live or archived, in order, and none is both."""
-    said = [
-        recorded.event.message["id"]
-        for recorded in events
-        if isinstance(recorded.event, MessageAppended)
-    ]
+    """P1 and P2: every message is live, archived or withdrawn, in order, and none is two of that."""
+    said = list(_said(events).values())
     opened = log.session(session, follow_folder=False)
     live = [message.id for message in opened.tail()]
     archived = archived_messages(events)
@@ -133,14 +141,27 @@ def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
 
 
 def _check_overview(log: Log, session: str, events: Sequence[Recorded]) -> None:
-    """P4: a context shows the overview of the newest finalised archive."""
+    """P4: a context shows the overview of the newest finalised archive that was not cleared."""
     finalized = [
         recorded.event for recorded in events if isinstance(recorded.event, ArchiveFinalized)
     ]
+    cleared = _cleared(events)
+    finalized = [event for event in finalized if event.archive > cleared]
     latest = max(finalized, key=lambda event: event.archive, default=None)
     shown = log.session(session, follow_folder=False).context(token_budget=1 << 40)
     overview = "" if latest is None else latest.overview
     expect("overview (P4)", shown.latest_archive_overview, overview)
+
+
+def _cleared(events: Sequence[Recorded]) -> int:
+    """Return the number of the last archive that the newest clearing took out of contexts."""
+    cleared = archives = 0
+    for event in (recorded.event for recorded in events):
+        if isinstance(event, CommitPrepared):
+            archives = event.archive
+        elif isinstance(event, MessagesWithdrawn) and event.clears:
+            cleared = archives
+    return cleared
 
 
 def _check_claimed_in_order(events: Sequence[Recorded]) -> None:
