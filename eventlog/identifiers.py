@@ -190,5 +190,5 @@ def _session_id_problem(session: str) -> str | None:
     if not 1 <= size <= SESSION_ID_BYTES:
         return f"it takes {size} bytes of UTF-8; 1 to {SESSION_ID_BYTES} are allowed"
     if any(unicodedata.category(character) == "Cc" for character in session):
-        return "it has a control character"
+        return "it has a control character; leave it out"
     return None

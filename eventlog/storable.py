@@ -108,7 +108,9 @@ def check_text(what: str, value: Any, *, longest: int | None = None) -> str:
     text = value if type(value) is str else str.__str__(value)
     place = _surrogate_in(text)
     if place is not None:
-        raise InvalidArgument(f"{what}: it has a lone surrogate at character {place}")
+        raise InvalidArgument(
+            f"{what}: it has a lone surrogate at character {place}, which UTF-8 cannot hold; correct the text"
+        )
     if longest is not None and len(text) > longest:
         raise InvalidArgument(
             f"{what} has {len(text):,} characters; it may have at most {longest:,}"

@@ -60,6 +60,11 @@ ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 MESSAGE_ID_CHARACTERS: Final = 512
 """The longest id of a message."""
 
+_ID_LAW: Final = (
+    f"it must be a text of 1 to {MESSAGE_ID_CHARACTERS} characters without control characters and "
+    "halves of surrogate pairs; choose another id, or leave it out to have one drawn"
+)
+
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 ToolStatus: TypeAlias = Literal["pending", "running", "completed", "error"]
 
@@ -308,9 +313,7 @@ def _validated(value: Message | dict[str, Any], index: int | None) -> Message:
             value = {**fields, "id": value.id, "created_at": value.created_at}
         return Message.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(place) for place in first["loc"]) or None
-        raise InvalidMessage(printable(first["msg"]), field=field, index=index) from error
+        raise _refused(error, index) from error
     except Exception as error:  # a value of a user's own type may raise anything
         raise InvalidMessage(
             f"it cannot be read as a message ({type(error).__name__})", index=index
@@ -335,6 +338,15 @@ def message_data(message: Message, *, index: int | None = None) -> MessageData:
                 "created_at": message.created_at,
             }
     return _checked_data(message, index)
+
+
+def _refused(error: ValidationError, index: int | None) -> InvalidMessage:
+    """Return the error that names the first field which validation refuses."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(place) for place in first["loc"]) or None
+    return InvalidMessage(
+        _ID_LAW if field == "id" else printable(first["msg"]), field=field, index=index
+    )
 
 
 def _is_plain(message: Message, text: object) -> bool:
@@ -376,9 +388,7 @@ def _unstorable(message: Message, error: Exception | None, index: int | None) ->
     if found is not None:
         return InvalidMessage(found.reason, field=found.path or None, index=index)
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(place) for place in first["loc"]) or None
-        return InvalidMessage(printable(first["msg"]), field=field, index=index)
+        return _refused(error, index)
     reason = "it cannot be stored as JSON: it would be read back as something else"
     return InvalidMessage(reason, index=index)
 
