@@ -884,9 +884,9 @@ class AsyncSession:
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         engine, kept = self._engine.blocking, (keep_recent, keep_turn_tokens)
-        command = engine.plain_commit(self._core, self._fence, *kept) or await self._engine.run(
-            engine.commit_command, self._core, *kept
-        )
+        command = engine.plain_commit(self._core, self._fence, *kept)
+        if command is None:
+            command = await self._engine.run(engine.commit_command, self._core, *kept)
         observer = engine.observer
         if observer is None:
             result: CommitResult = await self._do(command, by)

@@ -1003,9 +1003,9 @@ class Session:
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         engine = self._engine
         kept = keep_recent, keep_turn_tokens
-        command = engine.plain_commit(self._core, self._fence, *kept) or engine.shelter.read(
-            engine.commit_command, self._core, *kept
-        )
+        command = engine.plain_commit(self._core, self._fence, *kept)
+        if command is None:
+            command = engine.shelter.read(engine.commit_command, self._core, *kept)
         observer = engine.observer
         if observer is None:
             result: CommitResult = self._do(command, by)

@@ -101,6 +101,15 @@ class AppendMessages(Command[tuple[Message, ...]]):
     gathers = True
     expects_conversation = True
 
+    def given(self) -> list[dict[str, Any]]:
+        """Return the messages as the caller gave them: without an id or a time that was drawn as they
+        were built, since whoever repeats the call draws anew."""
+        given: list[dict[str, Any]] = []
+        for message, data in zip(self.messages, self.data, strict=True):
+            drawn = {"id", "created_at"} - message.model_fields_set
+            given.append({name: each for name, each in data.items() if name not in drawn})
+        return given
+
     def gather(self, facts: Facts, state: SessionState) -> Command[tuple[Message, ...]]:
         if not state.withdrawn:
             return self

@@ -96,12 +96,7 @@ class RecordTogether(KeepingCommand["tuple[Recorded, ...]"]):
 
     def content(self) -> Any:
         """Return what decides whether another command with the same key is the same one."""
-        messages: list[Any] = []
-        if self.appends is not None:
-            for message, data in zip(self.appends.messages, self.appends.data, strict=True):
-                drawn = {"id", "created_at"} - message.model_fields_set
-                messages.append({name: each for name, each in data.items() if name not in drawn})
-        return [self.events, messages]
+        return [self.events, [] if self.appends is None else self.appends.given()]
 
     def repeats(self, recorded: Sequence[Recorded], drafts: Sequence[Draft]) -> bool:
         if self.appends is None:

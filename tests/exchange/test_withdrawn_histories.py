@@ -25,6 +25,7 @@ from eventlog.exchange.bundle.writing import bundle_bytes
 from eventlog.exchange.copying import copy_log
 from eventlog.exchange.exporting import export
 from eventlog.exchange.reading import read_conversations
+from eventlog.records import START
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.files import FilesBacking
@@ -135,8 +136,8 @@ def imported(store: Store) -> Store:
 
 def expect_the_same(store: Store, other: Store) -> None:
     """Assert that a store has the same session, to the byte, and that the laws hold in it."""
-    mine = [record._replace(position=0) for record in store.read("s")]
-    theirs = [record._replace(position=0) for record in other.read("s")]
+    mine = [record._replace(position=START) for record in store.read("s")]
+    theirs = [record._replace(position=START) for record in other.read("s")]
     assert theirs == mine
     assert state_bytes(other, "s") == state_bytes(store, "s")
     assert shown(Log(other)) == shown(Log(store))

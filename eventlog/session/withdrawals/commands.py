@@ -157,6 +157,11 @@ class ReplaceMessages(WithdrawMessages, KeepingCommand[int]):
     def unkept(self) -> bool:
         return isinstance(self.appends, KeepingCommand) and self.appends.unkept
 
+    def content(self) -> Any:
+        """Return what decides whether another command with the same key is the same one."""
+        given = [] if self.appends is None else self.appends.given()
+        return {"which": self.which, "expected": self.expected, "messages": given}
+
     def keep(self, values: Values, state: SessionState) -> Command[int]:
         assert isinstance(self.appends, KeepingCommand)  # Otherwise nothing is unkept.
         kept = cast("AppendMessages", self.appends.keep(values, state))
