@@ -142,9 +142,12 @@ ANOTHER_WAY = {
 
 
 def public(cls: type) -> dict[str, Any]:
-    return {
-        name: inspect.getattr_static(cls, name) for name in vars(cls) if not name.startswith("_")
-    }
+    """Return the public members of a class, but not of the other class of users that it continues."""
+    others = [base for base in cls.__mro__[1:] if not base.__module__.startswith("eventlog.faces.")]
+    inherited = {each for base in others for each in base.__mro__}
+    own = [base for base in cls.__mro__ if base not in inherited]
+    names = [name for base in own for name in vars(base) if not name.startswith("_")]
+    return {name: inspect.getattr_static(cls, name) for name in names}
 
 
 def test_every_operation_has_a_method_and_every_method_an_operation() -> None:

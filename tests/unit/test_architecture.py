@@ -71,8 +71,8 @@ FACES = {
 """The modules right in `eventlog/` that are faces; every other one there is of the ground."""
 
 FOUR_FACES = ("log", "aio", "session_face", "async_session_face", "late_verbs")
-"""The faces, and what they share, that import the verbs of the rooms above the engine inside methods,
-so that nobody who only appends pays for them."""
+"""The faces, and what they share beside `eventlog.faces`, that import the verbs of the rooms above the
+engine inside methods, so that nobody who only appends pays for them."""
 
 SEAM = {
     f"eventlog.{name}"
@@ -310,7 +310,10 @@ def eager_imports_of_the_four_faces(tree: Tree) -> list[str]:
     return [
         str(found)
         for found in tree.imports
-        if found.module in [f"eventlog.{name}" for name in FOUR_FACES]
+        if (
+            found.module in [f"eventlog.{name}" for name in FOUR_FACES]
+            or is_of(found.module, "eventlog.faces")
+        )
         and found.is_eager
         and tree.part_of(tree.module_of(found.name) or "eventlog") in rooms
     ]
@@ -557,6 +560,7 @@ NOT_NEEDED_TO_APPEND = {
     "eventlog.projections",
     "eventlog.adoption.commands",
     "eventlog.async_session_face",
+    "eventlog.faces.async_base",
     "eventlog.session.attachment",
     "eventlog.session.folder_events",
     "eventlog.session.tasks.commands",

@@ -88,7 +88,7 @@ def methods(cls: type) -> list[tuple[type, str]]:
     """Return the public methods of a class that may not answer when the log is closed."""
     return [
         (cls, name)
-        for name, method in vars(cls).items()
+        for name, method in inspect.getmembers_static(cls)
         if inspect.isfunction(method) and not name.startswith("_") and (cls, name) not in ENDS
     ]
 

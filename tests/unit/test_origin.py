@@ -128,7 +128,7 @@ def test_every_command_takes_its_origin(cls: type, names: Any) -> None:
     """Whatever takes an actor takes the rest, and is tried below."""
     taking = {
         name: {*ORIGIN} & {*inspect.signature(method).parameters}
-        for name, method in vars(cls).items()
+        for name, method in inspect.getmembers(cls)
         if inspect.isfunction(method)
         and "actor" in inspect.signature(method).parameters
         and name not in FILTERING

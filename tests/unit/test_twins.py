@@ -37,7 +37,7 @@ IMMEDIATE = {"stop", "stream", "turn"}
 
 
 def public(cls: type) -> dict[str, Any]:
-    names = [name for name in vars(cls) if not name.startswith("_")]
+    names = [name for name in dir(cls) if not name.startswith("_")]
     return {name: inspect.getattr_static(cls, name) for name in names}
 
 
