@@ -21,9 +21,7 @@ from eventlog.faces.async_streams import AsyncStreamVerbs
 from eventlog.faces.async_work import AsyncWorkVerbs
 from eventlog.records import Metadata
 from eventlog.session.messages import Message
-from eventlog.session.views import (
-    TurnView,
-)
+from eventlog.session.views import TurnView
 
 if TYPE_CHECKING:
     from types import TracebackType

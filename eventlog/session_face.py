@@ -22,9 +22,7 @@ from eventlog.faces.streams import StreamVerbs
 from eventlog.faces.work import WorkVerbs
 from eventlog.records import Metadata
 from eventlog.session.messages import Message
-from eventlog.session.views import (
-    TurnView,
-)
+from eventlog.session.views import TurnView
 
 if TYPE_CHECKING:
     from types import TracebackType

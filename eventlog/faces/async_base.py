@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 from eventlog.engine.request import SessionRequest
 from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.views import (
-    SessionMeta,
-    session_meta,
-)
+from eventlog.session.views import SessionMeta, session_meta
 
 if TYPE_CHECKING:
     from eventlog.engine.async_engine import AsyncEngine

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventlog.engine.turn_context import fence_of, steps_of
 from eventlog.records import ANY, Expected, Metadata
-from eventlog.session.views import (
-    SessionMeta,
-    session_meta,
-)
+from eventlog.session.views import SessionMeta, session_meta
 
 if TYPE_CHECKING:
     from eventlog.engine.core import Core
