@@ -1,10 +1,10 @@
 """Verify a session: its records are what was written, and all derived data follows from them.
 
-The records are read once, for three checks: the hash chain, the replay of the state machines, and a
-count of the messages that does not trust the replay (`conservation`). Then what is stored beside
-the records is compared with them: the snapshot (`snapshot_check`), the large values (`value_check`)
-and the index (`index_check`). ``eventlog/docs/tampering.md`` lists what cannot be detected without a
-seal kept elsewhere.
+The records are read once, a page at a time, for three checks: the hash chain, the replay of the
+state machines, and a count of the messages that does not trust the replay (`conservation`). Then
+what is stored beside the records is compared with them: the snapshot (`snapshot_check`), the large
+values (`value_check`) and the index (`index_check`). ``eventlog/docs/tampering.md`` lists what cannot
+be detected without a seal kept elsewhere.
 
 Whatever bytes the store returns, verifying reports findings; it raises only if the store cannot be
 reached or the log is closed.
@@ -12,9 +12,10 @@ reached or the log is closed.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.audit.chain_check import ChainCheck, verify_chain
+from eventlog.audit.chain_check import PAGE, ChainCheck, verify_chain
 from eventlog.audit.conservation import Ledger
 from eventlog.audit.index_check import (
     changes_by,
@@ -28,11 +29,10 @@ from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
 from eventlog.finding import Finding
 from eventlog.session.index import changes_index, session_of_entry
-from eventlog.session.named_values import may_name_values
 from eventlog.session.projection import SessionFold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eventlog.records import Record
     from eventlog.store import Store
@@ -140,18 +140,14 @@ class _Reading:
 
     def run(self, records: Iterator[Record]) -> None:
         """Read all records, up to one that the store finds damaged."""
-        watched = self._watched(self._whole(records))
-        try:
-            self._fold.fold(self._state, watched)
-        except CorruptError as error:
-            version = self._state.version + 1
-            self._unfolded = Finding(
-                self._stream, version, "undecodable", f"the record cannot be folded: {error}"
-            )
-            for (
-                _
-            ) in watched:  # The checks of the chain and of the count continue without the replay.
-                pass
+        whole = self._whole(records)
+        while page := list(islice(whole, PAGE)):
+            self.version = page[-1].version
+            self._chain.take(page)
+            self._ledger.take(page)
+            self._values.take(page)
+            if self._unfolded is None:
+                self._replay(page)
 
     def _whole(self, records: Iterator[Record]) -> Iterator[Record]:
         try:
@@ -160,29 +156,32 @@ class _Reading:
             stream = error.stream or self._stream
             self._damaged = Finding(stream, error.version, "damaged", str(error))
 
-    def _watched(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _replay(self, page: Sequence[Record]) -> None:
+        """Fold records. One that cannot be folded ends the replay, and not the other checks."""
+        try:
+            self._fold.fold(self._state, self._watched(page))
+        except CorruptError as error:
+            version = self._state.version + 1
+            self._unfolded = Finding(
+                self._stream, version, "undecodable", f"the record cannot be folded: {error}"
+            )
+
+    def _watched(self, page: Sequence[Record]) -> Iterator[Record]:
         """Yield records to the replay, and check each before and after it is folded."""
         state, snapshot = self._state, self._snapshot
-        take_hash, count, note_values = self._chain.take, self._ledger.take, self._values.take
-        for record in records:
-            self.version = version = record.version
-            type_ = record.type
-            take_hash(record)
-            count(record)
-            if may_name_values(record):
-                note_values(record)
-            if self._unfolded is not None:
-                continue
-            if type_ == "message_appended" and (found := problem_of_message(record)) is not None:
-                self._unreadable.append(found)
+        for record in page:
+            if record.type == "message_appended":
+                found = problem_of_message(record)
+                if found is not None:
+                    self._unreadable.append(found)
             if changes_index(state, record):
                 before = state.copy()
                 yield record
-                if state.version == version:
+                if state.version == record.version:
                     self._entries.update(changes_by(before, record, state))
             else:
                 yield record
-            if version == snapshot.version and state.version == version:
+            if record.version == snapshot.version and state.version == record.version:
                 snapshot.reached(record, state)
 
     def _unfolded_at(self) -> int | None:

@@ -6,7 +6,7 @@ everything else is left to pydantic, which reads it or says what is wrong.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic_core import to_json
 
@@ -16,18 +16,23 @@ from eventlog.session.messages import ROLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["quicker_fold_reader", "quicker_reader", "quicker_writer"]
+__all__ = ["ReadForFold", "quicker_fold_reader", "quicker_reader", "quicker_writer"]
 
 _OLDEST: Final = (0, 19)
 """As the extra ``fast`` asks for; an older one that is installed for something else is left alone."""
 
 _PLAIN_FIELDS: Final = 4
 
-_STAND_INS: Final[dict[str, MessageData]] = {
-    role: {"id": "", "role": role, "parts": [{"type": "text", "text": ""}], "created_at": ""}
-    for role in ROLES
-}
-"""What a fold sees of a message of one text: it counts them, and looks at the role alone."""
+_IS_USER: Final = {role: role == "user" for role in ROLES}
+
+_FIRST_TEXT: Final = b'"text"'
+_FIRST_PLACES: Final = (60, 160)
+"""Where the type of the first part is, if the id is not very long: msgspec takes longer to give up than
+it takes to find out whether that is a text."""
+
+ReadForFold: TypeAlias = "tuple[int, bool, MessageData | None]"
+"""The tokens of a message. If it is one text, whether a user wrote it, and None: a fold needs no more of
+such a message. Otherwise False, and the message."""
 
 
 def quicker_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -37,7 +42,7 @@ def quicker_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         return read
 
     def read_quickly(data: bytes) -> Any:
-        if not _is_promising(data):
+        if data.find(_FIRST_TEXT, *_FIRST_PLACES) < 0:
             return read(data)
         try:
             appended = decode(data)
@@ -57,23 +62,25 @@ def quicker_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read_quickly
 
 
-def quicker_fold_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Return what reads the data as far as a fold needs it: all is checked, but not all returned.
-
-    The message is a shared one with the same role where it is one text; nobody may change it.
-    """
+def quicker_fold_reader(read: Callable[[bytes], Any]) -> Callable[[bytes], ReadForFold]:
+    """Return what reads the data as far as a fold needs it: all is checked, but not all returned."""
     decode = _decoder()
-    if decode is None:
-        return read
 
-    def read_for_fold(data: bytes) -> Any:
-        if not _is_promising(data):
-            return read(data)
+    def read_whole(data: bytes) -> ReadForFold:
+        appended = read(data)
+        return appended["tokens"], False, appended["message"]
+
+    if decode is None:
+        return read_whole
+
+    def read_for_fold(data: bytes) -> ReadForFold:
+        if data.find(_FIRST_TEXT, *_FIRST_PLACES) < 0:
+            return read_whole(data)
         try:
             appended = decode(data)
-            return {"message": _STAND_INS[appended.message.role], "tokens": appended.tokens}
+            return appended.tokens, _IS_USER[appended.message.role], None
         except Exception:  # noqa: BLE001 - as above, and roles that no message has
-            return read(data)
+            return read_whole(data)
 
     return read_for_fold
 
@@ -107,14 +114,6 @@ def _decoder() -> Callable[[bytes], Any] | None:
         "Appended", [("message", message), ("tokens", int)], forbid_unknown_fields=True
     )
     return Decoder(appended).decode
-
-
-def _is_promising(data: bytes) -> bool:
-    """Return whether the first part is a text, if the id is not very long.
-
-    msgspec takes longer to give up than this takes to find out.
-    """
-    return data.find(b'"text"', 60, 160) > 0
 
 
 def quicker_writer() -> Callable[[MessageData, int], bytes]:

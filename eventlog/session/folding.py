@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.state import SessionState
 
-__all__ = ["apply", "apply_message", "apply_records"]
+__all__ = ["apply", "apply_message", "apply_records", "apply_text"]
 
 _MESSAGE: Final = MessageAppended.event_type
 _MESSAGE_SCHEMA: Final = MessageAppended.event_schema
@@ -89,6 +89,17 @@ def apply_message(state: SessionState, record: Record, message: MessageData, tok
     state.time = state.updated_at = record.time
 
 
+def apply_text(state: SessionState, record: Record, tokens: int, is_user: bool) -> None:
+    """Do what `apply_message` does with a message of one text; three calls less for nearly all."""
+    state.window.append(record.version, tokens, is_user)
+    state.total_message_count += 1
+    if state.turn is not None:
+        state.turn.note_message(record)
+    state.version = record.version
+    state.hash = record.hash
+    state.time = state.updated_at = state.last_message_at = record.time
+
+
 def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> None:
     """Fold records as `apply` does, but read the data of messages the fastest way.
 
@@ -102,8 +113,11 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
             apply(state, Recorded(record))
             continue
         try:
-            appended = read_data(data)
-            apply_message(state, record, appended["message"], appended["tokens"])
+            tokens, is_user, message = read_data(data)
+            if message is None:
+                apply_text(state, record, tokens, is_user)
+            else:
+                apply_message(state, record, message, tokens)
         except ValidationError:
             # Raises the error that says what is wrong, or reads what earlier versions stored.
             apply(state, Recorded(record, decode_event(record)))

@@ -7,7 +7,8 @@ from struct import pack
 
 import pytest
 
-from eventlog.chain import GENESIS, chain_hash
+from eventlog.chain import GENESIS, PageHasher, chain_hash
+from eventlog.records import START, Record
 
 FIELDS = {
     "previous": GENESIS,
@@ -68,3 +69,31 @@ def test_every_field_matters(field: str, value: object) -> None:
 def test_no_two_pairs_of_stream_and_type_run_into_one() -> None:
     assert hash_of(stream="a", type="b") != hash_of(stream="ab", type="")
     assert hash_of(data=b"ab", metadata=b"") != hash_of(data=b"a", metadata=b"b")
+
+
+def test_the_hashes_of_a_page_are_those_of_its_records() -> None:
+    """Each follows the stored hash of the one before it, so one that is wrong is the only one."""
+    records = [
+        Record(
+            "chat-42",
+            version,
+            START,
+            bytes([version % 250]) * 16,
+            ("message_appended", "acme.noted")[version % 2],
+            1 + version % 3,
+            version * 10**12,
+            b'{"text":"%d"}' % version,
+            (b"{}", b'{"batch":%d}' % version, b'{"actor":"a long name of somebody"}')[version % 3],
+            sha256(b"%d" % version).digest(),
+        )
+        for version in range(1, 2_000)
+    ]
+    hasher, previous, found = PageHasher("chat-42"), GENESIS, list[bytes]()
+    for start in range(0, len(records), 300):
+        found += hasher.hashes(previous, records[start : start + 300])
+        previous = records[start : start + 300][-1].hash
+    befores = [GENESIS, *(record.hash for record in records)]
+    assert found == [
+        chain_hash(before, *record[:2], *record[3:9])
+        for before, record in zip(befores, records, strict=False)
+    ]
