@@ -28,6 +28,7 @@ from eventlog.audit.snapshot_check import SnapshotCheck
 from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
 from eventlog.finding import Finding
+from eventlog.session.folding import apply_records
 from eventlog.session.index import changes_index, session_of_entry
 from eventlog.session.projection import SessionFold
 
@@ -159,21 +160,23 @@ class _Reading:
     def _replay(self, page: Sequence[Record]) -> None:
         """Fold records. One that cannot be folded ends the replay, and not the other checks."""
         try:
-            self._fold.fold(self._state, self._watched(page))
+            apply_records(self._state, self._watched(page), self._look_at_message)
         except CorruptError as error:
             version = self._state.version + 1
             self._unfolded = Finding(
                 self._stream, version, "undecodable", f"the record cannot be folded: {error}"
             )
 
+    def _look_at_message(self, record: Record) -> None:
+        """Check a message, unless it is one that the replay has seen to be one text."""
+        found = problem_of_message(record) if record.type == "message_appended" else None
+        if found is not None:
+            self._unreadable.append(found)
+
     def _watched(self, page: Sequence[Record]) -> Iterator[Record]:
-        """Yield records to the replay, and check each before and after it is folded."""
+        """Yield records to the replay, and check what they change before and after it."""
         state, snapshot = self._state, self._snapshot
         for record in page:
-            if record.type == "message_appended":
-                found = problem_of_message(record)
-                if found is not None:
-                    self._unreadable.append(found)
             if changes_index(state, record):
                 before = state.copy()
                 yield record
@@ -184,9 +187,6 @@ class _Reading:
             if record.version == snapshot.version and state.version == record.version:
                 snapshot.reached(record, state)
 
-    def _unfolded_at(self) -> int | None:
-        return None if self._unfolded is None else self._unfolded.version
-
     def verified(self) -> Verified:
         """Return the findings, after all records were read."""
         if self._damaged is not None:
@@ -196,8 +196,7 @@ class _Reading:
         if self._unfolded is None:
             illegal = self._state.findings
             findings += [Finding(self._stream, at, "illegal", why) for at, why in illegal]
-        unreadable = [each for each in self._unreadable if each.version != self._unfolded_at()]
-        findings += [*unreadable, *self._ledger.findings, *self._values.findings()]
+        findings += [*self._unreadable, *self._ledger.findings, *self._values.findings()]
         if broken is not None or self._unfolded is not None:
             # The events are not those from which snapshot and index were derived.
             return self._verified(findings, None)

@@ -100,10 +100,15 @@ def apply_text(state: SessionState, record: Record, tokens: int, is_user: bool) 
     state.time = state.updated_at = state.last_message_at = record.time
 
 
-def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> None:
+def apply_records(
+    state: SessionState,
+    records: Iterable[Record | Recorded],
+    others: Callable[[Record], object] | None = None,
+) -> None:
     """Fold records as `apply` does, but read the data of messages the fastest way.
 
-    Raises as `apply` does.
+    ``others`` is called with each record, once it is folded, that is not a message of one text which
+    can be given back. Raises as `apply` does.
     """
     read_data = appended_fold_reader()  # All schemas so far have the same fields.
     for entry in records:
@@ -111,18 +116,20 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
         _, _, _, _, type_, schema, _, data, _, _ = record
         if type_ != _MESSAGE or not 0 < schema <= _MESSAGE_SCHEMA or state.status != "open":
             apply(state, Recorded(record))
-            continue
-        try:
-            tokens, is_user, message = read_data(data)
-            if message is None:
-                apply_text(state, record, tokens, is_user)
-            else:
+        else:
+            try:
+                tokens, is_user, message = read_data(data)
+                if message is None:
+                    apply_text(state, record, tokens, is_user)
+                    continue
                 apply_message(state, record, message, tokens)
-        except ValidationError:
-            # Raises the error that says what is wrong, or reads what earlier versions stored.
-            apply(state, Recorded(record, decode_event(record)))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise _unfoldable(record, error) from error
+            except ValidationError:
+                # Raises the error that says what is wrong, or reads what earlier versions stored.
+                apply(state, Recorded(record, decode_event(record)))
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise _unfoldable(record, error) from error
+        if others is not None:
+            others(record)
 
 
 def _unfoldable(record: Record, error: Exception) -> CorruptLog:

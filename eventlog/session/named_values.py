@@ -21,9 +21,7 @@ __all__ = ["named_values", "naming_values"]
 _OUTPUT_REF: Final = b'"tool_output_ref"'
 """The text that the data of every event with a stored tool output has, and few others."""
 
-_OUTPUT_TYPES: Final = frozenset(
-    {"message_appended", "tool_result_recorded", "message_enqueued"}
-)
+_OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded", "message_enqueued"})
 _NAMING_TYPES: Final = frozenset({"step_completed", "folder_adopted"})
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
