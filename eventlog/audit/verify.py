@@ -141,8 +141,7 @@ class _Reading:
 
     def run(self, records: Iterator[Record]) -> None:
         """Read all records, up to one that the store finds damaged."""
-        whole = self._whole(records)
-        while page := list(islice(whole, PAGE)):
+        while page := self._next_page(records):
             self.version = page[-1].version
             self._chain.take(page)
             self._ledger.take(page)
@@ -150,12 +149,16 @@ class _Reading:
             if self._unfolded is None:
                 self._replay(page)
 
-    def _whole(self, records: Iterator[Record]) -> Iterator[Record]:
-        try:
-            yield from records
-        except CorruptLog as error:
-            stream = error.stream or self._stream
-            self._damaged = Finding(stream, error.version, "damaged", str(error))
+    def _next_page(self, records: Iterator[Record]) -> list[Record]:
+        """Read the next records, or those before one that the store finds damaged."""
+        page: list[Record] = []
+        if self._damaged is None:
+            try:
+                page.extend(islice(records, PAGE))
+            except CorruptLog as error:
+                stream = error.stream or self._stream
+                self._damaged = Finding(stream, error.version, "damaged", str(error))
+        return page
 
     def _replay(self, page: Sequence[Record]) -> None:
         """Fold records. One that cannot be folded ends the replay, and not the other checks."""

@@ -95,7 +95,7 @@ def test_a_record_is_named_wherever_in_a_page_it_is(place: int) -> None:
     assert verdict(removed) == Found(place + 1, "removed")
     for odd in ({"time": -1}, {"type": "\ud800"}, {"stream": "t"}, {"hash": b"short"}):
         behind = list(changed)
-        behind[place + 2] = behind[place + 2]._replace(**odd)  # type: ignore[arg-type]
+        behind[place + 2] = behind[place + 2]._replace(**odd)
         assert verdict(behind) == Found(place + 1, "changed")
 
 
