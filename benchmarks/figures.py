@@ -403,12 +403,15 @@ def _whole(scale: Scale) -> Iterator[Row]:
 def _streams(scale: Scale) -> Iterator[Row]:
     with _folder() as new:
         timing = streams.streamed(new("streams"), scale.seconds)
+        brought = streams.brought(scale.seconds).cpu_microseconds
+        cost = timing.cpu_microseconds - brought
         yield Row(
-            "a token, 10 messages at once, 150 tokens/s each",
-            f"{timing.cpu_microseconds:.1f} µs of CPU",
+            "a token, 10 messages at once, 150 tokens/s each, on top of the event loop that brings "
+            f"them ({brought:.1f} µs)",
+            f"{cost:.1f} µs of CPU",
             {},
             "≤ 10 µs",
-            timing.cpu_microseconds <= 10,
+            cost <= 10,
         )
         for name, view in {
             "tail(last=20)": views.VIEWS["tail(last=20)"],

@@ -7,10 +7,11 @@ trace in the chain.
 
 from __future__ import annotations
 
-from itertools import chain, islice
+import struct
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from eventlog.chain import GENESIS, chain_hash, hash_over_digests, record_hasher
+from eventlog.chain import GENESIS, PageHasher, chain_hash, hash_over_digests
 from eventlog.finding import Finding
 
 if TYPE_CHECKING:
@@ -18,34 +19,37 @@ if TYPE_CHECKING:
 
     from eventlog.records import Record
 
-__all__ = ["LOOKAHEAD", "ChainCheck", "verify_chain"]
+__all__ = ["LOOKAHEAD", "PAGE", "ChainCheck", "verify_chain"]
 
 LOOKAHEAD: Final = 64
 """How many records after a bad one are searched for an explanation. If more were removed or inserted
 at once, the record is reported as changed."""
 
+PAGE: Final = 256
+"""Records that are checked together."""
+
+_ODD: Final = (struct.error, ValueError)
+"""What a number raises that no header has room for, and a text with half a character."""
+
 
 def verify_chain(records: Iterator[Record]) -> Finding | None:
     """Return the first place where the chain is broken, or None."""
-    first = next(records, None)
-    if first is None:
-        return None
-    previous, record_hash = GENESIS, record_hasher(first.stream)
-    for expected, record in enumerate(chain((first,), records), 1):
-        if record.version != expected or record.hash != record_hash(previous, record):
-            return explain_break(previous, expected, [record, *islice(records, LOOKAHEAD)])
-        previous = record.hash
-    return None
+    check: ChainCheck | None = None
+    while page := list(islice(records, PAGE)):
+        check = check or ChainCheck(page[0].stream)
+        check.take(page)
+        if check.is_explicable:
+            break
+    return None if check is None else check.finding()
 
 
 class ChainCheck:
-    """Checks a chain record by record, so that one reading can serve several checks."""
+    """Checks a chain page by page, so that one reading can serve several checks."""
 
     def __init__(
         self, stream: str, digests: Mapping[int, tuple[bytes, bytes]] | None = None
     ) -> None:
-        self._record_hash = record_hasher(stream)
-        self._hash_of = self._hash_over_digests if digests else self._record_hash
+        self._hasher = PageHasher(stream)
         self._digests = digests or {}
         """Of redacted records, by version: the digests of the data and metadata that were there."""
         self.redacted = 0
@@ -55,22 +59,47 @@ class ChainCheck:
         self._rest: list[Record] = []
         """The record that does not fit, and the ones after it that may explain it."""
 
-    def take(self, record: Record) -> None:
-        """Check the next record."""
-        if not self._rest:
-            hash_ = record.hash
-            expected = self._expected
-            if record.version == expected and hash_ == self._hash_of(self._previous, record):
-                self._previous = hash_
-                self._expected = expected + 1
-                return
-        if len(self._rest) <= LOOKAHEAD:
-            self._rest.append(record)
+    @property
+    def is_explicable(self) -> bool:
+        """Return whether the chain is broken, and no further record can help to explain it."""
+        return len(self._rest) > LOOKAHEAD
 
-    def _hash_over_digests(self, previous: bytes, record: Record) -> bytes:
+    def take(self, page: Sequence[Record]) -> None:
+        """Check the next records, which are at least one."""
+        if not self._rest:
+            fitting = len(page) if self._fits_whole(page) else self._count_fitting(page)
+            self._expected += fitting
+            if fitting:
+                self._previous = page[fitting - 1].hash
+            page = page[fitting:]
+        self._rest += page[: LOOKAHEAD + 1 - len(self._rest)]
+
+    def _fits_whole(self, page: Sequence[Record]) -> bool:
+        """Return whether all records fit; never if one was redacted, or has odd values."""
+        expected = self._expected
+        versions = range(expected, expected + len(page))
+        if self._digests or [record.version for record in page] != list(versions):
+            return False
+        try:
+            hashes = self._hasher.hashes(self._previous, page)
+        except _ODD:
+            return False
+        return hashes == [record.hash for record in page]
+
+    def _count_fitting(self, page: Sequence[Record]) -> int:
+        """Return how many of the first records fit."""
+        previous = self._previous
+        for place, record in enumerate(page):
+            version = self._expected + place
+            if record.version != version or record.hash != self._hash_of(previous, record):
+                return place
+            previous = record.hash
+        return len(page)
+
+    def _hash_of(self, previous: bytes, record: Record) -> bytes | None:
         gone = self._digests.get(record.version)
         if gone is None:
-            return self._record_hash(previous, record)
+            return _hash_at(previous, record, record.version)
         self.redacted += 1
         return hash_over_digests(previous, record, *gone)
 
@@ -118,19 +147,18 @@ def _explain_number(version: int, rest: Sequence[Record]) -> Finding:
     return Finding(bad.stream, version, "removed", detail)
 
 
+def _hash_at(previous: bytes, record: Record, version: int) -> bytes | None:
+    """Return the hash of a record at ``version`` after ``previous``; None if it can have none."""
+    stream, _, _, event_id, type_, schema, time, data, metadata, _ = record
+    try:
+        return chain_hash(previous, stream, version, event_id, type_, schema, time, data, metadata)
+    except _ODD:
+        return None
+
+
 def _fits(record: Record, previous: bytes, version: int) -> bool:
     """Return whether a record's hash fits at ``version`` after ``previous``."""
-    return record.hash == chain_hash(
-        previous,
-        record.stream,
-        version,
-        record.event_id,
-        record.type,
-        record.schema,
-        record.time,
-        record.data,
-        record.metadata,
-    )
+    return record.hash == _hash_at(previous, record, version)
 
 
 def _original_at(previous: bytes, version: int, rest: Sequence[Record]) -> Record | None:

@@ -52,13 +52,26 @@ class Ledger:
         self._adopted_total: int | None = None
         self.findings: list[Finding] = []
 
-    def take(self, record: Record) -> None:
-        """Count a record; an error in a commit becomes a finding. Never raises."""
+    def take(self, page: Iterable[Record]) -> None:
+        """Count records; an error in a commit becomes a finding. Never raises."""
+        messages = array("Q")
+        for record in page:
+            if record.type == "message_appended" and self._status == "open":
+                messages.append(record.version)
+                continue
+            if messages:
+                self._add(messages)
+                messages = array("Q")
+            self._take_other(record)
+        self._add(messages)
+
+    def _add(self, messages: array[int]) -> None:
+        """Count messages that were appended to the open session, by their versions."""
+        self._appended += messages
+        self._live += messages
+
+    def _take_other(self, record: Record) -> None:
         type_ = record.type
-        if type_ == "message_appended" and self._status == "open":
-            self._appended.append(record.version)
-            self._live.append(record.version)
-            return
         status = SESSION_MACHINE.table.get((self._status, type_))
         if status is None:
             return  # Not a step of the session, or an illegal one, which the machine's check reports.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from eventlog.engine.blobs import get_value
 from eventlog.errors import CorruptError
 from eventlog.finding import Finding
-from eventlog.session.named_values import named_values
+from eventlog.session.named_values import named_values, naming_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from eventlog.records import Record
     from eventlog.store import Store
@@ -26,10 +26,11 @@ class ValueCheck:
         self._stream = stream
         self._named: dict[str, int] = {}
 
-    def take(self, record: Record) -> None:
-        """Add the values that a record names. Never raises."""
-        for digest in named_values(record):
-            self._named.setdefault(digest, record.version)
+    def take(self, page: Iterable[Record]) -> None:
+        """Add the values that records name. Never raises."""
+        for record in naming_values(page):
+            for digest in named_values(record):
+                self._named.setdefault(digest, record.version)
 
     def findings(self) -> Iterator[Finding]:
         """Yield the values that are missing or damaged; reads each of them."""

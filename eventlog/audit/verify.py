@@ -1,10 +1,10 @@
 """Verify a session: its records are what was written, and all derived data follows from them.
 
-The records are read once, for three checks: the hash chain, the replay of the state machines, and a
-count of the messages that does not trust the replay (`conservation`). Then what is stored beside
-the records is compared with them: the snapshot (`snapshot_check`), the large values (`value_check`)
-and the index (`index_check`). ``eventlog/docs/tampering.md`` lists what cannot be detected without a
-seal kept elsewhere.
+The records are read once, a page at a time, for three checks: the hash chain, the replay of the
+state machines, and a count of the messages that does not trust the replay (`conservation`). Then
+what is stored beside the records is compared with them: the snapshot (`snapshot_check`), the large
+values (`value_check`) and the index (`index_check`). ``eventlog/docs/tampering.md`` lists what cannot
+be detected without a seal kept elsewhere.
 
 Whatever bytes the store returns, verifying reports findings; it raises only if the store cannot be
 reached or the log is closed.
@@ -12,9 +12,10 @@ reached or the log is closed.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventlog.audit.chain_check import ChainCheck, verify_chain
+from eventlog.audit.chain_check import PAGE, ChainCheck, verify_chain
 from eventlog.audit.conservation import Ledger
 from eventlog.audit.index_check import (
     changes_by,
@@ -27,12 +28,12 @@ from eventlog.audit.snapshot_check import SnapshotCheck
 from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
 from eventlog.finding import Finding
+from eventlog.session.folding import apply_records
 from eventlog.session.index import changes_index, session_of_entry
-from eventlog.session.named_values import may_name_values
 from eventlog.session.projection import SessionFold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eventlog.records import Record
     from eventlog.store import Store
@@ -140,53 +141,54 @@ class _Reading:
 
     def run(self, records: Iterator[Record]) -> None:
         """Read all records, up to one that the store finds damaged."""
-        watched = self._watched(self._whole(records))
+        while page := self._next_page(records):
+            self.version = page[-1].version
+            self._chain.take(page)
+            self._ledger.take(page)
+            self._values.take(page)
+            if self._unfolded is None:
+                self._replay(page)
+
+    def _next_page(self, records: Iterator[Record]) -> list[Record]:
+        """Read the next records, or those before one that the store finds damaged."""
+        page: list[Record] = []
+        if self._damaged is None:
+            try:
+                page.extend(islice(records, PAGE))
+            except CorruptLog as error:
+                stream = error.stream or self._stream
+                self._damaged = Finding(stream, error.version, "damaged", str(error))
+        return page
+
+    def _replay(self, page: Sequence[Record]) -> None:
+        """Fold records. One that cannot be folded ends the replay, and not the other checks."""
         try:
-            self._fold.fold(self._state, watched)
+            apply_records(self._state, self._watched(page), self._look_at_message)
         except CorruptError as error:
             version = self._state.version + 1
             self._unfolded = Finding(
                 self._stream, version, "undecodable", f"the record cannot be folded: {error}"
             )
-            for (
-                _
-            ) in watched:  # The checks of the chain and of the count continue without the replay.
-                pass
 
-    def _whole(self, records: Iterator[Record]) -> Iterator[Record]:
-        try:
-            yield from records
-        except CorruptLog as error:
-            stream = error.stream or self._stream
-            self._damaged = Finding(stream, error.version, "damaged", str(error))
+    def _look_at_message(self, record: Record) -> None:
+        """Check a message, unless it is one that the replay has seen to be one text."""
+        found = problem_of_message(record) if record.type == "message_appended" else None
+        if found is not None:
+            self._unreadable.append(found)
 
-    def _watched(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Yield records to the replay, and check each before and after it is folded."""
+    def _watched(self, page: Sequence[Record]) -> Iterator[Record]:
+        """Yield records to the replay, and check what they change before and after it."""
         state, snapshot = self._state, self._snapshot
-        take_hash, count, note_values = self._chain.take, self._ledger.take, self._values.take
-        for record in records:
-            self.version = version = record.version
-            type_ = record.type
-            take_hash(record)
-            count(record)
-            if may_name_values(record):
-                note_values(record)
-            if self._unfolded is not None:
-                continue
-            if type_ == "message_appended" and (found := problem_of_message(record)) is not None:
-                self._unreadable.append(found)
+        for record in page:
             if changes_index(state, record):
                 before = state.copy()
                 yield record
-                if state.version == version:
+                if state.version == record.version:
                     self._entries.update(changes_by(before, record, state))
             else:
                 yield record
-            if version == snapshot.version and state.version == version:
+            if record.version == snapshot.version and state.version == record.version:
                 snapshot.reached(record, state)
-
-    def _unfolded_at(self) -> int | None:
-        return None if self._unfolded is None else self._unfolded.version
 
     def verified(self) -> Verified:
         """Return the findings, after all records were read."""
@@ -197,8 +199,7 @@ class _Reading:
         if self._unfolded is None:
             illegal = self._state.findings
             findings += [Finding(self._stream, at, "illegal", why) for at, why in illegal]
-        unreadable = [each for each in self._unreadable if each.version != self._unfolded_at()]
-        findings += [*unreadable, *self._ledger.findings, *self._values.findings()]
+        findings += [*self._unreadable, *self._ledger.findings, *self._values.findings()]
         if broken is not None or self._unfolded is not None:
             # The events are not those from which snapshot and index were derived.
             return self._verified(findings, None)

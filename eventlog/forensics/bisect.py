@@ -69,8 +69,7 @@ def bisect(
 
 def _by_expression(past: Past, text: str, until: int) -> tuple[Record, str] | None:
     expression = compile_expression(text)
-    holds = expression.holds
-    found = look_at_each(past, until, expression.roots, lambda record, values: holds(values))
+    found = look_at_each(past, until, expression.roots, expression.watch())
     return None if found is None else (found, "")
 
 

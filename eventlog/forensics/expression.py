@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from eventlog.errors import InvalidArgument
 from eventlog.forensics.paths import child, children
-from eventlog.forensics.picture import MISSING_ROOT, ROOTS
-from eventlog.session.views import SessionMeta
+from eventlog.forensics.picture import MISSING_ROOT, ROOTS, Values
+from eventlog.session.views import META_FIELDS, SessionMeta
 
 if TYPE_CHECKING:
     from collections.abc import Sized
@@ -76,7 +76,17 @@ class Expression(NamedTuple):
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Return whether it is true of values; raise `InvalidArgument` for what it cannot do."""
-        return _truth(self.evaluate(values, Budget()))
+        return bool(self.evaluate(values, Budget()))
+
+    def watch(self) -> Callable[[object, Mapping[str, Any]], bool]:
+        """Return `holds` for one fold, which calls it with each record and the values after that."""
+        evaluate, budget = self.evaluate, Budget()
+
+        def look(record: object, values: Mapping[str, Any]) -> bool:
+            budget.left = STEPS
+            return bool(evaluate(values, budget))
+
+        return look
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Return its value."""
@@ -205,9 +215,12 @@ def _follow(root: str, names: list[str]) -> Evaluate:
 
 def _field_of_meta(name: str) -> Evaluate:
     """Return what `_follow` does for the paths that are asked for most."""
+    of_state = META_FIELDS[name]
 
     def evaluate(values: Mapping[str, Any], budget: Budget) -> Any:
         budget.spend()
+        if type(values) is Values:  # As its own look-ups do; three calls less.
+            return of_state(values.session)
         return values["meta"][name]
 
     return evaluate
@@ -366,6 +379,10 @@ def _comparing(op: ast.cmpop) -> Comparing:
 
 
 def _comparison(compares: list[Comparing], operands: list[Evaluate]) -> Evaluate:
+    if len(compares) == 1:
+        (compare,), (first, second) = compares, operands
+        return lambda values, budget: compare(first(values, budget), second(values, budget), budget)
+
     def evaluate(values: Mapping[str, Any], budget: Budget) -> bool:
         left = operands[0](values, budget)
         for compare, operand in zip(compares, operands[1:], strict=True):

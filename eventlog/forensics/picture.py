@@ -127,11 +127,13 @@ class Values(Mapping[str, Any]):
     The metadata are computed field by field, since an expression looks at few of them.
     """
 
-    __slots__ = ("_meta", "_picture")
+    __slots__ = ("_meta", "_picture", "session")
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
         self._meta = _Meta(picture)
+        self.session = picture.session
+        """The state that the metadata are of: records are folded into it, in place."""
 
     def __getitem__(self, root: str) -> Any:
         picture = self._picture

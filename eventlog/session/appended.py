@@ -13,7 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read typing's before 3.12
 
 from eventlog.codec import decode_event
-from eventlog.session.appended_json import quicker_fold_reader, quicker_reader, quicker_writer
+from eventlog.session.appended_json import (
+    ReadForFold,
+    quicker_fold_reader,
+    quicker_reader,
+    quicker_writer,
+)
 from eventlog.session.events import MessageAppended
 from eventlog.session.message_data import MessageData
 from eventlog.session.messages import Message
@@ -59,7 +64,7 @@ def appended_reader() -> Callable[[bytes], AppendedData]:
 
 
 @cache
-def appended_fold_reader() -> Callable[[bytes], AppendedData]:
+def appended_fold_reader() -> Callable[[bytes], ReadForFold]:
     """Return what reads as `appended_reader` does for folds, which see no more than the role of a
     message of one text."""
     return quicker_fold_reader(_plain_reader())

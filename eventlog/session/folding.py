@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eventlog.session.message_data import MessageData
     from eventlog.session.state import SessionState
 
-__all__ = ["apply", "apply_message", "apply_records"]
+__all__ = ["apply", "apply_message", "apply_records", "apply_text"]
 
 _MESSAGE: Final = MessageAppended.event_type
 _MESSAGE_SCHEMA: Final = MessageAppended.event_schema
@@ -89,10 +89,26 @@ def apply_message(state: SessionState, record: Record, message: MessageData, tok
     state.time = state.updated_at = record.time
 
 
-def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> None:
+def apply_text(state: SessionState, record: Record, tokens: int, is_user: bool) -> None:
+    """Do what `apply_message` does with a message of one text; three calls less for nearly all."""
+    state.window.append(record.version, tokens, is_user)
+    state.total_message_count += 1
+    if state.turn is not None:
+        state.turn.note_message(record)
+    state.version = record.version
+    state.hash = record.hash
+    state.time = state.updated_at = state.last_message_at = record.time
+
+
+def apply_records(
+    state: SessionState,
+    records: Iterable[Record | Recorded],
+    others: Callable[[Record], object] | None = None,
+) -> None:
     """Fold records as `apply` does, but read the data of messages the fastest way.
 
-    Raises as `apply` does.
+    ``others`` is called with each record, once it is folded, that is not a message of one text which
+    can be given back. Raises as `apply` does.
     """
     read_data = appended_fold_reader()  # All schemas so far have the same fields.
     for entry in records:
@@ -100,15 +116,20 @@ def apply_records(state: SessionState, records: Iterable[Record | Recorded]) -> 
         _, _, _, _, type_, schema, _, data, _, _ = record
         if type_ != _MESSAGE or not 0 < schema <= _MESSAGE_SCHEMA or state.status != "open":
             apply(state, Recorded(record))
-            continue
-        try:
-            appended = read_data(data)
-            apply_message(state, record, appended["message"], appended["tokens"])
-        except ValidationError:
-            # Raises the error that says what is wrong, or reads what earlier versions stored.
-            apply(state, Recorded(record, decode_event(record)))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise _unfoldable(record, error) from error
+        else:
+            try:
+                tokens, is_user, message = read_data(data)
+                if message is None:
+                    apply_text(state, record, tokens, is_user)
+                    continue
+                apply_message(state, record, message, tokens)
+            except ValidationError:
+                # Raises the error that says what is wrong, or reads what earlier versions stored.
+                apply(state, Recorded(record, decode_event(record)))
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise _unfoldable(record, error) from error
+        if others is not None:
+            others(record)
 
 
 def _unfoldable(record: Record, error: Exception) -> CorruptLog:

@@ -16,21 +16,28 @@ if TYPE_CHECKING:
 
     from eventlog.records import Record
 
-__all__ = ["may_name_values", "named_values"]
+__all__ = ["named_values", "naming_values"]
 
 _OUTPUT_REF: Final = b'"tool_output_ref"'
 """The text that the data of every event with a stored tool output has, and few others."""
 
+_OUTPUT_TYPES: Final = frozenset({"message_appended", "tool_result_recorded", "message_enqueued"})
 _NAMING_TYPES: Final = frozenset({"step_completed", "folder_adopted"})
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def may_name_values(record: Record) -> bool:
-    """Return whether a record may name values; most are ruled out without decoding them."""
-    if record.type in ("message_appended", "tool_result_recorded", "message_enqueued"):
-        return _OUTPUT_REF in record.data
-    return record.type in _NAMING_TYPES or b'"values"' in record.metadata
+def naming_values(records: Iterable[Record]) -> list[Record]:
+    """Return the records that may name values; most are ruled out without decoding them."""
+    return [
+        record
+        for record in records
+        if (
+            _OUTPUT_REF in record.data
+            if record.type in _OUTPUT_TYPES
+            else record.type in _NAMING_TYPES or b'"values"' in record.metadata
+        )
+    ]
 
 
 def named_values(record: Record) -> list[str]:
@@ -38,7 +45,7 @@ def named_values(record: Record) -> list[str]:
 
     A record that cannot be decoded names none.
     """
-    if not may_name_values(record):
+    if not naming_values([record]):
         return []
     digests: Iterable[object]
     if is_builtin_type(record.type):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from struct import pack
+from struct import error, pack
+from typing import Any
 
 import pytest
 
-from eventlog.chain import GENESIS, chain_hash
+from eventlog.chain import GENESIS, PageHasher, chain_hash
+from eventlog.identifiers import EventId
+from eventlog.records import START, Record
 
 FIELDS = {
     "previous": GENESIS,
@@ -68,3 +71,48 @@ def test_every_field_matters(field: str, value: object) -> None:
 def test_no_two_pairs_of_stream_and_type_run_into_one() -> None:
     assert hash_of(stream="a", type="b") != hash_of(stream="ab", type="")
     assert hash_of(data=b"ab", metadata=b"") != hash_of(data=b"a", metadata=b"b")
+
+
+def test_the_hashes_of_a_page_are_those_of_its_records() -> None:
+    """Each follows the stored hash of the one before it, so one that is wrong is the only one."""
+    records = [_record(version) for version in range(1, 2_000)]
+    hasher, previous, found = PageHasher("chat-42"), GENESIS, list[bytes]()
+    for start in range(0, len(records), 300):
+        page = records[start : start + 300]
+        found += hasher.hashes(previous, page)
+        previous = page[-1].hash
+    befores = [GENESIS, *(record.hash for record in records)]
+    assert found == [
+        chain_hash(before, stream, version, event_id, type_, schema, time, data, metadata)
+        for before, (stream, version, _, event_id, type_, schema, time, data, metadata, _) in zip(
+            befores, records, strict=False
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"stream": "other"}, {"event_id": bytes(15)}, {"time": -1}, {"type": "\ud800"}]
+)
+def test_a_page_with_a_record_that_has_no_hash_of_the_stream_is_refused(
+    odd: dict[str, Any],
+) -> None:
+    """An event id that was cut is not filled up with zero bytes."""
+    records = [_record(version) for version in range(1, 9)]
+    records[5] = records[5]._replace(**odd)
+    with pytest.raises((ValueError, error)):
+        PageHasher("chat-42").hashes(GENESIS, records)
+
+
+def _record(version: int) -> Record:
+    return Record(
+        "chat-42",
+        version,
+        START,
+        EventId(bytes([version % 250]) * 16),
+        ("message_appended", "acme.noted")[version % 2],
+        1 + version % 3,
+        version * 10**12,
+        b'{"text":"%d"}' % version,
+        (b"{}", b'{"batch":%d}' % version, b'{"actor":"a long name of somebody"}')[version % 3],
+        sha256(b"%d" % version).digest(),
+    )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import eventlog
 from eventlog import Log, Message, Record, SessionNotFound
+from eventlog.audit.chain_check import PAGE
 from eventlog.audit.verify import verify_chain
 from eventlog.chain import chain_hash
 from eventlog.records import START, Append
@@ -80,6 +81,22 @@ def test_a_changed_record_is_named(data: st.DataObject, length: int) -> None:
     records[place] = records[place]._replace(**change)  # type: ignore[arg-type]
 
     assert verdict(records) == Found(place + 1, "changed")
+
+
+@pytest.mark.parametrize("place", [0, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE - 1, 2 * PAGE])
+def test_a_record_is_named_wherever_in_a_page_it_is(place: int) -> None:
+    """What comes behind it may have values that no hash can be computed of."""
+    records = history(2 * PAGE + 3)
+    assert verdict(records) is None
+    changed, removed = list(records), [*records[:place], *records[place + 1 :]]
+    changed[place] = changed[place]._replace(data=b"{}")
+
+    assert verdict(changed) == Found(place + 1, "changed")
+    assert verdict(removed) == Found(place + 1, "removed")
+    for odd in ({"time": -1}, {"type": "\ud800"}, {"stream": "t"}, {"hash": b"short"}):
+        behind = list(changed)
+        behind[place + 2] = behind[place + 2]._replace(**odd)
+        assert verdict(behind) == Found(place + 1, "changed")
 
 
 @given(st.data(), lengths, st.booleans())
