@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log, VersionConflict
-from eventlog.http.bodies import read_body
 from eventlog.http.call import (
     Call,
     JsonResponse,
@@ -34,6 +33,7 @@ from eventlog.http.openapi import document_of
 from eventlog.http.principal import ANY, Authorize, Principal
 from eventlog.http.received import Received, authority_of, host_name
 from eventlog.http.routing import PREFIX, Routes, only, raw_path
+from eventlog.http.sent_messages import read_body
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
 from eventlog.http.turn_operations import RUN_OPERATIONS, TURN_OPERATIONS
