@@ -11,7 +11,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
 
 import jsonschema_rs
@@ -72,7 +72,10 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
     return st.composite(lambda draw: drawn(draw, schema))()
 
 
-def drawn(draw: Callable[[Any], Any], schema: Any) -> Any:
+Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
+
+
+def drawn(draw: Draw, schema: Any) -> Any:
     if isinstance(schema, bool) or draw(st.integers(0, 24)) == 24:
         return draw(JUNK)
     if "$ref" in schema:
@@ -81,29 +84,39 @@ def drawn(draw: Callable[[Any], Any], schema: Any) -> Any:
         if way in schema:
             rest = {name: value for name, value in schema.items() if name != way}
             return drawn(draw, merged(rest, draw(st.sampled_from(schema[way]))))
-    if "const" in schema:
-        return schema["const"]
-    if "enum" in schema:
-        return draw(st.sampled_from(schema["enum"]))
-    kind = schema.get("type", "object" if "properties" in schema else None)
-    if isinstance(kind, list):
-        kind = draw(st.sampled_from(kind))
-    match kind:
-        case "object":
-            return drawn_object(draw, schema)
-        case "array":
-            size = draw(st.integers(0, 2))
-            return [drawn(draw, schema.get("items", True)) for _ in range(size)]
-        case "string":
-            return draw(st.sampled_from(TEXTS))
-        case "integer" | "number":
-            return draw(st.sampled_from(NUMBERS))
-        case "boolean":
-            return draw(st.booleans())
-        case "null":
-            return None
-        case _:
-            return draw(JUNK)
+    if "const" in schema or "enum" in schema:
+        return draw(st.sampled_from(schema.get("enum") or [schema["const"]]))
+    kind = schema.get("type", "object" if "properties" in schema else "anything")
+    kind = draw(st.sampled_from(kind)) if isinstance(kind, list) else kind
+    return DRAWN_BY_TYPE[kind](draw, schema)
+
+
+def drawn_list(draw: Draw, schema: dict[str, Any]) -> list[Any]:
+    return [drawn(draw, schema.get("items", True)) for _ in range(draw(st.integers(0, 2)))]
+
+
+def drawn_object(draw: Draw, schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    required = schema.get("required", ())
+    for name, inner in schema.get("properties", {}).items():
+        is_there = draw(st.integers(0, 19)) > 0 if name in required else not draw(st.integers(0, 2))
+        if is_there and (inner is not False or draw(st.integers(0, 9)) == 0):
+            found[name] = drawn(draw, inner)
+    for name in draw(st.lists(st.sampled_from(NAMES), max_size=1)):
+        found.setdefault(name, draw(JUNK))
+    return found
+
+
+DRAWN_BY_TYPE: Final[dict[str, Callable[[Draw, dict[str, Any]], Any]]] = {
+    "anything": lambda draw, _: draw(JUNK),
+    "array": drawn_list,
+    "boolean": lambda draw, _: draw(st.booleans()),
+    "integer": lambda draw, _: draw(st.sampled_from(NUMBERS)),
+    "null": lambda *_: None,
+    "number": lambda draw, _: draw(st.sampled_from(NUMBERS)),
+    "object": drawn_object,
+    "string": lambda draw, _: draw(st.sampled_from(TEXTS)),
+}
 
 
 def merged(schema: dict[str, Any], branch: dict[str, Any]) -> dict[str, Any]:
@@ -117,18 +130,6 @@ def merged(schema: dict[str, Any], branch: dict[str, Any]) -> dict[str, Any]:
 
 def items(found: Any) -> Any:
     return found.items() if isinstance(found, dict) else found
-
-
-def drawn_object(draw: Callable[[Any], Any], schema: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    required = schema.get("required", ())
-    for name, inner in schema.get("properties", {}).items():
-        is_there = draw(st.integers(0, 19)) > 0 if name in required else not draw(st.integers(0, 2))
-        if is_there and (inner is not False or draw(st.integers(0, 9)) == 0):
-            found[name] = drawn(draw, inner)
-    for name in draw(st.lists(st.sampled_from(NAMES), max_size=1)):
-        found.setdefault(name, draw(JUNK))
-    return found
 
 
 NOTHING: Final = object()
@@ -171,7 +172,7 @@ def requests(operation: Operation) -> st.SearchStrategy[Drawn]:
     wanted_body = validator(schema["schema"]) if schema else None
 
     @st.composite
-    def draw_request(draw: Callable[[Any], Any]) -> Drawn:
+    def draw_request(draw: Draw) -> Drawn:
         said: dict[str, dict[str, str]] = {"query": {}, "header": {}}
         is_sound = True
         for parameter in parameters:
@@ -212,7 +213,9 @@ class Server:
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
         headers = {"host": "localhost", "content-type": "application/json", **drawn.headers}
         scope = {
-            **{"type": "http", "method": operation.method, "path": path},
+            "type": "http",
+            "method": operation.method,
+            "path": path,
             "raw_path": f"{PREFIX}{path}".encode(),
             "query_string": urlencode(drawn.query).encode(),
             "headers": [(name.lower().encode(), text.encode()) for name, text in headers.items()],
