@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, TypeIs
 
 from eventlog import ContextPart, ImagePart, InvalidMessage, Message, TextPart, ToolPart
 
@@ -303,7 +303,7 @@ def checked_message(fields: dict[str, Any], index: int | None = None) -> Message
     if "parts" not in fields:
         _check_id(fields, index)
         return _checked_chat(fields, index)
-    if isinstance(fields["parts"], list):
+    if _is_list(fields["parts"]):
         fields = {**fields, "parts": checked_parts(fields["parts"], index)}
     text = pydantic_core.to_json(fields, inf_nan_mode="constants")
     try:
@@ -312,15 +312,18 @@ def checked_message(fields: dict[str, Any], index: int | None = None) -> Message
         raise _invalid(error, index) from error
 
 
+def _is_list(value: Any) -> TypeIs[list[Any]]:
+    return isinstance(value, list)
+
+
 def _checked_chat(fields: dict[str, Any], index: int | None) -> dict[str, Any]:
     content = fields.get("content")
     if "role" not in fields:
         is_kept = fields.get("type") in _OTHER_ITEMS
         return _sound_part(fields, _OF_OUTPUTS, "", index) if is_kept else fields
-    if fields["role"] in _OF_RESULTS or not isinstance(content, list):
+    if fields["role"] in _OF_RESULTS or not _is_list(content):
         return fields
-    blocks = cast("list[Any]", content)
-    return {**fields, "content": _sound_parts(blocks, "content", index)}
+    return {**fields, "content": _sound_parts(content, "content", index)}
 
 
 def checked_parts(parts: Iterable[Any], index: int | None = None) -> list[Any]:

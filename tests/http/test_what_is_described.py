@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
 
-import jsonschema_rs
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ TEXTS: Final = (
 )
 NUMBERS: Final = (0, 1, 2, 1.0, 0.5, -1, 60, 61, 1_000, 1_001, 10_001, 2**53, 2**53 + 1, 2.0**60)
 
-JUNK: Final = st.sampled_from(
+JUNK: Final[st.SearchStrategy[Any]] = st.sampled_from(
     [*(None, True, False, 0, -1, 1.0, 0.5, "", "x", "\x00", "y" * 600), *([], {}, ["x"], [{}])]
 )
 
@@ -145,14 +145,14 @@ class Drawn(NamedTuple):
     is_sound: bool
 
 
-def validator(schema: Any) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for({**schema, "components": COMPONENTS})
+def validator(schema: Any) -> Any:
+    return jsonschema.Draft202012Validator({**schema, "components": COMPONENTS})
 
 
 WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 
 
-def text_fits(wanted: jsonschema_rs.Validator, text: str) -> bool:
+def text_fits(wanted: Any, text: str) -> bool:
     """Return whether a text in the query or the header is what a schema wants."""
     read: list[Any] = [text]
     if WHOLE.fullmatch(text):
