@@ -239,16 +239,8 @@ class Application:
         operation, request = call.operation, call.request
         if operation.query is not None or request.scope["query_string"]:
             call.query = checked_query(operation.query, request)
-        if operation.keyed:
-            call.key = idempotency_key(request)
-        if operation.conditional:
-            call.expected = expected_version(request)
-        elif request.has(b"if-match"):
-            raise RequestRefused("invalid_argument", "this operation does not take If-Match")
-        if operation.fenced:
-            call.fence = fence_of(request, operation.fenced == "must")
-        elif request.has(b"eventlog-fence"):
-            raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
+        if request.has_any(_OF_COMMANDS) or operation.fenced == "must":
+            _read_header(call)
         model = operation.body
         if model is not None:
             content = await request.content(self._limits)
@@ -260,6 +252,24 @@ class Application:
                 call.body = read_body(model, content)
             except ValidationError as error:
                 raise invalid_fields(error) from None
+
+
+_OF_COMMANDS: Final = frozenset({b"idempotency-key", b"if-match", b"eventlog-fence"})
+
+
+def _read_header(call: Call) -> None:
+    """Read the fields that say how a command is to be taken."""
+    operation, request = call.operation, call.request
+    if operation.keyed:
+        call.key = idempotency_key(request)
+    if operation.conditional:
+        call.expected = expected_version(request)
+    elif request.has(b"if-match"):
+        raise RequestRefused("invalid_argument", "this operation does not take If-Match")
+    if operation.fenced:
+        call.fence = fence_of(request, operation.fenced == "must")
+    elif request.has(b"eventlog-fence"):
+        raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
 
 
 def _accept(scope: Scope) -> str:

@@ -7,8 +7,8 @@ and one that does not is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias, cast
 
 import pydantic_core
@@ -278,11 +278,18 @@ def read_body(model: type[BaseModel], content: bytes) -> Any:
     if model is MessageBody and _is_plain(content):
         # Nearly always it is a sound message, which need not be read twice. If it is none, the way by
         # its fields says why.
-        with suppress(ValidationError):
-            message = Message.model_validate_json(content, strict=True)
-            if "parts" in message.model_fields_set:
-                return SoundMessage(message)
+        try:
+            message = _message_reader()(content, strict=True)
+        except ValidationError:
+            return model.model_validate_json(content)
+        if "parts" in message.model_fields_set:
+            return SoundMessage(message)
     return model.model_validate_json(content)
+
+
+@cache
+def _message_reader() -> Callable[..., Message]:
+    return TypeAdapter(Message).validator.validate_json
 
 
 def _is_plain(content: bytes) -> bool:
