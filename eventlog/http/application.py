@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventlog import AsyncLog, DuplicateEvent, EventLogError, Log, VersionConflict
-from eventlog.http.bodies import read_body
 from eventlog.http.call import (
     Call,
     JsonResponse,
@@ -34,6 +33,7 @@ from eventlog.http.openapi import document_of
 from eventlog.http.principal import ANY, Authorize, Principal
 from eventlog.http.received import Received, authority_of, host_name
 from eventlog.http.routing import PREFIX, Routes, only, raw_path
+from eventlog.http.sent_messages import read_body
 from eventlog.http.session_operations import SESSION_OPERATIONS
 from eventlog.http.stream_operations import STREAM_OPERATIONS
 from eventlog.http.turn_operations import RUN_OPERATIONS, TURN_OPERATIONS
@@ -239,16 +239,8 @@ class Application:
         operation, request = call.operation, call.request
         if operation.query is not None or request.scope["query_string"]:
             call.query = checked_query(operation.query, request)
-        if operation.keyed:
-            call.key = idempotency_key(request)
-        if operation.conditional:
-            call.expected = expected_version(request)
-        elif request.has(b"if-match"):
-            raise RequestRefused("invalid_argument", "this operation does not take If-Match")
-        if operation.fenced:
-            call.fence = fence_of(request, operation.fenced == "must")
-        elif request.has(b"eventlog-fence"):
-            raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
+        if request.has_any(_OF_COMMANDS) or operation.fenced == "must":
+            _read_header(call)
         model = operation.body
         if model is not None:
             content = await request.content(self._limits)
@@ -260,6 +252,24 @@ class Application:
                 call.body = read_body(model, content)
             except ValidationError as error:
                 raise invalid_fields(error) from None
+
+
+_OF_COMMANDS: Final = frozenset({b"idempotency-key", b"if-match", b"eventlog-fence"})
+
+
+def _read_header(call: Call) -> None:
+    """Read the fields that say how a command is to be taken."""
+    operation, request = call.operation, call.request
+    if operation.keyed:
+        call.key = idempotency_key(request)
+    if operation.conditional:
+        call.expected = expected_version(request)
+    elif request.has(b"if-match"):
+        raise RequestRefused("invalid_argument", "this operation does not take If-Match")
+    if operation.fenced:
+        call.fence = fence_of(request, operation.fenced == "must")
+    elif request.has(b"eventlog-fence"):
+        raise RequestRefused("invalid_argument", "this operation does not take Eventlog-Fence")
 
 
 def _accept(scope: Scope) -> str:

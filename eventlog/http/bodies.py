@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import pydantic_core
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from eventlog import ContextPart, ImagePart, InvalidMessage, Message, TextPart, ToolPart
 from eventlog.http.limits import BATCH_MESSAGES, LEASE_SECONDS, PAGE, PAGE_DEFAULT, WAIT_SECONDS
+from eventlog.http.sent_messages import (
+    ID_CHARACTERS,
+    MESSAGE_ID,
+    VERSION,
+    MessageData,
+    PartData,
+    whole,
+)
 
 __all__ = [
     "AppendBatch",
@@ -32,7 +29,6 @@ __all__ = [
     "EndTurn",
     "EventsQuery",
     "ListQuery",
-    "MessageBody",
     "Nothing",
     "OutputQuery",
     "Reason",
@@ -42,7 +38,6 @@ __all__ = [
     "RunsQuery",
     "SessionQuery",
     "SessionsQuery",
-    "SoundMessage",
     "StepQuery",
     "StopRun",
     "TailQuery",
@@ -50,85 +45,17 @@ __all__ = [
     "ToolResult",
     "Used",
     "Withdraw",
-    "checked_message",
-    "read_body",
 ]
-
-ID_CHARACTERS: Final = 512
-"""The longest id of a message."""
-
-_MESSAGE_ID: Final = re.compile(rf"[^\x00-\x1f\x7f]{{1,{ID_CHARACTERS}}}")
-
-_ROLES: Final = ["system", "developer", "user", "assistant", "tool"]
-
-_PARTS: Final = (TextPart, ContextPart, ImagePart, ToolPart)
-
-_PART_TYPES: Final = ["text", "context", "image_url", "tool"]
-"""Parts of other types have fields that nobody here knows."""
-
-_PART: Final[dict[str, Any]] = {
-    "anyOf": [
-        *(part.model_json_schema() for part in _PARTS),
-        {
-            "type": "object",
-            "required": ["type"],
-            "properties": {"type": {"type": "string", "not": {"enum": _PART_TYPES}}},
-        },
-    ]
-}
-
-_BLOCK: Final[dict[str, Any]] = {
-    "anyOf": [
-        {
-            "type": "object",
-            "required": ["type", "text"],
-            "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
-        },
-        {
-            "type": "object",
-            "required": ["type"],
-            "properties": {"type": {"type": "string", "not": {"const": "text"}}},
-        },
-    ]
-}
-
-_MESSAGE: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "A message with its parts, or a chat message with `content`. Further fields are "
-    "kept as they are. The id is the message's idempotency key; without one it is drawn.",
-    "required": ["role"],
-    "properties": {
-        "id": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": ID_CHARACTERS,
-            "pattern": r"^[^\x00-\x1f\x7f]+$",
-        },
-        "role": {"type": "string", "enum": _ROLES},
-        "created_at": {"type": "string"},
-        "parts": {
-            "type": "array",
-            "items": _PART,
-        },
-        "content": {
-            "description": "Text or content blocks, as chat APIs have them, also calls and results.",
-            "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": _BLOCK}],
-        },
-    },
-    "anyOf": [{"required": ["parts"]}, {"required": ["content"]}],
-    "example": {"role": "user", "parts": [{"type": "text", "text": "How do I deploy?"}]},
-}
-
-PartData: TypeAlias = Annotated[dict[str, Any], WithJsonSchema(_PART)]
-MessageData: TypeAlias = Annotated[dict[str, Any], WithJsonSchema(_MESSAGE)]
-
-
-VERSION: Final = 2**53
-"""Beyond any version; JSON readers hold integers up to here exactly."""
 
 DIGEST: Final = 512
 """The longest digest of a step's arguments."""
 
+
+WORKSPACE: Final = 512
+"""The longest path of a workspace."""
+
+REASON: Final = 500
+"""The longest reason for which a run is stopped."""
 
 SESSION_ID: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
@@ -136,44 +63,14 @@ SESSION_ID: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 _RUN_ID: Final = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
 
-def _whole(value: Any) -> Any:
-    """Take a number such as 2.0 for the integer that it is, as JSON Schema does."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 # The bounds come first: only so do they reach the schema.
-Count: TypeAlias = Annotated[int, Field(ge=0, le=VERSION), BeforeValidator(_whole)]
-Number: TypeAlias = Annotated[int, Field(ge=1, le=VERSION), BeforeValidator(_whole)]
-Kept: TypeAlias = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_whole)]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=VERSION), BeforeValidator(whole)]
+Number: TypeAlias = Annotated[int, Field(ge=1, le=VERSION), BeforeValidator(whole)]
+Kept: TypeAlias = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(whole)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class _Object(BaseModel):
-    """A body that is one message: its fields are the sender's."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
-
-
-class MessageBody(_Object):
-    """A message."""
-
-    @property
-    def message(self) -> Message | dict[str, Any]:
-        """The message, read strictly; one in the form of a chat API as it is."""
-        return checked_message(dict(self.__pydantic_extra__ or {}))
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        return dict(_MESSAGE)
-
-
-class SoundMessage(NamedTuple):
-    """A body that was read as the message it is."""
-
-    message: Message
 
 
 class AppendBatch(_Strict):
@@ -219,18 +116,35 @@ class CreateSession(_Strict):
 
     session_id: str | None = Field(None, min_length=1, max_length=255, pattern=SESSION_ID)
     project: str | None = None
-    workspace: str | None = None
+    workspace: str | None = Field(None, max_length=WORKSPACE)
     provider: str | None = None
     model: str | None = None
     failed_archives: Literal["block", "skip"] = "block"
+
+
+MessageFields: TypeAlias = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "Further fields of the message; its id and role have places of their own.",
+            "properties": {
+                "id": False,
+                "role": False,
+                "parts": False,
+                "created_at": {"type": "string"},
+            },
+        }
+    ),
+]
 
 
 class BeginMessage(_Strict):
     """A message to write in chunks; its lease is renewed by each of them."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"] = "assistant"
-    message_id: str | None = Field(None, min_length=1, max_length=ID_CHARACTERS)
-    fields: dict[str, Any] | None = None
+    message_id: str | None = Field(None, min_length=1, max_length=ID_CHARACTERS, pattern=MESSAGE_ID)
+    fields: MessageFields | None = None
     lease_seconds: float = Field(LEASE_SECONDS, ge=1, le=86_400)
 
 
@@ -325,7 +239,7 @@ class StopRun(_Strict):
     """Which run to cancel, and why."""
 
     run_id: str | None = Field(None, pattern=_RUN_ID)
-    reason: str | None = None
+    reason: str | None = Field(None, max_length=REASON)
 
 
 class Reason(_Strict):
@@ -449,46 +363,3 @@ class OutputQuery(_Strict):
     offset: int = Field(0, ge=0, le=VERSION)
     limit: int | None = Field(None, ge=1, le=VERSION)
     occurrence: int = Field(0, ge=0, le=VERSION)
-
-
-# ---- reading ----------------------------------------------------------------------------------
-
-
-def read_body(model: type[BaseModel], content: bytes) -> Any:
-    """Read a body; raises pydantic's `ValidationError`."""
-    if model is MessageBody and b'"parts"' in content:
-        # Nearly always it is a sound message, which need not be read twice. If it is none, the way by
-        # its fields says why.
-        with suppress(ValidationError):
-            message = Message.model_validate_json(content, strict=True)
-            if "parts" in message.model_fields_set:
-                return SoundMessage(message)
-    return model.model_validate_json(content)
-
-
-# ---- messages ---------------------------------------------------------------------------------
-
-
-def checked_message(fields: dict[str, Any], index: int | None = None) -> Message | dict[str, Any]:
-    """Return a message of which nothing was converted: a number in place of a text is refused.
-
-    One in the form of a chat API is returned as it is, since the library reads it.
-    """
-    if "parts" not in fields:
-        _check_id(fields, index)
-        return fields
-    text = pydantic_core.to_json(fields, inf_nan_mode="constants")
-    try:
-        return Message.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(place) for place in first["loc"]) or None
-        raise InvalidMessage(first["msg"], field=field, index=index) from error
-
-
-def _check_id(fields: dict[str, Any], index: int | None) -> None:
-    """Refuse an id that is none: the library would keep it beside one that it draws."""
-    id_ = fields.get("id", "as good as any")
-    if not (isinstance(id_, str) and _MESSAGE_ID.fullmatch(id_)):
-        reason = f"it must be a text of 1 to {ID_CHARACTERS} characters without control characters"
-        raise InvalidMessage(reason, field="id", index=index)

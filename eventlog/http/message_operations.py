@@ -7,19 +7,17 @@ from starlette.responses import Response
 from eventlog import AsyncSession, InvalidMessage, Message
 from eventlog.http.bodies import (
     AppendBatch,
-    MessageBody,
     Nothing,
     OutputQuery,
     Replace,
-    SoundMessage,
     TailQuery,
     ToolResult,
     Withdraw,
-    checked_message,
 )
 from eventlog.http.call import Call, json_response, known_messages
 from eventlog.http.documents import output_document
 from eventlog.http.routing import Operation
+from eventlog.http.sent_messages import MessageBody, SoundMessage, checked_message
 from eventlog.http.session_operations import done
 from eventlog.http.wire_errors import RequestRefused
 

@@ -40,6 +40,9 @@ WITH_BODY: Final = (408, 413, 415)
 
 _TEXT: Final = {"type": "string"}
 _ID: Final = {**_TEXT, "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
+_LONGEST: Final = {"session_id": {"maxLength": 255}, "turn_id": {"maxLength": 512}}
+"""The ids that become part of names in a store."""
+
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _VERSIONED: Final = {"session_id": _TEXT, "version": _COUNT}
 _SENT_MESSAGE: Final = {
@@ -226,9 +229,8 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name[1:-1], "in": "path", "required": True, "schema": _ID}
-        for name in operation.segments
-        if name.startswith("{")
+        {"name": name, "in": "path", "required": True, "schema": {**_ID, **_LONGEST.get(name, {})}}
+        for _, name in operation.parameters
     ]
 
 

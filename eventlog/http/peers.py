@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from eventlog.http.answering import Answer
 from eventlog.http.limits import Limits
 
 __all__ = ["BoundedProtocol", "bounded_protocol"]
@@ -22,9 +23,6 @@ _TOO_LARGE: Final = (
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 _TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-_JOINED_BYTES: Final = 64 * 1024
-"""Bodies beyond this are not copied to join them with their head."""
 
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
@@ -58,43 +56,6 @@ class _Timer:
             self._handle = None
 
 
-class _WholeAnswer:
-    """The transport of one answer: its head waits for its body, for one system call and one packet.
-
-    Only a head that says how long its body is waits, since that body comes at once.
-    """
-
-    __slots__ = ("_cycle", "_head", "_transport")
-
-    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
-        self._cycle = cycle
-        self._transport = transport
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        head, cycle = self._head, self._cycle
-        if head is None and cycle.response_started:
-            is_whole = cycle.chunked_encoding is False and cycle.scope["method"] != "HEAD"
-            self._head = data if is_whole else b""
-            if is_whole:
-                return
-        elif head:
-            self._head = b""
-            if len(data) <= _JOINED_BYTES:
-                data = head + data
-            else:
-                self._transport.write(head)
-        self._transport.write(data)
-
-    def close(self) -> None:
-        if self._head:
-            self._transport.write(self._head)  # Its body failed; the peer sees that it is missing.
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. A request that comes whole costs it two assignments, and no timer."""
 
@@ -104,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._in_header = True
         self._header_bytes = 0
+        self._idle_since: float | None = None
         self._header_timer = _Timer()
         self._write_timer = _Timer()
 
@@ -114,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._header_timer.end()
         self._write_timer.end()
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     # ---- the header ---------------------------------------------------------------------------
@@ -145,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # Trailers of a chunked body are no part of the header: they come to a list of their own.
         self.headers = []
         # The answer has not begun: its task runs later.
-        self.cycle.transport = cast("asyncio.Transport", _WholeAnswer(self.cycle, self.transport))
+        cast("Any", self.cycle).send = Answer(self.cycle).send
 
     def _take_host_from_url(self) -> None:
         """Let the host of a URL, as proxies are sent it, count in place of the field."""
@@ -172,6 +135,38 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self.transport.write(answer)
         self.transport.close()
+
+    # ---- between requests ---------------------------------------------------------------------
+    # One timer looks now and then whether the connection is idle: to begin one after each answer, and
+    # to cancel it at the next request, would be work for every request.
+
+    def on_response_complete(self) -> None:
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_after(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _look_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return  # The next answer begins another timer.
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._look_after(left)
+        else:
+            super().timeout_keep_alive_handler()
 
     # ---- the end ---------------------------------------------------------------------------------
 

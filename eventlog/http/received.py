@@ -63,6 +63,10 @@ class Received(Request):
         """Return whether there is a header field."""
         return name in self._fields
 
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Return whether there is a header field with one of some names."""
+        return not names.isdisjoint(self._fields)
+
     def check_json(self) -> None:
         """Raise `RequestRefused` unless the body is JSON, as it is and not packed."""
         if not _is_json(self.field(b"content-type") or ""):

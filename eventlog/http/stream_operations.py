@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from eventlog import AsyncTurn, InvalidArgument, Message
-from eventlog.http.bodies import AppendChunk, BeginMessage, EndMessage, checked_message
+from eventlog.http.bodies import AppendChunk, BeginMessage, EndMessage
 from eventlog.http.call import Call, in_order, json_response
 from eventlog.http.routing import Operation
+from eventlog.http.sent_messages import checked_message, checked_parts
 from eventlog.http.session_operations import done
 
 __all__ = ["STREAM_OPERATIONS"]
@@ -24,8 +25,9 @@ async def begin_message(call: Call) -> Response:
 async def append_chunk(call: Call) -> Response:
     body: AppendChunk = call.body
     session = await call.session()
+    content = body.content if isinstance(body.content, str) else checked_parts(body.content)
     with in_order():
-        await session.append_chunk(call.path["message_id"], body.fence, body.sequence, body.content)
+        await session.append_chunk(call.path["message_id"], body.fence, body.sequence, content)
     return done(session)
 
 

@@ -13,18 +13,16 @@ from eventlog.http.bodies import (
     BeginTurn,
     EndTurn,
     ListQuery,
-    MessageBody,
     RecordStep,
     RenewTurn,
     RunsQuery,
-    SoundMessage,
     StepQuery,
     StopRun,
-    checked_message,
 )
 from eventlog.http.call import Call, json_response
 from eventlog.http.principal import ANY
 from eventlog.http.routing import Operation
+from eventlog.http.sent_messages import MessageBody, SoundMessage, checked_message
 from eventlog.http.session_operations import done, page_of
 from eventlog.http.wire_errors import RequestRefused
 

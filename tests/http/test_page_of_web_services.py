@@ -40,6 +40,8 @@ async def converse() -> dict[str, tuple[int, Any]]:
             for name, request in {
                 "first": client.post("/chats/ada", json=asked),
                 "again": client.post("/chats/ada", json=asked),
+                "no id": client.post("/chats/ada", json={"text": "Is it up?"}),
+                "no session": client.post("/chats/%01", json=asked),
                 "health": client.get("/health"),
                 "stranger": client.get("/log/api/v1/sessions"),
                 "owner": client.get("/log/api/v1/sessions", headers=bearer),
@@ -56,6 +58,8 @@ def test_the_application_of_the_page_answers_once_and_serves_the_api(
     found = asyncio.run(converse())
 
     assert found["first"] == found["again"] == (200, {"answer": "It is up."})
+    assert found["no id"][0] == found["no session"][0] == 422
+    assert "control character" in found["no session"][1]["error"]
     assert found["health"][0] == 200
     assert found["health"][1]["blocked_sessions"] == 0
     assert found["stranger"][0] == 401

@@ -264,31 +264,3 @@ def test_the_host_of_a_whole_url_counts_in_place_of_the_field(url: bytes, status
         assert (await said_to(port, [request])).split(b" ")[1] == status
 
     serving(Limits(), use)
-
-
-def test_an_answer_goes_out_in_one_piece() -> None:
-    """Its head waits for a body that comes at once, and for no other."""
-    sent: list[bytes] = []
-    transport = SimpleNamespace(write=sent.append, close=lambda: None)
-
-    def answered(length: bool | None, *pieces: bytes, method: str = "GET") -> list[bytes]:
-        cycle = SimpleNamespace(response_started=False, chunked_encoding=None, scope={})
-        cycle.scope["method"] = method
-        answer = peers._WholeAnswer(cast("Any", cycle), cast("Any", transport))
-        answer.write(b"100")
-        cycle.response_started, cycle.chunked_encoding = True, length
-        for piece in pieces:
-            answer.write(piece)
-        answer.close()
-        said = [*sent]
-        sent.clear()
-        return said[1:]
-
-    assert answered(False, b"head", b"body") == [b"headbody"]
-    assert answered(False, b"head", b"body", b"more") == [b"headbody", b"more"]
-    assert answered(False, b"head", b"") == [b"head"]
-    assert answered(False, b"head") == [b"head"]
-    assert answered(False, b"head", b"x" * 70_000) == [b"head", b"x" * 70_000]
-    assert answered(False, b"head", method="HEAD") == [b"head"]
-    assert answered(True, b"head", b"body") == [b"head", b"body"]
-    assert answered(None, b"head") == [b"head"]

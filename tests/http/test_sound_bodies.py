@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from eventlog import InvalidMessage
-from eventlog.http.bodies import MessageBody, SoundMessage, checked_message, read_body
 from eventlog.http.routing import Operation, Routes
+from eventlog.http.sent_messages import MessageBody, SoundMessage, checked_message, read_body
 from eventlog.http.wire_errors import RequestRefused
 
 TEXT = b'{"type":"text","text":"hi"}'

@@ -410,7 +410,7 @@ def _says_nothing(part: dict[str, Any]) -> bool:
 
 PACKAGE = Path(eventlog.__file__).parent
 FREE = (
-    *("session/parts/", "session/chat/", "exchange/", "testing/", "http/bodies.py"),
+    *("session/parts/", "session/chat/", "exchange/", "testing/", "http/sent_messages.py"),
     *("session/messages.py", "session/streams/content.py"),
 )
 """Where the type of a part may be tested: the parts themselves, their models, foreign formats
