@@ -269,7 +269,7 @@ export class Inspector {
     this.state = element(
       "select",
       { "aria-label": "State", onchange: again },
-      ...["", "open", "blocked", "running", "adopting", "closed", "deleted"].map((name) =>
+      ...["", "open", "blocked", "running", "adopting", "closed", "deleted", "damaged"].map((name) =>
         element("option", { value: name }, name === "" ? "all states" : name),
       ),
     );
@@ -494,7 +494,7 @@ function sessionRow(line, row = element("tr", null, element("th", { scope: "row"
     element(
       "td",
       null,
-      element("span", { class: line.blocked ? "state wrong" : "state" }, line.blocked ? `${line.status}, blocked` : line.status),
+      element("span", { class: line.blocked || line.status === "damaged" ? "state wrong" : "state" }, line.blocked ? `${line.status}, blocked` : line.status),
       line.running ? element("span", { class: "state" }, "running") : "",
     ),
     element("td", { class: "owner", dir: "auto" }, line.owner ?? ""),
