@@ -120,7 +120,7 @@ def _print_one(terminal: Terminal, document: dict[str, Any]) -> None:
     result = document["result"]
     shown = {**document, "steps": ", ".join(document["steps"])}
     if document["state"] == "completed":
-        shown["result"] = visible_json(json.dumps(result, ensure_ascii=False, indent=2))
+        shown["result"] = visible_json(json.dumps(result, ensure_ascii=False))
     terminal.pairs(
         {
             name.replace("_", " "): value

@@ -113,8 +113,12 @@ class Tables:
         return place
 
     def path(self, path: Path) -> int:
-        """Return the place of a path."""
-        return self._paths.setdefault(path, len(self._paths))
+        """Return the place of a path; that of a live message is below zero: -1 is place 0.
+
+        So a page knows them without the paths: there may be thousands, few of which it shows.
+        """
+        place = self._paths.setdefault(path, len(self._paths))
+        return ~place if path[0] == "tail" else place
 
     @property
     def parts(self) -> dict[str, list[str]]:

@@ -79,7 +79,7 @@ def test_the_list_has_filters(log: Log, session: Session) -> None:
     assert ids(skip="2") == []
 
 
-DAMAGES = {
+DAMAGES: dict[str, dict[str, bytes | None]] = {
     "an entry that is no JSON": {"session/bot-7": b"{"},
     "one without its fields": {"session/bot-7": b"{}"},
     "none": {"session/bot-7": None},
