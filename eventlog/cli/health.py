@@ -71,11 +71,11 @@ def _hints(found: Health, blocked: BlockedSession | None) -> Iterator[str]:
         yield "`eventlog tasks --state running` shows whose leases expired, `eventlog work` takes over"
     if blocked is not None:
         name = shlex.quote(blocked.session_id)
-        which = "" if found.blocked_sessions == 1 else "; `eventlog ls` shows the others"
-        yield (
-            f"{blocked.session_id} is blocked: `eventlog show {name}` says why, `eventlog retry "
-            f"{name} {blocked.archive_id}` gives the archive new attempts{which}"
-        )
+        others = f", the first of {found.blocked_sessions:,}" * (found.blocked_sessions > 1)
+        yield f"{blocked.session_id} is blocked{others}; to see why:"
+        yield f"  eventlog show {name}"
+        yield f"to give {blocked.archive_id} new attempts:"
+        yield f"  eventlog retry {name} {blocked.archive_id}"
 
 
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:

@@ -146,11 +146,12 @@ def _say_what_to_do(session_id: str, meta: dict[str, Any]) -> None:
     """Say how a session goes on whose commits wait for an archive that failed for good."""
     if (archive := meta["blocked_by"]) is not None:
         name = shlex.quote(session_id)
-        say(
-            f"commits wait for {archive}, which failed for good: `eventlog retry {name} {archive}` "
-            f"gives it new attempts, `eventlog abandon {name} {archive}` gives it up, and "
-            f"`eventlog policy {name} --failed-archives skip` lets commits go on without it"
-        )
+        say(f"commits wait for {archive}, which failed for good; to give it new attempts:")
+        say(f"  eventlog retry {name} {archive}")
+        say("to give it up:")
+        say(f"  eventlog abandon {name} {archive}")
+        say("to let commits go on without it:")
+        say(f"  eventlog policy {name} --failed-archives skip")
 
 
 def _origins(log: Log, session_id: str) -> dict[str, Any]:

@@ -111,9 +111,13 @@ def test_whoever_looks_at_a_blocked_session_is_told_what_to_type(
         "eventlog abandon chat-1 archive_001",
         "eventlog policy chat-1 --failed-archives skip",
     ):
-        assert f"`{command}`" in shown.stderr
-    assert "chat-1 is blocked: `eventlog show chat-1` says why" in health.stderr
-    assert "`eventlog retry chat-1 archive_001`" in health.stderr
+        assert f"  {command}" in shown.stderr.splitlines()
+    assert health.stderr.splitlines() == [
+        "chat-1 is blocked; to see why:",
+        "  eventlog show chat-1",
+        "to give archive_001 new attempts:",
+        "  eventlog retry chat-1 archive_001",
+    ]
     assert run("show", "calm").stderr == ""
     assert run("show", "chat-1", "--json").stderr == run("health", "--json").stderr == ""
     run("retry", "chat-1", "archive_001")
