@@ -220,13 +220,12 @@ def _compiled() -> tuple[_Forms, list[tuple[str, ...]]]:
 
     Each pattern has the places of its groups of words in a list beside it, where each group is once.
     """
-    groups = list(dict.fromkeys(group for _, _, words in _FORMS for group in words))
-    places = {group: place for place, group in enumerate(groups)}
-    forms = [
-        (re.compile(form), replacement, frozenset(places[group] for group in words))
-        for form, replacement, words in _FORMS
-    ]
-    return forms, groups
+    places: dict[tuple[str, ...], int] = {}
+    forms: _Forms = []
+    for form, replacement, words in _FORMS:
+        needed = frozenset(places.setdefault(group, len(places)) for group in words)
+        forms.append((re.compile(form), replacement, needed))
+    return forms, list(places)
 
 
 @cache

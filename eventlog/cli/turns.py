@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -10,7 +11,7 @@ import click
 from eventlog.cli.command import Invocation, command
 from eventlog.cli.completion import session_ids
 from eventlog.cli.exits import ExitCode
-from eventlog.cli.output import one_line, visible_json
+from eventlog.cli.output import one_line, say, visible_json
 from eventlog.cli.tasks import belonging
 from eventlog.engine.turn_listing import TurnLine, list_turns
 from eventlog.errors import SessionNotFound
@@ -106,7 +107,7 @@ def _what(line: TurnLine) -> str:
 def _show(invocation: Invocation, log: Log, session_id: str, turn_id: str) -> ExitCode:
     found = log.session(session_id, follow_folder=False).turns(turn_id)
     if not found:
-        click.echo(one_line(f"no turn {turn_id!r} in session {session_id!r}", 400), err=True)
+        say(f"no turn {turn_id!r:.100}; `eventlog turns {shlex.quote(session_id)}` lists them")
         if invocation.json:
             invocation.answer(None, lambda _: None)
         return ExitCode.NOT_FOUND

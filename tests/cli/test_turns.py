@@ -76,7 +76,10 @@ def test_a_turn_is_shown_with_its_result(turned: CommandLine) -> None:
     )
     assert '"hits": 1' in turned("turns", "a/b", "--turn", "job-2").stdout
     missing = turned("turns", "a/b", "--turn", "job-9")
-    assert (missing.code, missing.stderr) == (3, "no turn 'job-9' in session 'a/b'\n")
+    assert (missing.code, missing.stderr) == (
+        3,
+        "no turn 'job-9'; `eventlog turns a/b` lists them\n",
+    )
     assert turned("turns", "--turn", "job-2").code == 2
     assert turned("turns", "nobody").code == 3
 

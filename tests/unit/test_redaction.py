@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -254,6 +255,10 @@ def test_keys_that_providers_mark_are_found_among_long_words_as_in_the_whole_tex
     for form in FORMS:
         text = around.format(form)
         assert redaction._RUN.sub(redaction._without_keys, text) == prefixed.sub(MARK, text), text
+    parse: Any = vars(re)["_parser"].parse
+    shortest, _ = parse(redaction._PREFIXED).getwidth()
+    assert redaction._RUN.search("a" * shortest)
+    assert not redaction._RUN.search("a" * (shortest - 1))
     assert sum(bool(prefixed.search(form)) for form in FORMS) >= 40
 
 
