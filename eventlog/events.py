@@ -29,6 +29,7 @@ __all__ = [
     "event_class",
     "import_when_read",
     "is_builtin_type",
+    "library_types",
     "unchanged",
 ]
 
@@ -156,6 +157,13 @@ def import_when_read(module: str) -> None:
     It is imported when a log has a type that no imported module defines.
     """
     _seldom.append(module)
+
+
+def library_types() -> list[str]:
+    """Return the types of the library's events, by name."""
+    for module in _seldom:
+        import_module(module)
+    return sorted(filter(is_builtin_type, _registry))
 
 
 def event_class(type: str, schema: int) -> type[Event]:

@@ -12,10 +12,12 @@ from eventlog.engine.steps import arguments_digest
 from eventlog.engine.streams import arguments as stream_arguments
 from eventlog.engine.streams.writer import StreamWriter
 from eventlog.errors import EventLogError, InvalidArgument
+from eventlog.redaction import redacted
 from eventlog.session.messages import Message, ToolPart
 from eventlog.session.streams.coalescing import WriterOptions
 from eventlog.session.streams.commands import BegunMessage
 from eventlog.session.streams.content import calls_in
+from eventlog.session.streams.reasons import STOPPED
 from eventlog.session.turns.steps import StepOfTurn
 from eventlog.telemetry import log_fact
 
@@ -201,10 +203,10 @@ class _Stream:
         self._pump.leave(self._begun)
         return self._message
 
-    def _interrupt(self) -> Message | None:
+    def _interrupt(self, reason: str = STOPPED) -> Message | None:
         self._free_name()
         try:
-            interrupted = self._begun.interrupt()
+            interrupted = self._begun.interrupt(reason)
         finally:
             self._pump.leave(self._begun)
         if interrupted is not None:
@@ -216,20 +218,21 @@ class _Stream:
         """Whether there is nothing to end: the message has ended, or was not begun here."""
         return self._writer is None or self._writer.is_over
 
-    def _give_back(self) -> None:
-        """Interrupt the message if it was begun and has not ended (I/O)."""
+    def _give_back(self, error: BaseException | None = None) -> None:
+        """Interrupt the message if it was begun and has not ended, because of an error (I/O)."""
         if self._writer is None:
             if not self._is_done:
                 self._free_name()
         elif self._writer.is_over:
             self._pump.leave(self._writer)
         else:
-            self._interrupt_or_log()
+            said = "" if error is None else redacted(error).removesuffix(": ")
+            self._interrupt_or_log(f"its producer: {said}" if said else STOPPED)
 
-    def _interrupt_or_log(self) -> None:
+    def _interrupt_or_log(self, reason: str) -> None:
         """Interrupt the message; an error must not replace the one that is on its way."""
         try:
-            self._interrupt()
+            self._interrupt(reason)
         except EventLogError as error:
             log_fact(logging.WARNING, "stream_not_interrupted", error=str(error))
 
@@ -269,10 +272,10 @@ class MessageStream(_Stream):
         try:
             if error is None and not self._is_over:
                 self.end()
-        except BaseException:
-            self._engine.shelter.write(self._give_back)
+        except BaseException as problem:
+            self._engine.shelter.write(self._give_back, problem)
             raise
-        self._engine.shelter.write(self._give_back)
+        self._engine.shelter.write(self._give_back, error)
 
     def write(self, text: str, *, type: str = "text") -> None:
         """Continue the message by a text; one of another ``type`` than the last begins a new part.
@@ -356,12 +359,12 @@ class AsyncMessageStream(_Stream):
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            await in_spite_of_cancellation(self._engine.run(self._give_back))
+            await in_spite_of_cancellation(self._engine.run(self._give_back, error))
         elif not self._is_over:
             try:
                 await whole(self.end())
-            except BaseException:
-                await in_spite_of_cancellation(self._engine.run(self._give_back))
+            except BaseException as problem:
+                await in_spite_of_cancellation(self._engine.run(self._give_back, problem))
                 raise
 
     async def write(self, text: str, *, type: str = "text") -> None:

@@ -113,13 +113,13 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
             r"(?s:.*?)(?:-----END [A-Z0-9 ]{1,60}-----|\Z)"
         ),
-        MARK, (),
+        MARK, (("private key",),),
     ),
-    (r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+", rf"\1{MARK}", ()),
-    (r"(discord(?:app)?\.com/api/webhooks/\d{1,30}/)[A-Za-z0-9_-]+", rf"\1{MARK}", ()),
-    (r"(api\.telegram\.org/(?:file/)?bot)\d{6,12}:[A-Za-z0-9_-]{20,}", rf"\1{MARK}", ()),
+    (r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_-]+", rf"\1{MARK}", (("hooks.slack",),)),
+    (r"(discord(?:app)?\.com/api/webhooks/\d{1,30}/)[A-Za-z0-9_-]+", rf"\1{MARK}", (("api/webhooks",),)),
+    (r"(api\.telegram\.org/(?:file/)?bot)\d{6,12}:[A-Za-z0-9_-]{20,}", rf"\1{MARK}", (("api.telegram",),)),
     # PuTTY's key files, even if they are cut short.
-    (r"(Private-Lines: \d{1,4}\r?\n)(?s:.+?)(?=Private-MAC|\Z)", rf"\1{MARK}\n", ()),
+    (r"(Private-Lines: \d{1,4}\r?\n)(?s:.+?)(?=Private-MAC|\Z)", rf"\1{MARK}\n", (("private-lines",),)),
     # Logins of `curl`, of `.netrc` and of Docker's configuration.
     (
         r"((?:^|\s)(?:-u|--user|--proxy-user)[ =]\s{0,4}[\"']?[^\s:\"'/]{1,64}:)" + _NOT_SECRET +
@@ -127,7 +127,7 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
         rf"\1{MARK}", (("-u",),),
     ),
     (r"(\blogin\s{1,4}\S{1,64}\s{1,4}password\s{1,4})" + _NOT_SECRET + r"\S+", rf"\1{MARK}", (("login",),)),
-    (r"([\"']auth[\"']\s{0,4}:\s{0,4}[\"'])[A-Za-z0-9+/]{8,}={0,2}", rf"\1{MARK}", ()),
+    (r"([\"']auth[\"']\s{0,4}:\s{0,4}[\"'])[A-Za-z0-9+/]{8,}={0,2}", rf"\1{MARK}", (("auth",),)),
     # Headers; those of several fields up to the end of the line.
     (
         (
@@ -179,7 +179,7 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
     ),
     (
         r"(?i)([?&;](?:sig|key|code|auth|jwt|x-amz-signature)=)" + _NOT_SECRET + r"[^\s&;\"'<>]{6,}",
-        rf"\1{MARK}", (),
+        rf"\1{MARK}", (("?", "&", ";"), ("=",)),
     ),
     (
         (
@@ -206,17 +206,37 @@ _FORMS: Final[tuple[tuple[str, str, _Words], ...]] = (
         ),
         rf"\1{MARK}", (_SCHEMES,),
     ),
-    # Keys that providers mark with a prefix.
-    (rf"(?<![A-Za-z0-9])(?:{_PREFIXED})", MARK, ()),
 )  # fmt: skip
 """Each pattern, what replaces it, and words in lower case: a text that the pattern matches has one of
 each group. Patterns take a dotless i for an i, so no word that stands for any case has one."""
 
 
+_Forms: TypeAlias = "list[tuple[re.Pattern[str], str, frozenset[int]]]"
+
+
 @cache
-def _compiled() -> list[tuple[re.Pattern[str], str, _Words]]:
-    """Return the table, compiled when first needed: that takes longer than the import."""
-    return [(re.compile(form), replacement, words) for form, replacement, words in _FORMS]
+def _compiled() -> tuple[_Forms, list[tuple[str, ...]]]:
+    """Return the table, compiled when first needed: that takes longer than the import.
+
+    Each pattern has the places of its groups of words in a list beside it, where each group is once.
+    """
+    places: dict[tuple[str, ...], int] = {}
+    forms: _Forms = []
+    for form, replacement, words in _FORMS:
+        needed = frozenset(places.setdefault(group, len(places)) for group in words)
+        forms.append((re.compile(form), replacement, needed))
+    return forms, list(places)
+
+
+@cache
+def _prefixed() -> re.Pattern[str]:
+    """Return the pattern of the keys that providers mark with a prefix."""
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{_PREFIXED})")
+
+
+_RUN: Final = re.compile(r"[\dA-Za-z_.:/+=~-]{11,}")
+"""Characters that such keys are made of, as many as the shortest of them has. The pattern of all keys
+tries each place of a text; most texts have few words as long as that."""
 
 
 _URL: Final = re.compile(r"((?:\b(?:nats|tls|wss?|https?))?)://([^\s\"'<>]+)")
@@ -240,12 +260,26 @@ def redact(text: str) -> str:
     Takes time linear in the text. Redacting twice changes nothing more.
     """
     lowered = text.lower().replace("\u017f", "s")  # Patterns take a long s for an s, too.
-    text = _URL.sub(_without_user, text)
-    for form, replacement, words in _compiled():
+    if "://" in text:
+        text = _URL.sub(_without_user, text)
+    forms, groups = _compiled()
+    missing: set[int] = set()
+    for place, words in enumerate(groups):
         # Looking for a word costs a hundredth of what the pattern does.
-        if all(any(word in lowered for word in each) for each in words):
+        for word in words:
+            if word in lowered:
+                break
+        else:
+            missing.add(place)
+    for form, replacement, needed in forms:
+        if missing.isdisjoint(needed):
             text = form.sub(replacement, text)
-    return text
+    return _RUN.sub(_without_keys, text)
+
+
+def _without_keys(run: re.Match[str]) -> str:
+    """Return characters without blanks between them, without the keys that providers mark."""
+    return _prefixed().sub(MARK, run[0])
 
 
 def _without_user(url: re.Match[str]) -> str:

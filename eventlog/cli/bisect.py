@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +13,9 @@ from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import say
+from eventlog.errors import InvalidArgument
 from eventlog.forensics.event_lines import gist
+from eventlog.forensics.predicates import PREDICATES
 
 if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
@@ -32,7 +36,11 @@ def bisect(invocation: Invocation, session_id: str, expression: str) -> ExitCode
     it never holds.
     """
     with invocation.open(session_id) as log:
-        found = log.session(session_id, follow_folder=False).bisect(expression)
+        session = log.session(session_id, follow_folder=False)
+        try:
+            found = session.bisect(expression)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{error}{_hint(session_id, expression)}") from error
         document = None if found is None else _document(session_id, found)
     if found is None:
         say("it never holds")
@@ -41,6 +49,15 @@ def bisect(invocation: Invocation, session_id: str, expression: str) -> ExitCode
         return ExitCode.NOT_FOUND
     invocation.answer(document, lambda terminal: _print(terminal, session_id, found))
     return ExitCode.OK
+
+
+def _hint(session_id: str, expression: str) -> str:
+    """Return what may have been meant by an expression that is refused, and where the language is."""
+    near = get_close_matches(expression.strip(), PREDICATES, 1)
+    guess = (
+        f"; did you mean `eventlog bisect {shlex.quote(session_id)} {near[0]}`?" if near else ";"
+    )
+    return f"{guess} `eventlog docs forensics` has the language and the names of predicates"
 
 
 def _document(session_id: str, found: Found) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eventlog.cli.terminal import Terminal
     from eventlog.log import Log
 
-__all__ = ["SUMMARIES", "Invocation", "command", "filter_options"]
+__all__ = ["SUMMARIES", "Invocation", "command", "filter_options", "full_option"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -28,6 +28,7 @@ SUMMARIES: Final = {
     "commit": "Move a session's live messages into a new archive.",
     "work": "Run a worker that finalises archives: once, or until stopped.",
     "tasks": "List tasks and their states.",
+    "turns": "List the turns of agents and their states.",
     "enqueue": "Queue a message for a run of an agent.",
     "runs": "List the runs of agents and their states.",
     "stop": "Cancel a session's run.",
@@ -147,6 +148,9 @@ _FILTERS: Final = (
     click.option("--until", metavar="TIME", help="Only events at or before a time."),
     click.option("--grep", "text", metavar="TEXT", help="Only events that say this, in any case."),
 )
+
+
+full_option = click.option("--full", is_flag=True, help="Show long texts in full.")
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:

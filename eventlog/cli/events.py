@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from eventlog.cli.command import Invocation, command, filter_options
+from eventlog.cli.command import Invocation, command, filter_options, full_option
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
+from eventlog.cli.event_types import check_event_types
 from eventlog.cli.exits import ExitCode
 from eventlog.cli.output import counted, print_documents, print_line_of_json, say
 from eventlog.errors import SessionNotFound
@@ -53,6 +54,7 @@ class _Wanted(NamedTuple):
 @command("events")
 @click.argument("session_id", metavar="[SESSION]", required=False, shell_complete=session_ids)
 @filter_options
+@full_option
 @click.option(
     "--follow",
     is_flag=True,
@@ -61,6 +63,7 @@ class _Wanted(NamedTuple):
 def events(
     invocation: Invocation,
     session_id: str | None,
+    full: bool,
     follow: bool,
     **given: Any,
 ) -> ExitCode:
@@ -72,23 +75,24 @@ def events(
     with invocation.open(session_id) as log:
         if session_id is not None and not log.exists(session_id):
             raise SessionNotFound(session_id)
+        check_event_types(log, types or (), of_the_future=follow)
         wanted = _Wanted(session_id, filters(types, **given), _belonging(log, invocation.owner))
         if follow:
-            _follow(invocation, log, wanted)
+            _follow(invocation, log, wanted, full=full)
             return ExitCode.OK
-        count = _list(invocation, filter(wanted.admit, _known(log, wanted)))
+        count = _list(invocation, filter(wanted.admit, _known(log, wanted)), full=full)
     if not invocation.json:
         say(counted(count, "event"))
     return ExitCode.OK if count else ExitCode.NOT_FOUND
 
 
-def _follow(invocation: Invocation, log: Log, wanted: _Wanted) -> None:
+def _follow(invocation: Invocation, log: Log, wanted: _Wanted, *, full: bool) -> None:
     """Print events as they come until interrupted, and those since a time if one is given."""
     start = log.position() if wanted.filters.since is None else None
     with suppress(KeyboardInterrupt):
         for recorded in log.follow(start, sorted(wanted.filters.types or ())):
             if wanted.admit(recorded):
-                _tell(invocation, recorded)
+                _tell(invocation, recorded, full=full)
 
 
 def _known(log: Log, wanted: _Wanted) -> Iterator[Recorded]:
@@ -111,7 +115,7 @@ def _belonging(log: Log, owner: str | None) -> Callable[[str], bool]:
     return belongs
 
 
-def _list(invocation: Invocation, found: Iterator[Recorded]) -> int:
+def _list(invocation: Invocation, found: Iterator[Recorded], *, full: bool) -> int:
     """Print events; return how many there were."""
     count = 0
 
@@ -128,18 +132,19 @@ def _list(invocation: Invocation, found: Iterator[Recorded]) -> int:
 
         terminal = Terminal()
         for number, section in enumerate(_sections(counting())):
-            terminal.table(_COLUMNS, map(_cells, section), ["what"], heading=not number)
+            rows = (_cells(recorded, full=full) for recorded in section)
+            terminal.table(_COLUMNS, rows, ["what"], heading=not number)
     return count
 
 
-def _tell(invocation: Invocation, recorded: Recorded) -> None:
+def _tell(invocation: Invocation, recorded: Recorded, *, full: bool) -> None:
     """Print one event as it comes."""
     if invocation.json:
         print_line_of_json(_document(recorded))
         return
     from eventlog.cli.terminal import Terminal
 
-    Terminal().row(_COLUMNS, _cells(recorded), ["what"])
+    Terminal().row(_COLUMNS, _cells(recorded, full=full), ["what"])
 
 
 def _sections(found: Iterator[_T]) -> Iterator[Iterable[_T]]:
@@ -147,8 +152,8 @@ def _sections(found: Iterator[_T]) -> Iterator[Iterable[_T]]:
         yield chain([first], islice(found, SECTION - 1))
 
 
-def _cells(recorded: Recorded) -> tuple[object, ...]:
-    return recorded.stream, *event_cells(recorded)
+def _cells(recorded: Recorded, *, full: bool) -> tuple[object, ...]:
+    return recorded.stream, *event_cells(recorded, full=full)
 
 
 def _document(recorded: Recorded) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from eventlog.cli.command import Invocation, command
+from eventlog.cli.command import Invocation, command, full_option
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import event_document
 from eventlog.cli.exits import ExitCode
@@ -23,7 +23,8 @@ __all__ = ["find"]
     shell_complete=session_ids,
     help="Only events of this session.",
 )
-def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
+@full_option
+def find(invocation: Invocation, key: str, session_id: str | None, full: bool) -> ExitCode:
     """KEY is an index key that an application's event class names, such as run/42.
 
     Without --session, events whose key goes on after KEY and a slash are found as well. Only the
@@ -40,7 +41,7 @@ def find(invocation: Invocation, key: str, session_id: str | None) -> ExitCode:
         [{"session_id": each.stream, **event_document(each)} for each in events],
         lambda terminal: terminal.table(
             ("session", *EVENT_COLUMNS),
-            [(each.stream, *event_cells(each)) for each in events],
+            [(each.stream, *event_cells(each, full=full)) for each in events],
             ["what"],
         ),
     )

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from eventlog.cli.command import Invocation, command
+from eventlog.cli.output import counted, say
+from eventlog.engine.listings import blocked_sessions
+from eventlog.errors import CorruptError
+from eventlog.log import engine_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventlog import Health
     from eventlog.cli.terminal import Terminal
+    from eventlog.engine.listings import BlockedSession
+    from eventlog.log import Log
 
 __all__ = ["health"]
 
@@ -38,7 +49,33 @@ def health(invocation: Invocation, after: str | None) -> None:
     """
     with invocation.open() as log:
         found = log.health(after=after)
+        blocked = None if invocation.json else _first_blocked(log)
     invocation.answer(found._asdict(), lambda terminal: _print(terminal, found._asdict()))
+    if not invocation.json:
+        for hint in _hints(found, blocked):
+            say(hint)
+
+
+def _first_blocked(log: Log) -> BlockedSession | None:
+    """Return a blocked session; None where the index is damaged, of which `doctor` speaks."""
+    with suppress(CorruptError):
+        return next(blocked_sessions(engine_of(log).store), None)
+    return None
+
+
+def _hints(found: Health, blocked: BlockedSession | None) -> Iterator[str]:
+    """Yield what to type about what waits or is stuck."""
+    if found.due:
+        yield f"{counted(found.due, 'task')} without a worker: `eventlog work` runs them"
+    if found.expired_leases:
+        yield "`eventlog tasks --state running` shows whose leases expired, `eventlog work` takes over"
+    if blocked is not None:
+        name = shlex.quote(blocked.session_id)
+        others = f", the first of {found.blocked_sessions:,}" * (found.blocked_sessions > 1)
+        yield f"{blocked.session_id} is blocked{others}; to see why:"
+        yield f"  eventlog show {name}"
+        yield f"to give {blocked.archive_id} new attempts:"
+        yield f"  eventlog retry {name} {blocked.archive_id}"
 
 
 def _print(terminal: Terminal, document: dict[str, Any]) -> None:

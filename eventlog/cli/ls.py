@@ -8,7 +8,9 @@ import click
 
 from eventlog.argument_checks import microseconds
 from eventlog.cli.command import Invocation, command
-from eventlog.engine.listings import Selection, list_sessions, session_ids
+from eventlog.cli.exits import ExitCode
+from eventlog.cli.output import say
+from eventlog.engine.listings import DAMAGED, Selection, list_sessions, session_ids
 from eventlog.log import engine_of
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def ls(
     workspace: str | None,
     updated_after: str | None,
     newest: bool,
-) -> None:
+) -> ExitCode:
     """Lists closed and deleted sessions too: their records stay in the log."""
     counted = invocation.json if counts is None else counts
     after = None if updated_after is None else microseconds(updated_after)
@@ -66,6 +68,12 @@ def ls(
         documents = _counted(log, selection) if counted else _listed(log, selection)
     columns = _COUNTED_COLUMNS if counted else _COLUMNS
     invocation.answer(documents, lambda terminal: _print(terminal, columns, documents))
+    if not any(document["status"] == DAMAGED for document in documents):
+        return ExitCode.OK
+    say(
+        "an index entry is damaged: `eventlog doctor --rebuild-index` makes it from the events again"
+    )
+    return ExitCode.CORRUPT
 
 
 def _listed(log: Log, selection: Selection) -> list[dict[str, Any]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from eventlog.cli.command import Invocation, command
+from eventlog.cli.command import Invocation, command, full_option
 from eventlog.cli.completion import session_ids
 from eventlog.cli.documents import context_document, event_document, session_document
-from eventlog.cli.output import counted, one_line, printable
+from eventlog.cli.output import counted, one_line, printable, say
 from eventlog.forensics.event_lines import EVENT_COLUMNS, actor_of, event_cells, tokens_of
 from eventlog.log import engine_of
 from eventlog.session.message_data import message_key
@@ -74,7 +75,7 @@ budget_option = click.option(
     metavar="N",
     help="Show only the newest N messages or events.",
 )
-@click.option("--full", is_flag=True, help="Show long texts in full.")
+@full_option
 @click.option(
     "--output",
     nargs=2,
@@ -125,7 +126,7 @@ def show(
         _show_context(invocation, session_id, budget, full=full)
         return
     if as_events:
-        _show_events(invocation, session_id, last)
+        _show_events(invocation, session_id, last, full=full)
         return
     with invocation.open(session_id) as log:
         archived = history or invocation.json
@@ -137,6 +138,20 @@ def show(
         document,
         lambda terminal: print_session(terminal, document, history=history, full=full),
     )
+    if not invocation.json:
+        _say_what_to_do(session_id, document["meta"])
+
+
+def _say_what_to_do(session_id: str, meta: dict[str, Any]) -> None:
+    """Say how a session goes on whose commits wait for an archive that failed for good."""
+    if (archive := meta["blocked_by"]) is not None:
+        name = shlex.quote(session_id)
+        say(f"commits wait for {archive}, which failed for good; to give it new attempts:")
+        say(f"  eventlog retry {name} {archive}")
+        say("to give it up:")
+        say(f"  eventlog abandon {name} {archive}")
+        say("to let commits go on without it:")
+        say(f"  eventlog policy {name} --failed-archives skip")
 
 
 def _origins(log: Log, session_id: str) -> dict[str, Any]:
@@ -204,16 +219,17 @@ def _find_in_output(
 # ---- events -----------------------------------------------------------------------------------
 
 
-def _show_events(invocation: Invocation, session_id: str, last: int | None) -> None:
+def _show_events(invocation: Invocation, session_id: str, last: int | None, *, full: bool) -> None:
     with invocation.open(session_id) as log:
         after = 0
         version = log.session(session_id, follow_folder=False).version
         if last is not None:
             after = max(0, version - last)
         events = list(log.read(session_id, after=after, until=version))
+    rows = (event_cells(recorded, full=full) for recorded in events)
     invocation.answer(
         [event_document(recorded) for recorded in events],
-        lambda terminal: terminal.table(EVENT_COLUMNS, map(event_cells, events), ["what"]),
+        lambda terminal: terminal.table(EVENT_COLUMNS, rows, ["what"]),
     )
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventlog.clock import format_time
 from eventlog.engine.reader import read_entry
-from eventlog.errors import CorruptLog
+from eventlog.errors import CorruptError, CorruptLog
 from eventlog.identifiers import from_key_part, key_part
+from eventlog.session.commit import archive_id
 from eventlog.session.index import (
     BLOCKED,
     FINALIZER,
@@ -17,6 +18,7 @@ from eventlog.session.index import (
     finalizer_prefix,
     keys_under,
     owner_prefix,
+    read_blocked,
     read_session,
     session_key,
     workspace_prefix,
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
     from eventlog.records import Head
 
 __all__ = [
+    "DAMAGED",
+    "BlockedSession",
     "Selection",
     "SessionLine",
+    "blocked_sessions",
     "finalizer_names",
     "list_sessions",
     "session_ids",
@@ -54,6 +59,10 @@ class Selection(NamedTuple):
     newest_first: bool = False
 
 
+DAMAGED: Final = "damaged"
+"""The status of a session in a list whose index entry cannot be read."""
+
+
 class SessionLine(NamedTuple):
     """A session in a list. Times are ISO 8601 text."""
 
@@ -65,6 +74,13 @@ class SessionLine(NamedTuple):
     """The time of the last record, whatever it is: a heartbeat of a worker counts."""
     blocked: bool
     """Whether commits wait for an archive that failed for good."""
+
+
+class BlockedSession(NamedTuple):
+    """A session in which commits wait for an archive that failed for good."""
+
+    session_id: str
+    archive_id: str
 
 
 def session_ids(store: Door, selection: Selection) -> Iterator[str]:
@@ -86,20 +102,30 @@ def session_ids_from(store: Door, beginning: str) -> Iterator[str]:
 def list_sessions(store: Door, selection: Selection | None = None) -> Iterator[SessionLine]:
     """Yield the selected sessions, by default all, closed and deleted ones too.
 
-    Raises `CorruptLog` for a damaged entry.
+    One with a damaged entry has the status `DAMAGED`, and no others are missed for it.
     """
     blocked = {
         from_key_part(key.removeprefix(BLOCKED)) for key, _ in store.scan(*keys_under(BLOCKED))
     }
     for session, value, head in _selected(store, selection or Selection()):
-        entry = read_session(value or _entry(store, session))
+        try:
+            entry = read_session(value or _entry(store, session))
+            status, created_at = entry.status, format_time(entry.created_at)
+        except CorruptError:
+            status, created_at = DAMAGED, ""
         yield SessionLine(
-            session,
-            entry.status,
-            head.version,
-            format_time(entry.created_at),
-            format_time(head.time),
-            session in blocked,
+            session, status, head.version, created_at, format_time(head.time), session in blocked
+        )
+
+
+def blocked_sessions(store: Door) -> Iterator[BlockedSession]:
+    """Yield the sessions in which commits wait for an archive that failed for good.
+
+    Raises `CorruptLog` for a damaged entry.
+    """
+    for key, value in store.scan(*keys_under(BLOCKED)):
+        yield BlockedSession(
+            from_key_part(key.removeprefix(BLOCKED)), archive_id(read_blocked(value))
         )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from eventlog.clock import format_time
 from eventlog.errors import CorruptError
@@ -27,19 +28,30 @@ __all__ = [
 
 GIST_LENGTH: Final = 110
 
+
+class Lengths(NamedTuple):
+    """How many characters are shown of a line, and of a value in it."""
+
+    line: int
+    value: int
+
+
+BRIEF: Final = Lengths(GIST_LENGTH, 40)
+WHOLE: Final = Lengths(sys.maxsize, sys.maxsize)
+
 EVENT_COLUMNS: Final = ("version", "time (UTC)", "type", "actor", "tokens", "what")
 """The headings of `event_cells`; the last column has sentences."""
 
 
-def event_cells(recorded: Recorded) -> tuple[object, ...]:
-    """Return an event as a row of the tables of events."""
+def event_cells(recorded: Recorded, *, full: bool = False) -> tuple[object, ...]:
+    """Return an event as a row of the tables of events; with ``full`` nothing in it is cut."""
     return (
         recorded.version,
         time_cell(recorded),
         recorded.type,
         actor_of(recorded),
         tokens_of(recorded),
-        gist(recorded),
+        gist(recorded, full=full),
     )
 
 
@@ -70,45 +82,51 @@ def time_cell(recorded: Recorded) -> str:
     return recorded.time[:23].replace("T", " ")
 
 
-def gist(recorded: Recorded) -> str:
-    """Return a line about an event, or why it cannot be read."""
+def gist(recorded: Recorded, *, full: bool = False) -> str:
+    """Return a line about an event, or why it cannot be read; with ``full`` nothing in it is cut."""
+    lengths = WHOLE if full else BRIEF
     try:
         event: Any = recorded.event
     except CorruptError as error:
-        return one_line(f"unreadable: {error}", GIST_LENGTH)
-    describe = _GISTS.get(recorded.type)
-    text = _fields(event) if describe is None else describe(event)
-    return one_line(text, GIST_LENGTH)
+        return one_line(f"unreadable: {error}", lengths.line)
+    if (say := _SAYING.get(recorded.type)) is not None:
+        text = say(event, lengths)
+    elif (describe := _GISTS.get(recorded.type)) is not None:
+        text = describe(event)
+    else:
+        text = _fields(event, lengths)
+    return one_line(text, lengths.line)
 
 
-def message_gist(message: dict[str, Any]) -> str:
+def message_gist(message: dict[str, Any], lengths: Lengths = BRIEF) -> str:
     """Return a stored message's role and, in short, its parts."""
-    said = [gist for found in readings_of(message) if (gist := reading_gist(found))]
+    said = [gist for found in readings_of(message) if (gist := reading_gist(found, lengths))]
     return f"{message['role']}: {' · '.join(said)}"
 
 
-def reading_gist(found: Reading) -> str:
+def reading_gist(found: Reading, lengths: Lengths = BRIEF) -> str:
     """Return one line about a part: its text, call, result or medium."""
-    pieces = [one_line(found.said, GIST_LENGTH)] if found.said else []
+    length = lengths.line
+    pieces = [one_line(found.said, length)] if found.said else []
     if found.result is not None and found.result.output is not None:
         name = found.result.name or found.result.id or "tool"
-        pieces.append(f"{name} ← {one_line(found.result.output, GIST_LENGTH)}")
+        pieces.append(f"{name} ← {one_line(found.result.output, length)}")
     elif found.call is not None:
-        pieces.append(call_gist(found.call))
+        pieces.append(call_gist(found.call, lengths))
     elif found.result is not None:
         pieces.append(f"{found.result.name or found.result.id or 'tool'} ← no output")
     if found.beside or found.context is not None:
-        pieces.append(one_line(f"[{found.label}] {found.beside}".rstrip(), GIST_LENGTH))
+        pieces.append(one_line(f"[{found.label}] {found.beside}".rstrip(), length))
     pieces += map(media_gist, found.media)
     return " ".join(pieces)
 
 
-def call_gist(call: Call) -> str:
+def call_gist(call: Call, lengths: Lengths = BRIEF) -> str:
     """Return a call as ``name(argument=value)``."""
     found = call.input
     whole = found is None or isinstance(found, dict)
     given = cast("dict[str, Any] | None", found if whole else {"": found})
-    return f"{call.name or call.id or 'tool'}({_arguments(given).removeprefix('=')})"
+    return f"{call.name or call.id or 'tool'}({_arguments(given, lengths).removeprefix('=')})"
 
 
 def media_gist(media: Media) -> str:
@@ -118,23 +136,23 @@ def media_gist(media: Media) -> str:
     return f"[{media.kind}{name}{size}]"
 
 
-def _arguments(given: Any) -> str:
+def _arguments(given: Any, lengths: Lengths) -> str:
     fields = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-    return ", ".join(f"{name}={_value(value)}" for name, value in fields.items())
+    return ", ".join(f"{name}={_value(value, lengths)}" for name, value in fields.items())
 
 
-def _value(value: Any) -> str:
-    return one_line(json.dumps(value, ensure_ascii=False), 40)
+def _value(value: Any, lengths: Lengths) -> str:
+    return one_line(json.dumps(value, ensure_ascii=False), lengths.value)
 
 
-def _fields(event: Any) -> str:
+def _fields(event: Any, lengths: Lengths) -> str:
     """Return the fields that are set in an event of a type without a line in `_GISTS`."""
     fields = {
         name: value
         for name, value in event.model_dump(mode="json").items()
         if name != "task_id" and value not in (None, "", [], {})
     }
-    return _arguments(fields)
+    return _arguments(fields, lengths)
 
 
 def _prepared(event: Any) -> str:
@@ -175,8 +193,12 @@ def _forked(event: Any) -> str:
     return f"made of {event.origin} up to version {event.origin_version}{changed}"
 
 
-def _chunk(event: Any) -> str:
-    said = message_gist({"role": f"chunk {event.sequence}", "parts": event.parts})
+def _appended(event: Any, lengths: Lengths) -> str:
+    return message_gist(event.message, lengths)
+
+
+def _chunk(event: Any, lengths: Lengths) -> str:
+    said = message_gist({"role": f"chunk {event.sequence}", "parts": event.parts}, lengths)
     return said if event.parts else f"chunk {event.sequence}: the producer is alive"
 
 
@@ -188,8 +210,8 @@ def _interrupted(event: Any) -> str:
     return f"interrupted after {counted(event.chunks, 'chunk')}: {event.reason}"
 
 
-def _enqueued(event: Any) -> str:
-    return f"waits for a run: {message_gist(event.message)}"
+def _enqueued(event: Any, lengths: Lengths) -> str:
+    return f"waits for a run: {message_gist(event.message, lengths)}"
 
 
 def _run_started(event: Any) -> str:
@@ -213,11 +235,16 @@ def _model_called(event: Any) -> str:
     return f"{event.call}, try {event.number} {event.outcome}{cost}{again}{error}"
 
 
+_SAYING: Final[dict[str, Callable[[Any, Lengths], str]]] = {
+    "message_appended": _appended,
+    "chunk_appended": _chunk,
+    "message_enqueued": _enqueued,
+}
+"""Lines about the events that contain what somebody said: parts of it are cut one by one."""
+
 _GISTS: Final[dict[str, Callable[[Any], str]]] = {
-    "message_appended": lambda event: message_gist(event.message),
     "tool_result_recorded": lambda event: f"{event.tool_id} {event.status}: {event.output}",
     "message_begun": lambda event: f"{event.message['role']} begins {event.message['id']}",
-    "chunk_appended": _chunk,
     "result_kept": lambda event: f"{event.tool_id} {event.status}: {event.output}",
     "message_ended": _ended,
     "message_interrupted": _interrupted,
@@ -231,7 +258,6 @@ _GISTS: Final[dict[str, Callable[[Any], str]]] = {
     "turn_failed": lambda event: f"{event.turn}: {event.error}",
     "turn_cancelled": lambda event: f"{event.turn}: {event.error}",
     "turn_abandoned": lambda event: f"{event.turn}: {event.reason}",
-    "message_enqueued": _enqueued,
     "run_started": _run_started,
     "run_crashed": _run_crashed,
     "run_released": _reason,

@@ -6,6 +6,7 @@ is wrong as soon as something is. They trust the events, not the library's state
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -18,10 +19,13 @@ from eventlog.session.tasks.machine import FINALISE, OPEN_STATES
 from eventlog.session.version_ranges import ascending, contains
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventlog.forensics.picture import Picture
     from eventlog.recorded import Recorded
     from eventlog.session.events import CommitPrepared, MessageAppended, ToolResultRecorded
     from eventlog.session.message_data import MessageData
+    from eventlog.session.version_ranges import VersionRange
     from eventlog.session.withdrawals.events import MessagesWithdrawn
 
 __all__ = ["PREDICATES", "Predicate", "quick_predicates"]
@@ -234,17 +238,36 @@ class _TokenJump:
 
 
 class _DoubledIds:
-    """A message whose id an earlier one has."""
+    """A message whose id an earlier one has that was not withdrawn.
+
+    A turn that is begun again withdraws its messages, and may append them again under their ids.
+    """
 
     def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
+        self._versions: dict[str, int] = {}
+        """The first version of each id, without those that were withdrawn."""
+        self._ids: list[tuple[int, str]] = []
+        """The same by version, in order."""
 
     def __call__(self, recorded: Recorded, picture: Picture) -> str:
+        if recorded.type == "messages_withdrawn":
+            self._forget(cast("MessagesWithdrawn", recorded.event).ranges)
         if recorded.type != "message_appended":
             return ""
         id_ = _message(recorded)["id"]
-        first = self._ids.setdefault(id_, recorded.version)
-        return f"message {id_} is already at version {first}" if first != recorded.version else ""
+        first = self._versions.setdefault(id_, recorded.version)
+        if first != recorded.version:
+            return f"message {id_} is already at version {first}"
+        self._ids.append((first, id_))
+        return ""
+
+    def _forget(self, ranges: Sequence[VersionRange]) -> None:
+        for first, last in ranges:
+            start = bisect_left(self._ids, (first, ""))
+            end = bisect_left(self._ids, (last + 1, ""))
+            for _, id_ in self._ids[start:end]:
+                del self._versions[id_]
+            del self._ids[start:end]
 
 
 class _Orphans:
@@ -279,9 +302,12 @@ class _Orphans:
 
 def _first_error(recorded: Recorded, picture: Picture) -> str:
     """An event that says of an error: of an attempt, a lease, an archive, a turn, a run or a tool."""
-    if recorded.type in _ERRORS:
+    if recorded.type in _ERRORS or recorded.type == "model_called":
         event: Any = recorded.event
-        return f"{recorded.type}: {event.error}"
+        return f"{recorded.type}: {event.error}" if event.error else ""
+    if recorded.type == "turn_abandoned":
+        event = recorded.event
+        return f"turn {event.turn} was abandoned: {event.reason}"
     if recorded.type == "tool_result_recorded":
         event = recorded.event
         return f"{event.tool_id}: {event.output:.200}" if event.status == "error" else ""
@@ -303,6 +329,9 @@ def _first_retry(recorded: Recorded, picture: Picture) -> str:
         begun: Any = recorded.event
         what = f"turn {begun.turn}" if recorded.type == "turn_begun" else f"run {begun.task_id}"
         return f"attempt {begun.attempt} of {what}" if begun.attempt > 1 else ""
+    if recorded.type == "model_called":
+        call: Any = recorded.event
+        return f"try {call.number} of the call {call.call}" if call.number > 1 else ""
     return ""
 
 

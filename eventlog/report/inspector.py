@@ -30,7 +30,7 @@ from eventlog.report.document import pages
 from eventlog.report.drawing import drawings
 from eventlog.report.film import WINDOW, Frames, Window
 from eventlog.report.tables import Tables, json_text, shortened
-from eventlog.session.index import OWNERS, keys_under, owner_and_session
+from eventlog.session.index import OWNERS, TASKS, keys_under, owner_and_session, session_of_entry
 from eventlog.session_face import past_of
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ FOUND: Final = 2_000
 
 CAUSES: Final = 12
 """Causes that are shown of an event."""
+
+_RUNNING: Final = b'"state":"running"'
 
 OPEN: Final = 64
 """Sessions whose past is kept, with what was folded of it."""
@@ -126,7 +128,7 @@ class Inspector:
         only = owner if owner is not None else query.get("owner") or None
         text, state = query.get("text", "").casefold(), query.get("state", "")
         store = engine_of(self._log).store
-        running = _running(self._log)
+        running = store.shelter.read(_running, store)
         lines = store.shelter.read(
             lambda: list(islice(list_sessions(store, Selection(only, None, None, True)), SCANNED))
         )
@@ -151,9 +153,11 @@ def _owners(store: Door, rows: list[dict[str, Any]]) -> dict[str, str]:
     return {session: owner for owner, session in found if session in wanted}
 
 
-def _running(log: Log) -> set[str]:
-    """Return the sessions with a task that a worker has."""
-    return {task.session_id for task in islice(log.tasks(state="running"), SCANNED)}
+def _running(store: Door) -> set[str]:
+    """Return the sessions with a task that a worker has; a damaged entry names none."""
+    entries = store.scan(*keys_under(TASKS))
+    found = (session_of_entry(*each) for each in entries if _RUNNING in each[1])
+    return {session for session in islice(found, SCANNED) if session is not None}
 
 
 def _is_in_state(row: Mapping[str, Any], state: str) -> bool:

@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from pydantic_core import to_json
+
 from eventlog.error_text import printable
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ LIST_LENGTH: Final = 200
 """Entries of a list or object that are shown."""
 
 KEY_LENGTH: Final = 255
+
+WORD_LENGTH: Final = 64
+"""Characters of a text that is looked up as it is."""
 
 DEPTH: Final = 24
 """How deep values are shown; deeper ones are shown as JSON text."""
@@ -78,7 +83,10 @@ _encoded: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 def json_text(value: Any) -> str:
     """Return JSON that may stand in a page: nothing in it ends a script or begins a comment."""
-    text = _encoded(value)
+    return _safe(_encoded(value))
+
+
+def _safe(text: str) -> str:
     return text.replace("<", "\\u003c") if "<" in text else text
 
 
@@ -88,15 +96,29 @@ class Tables:
     def __init__(self) -> None:
         self._values: dict[str, int] = {}
         self._paths: dict[Path, int] = {}
+        self._words: dict[str, int] = {}
+        """The places of short texts by these, which are most of what comes again."""
+        self.abouts: dict[bytes, tuple[int, int]] = {}
+        """The places of metadata and of the actor in it, by the stored bytes."""
 
     def value(self, value: Any) -> int:
         """Return the place of a value, shortened, in the table of values."""
-        text = json_text(shortened(value))
-        return self._values.setdefault(text, len(self._values))
+        is_word = type(value) is str and len(value) <= WORD_LENGTH
+        if is_word and (known := self._words.get(value)) is not None:
+            return known
+        text = _safe(to_json(shortened(value)).decode())
+        place = self._values.setdefault(text, len(self._values))
+        if is_word:
+            self._words[value] = place
+        return place
 
     def path(self, path: Path) -> int:
-        """Return the place of a path."""
-        return self._paths.setdefault(path, len(self._paths))
+        """Return the place of a path; that of a live message is below zero: -1 is place 0.
+
+        So a page knows them without the paths: there may be thousands, few of which it shows.
+        """
+        place = self._paths.setdefault(path, len(self._paths))
+        return ~place if path[0] == "tail" else place
 
     @property
     def parts(self) -> dict[str, list[str]]:

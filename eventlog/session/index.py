@@ -113,6 +113,7 @@ __all__ = [
     "owner_prefix",
     "prepare_reading",
     "read_archive",
+    "read_blocked",
     "read_event_key",
     "read_run",
     "read_session",
@@ -165,6 +166,7 @@ DUE: Final = "due/"
 IDLE: Final = "idle/"
 STREAMS: Final = "stream/"
 STALE: Final = "stale/"
+TURNS: Final = "turn/"
 RUNS: Final = "run/"
 BLOCKED: Final = "blocked/"
 FINALIZER: Final = "finalizer/"
@@ -265,7 +267,7 @@ def idle_key(time: int, session: str = "") -> str:
 
 
 def turn_prefix(session: str) -> str:
-    return f"turn/{key_part(session)}/"
+    return f"{TURNS}{key_part(session)}/"
 
 
 def turn_key(session: str, turn_id: str) -> str:
@@ -684,6 +686,17 @@ def read_session(value: bytes) -> SessionEntry:
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged("session", ValueError(str(error))) from error
     return SessionEntry(created_at, status)
+
+
+def read_blocked(value: bytes) -> int:
+    """Return the number of the failed archive in a ``blocked/`` entry; raise `CorruptLog`."""
+    try:
+        archive = pydantic_core.from_json(value)["archive"]
+        if type(archive) is not int:
+            raise ValueError(f"it says {archive!r:.40}")
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged("blocked session", ValueError(str(error))) from error
+    return archive
 
 
 def _damaged(kind: str, error: ValueError) -> CorruptLog:

@@ -85,6 +85,51 @@ def test_nothing_found_ends_with_3(two: CommandLine) -> None:
     assert two("events", "--since", "yesterday").code == 2
 
 
+class Ticket(eventlog.Event, type="tickets.opened"):
+    """An event of an application."""
+
+    number: str
+
+
+@pytest.mark.parametrize("words", [("events",), ("events", "a"), ("timeline", "a")])
+def test_a_type_that_no_event_can_have_is_refused_with_the_nearest(
+    two: CommandLine, words: tuple[str, ...]
+) -> None:
+    answer = two(*words, "--type", "message_append")
+    assert (answer.code, answer.stdout) == (2, "")
+    assert "no event of this log has the type 'message_append'" in answer.stderr
+    assert "did you mean message_appended" in answer.stderr
+    assert "turn_begun" in answer.stderr.partition("Its types are")[2]
+    # Beside one that there is, too.
+    assert two(*words, "--type", "session_created", "--type", "turn_begin").code == 2
+    assert two(*words, "--type", "archive_failed").code == 3
+
+
+def test_the_types_of_an_application_are_known_by_its_events(two: CommandLine) -> None:
+    assert two("events", "--type", "tickets.opened").code == 2
+    with eventlog.open(two.store) as log:
+        log.session("b").record(Ticket(number="7"))
+    assert listed(two, "--type", "tickets.opened") == [("b", 5)]
+    assert two("timeline", "a", "--type", "tickets.opened").code == 3
+
+
+@pytest.mark.parametrize(
+    "words", [("events",), ("events", "c"), ("timeline", "c"), ("show", "c", "--events")]
+)
+def test_with_full_nothing_of_a_line_is_cut(two: CommandLine, words: tuple[str, ...]) -> None:
+    question, argument = "why " * 400 + "END-1", "x" * 4_000 + "END-2"
+    with eventlog.open(two.store) as log:
+        session = log.session("c", create=True)
+        call = Message.call("read_log", {"service": argument})
+        session.append(Message.user(question))
+        asked = session.append(Message.assistant("Let me look.", tools=(call,)))
+        session.record_tool_result(asked.id, call.tool_id, "line " * 900 + "END-3")
+    cut, whole = two(*words).stdout, two(*words, "--full").stdout
+    assert [name in cut for name in ("END-1", "END-2", "END-3")] == [False] * 3
+    assert [name in whole for name in ("END-1", "END-2", "END-3")] == [True] * 3
+    assert len(whole.splitlines()) == len(cut.splitlines())
+
+
 def test_more_events_than_a_section_are_one_table_and_one_document(
     two: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

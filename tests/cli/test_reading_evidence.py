@@ -19,6 +19,7 @@ READING = {
     "timeline": ["timeline", "s"],
     "events": ["events"],
     "runs": ["runs"],
+    "turns": ["turns"],
     "report": ["report", "s", "-o", "OUT/case.html"],
     "find": ["find", "service/api"],
     "at": ["at", "s@7"],

@@ -96,6 +96,21 @@ def test_ls_lists_deleted_sessions_with_their_state(run: CommandLine) -> None:
     assert "deleted" in run("ls").stdout
 
 
+def test_ls_lists_the_others_beside_a_damaged_entry(run: CommandLine) -> None:
+    for session in ("a", "b", "c"):
+        say(run, "hello", session=session)
+    with eventlog.open(run.store) as log:
+        log.store.put_index([("session/b", b"{")])
+    answer = run("ls")
+    assert answer.code == 5
+    assert [line.split()[:2] for line in answer.stdout.splitlines()[1:]] == [
+        ["a", "open"], ["b", "damaged"], ["c", "open"],
+    ]  # fmt: skip
+    assert "`eventlog doctor --rebuild-index`" in answer.stderr
+    assert run("doctor", "--rebuild-index").code == 0
+    assert run("ls").code == 0
+
+
 def test_ls_of_an_empty_log_says_what_to_do(run: CommandLine) -> None:
     eventlog.open(run.store).close()
     assert run.json("ls") == []

@@ -99,6 +99,31 @@ def test_a_blocked_commit_is_a_conflict_that_names_the_way_out(
     assert [entry["status"] for entry in answer.document] == ["blocked", "accepted"]
 
 
+def test_whoever_looks_at_a_blocked_session_is_told_what_to_type(
+    run: CommandLine, finalizers: str
+) -> None:
+    """U4, C5."""
+    converse(run, "calm")
+    fail(run, finalizers)
+    shown, health = run("show", "chat-1"), run("health")
+    for command in (
+        "eventlog retry chat-1 archive_001",
+        "eventlog abandon chat-1 archive_001",
+        "eventlog policy chat-1 --failed-archives skip",
+    ):
+        assert f"  {command}" in shown.stderr.splitlines()
+    assert health.stderr.splitlines() == [
+        "chat-1 is blocked; to see why:",
+        "  eventlog show chat-1",
+        "to give archive_001 new attempts:",
+        "  eventlog retry chat-1 archive_001",
+    ]
+    assert run("show", "calm").stderr == ""
+    assert run("show", "chat-1", "--json").stderr == run("health", "--json").stderr == ""
+    run("retry", "chat-1", "archive_001")
+    assert run("health").stderr == "1 task without a worker: `eventlog work` runs them\n"
+
+
 # ---- work -------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import re
 import struct
 import sys
 import termios
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, list[tuple[str, ...]]]] = {
     "runs": [("runs",)],
     "show": [("show", SESSION), ("show", SESSION, "--events")],
     "tasks": [("tasks",)],
+    "turns": [("turns",)],
     "timeline": [("timeline", SESSION)],
     "verify": [("verify", "gone")],
     "why": [("why", f"{SESSION}@6"), ("why", f"{SESSION}@6", "--tree")],
@@ -76,6 +77,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             session.append(Message.user("Please do."), actor=ACTOR)
             session.record(Ticket(number="7"), actor=ACTOR)
             session.commit(keep_recent=0, actor=ACTOR)
+            with suppress(ConnectionError), session.turn(f"turn-of-{SESSION}"):
+                raise ConnectionError(FAILURE)
         Worker(log, Finalizer(refuse)).run_once()
         log.session(SESSION).attach_folder(folder / "folder")
         for name in (SESSION, OTHER):

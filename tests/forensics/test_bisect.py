@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,6 +94,46 @@ def test_errors_and_retries_are_found(log: Log, session: Session, clock: FakeClo
     assert "attempt 2" in retry.reason
     for name in ("P1", "P2", "P3", "P4", "P5", "P6", "P7"):
         assert session.bisect(name) is None, name
+
+
+def test_a_turn_that_is_begun_again_doubles_no_message_and_is_a_retry(
+    log: Log, clock: FakeClock
+) -> None:
+    """What an attempt before had added was withdrawn: it may be added again under its ids."""
+    session = log.session("turns", create=True)
+    for attempt in range(3):
+        with suppress(ConnectionError), session.turn("job", resume=True):
+            session.append(Message.user("hello", id="m-1"))
+            if attempt < 2:
+                raise ConnectionError("the model went away")
+        clock.advance(61)
+    retry, error = session.bisect("first_retry"), session.bisect("first_error")
+    assert session.bisect("doubled_ids") is None
+    assert retry is not None
+    assert (retry.event.type, retry.reason) == ("turn_begun", "attempt 2 of turn job")
+    assert error is not None
+    assert error.event.type == "turn_failed"
+
+
+def test_an_id_that_is_doubled_after_a_withdrawal_of_others_is_found(session: Session) -> None:
+    withdrawn = {"ranges": [[2, 2]], "count": 1, "tokens": 1}
+    events = [CREATED, said("a"), said("b"), ("messages_withdrawn", withdrawn), said("a")]
+    assert forged(events).bisect("doubled_ids") is None
+    found = forged([*events, said("b")]).bisect("doubled_ids")
+    assert found is not None
+    assert (found.version, found.reason) == (6, "message b is already at version 3")
+
+
+def test_a_call_of_a_model_that_is_tried_again_is_a_retry() -> None:
+    run = {"task_id": "00000000-0000-7000-8000-000000000001", "attempt": 1, "call": "answer"}
+    failed = {**run, "number": 1, "outcome": "failed", "error": "overloaded", "delay_seconds": 1.0}
+    done = {**run, "number": 2, "outcome": "succeeded"}
+    session = forged([CREATED, ("model_called", failed), ("model_called", done)])
+    error, retry = session.bisect("first_error"), session.bisect("first_retry")
+    assert error is not None
+    assert (error.version, error.reason) == (2, "model_called: overloaded")
+    assert retry is not None
+    assert (retry.version, retry.reason) == (3, "try 2 of the call answer")
 
 
 def forged(events: list[tuple[str, dict[str, Any]]]) -> Session:

@@ -50,6 +50,11 @@ def data_in(text: str) -> dict[str, Any]:
         document["paths"] += patches.pop("paths")
         document["values"] += _unpacked(values)
         if patches:
+            for pairs in [patches["whole"], *patches["changes"]]:
+                for at in range(0, len(pairs), 2):  # Those of live messages are below zero.
+                    is_of_tail = pairs[at] < 0
+                    pairs[at] = ~pairs[at] if is_of_tail else pairs[at]
+                    assert (document["paths"][pairs[at]][0] == "tail") == is_of_tail
             document["windows"].append({**listed["windows"][place], **patches})
     assert len(document["windows"]) == len(listed["windows"])
     document["causes"] = listed["causes"]

@@ -79,6 +79,36 @@ def test_the_list_has_filters(log: Log, session: Session) -> None:
     assert ids(skip="2") == []
 
 
+DAMAGES: dict[str, dict[str, bytes | None]] = {
+    "an entry that is no JSON": {"session/bot-7": b"{"},
+    "one without its fields": {"session/bot-7": b"{}"},
+    "none": {"session/bot-7": None},
+    "one of a blocked session": {"blocked/bot-7": b"{"},
+    "one of a running task": {"task/x": b'{"state":"running"', "task/y": b'{"state":"running"}'},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("owner", [None, "ada"])
+def test_a_damaged_entry_hides_no_other_session(
+    log: Log, session: Session, name: str, owner: str | None
+) -> None:
+    log.session("calm", create=True, owner="ada").append(say("user", "x", "hello"))
+    log.store.put_index(list(DAMAGES[name].items()))
+    inspector = Inspector(log)
+
+    found = asked(inspector, "sessions", owner)["sessions"]
+
+    rows = {row["session_id"]: row for row in found}
+    assert rows["calm"]["status"] == "open"
+    assert not rows["calm"]["running"]
+    if name != "none" or owner is not None:  # Without a session entry only owners lead to it.
+        is_damaged = "session/bot-7" in DAMAGES[name]
+        assert rows["bot-7"]["status"] == ("damaged" if is_damaged else "open")
+        assert rows["bot-7"]["version"] == session.version
+    assert asked(inspector, "sessions/bot-7/about")["head"] == session.version
+
+
 def test_what_another_owner_has_does_not_exist(log: Log, session: Session) -> None:
     inspector = Inspector(log)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -238,9 +239,27 @@ def test_the_words_of_a_form_hide_no_match_of_its_pattern(
     text = change(form)
     lowered = text.lower().replace("\u017f", "s")
 
-    for pattern, _, words in redaction._compiled():
+    forms, groups = redaction._compiled()
+    for pattern, _, needed in forms:
         if pattern.search(text):
+            words = [groups[place] for place in needed]
             assert all(any(word in lowered for word in each) for each in words), pattern.pattern
+
+
+@pytest.mark.parametrize("around", ["{}", "see {}, please", "/{}/", "=\u0663{}", "é{}é", "a{}"])
+def test_keys_that_providers_mark_are_found_among_long_words_as_in_the_whole_text(
+    around: str,
+) -> None:
+    """G5: the pattern of all of them is tried where there are as many characters without a blank."""
+    prefixed = redaction._prefixed()
+    for form in FORMS:
+        text = around.format(form)
+        assert redaction._RUN.sub(redaction._without_keys, text) == prefixed.sub(MARK, text), text
+    parse: Any = vars(re)["_parser"].parse
+    shortest, _ = parse(redaction._PREFIXED).getwidth()
+    assert redaction._RUN.search("a" * shortest)
+    assert not redaction._RUN.search("a" * (shortest - 1))
+    assert sum(bool(prefixed.search(form)) for form in FORMS) >= 40
 
 
 def test_the_table_has_more_forms_than_were_reported() -> None:

@@ -18,6 +18,7 @@ from eventlog.session.streams.coalescing import WriterOptions
 from eventlog.session.streams.commands import AppendChunk, BeginMessage, EndMessage, Holder
 from eventlog.session.streams.content import is_text_piece, text_part
 from eventlog.session.streams.interrupting import InterruptMessage, message_so_far
+from eventlog.session.streams.reasons import STOPPED
 from eventlog.session.tool_output import has_large
 from eventlog.storable import check_text
 
@@ -187,9 +188,11 @@ def _so_far(core: Core, message_id: str, fence: int) -> MessageData:
     return message_so_far(cast("MessageBegun", event), chunks)
 
 
-def interrupt(engine: StreamHost, message_id: str, fence: int) -> InterruptMessage:
+def interrupt(
+    engine: StreamHost, message_id: str, fence: int, reason: str = STOPPED
+) -> InterruptMessage:
     """Check which message gets no further chunks."""
-    return InterruptMessage(_named(message_id, fence), fence, engine.estimate_tokens)
+    return InterruptMessage(_named(message_id, fence), fence, engine.estimate_tokens, reason)
 
 
 def call_part(tool_name: str, tool_input: dict[str, Any], tool_id: str | None) -> ToolPart:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from eventlog.errors import EventLogError
+from eventlog.session.streams.reasons import CLOSED
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class StreamPump:
         """End the messages that are still being written, as interrupted."""
         for writer in list(self._writers.values()):
             try:
-                writer.interrupt()
+                writer.interrupt(CLOSED)
             except EventLogError as error:
                 log_fact(logging.WARNING, "stream_not_interrupted", error=str(error))
             self.leave(writer)

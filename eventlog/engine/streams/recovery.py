@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eventlog.engine.distant_leases import ORDINARY_LEASE, believed_until
 from eventlog.engine.owner import is_gone, is_this_process
 from eventlog.session.index import STREAMS, keys_under, stream_entry
+from eventlog.session.streams.reasons import GONE, LAPSED, TURN_LAPSED, TURN_OVER
 from eventlog.store import store_clock
 
 if TYPE_CHECKING:
@@ -60,29 +61,38 @@ class StreamRecovery:
         ``own`` is the message of the caller itself, and ``own_turn`` its turn: it is late but still
         there. With ``spares_turns`` the caller ends the streams of turns itself.
         """
-        lapsed = {
-            stream.message_id: (stream.fence, stream.lease_end(state.turn))
+        lost = {
+            stream.message_id: (stream.fence, stream.lease_end(state.turn), reason)
             for stream in state.streams.values()
             if stream.message_id != own
             and (stream.turn is None or not (spares_turns or stream.turn == own_turn))
-            and self._is_lost(stream, state)
+            and (reason := self._why_lost(stream, state))
         }
-        if not lapsed:
+        if not lost:
             return None
-        from eventlog.session.streams.interrupting import InterruptStreams  # Seldom needed.
+        from eventlog.session.streams.interrupting import (  # Seldom needed.
+            InterruptStreams,
+            LostStream,
+        )
 
-        return InterruptStreams(lapsed, self._estimate)
+        found = {message_id: LostStream(*each) for message_id, each in lost.items()}
+        return InterruptStreams(found, self._estimate)
 
-    def _is_lost(self, stream: Stream, state: SessionState) -> bool:
+    def _why_lost(self, stream: Stream, state: SessionState) -> str:
+        """Return why a stream has no producer any more; empty if it has one."""
         turn, owner = state.turn, stream.owner
         until, version = stream.lease_end(turn), stream.fence
         if stream.turn is not None and turn is not None:
             owner, version = turn.owner or owner, turn.begun
-        if until is None or self._is_gone(owner):
-            return True
+        if until is None:
+            return TURN_OVER
+        if self._is_gone(owner):
+            return GONE
         now, session = self._now(), state.session_id
         until = believed_until(self._store, session, version, until, stream.lease, now)
-        return until <= now and self._is_steady(stream.lease)
+        if until > now or not self._is_steady(stream.lease):
+            return ""
+        return LAPSED if stream.turn is None else TURN_LAPSED
 
     def _is_gone(self, owner: OwnerData) -> bool:
         return not is_this_process(owner) and is_gone(owner, self.store)

@@ -19,6 +19,7 @@ from eventlog.errors import EventLogError, InvalidArgument, LeaseLost, Unavailab
 from eventlog.session.messages import Message
 from eventlog.session.streams.coalescing import ChunkBuffer, WriterOptions
 from eventlog.session.streams.commands import AppendChunk, BegunMessage
+from eventlog.session.streams.reasons import STOPPED
 from eventlog.telemetry import log_fact
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class StreamWriter:
             self.is_over = True
         return ended
 
-    def interrupt(self) -> Message | None:
+    def interrupt(self, reason: str = STOPPED) -> Message | None:
         """Store what is left and end the message as interrupted (I/O).
 
         Returns the message; None if nothing was written, or if it has been ended already.
@@ -136,7 +137,7 @@ class StreamWriter:
                 return None
             if self._buffer or self._unstored is not None:
                 self._store()
-            command = stream_arguments.interrupt(self._engine, *self.begun[:2])
+            command = stream_arguments.interrupt(self._engine, *self.begun[:2], reason)
             message: Message | None = self._execute(command)
             self.is_over = True
         return message

@@ -269,11 +269,17 @@ export class Inspector {
     this.state = element(
       "select",
       { "aria-label": "State", onchange: again },
-      ...["", "open", "blocked", "running", "adopting", "closed", "deleted"].map((name) =>
+      ...["", "open", "blocked", "running", "adopting", "closed", "deleted", "damaged"].map((name) =>
         element("option", { value: name }, name === "" ? "all states" : name),
       ),
     );
     const heads = ["session", "state", "owner", "events", "last event (UTC)"];
+    this.damaged = element(
+      "p",
+      { class: "note", hidden: true },
+      "An index entry is damaged; the events of the session are in place. What rebuilds the index: ",
+      element("code", { class: "command" }, "eventlog doctor --rebuild-index"),
+    );
     this.none = element("p", { class: "empty", hidden: true }, "No session is like that.");
     this.more = button("Show the next ones", () => {
       this.skip += 200;
@@ -286,6 +292,7 @@ export class Inspector {
       element("div", { class: "bar" }, element("h1", null, "Sessions"), element("span", { class: "spring" }), ...this.extras()),
       element("div", { class: "choice" }, this.text, this.owner, this.state),
       this.count,
+      this.damaged,
       element(
         "table",
         { "aria-label": "Sessions" },
@@ -334,6 +341,7 @@ export class Inspector {
   listed(found) {
     fill(this.count, counted(found.count, "session"));
     this.none.hidden = found.count > 0;
+    this.damaged.hidden = !found.sessions.some((line) => line.status === "damaged");
     this.more.hidden = this.skip + found.sessions.length >= found.count;
     this.back.hidden = this.skip === 0;
     const focused = document.activeElement;
@@ -494,7 +502,7 @@ function sessionRow(line, row = element("tr", null, element("th", { scope: "row"
     element(
       "td",
       null,
-      element("span", { class: line.blocked ? "state wrong" : "state" }, line.blocked ? `${line.status}, blocked` : line.status),
+      element("span", { class: line.blocked || line.status === "damaged" ? "state wrong" : "state" }, line.blocked ? `${line.status}, blocked` : line.status),
       line.running ? element("span", { class: "state" }, "running") : "",
     ),
     element("td", { class: "owner", dir: "auto" }, line.owner ?? ""),

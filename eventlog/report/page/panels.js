@@ -3,7 +3,7 @@
 import { breakable, button, element } from "./elements.js";
 import { machineView } from "./machines.js";
 import { messageView } from "./messages.js";
-import { differences, Entries, inside } from "./states.js";
+import { differences, Entries, inside, reached, Tail } from "./states.js";
 import { blamed, fieldTable, json, longText, valueText } from "./values.js";
 import { brief, counted, grouped, pieces, shellWord, titled } from "./wording.js";
 
@@ -45,7 +45,7 @@ export function panelCount(name, view) {
   const found = view.roots.get(name);
   const more = view.state.leftOut?.[name] ?? 0;
   if (name === "meta" || name === "machines" || name === "compare") return null;
-  return (found instanceof Entries ? found.size : 0) + more;
+  return (found instanceof Entries || found instanceof Tail ? found.size : 0) + more;
 }
 
 export function drawPanel(name, view) {
@@ -62,11 +62,12 @@ function empty(text) {
 async function changesPanel(view) {
   if (view.line === null) return empty("Before the first event there is nothing.");
   if (view.changed === undefined) return empty("Looking for what it changed …");
-  const changed = view.changed.filter(({ path }) => path[0] !== "tail" || path.length < 2);
-  const tail = view.changed.filter(({ path }) => path[0] === "tail");
+  const changed = view.changed.filter((change) => !change.isOfTail);
+  const tail = view.changed.filter((change) => change.isOfTail);
   const came = tail.filter((change) => change.isNew);
   const went = tail.filter((change) => change.isGone);
   const other = tail.filter((change) => !change.isNew && !change.isGone);
+  await reached(view.state.tables, [came, went, other].flatMap((changes) => changes.slice(0, MESSAGES)));
   const given = view.source.contexts.filter((each) => each.version === view.version);
   const contexts = await Promise.all(given.map((document) => contextView(document, true, view)));
   return element(
@@ -158,16 +159,17 @@ function eventDetails(view) {
 // ---- the state ---------------------------------------------------------------------------------
 
 async function tailPanel(view) {
-  const tail = view.roots.get("tail") ?? new Map();
+  const tail = view.roots.get("tail");
   const more = view.state.leftOut?.tail ?? 0;
-  if (tail.size === 0) return empty("No message is live.");
+  if (tail === undefined) return empty("No message is live.");
   const shown = element("div", { class: "conversation" });
   let first = Math.max(0, tail.size - MESSAGES);
   const draw = (entries) => entries.map(([id, message]) => messageView(message, ["tail", id], view.actions));
-  const earlier = button("", () => {
+  const earlier = button("", async () => {
     const before = Math.max(0, first - MESSAGES);
-    earlier.after(...draw(tail.slice(before, first)));
+    const until = first;
     first = before;
+    earlier.after(...draw(await tail.slice(before, until)));
     name();
   }, { class: "earlier" });
   const name = () => {
@@ -181,7 +183,7 @@ async function tailPanel(view) {
       element("details", { class: "overview" }, element("summary", null, "Overview of what is archived"), longText(overview, ["overview"], [], view.actions)),
     );
   if (more > 0) shown.append(empty(`${counted(more, "earlier message")}: \`${view.actions.command()}\``));
-  shown.append(earlier, ...draw(tail.slice(first)));
+  shown.append(earlier, ...draw(await tail.slice(first)));
   return shown;
 }
 
@@ -359,6 +361,7 @@ async function comparePanel(view) {
   const found = differences(first, second);
   if (found.length === 0) return element("div", null, choose, empty("Nothing differs."));
   const newer = Math.max(pinned, view.version);
+  await reached(view.state.tables, found.slice(0, ROWS));
   const rows = await Promise.all(found.slice(0, ROWS).map(async ({ path, before, after }) => {
     const change = found.length > 100 ? null : await view.source.blame(path, [], newer);
     return element(

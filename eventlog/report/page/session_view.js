@@ -59,7 +59,7 @@ export class SessionView {
     this.status = element("span", { class: "state" });
     this.happened = element("div", { class: "happened" });
     this.tabs = element("div", { class: "tabs", role: "tablist", "aria-label": "State", onkeydown: (event) => this.tabPressed(event) });
-    this.body = element("div", { class: "panel", role: "tabpanel", id: "panel", tabindex: "0" });
+    this.body = element("div", { class: "panel", role: "tabpanel", id: "panel", tabindex: "0", onscroll: () => (this.isScrolled = this.body.scrollTop > 0) });
     this.note = element("div", { class: "blame", role: "status", hidden: true });
     this.findings = this.plots === null ? null : findingList(source.findings, this.actions);
     this.of = element("span", { class: "quiet head" }, `of ${grouped(source.head)}`);
@@ -112,10 +112,11 @@ export class SessionView {
     const { first, head } = this.source;
     const there = Math.min(head, Math.max(first, version));
     this.version = there;
+    // The list asks where it is, which is at hand until something else has changed.
+    this.timeline.show(there);
     this.slider.value = String(there);
     this.number.value = String(there);
     this.plots?.show(there);
-    this.timeline.show(there);
     this.note.hidden = true;
     const [state, line] = await Promise.all([
       this.source.state(there),
@@ -193,8 +194,10 @@ export class SessionView {
     fill(this.body, panel);
     this.body.setAttribute("aria-labelledby", `tab-${name}`);
     this.body.dataset.version = String(this.version);
-    // The newest message is the last one; beside the list the panel scrolls by itself.
-    this.body.scrollTop = name === "tail" ? this.body.scrollHeight : 0;
+    // The newest message is the last one; beside the list the panel scrolls by itself. To set where it
+    // is, the browser lays out the page at once: only where that changes anything.
+    if (name === "tail") this.body.scrollTop = this.body.scrollHeight;
+    else if (this.isScrolled) this.body.scrollTop = 0;
   }
 
   drawTabs(names) {
@@ -303,7 +306,7 @@ export class SessionView {
   }
 
   printed(is_begun) {
-    this.timeline.draw(is_begun);
+    this.timeline.print(is_begun);
   }
 }
 

@@ -1,6 +1,6 @@
 // Where the data of a session comes from: this file.
 
-import { inside, isEqual, Lines, State, Window } from "./states.js";
+import { inside, isEqual, isOfTail, Lines, placeOf, reached, State, Window } from "./states.js";
 
 /** The parts of a session's data: each is unpacked once, when it is needed. */
 class Parts {
@@ -56,9 +56,9 @@ class PackedTables {
 
   /** Unpack what holds some paths and values. */
   async reach(paths, values) {
-    const wanted = (starts, places) => new Set([...places].map((place) => partOf(starts, place)));
+    const wanted = (starts, places) => new Set(places.map((place) => partOf(starts, place)));
     await Promise.all([
-      ...[...wanted(this.starts[1], paths)].map((part) => this.changesOf(part)),
+      ...[...wanted(this.starts[1], paths.map(placeOf))].map((part) => this.changesOf(part)),
       ...[...wanted(this.starts[0], values)].map((part) => this.texts[part] ?? this.textOf(part)),
     ]);
   }
@@ -73,14 +73,14 @@ class PackedTables {
   }
 
   path(place) {
-    return this.paths[place];
+    return this.paths[placeOf(place)];
   }
 
   /** Return the place of each path by its text. */
   async places() {
     if (this.byText === undefined) {
       await Promise.all(this.starts[0].map((_, part) => this.changesOf(part)));
-      this.byText = new Map(this.paths.map((path, place) => [JSON.stringify(path), place]));
+      this.byText = new Map(this.paths.map((path, place) => [JSON.stringify(path), path[0] === "tail" ? ~place : place]));
     }
     return this.byText;
   }
@@ -109,7 +109,10 @@ export class FileSource {
     // The list is wanted at once, and so is the state at the end, which the last window has.
     const document = JSON.parse(head);
     const tables = new PackedTables(parts, document.starts);
-    if (tables.count > 1) tables.changesOf(tables.count - 2);
+    if (tables.count > 1) {
+      tables.changesOf(tables.count - 2);
+      for (const part of new Set([0, tables.count - 2])) tables.textOf(part);
+    }
     return new FileSource(document, JSON.parse(await parts.text(0)), tables);
   }
 
@@ -161,20 +164,16 @@ export class FileSource {
     const place = this.placeOf(version);
     if (this.lines[place] === undefined) return new State(new Map(), this.tables);
     const state = (await this.window(place)).state(version);
-    await this.tables.reach(state.entries.keys(), state.entries.values());
+    const entries = [...state.entries].filter(([path]) => !isOfTail(path));
+    await this.tables.reach(entries.map(([path]) => path), entries.map(([, value]) => value));
     return state;
   }
 
   async changed(version) {
     if (version <= this.first) return [];
-    const window = await this.window(this.placeOf(version));
-    const before = window.state(version - 1).entries;
-    const pairs = window.changes[version - window.after - 1];
-    const paths = pairs.filter((_, at) => at % 2 === 0);
-    const values = pairs.filter((place, at) => at % 2 === 1 && place >= 0);
-    for (const path of paths) if (before.has(path)) values.push(before.get(path));
-    await this.tables.reach(paths, values);
-    return window.changed(version);
+    const changes = (await this.window(this.placeOf(version))).changed(version);
+    await reached(this.tables, changes.filter((change) => !change.isOfTail));
+    return changes;
   }
 
   async context(document) {
@@ -320,7 +319,7 @@ class Saying {
 
   changed(pairs) {
     for (let at = 0; at < pairs.length; at += 2)
-      if (this.tables.path(pairs[at])[0] === "tail" && pairs[at + 1] >= 0 && this.at(pairs[at + 1])) return true;
+      if (isOfTail(pairs[at]) && pairs[at + 1] >= 0 && this.at(pairs[at + 1])) return true;
     return false;
   }
 }

@@ -2,6 +2,16 @@
 
 const GONE = -1;
 
+/** Return whether a place is that of the path of a live message. */
+export function isOfTail(place) {
+  return place < 0;
+}
+
+/** Return the place in the table of paths. */
+export function placeOf(place) {
+  return place < 0 ? ~place : place;
+}
+
 /** Values and paths, each named by its place. */
 export class Tables {
   constructor(values, paths) {
@@ -14,8 +24,11 @@ export class Tables {
   }
 
   path(place) {
-    return this.paths[place];
+    return this.paths[placeOf(place)];
   }
+
+  /** Get some paths and values, all of which are here. */
+  async reach() {}
 }
 
 /** What a list shows of some events in a row. `nameOf` returns the type or actor at a place. */
@@ -112,6 +125,13 @@ function taken(entries, pairs) {
   return entries;
 }
 
+/** Get the paths and values of changes. */
+export async function reached(tables, changes) {
+  const places = changes.filter((change) => change instanceof Change).map((change) => change.places);
+  const values = places.flatMap(({ before, after }) => [before, after]).filter((place) => place !== GONE);
+  await tables.reach(places.map(({ path }) => path), values);
+}
+
 function valueOf(tables, place) {
   return place === GONE ? undefined : tables.value(place);
 }
@@ -123,6 +143,10 @@ class Change {
     this.places = { path, before, after };
     this.isNew = before === GONE;
     this.isGone = after === GONE;
+  }
+
+  get isOfTail() {
+    return isOfTail(this.places.path);
   }
 
   get path() {
@@ -182,11 +206,36 @@ export class Entries {
   }
 }
 
+/** The live messages: thousands, perhaps, of which those that are shown are looked up. */
+export class Tail {
+  constructor(tables) {
+    this.tables = tables;
+    this.places = [];
+  }
+
+  get size() {
+    return this.places.length;
+  }
+
+  /** Return the messages between two of them, in order, as pairs of id and message. */
+  async slice(first, last) {
+    const wanted = this.places.slice(first, last);
+    await this.tables.reach(wanted.map(([path]) => path), wanted.map(([, value]) => value));
+    return wanted.map(([path, value]) => [this.tables.path(path)[1], this.tables.value(value)]);
+  }
+}
+
 /** Return what is at each root of a state: a value, or the entries of the root in order. */
 export function roots(state) {
   const { tables } = state;
   const found = new Map();
-  for (const [place, value] of state.entries) {
+  const tail = new Tail(tables);
+  for (const entry of state.entries) {
+    const [place, value] = entry;
+    if (isOfTail(place)) {
+      tail.places.push(entry);
+      continue;
+    }
     const path = tables.path(place);
     if (path.length === 1) {
       found.set(path[0], tables.value(value));
@@ -202,6 +251,7 @@ export function roots(state) {
     if (fields === undefined) entries.places.set(path[1], (fields = new Entries(tables)));
     fields.places.set(path[2], value);
   }
+  if (tail.size > 0) found.set("tail", tail);
   return found;
 }
 

@@ -5,6 +5,7 @@ import { counted, grouped, timeText, visible } from "./wording.js";
 
 const ROW = 48;
 const BEYOND = 8;
+const UNKNOWN_HEIGHT = 600;
 const PRINTED = 500;
 // Of an id that is made by the library, the end tells it from others; there is little room in a row.
 const LONG_ID = /(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{8}([0-9a-f]{4})\b/g;
@@ -19,6 +20,11 @@ export class Timeline {
     this.shown = 0;
     this.version = source.head;
     this.blamed = 0;
+    // Where the list is: to ask the browser costs a layout of the page whenever anything has changed.
+    this.top = 0;
+    this.height = UNKNOWN_HEIGHT;
+    this.wanted = null;
+    this.prints = false;
     this.space = element("div", { class: "space" });
     this.list = element(
       "div",
@@ -27,7 +33,7 @@ export class Timeline {
         role: "listbox",
         tabindex: "0",
         "aria-label": "Events",
-        onscroll: () => this.draw(false, false),
+        onscroll: () => this.scrolled(),
         onkeydown: (event) => this.pressed(event),
       },
       this.space,
@@ -137,32 +143,58 @@ export class Timeline {
   }
 
   reveal(version) {
-    const { clientHeight } = this.list;
-    this.space.style.height = `${this.size * ROW}px`;
-    if (!this.isSeen(version, clientHeight))
-      this.list.scrollTop = Math.max(0, Math.max(0, this.placeOf(version)) * ROW - clientHeight / 3);
+    this.stretch();
+    if (this.isSeen(version)) return;
+    const wanted = Math.max(0, this.placeOf(version)) * ROW - this.height / 3;
+    this.scroll(Math.max(0, Math.min(Math.round(wanted), this.size * ROW - this.height)));
   }
 
-  isSeen(version, height) {
+  isSeen(version) {
     const top = Math.max(0, this.placeOf(version)) * ROW;
-    const { scrollTop } = this.list;
-    return top >= scrollTop && top + ROW <= scrollTop + height;
+    return top >= this.top && top + ROW <= this.top + this.height;
+  }
+
+  /** Give the list the height of all its events. */
+  stretch() {
+    const height = `${this.size * ROW}px`;
+    if (this.space.style.height !== height) this.space.style.height = height;
+  }
+
+  /** Scroll in the next frame, when the page is laid out once for all that has changed. */
+  scroll(top) {
+    if (this.wanted === null)
+      requestAnimationFrame(() => {
+        this.list.scrollTop = this.wanted;
+        this.wanted = null;
+      });
+    this.top = this.wanted = top;
+  }
+
+  scrolled() {
+    if (this.wanted !== null) return;
+    this.top = this.list.scrollTop;
+    this.draw(false);
   }
 
   /** Keep the event that is shown in sight if it was. */
   resized() {
-    const was_seen = this.isSeen(this.version, this.height ?? 0);
-    this.height = this.list.clientHeight;
+    const was_seen = this.isSeen(this.version);
+    this.height = this.list.clientHeight || UNKNOWN_HEIGHT;
     if (was_seen) this.reveal(this.version);
     this.draw();
   }
 
-  draw(all = false, again = true) {
-    this.space.style.height = `${this.size * ROW}px`;
-    const seen = this.list.clientHeight || 600;
-    let first = Math.max(0, Math.floor(this.list.scrollTop / ROW) - BEYOND);
-    let last = Math.min(this.size, Math.ceil((this.list.scrollTop + seen) / ROW) + BEYOND);
-    if (all) {
+  /** Show events for paper, all that a list may have there, or those in sight again. */
+  print(is_begun) {
+    this.prints = is_begun;
+    this.draw();
+  }
+
+  draw(again = true) {
+    this.stretch();
+    let first = Math.max(0, Math.floor(this.top / ROW) - BEYOND);
+    let last = Math.min(this.size, Math.ceil((this.top + this.height) / ROW) + BEYOND);
+    if (this.prints) {
       const middle = Math.max(0, this.placeOf(this.version));
       first = Math.max(0, Math.min(middle - PRINTED / 2, this.size - PRINTED));
       last = Math.min(this.size, first + PRINTED);

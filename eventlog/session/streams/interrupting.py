@@ -25,6 +25,7 @@ from eventlog.session.streams.commands import (
 )
 from eventlog.session.streams.content import joined_parts
 from eventlog.session.streams.events import ChunkAppended, MessageBegun, MessageInterrupted
+from eventlog.session.streams.reasons import STOPPED
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INTERRUPTED",
-    "STOPPED",
     "Arrived",
     "InterruptMessage",
     "InterruptStreams",
+    "LostStream",
     "arrived",
     "interruptions",
     "message_so_far",
@@ -49,9 +50,6 @@ __all__ = [
 
 INTERRUPTED: Final = "interrupted"
 """The output of a call that was open when its message was interrupted."""
-
-STOPPED: Final = "stopped"
-LAPSED: Final = "the producer's lease ended, or its process did"
 
 
 class Arrived(NamedTuple):
@@ -196,15 +194,22 @@ class InterruptMessage(StreamCommand):
         return next((Message.model_validate(event.message) for event in whole), self.earlier)
 
 
+class LostStream(NamedTuple):
+    """A stream whose producer is gone, as it was judged."""
+
+    fence: int
+    lease_end: int | None
+    reason: str
+
+
 @dataclass(slots=True, eq=False)
 class InterruptStreams(Command[tuple[str, ...]]):
     """End the streams whose producer is gone; return the ids of their messages.
 
-    ``lapsed`` has each by its message with the fence and the end of its lease as they were judged. A
-    producer that went on since keeps its stream.
+    ``lost`` has each by its message, as it was judged. A producer that went on since keeps its stream.
     """
 
-    lapsed: Mapping[str, tuple[int, int | None]]
+    lost: Mapping[str, LostStream]
     estimate: TokenEstimator = estimate_tokens
     found: dict[str, Arrived] | None = None
 
@@ -217,7 +222,8 @@ class InterruptStreams(Command[tuple[str, ...]]):
         return [
             stream
             for stream in state.streams.values()
-            if self.lapsed.get(stream.message_id) == (stream.fence, stream.lease_end(state.turn))
+            if (found := self.lost.get(stream.message_id)) is not None
+            and (found.fence, found.lease_end) == (stream.fence, stream.lease_end(state.turn))
         ]
 
     def reads_stored(self, state: SessionState) -> bool:
@@ -229,7 +235,11 @@ class InterruptStreams(Command[tuple[str, ...]]):
         if not self.found:
             return Outcome(())
         require_open(state)
-        return interruptions(state, self.found, self.estimate, LAPSED)
+        drafts: list[Draft] = []
+        for message_id, found in self.found.items():
+            reason = self.lost[message_id].reason
+            drafts += interruptions(state, {message_id: found}, self.estimate, reason)
+        return drafts
 
     def result(self, recorded: Sequence[Recorded]) -> tuple[str, ...]:
         events = (entry.event for entry in recorded)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from eventlog.errors import LeaseLost, TurnClosed, TurnOpen
 from eventlog.session.command import Command, Draft, KeepingCommand, Outcome, require_open
+from eventlog.session.streams.reasons import GONE, TURN_LAPSED, end_of_turn
 from eventlog.session.tokens import TokenEstimator, estimate_tokens
 from eventlog.session.turns.ending import (
-    LOST,
     Ending,
     abandoned,
     end_drafts,
@@ -54,10 +54,6 @@ __all__ = [
     "EndTurn",
     "RenewTurn",
 ]
-
-
-BEGUN_AGAIN: Final = "its turn was begun again"
-"""The reason for which a message of an attempt before is interrupted."""
 
 
 class Begun(NamedTuple):
@@ -113,7 +109,8 @@ class BeginTurn(Command[Begun]):
             return self
         past = self._past(facts, state)
         is_taken = past is not None and _is_taken(facts, state, past)
-        reason = BEGUN_AGAIN if past is state.turn else LOST
+        is_gone = state.turn is not None and state.turn.begun == self.owner_gone
+        reason = GONE if is_gone else TURN_LAPSED
         drafts, after, later = end_unfinished(facts, state, self.estimate, reason)
         if past is state.turn:
             past = after.turn
@@ -303,7 +300,9 @@ class EndTurn(Command[int]):
         if state.turn is None:
             return self
         is_whole = self.how == "completed"
-        drafts, after, later = end_unfinished(facts, state, self.estimate, self.how)
+        drafts, after, later = end_unfinished(
+            facts, state, self.estimate, end_of_turn(self.how, self.value)
+        )
         ending = Ending() if is_whole else gather_ending(later, after, withdraws=self.withdraws)
         return replace(self, ending=ending._replace(unfinished=drafts))
 
@@ -362,7 +361,7 @@ class AbandonStaleTurn(Command[bool]):
     def gather(self, facts: Facts, state: SessionState) -> Command[bool]:
         if state.turn is None:
             return self
-        drafts, after, later = end_unfinished(facts, state, self.estimate, LOST)
+        drafts, after, later = end_unfinished(facts, state, self.estimate, TURN_LAPSED)
         ending = gather_ending(later, after, withdraws=state.turn.on_error == "withdraw")
         return replace(self, ending=ending._replace(unfinished=drafts))
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INTERRUPTED",
-    "LOST",
     "Ending",
     "abandoned",
     "end_drafts",
