@@ -251,13 +251,17 @@ class Engine:
 
     def heartbeat(self, interval_seconds: float) -> Heartbeat:
         """Return what renews the leases of turns, each after this time, from a thread of the log."""
-        from eventlog.engine.heartbeat import Heartbeat  # It takes asyncio, which most do not need.
-
         with self._closing:
             found = self._heartbeats.get(interval_seconds)
             if found is None:
-                found = self._heartbeats[interval_seconds] = Heartbeat(interval_seconds)
+                found = self._heartbeats[interval_seconds] = self.new_heartbeat(interval_seconds)
             return found
+
+    def new_heartbeat(self, interval_seconds: float) -> Heartbeat:
+        """Make what renews leases, of turns or of a worker's tasks; the crash kit has its own."""
+        from eventlog.engine.heartbeat import Heartbeat  # It takes asyncio, which most do not need.
+
+        return Heartbeat(interval_seconds)
 
     def lease_time(self) -> int | None:
         """Return the store's time in microseconds; None if it has no clock (I/O)."""

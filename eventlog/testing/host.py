@@ -21,8 +21,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
-from eventlog.engine.heartbeat import Beat, Heartbeat
-from eventlog.log import Log, engine_of
+from eventlog.log import Log
 from eventlog.testing.clock import FakeClock
 from eventlog.testing.crashing import Crash
 from eventlog.testing.disk.disk import Disk
@@ -31,12 +30,12 @@ from eventlog.testing.disk.files import DiskFiles
 from eventlog.testing.disk.watched_folder import WatchedFolder, begin_watching, end_watching
 from eventlog.testing.identifiers import NumberedIds
 from eventlog.testing.model.operations import Image
+from eventlog.testing.still import renew_nothing
 from eventlog.testing.whereabouts import CodeLine, Noted, NotingStore, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from eventlog.errors import ConflictError
     from eventlog.stores.sqlite.store import SQLiteStore
     from eventlog.testing.crashing import Steps
     from eventlog.testing.disk.sqlite import Database
@@ -57,23 +56,6 @@ class Call(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(repr, self.arguments))})"
-
-
-class _Still(Heartbeat):
-    """Renews nothing: the time of a host is that of its clock, and only the program moves it.
-
-    A renewal by the clock on the wall would be a step at another place in each run, or one of a process
-    that has ended.
-    """
-
-    def begin(
-        self,
-        renew: Callable[[], object],
-        lost: Callable[[ConflictError], object],
-        *,
-        at_most_seconds: float,
-    ) -> Beat:
-        return Beat(renew, lost, at_most_seconds)
 
 
 class Host:
@@ -120,7 +102,7 @@ class Host:
         """Open the log in a file of the disk, as a process of the host would."""
         store = self.open_store(path, **options)
         log = Log(store, clock=self.clock, ids=self.ids, files=self.files)
-        engine_of(log).heartbeat = _Still  # type: ignore[method-assign]
+        renew_nothing(log)
         self._logs.append(log)
         return log
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from eventlog.engine.heartbeat import Heartbeat
 from eventlog.engine.owner import this_process
 from eventlog.engine.request import SessionRequest
 from eventlog.errors import EventLogError, LogClosed, UnavailableError
@@ -55,7 +54,7 @@ class WorkLoop:
         self._engine = engine
         self._terms = terms
         self._leases = LeaseClock(engine, terms.lease_seconds)
-        self._heartbeat = Heartbeat(self._leases.lease / 3_000_000)
+        self._heartbeat = engine.blocking.new_heartbeat(self._leases.lease / 3_000_000)
         prepare_reading()
         self._distant_times = DistantTimes(
             self._leases.lease, int(terms.retry.cap_seconds * 1_000_000)

@@ -15,10 +15,16 @@ from eventlog.testing.conformance import ScaleConformance, SharedConformance, St
 from eventlog.testing.conformance.appends import AppendContract
 from eventlog.testing.conformance.sides import BlobContract, IndexContract, LifeContract
 from eventlog.testing.servers.nats import NatsCluster, ask
+from tests.shares import rounds
 
 
 class TestJetStreamStore(StoreConformance, SharedConformance, ScaleConformance):
+    """The server answers one message after another, so that the suite reads a share of the ranges."""
+
     largest = 28
+    one_range_in = rounds(7, 1)
+    programs = rounds(15, 60)
+    streams = rounds(2_000, 10_000)
 
     @pytest.fixture(autouse=True)
     def _server(self, nats_server: str, nats_log: Callable[[str, object], str]) -> None:

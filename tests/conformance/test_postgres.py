@@ -16,9 +16,12 @@ from eventlog.testing.conformance import (
     SharedConformance,
     StoreConformance,
 )
+from tests.shares import rounds
 
 
 class TestPostgresStore(StoreConformance, SharedConformance, ScaleConformance):
+    programs = rounds(20, 60)
+
     @pytest.fixture(autouse=True)
     def _database(self, postgres: str, postgres_schema: Callable[[str, object], str]) -> None:
         self.database, self.in_schema = postgres, postgres_schema

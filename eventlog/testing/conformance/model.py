@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog.errors import DuplicateEvent, EventLogError, VersionConflict
@@ -81,23 +81,21 @@ _programs = st.lists(st.lists(_appends(), max_size=4), max_size=8)
 class ModelContract(StoreContract):
     """What any sequence of batches leaves in a store is what it leaves in the model."""
 
-    @settings(
-        max_examples=60,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[HealthCheck.differing_executors],
-    )
-    @given(program=_programs)
-    def test_any_program_of_batches_gives_what_the_model_gives(
-        self, program: list[list[Append]]
-    ) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            store = self.make_store(Path(folder))
-            try:
-                self._run(store, program)
-            finally:
-                store.close()
+    programs = 60
+    """How many programs are drawn; fewer for a store that takes long to be made."""
+
+    def test_any_program_of_batches_gives_what_the_model_gives(self) -> None:
+        @settings(max_examples=self.programs, deadline=None, derandomize=True, database=None)
+        @given(program=_programs)
+        def run(program: list[list[Append]]) -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                store = self.make_store(Path(folder))
+                try:
+                    self._run(store, program)
+                finally:
+                    store.close()
+
+        run()
 
     @staticmethod
     def _run(store: Store, program: list[list[Append]]) -> None:

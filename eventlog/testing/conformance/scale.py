@@ -9,7 +9,6 @@ from eventlog.testing.conformance.base import StoreContract, draft, must_append,
 
 __all__ = ["ScaleConformance"]
 
-STREAMS = 10_000
 MEBIBYTE = 1 << 20
 
 
@@ -19,10 +18,13 @@ class ScaleConformance(StoreContract):
     largest = 40
     """Megabytes of the largest record; less for a store that says what it does not take."""
 
+    streams = 10_000
+    """How many streams there are; a multiple of a thousand."""
+
     def test_ten_thousand_streams_are_ten_thousand_streams(self, store: Store) -> None:
-        names = [f"stream-{number:05d}" for number in range(STREAMS)]
+        names = [f"stream-{number:05d}" for number in range(self.streams)]
         for version in range(2):
-            for start in range(0, STREAMS, 1_000):
+            for start in range(0, self.streams, 1_000):
                 part = names[start : start + 1_000]
                 entries = {name: ((f"stream/{name}", b"%d" % version),) for name in part}
                 must_append(
@@ -32,7 +34,7 @@ class ScaleConformance(StoreContract):
 
         everything = list(store.read_all())
         assert [record.stream for record in everything] == names * 2
-        assert [record.version for record in everything] == [1] * STREAMS + [2] * STREAMS
+        assert [record.version for record in everything] == [1] * self.streams + [2] * self.streams
         assert [key for key, _ in store.scan("stream/", "stream0")] == [
             f"stream/{n}" for n in names
         ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from eventlog.log import Log
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.crashing import Crash, CrashingStore, Steps
+from eventlog.testing.still import renew_nothing
 
 if TYPE_CHECKING:
     from eventlog.clock import Clock
@@ -81,6 +82,7 @@ class Process:
         self.steps = steps or Steps()
         self.store = backing.open(self.steps)
         self.log = Log(self.store, clock=clock, ids=ids, estimate_tokens=estimate_tokens)
+        renew_nothing(self.log)
 
     def end(self) -> None:
         """Close the log properly."""
