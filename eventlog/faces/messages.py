@@ -224,7 +224,8 @@ class MessageVerbs(Base):
         """Withdraw all live messages, and return them; contexts show nothing from before.
 
         Archives and their tasks stay, and can be read; neither contexts nor the summaries of later
-        archives see anything of them. Otherwise as `withdraw`.
+        archives see anything of them. A folder does not say so: a session that is adopted from one shows
+        the newest overview again. Otherwise as `withdraw`.
         """
         by = arguments.metadata_for(actor, correlation_id, causation_id, trace, idempotency_key)
         command = self._engine.shelter.read(arguments.clearing, expected)
