@@ -29,7 +29,7 @@ from eventlog.audit.value_check import ValueCheck
 from eventlog.errors import CorruptError, CorruptLog
 from eventlog.finding import Finding
 from eventlog.session.folding import apply_records
-from eventlog.session.index import changes_index, session_of_entry
+from eventlog.session.index import changes_index, session_of_entry, without_index_changes
 from eventlog.session.projection import SessionFold
 
 if TYPE_CHECKING:
@@ -178,6 +178,17 @@ class _Reading:
 
     def _watched(self, page: Sequence[Record]) -> Iterator[Record]:
         """Yield records to the replay, and check what they change before and after it."""
+        is_snapshot_due = self._snapshot.version in [record.version for record in page]
+        place = 0
+        while place < len(page):
+            if not is_snapshot_due:
+                quiet = without_index_changes(self._state, page, place)
+                yield from quiet
+                place += len(quiet)
+            yield from self._watched_alone(page[place : place + 1])
+            place += 1
+
+    def _watched_alone(self, page: Sequence[Record]) -> Iterator[Record]:
         state, snapshot = self._state, self._snapshot
         for record in page:
             if changes_index(state, record):

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, get_args
 
 import pydantic_core
@@ -131,6 +132,7 @@ __all__ = [
     "time_of_due_key",
     "turn_key",
     "turn_prefix",
+    "without_index_changes",
     "workspace_prefix",
 ]
 
@@ -371,6 +373,22 @@ def changes_index(state: SessionState, record: Record) -> bool:
     if type_ == _MESSAGE and state.auto_commit is None:  # Nearly all are; a call less for each.
         return False
     return may_change_index(state, type_, record.time)
+
+
+def without_index_changes(
+    state: SessionState, records: Sequence[Record], start: int
+) -> Sequence[Record]:
+    """Return as many records from a place on as certainly change no entry of the session.
+
+    There are none if each message may change one, which `changes_index` is to be asked then.
+    """
+    end = start
+    if state.auto_commit is None:
+        for record in islice(records, start, None):
+            if record.type != _MESSAGE or b'"keys"' in record.metadata:
+                break
+            end += 1
+    return records[start:end]
 
 
 def may_change_index(state: SessionState, type: str, time: int) -> bool:

@@ -12,12 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import eventlog
-from eventlog import Event, Log, Message
+from eventlog import AutoCommitPolicy, Event, Log, Message
 from eventlog.audit.index_check import compare_index, rebuild_index, rebuilt_entries
 from eventlog.errors import CorruptLog, InvalidArgument, UnknownEventType
 from eventlog.events import event_class
 from eventlog.exchange.copying import copy_log
-from eventlog.session.index import EVENTS, keys_under
+from eventlog.session.folding import apply_records
+from eventlog.session.index import EVENTS, changes_index, keys_under, without_index_changes
+from eventlog.session.state import SessionState
 from eventlog.stores.memory import MemoryStore
 from eventlog.testing.wrapping import StoreCall, WrappedStore
 
@@ -126,6 +128,30 @@ def test_a_longer_key_does_not_pass_for_a_session_of_a_shorter_one(log: Log) -> 
     assert found(log.session("7").find("run/42")) == [("7", "42", None)]
     assert {each.stream for each in log.find("run/42")} == {"7", "x"}
     assert [each.stream for each in log.find("run/42/7")] == ["x"]
+
+
+@pytest.mark.parametrize("idle", [None, 60])
+def test_what_is_passed_over_as_changing_no_entry_changes_none(idle: float | None) -> None:
+    """Verifying goes through a session in such stretches; with an idle limit each message counts."""
+    log = Log(MemoryStore())
+    policy = None if idle is None else AutoCommitPolicy(idle_seconds=idle)
+    session = log.session("s", create=True, auto_commit=policy)
+    for number in range(6):
+        session.extend([Message.user("one"), Message.assistant("two")])
+        session.record(StepDone(run_id=str(number)))
+    session.commit()
+    session.append(Message.user("three"))
+    records = list(log.store.read("s"))
+    state, longest = SessionState("s"), 0
+    for place, record in enumerate(records):
+        quiet = without_index_changes(state, records, place)
+        longest = max(longest, len(quiet))
+        ahead = state.copy()
+        for passed in quiet:
+            assert not changes_index(ahead, passed)
+            apply_records(ahead, [passed])
+        apply_records(state, [record])
+    assert longest == (2 if idle is None else 0)
 
 
 class Nested(Event, type="keys.nested", keys="run/{run_id}/{rest}/000"):
