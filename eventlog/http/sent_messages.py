@@ -91,11 +91,11 @@ class _OfCalls(TypedDict, total=False):
 class _Fields:
     """Some fields of a part: their names, their description, and what reads them."""
 
-    def __init__(self, of: type) -> None:
-        adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(of)
+    def __init__(self, of: Any) -> None:
+        adapter: TypeAdapter[Any] = TypeAdapter(of)
         self.described: dict[str, Any] = adapter.json_schema()["properties"]
         self.names = frozenset(self.described)
-        self.read = adapter.validator.validate_python
+        self.read: Callable[[Any], dict[str, Any]] = adapter.validator.validate_python
 
 
 _OF_OUTPUTS: Final = _Fields(_OfOutputs)
