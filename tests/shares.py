@@ -65,8 +65,8 @@ _OF_THE_SOURCE: Final = frozenset(
 )
 """Tests that read the source of the library and run little of it."""
 
-_SEARCHES: Final = frozenset({"test_described.py"})
-"""Tests that draw by a library of their own."""
+_SEARCHES: Final = frozenset({"test_described.py", "test_what_is_described.py"})
+"""Tests that draw within their function, so that hypothesis does not mark them."""
 
 _SERVERS: Final = frozenset({"nats_cluster", "nats_server", "postgres", "start_postgres"})
 """The fixtures that start servers."""

@@ -88,18 +88,23 @@ class _OfCalls(TypedDict, total=False):
     completion_tokens: _Whole | None
 
 
-_OF_OUTPUTS: Final[TypeAdapter[Any]] = TypeAdapter(_OfOutputs)
-_OF_CALLS: Final[TypeAdapter[Any]] = TypeAdapter(_OfCalls)
+class _Fields:
+    """Some fields of a part: their names, their description, and what reads them."""
+
+    def __init__(self, of: Any) -> None:
+        adapter: TypeAdapter[Any] = TypeAdapter(of)
+        self.described: dict[str, Any] = adapter.json_schema()["properties"]
+        self.names = frozenset(self.described)
+        self.read: Callable[[Any], dict[str, Any]] = adapter.validator.validate_python
 
 
-def _fields_of(adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    properties: dict[str, Any] = adapter.json_schema()["properties"]
-    return properties
+_OF_OUTPUTS: Final = _Fields(_OfOutputs)
+_OF_CALLS: Final = _Fields(_OfCalls)
 
 
 def _tool_part() -> dict[str, Any]:
     schema = ToolPart.model_json_schema()
-    return {**schema, "properties": {**schema["properties"], **_fields_of(_OF_CALLS)}}
+    return {**schema, "properties": {**schema["properties"], **_OF_CALLS.described}}
 
 
 _KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -120,7 +125,7 @@ def _other(*types: str) -> dict[str, Any]:
 
 
 _PART: Final[dict[str, Any]] = {
-    **_typed(**_fields_of(_OF_OUTPUTS)),
+    **_typed(**_OF_OUTPUTS.described),
     "anyOf": [*_KINDS.values(), _typed(type=_other(*_KINDS))],
 }
 
@@ -140,7 +145,7 @@ _OF_RESULTS: Final = ["tool", "function"]
 """The roles of a chat message that is the result of a call."""
 
 _BLOCK: Final[dict[str, Any]] = {
-    **_typed(**_fields_of(_OF_OUTPUTS)),
+    **_typed(**_OF_OUTPUTS.described),
     "anyOf": [
         {"required": ["text"], "properties": {"type": {"const": "text"}, "text": _TEXT}},
         {"properties": {"type": _other("text")}},
@@ -235,7 +240,7 @@ _FORMS: Final[list[dict[str, Any]]] = [
     _chat("assistant", content=_CONTENT, tool_calls=_CALLS),
     _chat(*_OF_RESULTS, tool_call_id=_TEXT_OR_NULL, name=_TEXT_OR_NULL),
     _item(*_PAIRED_ITEMS, required=("call_id",), call_id=_TEXT),
-    _item(*_OTHER_ITEMS, **_fields_of(_OF_OUTPUTS)),
+    _item(*_OTHER_ITEMS, **_OF_OUTPUTS.described),
 ]
 
 _MESSAGE: Final[dict[str, Any]] = {
@@ -359,14 +364,15 @@ def _sound_parts(
 
 
 def _sound_part(
-    fields: dict[str, Any], expected: TypeAdapter[Any], path: str, index: int | None
+    fields: dict[str, Any], expected: _Fields, path: str, index: int | None
 ) -> dict[str, Any]:
     """Return the fields of a part, those that are expected as they are stored."""
+    if expected.names.isdisjoint(fields):
+        return fields  # Nearly always, and a body may have very many parts.
     try:
-        sound = expected.validate_python(fields)
+        return {**fields, **expected.read(fields)}
     except ValidationError as error:
         raise _invalid(error, index, path) from error
-    return {**fields, **sound} if sound else fields
 
 
 def _invalid(error: ValidationError, index: int | None, path: str = "") -> InvalidMessage:

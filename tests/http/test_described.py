@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import schemathesis
@@ -17,7 +18,10 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.python.asgi import get_client
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import (
+    negative_data_rejection,
+    positive_data_acceptance,
+)
 from starlette.requests import Request
 
 import eventlog
@@ -92,10 +96,21 @@ def check_answer(case: Case[Any], client: Any) -> None:
         return
     do_not_wait(case)
     response = case.call(headers=HEADERS, session=client)
-    is_repeated = response.status_code == 422 and response.json()["error"]["code"] == REPEATED
-    case.validate_response(
-        response, excluded_checks=[positive_data_acceptance] if is_repeated else []
-    )
+    excluded: list[Any] = []
+    if response.status_code == 422 and response.json()["error"]["code"] == REPEATED:
+        excluded.append(positive_data_acceptance)
+    if is_lost(case, str(response.request.url)):
+        excluded.append(negative_data_rejection)
+    case.validate_response(response, excluded_checks=excluded)
+
+
+def is_lost(case: Case[Any], url: str) -> bool:
+    """Return whether a parameter was not sent: without a value it has no form in a query.
+
+    If that is all that makes a request wrong, there is nothing to refuse.
+    """
+    sent = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    return not {*(case.query or {})} <= {*sent}
 
 
 def do_not_wait(case: Case[Any]) -> None:

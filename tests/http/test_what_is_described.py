@@ -256,7 +256,7 @@ def test_the_server_refuses_what_the_description_forbids_and_nothing_else(
     operation = next(each for each in ROUTES.operations if each.name == name)
 
     @given(drawn=requests(operation))
-    @examples(12, nightly=5_000)
+    @examples(8, nightly=5_000)
     def send(drawn: Drawn) -> None:
         query, headers, body, is_sound = drawn
         if is_sound and is_contradiction(paths_of(operation), headers, body):
