@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "enqueue": ("hers", "hello"),
     "stop": ("hers",),
     "runs": ("--session", "hers"),
+    "turns": ("hers",),
 }
 """A call of every command that names a session."""
 
