@@ -7,6 +7,7 @@ from pathlib import Path
 from eventlog.store import Store
 from eventlog.stores.files import FilesStore
 from eventlog.testing.conformance import StoreConformance
+from tests.shares import rounds
 
 
 class TestFilesStore(StoreConformance):
@@ -20,5 +21,7 @@ class TestFilesStore(StoreConformance):
 
 
 class TestFilesStoreThatTakesTurns(StoreConformance):
+    one_range_in = rounds(7, 1)
+
     def make_store(self, folder: Path) -> FilesStore:
         return FilesStore(folder / "log", writers="many", segment_bytes=50_000)

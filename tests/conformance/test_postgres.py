@@ -20,6 +20,7 @@ from tests.shares import rounds
 
 
 class TestPostgresStore(StoreConformance, SharedConformance, ScaleConformance):
+    one_range_in = rounds(7, 1)
     programs = rounds(20, 60)
 
     @pytest.fixture(autouse=True)

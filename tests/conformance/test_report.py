@@ -24,7 +24,7 @@ class ToyStore:
     durability = "none"
 
     def __init__(self, folder):
-        self.log, self.entries, self.blobs = [], {}, {}
+        self.log, self.streams, self.entries, self.blobs = [], {}, {}, {}
         self.lock = threading.RLock()
         self.news = threading.Condition(self.lock)
 
@@ -34,7 +34,7 @@ class ToyStore:
             return [self.append_one(append) for append in batch]
 
     def append_one(self, append):
-        stream = [record for record in self.log if record.stream == append.stream]
+        stream = self.streams.get(append.stream, [])
         ids, known = [r.event_id for r in append.records], [r.event_id for r in stream]
         if len(set(ids)) < len(ids) or (set(ids) & set(known)):
             first = known.index(ids[0]) if ids[0] in known else 0
@@ -46,11 +46,12 @@ class ToyStore:
             return VersionConflict(append.stream, append.expected, len(stream))
         placed = [r._replace(position=len(self.log) + n) for n, r in enumerate(append.records, 1)]
         self.log = self.log + placed
+        self.streams[append.stream] = stream + placed
         self.put_index(append.entries)
         return Appended(tuple(r.version for r in placed), tuple(r.position for r in placed))
 
     def read(self, stream, *, after=0, until=None, limit=None, reverse=False):
-        found = [r for r in self.log if r.stream == stream][after:until]
+        found = self.streams.get(stream, [])[after:until]
         yield from (found[::-1] if reverse else found)[:limit]
 
     def read_all(self, *, after=START, types=(), limit=None):
@@ -65,7 +66,8 @@ class ToyStore:
         return len(self.log)
 
     def find(self, stream, ids):
-        return {r.event_id: r.version for r in self.read(stream) if r.event_id in ids}
+        wanted = set(ids)
+        return {r.event_id: r.version for r in self.read(stream) if r.event_id in wanted}
 
     def scan(self, start, end, limit=None):
         with self.lock:

@@ -14,6 +14,10 @@ from eventlog.stores.jetstream import JetStreamStore
 from eventlog.testing.model.laws import check_laws
 from eventlog.testing.servers.nats import NatsCluster, NatsServer
 from eventlog.testing.servers.outage import write_through
+from tests.shares import rounds
+
+SOME = rounds(60, 200)
+"""Messages before and after the outage."""
 
 
 @pytest.fixture
@@ -33,10 +37,10 @@ def test_a_leader_killed_under_load_loses_and_doubles_nothing() -> None:
             killed.append(cluster.leader("log"))
             killed[0].kill()
 
-        outage = write_through(url, strike, writers=4, before=200, after=200)
+        outage = write_through(url, strike, writers=4, before=SOME, after=SOME)
         killed[0].start()
 
-        assert outage.acknowledged >= 400
+        assert outage.acknowledged >= 2 * SOME
         assert (outage.lost, outage.doubled, outage.disordered) == (0, 0, 0)
         with eventlog.open(url) as log:
             while [finding.kind for finding in log.store.check()]:
@@ -55,7 +59,7 @@ def test_a_leader_that_sleeps_and_wakes_up_again_loses_and_doubles_nothing() -> 
             cluster.leader("log", but=sleeper)
             sleeper.resume()
 
-        outage = write_through(url, strike, writers=4, before=200, after=400)
+        outage = write_through(url, strike, writers=4, before=SOME, after=2 * SOME)
 
         assert (outage.lost, outage.doubled, outage.disordered) == (0, 0, 0)
         with eventlog.open(url) as log:
@@ -69,9 +73,9 @@ def test_a_server_killed_under_load_and_started_again_loses_and_doubles_nothing(
         server.kill()
         server.start()
 
-    outage = write_through(server.url(), strike, writers=4, before=200, after=200)
+    outage = write_through(server.url(), strike, writers=4, before=SOME, after=SOME)
 
-    assert outage.acknowledged >= 400
+    assert outage.acknowledged >= 2 * SOME
     assert (outage.lost, outage.doubled, outage.disordered) == (0, 0, 0)
     with eventlog.open(server.url()) as log:
         check_laws(log.store)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from tests.account import figures
 from tests.shares import NIGHTLY, rounds
 
-NIGHTLY_FACTOR = 480
+NIGHTLY_FACTOR = 960
 """How many times more examples the nightly run tries."""
 
 

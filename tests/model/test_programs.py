@@ -36,7 +36,7 @@ def test_programs_on_memory_do_what_the_model_does(
     examples: Callable[[int], settings], programs: Counter[str]
 ) -> None:
     """P1 to P8, whatever is said, committed, worked on, cut and killed in whatever order."""
-    run_state_machine_as_test(MemoryPrograms, settings=examples(40))
+    run_state_machine_as_test(MemoryPrograms, settings=examples(20))
     programs.update({f"memory {what}": count for what, count in MemoryPrograms.ran.items()})
 
 
@@ -75,7 +75,7 @@ def test_programs_on_sqlite_do_what_the_model_does(
                 path.unlink()
             return SQLiteBacking(tmp_path / "log.db")
 
-    run_state_machine_as_test(SQLitePrograms, settings=examples(12))
+    run_state_machine_as_test(SQLitePrograms, settings=examples(6))
     programs.update({f"SQLite {what}": count for what, count in SQLitePrograms.ran.items()})
 
 
@@ -94,7 +94,7 @@ def test_programs_on_postgres_do_what_the_model_does(
             return PostgresBacking(newest_postgres, "programs")
 
     try:
-        run_state_machine_as_test(PostgresPrograms, settings=examples(5))
+        run_state_machine_as_test(PostgresPrograms, settings=examples(3))
     finally:
         with psycopg.connect(newest_postgres, autocommit=True) as connection:
             connection.execute('DROP SCHEMA IF EXISTS programs, "programs-image" CASCADE')
@@ -115,11 +115,11 @@ def test_programs_on_files_do_what_the_model_does(
         def make_backing(self) -> Backing:
             return FilesBacking(segment_bytes=2_000)
 
-    run_state_machine_as_test(FilesPrograms, settings=examples(12))
+    run_state_machine_as_test(FilesPrograms, settings=examples(6))
     programs.update({f"files {what}": count for what, count in FilesPrograms.ran.items()})
 
 
-@pytest.mark.parametrize(("servers", "count"), [("nats_server", 3), ("nats_cluster", 1)])
+@pytest.mark.parametrize(("servers", "count"), [("nats_server", 2), ("nats_cluster", 1)])
 def test_programs_on_jetstream_do_what_the_model_does(
     servers: str,
     count: int,

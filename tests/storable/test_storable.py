@@ -21,7 +21,6 @@ from tests.shares import examples
 from tests.storable.values import VALUES
 from tests.storable.writers import CREATIONS, WRITERS, Sessions
 
-
 Look: TypeAlias = Callable[..., str | None]
 
 

@@ -226,7 +226,7 @@ STEPS = st.lists(STEP, max_size=14).map(lambda steps: [BEGUN, ("say", 0, False),
 
 
 @given(STEPS)
-@settings(examples(40, 200), suppress_health_check=[HealthCheck.too_slow])
+@settings(examples(15, 200), suppress_health_check=[HealthCheck.too_slow])
 def test_programs_of_turns_that_stream_keep_the_laws(steps: list[tuple[Any, ...]]) -> None:
     Program().run(steps)
 

@@ -154,7 +154,7 @@ AHEAD = st.sampled_from([0, 5, 50, 59, 61, 250, 299, 301, 900, 3_600, 90_000, YE
 LOOKS = st.lists(st.sampled_from([1, 10, 59, 60, 61, 150, 299, 300, 301, 3_000]), max_size=12)
 
 
-@examples(150)
+@examples(60, 6_000)
 @given(st.sampled_from(["failed", "claimed"]), AHEAD, st.sampled_from([1, 1, 3, 10]), LOOKS)
 def test_workers_take_a_task_when_the_model_of_distant_times_says(
     how: str, ahead: int, leases: int, looks: list[int]
