@@ -102,6 +102,6 @@ def test_at_a_version_is_what_was_live_at_it(
     examples: Callable[[int], settings], programs: Counter[str]
 ) -> None:
     """A3, for programs of messages, commits, workers, crashes and clocks that jump."""
-    run_state_machine_as_test(PastPrograms, settings=examples(12))
+    run_state_machine_as_test(PastPrograms, settings=examples(15))
     programs["versions looked back at"] += PastPrograms.compared
     assert PastPrograms.compared > 100
