@@ -40,8 +40,11 @@ WITH_BODY: Final = (408, 413, 415)
 
 _TEXT: Final = {"type": "string"}
 _ID: Final = {**_TEXT, "minLength": 1, "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$"}
-_LONGEST: Final = {"session_id": {"maxLength": 255}, "turn_id": {"maxLength": 512}}
-"""The ids that become part of names in a store."""
+_IDS: Final = {
+    "session_id": {**_ID, "maxLength": 255},
+    "turn_id": {**_TEXT, "minLength": 1, "maxLength": 512},
+}
+"""The ids that become part of names in a store; that of a turn is any text of the application's."""
 
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _VERSIONED: Final = {"session_id": _TEXT, "version": _COUNT}
@@ -229,7 +232,7 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {**_ID, **_LONGEST.get(name, {})}}
+        {"name": name, "in": "path", "required": True, "schema": _IDS.get(name, _ID)}
         for _, name in operation.parameters
     ]
 

@@ -209,8 +209,7 @@ def test_of_tasks_lost_with_their_workers_one_at_a_time_is_on_its_last_attempt(
         return await summarize(request)
 
     assert run_once(log, note, concurrency=4) == 5
-    assert [len(found) for found in beside if found] == [1, 1, 1, 1]
-    assert beside[0] == set()
+    assert max(len(found) for found in beside) == 1  # The fresh one may run beside any of them.
 
 
 def test_a_result_that_comes_too_late_is_dropped(log: Log, rival: Log, clock: FakeClock) -> None:

@@ -383,7 +383,7 @@ class SettleRun(Command[Settled]):
         if self.ending is None or state.status != "open":
             return []
         # The turn stays open, so that no commit takes part of it before it is begun again.
-        return end_drafts(state, self.ending, _NO_EVENT)[:-1]
+        return end_drafts(state, self.ending, None)
 
     def _event_id(self, session: str, run: Run) -> EventId:
         generation = f"{run.restart_count}\0{run.queued_at}\0{run.due_at}"
@@ -394,9 +394,6 @@ class SettleRun(Command[Settled]):
         event = next(each for each in events if isinstance(each, RunEvent))
         return Settled(_STATES[event.event_type])
 
-
-_NO_EVENT: Final = cast("TurnEvent", None)
-"""In place of the event that ends a turn, where it does not end."""
 
 _STATES: Final[dict[str, RunState]] = {
     "run_crashed": "backing_off",
