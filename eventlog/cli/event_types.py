@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_event_types"]
 
-OFFERED: Final = 3
+_OFFERED: Final = 3
 """Similar names that are offered at most."""
 
 
@@ -35,7 +35,7 @@ def check_event_types(log: Log, types: Iterable[str], *, of_the_future: bool = F
 
 
 def _refusal(type_: str, known: list[str]) -> str:
-    near = get_close_matches(type_.casefold(), known, OFFERED)
+    near = get_close_matches(type_.casefold(), known, _OFFERED)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
     return (
         f"no event of this log has the type {type_!r:.100}, and the library has no such type; "

@@ -191,9 +191,8 @@ class SessionRequest(Request):
 
     def keep_values(self) -> None:
         core, command = self._core, self._command
-        if (
-            command.ends_turns
-        ):  # What is written here and waits for its window belongs to what ends.
+        if command.ends_turns:
+            # What is written here and waits for its window belongs to what ends.
             for writer in tuple(core.writers):
                 writer.store_rest()
         if isinstance(command, KeepingCommand):

@@ -26,23 +26,26 @@ _OF_CONNECTIONS: Final = frozenset({b"connection", b"transfer-encoding"})
 class Answer:
     """Sends the answer of one request: its head waits for its body, if that comes at once."""
 
-    __slots__ = ("_cycle", "_start")
+    __slots__ = ("_cycle", "_length", "_start")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._start: dict[str, Any] | None = None
+        self._length: int | None = None
+        """The length of the body, as the head says it."""
 
     async def send(self, message: Any) -> None:
         """Take a message of the application; see the ASGI specification."""
         cycle = self._cycle
         if message["type"] == "http.response.start" and not cycle.response_started:
-            if _length_of(message) is not None:
+            self._length = _length_of(message)
+            if self._length is not None:
                 self._start = message  # Nothing has gone out: another answer may still replace it.
                 return
             self._start = None
         start, self._start = self._start, None
         if start is not None:
-            content = _whole_answer(cycle, start, message)
+            content = _whole_answer(cycle, start, self._length, message)
             if content is not None:
                 cycle.transport.write(content)
                 _complete(cycle)
@@ -59,14 +62,14 @@ def _length_of(start: dict[str, Any]) -> int | None:
 
 
 def _whole_answer(
-    cycle: RequestResponseCycle, start: dict[str, Any], message: dict[str, Any]
+    cycle: RequestResponseCycle, start: dict[str, Any], length: int | None, message: dict[str, Any]
 ) -> bytes | None:
     """Return an answer as it goes out, or None if uvicorn is to send it."""
     body: bytes = message.get("body", b"")
     if (
         message.get("more_body", False)
         or len(body) > _JOINED_BYTES
-        or _length_of(start) != len(body)
+        or length != len(body)
         or cycle.disconnected
         or cycle.flow.write_paused
         or cycle.access_log
@@ -87,8 +90,7 @@ def _complete(cycle: RequestResponseCycle) -> None:
     """Leave a request as uvicorn does once its answer is written."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = cycle.chunked_encoding = False
-    del cycle.__dict__[
-        "send"
-    ]  # Otherwise the two hold each other, which is work for the collector.
+    # Otherwise cycle and answer hold each other, which is work for the garbage collector.
+    del cycle.__dict__["send"]
     cycle.message_event.set()
     cycle.on_response()

@@ -48,7 +48,7 @@ MESSAGE_ID: Final = r"^[^\x00-\x1f\x7f]+$"
 VERSION: Final = 2**53
 """Beyond any version; JSON readers hold integers up to here exactly."""
 
-_MESSAGE_ID: Final = re.compile(rf"[^\x00-\x1f\x7f]{{1,{ID_CHARACTERS}}}")
+_MESSAGE_ID: Final = re.compile(MESSAGE_ID)
 
 
 def whole(value: Any) -> Any:
@@ -385,6 +385,6 @@ def _invalid(error: ValidationError, index: int | None, path: str = "") -> Inval
 def _check_id(fields: dict[str, Any], index: int | None) -> None:
     """Refuse an id that is none: the library would keep it beside one that it draws."""
     id_ = fields.get("id", "as good as any")
-    if not (isinstance(id_, str) and _MESSAGE_ID.fullmatch(id_)):
+    if not (isinstance(id_, str) and len(id_) <= ID_CHARACTERS and _MESSAGE_ID.fullmatch(id_)):
         reason = f"it must be a text of 1 to {ID_CHARACTERS} characters without control characters"
         raise InvalidMessage(reason, field="id", index=index)

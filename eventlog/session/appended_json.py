@@ -114,7 +114,7 @@ def _decoder() -> Callable[[bytes], Any] | None:
     )
     message = defstruct(
         "PlainMessage",
-        [("id", str), ("role", Role), ("parts", tuple[text]), ("created_at", str)],  # type: ignore[valid-type]
+        [("id", str), ("role", Role), ("parts", tuple[text]), ("created_at", str)],  # type: ignore[valid-type]  # made above
         forbid_unknown_fields=True,
         gc=False,
     )

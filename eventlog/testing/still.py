@@ -34,4 +34,4 @@ class _Still(Heartbeat):
 
 def renew_nothing(log: Log) -> None:
     """Have the leases of turns, streams and tasks that are taken through a log last as they were taken."""
-    engine_of(log).new_heartbeat = _Still  # type: ignore[method-assign]
+    engine_of(log).new_heartbeat = _Still  # type: ignore[method-assign]  # of this log alone

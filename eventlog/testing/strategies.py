@@ -80,9 +80,8 @@ def _history(calls: Sequence[Call]) -> tuple[Recorded, ...]:
         session = log.session("chat", create=True)
         for call in calls:
             clock.advance(1)
-            with suppress(
-                EventLogError
-            ):  # For instance, a message that is archived and appended again.
+            # Refused, for instance: a message that is archived and appended again.
+            with suppress(EventLogError):
                 getattr(session, call.name)(*call.arguments)
         return tuple(log.read("chat"))
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "log_page", "stream_page"]
 
 _SPAN: Final = 4
-"""Among how many records a page is looked for whose records are of some types, in pages: the others are
-passed over in SQLite, which takes a tenth of reading them."""
+"""How many pages of records are searched for one page of records of some types. SQLite passes over the
+others in a tenth of the time that reading them would take."""
 
 Bounds = tuple[int, int | None]
 """The versions to read, ``after < version <= until``; None means up to the last."""

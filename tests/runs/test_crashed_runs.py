@@ -180,7 +180,7 @@ def test_an_owner_that_is_proven_dead_is_not_waited_for(
 ) -> None:
     (run_id,) = queued(session, "m1")
     dead = {**this_process(), "started": "long ago"}
-    begin = BeginTurn(run_id, dead, 3_600_000_000, 600.0, resumes=True)  # type: ignore[arg-type]
+    begin = BeginTurn(run_id, dead, 3_600_000_000, 600.0, resumes=True)  # type: ignore[arg-type]  # a dict, no TypedDict
     execute(log, "s", StartRun(run_id, "dead", "claude", begin))
 
     work(log, answer, clock, for_seconds=10)

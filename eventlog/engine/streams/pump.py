@@ -96,9 +96,8 @@ class StreamPump:
                     return
             store_due(self._engine, writers, self.now())
             for writer in writers:
-                if (
-                    writer.is_finished
-                ):  # Others have ended its message, and its block may never be left.
+                if writer.is_finished:
+                    # Others have ended its message, and its block may never be left.
                     self.leave(writer)
 
     def _seconds_to_wait(self) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from eventlog.engine.distant_leases import ORDINARY_LEASE, believed_until
 from eventlog.engine.owner import is_gone, is_this_process
 from eventlog.session.index import STREAMS, keys_under, stream_entry
-from eventlog.session.streams.reasons import GONE, LAPSED, TURN_LAPSED, TURN_OVER
+from eventlog.session.streams.reasons import GONE, LAPSED, TURN_LAPSED, TURN_OVER, LostStream
 from eventlog.store import store_clock
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class StreamRecovery:
         there. With ``spares_turns`` the caller ends the streams of turns itself.
         """
         lost = {
-            stream.message_id: (stream.fence, stream.lease_end(state.turn), reason)
+            stream.message_id: LostStream(stream.fence, stream.lease_end(state.turn), reason)
             for stream in state.streams.values()
             if stream.message_id != own
             and (stream.turn is None or not (spares_turns or stream.turn == own_turn))
@@ -70,13 +70,9 @@ class StreamRecovery:
         }
         if not lost:
             return None
-        from eventlog.session.streams.interrupting import (  # Seldom needed.
-            InterruptStreams,
-            LostStream,
-        )
+        from eventlog.session.streams.interrupting import InterruptStreams  # Seldom needed.
 
-        found = {message_id: LostStream(*each) for message_id, each in lost.items()}
-        return InterruptStreams(found, self._estimate)
+        return InterruptStreams(lost, self._estimate)
 
     def _why_lost(self, stream: Stream, state: SessionState) -> str:
         """Return why a stream has no producer any more; empty if it has one."""

@@ -118,8 +118,7 @@ class StreamWriter:
         """
         with self._storing:
             self._raise_error()
-            if self._buffer or self._unstored is not None:
-                self._store()
+            self._store_left()
             command = stream_arguments.end(
                 self._engine, self.core, *self.begun[:2], message, self._step
             )
@@ -135,8 +134,7 @@ class StreamWriter:
         with self._storing:
             if self.is_finished:
                 return None
-            if self._buffer or self._unstored is not None:
-                self._store()
+            self._store_left()
             command = stream_arguments.interrupt(self._engine, *self.begun[:2], reason)
             message: Message | None = self._execute(command)
             self.is_over = True
@@ -145,8 +143,13 @@ class StreamWriter:
     def store_rest(self) -> None:
         """Store what was written so far, since others end the message; errors are the producer's (I/O)."""
         with self._storing, suppress(EventLogError):
-            if not self.is_finished and (self._buffer or self._unstored is not None):
-                self._store()
+            if not self.is_finished:
+                self._store_left()
+
+    def _store_left(self) -> None:
+        """Store what no chunk has yet. Called by the one that holds `storing` (I/O)."""
+        if self._buffer or self._unstored is not None:
+            self._store()
 
     def _execute(self, command: Command[Any]) -> Any:
         return self._engine.execute(self.core, command, self._by, fence=self._fence)

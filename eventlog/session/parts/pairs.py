@@ -86,9 +86,8 @@ class _Pairing:
     def _result(self, place: int, number: int, tool_id: str, *, by_assistant: bool) -> None:
         asked = self._answer(tool_id)
         if asked is None:
-            if (
-                by_assistant
-            ):  # A call without arguments reads so once its result is written into it.
+            if by_assistant:
+                # A call without arguments reads so once its result is written into it.
                 self.called[tool_id] = place
             asked = self.called.get(tool_id)
             self.lone.append(LoneResult(place, tool_id, asked is not None))

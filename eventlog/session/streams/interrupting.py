@@ -25,7 +25,7 @@ from eventlog.session.streams.commands import (
 )
 from eventlog.session.streams.content import joined_parts
 from eventlog.session.streams.events import ChunkAppended, MessageBegun, MessageInterrupted
-from eventlog.session.streams.reasons import STOPPED
+from eventlog.session.streams.reasons import STOPPED, LostStream
 from eventlog.session.tokens import TokenEstimator, checked_tokens, estimate_tokens
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ __all__ = [
     "Arrived",
     "InterruptMessage",
     "InterruptStreams",
-    "LostStream",
     "arrived",
     "interruptions",
     "message_so_far",
@@ -192,14 +191,6 @@ class InterruptMessage(StreamCommand):
     def result(self, recorded: Sequence[Recorded]) -> Message | None:
         whole = (entry.event for entry in recorded if isinstance(entry.event, MessageAppended))
         return next((Message.model_validate(event.message) for event in whole), self.earlier)
-
-
-class LostStream(NamedTuple):
-    """A stream whose producer is gone, as it was judged."""
-
-    fence: int
-    lease_end: int | None
-    reason: str
 
 
 @dataclass(slots=True, eq=False)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from eventlog.session.turns.machine import TurnEnd
 
-__all__ = ["CLOSED", "GONE", "LAPSED", "STOPPED", "TURN_LAPSED", "TURN_OVER", "end_of_turn"]
+__all__ = [
+    "CLOSED",
+    "GONE",
+    "LAPSED",
+    "STOPPED",
+    "TURN_LAPSED",
+    "TURN_OVER",
+    "LostStream",
+    "end_of_turn",
+]
 
 STOPPED: Final = "its producer ended it"
 CLOSED: Final = "its producer closed the log"
@@ -15,6 +24,15 @@ GONE: Final = "the process of its producer has ended"
 LAPSED: Final = "its lease lapsed and was not renewed"
 TURN_LAPSED: Final = "the lease of its turn lapsed and was not renewed"
 TURN_OVER: Final = "its turn is over"
+
+
+class LostStream(NamedTuple):
+    """A stream whose producer is gone, as it was judged."""
+
+    fence: int
+    lease_end: int | None
+    reason: str
+
 
 _ENDS: Final[dict[TurnEnd, str]] = {
     "completed": "its turn completed before it",

@@ -120,7 +120,7 @@ def _check_order(events: Sequence[Recorded]) -> None:
 
 
 def _check_messages(log: Log, session: str, events: Sequence[Recorded]) -> None:
-    """P1 and P2: every message is live, archived or withdrawn, in order, and none is two of that."""
+    """P1 and P2: every message is live, archived or withdrawn, and only one of these; in order."""
     said = list(_said(events).values())
     opened = log.session(session, follow_folder=False)
     live = [message.id for message in opened.tail()]
